@@ -1,0 +1,1 @@
+"""The six stages one request goes through. Start with `lifecycle.py`."""

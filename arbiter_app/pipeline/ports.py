@@ -1,0 +1,91 @@
+"""What the core needs from the outside, as protocols. `runtime/` and `store/` implement them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from arbiter_app.pipeline.types import Json
+
+
+class RuntimeFault(Exception):
+    """A call of the runtime that gave no answer.
+
+    `kind`: connect, timeout, transport, protocol, status. `status` is the HTTP status (0 when there was none),
+    `body` what the runtime said (at most 64 KiB), `retry_after_s` its Retry-After in seconds, when given.
+    """
+
+    def __init__(
+        self, kind: str, message: str, *, status: int = 0, body: bytes = b"", retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.status = status
+        self.body = body
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer of the runtime: status 2xx, lower-case headers, body bytes, time to first byte."""
+
+    headers: Mapping[str, str]
+    body: bytes
+    first_byte_ms: float
+
+
+class ReplyStream(Protocol):
+    """A streamed answer. Iterating yields raw SSE events (bytes of one event, without its blank line).
+
+    Raises `RuntimeFault` when the runtime breaks off, stalls, or the deadline passes. `aclose` ends the
+    connection at once.
+    """
+
+    headers: Mapping[str, str]
+    first_byte_ms: float
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Runtime(Protocol):
+    """The one client of the OpenAI-compatible runtime. `deadline` is absolute, in `loop.time()` seconds."""
+
+    async def complete(self, payload: bytes, *, deadline: float) -> Reply: ...
+
+    async def stream(self, payload: bytes, *, deadline: float) -> ReplyStream: ...
+
+    async def models(self) -> list[Json]: ...
+
+    async def aclose(self) -> None: ...
+
+
+@dataclass(slots=True)
+class DecisionRecord:
+    """Everything one request leaves behind, written in one transaction (see `store.tables.Decision`).
+
+    `row` holds the columns of the decision; `trace` what every stage saw (JSON-ready); `deltas` the additive
+    changes of the statistics, (bucket, model, {field: delta}); `alerts` rows of the alert table; `state` blobs of
+    policy state by key.
+    """
+
+    row: dict[str, Any]
+    trace: Json
+    deltas: list[tuple[str, str, Mapping[str, float]]] = field(default_factory=list)
+    alerts: list[dict[str, Any]] = field(default_factory=list)
+    state: Mapping[str, bytes] = field(default_factory=dict)
+
+
+class Ledger(Protocol):
+    """The durable side of learning. `record` returns a future that is done when the transaction is committed."""
+
+    def record(self, record: DecisionRecord) -> asyncio.Future[None]: ...
+
+    @property
+    def degraded(self) -> str:
+        """Why writing does not work at the moment, empty when it does."""
+        ...

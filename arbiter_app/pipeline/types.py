@@ -1,0 +1,239 @@
+"""The values that travel through the six stages: frozen, typed, parsed once at the door.
+
+Units are in the names: `_s` seconds, `_ms` milliseconds, `_usd` dollars as float (for estimates and statistics),
+`_pico` exact money in integer pico-dollars (1e-12 USD: every charge a runtime states, so that sums stay exact).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+PICO_PER_USD = 1_000_000_000_000
+
+Json = dict[str, Any]
+
+
+class Task(StrEnum):
+    """What kind of answer a prompt asks for."""
+
+    CODE = "code"
+    MATH = "math"
+    STRUCTURED = "structured"
+    FACTUAL = "factual"
+    OPEN = "open"
+
+
+class ClassifiedBy(StrEnum):
+    """How the task was decided."""
+
+    RULES = "rules"
+    MODEL = "model"
+    FALLBACK = "model-fallback"
+    MEMORY = "memory"
+
+
+class Mode(StrEnum):
+    """Why the serving model was the serving model."""
+
+    EXPLORE = "explore"
+    EXPLOIT = "exploit"
+    ESCALATE = "escalate"
+    PINNED = "pinned"
+    CACHE = "cache"
+    HOLDOUT = "holdout"
+
+
+class CostState(StrEnum):
+    """How a cost is known, best first. A missing cost is `unknown`, never zero."""
+
+    SETTLED = "settled"
+    COMPUTED = "computed"
+    ESTIMATED = "estimated"
+    UNKNOWN = "unknown"
+
+
+class Role(StrEnum):
+    """Who is asking."""
+
+    ANONYMOUS = "anonymous"
+    CALLER = "caller"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An authenticated client: the public id of its key, and what it may do."""
+
+    key_id: str
+    role: Role
+    email: str = ""
+    status: str = "active"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One parsed `POST /v1/chat/completions`.
+
+    `payload` is what the runtime will get, apart from `model`: the caller's body without `arbiter_*` fields.
+    `ask` is the latest human message as plain text; `system` the system prompt.
+    """
+
+    request_id: str
+    caller: Caller
+    payload: Json
+    messages: list[Json]
+    ask: str
+    system: str
+    stream: bool = False
+    include_usage: bool = False
+    max_tokens: int | None = None
+    needs_vision: bool = False
+    needs_tools: bool = False
+    needs_json_schema: bool = False
+    max_cost_usd: float | None = None
+    max_latency_s: float | None = None
+    no_cache: bool = False
+    allow: tuple[str, ...] | None = None
+    pin: str | None = None
+    conversation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts as the runtime reported them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one call cost, and how we know. `pico` is None exactly when `state` is `unknown`."""
+
+    pico: int | None
+    state: CostState
+    benchmark_pico: int | None = None
+    saved_pico: int | None = None
+    cache_tier: str | None = None
+
+    @property
+    def usd(self) -> float | None:
+        """The charge in dollars, or None when unknown."""
+        return None if self.pico is None else self.pico / PICO_PER_USD
+
+
+UNKNOWN_COST = Cost(None, CostState.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """Stage 1: the task and how it was decided. `cost` is what asking a model cost, None when none was asked."""
+
+    task: Task
+    hard: bool
+    classified_by: ClassifiedBy
+    rule: str
+    cost: Cost | None = None
+
+    @property
+    def bucket(self) -> str:
+        """Where this request learns: `code`, or `code:hard`."""
+        return f"{self.task.value}:hard" if self.hard else self.task.value
+
+    @property
+    def difficulty(self) -> str:
+        """`easy` or `hard`."""
+        return "hard" if self.hard else "easy"
+
+
+@dataclass(frozen=True, slots=True)
+class Eligible:
+    """Stage 2: who can serve. `rejected` maps each other model to the gate that dropped it, in words."""
+
+    models: tuple[str, ...]
+    rejected: Mapping[str, str]
+    tokens_needed: int
+    prompt_tokens: int
+    budget_met: bool = True
+    latency_capped: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call of one model, good or bad. `error` is empty on success."""
+
+    model: str
+    status: int
+    error: str
+    latency_ms: float
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """Stage 4: the answer that was received, whole or cut short.
+
+    `body` is the runtime's JSON (for a stream: assembled from its chunks). `text` is the answer's content.
+    """
+
+    model: str
+    body: Json
+    text: str
+    tool_calls: list[Json]
+    usage: Usage | None
+    cost: Cost
+    latency_ms: float
+    first_byte_ms: float
+    finish_reason: str | None = None
+    aborted: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """Stage 5: quality in 0..1, or None when it could not be judged. `source`: objective, judge, learned or none."""
+
+    quality: float | None
+    reason: str
+    source: str = "objective"
+
+
+UNGRADED = Grade(None, "not graded", "none")
+
+
+@dataclass(slots=True)
+class Timing:
+    """Milliseconds each stage took; `overhead_ms` is everything but waiting for models."""
+
+    classify_ms: float = 0.0
+    filter_ms: float = 0.0
+    route_ms: float = 0.0
+    call_ms: float = 0.0
+    grade_ms: float = 0.0
+    learn_ms: float = 0.0
+    waited_ms: float = 0.0
+    total_ms: float = 0.0
+
+    @property
+    def overhead_ms(self) -> float:
+        """Time spent in Arbiter itself."""
+        return max(0.0, self.total_ms - self.waited_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One line of the catalog. Prices are USD per token; `context_tokens` None means the window is not known."""
+
+    id: str
+    input_usd: float
+    output_usd: float
+    context_tokens: int | None
+    vision: bool = False
+    tools: bool = True
+    json_schema: bool = True
+    routable: bool = True
+    baseline: bool = False
+    prior: Mapping[str, float] = field(default_factory=dict)
