@@ -1,0 +1,116 @@
+"""The response cache: a repeated prompt is answered from memory, without a model.
+
+Exact and near-identical prompts hit (letter case, spacing and closing punctuation of the latest ask do not count).
+Entries are partitioned by caller, system prompt, tools, format and every other parameter of the request; only
+well-graded, finished answers get in; count, bytes and age are bounded. Keys are digests: no prompt text is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import orjson
+
+from arbiter_app.pipeline.types import ChatRequest, Grade, Json
+
+_IGNORED = frozenset({"model", "messages", "stream", "stream_options", "user", "metadata", "store"})
+_SPACE = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """A kept answer: its body as bytes, the model that gave it, its grade, the bucket, and when it was kept (seconds)."""
+
+    body: bytes
+    model: str
+    grade: Grade
+    kept: float
+    exact: str
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Digest of the request as it stands, and of its near-identical form."""
+
+    exact: str
+    near: str
+
+
+def keys_of(request: ChatRequest) -> Keys | None:
+    """The cache keys of a request; None when it must not be cached (opted out, tools with a conversation, n > 1)."""
+    payload = request.payload
+    if request.no_cache or request.pin is not None or payload.get("n", 1) not in (1, None):
+        return None
+    kept = {key: value for key, value in payload.items() if key not in _IGNORED}
+    allow = sorted(request.allow) if request.allow is not None else None
+    shape = _digest([request.caller.key_id, allow, kept, request.messages[:-1], _without_text(request.messages[-1])])
+    last = request.messages[-1].get("content")
+    return Keys(_digest([shape, last]), _digest([shape, _normalised(last)]))
+
+
+class ResponseCache:
+    """Least-recently-used answers by near-identical key. All methods are O(1); `now` is in seconds."""
+
+    def __init__(self, *, entries: int, max_bytes: int, ttl_s: float, min_quality: float) -> None:
+        self._entries = entries
+        self._max_bytes = max_bytes
+        self._ttl_s = ttl_s
+        self._min_quality = min_quality
+        self._kept: OrderedDict[str, Cached] = OrderedDict()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, keys: Keys, now: float) -> tuple[Cached, float] | None:
+        """The kept answer and its similarity (1.0 exact, 0.99 near-identical); None when there is none."""
+        hit = self._kept.get(keys.near)
+        if hit is None:
+            return None
+        if now - hit.kept > self._ttl_s:
+            self._drop(keys.near)
+            return None
+        self._kept.move_to_end(keys.near)
+        return hit, 1.0 if hit.exact == keys.exact else 0.99
+
+    def put(self, keys: Keys, body: Json, model: str, grade: Grade, now: float) -> bool:
+        """Keep an answer if it is graded well enough; says whether it was kept."""
+        if grade.quality is None or grade.quality < self._min_quality or self._entries == 0:
+            return False
+        kept = orjson.dumps(body)
+        if len(kept) > self._max_bytes // 16:
+            return False
+        self._drop(keys.near)
+        self._kept[keys.near] = Cached(kept, model, grade, now, keys.exact)
+        self._bytes += len(kept)
+        while len(self._kept) > self._entries or self._bytes > self._max_bytes:
+            self._drop(next(iter(self._kept)))
+        return True
+
+    def forget(self) -> None:
+        """Drop everything."""
+        self._kept.clear()
+        self._bytes = 0
+
+    def _drop(self, key: str) -> None:
+        gone = self._kept.pop(key, None)
+        if gone is not None:
+            self._bytes -= len(gone.body)
+
+
+def _digest(value: object) -> str:
+    packed = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(packed, digest_size=16).hexdigest()
+
+
+def _without_text(message: Json) -> Json:
+    return {key: value for key, value in message.items() if key != "content"}
+
+
+def _normalised(content: object) -> object:
+    if isinstance(content, str):
+        return _SPACE.sub(" ", content).strip().rstrip(".!? ").casefold()
+    return content

@@ -1,0 +1,296 @@
+"""One request on its way through the six stages, and the three views of it: caller's block, SQL row, trace."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from arbiter_app.pipeline.types import (
+    PICO_PER_USD,
+    UNGRADED,
+    UNKNOWN_COST,
+    Attempt,
+    ChatRequest,
+    Classification,
+    Completion,
+    Cost,
+    CostState,
+    Eligible,
+    Grade,
+    Json,
+    Mode,
+    Timing,
+)
+from arbiter_app.policy import Candidate, Choice
+
+_BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
+_WORST_FIRST = (CostState.UNKNOWN, CostState.ESTIMATED, CostState.COMPUTED, CostState.SETTLED)
+
+
+def decision_id(now: float) -> str:
+    """`d_` and 16 base-32 characters: 48 bits of milliseconds, then 30 random bits. Sorts by time."""
+    number = (int(now * 1000) << 32) | secrets.randbits(32)
+    return "d_" + "".join(_BASE32[(number >> shift) & 31] for shift in range(75, -1, -5))
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """The cheap answer that an objective check failed, before a stronger model was asked."""
+
+    completion: Completion
+    grade: Grade
+
+
+@dataclass(slots=True)
+class Decision:
+    """The growing record of one request. Each stage fills in its part; nothing is ever filled in twice."""
+
+    id: str
+    request: ChatRequest
+    at: float
+    clock0: float
+    deadline: float
+    classification: Classification | None = None
+    eligible: Eligible | None = None
+    choice: Choice | None = None
+    mode: Mode = Mode.EXPLOIT
+    reason: str = ""
+    attempts: list[Attempt] = field(default_factory=list)
+    failover_from: list[str] = field(default_factory=list)
+    completion: Completion | None = None
+    cascade: Cascade | None = None
+    grade: Grade = UNGRADED
+    judge_pending: bool = False
+    cache: str = "off"
+    cache_similarity: float | None = None
+    baseline_pico: int | None = None
+    timing: Timing = field(default_factory=Timing)
+    status: str = "ok"
+    error_code: str = ""
+    error: str = ""
+
+    @property
+    def model(self) -> str:
+        """The model that answered, or would have."""
+        if self.completion is not None:
+            return self.completion.model
+        return self.choice.model if self.choice is not None else ""
+
+    @property
+    def bucket(self) -> str:
+        """The bucket this request learns in; empty before it is classified."""
+        return self.classification.bucket if self.classification else ""
+
+    @property
+    def charges(self) -> list[Cost]:
+        """Every charge of this request that is known to have arisen: classifier, losing and serving calls."""
+        asked = self.classification.cost if self.classification else None
+        called = [attempt.cost for attempt in self.attempts if not attempt.error or attempt.cost.pico is not None]
+        return [*([asked] if asked is not None else []), *called]
+
+    @property
+    def cost(self) -> Cost:
+        """All charges together; its state is the worst of them. A cached answer costs nothing, settled."""
+        charges = self.charges
+        if not charges:
+            return Cost(0, CostState.SETTLED) if self.cache == "hit" else UNKNOWN_COST
+        state = next(state for state in _WORST_FIRST if any(charge.state is state for charge in charges))
+        known = [charge.pico for charge in charges if charge.pico is not None]
+        return Cost(sum(known) if known else None, state)
+
+    @property
+    def saved_pico(self) -> int | None:
+        """Estimate of what this call saved against the baseline; None while the baseline is not measured."""
+        pico = self.cost.pico
+        return None if pico is None or self.baseline_pico is None else self.baseline_pico - pico
+
+    def failed(self, status: str, code: str, message: str) -> None:
+        """Mark the request as not answered: `failed`, or `aborted` when the caller went away."""
+        self.status, self.error_code, self.error = status, code, message
+
+    def public(self) -> Json:
+        """The `arbiter` object of the response."""
+        seen, eligible, request, cost = self.classification, self.eligible, self.request, self.cost
+        return {
+            "task": seen.task if seen else None,
+            "difficulty": seen.difficulty if seen else None,
+            "classified_by": seen.classified_by if seen else None,
+            "model": self.model,
+            "mode": self.mode,
+            "reason": self.reason,
+            "decision_id": self.id,
+            "quality": self.grade.quality,
+            "quality_reason": "judge pending" if self.judge_pending else self.grade.reason,
+            "cost": cost.usd,
+            "cost_state": cost.state,
+            "baseline_cost": _usd(self.baseline_pico),
+            "saved": _usd(self.saved_pico),
+            "tokens_needed": eligible.tokens_needed if eligible else None,
+            "eligible_models": len(eligible.models) if eligible else 0,
+            "budget_max_cost": request.max_cost_usd,
+            "budget_met": eligible.budget_met if eligible else None,
+            "latency_ms": round(self.completion.latency_ms, 3) if self.completion else None,
+            "overhead_ms": round(self.timing.overhead_ms, 3),
+            "max_latency": request.max_latency_s,
+            "latency_capped": eligible.latency_capped if eligible else False,
+            "cache": self.cache,
+            "cache_similarity": self.cache_similarity,
+            "failover_from": self.failover_from or None,
+            "cascaded_from": self.cascade.completion.model if self.cascade else None,
+        }
+
+    def row(self) -> dict[str, Any]:
+        """The columns of the decision table (see `store.tables.Decision`)."""
+        seen, done, cost = self.classification, self.completion, self.cost
+        usage = done.usage if done else None
+        return {
+            "id": self.id,
+            "ts": self.at,
+            "request_id": self.request.request_id,
+            "key_id": self.request.caller.key_id,
+            "conversation": self.request.conversation,
+            "task": seen.task.value if seen else "",
+            "difficulty": seen.difficulty if seen else "",
+            "bucket": self.bucket,
+            "classified_by": seen.classified_by.value if seen else "",
+            "model": self.model,
+            "mode": self.mode.value,
+            "reason": self.reason,
+            "propensity": self.choice.propensity if self.choice else None,
+            "quality": self.grade.quality,
+            "quality_source": self.grade.source,
+            "quality_reason": "judge pending" if self.judge_pending else self.grade.reason,
+            "cost_pico": cost.pico,
+            "answer_cost_pico": done.cost.pico if done else None,
+            "classifier_cost_pico": seen.cost.pico if seen and seen.cost else None,
+            "judge_cost_pico": None,
+            "cost_state": cost.state.value,
+            "baseline_pico": self.baseline_pico,
+            "prompt_tokens": usage.prompt_tokens if usage else None,
+            "completion_tokens": usage.completion_tokens if usage else None,
+            "tokens_needed": self.eligible.tokens_needed if self.eligible else None,
+            "eligible_models": len(self.eligible.models) if self.eligible else 0,
+            "latency_ms": done.latency_ms if done else None,
+            "first_byte_ms": done.first_byte_ms if done else None,
+            "overhead_ms": self.timing.overhead_ms,
+            "stream": self.request.stream,
+            "status": self.status,
+            "error_code": self.error_code,
+            "cache": self.cache,
+            "failover_from": orjson.dumps(self.failover_from).decode() if self.failover_from else None,
+            "cascaded_from": self.cascade.completion.model if self.cascade else None,
+        }
+
+    def trace(self) -> Json:
+        """What every stage saw, decided and took, for the decision page. Holds no prompt and no answer text."""
+        seen, eligible, choice, time_ms = self.classification, self.eligible, self.choice, self.timing
+        return {
+            "request": _request_view(self.request),
+            "classify": _view(seen, time_ms.classify_ms, self._classify_view),
+            "filter": _view(eligible, time_ms.filter_ms, self._filter_view),
+            "route": _view(choice, time_ms.route_ms, self._route_view),
+            "call": {"ms": time_ms.call_ms, "attempts": [_attempt_view(one) for one in self.attempts]},
+            "grade": {"ms": time_ms.grade_ms, **_grade_view(self.grade), "cascade": self._cascade_view()},
+            "learn": {"ms": time_ms.learn_ms},
+            "total_ms": time_ms.total_ms,
+            "error": self.error or None,
+        }
+
+    def _classify_view(self, seen: Classification) -> Json:
+        cost = seen.cost.usd if seen.cost else None
+        return {
+            "task": seen.task,
+            "difficulty": seen.difficulty,
+            "by": seen.classified_by,
+            "rule": seen.rule,
+            "cost": cost,
+        }
+
+    def _filter_view(self, eligible: Eligible) -> Json:
+        return {
+            "tokens_needed": eligible.tokens_needed,
+            "prompt_tokens": eligible.prompt_tokens,
+            "eligible": list(eligible.models),
+            "rejected": dict(eligible.rejected),
+            "budget_met": eligible.budget_met,
+            "latency_capped": eligible.latency_capped,
+            "note": eligible.note,
+        }
+
+    def _route_view(self, choice: Choice) -> Json:
+        return {
+            "mode": self.mode,
+            "model": choice.model,
+            "reason": self.reason,
+            "propensity": choice.propensity,
+            "seed": choice.seed,
+            "candidates": [candidate_view(one) for one in choice.candidates],
+        }
+
+    def _cascade_view(self) -> Json | None:
+        if self.cascade is None:
+            return None
+        return {"model": self.cascade.completion.model, **_grade_view(self.cascade.grade)}
+
+
+def candidate_view(one: Candidate) -> Json:
+    """One candidate of the route stage, as stored and shown."""
+    return {
+        "model": one.model,
+        "n": one.n,
+        "quality": one.quality,
+        "low": one.low,
+        "high": one.high,
+        "cost": one.cost_usd,
+        "why_not": one.why_not,
+    }
+
+
+def new_decision(request: ChatRequest, *, timeout_s: float, loop_time: float) -> Decision:
+    """The empty record of a request that has just arrived; `deadline` is in `loop.time()` seconds."""
+    now = time.time()
+    return Decision(decision_id(now), request, now, time.perf_counter(), loop_time + timeout_s)
+
+
+def _usd(pico: int | None) -> float | None:
+    return None if pico is None else pico / PICO_PER_USD
+
+
+def _view(part: Any, ms: float, view: Callable[[Any], Json]) -> Mapping[str, Any] | None:
+    return None if part is None else {"ms": ms, **view(part)}
+
+
+def _attempt_view(one: Attempt) -> Json:
+    return {
+        "model": one.model,
+        "status": one.status,
+        "error": one.error or None,
+        "ms": one.latency_ms,
+        "cost": one.cost.usd,
+        "cost_state": one.cost.state,
+    }
+
+
+def _grade_view(grade: Grade) -> Json:
+    return {"quality": grade.quality, "reason": grade.reason, "source": grade.source}
+
+
+def _request_view(request: ChatRequest) -> Json:
+    return {
+        "messages": len(request.messages),
+        "ask_chars": len(request.ask),
+        "stream": request.stream,
+        "tools": request.needs_tools,
+        "vision": request.needs_vision,
+        "json_schema": request.needs_json_schema,
+        "max_tokens": request.max_tokens,
+        "max_cost": request.max_cost_usd,
+        "max_latency": request.max_latency_s,
+        "allow": list(request.allow) if request.allow is not None else None,
+        "pin": request.pin,
+    }

@@ -1,0 +1,74 @@
+"""What the stages need to know before the answer exists: tokens, expected cost and latency, the baseline's price."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from arbiter_app.catalog import Catalog
+from arbiter_app.pipeline.decision import Decision
+from arbiter_app.pipeline.filter import eligible
+from arbiter_app.pipeline.health import Health
+from arbiter_app.pipeline.tokens import TokenRatios, estimate_messages
+from arbiter_app.pipeline.types import PICO_PER_USD, Eligible, Model
+from arbiter_app.policy import Policy
+
+DEFAULT_TOKENS_OUT = 256
+
+
+class LearnedEstimates:
+    """Estimates from the catalog's list prices and from what this instance has learned."""
+
+    def __init__(self, catalog: Callable[[], Catalog], policy: Policy, ratios: TokenRatios, health: Health) -> None:
+        self._catalog = catalog
+        self._policy = policy
+        self._ratios = ratios
+        self._health = health
+
+    def eligible(self, decision: Decision) -> Eligible:
+        """Stage 2 over the pool as it is now."""
+        request, seen = decision.request, decision.classification
+        if seen is None:
+            raise ValueError("a request is classified before it is filtered")
+        tokens_in = estimate_messages(request.messages, request.payload.get("tools"))
+        tokens_out = self.tokens_out(decision)
+        now = asyncio.get_running_loop().time()
+
+        def expected_cost(model: Model) -> float | None:
+            learned = self._policy.expected_cost_usd(seen.bucket, model.id, tokens_in, tokens_out)
+            listed = tokens_in * model.input_usd + tokens_out * model.output_usd
+            return listed if learned is None else learned
+
+        def expected_latency_s(model: str) -> float | None:
+            latency_ms = self._policy.expected_latency_ms(seen.bucket, model)
+            return None if latency_ms is None else latency_ms / 1000
+
+        return eligible(
+            request,
+            seen,
+            self._catalog().pool,
+            tokens_in=tokens_in,
+            expected_cost=expected_cost,
+            expected_latency_s=expected_latency_s,
+            quarantined=lambda model: self._health.quarantined(model, now),
+            ratios=self._ratios,
+        )
+
+    def tokens_out(self, decision: Decision) -> int:
+        """Expected length of the answer in tokens, never over what the caller allows."""
+        return min(DEFAULT_TOKENS_OUT, decision.request.max_tokens or DEFAULT_TOKENS_OUT)
+
+    def baseline_pico(self, decision: Decision) -> int | None:
+        """What the baseline would have charged for this request, at its measured rates; None while unmeasured."""
+        baseline, done = self._catalog().baseline, decision.completion
+        if done is not None and done.model == baseline and done.cost.pico is not None:
+            return done.cost.pico
+        tokens_in = done.usage.prompt_tokens if done is not None and done.usage is not None else 0
+        usd = self._policy.baseline_cost_usd(decision.bucket, tokens_in)
+        return None if usd is None else round(usd * PICO_PER_USD)
+
+    def learned(self, decision: Decision) -> None:
+        """Compare the token estimate with the usage the runtime reported."""
+        done, gate = decision.completion, decision.eligible
+        if done is not None and done.usage is not None and gate is not None:
+            self._ratios.record(done.model, estimated=gate.prompt_tokens, real=done.usage.prompt_tokens)

@@ -1,0 +1,67 @@
+"""Which models are quarantined: a failing model rests for a growing time, then one probe decides.
+
+Pure bookkeeping over a clock that is passed in (seconds, monotonic). One instance per process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class _Rest:
+    until: float
+    failures: int
+    reason: str
+    probing: bool = False
+
+
+class Health:
+    """Quarantine with growing rests (`first_s` doubled per failure up to `max_s`) and a single probe at the end."""
+
+    def __init__(self, *, first_s: float = 5.0, max_s: float = 300.0) -> None:
+        self._first_s = first_s
+        self._max_s = max_s
+        self._resting: dict[str, _Rest] = {}
+
+    def quarantined(self, model: str, now: float) -> bool:
+        """True while the model rests, and while somebody else's probe of it is under way."""
+        rest = self._resting.get(model)
+        return rest is not None and (rest.probing or now < rest.until)
+
+    def begin(self, model: str) -> None:
+        """A call of the model starts: after a rest this call is the probe, and others wait for its outcome."""
+        rest = self._resting.get(model)
+        if rest is not None:
+            rest.probing = True
+
+    def succeeded(self, model: str) -> None:
+        """The model answered: it is healthy again."""
+        self._resting.pop(model, None)
+
+    def released(self, model: str) -> None:
+        """The call ended without saying anything about the model (caller hung up, caller's own mistake)."""
+        rest = self._resting.get(model)
+        if rest is not None:
+            rest.probing = False
+
+    def failed(self, model: str, now: float, reason: str, retry_after_s: float | None = None) -> float:
+        """The model failed: it rests. Honours Retry-After up to the longest rest. Returns the rest in seconds."""
+        before = self._resting.get(model)
+        failures = 1 if before is None else before.failures + 1
+        rest_s = min(self._max_s, self._first_s * 2.0 ** min(failures - 1, 30))
+        if retry_after_s is not None:
+            rest_s = min(self._max_s, max(rest_s, retry_after_s))
+        self._resting[model] = _Rest(now + rest_s, failures, reason)
+        return rest_s
+
+    def snapshot(self, now: float) -> dict[str, dict[str, object]]:
+        """The resting models: seconds left, failures in a row, the last reason."""
+        return {
+            model: {"seconds_left": max(0.0, rest.until - now), "failures": rest.failures, "reason": rest.reason}
+            for model, rest in self._resting.items()
+        }
+
+    def forget(self) -> None:
+        """Everybody is healthy again (operator reset)."""
+        self._resting.clear()

@@ -1,0 +1,143 @@
+"""Stage 6: fold the outcome into the policy and write it down, in one transaction with the decision record.
+
+Only answered requests teach. A failed or aborted one is recorded with what it cost and moves no statistic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from arbiter_app.pipeline.decision import Decision
+from arbiter_app.pipeline.ports import DecisionRecord, Ledger
+from arbiter_app.pipeline.types import Completion, Cost, CostState, Grade, Json, Mode
+from arbiter_app.policy import Learned, Observation, Policy, Shift
+
+OBJECTIVE_WEIGHT = 1.0
+_MEASURED = (CostState.SETTLED, CostState.COMPUTED)
+
+
+class Learner:
+    """Owns the way from a finished decision to statistics, alerts and the durable record."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        ledger: Ledger,
+        *,
+        now: Callable[[], float],
+        judge_weight: Callable[[str], float],
+        publish: Callable[[Decision], None],
+        alerted: Callable[[list[dict[str, Any]]], None],
+    ) -> None:
+        self._policy = policy
+        self._ledger = ledger
+        self._now = now
+        self._judge_weight = judge_weight
+        self._publish = publish
+        self._alerted = alerted
+
+    def learn(self, decision: Decision) -> asyncio.Future[None]:
+        """Teach the policy and hand the record to the ledger; the future is done when it is durable."""
+        started = time.perf_counter()
+        learned = [self._policy.record(seen) for seen in self._observations(decision)]
+        alerts = self._alerts(learned)
+        timing = decision.timing
+        timing.learn_ms = (time.perf_counter() - started) * 1000
+        timing.total_ms = (time.perf_counter() - decision.clock0) * 1000
+        record = DecisionRecord(decision.row(), decision.trace(), _deltas(learned), alerts, _state(learned))
+        durable = self._ledger.record(record)
+        self._publish(decision)
+        return durable
+
+    def judged(self, decision: Decision, grade: Grade, cost: Cost | None) -> asyncio.Future[None] | None:
+        """A judge's late grade: statistics and the decision's row change together. Unknown grades only add their cost."""
+        if grade.quality is None and (cost is None or cost.pico is None):
+            return None
+        learned = [self._policy.grade(self._judged(decision, grade))] if grade.quality is not None else []
+        return self._ledger.grade(
+            decision.id,
+            quality=grade.quality,
+            source=grade.source,
+            reason=grade.reason,
+            judge_cost_pico=cost.pico if cost else None,
+            deltas=_deltas(learned),
+            alerts=self._alerts(learned),
+            state=_state(learned),
+        )
+
+    def vote(self, bucket: str, model: str, *, up: bool) -> asyncio.Future[None]:
+        """A human's thumb: weighs like several grades (see the policy's vote weight)."""
+        learned = [self._policy.vote(bucket, model, up)]
+        return self._ledger.adjust(_deltas(learned), self._alerts(learned), _state(learned))
+
+    def _observations(self, decision: Decision) -> Iterable[Observation]:
+        if decision.status != "ok" or decision.cache == "hit":
+            return
+        if decision.cascade is not None:
+            yield self._observation(decision, decision.cascade.completion, decision.cascade.grade, Mode.EXPLOIT)
+        if decision.completion is not None:
+            yield self._observation(decision, decision.completion, decision.grade, decision.mode)
+
+    def _observation(self, decision: Decision, done: Completion, grade: Grade, mode: Mode) -> Observation:
+        return Observation(
+            bucket=decision.bucket,
+            prompt=decision.request.ask,
+            model=done.model,
+            cost_usd=done.cost.usd if done.cost.state in _MEASURED else None,
+            tokens_in=done.usage.prompt_tokens if done.usage else None,
+            tokens_out=done.usage.completion_tokens if done.usage else None,
+            quality=grade.quality,
+            quality_weight=OBJECTIVE_WEIGHT,
+            latency_ms=done.latency_ms,
+            mode=mode.value,
+            now=self._now(),
+        )
+
+    def _judged(self, decision: Decision, grade: Grade) -> Observation:
+        return Observation(
+            bucket=decision.bucket,
+            prompt=decision.request.ask,
+            model=decision.model,
+            cost_usd=None,
+            tokens_in=None,
+            tokens_out=None,
+            quality=grade.quality,
+            quality_weight=self._judge_weight(decision.bucket),
+            latency_ms=None,
+            mode=decision.mode.value,
+            now=self._now(),
+        )
+
+    def _alerts(self, learned: list[Learned]) -> list[dict[str, Any]]:
+        alerts = [_alert(shift, self._now()) for one in learned for shift in one.shifts]
+        if alerts:
+            self._alerted(alerts)
+        return alerts
+
+
+def _alert(shift: Shift, now: float) -> Json:
+    return {
+        "ts": now,
+        "kind": shift.kind,
+        "task": shift.bucket.partition(":")[0],
+        "bucket": shift.bucket,
+        "model": shift.model,
+        "old_unit": shift.old_unit,
+        "new_unit": shift.new_unit,
+        "direction": shift.direction,
+        "reason": shift.reason,
+    }
+
+
+def _deltas(learned: Iterable[Learned]) -> list[tuple[str, str, Mapping[str, float]]]:
+    return [(bucket, model, delta.as_dict()) for one in learned for bucket, model, delta in one.deltas]
+
+
+def _state(learned: Iterable[Learned]) -> Mapping[str, bytes]:
+    merged: dict[str, bytes] = {}
+    for one in learned:
+        merged.update(one.state)
+    return merged

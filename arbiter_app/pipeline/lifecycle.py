@@ -1,0 +1,308 @@
+"""One request through the six stages. Read this file first.
+
+    classify -> filter -> route -> call -> grade -> learn
+
+`answer` serves a plain request, `stream` a streamed one; both decide, settle and fail in the same methods. Whatever
+happens to a request, exactly one decision record is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import orjson
+
+from arbiter_app.pipeline.cache import Cached, Keys, ResponseCache, keys_of
+from arbiter_app.pipeline.call import Calls, Opened
+from arbiter_app.pipeline.classify import Classifier
+from arbiter_app.pipeline.decision import Cascade, Decision, new_decision
+from arbiter_app.pipeline.errors import ArbiterError, DeadlineExceeded, InternalError, RuntimeUnavailable
+from arbiter_app.pipeline.grade import grade
+from arbiter_app.pipeline.learn import Learner
+from arbiter_app.pipeline.ports import RuntimeFault
+from arbiter_app.pipeline.relay import DONE, Assembler, Relay, error_frame, last_chunk, replayed
+from arbiter_app.pipeline.route import Router
+from arbiter_app.pipeline.types import (
+    ChatRequest,
+    Classification,
+    Completion,
+    Cost,
+    CostState,
+    Eligible,
+    Grade,
+    Json,
+    Mode,
+)
+
+log = logging.getLogger("arbiter.lifecycle")
+
+
+class Estimates(Protocol):
+    """What the filter and the savings estimate need to know of catalog, tokens and learned means."""
+
+    def eligible(self, decision: Decision) -> Eligible: ...
+
+    def tokens_out(self, decision: Decision) -> int: ...
+
+    def baseline_pico(self, decision: Decision) -> int | None: ...
+
+    def learned(self, decision: Decision) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """A streamed answer: the decision so far (model and task are known), and the frames still to come."""
+
+    decision: Decision
+    frames: AsyncIterator[bytes]
+
+
+class Lifecycle:
+    """The six stages in order, over parts that the composition root chose."""
+
+    def __init__(
+        self,
+        *,
+        classifier: Classifier,
+        estimates: Estimates,
+        router: Router,
+        calls: Calls,
+        learner: Learner,
+        cache: ResponseCache | None,
+        assembler: Callable[[], Assembler],
+        judge: Callable[[Decision], None],
+        wants_judge: Callable[[Decision], bool],
+        timeout_s: float,
+        cascade_below: float,
+    ) -> None:
+        self._classifier = classifier
+        self._estimates = estimates
+        self._router = router
+        self._calls = calls
+        self._learner = learner
+        self._cache = cache
+        self._assembler = assembler
+        self._judge = judge
+        self._wants_judge = wants_judge
+        self._timeout_s = timeout_s
+        self._cascade_below = cascade_below
+
+    async def answer(self, request: ChatRequest) -> tuple[Decision, Json]:
+        """A plain answer: the decision and the runtime's body. Raises ArbiterError; a failure is on record by then."""
+        decision, keys = self._begin(request)
+        async with self._recorded(decision):
+            hit = await self._decide(decision, keys)
+            if hit is None:
+                await self._call(decision)
+                self._grade(decision)
+                await self._escalate(decision)
+            await self._settle(decision, keys)
+        body = decision.completion.body if decision.completion else {}
+        return decision, body
+
+    async def stream(self, request: ChatRequest) -> Streamed:
+        """A streamed answer, returned once the first byte has come. Raises ArbiterError before that."""
+        decision, keys = self._begin(request)
+        async with self._recorded(decision):
+            hit = await self._decide(decision, keys)
+            if hit is not None:
+                return Streamed(decision, self._replay(decision, keys))
+            with _timed(decision, "call_ms"):
+                opened = await self._calls.open(decision, self._router.order(decision))
+        return Streamed(decision, self._relay(decision, keys, opened))
+
+    def _begin(self, request: ChatRequest) -> tuple[Decision, Keys | None]:
+        decision = new_decision(request, timeout_s=self._timeout_s, loop_time=asyncio.get_running_loop().time())
+        keys = keys_of(request) if self._cache is not None else None
+        decision.cache = "off" if keys is None else "miss"
+        return decision, keys
+
+    async def _decide(self, decision: Decision, keys: Keys | None) -> Cached | None:
+        """Stages 1 to 3, or a cached answer in their place after stage 1."""
+        with _timed(decision, "classify_ms"):
+            decision.classification = self._classifier.try_rules(decision.request) or await self._ask_classifier(
+                decision
+            )
+        hit = self._cache.get(keys, time.monotonic()) if self._cache is not None and keys is not None else None
+        if hit is not None:
+            _serve_cached(decision, *hit)
+            return hit[0]
+        with _timed(decision, "filter_ms"):
+            decision.eligible = self._estimates.eligible(decision)
+        with _timed(decision, "route_ms"):
+            tokens_out = self._estimates.tokens_out(decision)
+            self._router.route(decision, decision.classification, decision.eligible, tokens_out=tokens_out)
+        return None
+
+    async def _call(self, decision: Decision) -> None:
+        with _timed(decision, "call_ms"):
+            decision.completion = await self._calls.complete(decision, self._router.order(decision))
+
+    def _grade(self, decision: Decision) -> None:
+        if decision.classification is not None and decision.completion is not None:
+            with _timed(decision, "grade_ms"):
+                decision.grade = grade(decision.request, decision.classification, decision.completion)
+
+    async def _escalate(self, decision: Decision) -> None:
+        """The cascade: an objective check that failed the answer sends the request once to a stronger model."""
+        quality, cheap = decision.grade.quality, decision.completion
+        if quality is None or cheap is None or quality >= self._cascade_below:
+            return
+        stronger = self._router.stronger(decision)
+        if stronger is None:
+            return
+        failed = Cascade(cheap, decision.grade)
+        try:
+            await self._call_once(decision, stronger)
+        except ArbiterError as error:
+            log.info("escalation failed, the first answer stands", extra={"decision": decision.id, "error": error.code})
+            return
+        decision.cascade = failed
+        decision.mode = Mode.ESCALATE
+        decision.reason = f"{cheap.model} failed its check ({failed.grade.reason}); escalated to {stronger}"
+        self._grade(decision)
+
+    async def _call_once(self, decision: Decision, model: str) -> None:
+        with _timed(decision, "call_ms"):
+            decision.completion = await self._calls.complete(decision, (model,))
+
+    async def _settle(self, decision: Decision, keys: Keys | None) -> None:
+        """Stage 6 and what follows an answer: durable record first, then cache and judge."""
+        decision.baseline_pico = self._estimates.baseline_pico(decision)
+        decision.judge_pending = self._wants_judge(decision)
+        self._estimates.learned(decision)
+        await self._learner.learn(decision)
+        self._keep(decision, keys)
+        if decision.judge_pending:
+            self._judge(decision)
+
+    def _keep(self, decision: Decision, keys: Keys | None) -> None:
+        """Offer a finished answer to the response cache."""
+        done = decision.completion
+        if self._cache is None or keys is None or done is None or decision.cache != "miss":
+            return
+        if done.finish_reason in ("stop", "tool_calls"):
+            self._cache.put(keys, done.body, done.model, decision.grade, time.monotonic())
+
+    async def _ask_classifier(self, decision: Decision) -> Classification:
+        """The rules were unsure: ask the free model. The wait counts as waiting for a model, not as overhead."""
+        started = time.perf_counter()
+        try:
+            return await self._classifier.classify(decision.request)
+        finally:
+            decision.timing.waited_ms += (time.perf_counter() - started) * 1000
+
+    async def _relay(self, decision: Decision, keys: Keys | None, opened: Opened) -> AsyncIterator[bytes]:
+        """Stages 4 to 6 of a streamed answer: pass frames on, then grade, learn, and end with `arbiter` and `[DONE]`."""
+        relay, request, started = Relay(opened.stream, self._assembler()), decision.request, time.perf_counter()
+        try:
+            async for frame in relay.frames():
+                yield frame
+            decision.timing.waited_ms += (time.perf_counter() - started) * 1000
+            decision.completion = self._calls.streamed(decision, opened, relay.body())
+            self._grade(decision)
+            await self._settle(decision, keys)
+            arbiter = decision.public()
+        except RuntimeFault as fault:
+            self._calls.broke(opened, fault)
+            yield await self._broken(decision, opened, relay, _stream_error(opened.model, fault))
+            return
+        except (asyncio.CancelledError, GeneratorExit):
+            self._hung_up(decision, opened, relay)
+            raise
+        except Exception:
+            log.exception("a stream failed inside Arbiter", extra={"decision": decision.id})
+            yield await self._broken(decision, opened, relay, _internal(request))
+            return
+        finally:
+            await opened.stream.aclose()
+        yield last_chunk(relay.body(), arbiter, include_usage=request.include_usage)
+        yield DONE
+
+    async def _replay(self, decision: Decision, keys: Keys | None) -> AsyncIterator[bytes]:
+        """A cached answer as a stream."""
+        body = decision.completion.body if decision.completion else {}
+        for frame in replayed(body):
+            yield frame
+        await self._settle(decision, keys)
+        yield last_chunk(body, decision.public(), include_usage=decision.request.include_usage)
+        yield DONE
+
+    async def _broken(self, decision: Decision, opened: Opened, relay: Relay, error: ArbiterError) -> bytes:
+        """Record a stream that broke after its first byte, with what was received; returns its last frame."""
+        decision.failed("failed", error.code, error.message)
+        decision.completion = self._calls.streamed(decision, opened, relay.body(), aborted=error.message)
+        await self._learner.learn(decision)
+        return error_frame(error)
+
+    def _hung_up(self, decision: Decision, opened: Opened, relay: Relay) -> None:
+        """The caller went away in mid-stream: record what was received, without waiting for the commit."""
+        if decision.completion is None:
+            decision.failed("aborted", "caller_gone", "the caller hung up")
+            decision.completion = self._calls.streamed(decision, opened, relay.body(), aborted="the caller hung up")
+            self._learner.learn(decision)
+
+    @asynccontextmanager
+    async def _recorded(self, decision: Decision) -> AsyncIterator[None]:
+        """Whatever goes wrong inside is on record before the caller hears of it."""
+        try:
+            yield
+        except ArbiterError as error:
+            decision.failed("failed", error.code, error.message)
+            await self._learner.learn(decision)
+            raise
+        except asyncio.CancelledError:
+            decision.failed("aborted", "caller_gone", "the caller hung up")
+            self._learner.learn(decision)
+            raise
+        except Exception as error:
+            log.exception("a request failed inside Arbiter", extra={"decision": decision.id})
+            decision.failed("failed", "internal_error", type(error).__name__)
+            await self._learner.learn(decision)
+            raise _internal(decision.request) from error
+
+
+@contextmanager
+def _timed(decision: Decision, stage: str) -> Iterator[None]:
+    """Add the time spent inside to one field of the decision's timing, in milliseconds."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        took_ms = (time.perf_counter() - started) * 1000
+        setattr(decision.timing, stage, getattr(decision.timing, stage) + took_ms)
+
+
+def _serve_cached(decision: Decision, kept: Cached, similarity: float) -> None:
+    """Fill in the decision of a cached answer: no model was asked and nothing was charged."""
+    body = orjson.loads(kept.body)
+    decision.mode, decision.cache, decision.cache_similarity = Mode.CACHE, "hit", similarity
+    decision.reason = f"the same prompt was answered by {kept.model} before, graded {kept.grade.quality:.2f}"
+    decision.grade = Grade(kept.grade.quality, kept.grade.reason, "cache")
+    text = body["choices"][0]["message"].get("content")
+    decision.completion = Completion(
+        model=kept.model,
+        body=body,
+        text=text if isinstance(text, str) else "",
+        tool_calls=[],
+        usage=None,
+        cost=Cost(0, CostState.SETTLED),
+        latency_ms=0.0,
+        first_byte_ms=0.0,
+        finish_reason="stop",
+    )
+
+
+def _stream_error(model: str, fault: RuntimeFault) -> ArbiterError:
+    kind = DeadlineExceeded if fault.kind == "timeout" else RuntimeUnavailable
+    return kind(f"{model} broke off its answer: {fault.message}")
+
+
+def _internal(request: ChatRequest) -> InternalError:
+    return InternalError(f"Arbiter failed on this request; the log has the details under {request.request_id}")

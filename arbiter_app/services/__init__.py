@@ -1,0 +1,1 @@
+"""The service object that API, pages and command line share."""

@@ -1,0 +1,230 @@
+"""The one service object behind the three doors (API, pages, command line), and the one place that wires it up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+from arbiter_app import policy as brain
+from arbiter_app.catalog import Catalog, load_catalog
+from arbiter_app.pipeline.ask import Asker
+from arbiter_app.pipeline.cache import ResponseCache
+from arbiter_app.pipeline.call import Calls
+from arbiter_app.pipeline.classify import Classifier
+from arbiter_app.pipeline.decision import Decision
+from arbiter_app.pipeline.estimates import LearnedEstimates
+from arbiter_app.pipeline.health import Health
+from arbiter_app.pipeline.judge import Judge
+from arbiter_app.pipeline.learn import Learner
+from arbiter_app.pipeline.lifecycle import Lifecycle
+from arbiter_app.pipeline.ports import RuntimeFault
+from arbiter_app.pipeline.prices import PriceOverrides
+from arbiter_app.pipeline.route import Router
+from arbiter_app.pipeline.tokens import TokenRatios
+from arbiter_app.pipeline.types import Model
+from arbiter_app.runtime import cost as meter
+from arbiter_app.runtime.client import HttpRuntime
+from arbiter_app.runtime.sandbox import SandboxServer, start_sandbox
+from arbiter_app.runtime.sse import StreamAssembler
+from arbiter_app.services.feed import Feed
+from arbiter_app.services.judging import Judging
+from arbiter_app.settings import Settings
+from arbiter_app.store import Store, open_store
+
+log = logging.getLogger("arbiter")
+
+
+class Arbiter:
+    """Everything one process needs to route: built by `start`, ended by `close`.
+
+    Public parts: `settings`, `catalog`, `policy`, `store`, `runtime`, `lifecycle`, `health`, `prices`, `feed`,
+    `cache`, `judging`. `draining` is set while the process shuts down.
+    """
+
+    def __init__(self, settings: Settings, store: Store, sandbox: SandboxServer | None, catalog: Catalog) -> None:
+        self.settings = settings
+        self.store = store
+        self.sandbox = sandbox
+        self.catalog = catalog
+        self.started_at = time.time()
+        self.draining = False
+        self.runtime_seen_at: float | None = None
+        self.prices = PriceOverrides()
+        self.feed = Feed()
+        self.health = Health(first_s=settings.quarantine_s, max_s=settings.quarantine_max_s)
+        self.cache = _cache(settings)
+        self.ratios = TokenRatios()
+        self.runtime = _runtime(settings, sandbox)
+        self.policy = brain.build(
+            settings.policy, catalog=_facts(catalog), baseline=catalog.baseline, settings=settings.routing
+        )
+        self.learner = Learner(
+            self.policy,
+            store.ledger,
+            now=time.time,
+            judge_weight=lambda bucket: self.judging.weight(bucket),
+            publish=self._publish,
+            alerted=self._alerted,
+        )
+        self.judging = Judging(
+            Judge(self._asker(lambda: self._part(self.catalog.judge), settings.judge_timeout_s, 32).ask),
+            self.learner,
+            feed=self.feed,
+            sample=settings.judge_sample,
+            rng=random.Random(),
+        )
+        self.classifier = Classifier(
+            self._asker(lambda: self._part(self.catalog.classifier), settings.classify_timeout_s, 8).ask,
+            timeout_s=settings.classify_timeout_s,
+        )
+        self.lifecycle = self._lifecycle()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    async def start(cls, settings: Settings) -> Arbiter:
+        """Open the store (migrating it), start the sandbox when there is no key, load what was learned."""
+        catalog = load_catalog(
+            settings.catalog, baseline=settings.baseline_model, baseline_context=settings.baseline_context
+        )
+        store = open_store(settings.db, durability=settings.durability)
+        sandbox = start_sandbox(settings) if settings.sandbox else None
+        arbiter = cls(settings, store, sandbox, catalog)
+        rows, state = await store.load_policy()
+        arbiter.policy.load(rows, state)
+        arbiter._background(arbiter._refresh_catalog())
+        arbiter._background(arbiter._keep_house())
+        return arbiter
+
+    async def close(self) -> None:
+        """Finish what was begun (judges get a short while), then let go of store, runtime and sandbox."""
+        self.draining = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.judging.close()
+        await self.runtime.aclose()
+        await asyncio.to_thread(self.store.close)
+        if self.sandbox is not None:
+            await asyncio.to_thread(self.sandbox.stop)
+
+    def forget(self) -> None:
+        """Drop everything learned and remembered in memory (the store is reset by its own method)."""
+        self.policy.forget()
+        self.health.forget()
+        self.prices.clear()
+        if self.cache is not None:
+            self.cache.forget()
+
+    def _lifecycle(self) -> Lifecycle:
+        settings = self.settings
+        calls = Calls(
+            self.runtime,
+            self.health,
+            meter,
+            model_of=self._part,
+            multiplier_of=self.prices.multiplier_of,
+            learned_usd=lambda bucket, model: self.policy.expected_cost_usd(bucket, model, 0, 0),
+            max_attempts=settings.max_attempts,
+        )
+        router = Router(
+            self.policy,
+            baseline=self.catalog.baseline,
+            holdout=lambda: settings.routing.holdout_share,
+            rng=random.Random(),
+            now=time.time,
+        )
+        return Lifecycle(
+            classifier=self.classifier,
+            estimates=LearnedEstimates(lambda: self.catalog, self.policy, self.ratios, self.health),
+            router=router,
+            calls=calls,
+            learner=self.learner,
+            cache=self.cache,
+            assembler=StreamAssembler,
+            judge=self.judging.schedule,
+            wants_judge=self.judging.wants,
+            timeout_s=settings.request_timeout_s,
+            cascade_below=settings.cascade_below if settings.cascade else -1.0,
+        )
+
+    def _asker(self, model: Callable[[], Model], timeout_s: float, max_tokens: int) -> Asker:
+        return Asker(self.runtime, meter, model, self.prices.multiplier_of, timeout_s=timeout_s, max_tokens=max_tokens)
+
+    def _part(self, model_id: str) -> Model:
+        """A model of the catalog by id."""
+        return self.catalog.models[model_id]
+
+    def _publish(self, decision: Decision) -> None:
+        if self.feed.listeners:
+            self.feed.publish("decision", decision.row())
+
+    def _alerted(self, alerts: list[dict[str, Any]]) -> None:
+        for alert in alerts:
+            log.warning("%s shift of %s: %s", alert["kind"], alert["model"], alert["reason"])
+            self.feed.publish("alert", alert)
+
+    def _background(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _refresh_catalog(self) -> None:
+        """Read the runtime's model list now and then; prices and windows it states replace the file's."""
+        while True:
+            try:
+                listing = await self.runtime.models()
+                self.catalog = self.catalog.refreshed(listing)
+                self.runtime_seen_at = time.time()
+            except RuntimeFault as fault:
+                log.warning("the runtime's model list cannot be read: %s", fault.message)
+            await asyncio.sleep(self.settings.catalog_refresh_s)
+
+    async def _keep_house(self) -> None:
+        """Retention and roll-up compaction, in small steps, once an hour."""
+        while True:
+            await asyncio.sleep(3600)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await self.store.retain(
+                    now=time.time(),
+                    keep_decisions=self.settings.keep_decisions,
+                    keep_trace_days=self.settings.keep_trace_days,
+                )
+
+
+def _runtime(settings: Settings, sandbox: SandboxServer | None) -> HttpRuntime:
+    key = settings.gateway_api_key
+    return HttpRuntime(
+        sandbox.url if sandbox is not None else settings.base_url,
+        sandbox.key if sandbox is not None else key.get_secret_value() if key is not None else "",
+        connect_timeout_s=settings.connect_timeout_s,
+        first_byte_timeout_s=settings.first_byte_timeout_s,
+        gap_timeout_s=settings.gap_timeout_s,
+    )
+
+
+def _cache(settings: Settings) -> ResponseCache | None:
+    if not settings.cache:
+        return None
+    return ResponseCache(
+        entries=settings.cache_entries,
+        max_bytes=settings.cache_bytes,
+        ttl_s=settings.cache_ttl_s,
+        min_quality=settings.cache_min_quality,
+    )
+
+
+def _facts(catalog: Catalog) -> dict[str, brain.ModelFacts]:
+    return {
+        model.id: brain.ModelFacts(
+            input_usd_per_token=model.input_usd,
+            output_usd_per_token=model.output_usd,
+            prior=model.prior,
+            coarse_request_usd=None,
+        )
+        for model in catalog.models.values()
+    }

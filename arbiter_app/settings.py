@@ -1,0 +1,180 @@
+"""Every setting of Arbiter, and the only place that reads the environment or `.env`. The environment wins.
+
+Unknown `ARBITER_*` names are refused, so that a typing mistake is found at start and not in production.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from arbiter_app.policy import PolicySettings
+
+PREFIX = "ARBITER_"
+
+
+class SettingsError(ValueError):
+    """A setting cannot be used; the message has one line for each, with its name."""
+
+
+def _names(value: object) -> object:
+    """Split a comma-separated list; empty entries are dropped."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+
+
+def _env(name: str, default: Any, why: str, **limits: Any) -> Any:
+    return Field(default, validation_alias=AliasChoices(name), description=why, **limits)
+
+
+class Settings(BaseModel):
+    """The effective configuration. Each field's alias is its environment name; `sources` says where it came from."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    gateway_api_key: SecretStr | None = _env("GATEWAY_API_KEY", None, "key of the runtime; absent means sandbox mode")
+    base_url: str = _env("BTL_BASE_URL", "https://api.badtheorylabs.com/v1", "the runtime's OpenAI-compatible base URL")
+    baseline_model: str = _env("BASELINE_MODEL", "gpt-4o", "what would answer everything without Arbiter")
+    baseline_context: int = _env("BASELINE_CONTEXT", 128_000, "context window of the baseline, in tokens", gt=0)
+    request_timeout_s: float = _env("REQUEST_TIMEOUT", 120.0, "whole request, seconds", gt=0)
+    embeddings_url: str = _env("EMBEDDINGS_API_URL", "", "embeddings endpoint of the semantic cache; off when empty")
+    embeddings_model: str = _env("EMBEDDINGS_MODEL", "text-embedding-3-small", "model of the embeddings endpoint")
+    embeddings_api_key: SecretStr | None = _env("EMBEDDINGS_API_KEY", None, "key of the embeddings endpoint")
+    embeddings_threshold: float = _env("EMBEDDINGS_THRESHOLD", 0.80, "least cosine similarity of a hit", gt=0, le=1)
+
+    db: str = _env("ARBITER_DB", "data/arbiter.db", "SQLite file, or a SQLAlchemy URL")
+    api_keys: Names = _env("ARBITER_API_KEYS", (), "operator keys, comma-separated; none: one is made at first start")
+    host: str = _env("ARBITER_HOST", "127.0.0.1", "address to listen on")
+    port: int = _env("ARBITER_PORT", 8000, "port to listen on", ge=0, le=65535)
+    signup: bool | None = _env("ARBITER_SIGNUP", None, "anybody may mint a key; unset: on in sandbox mode only")
+    public_reads: bool | None = _env("ARBITER_PUBLIC_READS", None, "anybody may read; unset: on in sandbox mode only")
+    catalog: Path | None = _env("ARBITER_CATALOG", None, "catalog file; unset: the one in the package")
+    catalog_refresh_s: float = _env(
+        "ARBITER_CATALOG_REFRESH_S", 300.0, "how often the runtime's model list is read", gt=0
+    )
+
+    limit_6h: int = _env("ARBITER_LIMIT_6H", 50, "routed requests of a minted key in 6 hours", gt=0)
+    limit_week: int = _env("ARBITER_LIMIT_WEEK", 600, "routed requests of a minted key in a week", gt=0)
+    max_body_bytes: int = _env("ARBITER_MAX_BODY_BYTES", 10_000_000, "largest request body", gt=0)
+    max_concurrency: int = _env("ARBITER_MAX_CONCURRENCY", 256, "requests in work at once", gt=0)
+    max_queue: int = _env("ARBITER_MAX_QUEUE", 256, "requests waiting for a place; more are refused with 503", ge=0)
+    queue_wait_s: float = _env("ARBITER_QUEUE_WAIT_S", 5.0, "longest wait for a place before 503", gt=0)
+    drain_s: float = _env("ARBITER_DRAIN_S", 10.0, "how long SIGTERM waits for running requests", ge=0)
+    workers: int = _env("ARBITER_WORKERS", 0, "gateway processes beside the one that serves pages", ge=0, le=64)
+    durability: Literal["strict", "relaxed"] = _env(
+        "ARBITER_DURABILITY", "strict", "strict: an answer ends only when its record is committed"
+    )
+
+    connect_timeout_s: float = _env("ARBITER_CONNECT_TIMEOUT_S", 5.0, "connecting to the runtime", gt=0)
+    first_byte_timeout_s: float = _env("ARBITER_FIRST_BYTE_TIMEOUT_S", 30.0, "first byte of the runtime", gt=0)
+    gap_timeout_s: float = _env("ARBITER_GAP_TIMEOUT_S", 30.0, "between two bytes of the runtime", gt=0)
+    classify_timeout_s: float = _env("ARBITER_CLASSIFY_TIMEOUT_S", 2.0, "the classifier model's answer", gt=0)
+    judge_timeout_s: float = _env("ARBITER_JUDGE_TIMEOUT_S", 30.0, "the judge's answer", gt=0)
+    judge_sample: float = _env("ARBITER_JUDGE_SAMPLE", 0.02, "share of exploiting answers that is judged", ge=0, le=1)
+    max_attempts: int = _env("ARBITER_MAX_ATTEMPTS", 3, "models tried for one request", ge=1, le=10)
+    quarantine_s: float = _env("ARBITER_QUARANTINE_S", 5.0, "first quarantine of a failing model", gt=0)
+    quarantine_max_s: float = _env("ARBITER_QUARANTINE_MAX_S", 300.0, "longest quarantine", gt=0)
+    cascade: bool = _env("ARBITER_CASCADE", True, "escalate once when an objective check fails the cheap answer")
+    cascade_below: float = _env("ARBITER_CASCADE_BELOW", 0.5, "objective quality under which it escalates", ge=0, le=1)
+
+    cache: bool = _env("ARBITER_CACHE", True, "serve repeated prompts from the response cache")
+    cache_entries: int = _env("ARBITER_CACHE_ENTRIES", 5_000, "answers kept", ge=0)
+    cache_bytes: int = _env("ARBITER_CACHE_BYTES", 64_000_000, "size of the answers kept", ge=0)
+    cache_ttl_s: float = _env("ARBITER_CACHE_TTL_S", 3_600.0, "age at which a kept answer is dropped", gt=0)
+    cache_min_quality: float = _env("ARBITER_CACHE_MIN_QUALITY", 0.8, "least grade of a kept answer", ge=0, le=1)
+
+    policy: str = _env("ARBITER_POLICY", "arbiter", "the routing policy by name: arbiter or classic")
+    keep_decisions: int = _env(
+        "ARBITER_KEEP_DECISIONS", 2_000_000, "decisions kept; older ones live on in roll-ups", gt=0
+    )
+    keep_trace_days: float = _env("ARBITER_KEEP_TRACE_DAYS", 30.0, "days a decision's trace is kept", gt=0)
+    sandbox_latency: float = _env("ARBITER_SANDBOX_LATENCY", 1.0, "scale of the sandbox's latencies; 0 for none", ge=0)
+    sandbox_seed: int = _env("ARBITER_SANDBOX_SEED", 7, "seed of the sandbox's answers")
+    log_level: Literal["debug", "info", "warning", "error"] = _env("ARBITER_LOG_LEVEL", "info", "least level logged")
+    log_content: bool = _env("ARBITER_LOG_CONTENT", False, "log prompts and answers too")
+    otlp_endpoint: str = _env("OTEL_EXPORTER_OTLP_ENDPOINT", "", "OpenTelemetry collector; off when empty")
+
+    routing: PolicySettings = Field(default_factory=PolicySettings)
+    sources: Mapping[str, str] = Field(default_factory=dict, repr=False)
+
+    @property
+    def sandbox(self) -> bool:
+        """True when no runtime key is set, so that the embedded runtime answers."""
+        return self.gateway_api_key is None
+
+    @property
+    def signup_open(self) -> bool:
+        """Whether anybody may mint a key."""
+        return self.sandbox if self.signup is None else self.signup
+
+    @property
+    def reads_open(self) -> bool:
+        """Whether anybody may read reports and feeds."""
+        return self.sandbox if self.public_reads is None else self.public_reads
+
+
+def routing_names() -> dict[str, str]:
+    """Environment name of every threshold of the policy: `ARBITER_` + the field in upper case."""
+    return {f"{PREFIX}{spec.name.upper()}": spec.name for spec in fields(PolicySettings)}
+
+
+def setting_names() -> dict[str, str]:
+    """Every environment name that Arbiter reads -> the field it sets."""
+    own = {
+        str(spec.validation_alias.choices[0]): name
+        for name, spec in Settings.model_fields.items()
+        if isinstance(spec.validation_alias, AliasChoices)
+    }
+    return own | routing_names()
+
+
+def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:
+    """Read the environment over `.env`. Raises SettingsError naming each setting at fault. Empty values are unset."""
+    process = dict(os.environ if environ is None else environ)
+    from_file = {k: v for k, v in dotenv_values(env_file).items() if v is not None} if env_file else {}
+    merged = {key: value for key, value in (from_file | process).items() if value != ""}
+    known = setting_names()
+    unknown = sorted(key for key in merged if key.startswith(PREFIX) and key not in known)
+    if unknown:
+        raise SettingsError(f"unknown settings: {', '.join(unknown)}; see .env.example for the list")
+    given = {key: value for key, value in merged.items() if key in known}
+    sources = {key: "environment" if process.get(key) else ".env" for key in given}
+    try:
+        return Settings.model_validate({**given, "routing": _routing(given), "sources": sources})
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+        raise SettingsError("; ".join(lines)) from error
+
+
+def _routing(given: Mapping[str, str]) -> PolicySettings:
+    values: dict[str, Any] = {}
+    for env_name, name in routing_names().items():
+        if env_name in given:
+            values[name] = _number(env_name, given[env_name], getattr(PolicySettings(), name))
+    try:
+        return PolicySettings(**values)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
+def _number(env_name: str, text: str, default: object) -> object:
+    if isinstance(default, bool):
+        if text.lower() in ("1", "true", "yes", "on"):
+            return True
+        if text.lower() in ("0", "false", "no", "off"):
+            return False
+        raise SettingsError(f"{env_name}: {text!r} is not true or false")
+    if isinstance(default, str):
+        return text
+    try:
+        return int(text) if isinstance(default, int) else float(text)
+    except ValueError as error:
+        raise SettingsError(f"{env_name}: {text!r} is not a number") from error
