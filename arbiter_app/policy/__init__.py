@@ -1,0 +1,84 @@
+"""The routing brain: which eligible model serves. Pure functions over additive statistics; clock and seed come in.
+
+A policy is chosen by name with `build`. All of them share the `Policy` protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from arbiter_app.policy.classic import ClassicPolicy
+from arbiter_app.policy.statistics import FIELDS, ModelStats, Rows, from_row
+from arbiter_app.policy.types import (
+    Ask,
+    Candidate,
+    Choice,
+    Learned,
+    ModelFacts,
+    Observation,
+    PolicySettings,
+    Shift,
+)
+
+POLICIES = {"classic": ClassicPolicy}
+
+
+class Policy(Protocol):
+    """What the product needs of a policy. See `classic.py` for the meaning of each method."""
+
+    name: str
+
+    def choose(self, ask: Ask, now: float, seed: int) -> Choice: ...
+
+    def record(self, seen: Observation) -> Learned: ...
+
+    def grade(self, seen: Observation) -> Learned: ...
+
+    def vote(self, bucket: str, model: str, up: bool) -> Learned: ...
+
+    def load(self, rows: Rows, state: Mapping[str, bytes]) -> None: ...
+
+    def merge(self, rows: Rows) -> None: ...
+
+    def forget(self) -> None: ...
+
+    def buckets(self) -> list[str]: ...
+
+    def rows(self) -> list[tuple[str, str, ModelStats]]: ...
+
+    def table(self, bucket: str, models: Sequence[str]) -> list[dict[str, Any]]: ...
+
+    def expected_cost_usd(self, bucket: str, model: str, tokens_in: int, tokens_out: int) -> float | None: ...
+
+    def expected_latency_ms(self, bucket: str, model: str) -> float | None: ...
+
+    def baseline_cost_usd(self, bucket: str, tokens_in: int) -> float | None: ...
+
+    def learning(self) -> dict[str, float]: ...
+
+
+def build(name: str, *, catalog: Mapping[str, ModelFacts], baseline: str, settings: PolicySettings) -> Policy:
+    """The policy of that name. Raises ValueError naming the known ones."""
+    if name not in POLICIES:
+        raise ValueError(f"unknown policy {name!r}; known are {', '.join(sorted(POLICIES))}")
+    return POLICIES[name](catalog, baseline, settings)
+
+
+__all__ = [
+    "FIELDS",
+    "POLICIES",
+    "Ask",
+    "Candidate",
+    "Choice",
+    "Learned",
+    "ModelFacts",
+    "ModelStats",
+    "Observation",
+    "Policy",
+    "PolicySettings",
+    "Rows",
+    "Shift",
+    "build",
+    "from_row",
+]

@@ -1,0 +1,276 @@
+"""The classic policy: try every model a few times, then the cheapest within tolerance of the best, epsilon for ever.
+
+Described in `brain.md`. Every choice is a pure function of (statistics, ask, seed).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from arbiter_app.policy.price import price_moved, unit_price
+from arbiter_app.policy.statistics import ModelStats, Rows, StatsTable, wilson
+from arbiter_app.policy.types import Ask, Candidate, Choice, Learned, ModelFacts, Observation, PolicySettings, Shift
+
+
+class ClassicPolicy:
+    """Explore, exploit, epsilon over a table of sufficient statistics."""
+
+    name = "classic"
+
+    def __init__(self, facts: Mapping[str, ModelFacts], baseline: str, settings: PolicySettings) -> None:
+        self._facts = facts
+        self._baseline = baseline
+        self._settings = settings
+        self._table = StatsTable()
+
+    def choose(self, ask: Ask, now: float, seed: int) -> Choice:
+        """The model for one request; replaying the same statistics, ask and seed gives the same."""
+        return choose(self._table.bucket(ask.bucket), ask, seed, self._facts, self._settings)
+
+    def record(self, seen: Observation) -> Learned:
+        """Fold one call in; a price shift makes the model's cost be learned anew."""
+        known = self._table.of(seen.bucket, seen.model)
+        facts = self._facts.get(seen.model, ModelFacts())
+        shift = _shift(known, seen, facts, self._settings)
+        delta = delta_of(seen, facts)
+        if shift is not None:
+            delta.add(known.cost_reset())
+        known.add(delta)
+        return Learned(((seen.bucket, seen.model, delta),), (shift,) if shift is not None else ())
+
+    def grade(self, seen: Observation) -> Learned:
+        """A grade that came after the call was recorded."""
+        if seen.quality is None:
+            return Learned()
+        return self._fold(seen.bucket, seen.model, _graded(seen.quality, seen.quality_weight))
+
+    def vote(self, bucket: str, model: str, up: bool) -> Learned:
+        """A human's thumb."""
+        return self._fold(bucket, model, ModelStats(votes=1.0, votes_sum=1.0 if up else 0.0))
+
+    def load(self, rows: Rows, state: Mapping[str, bytes]) -> None:
+        """Start from stored statistics."""
+        self._table.clear()
+        self._table.add(rows)
+
+    def merge(self, rows: Rows) -> None:
+        """Add what other processes learned."""
+        self._table.add(rows)
+
+    def forget(self) -> None:
+        """Drop everything learned."""
+        self._table.clear()
+
+    def buckets(self) -> list[str]:
+        """The buckets with any statistics."""
+        return self._table.buckets()
+
+    def rows(self) -> list[tuple[str, str, ModelStats]]:
+        """The statistics as absolute rows."""
+        return self._table.rows()
+
+    def table(self, bucket: str, models: Sequence[str]) -> list[dict[str, Any]]:
+        """What is known of each model in a bucket, and which one an exploiting request would get now."""
+        ask = Ask(bucket, "", tuple(models))
+        known = self._table.bucket(bucket)
+        best = exploit(known, ask, self._facts, self._settings)[0] if models else None
+        return [self._row(bucket, model, known.get(model, ModelStats()), model == best) for model in models]
+
+    def expected_cost_usd(self, bucket: str, model: str, tokens_in: int, tokens_out: int) -> float | None:
+        """Mean charge of a call in this bucket; None before the first."""
+        return self._table.of(bucket, model).mean_cost_usd
+
+    def expected_latency_ms(self, bucket: str, model: str) -> float | None:
+        """Mean latency of a call in this bucket; None before the first."""
+        return self._table.of(bucket, model).mean_latency_ms
+
+    def baseline_cost_usd(self, bucket: str, tokens_in: int) -> float | None:
+        """What the baseline would charge, from its own measured calls in this bucket; None while it has none."""
+        known = self._table.of(bucket, self._baseline)
+        mean = known.mean_cost_usd
+        facts = self._facts.get(self._baseline, ModelFacts())
+        if mean is None or not tokens_in or known.tokens_in <= 0:
+            return mean
+        level = known.mean_unit if known.mean_unit is not None else 1.0
+        extra_tokens = tokens_in - known.tokens_in / known.cost_n
+        return max(0.0, mean + extra_tokens * facts.input_usd_per_token * level)
+
+    def learning(self) -> dict[str, float]:
+        """What exploring took so far: calls, and dollars."""
+        rows = [stats for _, _, stats in self._table.rows()]
+        return {
+            "calls": sum(stats.calls for stats in rows),
+            "explore_calls": sum(stats.explore_n for stats in rows),
+            "explore_usd": sum(stats.explore_usd for stats in rows),
+        }
+
+    def _fold(self, bucket: str, model: str, delta: ModelStats) -> Learned:
+        self._table.of(bucket, model).add(delta)
+        return Learned(((bucket, model, delta),))
+
+    def _row(self, bucket: str, model: str, known: ModelStats, chosen: bool) -> dict[str, Any]:
+        one = candidate(known, model, bucket, self._facts, self._settings, "")
+        return {
+            "model": model,
+            "n": known.graded,
+            "calls": known.calls,
+            "quality": one.quality,
+            "low": one.low,
+            "high": one.high,
+            "avg_cost": known.mean_cost_usd,
+            "avg_latency_ms": known.mean_latency_ms,
+            "chosen": chosen,
+        }
+
+
+def choose(
+    known: Mapping[str, ModelStats], ask: Ask, seed: int, facts: Mapping[str, ModelFacts], settings: PolicySettings
+) -> Choice:
+    """The classic rule, purely."""
+    order = exploit(known, ask, facts, settings)
+    thin = [model for model in ask.eligible if _tries(known, model) < _needed(ask, model, facts, settings)]
+    if thin:
+        fewest = min(_tries(known, model) for model in thin)
+        model = next(model for model in thin if _tries(known, model) == fewest)
+        reason = f"{model} has {fewest:.0f} of {_needed(ask, model, facts, settings)} tries in {ask.bucket}"
+        return _choice(known, ask, seed, facts, settings, model, "explore", reason, 1.0, order)
+    rng = random.Random(seed)
+    share = settings.epsilon / len(ask.eligible)
+    if rng.random() < settings.epsilon:
+        model = ask.eligible[rng.randrange(len(ask.eligible))]
+        propensity = share + (1 - settings.epsilon if model == order[0] else 0.0)
+        reason = f"one request in {1 / settings.epsilon:.0f} goes to a random model, to notice change"
+        return _choice(known, ask, seed, facts, settings, model, "explore", reason, propensity, order)
+    best = max(
+        (one for one in _candidates(known, ask, facts, settings) if one.quality is not None),
+        key=_by_quality,
+        default=None,
+    )
+    bar = (
+        f"{best.quality - settings.quality_tolerance:.2f}"
+        if best is not None and best.quality is not None
+        else "unknown"
+    )
+    reason = f"cheapest whose quality is within {settings.quality_tolerance} of the best (bar {bar}) in {ask.bucket}"
+    return _choice(known, ask, seed, facts, settings, order[0], "exploit", reason, 1 - settings.epsilon + share, order)
+
+
+def exploit(
+    known: Mapping[str, ModelStats], ask: Ask, facts: Mapping[str, ModelFacts], settings: PolicySettings
+) -> tuple[str, ...]:
+    """All eligible models, best first: those within tolerance by cost, then the rest by quality."""
+    rated = _candidates(known, ask, facts, settings)
+    best = max((one.quality for one in rated if one.quality is not None), default=0.0)
+    good = [
+        one for one in rated if one.quality is not None and one.quality >= best - settings.quality_tolerance - 1e-12
+    ]
+    rest = [one for one in rated if one not in good]
+    good.sort(key=lambda one: (one.cost_usd if one.cost_usd is not None else float("inf"), one.model))
+    rest.sort(key=lambda one: (-(one.quality if one.quality is not None else -1.0), one.model))
+    return tuple(one.model for one in (*good, *rest))
+
+
+def delta_of(seen: Observation, facts: ModelFacts) -> ModelStats:
+    """The additive change that one call makes."""
+    delta = ModelStats(calls=1.0, tries=1.0)
+    if seen.cost_usd is not None:
+        delta.cost_n, delta.cost_usd, delta.cost_sq = 1.0, seen.cost_usd, seen.cost_usd**2
+        delta.tokens_in, delta.tokens_out = float(seen.tokens_in or 0), float(seen.tokens_out or 0)
+        unit = unit_price(facts, seen)
+        if unit is not None:
+            delta.unit_n, delta.unit_sum, delta.unit_sq = 1.0, unit, unit * unit
+    if seen.quality is not None:
+        delta.add(_graded(seen.quality, seen.quality_weight))
+    if seen.latency_ms is not None:
+        delta.latency_n, delta.latency_ms = 1.0, seen.latency_ms
+    if seen.mode == "explore":
+        delta.explore_n, delta.explore_usd = 1.0, seen.cost_usd or 0.0
+    return delta
+
+
+def candidate(
+    stats: ModelStats, model: str, bucket: str, facts: Mapping[str, ModelFacts], settings: PolicySettings, why_not: str
+) -> Candidate:
+    """One model as the rule sees it."""
+    prior = _prior(facts, model, bucket)
+    quality = stats.quality(prior, settings.prior_strength, settings.vote_weight)
+    weight = stats.graded + settings.vote_weight * stats.votes
+    low, high = (
+        wilson(stats.quality_sum + settings.vote_weight * stats.votes_sum, weight) if weight > 0 else (None, None)
+    )
+    return Candidate(model, stats.graded, quality, low, high, stats.mean_cost_usd, why_not)
+
+
+def _graded(quality: float, weight: float) -> ModelStats:
+    return ModelStats(graded=weight, quality_sum=weight * quality, quality_sq=weight * quality * quality)
+
+
+def _shift(known: ModelStats, seen: Observation, facts: ModelFacts, settings: PolicySettings) -> Shift | None:
+    unit = unit_price(facts, seen)
+    why = price_moved(known, unit, settings) if unit is not None else None
+    if why is None or unit is None:
+        return None
+    old = known.mean_unit or 0.0
+    return Shift("price", seen.bucket, seen.model, old, unit, "up" if unit > old else "down", why)
+
+
+def _candidates(
+    known: Mapping[str, ModelStats], ask: Ask, facts: Mapping[str, ModelFacts], settings: PolicySettings
+) -> list[Candidate]:
+    return [candidate(known.get(m, _NOTHING), m, ask.bucket, facts, settings, "") for m in ask.eligible]
+
+
+def _choice(
+    known: Mapping[str, ModelStats],
+    ask: Ask,
+    seed: int,
+    facts: Mapping[str, ModelFacts],
+    settings: PolicySettings,
+    model: str,
+    mode: str,
+    reason: str,
+    propensity: float,
+    order: tuple[str, ...],
+) -> Choice:
+    rated = _candidates(known, ask, facts, settings)
+    best = max((one.quality for one in rated if one.quality is not None), default=0.0)
+    bar = best - settings.quality_tolerance
+    told = tuple(_told(one, model, mode, bar) for one in rated)
+    ranking = (model, *(other for other in order if other != model))
+    return Choice(model, mode, reason, propensity, ranking, told, seed)
+
+
+def _told(one: Candidate, chosen: str, mode: str, bar: float) -> Candidate:
+    if one.model == chosen:
+        return one
+    if mode == "explore":
+        why = "not its turn to be tried"
+    elif one.quality is None:
+        why = "never graded"
+    elif one.quality < bar - 1e-12:
+        why = f"quality {one.quality:.2f} under the bar of {bar:.2f}"
+    else:
+        why = "dearer"
+    return Candidate(one.model, one.n, one.quality, one.low, one.high, one.cost_usd, why)
+
+
+def _by_quality(one: Candidate) -> float:
+    return one.quality if one.quality is not None else -1.0
+
+
+def _tries(known: Mapping[str, ModelStats], model: str) -> float:
+    return known[model].tries if model in known else 0.0
+
+
+def _needed(ask: Ask, model: str, facts: Mapping[str, ModelFacts], settings: PolicySettings) -> int:
+    return min(1, settings.min_samples) if _prior(facts, model, ask.bucket) is not None else settings.min_samples
+
+
+def _prior(facts: Mapping[str, ModelFacts], model: str, bucket: str) -> float | None:
+    known = facts.get(model)
+    return known.prior.get(bucket.partition(":")[0]) if known is not None else None
+
+
+_NOTHING = ModelStats()

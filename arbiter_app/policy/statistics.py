@@ -1,0 +1,130 @@
+"""Sufficient statistics of one model in one bucket: sums only, so that deltas of several processes add up in any order.
+
+A price shift is learned anew by adding the negative of the cost sums: resets are deltas like any other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+
+COST_FIELDS = ("tries", "cost_n", "cost_usd", "cost_sq", "unit_n", "unit_sum", "unit_sq", "tokens_in", "tokens_out")
+
+
+@dataclass(slots=True)
+class ModelStats:
+    """Additive sums. Money in USD, latency in milliseconds, quality weighted by the reliability of its grade."""
+
+    calls: float = 0.0
+    tries: float = 0.0
+    graded: float = 0.0
+    quality_sum: float = 0.0
+    quality_sq: float = 0.0
+    votes: float = 0.0
+    votes_sum: float = 0.0
+    cost_n: float = 0.0
+    cost_usd: float = 0.0
+    cost_sq: float = 0.0
+    unit_n: float = 0.0
+    unit_sum: float = 0.0
+    unit_sq: float = 0.0
+    tokens_in: float = 0.0
+    tokens_out: float = 0.0
+    latency_n: float = 0.0
+    latency_ms: float = 0.0
+    explore_n: float = 0.0
+    explore_usd: float = 0.0
+
+    def add(self, other: ModelStats) -> None:
+        """Add another's sums to these."""
+        for name in FIELDS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def as_dict(self) -> dict[str, float]:
+        """The sums that are not zero, by name."""
+        return {name: value for name in FIELDS if (value := getattr(self, name))}
+
+    def cost_reset(self) -> ModelStats:
+        """The delta that makes the cost be learned anew: the negative of everything known about it."""
+        return ModelStats(**{name: -getattr(self, name) for name in COST_FIELDS})
+
+    @property
+    def mean_cost_usd(self) -> float | None:
+        """Mean charge of a call, None before the first known one."""
+        return self.cost_usd / self.cost_n if self.cost_n > 0.5 else None
+
+    @property
+    def mean_latency_ms(self) -> float | None:
+        """Mean latency of a call, None before the first."""
+        return self.latency_ms / self.latency_n if self.latency_n > 0.5 else None
+
+    @property
+    def mean_unit(self) -> float | None:
+        """Mean unit price of the priced calls."""
+        return self.unit_sum / self.unit_n if self.unit_n > 0.5 else None
+
+    def quality(self, prior: float | None, prior_strength: float, vote_weight: float) -> float | None:
+        """Mean quality, blended with a prior of `prior_strength` pseudo-grades and votes of `vote_weight` each."""
+        weight = self.graded + vote_weight * self.votes
+        total = self.quality_sum + vote_weight * self.votes_sum
+        if prior is not None:
+            weight, total = weight + prior_strength, total + prior_strength * prior
+        return total / weight if weight > 1e-9 else None
+
+
+FIELDS: tuple[str, ...] = tuple(spec.name for spec in fields(ModelStats))
+
+Rows = Iterable[tuple[str, str, ModelStats]]
+
+
+class StatsTable:
+    """Statistics by bucket and model, created on demand. Memory grows with models x buckets, never with requests."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, dict[str, ModelStats]] = {}
+
+    def bucket(self, bucket: str) -> dict[str, ModelStats]:
+        """The models known in a bucket."""
+        return self._rows.setdefault(bucket, {})
+
+    def of(self, bucket: str, model: str) -> ModelStats:
+        """The statistics of one model in one bucket."""
+        rows = self._rows.setdefault(bucket, {})
+        found = rows.get(model)
+        if found is None:
+            found = rows[model] = ModelStats()
+        return found
+
+    def buckets(self) -> list[str]:
+        """The buckets with any statistics, sorted."""
+        return sorted(bucket for bucket, rows in self._rows.items() if rows)
+
+    def add(self, rows: Rows) -> None:
+        """Add deltas (own or another process's)."""
+        for bucket, model, delta in rows:
+            self.of(bucket, model).add(delta)
+
+    def rows(self) -> list[tuple[str, str, ModelStats]]:
+        """Everything, as absolute rows."""
+        return [(bucket, model, stats) for bucket, models in self._rows.items() for model, stats in models.items()]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._rows.clear()
+
+
+def from_row(values: Mapping[str, float]) -> ModelStats:
+    """Statistics from named columns; unknown names are ignored."""
+    return ModelStats(**{name: float(values[name]) for name in FIELDS if name in values})
+
+
+def wilson(total: float, weight: float, z: float = 1.96) -> tuple[float, float]:
+    """Wilson score interval of a mean in 0..1 over `weight` observations summing to `total` (Wilson, 1927)."""
+    if weight <= 0:
+        return 0.0, 1.0
+    mean = min(1.0, max(0.0, total / weight))
+    centre = mean + z * z / (2 * weight)
+    half = z * math.sqrt(mean * (1 - mean) / weight + z * z / (4 * weight * weight))
+    scale = 1 + z * z / weight
+    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
