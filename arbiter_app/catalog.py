@@ -117,7 +117,8 @@ def _restate(model: Model, row: Json | None) -> Model:
     """Apply what one entry of `GET /v1/models` states: `pricing.{prompt,completion}` in USD per token, a window."""
     if row is None:
         return model
-    pricing = row.get("pricing") if isinstance(row.get("pricing"), dict) else {}
+    stated = row.get("pricing")
+    pricing: Json = stated if isinstance(stated, dict) else {}
     window = row.get("context_length") or row.get("context_window")
     return replace(
         model,

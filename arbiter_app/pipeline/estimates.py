@@ -45,7 +45,6 @@ class LearnedEstimates:
 
         return eligible(
             request,
-            seen,
             self._catalog().pool,
             tokens_in=tokens_in,
             expected_cost=expected_cost,

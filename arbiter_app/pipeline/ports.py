@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -64,6 +64,9 @@ class Runtime(Protocol):
     async def aclose(self) -> None: ...
 
 
+Delta = tuple[str, str, Mapping[str, float]]
+
+
 @dataclass(slots=True)
 class DecisionRecord:
     """Everything one request leaves behind, written in one transaction (see `store.tables.Decision`).
@@ -75,7 +78,7 @@ class DecisionRecord:
 
     row: dict[str, Any]
     trace: Json
-    deltas: list[tuple[str, str, Mapping[str, float]]] = field(default_factory=list)
+    deltas: list[Delta] = field(default_factory=list)
     alerts: list[dict[str, Any]] = field(default_factory=list)
     state: Mapping[str, bytes] = field(default_factory=dict)
 
@@ -84,6 +87,27 @@ class Ledger(Protocol):
     """The durable side of learning. `record` returns a future that is done when the transaction is committed."""
 
     def record(self, record: DecisionRecord) -> asyncio.Future[None]: ...
+
+    def grade(
+        self,
+        decision_id: str,
+        *,
+        quality: float | None,
+        source: str,
+        reason: str,
+        judge_cost_pico: int | None,
+        deltas: Sequence[Delta],
+        alerts: Sequence[dict[str, Any]],
+        state: Mapping[str, bytes],
+    ) -> asyncio.Future[None]:
+        """A grade that comes after the record: the decision's row, roll-ups and statistics change together."""
+        ...
+
+    def adjust(
+        self, deltas: Sequence[Delta], alerts: Sequence[dict[str, Any]], state: Mapping[str, bytes]
+    ) -> asyncio.Future[None]:
+        """Statistics that change without a decision (a vote)."""
+        ...
 
     @property
     def degraded(self) -> str:

@@ -1,0 +1,1 @@
+"""Objective checks of an answer. Each is bounded in size and time, never executes anything, and never raises."""

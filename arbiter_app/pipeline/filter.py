@@ -1,0 +1,160 @@
+"""Stage 2: which models can serve? Gates in order: window, capability, allow-list, price, latency, health.
+
+Window and capability are facts: when no model passes, the caller hears which number or feature stood in the way. The
+ceilings are wishes: when nobody meets them the nearest serves, and the answer says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from arbiter_app.pipeline.errors import BadRequest, ContextLengthExceeded, NoCapableModel, Unprocessable
+from arbiter_app.pipeline.tokens import TokenRatios
+from arbiter_app.pipeline.types import ChatRequest, Eligible, Model
+
+OUTPUT_RESERVE_TOKENS = 0
+
+
+def eligible(
+    request: ChatRequest,
+    catalog: Sequence[Model],
+    *,
+    tokens_in: int,
+    expected_cost: Callable[[Model], float | None],
+    expected_latency_s: Callable[[str], float | None],
+    quarantined: Callable[[str], bool],
+    ratios: TokenRatios,
+) -> Eligible:
+    """The models that can serve this request. Raises ContextLengthExceeded, NoCapableModel or Unprocessable."""
+    reserve = request.max_tokens or OUTPUT_RESERVE_TOKENS
+    rejected: dict[str, str] = {}
+    named = _named(request, catalog, rejected)
+    fitting, note = _fitting(named, tokens_in, reserve, ratios, rejected)
+    capable = _capable(request, fitting, rejected)
+    if request.pin is not None:
+        return Eligible((request.pin,), rejected, tokens_in + reserve, tokens_in, note=note)
+    affordable, budget_met = _affordable(request, capable, expected_cost, rejected)
+    fast, capped = _fast(request, affordable, expected_latency_s, rejected)
+    healthy, sick_note = _healthy(fast, quarantined, rejected)
+    told = "; ".join(part for part in (note, sick_note) if part)
+    names = tuple(model.id for model in healthy)
+    return Eligible(names, rejected, tokens_in + reserve, tokens_in, budget_met, capped, told)
+
+
+def _named(request: ChatRequest, catalog: Sequence[Model], rejected: dict[str, str]) -> list[Model]:
+    """The pool, or what the caller allows of it; names that are not in the pool are the caller's mistake."""
+    known = {model.id: model for model in catalog}
+    for field, names in (
+        ("arbiter_models", request.allow or ()),
+        ("arbiter_pin", (request.pin,) if request.pin else ()),
+    ):
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            listed = ", ".join(sorted(known))
+            raise Unprocessable(
+                f"{field} names {', '.join(map(repr, unknown))}, not in the pool: {listed}", param=field
+            )
+    wanted = {request.pin} if request.pin else set(request.allow) if request.allow is not None else set(known)
+    if not wanted:
+        raise Unprocessable("arbiter_models is empty; name at least one model or leave it out", param="arbiter_models")
+    why = f"not {request.pin}, which is pinned" if request.pin else "not on the caller's allow-list"
+    rejected.update({name: why for name in known if name not in wanted})
+    return [model for name, model in known.items() if name in wanted]
+
+
+def _fitting(
+    models: Sequence[Model], tokens_in: int, reserve: int, ratios: TokenRatios, rejected: dict[str, str]
+) -> tuple[list[Model], str]:
+    needed = {model.id: round(tokens_in * ratios.of(model.id)) + reserve for model in models}
+    fits = [model for model in models if model.context_tokens is not None and needed[model.id] <= model.context_tokens]
+    unknown = [model for model in models if model.context_tokens is None]
+    for model in models:
+        if model not in fits and model not in unknown:
+            rejected[model.id] = f"needs {needed[model.id]:,} tokens, window {model.context_tokens:,}"
+    if fits:
+        rejected.update({model.id: "window unknown" for model in unknown if tokens_in + reserve > 4_096})
+        return fits + [model for model in unknown if model.id not in rejected], ""
+    if unknown:
+        return unknown, "window unknown: no declared window holds this prompt, so models without one are tried"
+    widest = max(models, key=lambda model: model.context_tokens or 0)
+    raise ContextLengthExceeded(
+        f"this request needs about {needed[widest.id]:,} tokens ({tokens_in:,} of prompt and {reserve:,} for the answer); "
+        f"the largest window among the models that may serve is {widest.context_tokens:,} ({widest.id}). Shorten the "
+        "messages or lower max_tokens.",
+        param="messages",
+    )
+
+
+def _capable(request: ChatRequest, models: Sequence[Model], rejected: dict[str, str]) -> list[Model]:
+    lacks: Mapping[str, Callable[[Model], bool]] = {
+        "image input": lambda model: request.needs_vision and not model.vision,
+        "tools": lambda model: request.needs_tools and not model.tools,
+        "response_format json_schema": lambda model: request.needs_json_schema and not model.json_schema,
+    }
+    capable, missing = [], []
+    for model in models:
+        lacking = [name for name, lacks_it in lacks.items() if lacks_it(model)]
+        if lacking:
+            rejected[model.id] = f"cannot do {' and '.join(lacking)}"
+            missing += lacking
+        else:
+            capable.append(model)
+    if capable:
+        return capable
+    features = " and ".join(dict.fromkeys(missing))
+    if request.pin is not None:
+        raise BadRequest(
+            f"the pinned model {request.pin} cannot do {features}", param="arbiter_pin", code="no_capable_model"
+        )
+    raise NoCapableModel(f"no model that may serve this request can do {features}")
+
+
+def _affordable(
+    request: ChatRequest,
+    models: list[Model],
+    expected_cost: Callable[[Model], float | None],
+    rejected: dict[str, str],
+) -> tuple[list[Model], bool]:
+    ceiling = request.max_cost_usd
+    if ceiling is None:
+        return models, True
+    costs = {model.id: expected_cost(model) for model in models}
+    within = [model for model in models if (cost := costs[model.id]) is not None and cost <= ceiling]
+    if not within:
+        cheapest = min(models, key=lambda model: _or_infinite(costs[model.id]))
+        rejected.update({m.id: f"over the cost ceiling of ${ceiling:g}" for m in models if m is not cheapest})
+        return [cheapest], False
+    rejected.update({model.id: f"over the cost ceiling of ${ceiling:g}" for model in models if model not in within})
+    return within, True
+
+
+def _or_infinite(value: float | None) -> float:
+    return float("inf") if value is None else value
+
+
+def _fast(
+    request: ChatRequest,
+    models: list[Model],
+    expected_latency_s: Callable[[str], float | None],
+    rejected: dict[str, str],
+) -> tuple[list[Model], bool]:
+    ceiling = request.max_latency_s
+    if ceiling is None:
+        return models, False
+    timed = {model.id: expected_latency_s(model.id) for model in models}
+    within = [model for model in models if (latency := timed[model.id]) is None or latency <= ceiling]
+    if not within:
+        within = [min(models, key=lambda model: timed[model.id] or 0.0)]
+    slow = {model.id: f"over the latency ceiling of {ceiling:g} s" for model in models if model not in within}
+    rejected.update(slow)
+    return within, bool(slow)
+
+
+def _healthy(
+    models: list[Model], quarantined: Callable[[str], bool], rejected: dict[str, str]
+) -> tuple[list[Model], str]:
+    well = [model for model in models if not quarantined(model.id)]
+    if not well:
+        return models, "every model that could serve is quarantined, so one is tried all the same"
+    rejected.update({model.id: "quarantined after a failure" for model in models if model not in well})
+    return well, ""

@@ -1,0 +1,69 @@
+"""Stage 5: how good is the answer? Objective checks only; what has none is unknown here, and may go to the judge."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from arbiter_app.pipeline.graders.arithmetic import OutOfBounds, contains_value, evaluate, find_expression
+from arbiter_app.pipeline.graders.code import grade_code
+from arbiter_app.pipeline.graders.structured import grade_structured
+from arbiter_app.pipeline.graders.toolcalls import grade_tool_calls
+from arbiter_app.pipeline.types import ChatRequest, Classification, Completion, Grade, Task
+
+log = logging.getLogger("arbiter.grade")
+
+MAX_ANSWER_CHARS = 2_000_000
+
+
+def grade(request: ChatRequest, seen: Classification, done: Completion) -> Grade:
+    """The objective grade of an answer, with its reason; quality None when there is no check. Never raises."""
+    try:
+        return _grade(request, seen, done)
+    except Exception:
+        # A defect of a grader must not cost the caller the answer: the grade is unknown, and the log says why.
+        log.exception("a grader failed")
+        return Grade(None, "the grader failed", "none")
+
+
+def _grade(request: ChatRequest, seen: Classification, done: Completion) -> Grade:
+    tools = request.payload.get("tools")
+    if done.tool_calls and tools:
+        return grade_tool_calls(done.tool_calls, tools)
+    if not done.text.strip():
+        return Grade(0.0, "the answer is empty")
+    if request.payload.get("tool_choice") == "required":
+        return Grade(0.1, "a tool call was required and none was made")
+    if len(done.text) > MAX_ANSWER_CHARS:
+        return Grade(None, "the answer is too long to check", "none")
+    asked_format, schema = response_format(request)
+    if asked_format or seen.task is Task.STRUCTURED:
+        return grade_structured(request.ask, done.text, json_required=asked_format, schema=schema)
+    if seen.task is Task.CODE:
+        return grade_code(request.ask, done.text, cut_off=done.finish_reason == "length")
+    if seen.task is Task.MATH:
+        return _grade_math(request.ask, done.text)
+    return Grade(None, "no objective check for this kind of answer", "none")
+
+
+def response_format(request: ChatRequest) -> tuple[bool, Any]:
+    """Whether the request demands JSON, and its schema if it carries one."""
+    asked = request.payload.get("response_format")
+    if not isinstance(asked, dict) or asked.get("type") not in ("json_object", "json_schema"):
+        return False, None
+    inner = asked.get("json_schema")
+    return True, inner.get("schema") if isinstance(inner, dict) else None
+
+
+def _grade_math(ask: str, answer: str) -> Grade:
+    expression = find_expression(ask)
+    if expression is None:
+        return Grade(None, "no plain arithmetic in the prompt to check against", "none")
+    try:
+        expected = evaluate(expression.text)
+    except OutOfBounds as error:
+        return Grade(None, f"not evaluated: {error}", "none")
+    shown = str(expected) if len(str(expected)) <= 40 else f"{str(expected)[:20]}..."
+    if contains_value(answer[:200_000], expected, besides=expression.text):
+        return Grade(1.0, f"expected {shown}, found")
+    return Grade(0.0, f"expected {shown}, not found")

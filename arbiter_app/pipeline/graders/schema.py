@@ -1,0 +1,94 @@
+"""JSON schema validation that a hostile schema cannot make slow: counted steps, no remote references, no regexes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import orjson
+from jsonschema import Draft202012Validator, validators
+from jsonschema.exceptions import ValidationError
+from referencing.exceptions import Unresolvable
+
+MAX_STEPS = 4_000
+MAX_BYTES = 64_000
+# Regular expressions of a caller can take for ever, and uniqueItems is quadratic: they are not checked.
+_UNCHECKED = (
+    "pattern",
+    "patternProperties",
+    "format",
+    "uniqueItems",
+    "$dynamicRef",
+    "unevaluatedProperties",
+    "unevaluatedItems",
+)
+
+
+class _TooLong(Exception):
+    """The validation took more steps than it may."""
+
+
+class _Steps:
+    """Counts down; shared by the keywords of one validation."""
+
+    left = 0
+
+    @classmethod
+    def take(cls) -> None:
+        cls.left -= 1
+        if cls.left < 0:
+            raise _TooLong
+
+
+def schema_fault(value: Any, schema: Any) -> str | None:
+    """Why a value does not satisfy a schema, empty when it does; None when that cannot be told within bounds."""
+    if not isinstance(schema, dict | bool):
+        return None
+    try:
+        if len(orjson.dumps(value)) + len(orjson.dumps(schema)) > MAX_BYTES:
+            return None
+        _Steps.left = MAX_STEPS
+        error = next(iter(_validator()(schema).iter_errors(value)), None)
+    except (
+        _TooLong,
+        RecursionError,
+        Unresolvable,
+        TypeError,
+        ValueError,
+        KeyError,
+        AttributeError,
+        orjson.JSONEncodeError,
+    ):
+        return None
+    if error is None:
+        return ""
+    where = "/".join(map(str, list(error.absolute_path)[:6])) or "the top level"
+    return f"at {where}: {error.message[:160]}"
+
+
+Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
+
+
+@cache
+def _validator() -> Any:
+    kept: Mapping[str, Keyword] = {
+        name: _counted(check) for name, check in Draft202012Validator.VALIDATORS.items() if name not in _UNCHECKED
+    }
+    removed = {name: _nothing for name in _UNCHECKED}
+    extend: Callable[..., Any] = validators.extend
+    return extend(Draft202012Validator, {**kept, **removed})
+
+
+def _counted(check: Keyword) -> Keyword:
+    def counted(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+        _Steps.take()
+        for error in check(validator, value, instance, schema) or ():
+            _Steps.take()
+            yield error
+
+    return counted
+
+
+def _nothing(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    return iter(())
