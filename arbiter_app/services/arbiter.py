@@ -92,7 +92,7 @@ class Arbiter:
             settings.catalog, baseline=settings.baseline_model, baseline_context=settings.baseline_context
         )
         store = open_store(settings.db, durability=settings.durability)
-        sandbox = start_sandbox(settings) if settings.sandbox else None
+        sandbox = _sandbox(settings, catalog) if settings.sandbox else None
         arbiter = cls(settings, store, sandbox, catalog)
         rows, state = await store.load_policy()
         arbiter.policy.load(rows, state)
@@ -194,6 +194,10 @@ class Arbiter:
                     keep_decisions=self.settings.keep_decisions,
                     keep_trace_days=self.settings.keep_trace_days,
                 )
+
+
+def _sandbox(settings: Settings, catalog: Catalog) -> SandboxServer:
+    return start_sandbox(catalog, latency=settings.sandbox_latency, seed=settings.sandbox_seed)
 
 
 def _runtime(settings: Settings, sandbox: SandboxServer | None) -> HttpRuntime:
