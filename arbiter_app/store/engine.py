@@ -1,0 +1,157 @@
+"""Opening the database: connection settings, migrations with a backup before, and clear words when a file is no good."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
+from sqlalchemy import URL, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import NullPool
+
+from alembic import command
+
+BUSY_MS = 2_000
+MIGRATIONS = Path(__file__).resolve().parent.parent.parent / "alembic"
+
+
+class StoreUnusable(RuntimeError):
+    """The database cannot be opened; the message says why and what to do."""
+
+
+def url_of(where: str) -> URL:
+    """A SQLAlchemy URL from a file path or a URL."""
+    return make_url(where) if "://" in where else URL.create("sqlite", database=where)
+
+
+def sqlite_path(url: URL) -> Path | None:
+    """The file of a SQLite URL; None for other databases and in-memory ones."""
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        return None
+    return Path(url.database)
+
+
+def engine_for(url: URL, *, durability: str = "strict", read_only: bool = False) -> Engine:
+    """An engine whose connections suit one writer and many readers.
+
+    SQLite in WAL mode with synchronous=NORMAL: a committed transaction survives the end of the process at any moment;
+    after a power cut the file is intact, but the last moments may be missing unless durability is `power`.
+    """
+    engine = create_engine(url, poolclass=NullPool if read_only else None, connect_args=_connect_args(url))
+    if url.get_backend_name() == "sqlite":
+        synchronous = "FULL" if durability == "power" else "NORMAL"
+
+        @event.listens_for(engine, "connect")
+        def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
+            connection.isolation_level = None
+            cursor = connection.cursor()
+            cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+            cursor.execute("PRAGMA query_only=ON" if read_only else "PRAGMA journal_mode=WAL")
+            cursor.execute(f"PRAGMA synchronous={synchronous}")
+            cursor.execute("PRAGMA cache_size=-32000")
+            cursor.execute("PRAGMA temp_store=MEMORY")
+            cursor.close()
+
+    return engine
+
+
+def prepare(url: URL) -> None:
+    """Create or upgrade the schema; an existing file is backed up first. Raises StoreUnusable."""
+    path = sqlite_path(url)
+    if path is not None:
+        _make_private(path)
+    engine = engine_for(url)
+    try:
+        current, head = _revision(engine), _head()
+        if current == head:
+            return
+        if current is not None and path is not None:
+            back_up(path, path.with_name(f"{path.name}.before-{head}.{time.strftime('%Y%m%dT%H%M%S')}"))
+        _upgrade(engine)
+    except DatabaseError as error:
+        raise StoreUnusable(_in_words(error, url)) from error
+    finally:
+        engine.dispose()
+
+
+def back_up(source: Path, target: Path) -> None:
+    """A consistent copy of a SQLite file, also while it is in use."""
+    with contextlib.closing(sqlite3.connect(source)) as reader, contextlib.closing(sqlite3.connect(target)) as writer:
+        reader.backup(writer)
+    target.chmod(0o600)
+
+
+def integrity(url: URL) -> str:
+    """`ok`, or what the database says is wrong with it."""
+    engine = engine_for(url)
+    try:
+        with engine.connect() as connection:
+            if engine.dialect.name != "sqlite":
+                connection.execute(text("SELECT 1"))
+                return "ok"
+            return str(connection.execute(text("PRAGMA quick_check(1)")).scalar())
+    except DatabaseError as error:
+        return _in_words(error, url)
+    finally:
+        engine.dispose()
+
+
+def _make_private(path: Path) -> None:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise StoreUnusable(f"{path}: {error.strerror}; set ARBITER_DB to a place that can be written") from error
+
+
+def _revision(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        known = engine.dialect.has_table(connection, "alembic_version")
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar() if known else None
+        return None if found is None else str(found)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config
+
+
+def _head() -> str:
+    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+def _upgrade(engine: Engine) -> None:
+    config = _config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise StoreUnusable(
+                f"the database was written by a newer version of Arbiter ({error}); upgrade, or restore an older backup"
+            ) from error
+
+
+def _in_words(error: DatabaseError, url: URL) -> str:
+    said = str(error.orig)
+    where = url.database or url.render_as_string(hide_password=True)
+    if "not a database" in said or "malformed" in said:
+        return (
+            f"{where} is damaged or not a database ({said}). Nothing was changed. Restore a backup with "
+            "`python -m arbiter_app restore FILE`, or move the file away to start anew."
+        )
+    return f"{where} cannot be used: {said}"
+
+
+def _connect_args(url: URL) -> dict[str, Any]:
+    """SQLite connections are handed from thread to thread, never used by two at once."""
+    return {"check_same_thread": False} if url.get_backend_name() == "sqlite" else {}

@@ -1,0 +1,61 @@
+"""The small nouns: alerts, feedback, counters, browser sessions, and the stored policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select
+
+from arbiter_app.policy import ModelStats, from_row
+from arbiter_app.store.tables import Alert, Counter, Feedback, PolicyState, Session, Statistic, table
+
+_ALERTS, _FEEDBACK, _COUNTERS = table(Alert), table(Feedback), table(Counter)
+_SESSIONS, _STATISTICS, _STATE = table(Session), table(Statistic), table(PolicyState)
+
+
+def alerts(connection: Connection, *, limit: int, before: int | None = None) -> list[dict[str, Any]]:
+    """Alerts newest first, older than the cursor `before` (an `id`)."""
+    query = select(_ALERTS).order_by(_ALERTS.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(_ALERTS.c.id < before)
+    return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def add_feedback(connection: Connection, row: Mapping[str, Any]) -> str | None:
+    """Keep a thumb, replacing the same key's earlier one on the decision; returns that earlier rating."""
+    before = None
+    if row["decision_id"] is not None:
+        same = (_FEEDBACK.c.decision_id == row["decision_id"]) & (_FEEDBACK.c.key_id == row["key_id"])
+        before = connection.execute(select(_FEEDBACK.c.rating).where(same)).scalar()
+        connection.execute(delete(_FEEDBACK).where(same))
+    connection.execute(insert(_FEEDBACK).values(**row))
+    return before
+
+
+def counters(connection: Connection) -> dict[str, int]:
+    """Every counter by name."""
+    return {row.name: row.value for row in connection.execute(select(_COUNTERS))}
+
+
+def policy(connection: Connection) -> tuple[list[tuple[str, str, ModelStats]], dict[str, bytes]]:
+    """The learned statistics as absolute rows, and the policy's other state."""
+    rows = [(row.bucket, row.model, from_row(dict(row._mapping))) for row in connection.execute(select(_STATISTICS))]
+    return rows, {row.key: row.value for row in connection.execute(select(_STATE))}
+
+
+def add_session(connection: Connection, digest: str, key_id: str, now: float, expires: float) -> None:
+    """Keep a browser session; expired ones go."""
+    connection.execute(delete(_SESSIONS).where(_SESSIONS.c.expires < now))
+    connection.execute(insert(_SESSIONS).values(digest=digest, key_id=key_id, created=now, expires=expires))
+
+
+def sessions(connection: Connection, now: float) -> dict[str, str]:
+    """Key ids by session digest."""
+    live = select(_SESSIONS).where(_SESSIONS.c.expires >= now)
+    return {row.digest: row.key_id for row in connection.execute(live)}
+
+
+def end_session(connection: Connection, digest: str) -> None:
+    """Sign out."""
+    connection.execute(delete(_SESSIONS).where(_SESSIONS.c.digest == digest))

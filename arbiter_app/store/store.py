@@ -1,0 +1,232 @@
+"""The store as the services see it: the ledger, and asynchronous reads and writes of every noun."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Engine, update
+from sqlalchemy import text as sql_text
+
+from arbiter_app.pipeline.ports import DecisionRecord, Delta
+from arbiter_app.policy import ModelStats
+from arbiter_app.store import decisions, keys, notes, rollups, upkeep, usage
+from arbiter_app.store.decisions import Filter
+from arbiter_app.store.engine import back_up, engine_for, prepare, sqlite_path, url_of
+from arbiter_app.store.keys import Key, MintedKey
+from arbiter_app.store.tables import Decision, table
+from arbiter_app.store.writer import StoreError, Writer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+READERS = 2
+_DECISIONS = table(Decision)
+
+
+class StoreLedger:
+    """`pipeline.ports.Ledger` over the writer. Relaxed durability: a record's future is done at once."""
+
+    def __init__(self, writer: Writer, *, strict: bool) -> None:
+        self._writer = writer
+        self._strict = strict
+
+    @property
+    def degraded(self) -> str:
+        """Why writing does not work at the moment; empty when it does."""
+        return self._writer.degraded
+
+    def record(self, record: DecisionRecord) -> asyncio.Future[None]:
+        """Queue a decision record."""
+        return self._writer.record(record, wait=self._strict)
+
+    def grade(
+        self,
+        decision_id: str,
+        *,
+        quality: float | None,
+        source: str,
+        reason: str,
+        judge_cost_pico: int | None,
+        deltas: Sequence[Delta],
+        alerts: Sequence[dict[str, Any]],
+        state: Mapping[str, bytes],
+    ) -> asyncio.Future[None]:
+        """A late grade: row, roll-ups and statistics in one transaction."""
+
+        def work(connection: Connection) -> None:
+            row = decisions.one(connection, decision_id)
+            if row is None:
+                return
+            told: dict[str, Any] = {"quality_reason": reason, "judge_cost_pico": judge_cost_pico}
+            sums: dict[str, Any] = {"judge_pico": judge_cost_pico or 0}
+            if quality is not None:
+                told |= {"quality": quality, "quality_source": source}
+                sums |= {"graded": 1, "quality_sum": quality, "quality_sq": quality * quality}
+            connection.execute(update(_DECISIONS).where(_DECISIONS.c.id == decision_id).values(**told))
+            self._writer.batch.write_rollup(connection, row, sums)
+            self._writer.batch.write_learned(connection, deltas, alerts, state)
+
+        return self._writer.call(work)
+
+    def adjust(
+        self, deltas: Sequence[Delta], alerts: Sequence[dict[str, Any]], state: Mapping[str, bytes]
+    ) -> asyncio.Future[None]:
+        """Statistics that change without a decision."""
+        return self._writer.call(lambda connection: self._writer.batch.write_learned(connection, deltas, alerts, state))
+
+
+class Store:
+    """One database: `ledger` for the pipeline, coroutines for everything else."""
+
+    def __init__(self, where: str, *, durability: str = "strict") -> None:
+        self.url = url_of(where)
+        prepare(self.url)
+        self.writer = Writer(engine_for(self.url, durability=durability))
+        self.ledger = StoreLedger(self.writer, strict=durability != "relaxed")
+        self._reading: Engine = engine_for(self.url, read_only=self.path is not None)
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="arbiter-reader")
+
+    @property
+    def path(self) -> Path | None:
+        """The SQLite file, None for another database."""
+        return sqlite_path(self.url)
+
+    async def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a query of one of the repositories on a connection of its own, off the event loop."""
+        call = functools.partial(self.read_now, query, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, call)
+
+    def read_now(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same, from a thread."""
+        with self._reading.connect() as connection:
+            return query(connection, *args, **kwargs)
+
+    async def load_policy(self) -> tuple[list[tuple[str, str, ModelStats]], dict[str, bytes]]:
+        """What has been learned so far."""
+        return await self.read(notes.policy)
+
+    async def decision(self, decision_id: str) -> dict[str, Any] | None:
+        """One decision with its trace."""
+        return await self.read(decisions.one, decision_id)
+
+    async def page(self, narrowed: Filter, *, limit: int, before: int | None = None) -> list[dict[str, Any]]:
+        """Decisions newest first."""
+        return await self.read(decisions.page, narrowed, limit=limit, before=before)
+
+    def stretch(self, narrowed: Filter) -> Iterator[dict[str, Any]]:
+        """Every decision of a filter, for export; runs in the calling thread."""
+        with self._reading.connect() as connection:
+            yield from decisions.stretch(connection, narrowed)
+
+    async def totals(
+        self, by: Sequence[str], *, since: float | None = None, key_id: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Sums from the roll-ups."""
+        return await self.read(rollups.totals, by, since=since, key_id=key_id)
+
+    async def series(
+        self, *, bucket_s: int, buckets: int, now: float, key_id: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Sums per time slot."""
+        return await self.read(rollups.series, bucket_s=bucket_s, buckets=buckets, now=now, key_id=key_id)
+
+    async def latency(self, *, since: float | None = None) -> dict[str, dict[str, float]]:
+        """Latency quantiles by model."""
+        return await self.read(rollups.latency, since=since)
+
+    async def alerts(self, *, limit: int, before: int | None = None) -> list[dict[str, Any]]:
+        """Alerts newest first."""
+        return await self.read(notes.alerts, limit=limit, before=before)
+
+    async def counters(self) -> dict[str, int]:
+        """Every counter."""
+        return await self.read(notes.counters)
+
+    async def keys(self) -> Mapping[str, Key]:
+        """Every key by digest."""
+        return await self.read(keys.by_digest)
+
+    async def mint_key(self, *, role: str, email: str, label: str) -> MintedKey:
+        """Make a key."""
+        return await self.writer.call(lambda c: keys.mint(c, role=role, email=email, label=label, now=time.time()))
+
+    async def set_key_status(self, key_id: str, status: str) -> bool:
+        """Pause, resume or revoke a key."""
+        return await self.writer.call(lambda c: keys.set_status(c, key_id, status, time.time()))
+
+    async def reserve(self, key_id: str, limits: Mapping[str, int]) -> tuple[str, usage.Window] | None:
+        """Count one routed request against a key's limits, or name the window that is used up."""
+        return await self.writer.call(lambda c: usage.reserve(c, key_id, limits, time.time()))
+
+    async def refund(self, key_id: str) -> None:
+        """Take one counted request back."""
+        await self.writer.call(lambda c: usage.refund(c, key_id, time.time()))
+
+    async def usage(self, key_id: str) -> dict[str, usage.Window]:
+        """The windows of a key."""
+        return await self.read(usage.of, key_id, time.time())
+
+    async def add_feedback(self, row: Mapping[str, Any]) -> str | None:
+        """Keep a thumb; returns the rating it replaces."""
+        return await self.writer.call(lambda c: notes.add_feedback(c, row))
+
+    async def add_session(self, digest: str, key_id: str, *, lasts_s: float) -> None:
+        """Keep a browser session."""
+        now = time.time()
+        await self.writer.call(lambda c: notes.add_session(c, digest, key_id, now, now + lasts_s))
+
+    async def sessions(self) -> dict[str, str]:
+        """Key ids by session digest."""
+        return await self.read(notes.sessions, time.time())
+
+    async def end_session(self, digest: str) -> None:
+        """Sign out."""
+        await self.writer.call(lambda c: notes.end_session(c, digest))
+
+    async def reset(self) -> None:
+        """Forget everything learned and recorded."""
+        await self.writer.call(upkeep.reset)
+
+    async def writable(self) -> bool:
+        """Whether a write goes through at the moment."""
+        try:
+            await asyncio.wait_for(self.writer.call(lambda c: c.execute(sql_text("SELECT 1")).scalar()), 2.0)
+        except (StoreError, TimeoutError):
+            return False
+        return True
+
+    async def retain(self, *, now: float, keep_decisions: int, keep_trace_days: float) -> int:
+        """Retire what is too old, in steps small enough that no other write waits; returns how many rows went."""
+        gone = 0
+        for step in (
+            lambda c: upkeep.retire_decisions(c, keep_decisions),
+            lambda c: upkeep.retire_traces(c, now - keep_trace_days * 86_400),
+            lambda c: upkeep.retire_fine_rollups(c, now),
+        ):
+            while went := await self.writer.call(step):
+                gone += went
+        return gone
+
+    async def back_up(self, target: Path) -> None:
+        """A consistent copy of the database. Raises StoreError where the database has tools of its own for that."""
+        path = self.path
+        if path is None:
+            raise StoreError("use the database's own backup (pg_dump) for this store")
+        await asyncio.to_thread(back_up, path, target)
+
+    def close(self) -> None:
+        """Write what is queued, then let go."""
+        self.writer.close()
+        self._readers.shutdown(wait=True)
+        self._reading.dispose()
+
+
+def open_store(where: str, *, durability: str = "strict") -> Store:
+    """Open (and migrate) the store at a file path or SQLAlchemy URL. Raises StoreUnusable with what to do."""
+    return Store(where, durability=durability)

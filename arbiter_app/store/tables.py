@@ -1,0 +1,229 @@
+"""The schema. Money is integer pico-dollars (1e-12 USD), times are unix seconds, unknown is NULL."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table
+from sqlmodel import Field, SQLModel
+
+from arbiter_app.policy import FIELDS
+
+
+class Decision(SQLModel, table=True):
+    """One request. `seq` orders them; the trace lives in its own table so that feeds never read it."""
+
+    __tablename__ = "decision"
+    __table_args__ = (
+        Index("ix_decision_task", "task", "seq"),
+        Index("ix_decision_model", "model", "seq"),
+        Index("ix_decision_mode", "mode", "seq"),
+        Index("ix_decision_key", "key_id", "seq"),
+        Index("ix_decision_status", "status", "seq"),
+        Index("ix_decision_ts", "ts"),
+    )
+    seq: int | None = Field(default=None, primary_key=True)
+    id: str = Field(unique=True)
+    ts: float
+    request_id: str
+    key_id: str
+    conversation: str
+    task: str
+    difficulty: str
+    bucket: str
+    classified_by: str
+    model: str
+    mode: str
+    reason: str
+    propensity: float | None
+    quality: float | None
+    quality_source: str
+    quality_reason: str
+    cost_pico: int | None = Field(sa_type=BigInteger)
+    answer_cost_pico: int | None = Field(sa_type=BigInteger)
+    classifier_cost_pico: int | None = Field(sa_type=BigInteger)
+    judge_cost_pico: int | None = Field(sa_type=BigInteger)
+    cost_state: str
+    baseline_pico: int | None = Field(sa_type=BigInteger)
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    tokens_needed: int | None
+    eligible_models: int
+    latency_ms: float | None
+    first_byte_ms: float | None
+    overhead_ms: float
+    stream: bool
+    status: str
+    error_code: str
+    cache: str
+    failover_from: str | None
+    cascaded_from: str | None
+
+
+class DecisionTrace(SQLModel, table=True):
+    """What every stage saw, as JSON."""
+
+    __tablename__ = "decision_trace"
+    id: str = Field(primary_key=True)
+    ts: float = Field(index=True)
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class Statistic(SQLModel, table=True):
+    """Additive statistics of one model in one bucket: one column a field of `policy.ModelStats`."""
+
+    __tablename__ = "statistic"
+    bucket: str = Field(primary_key=True)
+    model: str = Field(primary_key=True)
+    calls: float = 0.0
+    tries: float = 0.0
+    graded: float = 0.0
+    quality_sum: float = 0.0
+    quality_sq: float = 0.0
+    votes: float = 0.0
+    votes_sum: float = 0.0
+    cost_n: float = 0.0
+    cost_usd: float = 0.0
+    cost_sq: float = 0.0
+    unit_n: float = 0.0
+    unit_sum: float = 0.0
+    unit_sq: float = 0.0
+    tokens_in: float = 0.0
+    tokens_out: float = 0.0
+    latency_n: float = 0.0
+    latency_ms: float = 0.0
+    explore_n: float = 0.0
+    explore_usd: float = 0.0
+
+
+class PolicyState(SQLModel, table=True):
+    """Non-additive state of the policy."""
+
+    __tablename__ = "policy_state"
+    key: str = Field(primary_key=True)
+    value: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class ApiKey(SQLModel, table=True):
+    """A key: its public id, the SHA-256 digest of the whole key, and who holds it. The key itself is nowhere."""
+
+    __tablename__ = "api_key"
+    id: str = Field(primary_key=True)
+    digest: str = Field(unique=True)
+    role: str
+    email: str = Field(index=True)
+    label: str
+    status: str
+    created: float
+    changed: float
+
+
+class Usage(SQLModel, table=True):
+    """Routed requests of a key in one window (`six_hours` or `week`), counted from `start`."""
+
+    __tablename__ = "usage"
+    key_id: str = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    start: float
+    used: int
+
+
+class Feedback(SQLModel, table=True):
+    """A human's thumb."""
+
+    __tablename__ = "feedback"
+    id: int | None = Field(default=None, primary_key=True)
+    ts: float
+    decision_id: str | None = Field(default=None, index=True)
+    key_id: str
+    bucket: str
+    model: str
+    rating: str
+
+
+class Alert(SQLModel, table=True):
+    """Something moved: a price or a quality."""
+
+    __tablename__ = "alert"
+    id: int | None = Field(default=None, primary_key=True)
+    ts: float
+    kind: str
+    task: str
+    bucket: str
+    model: str
+    old_unit: float | None
+    new_unit: float | None
+    direction: str
+    reason: str
+
+
+class Counter(SQLModel, table=True):
+    """A named count that survives restarts, e.g. `classified.rules`."""
+
+    __tablename__ = "counter"
+    name: str = Field(primary_key=True)
+    value: int = Field(sa_type=BigInteger)
+
+
+class Session(SQLModel, table=True):
+    """A signed-in browser: digest of its cookie, and whose key it stands for."""
+
+    __tablename__ = "session"
+    digest: str = Field(primary_key=True)
+    key_id: str
+    created: float
+    expires: float
+
+
+class Rollup(SQLModel, table=True):
+    """Sums over decisions per time slot, bucket, model, mode and key: what reports read instead of decisions."""
+
+    __tablename__ = "rollup"
+    resolution: int = Field(primary_key=True)
+    start: int = Field(primary_key=True, sa_type=BigInteger)
+    bucket: str = Field(primary_key=True)
+    model: str = Field(primary_key=True)
+    mode: str = Field(primary_key=True)
+    key_id: str = Field(primary_key=True)
+    calls: int = 0
+    failed: int = 0
+    aborted: int = 0
+    cost_pico: int = Field(default=0, sa_type=BigInteger)
+    classifier_pico: int = Field(default=0, sa_type=BigInteger)
+    judge_pico: int = Field(default=0, sa_type=BigInteger)
+    baseline_pico: int = Field(default=0, sa_type=BigInteger)
+    compared_pico: int = Field(default=0, sa_type=BigInteger)
+    compared: int = 0
+    settled: int = 0
+    computed: int = 0
+    estimated: int = 0
+    unknown: int = 0
+    graded: int = 0
+    quality_sum: float = 0.0
+    quality_sq: float = 0.0
+    prompt_tokens: int = Field(default=0, sa_type=BigInteger)
+    completion_tokens: int = Field(default=0, sa_type=BigInteger)
+    latency_sum: float = 0.0
+    latency_n: int = 0
+    overhead_sum: float = 0.0
+
+
+class LatencyBin(SQLModel, table=True):
+    """Histogram of answer latencies: bin b counts latencies in [1.15^b, 1.15^(b+1)) milliseconds."""
+
+    __tablename__ = "latency_bin"
+    resolution: int = Field(primary_key=True)
+    start: int = Field(primary_key=True, sa_type=BigInteger)
+    model: str = Field(primary_key=True)
+    bin: int = Field(primary_key=True)
+    n: int = 0
+
+
+def table(model: type[SQLModel]) -> Table:
+    """The SQLAlchemy table of a model."""
+    found = model.__table__  # type: ignore[attr-defined]
+    assert isinstance(found, Table)
+    return found
+
+
+STATISTIC_FIELDS = tuple(column.name for column in table(Statistic).columns if column.name not in ("bucket", "model"))
+if STATISTIC_FIELDS != FIELDS:
+    raise RuntimeError("the statistic table and policy.ModelStats differ: add a migration")
