@@ -1,13 +1,49 @@
-"""The pages as a Reflex application. Services are opened by the server (`serve.py`), not by importing this."""
+"""The pages as one Reflex application. Services are opened by the server (`serve.py`), not by importing this."""
+
+from __future__ import annotations
 
 import reflex as rx
+from reflex.app import default_error_boundary
 
-app = rx.App()
+from arbiter_app.web import door
+from arbiter_app.web.components.data import table_view
+from arbiter_app.web.components.frame import connection_banner
+from arbiter_app.web.pages import overview
+from arbiter_app.web.state.account import Account
+from arbiter_app.web.state.overview import Overview
+from arbiter_app.web.wire import SocketWire
+
+DESCRIPTION = "Arbiter routes every prompt to the cheapest model that answers it well, and proves what it saved."
+
+app = rx.App(
+    stylesheets=["/styles/tokens.css", "/styles/arbiter.css"],
+    html_lang="en",
+    toaster=None,
+    app_wraps={
+        (55, "ErrorBoundary"): lambda stateful: default_error_boundary(),
+        (5, "Overlay"): lambda stateful: rx.fragment(connection_banner(), table_view()) if stateful else None,
+    },
+    head_components=[
+        rx.el.script(src="/arbiter.js"),
+        rx.el.link(rel="icon", href="/favicon.svg", type="image/svg+xml"),
+        rx.el.link(
+            rel="preload",
+            href="/fonts/inter.woff2",
+            custom_attrs={"as": "font"},
+            type="font/woff2",
+            cross_origin="anonymous",
+        ),
+        rx.el.meta(name="theme-color", content="#0b6e5f"),
+    ],
+)
+app.register_lifespan_task(lambda: door.following(SocketWire(app)))
 
 
-def index() -> rx.Component:
-    """Placeholder."""
-    return rx.el.main(rx.el.h1("Arbiter"))
+def _page(component: object, route: str, title: str, *loads: object) -> None:
+    app.add_page(
+        component, route=route, title=f"{title} · Arbiter", description=DESCRIPTION, on_load=[Account.enter, *loads]
+    )
 
 
-app.add_page(index, route="/")
+_page(overview.page, "/app", "Overview", Overview.load)
+_page(overview.page, "/", "Overview", Overview.load)

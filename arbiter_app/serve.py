@@ -84,14 +84,14 @@ class Application:
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
         opened = await stack.enter_async_context(door.opened(self._settings))
         socket, pages = await self._pages(stack)
-        self._front = Front(gateway=opened.gateway, pages=pages, session=opened.session, socket=socket)
+        self._front = Front(gateway=opened.gateway, pages=pages, session=opened.session_route, socket=socket)
 
     async def _pages(self, stack: contextlib.AsyncExitStack) -> tuple[ASGIApp | None, ASGIApp]:
         from arbiter_app.web import files
 
         if not self._with_pages:
             return None, files.fallback(FALLBACK)
-        reflex_app = await asyncio.to_thread(_load_reflex)
+        reflex_app = _load_reflex()  # in this context: Reflex keeps its registry in a context variable
         await stack.enter_async_context(_lifespan_of(reflex_app))
         return reflex_app, files.pages(build.STATIC, build.WEB / "routes.json")
 

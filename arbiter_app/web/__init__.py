@@ -1,0 +1,19 @@
+"""The web app: pages as Python components over reactive state, pushed live over Reflex's socket.
+
+How a page is made:
+
+1. `pages/<noun>.py` has one function that returns `shell("<noun>", title, ...)` (app pages) or `site(...)` (landing,
+   docs) built from `components/`. No colours and no sizes there: classes of `assets/styles/arbiter.css`, whose tokens
+   come from `theme.py`.
+2. `state/<noun>.py` has its `rx.State`. Every method without a leading underscore is a public endpoint that any
+   socket client can call with any arguments: its first line is `who = await seat(self)` and it checks the types of
+   its arguments by hand (`text`, `number`, `choice` of `state/guard.py`). Helpers are functions or start with `_`.
+   Identity is never read from a state variable.
+3. What the page shows is `dict[str, str]` made by `views.py` (pure, tested): numbers are formatted once, on the
+   server, with their unit. Charts are functions in `charts/` that take plain rows and return a Plotly figure.
+4. Data comes from `reads.py` (the protocol) through `door.reads()`. Live data: a handler calls `live.watch(self, room)`;
+   the process computes one snapshot for all tabs of a room and sends it once. Nothing runs for a closed tab.
+5. `arbiter_app.py` registers the page: route, title, `on_load`.
+
+Reflex is imported in `components/`, `pages/`, `state/`, `plugin.py` and `arbiter_app.py`; nothing else here needs it.
+"""

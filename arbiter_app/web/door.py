@@ -1,58 +1,106 @@
-"""The services of this process as the pages see them: opened once by the server, found here by the handlers."""
+"""The running process as the web app sees it: opened once by the server, found here by the handlers."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.types import ASGIApp
 
 from arbiter_app.settings import Settings
+from arbiter_app.web.live import Live, Wire
+from arbiter_app.web.reads import Reads
+from arbiter_app.web.session import SessionRoute, Sessions
+from arbiter_app.web.topics import topics
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """What a running process consists of: the service object, the gateway and the sign-in route."""
+@dataclass(slots=True)
+class Parts:
+    """What the pages work with. `live` needs the socket server and is set once that exists."""
 
+    settings: Settings
     arbiter: Any
+    reads: Reads
+    sessions: Sessions
     gateway: ASGIApp
-    session: ASGIApp
+    session_route: ASGIApp
+    live: Live
 
 
-_opened: Opened | None = None
+_parts: Parts | None = None
 
 
-def current() -> Any:
-    """The running service object. Raises RuntimeError outside of a running server."""
-    if _opened is None:
+def parts() -> Parts:
+    """The running parts. Raises RuntimeError outside of a running server."""
+    if _parts is None:
         raise RuntimeError("the services are not open: start Arbiter with `python -m arbiter_app serve`")
-    return _opened.arbiter
+    return _parts
 
 
 def drain() -> None:
     """A stop signal has come: the gateway answers 503 from now on, running requests go on."""
-    if _opened is not None:
-        _opened.arbiter.draining = True
+    if _parts is not None:
+        _parts.arbiter.draining = True
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Opened]:
+async def opened(settings: Settings) -> AsyncIterator[Parts]:
     """Start the services, and stop them at the end."""
-    global _opened
     from arbiter_app.services.arbiter import Arbiter
+    from arbiter_app.web.source import Source, gateway_of
 
     arbiter = await Arbiter.start(settings)
     try:
-        _opened = Opened(arbiter, gateway=_nothing, session=_nothing)
-        yield _opened
+        async with furnished(settings, arbiter, Source(arbiter), gateway_of(arbiter)) as made:
+            yield made
     finally:
-        _opened = None
         await arbiter.close()
 
 
-async def _nothing(scope: Any, receive: Any, send: Any) -> None:
-    from starlette.responses import PlainTextResponse
+@contextlib.asynccontextmanager
+async def furnished(settings: Settings, arbiter: Any, reads: Reads, gateway: ASGIApp) -> AsyncIterator[Parts]:
+    """Make the parts over open services, and let the handlers find them."""
+    global _parts
+    sessions = Sessions()
+    live = Live(arbiter.feed, _Later(), topics(reads))
+    _parts = Parts(settings, arbiter, reads, sessions, gateway, SessionRoute(sessions, reads), live)
+    try:
+        yield _parts
+    finally:
+        _parts = None
 
-    await PlainTextResponse("not here yet", 404)(scope, receive, send)
+
+@contextlib.asynccontextmanager
+async def following(wire: Wire) -> AsyncIterator[None]:
+    """Run the live fan-out over a socket server."""
+    mine = parts()
+    mine.live = Live(mine.arbiter.feed, wire, topics(mine.reads))
+    task = asyncio.get_running_loop().create_task(mine.live.run(), name="live")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+class _Later:
+    """Stands for the socket server while there is none: nobody can watch."""
+
+    async def join(self, sid: str, room: str) -> None:
+        return None
+
+    async def leave(self, sid: str, prefix: str) -> None:
+        return None
+
+    def occupied(self, room: str) -> bool:
+        return False
+
+    async def send(self, room: str, state: str, variables: dict[str, Any]) -> None:
+        return None
+
+
+Opener = Callable[[Settings], contextlib.AbstractAsyncContextManager[Parts]]

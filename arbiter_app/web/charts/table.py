@@ -1,0 +1,81 @@
+"""Any figure of ours as a table: the same numbers for people who read tables, and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Table = tuple[list[str], list[list[str]]]
+
+
+def table(figure: Mapping[str, Any]) -> Table:
+    """Head and rows of a figure. Series over one axis become columns; points and heat cells become rows."""
+    data = [trace for trace in figure.get("data") or [] if trace.get("hoverinfo") != "skip"]
+    if not data:
+        return [], []
+    if data[0]["type"] == "heatmap":
+        return _heat(data[0])
+    if data[0].get("error_y"):
+        return _points(data[0])
+    if isinstance(next(iter(data[0].get("y") or []), None), str):
+        return _lanes(data)
+    return _series(data)
+
+
+def _series(data: Sequence[Mapping[str, Any]]) -> Table:
+    x = sorted({point for trace in data for point in trace["x"]})
+    values = [dict(zip(trace["x"], trace["y"], strict=False)) for trace in data]
+    head = ["time (UTC)", *[str(trace.get("name") or "value") for trace in data]]
+    return head, [[str(point), *[_cell(column.get(point)) for column in values]] for point in x]
+
+
+def _points(trace: Mapping[str, Any]) -> Table:
+    spread = trace["error_y"]
+    rows = [
+        [text.replace("<br>", ", "), _cell(y), _cell(y - minus), _cell(y + plus), _cell(x)]
+        for text, x, y, plus, minus in zip(
+            trace["text"], trace["x"], trace["y"], spread["array"], spread["arrayminus"], strict=True
+        )
+    ]
+    return ["model", "quality", "low (95 %)", "high (95 %)", "USD a call"], rows
+
+
+def _heat(trace: Mapping[str, Any]) -> Table:
+    rows = [
+        [bucket, model, _cell(trace["z"][i][j]), _cell(trace["customdata"][i][j]), trace["text"][i][j] and "chosen"]
+        for i, bucket in enumerate(trace["y"])
+        for j, model in enumerate(trace["x"])
+        if trace["z"][i][j] is not None
+    ]
+    return ["task", "model", "quality", "n", "current choice"], rows
+
+
+def _lanes(data: Sequence[Mapping[str, Any]]) -> Table:
+    rows = [[x, y, str(trace["name"])] for trace in data for x, y in zip(trace["x"], trace["y"], strict=True)]
+    return ["time (UTC)", "model", "mode"], sorted(rows, reverse=True)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def as_csv(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The table as CSV. A leading sign that a spreadsheet would run as a formula is made harmless."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(head)
+    writer.writerows([[inert(cell) for cell in row] for row in rows])
+    return out.getvalue()
+
+
+def inert(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula; numbers stay numbers."""
+    if not cell or cell[0] not in "=+-@\t\r":
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return "'" + cell
+    return cell

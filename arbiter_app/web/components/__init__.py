@@ -1,0 +1,1 @@
+"""Reusable parts of pages, built from the design system."""

@@ -1,0 +1,159 @@
+"""The small parts: panels, figures with their explanation, badges, bars, fields, code with a copy button."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import reflex as rx
+
+Text = str | rx.Var[str]
+Part = rx.Component | Text
+
+
+def panel(
+    title: Text, *body: Part, note: Part = "", tools: tuple[rx.Component, ...] = (), cls: str = ""
+) -> rx.Component:
+    """A bordered section with a heading, a quiet note beside it, and tools at the right."""
+    return rx.el.section(
+        rx.el.header(
+            rx.el.h2(title),
+            rx.el.em(note) if note is not None and not (isinstance(note, str) and not note) else rx.fragment(),
+            rx.el.div(*tools, class_name="tools") if tools else rx.fragment(),
+        ),
+        *body,
+        class_name=f"panel {cls}".strip(),
+    )
+
+
+def how(text: Text, label: str = "How is this computed?") -> rx.Component:
+    """A small disclosure that explains a number. Works by keyboard, closes with Escape."""
+    return rx.el.details(
+        rx.el.summary("?", aria_label=label),
+        rx.el.div(text, class_name="tip"),
+        class_name="how",
+    )
+
+
+def figure(label: Text, value: Text, sub: Part = "", explain: Text = "", cls: str = "") -> rx.Component:
+    """One number with its unit, what it is, and how it is computed. Its height never changes with the value."""
+    return rx.el.div(
+        rx.el.div(
+            label, how(explain) if not isinstance(explain, str) or explain else rx.fragment(), class_name="label"
+        ),
+        rx.el.span(value, class_name="value"),
+        rx.el.span(sub, class_name="sub"),
+        class_name=f"fig {cls}".strip(),
+    )
+
+
+def task_badge(task: Text) -> rx.Component:
+    """A task by its name and hue."""
+    return rx.el.span(task, class_name=_joined("task t-", task))
+
+
+def mode_chip(mode: Text) -> rx.Component:
+    """Why the serving model was chosen, as a chip; colour only where it is out of the ordinary."""
+    return rx.el.span(mode, class_name=_joined("mode m-", mode))
+
+
+def quality(width: Text, value: Text) -> rx.Component:
+    """Quality 0..1 on the one scale used everywhere. `width` is a percentage; empty means not judged."""
+    return rx.cond(
+        width != "",
+        rx.el.span(
+            rx.el.span(rx.el.i(style={"width": width}), class_name="bar"),
+            rx.el.span(value, class_name="num"),
+            class_name="q",
+        ),
+        rx.el.span(value, class_name="mute"),
+    )
+
+
+def whisker(left: Text, width: Text, at: Text) -> rx.Component:
+    """A 95 % interval with its mean, on a 0..1 scale; all three are percentages."""
+    return rx.el.span(
+        rx.el.i(style={"left": left, "width": width}),
+        rx.el.u(style={"left": at}),
+        class_name="whisker",
+        aria_hidden="true",
+    )
+
+
+def segmented(options: list[tuple[str, str]], chosen: rx.Var[str], on_pick: Any, label: str) -> rx.Component:
+    """A row of exclusive choices. `options` are (value, name)."""
+    return rx.el.div(
+        *[
+            rx.el.button(
+                name,
+                on_click=on_pick(value),
+                class_name=rx.cond(chosen == value, "on", ""),
+                aria_pressed=rx.cond(chosen == value, "true", "false"),
+                type="button",
+            )
+            for value, name in options
+        ],
+        class_name="seg",
+        role="group",
+        aria_label=label,
+    )
+
+
+def choice(options: list[tuple[str, str]], chosen: rx.Var[str], on_pick: Any, label: str) -> rx.Component:
+    """A small select with an invisible label."""
+    return rx.el.select(
+        *[rx.el.option(name, value=value) for value, name in options],
+        value=chosen,
+        on_change=on_pick,
+        class_name="input mini",
+        aria_label=label,
+    )
+
+
+def field(label: str, control: rx.Component, hint: Part = "") -> rx.Component:
+    """A labelled form control with a hint under it."""
+    return rx.el.label(
+        rx.el.span(label), control, rx.el.small(hint) if hint != "" else rx.fragment(), class_name="field"
+    )
+
+
+def button(text: Part, *, on_click: Any = None, kind: str = "", **props: Any) -> rx.Component:
+    """A push button. `kind`: primary, danger, ghost, mini, big (several may be given)."""
+    if on_click is not None:
+        props["on_click"] = on_click
+    return rx.el.button(text, class_name=f"btn {kind}".strip(), **({"type": "button"} | props))
+
+
+def copy_button(text: Text = "", label: str = "Copy") -> rx.Component:
+    """Copies `text`, or the code block it stands in when empty. The work is done by arbiter.js."""
+    return rx.el.button(custom_attrs={"data-copy": text}, class_name="copy", type="button", aria_label=label)
+
+
+def code(text: Text, caption: str = "") -> rx.Component:
+    """A code block with a copy button; `text` is shown as it is."""
+    bar = rx.el.div(caption, copy_button(text), class_name="cap") if caption else copy_button(text)
+    return rx.el.div(bar, rx.el.pre(rx.el.code(text), tab_index=0), class_name="code")
+
+
+def empty(title: Text, text: Part, *actions: rx.Component) -> rx.Component:
+    """What a panel shows while it has nothing: what will be here, and the next step."""
+    return rx.el.div(rx.el.strong(title), rx.el.p(text), *actions, class_name="empty")
+
+
+def meter(width: Text, label: str, hot: rx.Var[bool] | bool = False) -> rx.Component:
+    """A bar from empty to full; `width` is a percentage."""
+    return rx.el.div(
+        rx.el.i(style={"width": width}),
+        class_name=rx.cond(hot, "meter hot", "meter"),
+        role="img",
+        aria_label=label,
+    )
+
+
+def clock(seconds: Any) -> rx.Var[str]:
+    """A unix time (seconds, as text or number) as the visitor's own wall clock."""
+    script = f"(({seconds!s}) ? new Date(Number({seconds!s}) * 1000).toTimeString().slice(0, 8) : '')"
+    return rx.Var(script, _var_type=str, _var_data=seconds._get_all_var_data())
+
+
+def _joined(prefix: str, name: Text) -> Any:
+    return prefix + name if isinstance(name, str) else rx.Var.create(prefix) + name

@@ -1,0 +1,197 @@
+"""Parts that show decisions: the feed, the trace of six stages, the candidates, shifts; and charts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import reflex as rx
+
+from arbiter_app.web.components import atoms
+from arbiter_app.web.components.icons import icon
+from arbiter_app.web.state.chart import Chart
+from arbiter_app.web.theme import DARK, LIGHT, template
+
+Rows = rx.Var[list[dict[str, str]]]
+
+
+def heads(*names: str) -> rx.Component:
+    """A table head. A name with a leading `#` is numeric, with a trailing `-` hidden on phones."""
+    return rx.el.thead(rx.el.tr(*[_head(name) for name in names]))
+
+
+def _head(name: str) -> rx.Component:
+    cls = " ".join(part for part in ("n" if name.startswith("#") else "", "hide" if name.endswith("-") else "") if part)
+    return rx.el.th(name.strip("#-"), class_name=cls, scope="col")
+
+
+def feed(rows: Rows, picked: Any, on_pick: Any) -> rx.Component:
+    """Decisions, newest first. A row opens its trace by click or by its button, with the keyboard too."""
+
+    def line(row: Any) -> rx.Component:
+        return rx.el.tr(
+            rx.el.td(
+                rx.el.button(
+                    atoms.task_badge(row["task"]), class_name="rowlink", type="button", aria_label="Open this decision"
+                )
+            ),
+            rx.el.td(row["model"], class_name="m", title=row["model"]),
+            rx.el.td(atoms.mode_chip(row["mode"])),
+            rx.el.td(atoms.quality(row["width"], row["quality"]), class_name="hide"),
+            rx.el.td(row["cost"], class_name="n", title=row["state"]),
+            rx.el.td(row["saved"], class_name="n hide"),
+            rx.el.td(row["ms"], class_name="n"),
+            rx.el.td(atoms.clock(row["ts"]), class_name="n hide"),
+            class_name=rx.cond(row["id"] == picked, "pick on", rx.cond(row["fresh"] == "yes", "pick fresh", "pick")),
+            on_click=on_pick(row["id"]),
+            key=row["id"],
+        )
+
+    return rx.el.div(
+        rx.el.table(
+            heads("task", "model", "mode", "quality-", "#cost", "#saved-", "#ms", "#time-"),
+            rx.el.tbody(rx.foreach(rows, line)),
+            class_name="feed",
+        ),
+        class_name="scroll",
+    )
+
+
+def trace(stages: Rows, candidates: Rows) -> rx.Component:
+    """The six stages as a vertical story: what went in, the numbers, the time; the candidates under Route."""
+
+    def stage(one: Any) -> rx.Component:
+        return rx.el.li(
+            rx.el.span(class_name="dot"),
+            rx.el.div(
+                rx.el.b(one["name"]),
+                rx.el.p(one["text"]),
+                rx.cond((one["name"] == "Route") & (candidates.length() > 0), candidate_table(candidates)),
+                class_name="body",
+            ),
+            rx.el.span(one["ms"], class_name="ms"),
+            class_name=rx.Var.create("stage ") + one["kind"],
+            key=one["name"],
+        )
+
+    spans = rx.el.div(
+        rx.foreach(stages, lambda one: rx.el.i(style={"width": one["width"]}, title=one["name"])),
+        class_name="spans",
+        aria_hidden="true",
+    )
+    return rx.el.div(spans, rx.el.ol(rx.foreach(stages, stage), class_name="trace"))
+
+
+def candidate_table(rows: Rows) -> rx.Component:
+    """Every model that was weighed, with quality and interval, cost, and why it was not chosen."""
+
+    def line(one: Any) -> rx.Component:
+        return rx.el.tr(
+            rx.el.td(one["model"], class_name="m", title=one["model"]),
+            rx.el.td(one["quality"], class_name="n"),
+            rx.el.td(one["n"], class_name="n hide"),
+            rx.el.td(one["cost"], class_name="n"),
+            rx.el.td(one["why"], class_name="w"),
+            class_name=one["kind"],
+            key=one["model"],
+        )
+
+    return rx.el.div(
+        rx.el.table(heads("candidate", "#quality", "#n-", "#cost", "why not"), rx.el.tbody(rx.foreach(rows, line))),
+        class_name="cand",
+        tab_index=0,
+        role="region",
+        aria_label="Candidates",
+    )
+
+
+def shifts(rows: Rows) -> rx.Component:
+    """Price and quality shifts, newest first, with what Arbiter did about each."""
+
+    def line(one: Any) -> rx.Component:
+        return rx.el.li(
+            rx.el.span(atoms.clock(one["ts"]), class_name="num"),
+            rx.el.span(
+                rx.el.span(one["model"], class_name="strong"),
+                " ",
+                rx.el.span(one["change"], class_name=rx.cond(one["harm"] == "yes", "bad", "good")),
+                ". ",
+                rx.el.span(one["reason"], class_name="soft"),
+            ),
+            atoms.task_badge(one["task"]),
+            class_name="item",
+        )
+
+    return rx.el.ul(rx.foreach(rows, line))
+
+
+def chart(figure: Any, label: str, height: int = 260) -> rx.Component:
+    """A Plotly chart of the basic bundle in the colours of the visitor's theme; its height is reserved."""
+    from plotly.graph_objs import Figure
+    from plotly.graph_objs.layout import Template
+
+    theme = rx.color_mode_cond(light=rx.Var.create(template(LIGHT)), dark=rx.Var.create(template(DARK)))
+    return rx.el.div(
+        rx.plotly.basic(
+            data=figure.to(Figure),
+            template=theme.to(Template),
+            config={"displayModeBar": False, "responsive": True, "scrollZoom": False},
+            style={"width": "100%", "height": f"{height}px"},
+        ),
+        class_name="chart",
+        style={"--h": f"{height}px"},
+        role="img",
+        aria_label=label,
+    )
+
+
+def chart_tools(name: str) -> tuple[rx.Component, ...]:
+    """The buttons of a chart: its numbers as a table, and as a file."""
+    return (
+        atoms.button("table", on_click=Chart.show(name), kind="mini ghost", aria_label=f"Show {name} as a table"),
+        atoms.button("csv", on_click=Chart.save(name), kind="mini ghost", aria_label=f"Download {name} as CSV"),
+    )
+
+
+def table_view() -> rx.Component:
+    """The table of the chart whose `table` button was pressed, over the page."""
+
+    def line(row: Any) -> rx.Component:
+        return rx.el.tr(rx.foreach(row.to(list[str]), lambda cell: rx.el.td(cell, class_name="num")))
+
+    return rx.cond(
+        Chart.title != "",
+        rx.el.div(
+            rx.el.section(
+                rx.el.header(
+                    rx.el.h2(Chart.title),
+                    rx.el.em("the numbers behind the chart"),
+                    rx.el.div(
+                        rx.el.button(
+                            icon("close"),
+                            on_click=Chart.close,
+                            class_name="icon-btn",
+                            aria_label="Close the table",
+                            type="button",
+                            auto_focus=True,
+                        ),
+                        class_name="tools",
+                    ),
+                ),
+                rx.el.div(
+                    rx.el.table(
+                        rx.el.thead(rx.el.tr(rx.foreach(Chart.head, lambda name: rx.el.th(name, scope="col")))),
+                        rx.el.tbody(rx.foreach(Chart.rows, line)),
+                    ),
+                    class_name="scroll tall",
+                    tab_index=0,
+                    role="region",
+                    aria_label="Table",
+                ),
+                class_name="panel dialog",
+                role="dialog",
+                aria_modal="true",
+                aria_label=Chart.title,
+            ),
+            class_name="veil",
+        ),
+    )

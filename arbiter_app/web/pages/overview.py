@@ -1,0 +1,183 @@
+"""The overview: is it worth it, and what is happening now."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from arbiter_app.web.components import atoms, data
+from arbiter_app.web.components.frame import link, shell
+from arbiter_app.web.state.overview import Overview
+from arbiter_app.web.theme import TASKS
+
+SPANS = [("1h", "1 h"), ("24h", "24 h"), ("7d", "7 d"), ("30d", "30 d")]
+EXPLAIN = {
+    "calls": "Requests routed in this time range, cached answers included. Failed over: another model served after one failed.",
+    "spend": "Exact sum of every charge: answers, classifier, judge, failed and losing calls. Settled: the runtime stated the charge itself.",
+    "learning": "Share of all money that went to answers chosen to learn something rather than to the best known choice.",
+    "quality": "Mean graded quality of what was served, minus that of the best known model for the same kind of prompt.",
+}
+
+
+def page() -> rx.Component:
+    """The page."""
+    tools = atoms.segmented(SPANS, Overview.span, Overview.set_span, "Time range")
+    return shell("overview", "Overview", rx.cond(Overview.closed == "yes", _closed(), _open()), tools=tools)
+
+
+def _closed() -> rx.Component:
+    return rx.el.section(
+        atoms.empty(
+            "Reports are private here",
+            "This instance shows figures to signed-in callers only.",
+            link("Sign in with a key", to="/app/key", class_name="btn primary"),
+        ),
+        class_name="panel",
+    )
+
+
+def _open() -> rx.Component:
+    return rx.fragment(
+        _strip(),
+        rx.el.div(_spend(), _scatter(), class_name="two"),
+        rx.el.div(
+            rx.el.div(_feed(), _learning(), class_name="stack"),
+            rx.el.div(_decision(), _shifts(), _classifier(), class_name="stack"),
+            class_name="two",
+        ),
+    )
+
+
+def _strip() -> rx.Component:
+    head, figures = Overview.headline, Overview.figures
+    interval = rx.el.div(
+        rx.el.s(style={"left": "50%"}),
+        rx.el.i(style={"left": head["left"], "width": head["width"]}),
+        rx.cond(head["at"] != "", rx.el.u(style={"left": head["at"]})),
+        class_name="ci",
+        role="img",
+        aria_label="95 % interval on an axis from minus 100 % to plus 100 %; the thin line is zero",
+    )
+    hero = rx.el.div(
+        rx.el.div(head["label"], atoms.how(head["explain"]), class_name="label"),
+        rx.el.span(head["value"], class_name=rx.cond(head["kind"] == "proven", "value", "value words")),
+        interval,
+        rx.el.span(head["sub"], class_name="sub"),
+        class_name=rx.Var.create("fig hero ") + head["kind"],
+    )
+    rest = [
+        atoms.figure("Calls", figures["calls"], figures["calls_sub"], EXPLAIN["calls"]),
+        atoms.figure("Spend", figures["spend"], figures["spend_sub"], EXPLAIN["spend"]),
+        atoms.figure("Spent on learning", figures["learning"], figures["learning_sub"], EXPLAIN["learning"]),
+        atoms.figure("Quality against best", figures["quality"], figures["quality_sub"], EXPLAIN["quality"]),
+    ]
+    return rx.el.section(hero, *rest, class_name="strip", aria_label="Figures")
+
+
+def _spend() -> rx.Component:
+    return atoms.panel(
+        "Spend",
+        rx.cond(
+            Overview.any_calls == "yes",
+            rx.el.div(data.chart(Overview.spend, "Spend over time by model, against the baseline"), class_name="pad"),
+            _no_calls(),
+        ),
+        note="USD, by model; dashed: the baseline for everything",
+        tools=data.chart_tools("spend"),
+    )
+
+
+def _scatter() -> rx.Component:
+    return atoms.panel(
+        "Cost and quality",
+        rx.el.div(
+            data.chart(Overview.scatters[Overview.scatter_task], "Cost a call against quality, per model"),
+            class_name="pad",
+        ),
+        note=Overview.samples[Overview.scatter_task],
+        tools=(
+            atoms.choice([(one, one) for one in TASKS], Overview.scatter_task, Overview.set_scatter_task, "Task"),
+            *data.chart_tools("scatter"),
+        ),
+    )
+
+
+def _feed() -> rx.Component:
+    tasks = [("", "all tasks"), *((one, one) for one in TASKS)]
+    return atoms.panel(
+        "Decisions",
+        rx.cond(
+            Overview.rows.length() > 0, data.feed(Overview.rows, Overview.picked["id"], Overview.pick), _no_calls()
+        ),
+        note="newest first, pushed",
+        tools=(
+            atoms.choice(tasks, Overview.task, Overview.set_task, "Task"),
+            link("All activity", to="/app/activity", class_name="btn mini ghost"),
+        ),
+    )
+
+
+def _no_calls() -> rx.Component:
+    return atoms.empty(
+        "No calls yet",
+        "Route a first prompt, or let the demo send some; it appears here at once.",
+        rx.el.div(
+            link("Open the playground", to="/app/playground", class_name="btn primary"),
+            link("Run the demo", to="/demo", class_name="btn"),
+            class_name="row",
+        ),
+    )
+
+
+def _decision() -> rx.Component:
+    return atoms.panel(
+        "Decision",
+        rx.cond(
+            Overview.stages.length() > 0,
+            rx.el.div(data.trace(Overview.stages, Overview.candidates), class_name="pad"),
+            atoms.empty("Nothing picked", "Choose a decision in the feed to see its six stages."),
+        ),
+        note=rx.el.span(Overview.picked["id"], class_name="num"),
+        tools=(
+            rx.cond(
+                Overview.stages.length() > 0,
+                link("Open", to="/app/decision/" + Overview.picked["id"], class_name="btn mini ghost"),
+            ),
+        ),
+    )
+
+
+def _shifts() -> rx.Component:
+    return atoms.panel(
+        "Shifts",
+        rx.cond(
+            Overview.alerts.length() > 0,
+            data.shifts(Overview.alerts),
+            atoms.empty("Nothing has moved", "Price and quality shifts show here, with what Arbiter did about them."),
+        ),
+        note="what moved and what Arbiter did",
+    )
+
+
+def _learning() -> rx.Component:
+    return atoms.panel(
+        "Exploration",
+        rx.el.div(data.chart(Overview.learning, "Share of calls spent on learning over time", 150), class_name="pad"),
+        note="share of calls spent on learning; dashed: the cap",
+        tools=data.chart_tools("learning"),
+    )
+
+
+def _classifier() -> rx.Component:
+    def line(one: rx.Var[dict[str, str]]) -> rx.Component:
+        return rx.el.tr(
+            rx.el.td(one["name"]),
+            rx.el.td(atoms.meter(one["width"], "share"), style={"width": "46%"}),
+            rx.el.td(one["n"], class_name="n"),
+            rx.el.td(one["share"], class_name="n"),
+        )
+
+    return atoms.panel(
+        "Classifier",
+        rx.el.table(rx.el.tbody(rx.foreach(Overview.classifier, line))),
+        note="how tasks were recognised",
+    )

@@ -1,0 +1,1 @@
+"""State classes: what a tab shows and what it may ask for. Every public method is an endpoint; see `web/__init__`."""

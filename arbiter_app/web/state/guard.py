@@ -1,0 +1,66 @@
+"""The authority check that every handler begins with, and checks of arguments: a browser can send anything."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Collection
+from typing import Any
+
+import reflex as rx
+
+from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.web import door
+
+VISITOR = Caller(key_id="", role=Role.ANONYMOUS)
+
+
+async def seat(state: rx.State) -> Caller:
+    """Who sits at this tab, from the server's own records; a visitor when nobody has signed in."""
+    parts = door.parts()
+    session, headers = state.router.session, state.router.headers
+    key_id = parts.sessions.key_of(session.session_id, headers.cookie, time.time())
+    return (await parts.reads.caller(key_id) if key_id else None) or VISITOR
+
+
+def may_read(who: Caller) -> bool:
+    """Whether reports and feeds are open to this visitor at all."""
+    return who.role is not Role.ANONYMOUS or bool(door.parts().settings.reads_open)
+
+
+def scope(who: Caller) -> str | None:
+    """Whose decisions may be seen: None for everybody's, else one key id. Call `may_read` first."""
+    if who.role is Role.OPERATOR or door.parts().settings.reads_open:
+        return None
+    return who.key_id
+
+
+def owns(who: Caller, key_id: object) -> bool:
+    """Whether a decision's content is this visitor's to see."""
+    return who.role is Role.OPERATOR or (who.role is Role.CALLER and who.key_id == key_id)
+
+
+def text(value: Any, most: int = 200) -> str:
+    """A short string, or empty when it is anything else."""
+    return value.strip()[:most] if isinstance(value, str) else ""
+
+
+def choice(value: Any, allowed: Collection[str], default: str) -> str:
+    """One of the allowed words, or the default."""
+    return value if isinstance(value, str) and value in allowed else default
+
+
+def number(value: Any, low: float, high: float) -> float | None:
+    """A finite number within bounds, also from text; None otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) and low <= found <= high else None
+
+
+def first(value: Any) -> Any:
+    """The single value of a slider, which sends a list."""
+    return value[0] if isinstance(value, list) and value else value

@@ -1,0 +1,60 @@
+"""What has been learned: models per task, heat map, prices, latency, the catalog."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import reflex as rx
+
+from arbiter_app.web import door, topics, views
+from arbiter_app.web.state import guard
+from arbiter_app.web.theme import TASKS
+
+View = dict[str, str]
+Figure = dict[str, Any]
+
+
+class Models(rx.State):
+    """What the models page shows."""
+
+    span: str = "24h"
+    task: str = ""
+    closed: str = ""
+    rows: list[View] = []
+    heat: Figure = {}
+    prices: Figure = {}
+    latency: Figure = {}
+    learning: Figure = {}
+    catalog: list[View] = []
+    any_rows: str = ""
+    any_prices: str = ""
+
+    @rx.event
+    async def load(self) -> None:
+        """Show everything, and from now on whatever changes."""
+        who = await guard.seat(self)
+        if not guard.may_read(who):
+            self.closed = "yes"
+            return
+        self.closed = ""
+        self.catalog = [views.catalog_row(row) for row in await door.parts().reads.pricing()]
+        await self._watch()
+
+    @rx.event
+    async def set_span(self, value: str) -> None:
+        """Change the time range of the charts."""
+        who = await guard.seat(self)
+        if guard.may_read(who):
+            self.span = guard.choice(value, topics.RANGES, "24h")
+            await self._watch()
+
+    @rx.event
+    async def set_task(self, value: str) -> None:
+        """Show one task in the table."""
+        await guard.seat(self)
+        self.task = guard.choice(value, TASKS, "")
+
+    async def _watch(self) -> None:
+        shown = await door.parts().live.watch(self.router.session.session_id, ("models", self.span))
+        for name, value in shown.items():
+            setattr(self, name, value)

@@ -1,0 +1,89 @@
+"""The overview: figures, spend, feed, one decision's trace, shifts. Pushed by `live`; see `topics.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import reflex as rx
+
+from arbiter_app.web import door, topics, views
+from arbiter_app.web.state import guard
+from arbiter_app.web.theme import TASKS
+
+View = dict[str, str]
+Figure = dict[str, Any]
+
+
+class Overview(rx.State):
+    """What the overview shows. `closed` is set when this visitor may not read."""
+
+    span: str = "24h"
+    task: str = ""
+    scatter_task: str = "math"
+    closed: str = ""
+    rows: list[View] = []
+    headline: View = {}
+    figures: View = {}
+    alerts: list[View] = []
+    classifier: list[View] = []
+    spend: Figure = {}
+    learning: Figure = {}
+    scatters: dict[str, Figure] = {task: {} for task in TASKS}
+    samples: View = {}
+    any_calls: str = ""
+    picked: View = {}
+    stages: list[View] = []
+    candidates: list[View] = []
+
+    @rx.event
+    async def load(self) -> None:
+        """Show everything, and from now on whatever changes."""
+        who = await guard.seat(self)
+        if not guard.may_read(who):
+            self.closed = "yes"
+            return
+        self.closed = ""
+        await self._watch(who, "feed", self.task)
+        await self._watch(who, "summary", self.span)
+        if self.rows and not self.picked:
+            await self._open(who, self.rows[0]["id"])
+
+    @rx.event
+    async def set_span(self, value: str) -> None:
+        """Change the time range of the figures."""
+        who = await guard.seat(self)
+        if guard.may_read(who):
+            self.span = guard.choice(value, topics.RANGES, "24h")
+            await self._watch(who, "summary", self.span)
+
+    @rx.event
+    async def set_task(self, value: str) -> None:
+        """Show only one task in the feed."""
+        who = await guard.seat(self)
+        if guard.may_read(who):
+            self.task = guard.choice(value, TASKS, "")
+            await self._watch(who, "feed", self.task)
+
+    @rx.event
+    async def set_scatter_task(self, value: str) -> None:
+        """Choose the task of the cost-quality chart."""
+        await guard.seat(self)
+        self.scatter_task = guard.choice(value, TASKS, "math")
+
+    @rx.event
+    async def pick(self, decision_id: str) -> None:
+        """Open a decision's trace beside the feed."""
+        who = await guard.seat(self)
+        if guard.may_read(who):
+            await self._open(who, guard.text(decision_id, 40))
+
+    async def _watch(self, who: Any, topic: str, detail: str) -> None:
+        room = (topic, guard.scope(who) or topics.ALL, detail)
+        for name, value in (await door.parts().live.watch(self.router.session.session_id, room)).items():
+            setattr(self, name, value)
+
+    async def _open(self, who: Any, decision_id: str) -> None:
+        row = await door.parts().reads.decision(decision_id)
+        if row is None or guard.scope(who) not in (None, row.get("key_id")):
+            return
+        self.picked, self.stages, self.candidates = views.feed_row(row), views.trace(row), views.candidates(row)

@@ -1,0 +1,373 @@
+"""Rows for the pages, from plain data: every number becomes text once, with its unit and the digits it needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+View = dict[str, str]
+Row = Mapping[str, Any]
+
+PICO = 1e12
+NOTHING = "–"
+_SCALES = ((1e-3, 1.0, ""), (1e-6, 1e-6, " µ"), (1e-9, 1e-9, " n"), (0.0, 1e-12, " p"))
+
+
+def money(usd: float | None) -> str:
+    """Dollars with three or four significant digits: `$1.6504`, `$0.0412`, `$4.1 µ` (millionths), `$0`."""
+    if usd is None:
+        return "unknown"
+    if usd == 0:
+        return "$0"
+    size, sign = abs(usd), "−" if usd < 0 else ""
+    for least, unit, name in _SCALES:
+        if size >= least:
+            return f"{sign}${_digits(size / unit)}{name}"
+    return f"{sign}${size}"
+
+
+def _digits(value: float) -> str:
+    if value >= 1000:
+        return f"{value:,.0f}"
+    if value >= 100:
+        return f"{value:.0f}" if value < 1000 else f"{value:,.2f}"
+    if value >= 10:
+        return f"{value:.1f}"
+    if value >= 1:
+        return f"{value:.2f}"
+    return f"{value:.{3 - math.floor(math.log10(value)) - 1}f}"
+
+
+def dollars(usd: float | None) -> str:
+    """Dollars for a total: four decimals from a cent up, otherwise like `money`."""
+    if usd is None or abs(usd) < 0.01:
+        return money(usd)
+    return f"{'−' if usd < 0 else ''}${abs(usd):,.{2 if abs(usd) >= 1000 else 4}f}"
+
+
+def pico(value: int | None) -> str:
+    """Exact pico-dollars as `money`."""
+    return money(None if value is None else value / PICO)
+
+
+def ms(value: float | None) -> str:
+    """Milliseconds: `0.04`, `12`, `1,420`."""
+    if value is None:
+        return NOTHING
+    return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 10 else f"{value:,.0f}"
+
+
+def count(value: int | float | None) -> str:
+    """A whole number with thousands separators."""
+    return NOTHING if value is None else f"{value:,.0f}"
+
+
+def share(value: float | None, digits: int = 1) -> str:
+    """A share 0..1 as per cent."""
+    return NOTHING if value is None else f"{value * 100:.{digits}f} %".replace("-", "−")
+
+
+def percent_css(value: float | None) -> str:
+    """A share 0..1 as a CSS length, clamped; empty when unknown."""
+    return "" if value is None else f"{max(0.0, min(1.0, value)) * 100:.1f}%"
+
+
+def score(value: float | None) -> str:
+    """A quality 0..1."""
+    return NOTHING if value is None else f"{value:.2f}"
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """A difference, with a real minus sign."""
+    return NOTHING if value is None else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def feed_row(row: Row) -> View:
+    """One decision as the feed and the activity table show it."""
+    quality = row.get("quality")
+    status = row.get("status") or "ok"
+    mode = str(row.get("mode") or "")
+    if status != "ok":
+        mode = status
+    elif row.get("failover_from"):
+        mode = "failover"
+    saved = _saved(row)
+    return {
+        "id": str(row["id"]),
+        "ts": f"{row['ts']:.3f}",
+        "task": str(row.get("task") or "none"),
+        "difficulty": str(row.get("difficulty") or ""),
+        "model": str(row.get("model") or NOTHING),
+        "mode": mode,
+        "reason": str(row.get("reason") or ""),
+        "quality": score(quality) if quality is not None else _ungraded(row),
+        "width": percent_css(quality),
+        "cost": pico(row.get("cost_pico")),
+        "saved": saved,
+        "ms": ms(row.get("latency_ms")),
+        "overhead": ms(row.get("overhead_ms")),
+        "tokens": f"{count(row.get('prompt_tokens'))} → {count(row.get('completion_tokens'))}",
+        "state": str(row.get("cost_state") or ""),
+    }
+
+
+def _saved(row: Row) -> str:
+    base, cost = row.get("baseline_pico"), row.get("cost_pico")
+    return NOTHING if base is None or cost is None else pico(base - cost)
+
+
+def _ungraded(row: Row) -> str:
+    reason = str(row.get("quality_reason") or "")
+    return "judge pending" if "pending" in reason else "not graded"
+
+
+def headline(report: Row) -> View:
+    """The measured saving: a number when it is proven, plain words while it is not."""
+    low, high = report.get("interval") or (None, None)
+    pct = report.get("saved_pct")
+    baseline = str(report.get("baseline_model") or "the baseline")
+    proven = bool(report.get("proven")) and pct is not None
+    if proven:
+        sub = (
+            f"{dollars(report.get('saved'))} of {dollars(report.get('baseline_spend'))} · 95 % interval "
+            f"{share(low, 0)[:-2]}–{share(high, 0)} · from {count(report.get('holdout_calls'))} baseline calls"
+        )
+    elif pct is not None:
+        sub = f"estimate {share(pct)} so far; the 95 % interval still includes zero"
+    else:
+        sub = f"needs a few answers of {baseline} to compare with"
+    return {
+        "label": f"Saved against {baseline}, measured",
+        "value": share(pct) if proven else "Not proven yet",
+        "kind": "proven" if proven else "unproven",
+        "sub": sub,
+        "left": percent_css(_axis(low)),
+        "width": percent_css(None if low is None or high is None else (min(1, high) - max(-1, low)) / 2),
+        "at": percent_css(_axis(pct)),
+        "explain": (
+            f"Each call is re-priced at what {baseline} was measured to cost for the same kind of prompt, with the "
+            "uncertainty of that measurement. Classifier, judge, failed and losing calls are counted against us. It is "
+            "called proven when the 95 % interval leaves zero."
+        ),
+    }
+
+
+def _axis(value: float | None) -> float | None:
+    """A saving of -100..100 % on a 0..1 axis; zero is the middle."""
+    return None if value is None else (max(-1.0, min(1.0, value)) + 1) / 2
+
+
+def figures(report: Row) -> View:
+    """The strip of numbers beside the headline."""
+    calls = report.get("calls") or 0
+    failed, moved = report.get("failed") or 0, report.get("failed_over") or 0
+    return {
+        "calls": count(calls),
+        "calls_sub": f"{share(moved / calls) if calls else '0 %'} failed over · {count(failed)} failed",
+        "spend": dollars(report.get("actual_spend")),
+        "spend_sub": f"{share(report.get('settled_share'))} settled by the runtime",
+        "learning": share(report.get("learning_share")),
+        "learning_sub": _with_cap(money(report.get("learning_spend")), report.get("learning_cap")),
+        "quality": signed(report.get("quality_gap")),
+        "quality_sub": f"tolerance −{report['tolerance']:.3f}" if report.get("tolerance") is not None else "",
+    }
+
+
+def _with_cap(spent: str, cap: float | None) -> str:
+    return f"{spent} · cap {share(cap, 0)}" if cap is not None else spent
+
+
+def classifier(counts: Mapping[str, int]) -> list[View]:
+    """How tasks were recognised: a bar each, biggest first."""
+    total = sum(counts.values()) or 1
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    return [{"name": k, "n": count(v), "share": share(v / total), "width": percent_css(v / total)} for k, v in ordered]
+
+
+def alert(row: Row) -> View:
+    """A price or quality shift in one sentence."""
+    old, new = row.get("old_unit"), row.get("new_unit")
+    up = row.get("direction") == "up"
+    if row.get("kind") == "quality":
+        change = f"quality {score(old)} → {score(new)}"
+    else:
+        change = f"price {'+' if up else '−'}{abs(_relative(old, new)) * 100:,.0f} %" if old else "price moved"
+    return {
+        "ts": f"{row['ts']:.3f}",
+        "model": str(row.get("model") or ""),
+        "task": str(row.get("task") or ""),
+        "kind": str(row.get("kind") or "price"),
+        "harm": "yes" if up == (row.get("kind") != "quality") else "no",
+        "change": change,
+        "reason": str(row.get("reason") or ""),
+    }
+
+
+def _relative(old: float | None, new: float | None) -> float:
+    return 0.0 if not old or new is None else new / old - 1
+
+
+def policy_row(bucket: str, row: Row) -> View:
+    """What is known about one model in one bucket."""
+    low, high, quality = row.get("low"), row.get("high"), row.get("quality")
+    width = None if low is None or high is None else high - low
+    return {
+        "bucket": bucket,
+        "task": bucket.split(":")[0],
+        "model": str(row["model"]),
+        "n": count(row.get("n")),
+        "quality": score(quality),
+        "interval": f"{score(low)}–{score(high)}" if width is not None else NOTHING,
+        "left": percent_css(low),
+        "width": percent_css(width),
+        "at": percent_css(quality),
+        "cost": money(row.get("avg_cost")),
+        "ms": ms(row.get("latency_ms")),
+        "chosen": "yes" if row.get("chosen") else "",
+    }
+
+
+STAGES = ("classify", "filter", "route", "call", "grade", "learn")
+
+
+def trace(row: Row) -> list[View]:
+    """The six stages of a decision as a story: name, one sentence, milliseconds, share of the time, state."""
+    body = row.get("trace") or {}
+    total = sum(float((body.get(name) or {}).get("ms") or 0) for name in STAGES) or 1.0
+    return [_stage(name, body.get(name), row, total) for name in STAGES]
+
+
+def _stage(name: str, part: Mapping[str, Any] | None, row: Row, total: float) -> View:
+    took = (part or {}).get("ms")
+    failed = row.get("status") not in (None, "ok") and name == "call"
+    return {
+        "name": name.capitalize(),
+        "text": _STORY[name](part, row) if part else "not reached",
+        "ms": f"{ms(took)} ms" if took is not None else "",
+        "width": percent_css((took or 0) / total),
+        "kind": "bad" if failed else "" if part else "wait",
+    }
+
+
+def _classified(part: Mapping[str, Any], row: Row) -> str:
+    by = {"rules": "by rule", "model": "by the classifier model", "memory": "remembered from the same prompt"}
+    how = by.get(str(part.get("by")), "classifier unsure, so open")
+    rule = f" “{part['rule']}”" if part.get("rule") else ""
+    paid = f" · {money(part['cost'])}" if part.get("cost") else ""
+    return f"{part.get('task')}, {part.get('difficulty')} · {how}{rule}{paid}"
+
+
+def _filtered(part: Mapping[str, Any], row: Row) -> str:
+    left, out = part.get("eligible") or [], part.get("rejected") or {}
+    head = f"{len(left) + len(out)} → {len(left)} models · needs {count(part.get('tokens_needed'))} tokens"
+    gates = sorted({str(reason) for reason in out.values()})
+    note = str(part.get("note") or "")
+    return " · ".join([head, *gates[:3], *([note] if note else [])])
+
+
+def _routed(part: Mapping[str, Any], row: Row) -> str:
+    chance = part.get("propensity")
+    return f"{part.get('mode')} · {part.get('reason')}" + (f" · chosen with probability {chance:.2f}" if chance else "")
+
+
+def _called(part: Mapping[str, Any], row: Row) -> str:
+    tries = part.get("attempts") or []
+    if not tries:
+        return "served from the cache, no model was called" if row.get("cache") == "hit" else "no model was called"
+    said = [
+        f"{one['model']} {'failed: ' + str(one['error']) if one.get('error') else 'answered'}"
+        f" in {ms(one.get('ms'))} ms"
+        + (f" for {money(one['cost'])} ({one['cost_state']})" if not one.get("error") else "")
+        for one in tries
+    ]
+    return "; ".join(said) + f" · {count(row.get('prompt_tokens'))} → {count(row.get('completion_tokens'))} tokens"
+
+
+def _graded(part: Mapping[str, Any], row: Row) -> str:
+    quality = row.get("quality", part.get("quality"))
+    reason = str(row.get("quality_reason") or part.get("reason") or "")
+    source = str(row.get("quality_source") or part.get("source") or "")
+    head = f"{score(quality)} · {source}: {reason}" if quality is not None else reason or "not graded"
+    cascade = part.get("cascade")
+    return head + (f" · asked again after {cascade['model']} scored {score(cascade['quality'])}" if cascade else "")
+
+
+def _learned(part: Mapping[str, Any], row: Row) -> str:
+    if row.get("status") not in (None, "ok"):
+        return "a failed call teaches nothing"
+    if row.get("cache") == "hit":
+        return "a cached answer teaches nothing"
+    graded = "quality, " if row.get("quality") is not None else ""
+    return f"cost, {graded}latency and unit price folded into {row.get('bucket')} for {row.get('model')}"
+
+
+_STORY = {
+    "classify": _classified,
+    "filter": _filtered,
+    "route": _routed,
+    "call": _called,
+    "grade": _graded,
+    "learn": _learned,
+}
+
+
+def candidates(row: Row) -> list[View]:
+    """Every model that was weighed, the chosen one first, each with why it was not chosen."""
+    body = row.get("trace") or {}
+    route, rejected = body.get("route") or {}, (body.get("filter") or {}).get("rejected") or {}
+    weighed = [_candidate(one, str(row.get("model"))) for one in route.get("candidates") or []]
+    weighed.sort(key=lambda one: one["kind"] != "win")
+    return weighed + [_dropped(model, str(why)) for model, why in sorted(rejected.items())]
+
+
+def _candidate(one: Row, served: str) -> View:
+    low, high = one.get("low"), one.get("high")
+    spread = None if low is None or high is None else (high - low) / 2
+    win = one["model"] == served
+    return {
+        "model": str(one["model"]),
+        "n": count(one.get("n")),
+        "quality": score(one.get("quality")) + (f" ±{spread:.2f}" if spread is not None else ""),
+        "cost": money(one.get("cost")),
+        "why": "served" if win else str(one.get("why_not") or "chosen, did not serve"),
+        "kind": "win" if win else "",
+    }
+
+
+def _dropped(model: str, why: str) -> View:
+    return {"model": model, "n": "", "quality": "", "cost": "", "why": f"filtered: {why}", "kind": "out"}
+
+
+def catalog_row(row: Row) -> View:
+    """One model of the catalog with list prices per million tokens."""
+    return {
+        "id": str(row["id"]),
+        "input": _per_million(row.get("input")),
+        "output": _per_million(row.get("output")),
+        "context": count(row.get("context")) if row.get("context") else "unknown",
+        "can": ", ".join(name for name in ("vision", "tools") if row.get(name)) or "text",
+        "routable": "yes" if row.get("routable") else "",
+        "baseline": "yes" if row.get("baseline") else "",
+    }
+
+
+def _per_million(usd: float | None) -> str:
+    return "unknown" if usd is None else "free" if usd == 0 else f"${usd * 1e6:.3g}"
+
+
+def usage(row: Row) -> View:
+    """A key with its use against its limits."""
+    out = {"key_id": str(row["key_id"]), "email": str(row.get("email") or ""), "status": str(row.get("status") or "")}
+    out["role"] = str(row.get("role") or "caller")
+    for window in ("6h", "week"):
+        used, limit = row.get(f"used_{window}") or 0, row.get(f"limit_{window}")
+        out[f"used_{window}"] = f"{count(used)} of {count(limit)}" if limit else f"{count(used)}, no limit"
+        out[f"width_{window}"] = percent_css(used / limit) if limit else "0%"
+        out[f"hot_{window}"] = "yes" if limit and used / limit > 0.8 else ""
+    return out
+
+
+def views(rows: Iterable[Row]) -> list[View]:
+    """Feed rows of many decisions."""
+    return [feed_row(row) for row in rows]

@@ -1,0 +1,39 @@
+/* Runs before the page paints: theme without a flash, the first visit, copy buttons, disclosures that close. */
+(function () {
+  var root = document.documentElement, store = window.localStorage;
+  var theme = store.getItem("theme");
+  var dark = theme === "dark" || ((!theme || theme === "system") && matchMedia("(prefers-color-scheme: dark)").matches);
+  root.classList.add(dark ? "dark" : "light");
+  if (/^\/app(\/|$)/.test(location.pathname) && !store.getItem("arbiter-seen")) {
+    store.setItem("arbiter-seen", "1");
+    location.replace("/start");
+  }
+  function copied(button, ok) {
+    button.classList.add(ok ? "done" : "failed");
+    var region = document.getElementById("announce");
+    if (region) region.textContent = ok ? "Copied" : "Copying was not allowed";
+    setTimeout(function () { button.classList.remove("done", "failed"); if (region) region.textContent = ""; }, 1600);
+  }
+  document.addEventListener("click", function (event) {
+    var button = event.target.closest && event.target.closest("[data-copy]");
+    if (button) {
+      var text = button.getAttribute("data-copy");
+      if (!text) { var box = button.closest(".code, pre"); text = box ? (box.querySelector("code") || box).innerText : ""; }
+      var done = copied.bind(null, button);
+      if (navigator.clipboard) navigator.clipboard.writeText(text).then(function () { done(true); }, function () { done(false); });
+      else done(false);
+    }
+    document.querySelectorAll("details.how[open]").forEach(function (one) {
+      if (!one.contains(event.target)) one.removeAttribute("open");
+    });
+  });
+  document.addEventListener("keydown", function (event) {
+    if (event.key === "Escape") document.querySelectorAll("details.how[open]").forEach(function (one) {
+      one.removeAttribute("open"); one.querySelector("summary").focus();
+    });
+    if (event.key === "/" && !/INPUT|TEXTAREA|SELECT/.test(event.target.tagName)) {
+      var search = document.querySelector("[data-search]");
+      if (search) { event.preventDefault(); search.focus(); }
+    }
+  });
+})();
