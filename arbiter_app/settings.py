@@ -91,7 +91,7 @@ class Settings(BaseModel):
     cache_ttl_s: float = _env("ARBITER_CACHE_TTL_S", 3_600.0, "age at which a kept answer is dropped", gt=0)
     cache_min_quality: float = _env("ARBITER_CACHE_MIN_QUALITY", 0.8, "least grade of a kept answer", ge=0, le=1)
 
-    policy: str = _env("ARBITER_POLICY", "arbiter", "the routing policy by name: arbiter or classic")
+    policy: str = _env("ARBITER_POLICY", "classic", "the routing policy by name")
     keep_decisions: int = _env(
         "ARBITER_KEEP_DECISIONS", 2_000_000, "decisions kept; older ones live on in roll-ups", gt=0
     )
@@ -158,14 +158,14 @@ def _routing(given: Mapping[str, str]) -> PolicySettings:
     values: dict[str, Any] = {}
     for env_name, name in routing_names().items():
         if env_name in given:
-            values[name] = _number(env_name, given[env_name], getattr(PolicySettings(), name))
+            values[name] = _typed(env_name, given[env_name], getattr(PolicySettings(), name))
     try:
         return PolicySettings(**values)
     except ValueError as error:
         raise SettingsError(str(error)) from error
 
 
-def _number(env_name: str, text: str, default: object) -> object:
+def _typed(env_name: str, text: str, default: object) -> object:
     if isinstance(default, bool):
         if text.lower() in ("1", "true", "yes", "on"):
             return True

@@ -68,9 +68,9 @@ class Learner:
             state=_state(learned),
         )
 
-    def vote(self, bucket: str, model: str, *, up: bool) -> asyncio.Future[None]:
-        """A human's thumb: weighs like several grades (see the policy's vote weight)."""
-        learned = [self._policy.vote(bucket, model, up)]
+    def vote(self, bucket: str, model: str, *, up: bool, withdrawn: bool = False) -> asyncio.Future[None]:
+        """A human's thumb, or taking one back: weighs like several grades (see the policy's vote weight)."""
+        learned = [self._policy.vote(bucket, model, up, withdrawn)]
         return self._ledger.adjust(_deltas(learned), self._alerts(learned), _state(learned))
 
     def _observations(self, decision: Decision) -> Iterable[Observation]:

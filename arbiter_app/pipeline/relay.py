@@ -23,7 +23,9 @@ class Assembler(Protocol):
 
     done: bool
     error: Json | None
-    finish_reason: str | None
+
+    @property
+    def finish_reason(self) -> str | None: ...
 
     def feed(self, event: bytes) -> Json | None:
         """Take one raw event; returns its parsed chunk, None for `[DONE]` and comments."""

@@ -46,9 +46,10 @@ class ClassicPolicy:
             return Learned()
         return self._fold(seen.bucket, seen.model, _graded(seen.quality, seen.quality_weight))
 
-    def vote(self, bucket: str, model: str, up: bool) -> Learned:
-        """A human's thumb."""
-        return self._fold(bucket, model, ModelStats(votes=1.0, votes_sum=1.0 if up else 0.0))
+    def vote(self, bucket: str, model: str, up: bool, withdrawn: bool = False) -> Learned:
+        """A human's thumb, or taking one back."""
+        sign = -1.0 if withdrawn else 1.0
+        return self._fold(bucket, model, ModelStats(votes=sign, votes_sum=sign if up else 0.0))
 
     def load(self, rows: Rows, state: Mapping[str, bytes]) -> None:
         """Start from stored statistics."""

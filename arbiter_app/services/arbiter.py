@@ -31,8 +31,11 @@ from arbiter_app.runtime import cost as meter
 from arbiter_app.runtime.client import HttpRuntime
 from arbiter_app.runtime.sandbox import SandboxServer, start_sandbox
 from arbiter_app.runtime.sse import StreamAssembler
+from arbiter_app.services.actions import Actions
 from arbiter_app.services.feed import Feed
 from arbiter_app.services.judging import Judging
+from arbiter_app.services.keys import Keys
+from arbiter_app.services.reads import Reads, shown
 from arbiter_app.settings import Settings
 from arbiter_app.store import Store, open_store
 
@@ -43,7 +46,7 @@ class Arbiter:
     """Everything one process needs to route: built by `start`, ended by `close`.
 
     Public parts: `settings`, `catalog`, `policy`, `store`, `runtime`, `lifecycle`, `health`, `prices`, `feed`,
-    `cache`, `judging`. `draining` is set while the process shuts down.
+    `cache`, `judging`, `keys`, `reads`, `actions`. `draining` is set while the process shuts down.
     """
 
     def __init__(self, settings: Settings, store: Store, sandbox: SandboxServer | None, catalog: Catalog) -> None:
@@ -53,6 +56,7 @@ class Arbiter:
         self.catalog = catalog
         self.started_at = time.time()
         self.draining = False
+        self.first_key: str | None = None
         self.runtime_seen_at: float | None = None
         self.prices = PriceOverrides()
         self.feed = Feed()
@@ -83,6 +87,9 @@ class Arbiter:
             timeout_s=settings.classify_timeout_s,
         )
         self.lifecycle = self._lifecycle()
+        self.keys = Keys(store, settings)
+        self.reads = Reads(self)
+        self.actions = Actions(self)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -96,8 +103,12 @@ class Arbiter:
         arbiter = cls(settings, store, sandbox, catalog)
         rows, state = await store.load_policy()
         arbiter.policy.load(rows, state)
+        minted = await arbiter.keys.ensure_operator()
+        if minted is not None:
+            arbiter.first_key = minted.secret
         arbiter._background(arbiter._refresh_catalog())
         arbiter._background(arbiter._keep_house())
+        arbiter._background(arbiter._follow_keys())
         return arbiter
 
     async def close(self) -> None:
@@ -111,6 +122,10 @@ class Arbiter:
         await asyncio.to_thread(self.store.close)
         if self.sandbox is not None:
             await asyncio.to_thread(self.sandbox.stop)
+
+    def quarantined(self) -> dict[str, dict[str, object]]:
+        """The models that rest after a failure."""
+        return self.health.snapshot(asyncio.get_running_loop().time())
 
     def forget(self) -> None:
         """Drop everything learned and remembered in memory (the store is reset by its own method)."""
@@ -161,7 +176,7 @@ class Arbiter:
 
     def _publish(self, decision: Decision) -> None:
         if self.feed.listeners:
-            self.feed.publish("decision", decision.row())
+            self.feed.publish("decision", shown(decision.row()))
 
     def _alerted(self, alerts: list[dict[str, Any]]) -> None:
         for alert in alerts:
@@ -183,6 +198,12 @@ class Arbiter:
             except RuntimeFault as fault:
                 log.warning("the runtime's model list cannot be read: %s", fault.message)
             await asyncio.sleep(self.settings.catalog_refresh_s)
+
+    async def _follow_keys(self) -> None:
+        """Bring in keys that another process or the command line changed."""
+        while True:
+            await asyncio.sleep(1.0)
+            await self.keys.refresh()
 
     async def _keep_house(self) -> None:
         """Retention and roll-up compaction, in small steps, once an hour."""

@@ -174,7 +174,9 @@ def _sums(row: Mapping[str, Any]) -> list[Any]:
     add("cost_pico", cost or 0)
     add("classifier_pico", row["classifier_cost_pico"] or 0)
     add(row["cost_state"], 1)
-    if baseline is not None and cost is not None and row["status"] == "ok":
+    if row["status"] != "ok":
+        add("compared_pico", cost or 0)
+    elif baseline is not None and cost is not None:
         add("baseline_pico", baseline)
         add("compared_pico", cost)
         add("compared", 1)

@@ -1,4 +1,4 @@
-"""The small nouns: alerts, feedback, counters, browser sessions, and the stored policy."""
+"""The small nouns: alerts, feedback, counters, and the stored policy."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select
 
 from arbiter_app.policy import ModelStats, from_row
-from arbiter_app.store.tables import Alert, Counter, Feedback, PolicyState, Session, Statistic, table
+from arbiter_app.store.tables import Alert, Counter, Feedback, PolicyState, Statistic, table
 
 _ALERTS, _FEEDBACK, _COUNTERS = table(Alert), table(Feedback), table(Counter)
-_SESSIONS, _STATISTICS, _STATE = table(Session), table(Statistic), table(PolicyState)
+_STATISTICS, _STATE = table(Statistic), table(PolicyState)
 
 
 def alerts(connection: Connection, *, limit: int, before: int | None = None) -> list[dict[str, Any]]:
@@ -42,20 +42,3 @@ def policy(connection: Connection) -> tuple[list[tuple[str, str, ModelStats]], d
     """The learned statistics as absolute rows, and the policy's other state."""
     rows = [(row.bucket, row.model, from_row(dict(row._mapping))) for row in connection.execute(select(_STATISTICS))]
     return rows, {row.key: row.value for row in connection.execute(select(_STATE))}
-
-
-def add_session(connection: Connection, digest: str, key_id: str, now: float, expires: float) -> None:
-    """Keep a browser session; expired ones go."""
-    connection.execute(delete(_SESSIONS).where(_SESSIONS.c.expires < now))
-    connection.execute(insert(_SESSIONS).values(digest=digest, key_id=key_id, created=now, expires=expires))
-
-
-def sessions(connection: Connection, now: float) -> dict[str, str]:
-    """Key ids by session digest."""
-    live = select(_SESSIONS).where(_SESSIONS.c.expires >= now)
-    return {row.digest: row.key_id for row in connection.execute(live)}
-
-
-def end_session(connection: Connection, digest: str) -> None:
-    """Sign out."""
-    connection.execute(delete(_SESSIONS).where(_SESSIONS.c.digest == digest))

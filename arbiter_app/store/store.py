@@ -176,19 +176,6 @@ class Store:
         """Keep a thumb; returns the rating it replaces."""
         return await self.writer.call(lambda c: notes.add_feedback(c, row))
 
-    async def add_session(self, digest: str, key_id: str, *, lasts_s: float) -> None:
-        """Keep a browser session."""
-        now = time.time()
-        await self.writer.call(lambda c: notes.add_session(c, digest, key_id, now, now + lasts_s))
-
-    async def sessions(self) -> dict[str, str]:
-        """Key ids by session digest."""
-        return await self.read(notes.sessions, time.time())
-
-    async def end_session(self, digest: str) -> None:
-        """Sign out."""
-        await self.writer.call(lambda c: notes.end_session(c, digest))
-
     async def reset(self) -> None:
         """Forget everything learned and recorded."""
         await self.writer.call(upkeep.reset)

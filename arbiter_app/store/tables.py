@@ -163,16 +163,6 @@ class Counter(SQLModel, table=True):
     value: int = Field(sa_type=BigInteger)
 
 
-class Session(SQLModel, table=True):
-    """A signed-in browser: digest of its cookie, and whose key it stands for."""
-
-    __tablename__ = "session"
-    digest: str = Field(primary_key=True)
-    key_id: str
-    created: float
-    expires: float
-
-
 class Rollup(SQLModel, table=True):
     """Sums over decisions per time slot, bucket, model, mode and key: what reports read instead of decisions."""
 

@@ -1,0 +1,88 @@
+"""What people do besides routing: vote, override a price, reset. One implementation for API, pages and command line."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+from arbiter_app.pipeline.errors import NotFound, Unprocessable
+from arbiter_app.pipeline.types import Caller, Json, Role, Task
+
+if TYPE_CHECKING:
+    from arbiter_app.services.arbiter import Arbiter
+
+RATINGS = {"up": True, "down": False}
+MULTIPLIERS = (0.01, 1_000.0)
+
+
+class Actions:
+    """Actions on one `Arbiter`; authority has been checked by the door."""
+
+    def __init__(self, arbiter: Arbiter) -> None:
+        self._arbiter = arbiter
+
+    async def vote_on_decision(self, caller: Caller, decision_id: str, rating: str) -> Json:
+        """A thumb on the caller's own decision (an operator's: on any). The same rating twice counts once."""
+        up = _rating(rating)
+        row = await self._arbiter.store.decision(decision_id)
+        if row is None or (caller.role is not Role.OPERATOR and row["key_id"] != caller.key_id):
+            raise NotFound(f"no decision {decision_id[:40]} of yours")
+        if row["status"] != "ok":
+            raise Unprocessable("this request was not answered, so there is nothing to rate", param="decision_id")
+        return await self._vote(caller, row["bucket"], row["model"], up, decision_id)
+
+    async def vote_on_model(self, caller: Caller, model: str, task: str, rating: str) -> Json:
+        """An operator's thumb on a model for a task."""
+        up = _rating(rating)
+        self._known(model)
+        if task.partition(":")[0] not in set(Task) or task.partition(":")[2] not in ("", "hard"):
+            raise Unprocessable(f"unknown task {task[:40]!r}; known are {', '.join(Task)}", param="task")
+        return await self._vote(caller, task, model, up, None)
+
+    async def simulate_price(self, model: str, multiplier: float) -> Json:
+        """Scale a model's reported cost in memory; 1 clears."""
+        self._known(model)
+        low, high = MULTIPLIERS
+        if not math.isfinite(multiplier) or not low <= multiplier <= high:
+            raise Unprocessable(
+                f"multiplier must be between {low:g} and {high:g}, not {multiplier}", param="multiplier"
+            )
+        self._arbiter.prices.set(model, multiplier)
+        told = {"model": model, "multiplier": multiplier, "active": multiplier != 1.0}
+        self._arbiter.feed.publish("price", {**told, "ts": time.time()})
+        return told
+
+    async def reset(self) -> Json:
+        """Clear policy, feed, alerts, counters and overrides; keys stay."""
+        await self._arbiter.store.reset()
+        self._arbiter.forget()
+        self._arbiter.feed.publish("reset", {"ts": time.time()})
+        return {"status": "reset"}
+
+    def set_routable(self, model: str, on: bool) -> Json:
+        """Take a model into the pool or out of it, until the next start."""
+        self._known(model)
+        self._arbiter.catalog = self._arbiter.catalog.routable(model, on)
+        return {"model": model, "routable": on}
+
+    async def _vote(self, caller: Caller, bucket: str, model: str, up: bool, decision_id: str | None) -> Json:
+        rating = "up" if up else "down"
+        row = {"ts": time.time(), "decision_id": decision_id, "key_id": caller.key_id, "bucket": bucket, "model": model}
+        before = await self._arbiter.store.add_feedback({**row, "rating": rating})
+        if before != rating:
+            if before is not None:
+                await self._arbiter.learner.vote(bucket, model, up=RATINGS[before], withdrawn=True)
+            await self._arbiter.learner.vote(bucket, model, up=up)
+        return {"status": "recorded", "decision_id": decision_id, "task": bucket, "model": model, "rating": rating}
+
+    def _known(self, model: str) -> None:
+        if model not in self._arbiter.catalog.models:
+            listed = ", ".join(sorted(self._arbiter.catalog.models))
+            raise Unprocessable(f"unknown model {model[:80]!r}; known are {listed}", param="model")
+
+
+def _rating(rating: str) -> bool:
+    if rating not in RATINGS:
+        raise Unprocessable(f"rating must be up or down, not {rating[:40]!r}", param="rating")
+    return RATINGS[rating]

@@ -1,0 +1,218 @@
+"""Everything that can be read about routing, as plain values: what the API returns and the pages show.
+
+Money leaves here as USD floats of exact pico-dollar sums, with the exact decimal beside the headline figure.
+"""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from arbiter_app.pipeline.types import PICO_PER_USD, Json
+from arbiter_app.store.decisions import Filter
+
+if TYPE_CHECKING:
+    from arbiter_app.services.arbiter import Arbiter
+
+PICO_FIELDS = ("cost_pico", "answer_cost_pico", "classifier_cost_pico", "judge_cost_pico", "baseline_pico")
+
+
+class Reads:
+    """Reads over one `Arbiter`. `key_id` restricts to one caller's own calls; None means everybody's."""
+
+    def __init__(self, arbiter: Arbiter) -> None:
+        self._arbiter = arbiter
+
+    async def report(self, *, since: float | None = None, key_id: str | None = None) -> Json:
+        """Calls, spend, baseline and saving, with a breakdown. Where the baseline is unmeasured no saving is claimed."""
+        rows = await self._arbiter.store.totals(("bucket", "model", "mode"), since=since, key_id=key_id)
+        total = _summed(rows)
+        money = _money(total)
+        return {
+            **money,
+            "since": since,
+            "baseline_model": self._arbiter.catalog.baseline,
+            "interval": None,
+            "proven": False,
+            "unmeasured_calls": total["calls"] - total["failed"] - total["aborted"] - total["compared"],
+            "failed": total["failed"],
+            "aborted": total["aborted"],
+            "classifier_spend": usd(total["classifier_pico"]),
+            "judge_spend": usd(total["judge_pico"]),
+            "explore_calls": _summed(row for row in rows if row["mode"] == "explore")["calls"],
+            "explore_spend": usd(_summed(row for row in rows if row["mode"] == "explore")["cost_pico"]),
+            "cost_states": {name: total[name] for name in ("settled", "computed", "estimated", "unknown")},
+            "mean_quality": _mean(total["quality_sum"], total["graded"]),
+            "graded": total["graded"],
+            "mean_latency_ms": _mean(total["latency_sum"], total["latency_n"]),
+            "mean_overhead_ms": _mean(total["overhead_sum"], total["calls"]),
+            "by_bucket": _grouped(rows, "bucket"),
+            "by_model": _grouped(rows, "model"),
+            "by_mode": _grouped(rows, "mode"),
+        }
+
+    def policy(self) -> Json:
+        """Per bucket, the models: n, quality with interval, mean cost, latency, and which one is chosen."""
+        pool = [model.id for model in self._arbiter.catalog.pool]
+        policy = self._arbiter.policy
+        buckets = {bucket: policy.table(bucket, pool) for bucket in policy.buckets()}
+        return {"policy": policy.name, "baseline": self._arbiter.catalog.baseline, "buckets": buckets}
+
+    async def recent(self, narrowed: Filter, *, limit: int, before: int | None = None) -> list[Json]:
+        """Decisions newest first; `before` is the `seq` of the last one seen."""
+        return [shown(row) for row in await self._arbiter.store.page(narrowed, limit=limit, before=before)]
+
+    async def decision(self, decision_id: str) -> Json | None:
+        """One decision with every stage's input, numbers, attempts and timing."""
+        row = await self._arbiter.store.decision(decision_id)
+        return None if row is None else shown(row)
+
+    async def timeseries(self, *, bucket_s: int, buckets: int, key_id: str | None = None) -> list[Json]:
+        """Calls and spend per time slot, oldest first."""
+        store = self._arbiter.store
+        slots = await store.series(bucket_s=bucket_s, buckets=buckets, now=time.time(), key_id=key_id)
+        return [
+            {
+                "ts": slot["start"],
+                "calls": slot["calls"],
+                "spend": usd(slot["cost_pico"] + slot["judge_pico"]),
+                "baseline": usd(slot["baseline_pico"] + slot["cost_pico"] - slot["compared_pico"]),
+                "measured_calls": slot["compared"],
+                "models": {model: usd(pico) for model, pico in slot["models"].items()},
+                "p50_ms": slot["p50_ms"],
+                "p95_ms": slot["p95_ms"],
+            }
+            for slot in slots
+        ]
+
+    async def overview(self) -> Json:
+        """Pool size, how requests were classified, alerts, overrides, cache, mode."""
+        arbiter = self._arbiter
+        counters = await arbiter.store.counters()
+        prefix = "classified."
+        return {
+            "mode": "sandbox" if arbiter.settings.sandbox else "live",
+            "policy": arbiter.policy.name,
+            "baseline_model": arbiter.catalog.baseline,
+            "pool_size": len(arbiter.catalog.pool),
+            "classifier": {name.removeprefix(prefix): n for name, n in counters.items() if name.startswith(prefix)},
+            "decisions": counters.get("decisions", 0),
+            "alerts": await arbiter.store.alerts(limit=20),
+            "active_price_overrides": arbiter.prices.active(),
+            "cache_entries": len(arbiter.cache) if arbiter.cache is not None else 0,
+            "cache_mode": "exact" if arbiter.cache is not None else "off",
+            "cache_hits": counters.get("cache.hit", 0),
+            "quarantined": arbiter.quarantined(),
+            "learning": arbiter.policy.learning(),
+            "store": arbiter.store.ledger.degraded or "ok",
+        }
+
+    def pricing(self) -> list[Json]:
+        """The catalog with list prices in USD per 1,000,000 tokens, each model tagged routable or not."""
+        return [
+            {
+                "id": model.id,
+                "input_per_million": _per_million(model.input_usd),
+                "output_per_million": _per_million(model.output_usd),
+                "context": model.context_tokens,
+                "vision": model.vision,
+                "tools": model.tools,
+                "json_schema": model.json_schema,
+                "baseline": model.baseline,
+                "routable": model.routable,
+            }
+            for model in self._arbiter.catalog.models.values()
+        ]
+
+    def models(self) -> Json:
+        """OpenAI's model list: `auto` first, then the pool."""
+        auto = {"id": "auto", "object": "model", "created": 0, "owned_by": "arbiter", "routable": True}
+        pool = [{"object": "model", "created": 0, "owned_by": "runtime", **row} for row in self.pricing()]
+        return {"object": "list", "data": [auto, *pool]}
+
+    async def alerts(self, *, limit: int, before: int | None = None) -> list[Json]:
+        """Price and quality shifts, newest first."""
+        return await self._arbiter.store.alerts(limit=limit, before=before)
+
+
+def usd(pico: int | None) -> float | None:
+    """USD of an exact amount; None stays unknown."""
+    return None if pico is None else pico / PICO_PER_USD
+
+
+def exact(pico: int) -> str:
+    """The exact decimal of an amount in USD."""
+    return f"{Decimal(pico) / PICO_PER_USD:f}"
+
+
+def shown(row: Json) -> Json:
+    """A stored decision as it is shown: money in USD under the names of the response."""
+    money = {name.removesuffix("_pico"): usd(row[name]) for name in PICO_FIELDS}
+    rest = {name: value for name, value in row.items() if name not in PICO_FIELDS}
+    cost, baseline = row["cost_pico"], row["baseline_pico"]
+    saved = None if cost is None or baseline is None else usd(baseline - cost)
+    return {**rest, **money, "saved": saved}
+
+
+def _summed(rows: Any) -> Json:
+    total: Json = dict.fromkeys(_SUMS, 0)
+    for row in rows:
+        for name in _SUMS:
+            total[name] += row[name]
+    return total
+
+
+def _money(total: Json) -> Json:
+    """Spend against the baseline: uncompared calls count the same on both sides, so they claim no saving."""
+    actual = total["cost_pico"] + total["judge_pico"]
+    baseline = total["baseline_pico"] + total["cost_pico"] - total["compared_pico"]
+    saved = baseline - actual
+    return {
+        "calls": total["calls"],
+        "actual_spend": usd(actual),
+        "actual_spend_exact": exact(actual),
+        "baseline_spend": usd(baseline),
+        "saved": usd(saved),
+        "saved_pct": 100 * saved / baseline if baseline else None,
+    }
+
+
+def _grouped(rows: list[Json], by: str) -> list[Json]:
+    names = sorted({row[by] for row in rows if row[by]})
+    return [_group(name, by, _summed(row for row in rows if row[by] == name)) for name in names]
+
+
+def _group(name: str, by: str, total: Json) -> Json:
+    quality = _mean(total["quality_sum"], total["graded"])
+    return {by: name, **_money(total), "mean_quality": quality, "graded": total["graded"], "failed": total["failed"]}
+
+
+def _mean(total: float, n: int) -> float | None:
+    return total / n if n else None
+
+
+def _per_million(price: float) -> float:
+    return round(price * 1e6, 6)
+
+
+_SUMS = (
+    "calls",
+    "failed",
+    "aborted",
+    "cost_pico",
+    "classifier_pico",
+    "judge_pico",
+    "baseline_pico",
+    "compared_pico",
+    "compared",
+    "settled",
+    "computed",
+    "estimated",
+    "unknown",
+    "graded",
+    "quality_sum",
+    "latency_sum",
+    "latency_n",
+    "overhead_sum",
+)
