@@ -12,6 +12,7 @@ from typing import Any
 
 from arbiter_app import policy as brain
 from arbiter_app.catalog import Catalog, load_catalog
+from arbiter_app.metrics import Metrics
 from arbiter_app.pipeline.ask import Asker
 from arbiter_app.pipeline.cache import ResponseCache
 from arbiter_app.pipeline.call import Calls
@@ -60,6 +61,7 @@ class Arbiter:
         self.runtime_seen_at: float | None = None
         self.prices = PriceOverrides()
         self.feed = Feed()
+        self.metrics = Metrics()
         self.health = Health(first_s=settings.quarantine_s, max_s=settings.quarantine_max_s)
         self.cache = _cache(settings)
         self.ratios = TokenRatios()
@@ -175,6 +177,7 @@ class Arbiter:
         return self.catalog.models[model_id]
 
     def _publish(self, decision: Decision) -> None:
+        self.metrics.seen(decision)
         if self.feed.listeners:
             self.feed.publish("decision", shown(decision.row()))
 

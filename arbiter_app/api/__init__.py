@@ -1,0 +1,1 @@
+"""The HTTP surface under `/v1`, `/health`, `/readyz` and `/metrics`. Runs without the pages."""

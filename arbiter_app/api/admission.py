@@ -1,0 +1,63 @@
+"""How many requests may be in work at once. More wait in a bounded queue, in order; the rest are refused at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from arbiter_app.pipeline.errors import Overloaded
+
+
+class Admission:
+    """Bounded concurrency for one process. `enter` before the work, `leave` after it, always."""
+
+    def __init__(self, places: int, queue: int, wait_s: float) -> None:
+        self._free = places
+        self._queue = queue
+        self._wait_s = wait_s
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self.places = places
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """Requests in work."""
+        return self.places - self._free
+
+    async def enter(self) -> None:
+        """Take a place, waiting for one if need be. Raises Overloaded."""
+        if self._free > 0 and not self._waiting:
+            self._free -= 1
+            return
+        if len(self._waiting) >= self._queue:
+            raise Overloaded("Arbiter is overloaded; try again in a moment", retry_after_s=1.0)
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await place
+        except BaseException as error:
+            self._give_up(place)
+            if isinstance(error, TimeoutError):
+                raise Overloaded("Arbiter is overloaded; try again in a moment", retry_after_s=2.0) from None
+            raise
+
+    def leave(self) -> None:
+        """Give the place to whoever has waited longest."""
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+        self._free += 1
+
+    def _give_up(self, place: asyncio.Future[None]) -> None:
+        """Leave the queue; a place that was given at the same moment goes to the next."""
+        if place.done() and not place.cancelled():
+            self.leave()
+        elif place in self._waiting:
+            self._waiting.remove(place)

@@ -1,0 +1,162 @@
+"""POST /v1/chat/completions as a bare ASGI handler: read, authenticate, admit, run the lifecycle, answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from arbiter_app.api.admission import Admission
+from arbiter_app.api.auth import secret_of
+from arbiter_app.api.errors import error_answer
+from arbiter_app.api.parse import parse_chat
+from arbiter_app.logs import request_id as log_request_id
+from arbiter_app.pipeline.decision import Decision
+from arbiter_app.pipeline.errors import ArbiterError, BodyTooLarge, Overloaded, Unauthorized
+from arbiter_app.pipeline.types import Caller, ChatRequest, Json
+
+if TYPE_CHECKING:
+    from arbiter_app.services.arbiter import Arbiter
+
+JSON = (b"content-type", b"application/json")
+STREAM = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+
+
+class CallerGone(Exception):
+    """The caller hung up before the whole request was read."""
+
+
+class Chat:
+    """The chat route over one `Arbiter`."""
+
+    def __init__(self, arbiter: Arbiter) -> None:
+        self._arbiter = arbiter
+        settings = arbiter.settings
+        self._max_body = settings.max_body_bytes
+        self.admission = Admission(settings.max_concurrency, settings.max_queue, settings.queue_wait_s)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        """Answer one request. A caller who hangs up cancels the work, streamed or not."""
+        log_request_id.set(request_id)
+        reply = _Reply(send, request_id)
+        try:
+            caller = self._caller(scope)
+            body = await read_body(scope, receive, self._max_body)
+            self._arbiter.keys.may_route(caller)
+            request = parse_chat(body, caller, request_id)
+            if self._arbiter.draining:
+                raise Overloaded("Arbiter is shutting down; try again in a moment", code="draining", retry_after_s=2.0)
+            with _cancelled_by_hangup(receive):
+                await self._admitted(request, reply)
+        except ArbiterError as error:
+            await reply.error(error)
+        except CallerGone:
+            return
+
+    def _caller(self, scope: Scope) -> Caller:
+        secret = secret_of(scope["headers"])
+        if secret is None:
+            raise Unauthorized(
+                "an API key is needed: send it as `Authorization: Bearer arb_...`", code="missing_api_key"
+            )
+        return self._arbiter.keys.authenticate(secret)
+
+    async def _admitted(self, request: ChatRequest, reply: _Reply) -> None:
+        await self.admission.enter()
+        try:
+            await self._arbiter.keys.count(request.caller)
+            if request.stream:
+                streamed = await self._arbiter.lifecycle.stream(request)
+                await reply.stream(streamed.decision, streamed.frames)
+            else:
+                decision, body = await self._arbiter.lifecycle.answer(request)
+                await reply.whole(decision, body)
+        finally:
+            self.admission.leave()
+
+
+class _Reply:
+    """Writes the answer; knows whether it has begun."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._id = (b"x-request-id", request_id.encode())
+
+    async def whole(self, decision: Decision, body: Json) -> None:
+        data = orjson.dumps({**body, "arbiter": decision.public()})
+        await self._respond(200, [JSON, *_named(decision)], data)
+
+    async def stream(self, decision: Decision, frames: AsyncIterator[bytes]) -> None:
+        headers = [*STREAM, *_named(decision), self._id]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        async with contextlib.aclosing(frames) as open_frames:  # type: ignore[type-var]
+            async for frame in open_frames:
+                await self._send({"type": "http.response.body", "body": frame, "more_body": True})
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def error(self, error: ArbiterError) -> None:
+        status, headers, data = error_answer(error)
+        await self._respond(status, headers, data)
+
+    async def _respond(self, status: int, headers: list[tuple[bytes, bytes]], data: bytes) -> None:
+        raw = [*headers, self._id, (b"content-length", str(len(data)).encode())]
+        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+        await self._send({"type": "http.response.body", "body": data})
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The request's body. Raises BodyTooLarge as soon as it is known, CallerGone when the caller hangs up."""
+    declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    if declared.isdigit() and int(declared) > limit:
+        raise BodyTooLarge(f"the body is larger than {limit:,} bytes")
+    parts, size, more = [], 0, True
+    while more:
+        message: Any = await receive()
+        if message["type"] == "http.disconnect":
+            raise CallerGone
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise BodyTooLarge(f"the body is larger than {limit:,} bytes")
+        parts.append(part)
+        more = message.get("more_body", False)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+@contextlib.contextmanager
+def _cancelled_by_hangup(receive: Receive) -> Any:
+    """Cancel the work inside when the caller's connection goes away."""
+    task = asyncio.current_task()
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        if task is not None:
+            task.cancel()
+
+    watcher = asyncio.get_running_loop().create_task(watch())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not gone or task is None:
+            raise
+        task.uncancel()
+        raise CallerGone from None
+    finally:
+        watcher.cancel()
+
+
+def _named(decision: Decision) -> list[tuple[bytes, bytes]]:
+    task = decision.classification.task.value if decision.classification else ""
+    return [
+        (b"x-arbiter-decision", decision.id.encode()),
+        (b"x-arbiter-model", decision.model.encode("latin-1", "replace")),
+        (b"x-arbiter-task", task.encode()),
+    ]

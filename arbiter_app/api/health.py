@@ -1,0 +1,45 @@
+"""Liveness, readiness, metrics."""
+
+from __future__ import annotations
+
+import time
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+
+from arbiter_app import __version__
+from arbiter_app.api.reports import arbiter_of
+from arbiter_app.metrics import exposition
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/health")
+async def health(request: Request) -> Response:
+    """Alive: answers without touching store or runtime."""
+    arbiter = arbiter_of(request)
+    mode = "sandbox" if arbiter.settings.sandbox else "live"
+    uptime_s = round(time.time() - arbiter.started_at, 1)
+    return JSONResponse({"status": "ok", "version": __version__, "mode": mode, "uptime_s": uptime_s})
+
+
+@router.get("/readyz")
+async def readyz(request: Request) -> Response:
+    """Ready: the store takes writes and the runtime has been seen. 503 with the reasons when not."""
+    arbiter = arbiter_of(request)
+    reasons = []
+    if arbiter.draining:
+        reasons.append("draining")
+    if not await arbiter.store.writable():
+        reasons.append(arbiter.store.ledger.degraded or "the store does not take writes")
+    if arbiter.runtime_seen_at is None:
+        reasons.append("the runtime has not been seen yet")
+    body = {"status": "ready" if not reasons else "not ready", "reasons": reasons}
+    return JSONResponse(body, 200 if not reasons else 503)
+
+
+@router.get("/metrics")
+async def metrics(request: Request) -> Response:
+    """Prometheus text."""
+    text = exposition(arbiter_of(request), request.app.state.admission)
+    return PlainTextResponse(text, media_type="text/plain; version=0.0.4")

@@ -1,0 +1,54 @@
+"""Keys: sign-up, the caller's own key and its state."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict
+
+from arbiter_app.api.reports import arbiter_of
+from arbiter_app.pipeline.types import Json
+
+router = APIRouter(tags=["keys"])
+
+
+class RegisterBody(BaseModel):
+    """Who asks for a key."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    email: str
+
+
+@router.post("/v1/register")
+async def register(request: Request, body: RegisterBody) -> Json:
+    """Mint a key. It is shown this once."""
+    return {"api_key": await arbiter_of(request).keys.register(body.email)}
+
+
+@router.get("/v1/key")
+async def key(request: Request) -> Json:
+    """The caller's own key: state and usage against its limits."""
+    return await arbiter_of(request).keys.info(request.state.caller)
+
+
+@router.post("/v1/key/pause")
+async def pause(request: Request) -> Json:
+    """Stop routing for the caller's own key until it is resumed."""
+    return await _set(request, "paused")
+
+
+@router.post("/v1/key/resume")
+async def resume(request: Request) -> Json:
+    """Route again for the caller's own key."""
+    return await _set(request, "active")
+
+
+@router.post("/v1/key/revoke")
+async def revoke(request: Request) -> Json:
+    """End the caller's own key for ever."""
+    return await _set(request, "revoked")
+
+
+async def _set(request: Request, status: str) -> Json:
+    key_id = request.state.caller.key_id
+    await arbiter_of(request).keys.set_status(key_id, status)
+    return {"key_id": key_id, "status": status}

@@ -1,0 +1,148 @@
+"""The door of the chat route: bytes in, a frozen `ChatRequest` out, or an error that names the field."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Any
+
+import orjson
+
+from arbiter_app.pipeline.errors import BadRequest, Unprocessable
+from arbiter_app.pipeline.messages import latest_ask, system_prompt
+from arbiter_app.pipeline.types import Caller, ChatRequest, Json
+
+FIELDS = ("arbiter_max_cost", "arbiter_max_latency", "arbiter_no_cache", "arbiter_models", "arbiter_pin")
+MAX_MESSAGES = 10_000
+
+
+def parse_chat(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
+    """One chat request. Raises BadRequest for what is no JSON object, Unprocessable for what means nothing."""
+    given = load_object(body)
+    messages = _messages(given)
+    payload = {name: value for name, value in given.items() if not name.startswith("arbiter_")}
+    system = system_prompt(messages)
+    stream, options = given.get("stream"), given.get("stream_options")
+    if stream is not None and not isinstance(stream, bool):
+        raise Unprocessable("stream must be true or false", param="stream")
+    asked_format = given.get("response_format")
+    return ChatRequest(
+        request_id=request_id,
+        caller=caller,
+        payload=payload,
+        messages=messages,
+        ask=latest_ask(messages),
+        system=system,
+        stream=bool(stream),
+        include_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        max_tokens=_max_tokens(given),
+        needs_vision=any(_has_image(message) for message in messages),
+        needs_tools=bool(given.get("tools")) and given.get("tool_choice") != "none",
+        needs_json_schema=isinstance(asked_format, dict) and asked_format.get("type") == "json_schema",
+        max_cost_usd=_amount(given, "arbiter_max_cost"),
+        max_latency_s=_amount(given, "arbiter_max_latency"),
+        no_cache=_switch(given, "arbiter_no_cache"),
+        allow=_models(given),
+        pin=_pin(given),
+        conversation=_conversation(given, messages, system),
+    )
+
+
+def load_object(body: bytes) -> Json:
+    """A JSON object. NaN, Infinity, bad UTF-8 and bottomless nesting are refused by the parser."""
+    try:
+        given = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
+    if not isinstance(given, dict):
+        raise BadRequest(f"the body must be a JSON object, not {_kind(given)}", code="invalid_json")
+    unknown = [name for name in given if name.startswith("arbiter_") and name not in FIELDS]
+    if unknown:
+        raise Unprocessable(f"unknown field {unknown[0][:60]}; known are {', '.join(FIELDS)}", param=unknown[0][:60])
+    return given
+
+
+def _messages(given: Json) -> list[Json]:
+    messages = given.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise Unprocessable("messages is required: a list with at least one message", param="messages")
+    if len(messages) > MAX_MESSAGES:
+        raise Unprocessable(f"messages holds {len(messages)} messages; {MAX_MESSAGES} are the most", param="messages")
+    for at, message in enumerate(messages):
+        if not isinstance(message, dict):
+            raise Unprocessable(f"messages[{at}] must be an object, not {_kind(message)}", param=f"messages[{at}]")
+        if not isinstance(message.get("role"), str):
+            raise Unprocessable(f"messages[{at}].role must be a string", param=f"messages[{at}].role")
+        content = message.get("content")
+        if content is not None and not isinstance(content, str | list):
+            raise Unprocessable(
+                f"messages[{at}].content must be a string or a list of parts, not {_kind(content)}",
+                param=f"messages[{at}].content",
+            )
+        if isinstance(content, list) and not all(isinstance(part, dict) for part in content):
+            raise Unprocessable(
+                f"messages[{at}].content holds a part that is no object", param=f"messages[{at}].content"
+            )
+    return messages
+
+
+def _amount(given: Json, name: str) -> float | None:
+    value = given.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+        raise Unprocessable(f"{name} must be a number above 0, not {str(value)[:40]!r}", param=name)
+    return float(value)
+
+
+def _switch(given: Json, name: str) -> bool:
+    value = given.get(name, False)
+    if not isinstance(value, bool):
+        raise Unprocessable(f"{name} must be true or false, not {str(value)[:40]!r}", param=name)
+    return value
+
+
+def _models(given: Json) -> tuple[str, ...] | None:
+    value = given.get("arbiter_models")
+    if value is None:
+        return None
+    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
+        raise Unprocessable("arbiter_models must be a list of model names, at least one", param="arbiter_models")
+    return tuple(dict.fromkeys(value))
+
+
+def _pin(given: Json) -> str | None:
+    value = given.get("arbiter_pin")
+    if value is not None and (not isinstance(value, str) or not value):
+        raise Unprocessable("arbiter_pin must be the name of a model", param="arbiter_pin")
+    return value
+
+
+def _max_tokens(given: Json) -> int | None:
+    """The caller's bound on the answer; a nonsensical one is left for the runtime to refuse."""
+    for name in ("max_completion_tokens", "max_tokens"):
+        value = given.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
+    return None
+
+
+def _has_image(message: Json) -> bool:
+    content = message.get("content")
+    return isinstance(content, list) and any(
+        part.get("type") in ("image_url", "input_image", "image") for part in content
+    )
+
+
+def _conversation(given: Json, messages: list[Json], system: str) -> str:
+    """Which conversation this belongs to: an id the caller sends, or the system prompt and first user message."""
+    metadata = given.get("metadata")
+    stated = metadata.get("conversation_id") if isinstance(metadata, dict) else None
+    first = next((one.get("content") for one in messages if one.get("role") == "user"), None)
+    packed = orjson.dumps([str(stated)] if stated is not None else [system, first])
+    return hashlib.blake2b(packed, digest_size=12).hexdigest()
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "null")

@@ -1,0 +1,115 @@
+"""Read routes: models, report, policy, decisions, time series, overview, pricing, alerts."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+
+from arbiter_app.api.roles import own_calls
+from arbiter_app.pipeline.errors import NotFound
+from arbiter_app.pipeline.types import Json
+from arbiter_app.services.arbiter import Arbiter
+from arbiter_app.store.decisions import Filter
+
+router = APIRouter(tags=["reads"])
+Days = Annotated[float | None, Query(gt=0, le=3650, description="only the last so many days; all time when absent")]
+
+
+def arbiter_of(request: Request) -> Arbiter:
+    """The service object behind a request."""
+    found: Arbiter = request.app.state.arbiter
+    return found
+
+
+def _own(request: Request) -> str | None:
+    return own_calls(request.state.caller, arbiter_of(request).settings)
+
+
+@router.get("/v1/models")
+async def models(request: Request) -> Json:
+    """OpenAI's model list: `auto` first, then the pool with context, prices and `routable`."""
+    return arbiter_of(request).reads.models()
+
+
+@router.get("/v1/models/{model}")
+async def model(request: Request, model: str) -> Json:
+    """One model of the list."""
+    for row in arbiter_of(request).reads.models()["data"]:
+        if row["id"] == model:
+            found: Json = row
+            return found
+    raise NotFound(f"no model {model[:80]!r}; see GET /v1/models")
+
+
+@router.get("/v1/report")
+async def report(request: Request, days: Days = None) -> Json:
+    """Calls, actual spend, baseline spend, saving with interval, and the breakdown. A caller sees its own calls."""
+    since = None if days is None else time.time() - days * 86_400
+    return await arbiter_of(request).reads.report(since=since, key_id=_own(request))
+
+
+@router.get("/v1/policy")
+async def policy(request: Request) -> Json:
+    """Per bucket, rows of model, n, quality with interval, mean cost, chosen."""
+    return arbiter_of(request).reads.policy()
+
+
+@router.get("/v1/recent")
+async def recent(
+    request: Request,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    before: Annotated[int | None, Query(ge=1, description="`seq` of the last decision seen")] = None,
+    task: str | None = None,
+    model: str | None = None,
+    mode: str | None = None,
+    status: str | None = None,
+    since: float | None = None,
+    until: float | None = None,
+) -> Json:
+    """Decisions newest first. Page on with `before` = `next`."""
+    narrowed = Filter(task, model, mode, status, _own(request), since, until)
+    rows = await arbiter_of(request).reads.recent(narrowed, limit=limit, before=before)
+    return {"data": rows, "next": rows[-1]["seq"] if len(rows) == limit else None}
+
+
+@router.get("/v1/decisions/{decision_id}")
+async def decision(request: Request, decision_id: str) -> Json:
+    """One decision with every stage's input, numbers, attempts and timing. Its owner and operators may see it."""
+    row = await arbiter_of(request).reads.decision(decision_id)
+    owner = _own(request)
+    if row is None or (owner is not None and row["key_id"] != owner):
+        raise NotFound(f"no decision {decision_id[:40]!r}")
+    return row
+
+
+@router.get("/v1/timeseries")
+async def timeseries(
+    request: Request,
+    bucket_seconds: Annotated[int, Query(ge=300, le=2_592_000)] = 3600,
+    buckets: Annotated[int, Query(ge=1, le=1000)] = 24,
+) -> Json:
+    """Calls and spend per time slot, oldest first."""
+    rows = await arbiter_of(request).reads.timeseries(bucket_s=bucket_seconds, buckets=buckets, key_id=_own(request))
+    return {"bucket_seconds": bucket_seconds, "data": rows}
+
+
+@router.get("/v1/overview")
+async def overview(request: Request) -> Json:
+    """Pool size, classifier counts, alerts, active price overrides, cache, mode."""
+    return await arbiter_of(request).reads.overview()
+
+
+@router.get("/v1/pricing")
+async def pricing(request: Request) -> Json:
+    """The catalog with list prices in USD per 1,000,000 tokens, each model tagged `routable`."""
+    return {"data": arbiter_of(request).reads.pricing()}
+
+
+@router.get("/v1/alerts")
+async def alerts(
+    request: Request, limit: Annotated[int, Query(ge=1, le=500)] = 50, before: Annotated[int | None, Query(ge=1)] = None
+) -> dict[str, Any]:
+    """Price and quality shifts, newest first."""
+    return {"data": await arbiter_of(request).reads.alerts(limit=limit, before=before)}

@@ -1,0 +1,63 @@
+"""Who may do what: one line a route. What is not listed is denied; a test walks the whole matrix.
+
+Rules: `anonymous` anybody; `reads` callers, and anybody while public reads are on; `caller` any key; `operator` operator
+keys; `demo` operators, and callers in sandbox mode; `signup` anybody while sign-up is open; `loopback` anybody from this
+machine, operators from elsewhere.
+"""
+
+from __future__ import annotations
+
+from arbiter_app.pipeline.errors import Forbidden, Unauthorized
+from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.settings import Settings
+
+ROLES: dict[tuple[str, str], str] = {
+    ("POST", "/v1/chat/completions"): "caller",
+    ("GET", "/v1/models"): "caller",
+    ("GET", "/v1/models/{model}"): "caller",
+    ("GET", "/health"): "anonymous",
+    ("GET", "/readyz"): "anonymous",
+    ("GET", "/metrics"): "loopback",
+    ("GET", "/v1/report"): "reads",
+    ("GET", "/v1/policy"): "reads",
+    ("GET", "/v1/recent"): "reads",
+    ("GET", "/v1/decisions/{decision_id}"): "reads",
+    ("GET", "/v1/timeseries"): "reads",
+    ("GET", "/v1/overview"): "reads",
+    ("GET", "/v1/pricing"): "reads",
+    ("GET", "/v1/alerts"): "reads",
+    ("POST", "/v1/feedback"): "caller",
+    ("POST", "/v1/simulate-price"): "demo",
+    ("POST", "/v1/reset"): "operator",
+    ("POST", "/v1/register"): "signup",
+    ("GET", "/v1/key"): "caller",
+    ("POST", "/v1/key/pause"): "caller",
+    ("POST", "/v1/key/resume"): "caller",
+    ("POST", "/v1/key/revoke"): "caller",
+    ("GET", "/v1/openapi.json"): "anonymous",
+    ("GET", "/v1/reference"): "anonymous",
+}
+
+
+def require(rule: str, caller: Caller | None, settings: Settings, *, loopback: bool) -> None:
+    """Raises Unauthorized without a key where one is needed, Forbidden where the key's role is not enough."""
+    if rule == "anonymous" or (rule == "reads" and settings.reads_open) or (rule == "loopback" and loopback):
+        return
+    if rule == "signup":
+        if not settings.signup_open:
+            raise Forbidden("sign-up is closed on this Arbiter; ask its operator for a key", code="signup_closed")
+        return
+    if caller is None:
+        raise Unauthorized("an API key is needed: send it as `Authorization: Bearer arb_...`", code="missing_api_key")
+    if caller.role is Role.OPERATOR or rule in ("caller", "reads"):
+        return
+    if rule == "demo" and settings.sandbox:
+        return
+    raise Forbidden("this needs an operator's key")
+
+
+def own_calls(caller: Caller | None, settings: Settings) -> str | None:
+    """The key id a reader is restricted to: callers see their own calls, operators (and public reads) everybody's."""
+    if caller is None or caller.role is Role.OPERATOR:
+        return None
+    return caller.key_id

@@ -1,0 +1,105 @@
+"""Prometheus metrics. Counters live in the process; gauges are read when they are asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from arbiter_app import __version__
+from arbiter_app.pipeline.decision import Decision
+from arbiter_app.pipeline.types import PICO_PER_USD
+
+if TYPE_CHECKING:
+    from arbiter_app.api.admission import Admission
+    from arbiter_app.services.arbiter import Arbiter
+
+METRICS = {
+    "arbiter_requests_total": "requests by task, model, mode and status",
+    "arbiter_request_seconds": "whole request as the caller sees it, seconds",
+    "arbiter_overhead_seconds": "time spent in Arbiter itself, seconds",
+    "arbiter_upstream_errors_total": "failed calls of the runtime by model and status",
+    "arbiter_cost_usd_total": "charges in USD by model",
+    "arbiter_saved_usd": "estimated saving in USD, spent less than the baseline (may fall)",
+    "arbiter_quarantined": "1 while a model rests after a failure",
+    "arbiter_running": "requests in work",
+    "arbiter_queue_depth": "requests waiting for a place",
+    "arbiter_store_pending": "writes waiting for the next commit",
+    "arbiter_store_commits_total": "commits of the writer",
+    "arbiter_store_write_seconds_total": "time spent writing, seconds",
+    "arbiter_store_lost_total": "records lost because the database refused for too long",
+    "arbiter_judgements_pending": "judgements under way",
+    "arbiter_build_info": "version, always 1",
+}
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+
+
+class Metrics:
+    """The metrics of one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = self._counter("arbiter_requests_total", ("task", "model", "mode", "status"))
+        self.errors = self._counter("arbiter_upstream_errors_total", ("model", "status"))
+        self.cost = self._counter("arbiter_cost_usd_total", ("model",))
+        self.seconds = self._histogram("arbiter_request_seconds")
+        self.overhead = self._histogram("arbiter_overhead_seconds")
+        self.gauges = {name: self._gauge(name) for name in _GAUGES}
+        self.quarantined = self._gauge("arbiter_quarantined", ("model",))
+        self.saved = self.gauges["arbiter_saved_usd"]
+        self._gauge("arbiter_build_info", ("version",)).labels(__version__).set(1)
+
+    def seen(self, decision: Decision) -> None:
+        """Count one finished request."""
+        task = decision.classification.task.value if decision.classification else ""
+        self.requests.labels(task, decision.model, decision.mode.value, decision.status).inc()
+        self.seconds.observe(decision.timing.total_ms / 1000)
+        self.overhead.observe(decision.timing.overhead_ms / 1000)
+        for attempt in decision.attempts:
+            if attempt.error:
+                self.errors.labels(attempt.model, str(attempt.status)).inc()
+            if attempt.cost.pico:
+                self.cost.labels(attempt.model).inc(attempt.cost.pico / PICO_PER_USD)
+        if decision.saved_pico is not None:
+            self.saved.inc(decision.saved_pico / PICO_PER_USD)
+
+    def _counter(self, name: str, labels: tuple[str, ...]) -> Counter:
+        return Counter(name.removesuffix("_total"), METRICS[name], labels, registry=self.registry)
+
+    def _gauge(self, name: str, labels: tuple[str, ...] = ()) -> Gauge:
+        return Gauge(name, METRICS[name], labels, registry=self.registry)
+
+    def _histogram(self, name: str) -> Histogram:
+        return Histogram(name, METRICS[name], registry=self.registry, buckets=_SECONDS)
+
+
+_GAUGES = (
+    "arbiter_saved_usd",
+    "arbiter_running",
+    "arbiter_queue_depth",
+    "arbiter_store_pending",
+    "arbiter_store_commits_total",
+    "arbiter_store_write_seconds_total",
+    "arbiter_store_lost_total",
+    "arbiter_judgements_pending",
+)
+
+
+def exposition(arbiter: Arbiter, admission: Admission) -> bytes:
+    """The text that Prometheus scrapes."""
+    metrics, writer = arbiter.metrics, arbiter.store.writer
+    now = {
+        "arbiter_running": admission.running,
+        "arbiter_queue_depth": admission.waiting,
+        "arbiter_store_pending": writer.pending,
+        "arbiter_store_commits_total": writer.commits,
+        "arbiter_store_write_seconds_total": writer.write_s,
+        "arbiter_store_lost_total": writer.lost,
+        "arbiter_judgements_pending": arbiter.judging.pending,
+    }
+    for name, value in now.items():
+        metrics.gauges[name].set(value)
+    metrics.quarantined.clear()
+    for model in arbiter.quarantined():
+        metrics.quarantined.labels(model).set(1)
+    return generate_latest(metrics.registry)

@@ -1,0 +1,135 @@
+"""Shared parts of the suite: a whole Arbiter on real HTTP with its sandbox runtime, in a thread of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from arbiter_app.api.gateway import Gateway
+from arbiter_app.runtime.sandbox.world import World
+from arbiter_app.services.arbiter import Arbiter
+from arbiter_app.settings import Settings, load_settings
+
+T = TypeVar("T")
+OPERATOR = "test-operator-key"
+FAST = {"ARBITER_SANDBOX_LATENCY": "0", "ARBITER_API_KEYS": OPERATOR, "ARBITER_PORT": "0"}
+
+
+class Running:
+    """A running gateway: `url`, `http` (an operator's client), the live `arbiter` and the sandbox's `world`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.arbiter: Arbiter
+        self.loop: asyncio.AbstractEventLoop
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._server: uvicorn.Server | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        if not self._ready.wait(30):
+            raise RuntimeError("the gateway did not start")
+        if self._failure is not None:
+            raise self._failure
+        self.http = self.client(OPERATOR)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:  # noqa: BLE001 - handed to the test that waits
+            self._failure = error
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.arbiter = await Arbiter.start(self.settings)
+        gateway = Gateway(self.arbiter)
+        self.gateway = gateway
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await gateway(scope, receive, send)
+
+        config = uvicorn.Config(app, port=0, lifespan="off", log_level="critical", timeout_graceful_shutdown=2)
+        self._server = uvicorn.Server(config)
+        task = asyncio.create_task(self._server.serve())
+        while not self._server.started:
+            await asyncio.sleep(0.005)
+        self.port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._ready.set()
+        await task
+        await self.arbiter.close()
+
+    @property
+    def world(self) -> World:
+        """The sandbox runtime's state."""
+        assert self.arbiter.sandbox is not None
+        return self.arbiter.sandbox.world
+
+    def client(self, key: str | None) -> httpx.Client:
+        """An HTTP client with a key."""
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60)
+
+    def run(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run a coroutine on the gateway's event loop."""
+
+        async def call() -> T:
+            return await work()
+
+        return asyncio.run_coroutine_threadsafe(call(), self.loop).result(30)
+
+    def settle(self) -> None:
+        """Wait until no judgement is under way."""
+        self.run(self.arbiter.judging.settled)
+
+    def chat(self, ask: str, **fields: Any) -> httpx.Response:
+        """One chat request as the operator."""
+        body = {"messages": [{"role": "user", "content": ask}], **fields}
+        return self.http.post("/v1/chat/completions", json=body)
+
+    def caller(self, email: str = "dev@example.com") -> str:
+        """A freshly minted caller's key."""
+        key: str = self.http.post("/v1/register", json={"email": email}).json()["api_key"]
+        return key
+
+    def stop(self) -> None:
+        """End it."""
+        self.http.close()
+        if self._server is not None:
+            self._server.should_exit = True
+        self._thread.join(30)
+
+
+@contextmanager
+def running(directory: Path, **environ: str) -> Iterator[Running]:
+    """A gateway with a store of its own; settings by environment names."""
+    settings = load_settings({**FAST, "ARBITER_DB": str(directory / "arbiter.db"), **environ}, env_file=None)
+    gateway = Running(settings)
+    try:
+        yield gateway
+    finally:
+        gateway.stop()
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One sandbox gateway for a module of tests."""
+    with running(tmp_path_factory.mktemp("gateway")) as one:
+        yield one
+
+
+@pytest.fixture
+def own_gateway(tmp_path: Path) -> Iterator[Running]:
+    """A sandbox gateway for one test that changes its world."""
+    with running(tmp_path) as one:
+        yield one
