@@ -1,28 +1,52 @@
-"""Logs: one JSON object a line on stderr, with the request id; no prompt text and no secret unless asked for."""
+"""Logs: one JSON object a line on stderr, with the request id; no prompt text and no secret unless asked for.
+
+A line is made where it is logged and written by a thread of its own, so that a slow terminal or a full pipe never
+holds up the event loop. When nobody reads at all, lines are dropped and counted rather than kept.
+"""
 
 from __future__ import annotations
 
+import atexit
 import logging
+import queue
 import re
 import sys
+import threading
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
+MAX_WAITING_LINES = 10_000
+FLUSH_S = 2.0
+REDACTED = "[redacted]"
+
 _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-_CONTENT = frozenset({"prompt", "answer", "messages", "body"})
-_SECRET = re.compile(r"\b(?:arb_|sk-|key-)[A-Za-z0-9_-]{4,}|(?<=Bearer )\S+")
+_CONTENT = frozenset({"prompt", "answer", "messages", "body", "content"})
+_SECRET_NAME = re.compile(r"(?i)(?:^|_|-)(?:api_?key|key|secret|token|password|authorization|cookie)$")
+_SECRET = re.compile(
+    r"""\b(?:arb_|sk-|key-)[\w-]{4,}            # the prefixes that keys carry
+    |(?i:(?<=bearer\s)|(?<=basic\s))[^\s"',]+   # an Authorization header
+    |(?<=://)[^/\s:@]+:[^/\s@]+(?=@)            # user and password in a URL
+    |(?<![\w/.-])(?=[A-Za-z_-]*\d[A-Za-z_-]*\d)(?=[\d_-]*[A-Za-z])[\w-]{40,}  # long and random: letters and digits""",
+    re.VERBOSE,
+)
 
 
 class JsonLines(logging.Formatter):
-    """Formats a record as one JSON object. Fields given as `extra=` are kept; content fields only when allowed."""
+    """Formats a record as one JSON object. Fields given as `extra=` are kept; content fields only when allowed.
 
-    def __init__(self, *, content: bool = False) -> None:
+    `secrets` are strings that never appear, whatever they look like.
+    """
+
+    def __init__(self, *, content: bool = False, secrets: Iterable[str] = ()) -> None:
         super().__init__()
         self._content = content
+        named = [re.escape(secret) for secret in secrets if secret]
+        self._secrets = re.compile("|".join(named)) if named else None
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as JSON, without a line end."""
@@ -30,35 +54,92 @@ class JsonLines(logging.Formatter):
             "ts": round(record.created, 3),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": _redacted(record.getMessage()),
+            "message": self._clean(record.getMessage()),
         }
         if request_id.get():
             line["request_id"] = request_id.get()
         for name, value in record.__dict__.items():
             if name not in _PLAIN and not name.startswith("_") and (self._content or name not in _CONTENT):
-                line[name] = _redacted(value) if isinstance(value, str) else value
+                line[name] = self._clean(value, name)
         if record.exc_info:
-            line["exception"] = _redacted(self.formatException(record.exc_info))
-        return orjson.dumps(line, default=str).decode()
+            line["exception"] = self._clean(self.formatException(record.exc_info))
+        return orjson.dumps(
+            line, default=lambda value: self._clean(str(value)), option=orjson.OPT_NON_STR_KEYS
+        ).decode()
+
+    def _clean(self, value: Any, name: str = "") -> Any:
+        """The value without what looks like a secret, or is under a name that says so."""
+        if isinstance(value, str):
+            if _SECRET_NAME.search(name):
+                return REDACTED
+            known = self._secrets.sub(REDACTED, value) if self._secrets else value
+            return _SECRET.sub(REDACTED, known)
+        if isinstance(value, Mapping):
+            kept = {key: one for key, one in value.items() if self._content or key not in _CONTENT}
+            return {key: self._clean(one, str(key)) for key, one in kept.items()}
+        if isinstance(value, list | tuple):
+            return [self._clean(one) for one in value]
+        return value
 
 
-def set_up(level: str, *, content: bool) -> None:
-    """Send every logger of the process through one handler on stderr."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines(content=content))
+class BackgroundWriter(logging.Handler):
+    """Hands finished lines to a daemon thread that writes them to `stream`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._lines: queue.Queue[str | None] = queue.Queue(MAX_WAITING_LINES)
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._write, name="logs", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Format now, for the request id is known here; write later."""
+        try:
+            self._lines.put_nowait(self.format(record))
+        except queue.Full:
+            self._dropped += 1
+        except Exception:  # noqa: BLE001 - a line that cannot be made must not fail the request it tells of
+            self.handleError(record)
+
+    def close(self) -> None:
+        """Write what waits, for at most `FLUSH_S`."""
+        if self._thread.is_alive():
+            try:
+                self._lines.put(None, timeout=FLUSH_S)
+            except queue.Full:
+                return
+            self._thread.join(FLUSH_S)
+        super().close()
+
+    def _write(self) -> None:
+        while (line := self._lines.get()) is not None:
+            if self._dropped:
+                dropped, self._dropped = self._dropped, 0
+                line = f'{{"level":"warning","logger":"arbiter","message":"{dropped} log lines were dropped"}}\n{line}'
+            try:
+                self._stream.write(line + "\n")
+                self._stream.flush()
+            except (OSError, ValueError):
+                # Nobody reads stderr any more; there is no other place to say so.
+                continue
+
+
+def set_up(level: str, *, content: bool, secrets: Iterable[str] = (), stream: TextIO | None = None) -> BackgroundWriter:
+    """Send every logger of the process through one handler, to stderr unless a stream is given."""
+    handler = BackgroundWriter(sys.stderr if stream is None else stream)
+    handler.setFormatter(JsonLines(content=content, secrets=secrets))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("arbiter").setLevel(level.upper())
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "reflex", "alembic"):
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "reflex", "alembic", "engineio", "socketio"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
     logging.captureWarnings(True)
-
-
-def _redacted(text: str) -> str:
-    return _SECRET.sub("[redacted]", text)
+    atexit.register(handler.close)
+    return handler
 
 
 __all__ = ["JsonLines", "request_id", "set_up"]
