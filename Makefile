@@ -1,0 +1,46 @@
+# make run: serve on 127.0.0.1:8000. make test: everything. Both set up what they need, once, as root or not.
+.PHONY: run test lint fmt bench screenshots clean
+.DELETE_ON_ERROR:
+
+PY := .venv/bin/python
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+run: .venv/runtime.done
+	@exec $(PY) -m arbiter_app serve
+
+test: .venv/dev.done tests/node_modules/.package-lock.json
+	@ARBITER_TEST_BROWSER="$$(.ci/browser)" && export ARBITER_TEST_BROWSER && exec $(PY) -m pytest
+
+lint: .venv/dev.done
+	ruff check .
+	ruff format --check .
+	mypy
+
+fmt: .venv/dev.done
+	ruff check --fix .
+	ruff format .
+
+bench: .venv/dev.done
+	$(PY) -m tests.bench
+
+screenshots: .venv/dev.done
+	ARBITER_TEST_BROWSER="$$(.ci/browser)" $(PY) -m tests.web.screenshots
+
+clean:
+	rm -rf .venv .web tests/node_modules .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/runtime.done: requirements.txt .ci/venv
+	@.ci/venv
+	@echo "setup: installing the packages of requirements.txt" >&2
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/dev.done: requirements-dev.txt .venv/runtime.done
+	@echo "setup: installing the packages of requirements-dev.txt" >&2
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+tests/node_modules/.package-lock.json: tests/package-lock.json .venv/runtime.done
+	@npm ci --prefix tests --no-audit --no-fund --silent
+	@touch $@
