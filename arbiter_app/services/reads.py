@@ -80,6 +80,7 @@ class Reads:
                 "baseline": usd(slot["baseline_pico"] + slot["cost_pico"] - slot["compared_pico"]),
                 "measured_calls": slot["compared"],
                 "models": {model: usd(pico) for model, pico in slot["models"].items()},
+                "modes": slot["modes"],
                 "p50_ms": slot["p50_ms"],
                 "p95_ms": slot["p95_ms"],
             }

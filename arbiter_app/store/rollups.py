@@ -29,15 +29,15 @@ def totals(
 def series(
     connection: Connection, *, bucket_s: int, buckets: int, now: float, key_id: str | None = None
 ) -> list[dict[str, Any]]:
-    """Sums per time slot, oldest first, empty slots included; with the spend of each model and the latency quantiles."""
+    """Sums per time slot, oldest first, empty slots included; with each model's spend, each mode's calls, latency."""
     size = max(RESOLUTIONS[0], bucket_s // RESOLUTIONS[0] * RESOLUTIONS[0])
     last = int(now) // size * size
     first = last - (buckets - 1) * size
     resolution = RESOLUTIONS[-1] if size % RESOLUTIONS[-1] == 0 else RESOLUTIONS[0]
     slot = _slot(_ROLLUPS.c.start, size)
     sums = [func.sum(_ROLLUPS.c[name]).label(name) for name in ROLLUP_SUMS]
-    query = select(slot.label("slot"), _ROLLUPS.c.model, *sums)
-    query = query.where(*_where(resolution, first, key_id)).group_by(slot, _ROLLUPS.c.model)
+    query = select(slot.label("slot"), _ROLLUPS.c.model, _ROLLUPS.c.mode, *sums)
+    query = query.where(*_where(resolution, first, key_id)).group_by(slot, _ROLLUPS.c.model, _ROLLUPS.c.mode)
     slots = {first + at * size: _blank(first + at * size) for at in range(buckets)}
     for row in connection.execute(query):
         if row.slot in slots:
@@ -76,13 +76,14 @@ def _slot(start: ColumnElement[int], size: int) -> ColumnElement[int]:
 
 
 def _blank(start: int) -> dict[str, Any]:
-    return {"start": start, "models": {}, "p50_ms": None, "p95_ms": None, **dict.fromkeys(ROLLUP_SUMS, 0)}
+    return {"start": start, "models": {}, "modes": {}, "p50_ms": None, "p95_ms": None, **dict.fromkeys(ROLLUP_SUMS, 0)}
 
 
 def _add(slot: dict[str, Any], row: dict[str, Any]) -> None:
     for name in ROLLUP_SUMS:
         slot[name] += row[name]
-    slot["models"][row["model"]] = row["cost_pico"]
+    slot["models"][row["model"]] = slot["models"].get(row["model"], 0) + row["cost_pico"]
+    slot["modes"][row["mode"]] = slot["modes"].get(row["mode"], 0) + row["calls"]
 
 
 def _latency(connection: Connection, resolution: int, first: int, size: int) -> dict[int, dict[str, float]]:

@@ -15,7 +15,7 @@ from arbiter_app.web.theme import TASKS
 ALL = "*"
 FEED_ROWS = 14
 RANGES: dict[str, tuple[float, int]] = {
-    "1h": (3_600, 30),
+    "1h": (3_600, 12),
     "24h": (86_400, 24),
     "7d": (7 * 86_400, 28),
     "30d": (30 * 86_400, 30),
@@ -27,6 +27,12 @@ SHIFTED = frozenset({"alert", "price", "reset"})
 def key_of(part: str) -> str | None:
     """The key a room is restricted to, or None for everybody's traffic."""
     return None if part == ALL else part
+
+
+async def fitting_span(reads: Reads, key_id: str | None) -> str:
+    """The range a first visit shows: a day, or an hour while there is nothing older."""
+    day, hour = await reads.report(RANGES["24h"][0], key_id), await reads.report(RANGES["1h"][0], key_id)
+    return "1h" if hour["calls"] == day["calls"] else "24h"
 
 
 def topics(reads: Reads) -> dict[str, Topic]:
@@ -116,7 +122,7 @@ async def _summary(reads: Reads, room: Room) -> Vars:
 
 def _sample(rows: list[dict[str, Any]]) -> str:
     graded = [row for row in rows if row.get("quality") is not None]
-    return f"{len(graded)} models · n {views.count(sum(row.get('n') or 0 for row in graded))} · bars are 95 %"
+    return f"{len(graded)} models, n {views.count(sum(row.get('n') or 0 for row in graded))}"
 
 
 async def _learned(reads: Reads, room: Room) -> Vars:

@@ -9,7 +9,6 @@ from typing import Any
 View = dict[str, str]
 Row = Mapping[str, Any]
 
-PICO = 1e12
 NOTHING = "–"
 _SCALES = ((1e-3, 1.0, ""), (1e-6, 1e-6, " µ"), (1e-9, 1e-9, " n"), (0.0, 1e-12, " p"))
 
@@ -44,11 +43,6 @@ def dollars(usd: float | None) -> str:
     if usd is None or abs(usd) < 0.01:
         return money(usd)
     return f"{'−' if usd < 0 else ''}${abs(usd):,.{2 if abs(usd) >= 1000 else 4}f}"
-
-
-def pico(value: int | None) -> str:
-    """Exact pico-dollars as `money`."""
-    return money(None if value is None else value / PICO)
 
 
 def ms(value: float | None) -> str:
@@ -92,9 +86,9 @@ def feed_row(row: Row) -> View:
         mode = status
     elif row.get("failover_from"):
         mode = "failover"
-    saved = _saved(row)
     return {
         "id": str(row["id"]),
+        "seq": str(row.get("seq") or ""),
         "ts": f"{row['ts']:.3f}",
         "task": str(row.get("task") or "none"),
         "difficulty": str(row.get("difficulty") or ""),
@@ -103,18 +97,13 @@ def feed_row(row: Row) -> View:
         "reason": str(row.get("reason") or ""),
         "quality": score(quality) if quality is not None else _ungraded(row),
         "width": percent_css(quality),
-        "cost": pico(row.get("cost_pico")),
-        "saved": saved,
+        "cost": money(row.get("cost")),
+        "saved": money(row["saved"]) if row.get("saved") is not None else NOTHING,
         "ms": ms(row.get("latency_ms")),
         "overhead": ms(row.get("overhead_ms")),
         "tokens": f"{count(row.get('prompt_tokens'))} → {count(row.get('completion_tokens'))}",
         "state": str(row.get("cost_state") or ""),
     }
-
-
-def _saved(row: Row) -> str:
-    base, cost = row.get("baseline_pico"), row.get("cost_pico")
-    return NOTHING if base is None or cost is None else pico(base - cost)
 
 
 def _ungraded(row: Row) -> str:
@@ -161,10 +150,10 @@ def _axis(value: float | None) -> float | None:
 def figures(report: Row) -> View:
     """The strip of numbers beside the headline."""
     calls = report.get("calls") or 0
-    failed, moved = report.get("failed") or 0, report.get("failed_over") or 0
+    failed, aborted = report.get("failed") or 0, report.get("aborted") or 0
     return {
         "calls": count(calls),
-        "calls_sub": f"{share(moved / calls) if calls else '0 %'} failed over · {count(failed)} failed",
+        "calls_sub": f"{count(failed)} failed · {count(aborted)} aborted",
         "spend": dollars(report.get("actual_spend")),
         "spend_sub": f"{share(report.get('settled_share'))} settled by the runtime",
         "learning": share(report.get("learning_share")),
@@ -343,8 +332,8 @@ def catalog_row(row: Row) -> View:
     """One model of the catalog with list prices per million tokens."""
     return {
         "id": str(row["id"]),
-        "input": _per_million(row.get("input")),
-        "output": _per_million(row.get("output")),
+        "input": _listed(row.get("input")),
+        "output": _listed(row.get("output")),
         "context": count(row.get("context")) if row.get("context") else "unknown",
         "can": ", ".join(name for name in ("vision", "tools") if row.get(name)) or "text",
         "routable": "yes" if row.get("routable") else "",
@@ -352,8 +341,8 @@ def catalog_row(row: Row) -> View:
     }
 
 
-def _per_million(usd: float | None) -> str:
-    return "unknown" if usd is None else "free" if usd == 0 else f"${usd * 1e6:.3g}"
+def _listed(usd_per_million: float | None) -> str:
+    return "unknown" if usd_per_million is None else "free" if usd_per_million == 0 else f"${usd_per_million:.3g}"
 
 
 def usage(row: Row) -> View:

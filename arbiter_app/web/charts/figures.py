@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from arbiter_app.web.theme import SERIES, TASKS
+from arbiter_app.web.views import money
 
 Row = Mapping[str, Any]
 Figure = dict[str, Any]
@@ -46,17 +48,21 @@ def spend(rows: Sequence[Row], alerts: Sequence[Row], *, bucket_s: float, baseli
         bars.append(_bar(f"{len(rest)} others", x, values, GREY, bucket_s))
     line = {
         "type": "scatter",
-        "mode": "lines",
+        "mode": "lines+markers",
+        "marker": {"size": 4, "color": GREY},
+        "connectgaps": False,
         "name": f"{baseline} for everything",
         "x": x,
         "y": [row.get("baseline") for row in rows],
-        "line": {"color": GREY, "width": 1.6, "dash": "dash", "shape": "hvh"},
-        "hovertemplate": "%{y:$.3s}",
+        "customdata": [money(row.get("baseline")) for row in rows],
+        "line": {"color": GREY, "width": 1.5, "dash": "dot"},
+        "hovertemplate": "%{customdata}",
     }
+    top_usd = max([row.get("baseline") or 0 for row in rows] + [row.get("spend") or 0 for row in rows], default=0)
     layout = _layout(
         barmode="stack",
         bargap=0.25,
-        yaxis={"tickformat": "$.2s", "rangemode": "tozero", "title": {"text": f"USD per {span(bucket_s)}"}},
+        yaxis={"rangemode": "tozero", "title": {"text": f"USD per {span(bucket_s)}"}, **_linear(top_usd)},
         xaxis={"type": "date", "showgrid": False},
     )
     return {"data": [*bars, line], "layout": layout | _marks(alerts, x)}
@@ -69,7 +75,8 @@ def _bar(name: str, x: list[str], y: list[float], colour: str, bucket_s: float) 
         "x": x,
         "y": y,
         "marker": {"color": colour, "line": {"width": 0}},
-        "hovertemplate": "%{y:$.3s}",
+        "customdata": [money(one) for one in y],
+        "hovertemplate": "%{customdata}",
     }
 
 
@@ -169,7 +176,8 @@ def _points(points: Sequence[tuple[float, Row]]) -> Figure:
             "line": {"width": 0},
         },
         "text": [f"{row['model']}<br>n {row.get('n', 0):,.0f}" for _, row in points],
-        "hovertemplate": "%{text}<br>quality %{y:.2f}<br>%{x:$.3s} a call<extra></extra>",
+        "customdata": [money(row["avg_cost"]) for _, row in points],
+        "hovertemplate": "%{text}<br>quality %{y:.2f}<br>%{customdata} a call<extra></extra>",
     }
 
 
@@ -191,8 +199,6 @@ def _front(points: Sequence[tuple[float, Row]]) -> Figure:
 def _names(points: Sequence[tuple[float, Row]]) -> list[Figure]:
     best = max(points, key=lambda one: one[1]["quality"])[1]["model"]
     named = [(x, row) for x, row in points if row.get("chosen") or row.get("baseline") or row["model"] == best]
-    import math
-
     return [
         {
             "x": math.log10(x),
@@ -208,19 +214,37 @@ def _names(points: Sequence[tuple[float, Row]]) -> list[Figure]:
 
 def _log_ticks(low: float, high: float, has_free: bool) -> Figure:
     """Powers of ten in range, the free models' place called `free`."""
-    import math
-
     powers = range(math.ceil(math.log10(low) + (0.3 if has_free else 0)), math.floor(math.log10(high)) + 1)
     values = ([low] if has_free else []) + [10.0**p for p in powers]
     texts = (["free"] if has_free else []) + [_tick(10.0**p) for p in powers]
-    return {"tickmode": "array", "tickvals": values, "ticktext": texts} if len(values) > 1 else {"tickformat": "$.2s"}
+    return {"tickmode": "array", "tickvals": values, "ticktext": texts}
+
+
+def _powers(values: Sequence[float]) -> Figure:
+    """Ticks of a log axis in USD at powers of ten."""
+    found = [one for one in values if one and one > 0]
+    if not found:
+        return {}
+    powers = range(math.floor(math.log10(min(found))), math.ceil(math.log10(max(found))) + 1)
+    return {"tickmode": "array", "tickvals": [10.0**p for p in powers], "ticktext": [_tick(10.0**p) for p in powers]}
+
+
+def _linear(top: float) -> Figure:
+    """Four or five round ticks from zero to `top` USD, each with the digits it needs."""
+    if top <= 0:
+        return {}
+    step = 10.0 ** math.floor(math.log10(top / 4))
+    step *= next(one for one in (1, 2, 2.5, 5, 10) if step * one >= top / 4.5)
+    values = [step * place for place in range(math.ceil(top / step) + 1)]
+    return {"tickmode": "array", "tickvals": values, "ticktext": [_tick(one) for one in values]}
 
 
 def _tick(usd: float) -> str:
-    for size, name in ((1.0, ""), (1e-3, " m"), (1e-6, " µ")):
-        if usd >= size * 0.999:
-            return f"${usd / size:.0f}{name}"
-    return f"${usd * 1e9:.0f} n"
+    if usd == 0:
+        return "0"
+    if usd >= 0.9e-3:
+        return f"${usd:.6f}".rstrip("0").rstrip(".")
+    return f"${usd * 1e6:.3g} µ" if usd >= 0.9e-6 else f"${usd * 1e9:.3g} n"
 
 
 def latency(rows: Sequence[Row], *, bucket_s: float) -> Figure:
@@ -319,7 +343,7 @@ def _known(cells: Mapping[tuple[str, str], Row], buckets: Sequence[str], model: 
 
 
 def prices(rows: Sequence[Row], alerts: Sequence[Row], *, models: Sequence[str]) -> Figure:
-    """What a call of each model cost over time, in USD on a log axis, with shifts marked."""
+    """What a thousand tokens of each model cost, decision by decision, in USD on a log axis, with shifts marked."""
     lines = []
     for place, model in enumerate(models[: len(SERIES)]):
         own = [row for row in rows if row["model"] == model and (row.get("cost") or 0) > 0]
@@ -333,7 +357,8 @@ def prices(rows: Sequence[Row], alerts: Sequence[Row], *, models: Sequence[str])
                     "y": [row["cost"] for row in own],
                     "line": {"color": SERIES[place], "width": 1.6, "shape": "hv"},
                     "marker": {"size": 4},
-                    "hovertemplate": "%{y:$.3s}",
+                    "customdata": [money(row["cost"]) for row in own],
+                    "hovertemplate": "%{customdata}",
                 }
             )
     x = sorted(point for line in lines for point in line["x"])
@@ -341,7 +366,11 @@ def prices(rows: Sequence[Row], alerts: Sequence[Row], *, models: Sequence[str])
         showlegend=True,
         legend={"orientation": "h", "y": -0.16},
         xaxis={"type": "date", "showgrid": False},
-        yaxis={"type": "log", "tickformat": "$.2s", "title": {"text": "USD a call (log)"}},
+        yaxis={
+            "type": "log",
+            "title": {"text": "USD a 1,000 tokens (log)"},
+            **_powers([y for line in lines for y in line["y"]]),
+        },
     )
     return {"data": lines, "layout": layout | _marks(alerts, x)}
 

@@ -65,10 +65,10 @@ def trace(stages: Rows, candidates: Rows) -> rx.Component:
             rx.el.div(
                 rx.el.b(one["name"]),
                 rx.el.p(one["text"]),
-                rx.cond((one["name"] == "Route") & (candidates.length() > 0), candidate_table(candidates)),
                 class_name="body",
             ),
             rx.el.span(one["ms"], class_name="ms"),
+            rx.cond((one["name"] == "Route") & (candidates.length() > 0), candidate_table(candidates)),
             class_name=rx.Var.create("stage ") + one["kind"],
             key=one["name"],
         )

@@ -11,7 +11,7 @@ from arbiter_app.web.theme import TASKS
 
 SPANS = [("1h", "1 h"), ("24h", "24 h"), ("7d", "7 d"), ("30d", "30 d")]
 EXPLAIN = {
-    "calls": "Requests routed in this time range, cached answers included. Failed over: another model served after one failed.",
+    "calls": "Requests routed in this time range, cached answers included. Failed: no model answered, after failover. Aborted: the caller went away.",
     "spend": "Exact sum of every charge: answers, classifier, judge, failed and losing calls. Settled: the runtime stated the charge itself.",
     "learning": "Share of all money that went to answers chosen to learn something rather than to the best known choice.",
     "quality": "Mean graded quality of what was served, minus that of the best known model for the same kind of prompt.",
@@ -38,7 +38,7 @@ def _closed() -> rx.Component:
 def _open() -> rx.Component:
     return rx.fragment(
         _strip(),
-        rx.el.div(_spend(), _scatter(), class_name="two"),
+        rx.el.div(_spend(), _scatter(), class_name="two fill"),
         rx.el.div(
             rx.el.div(_feed(), _learning(), class_name="stack"),
             rx.el.div(_decision(), _shifts(), _classifier(), class_name="stack"),
@@ -78,7 +78,9 @@ def _spend() -> rx.Component:
         "Spend",
         rx.cond(
             Overview.any_calls == "yes",
-            rx.el.div(data.chart(Overview.spend, "Spend over time by model, against the baseline"), class_name="pad"),
+            rx.el.div(
+                data.chart(Overview.spend, "Spend over time by model, against the baseline", 276), class_name="pad"
+            ),
             _no_calls(),
         ),
         note="USD, by model; dashed: the baseline for everything",
@@ -92,6 +94,12 @@ def _scatter() -> rx.Component:
         rx.el.div(
             data.chart(Overview.scatters[Overview.scatter_task], "Cost a call against quality, per model"),
             class_name="pad",
+        ),
+        rx.el.div(
+            rx.el.span(rx.el.i(style={"--k": "#0f8472"}), "current choice"),
+            rx.el.span("band: within tolerance of the best"),
+            rx.el.span("bars: 95 % interval"),
+            class_name="legend",
         ),
         note=Overview.samples[Overview.scatter_task],
         tools=(

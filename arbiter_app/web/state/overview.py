@@ -17,7 +17,7 @@ Figure = dict[str, Any]
 class Overview(rx.State):
     """What the overview shows. `closed` is set when this visitor may not read."""
 
-    span: str = "24h"
+    span: str = ""
     task: str = ""
     scatter_task: str = "math"
     closed: str = ""
@@ -43,6 +43,7 @@ class Overview(rx.State):
             self.closed = "yes"
             return
         self.closed = ""
+        self.span = self.span or await topics.fitting_span(door.parts().reads, guard.scope(who))
         await self._watch(who, "feed", self.task)
         await self._watch(who, "summary", self.span)
         if self.rows and not self.picked:
