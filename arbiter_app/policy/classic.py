@@ -81,15 +81,15 @@ class ClassicPolicy:
 
     def expected_cost_usd(self, bucket: str, model: str, tokens_in: int, tokens_out: int) -> float | None:
         """Mean charge of a call in this bucket; None before the first."""
-        return self._table.of(bucket, model).mean_cost_usd
+        return self._table.known(bucket, model).mean_cost_usd
 
     def expected_latency_ms(self, bucket: str, model: str) -> float | None:
         """Mean latency of a call in this bucket; None before the first."""
-        return self._table.of(bucket, model).mean_latency_ms
+        return self._table.known(bucket, model).mean_latency_ms
 
     def baseline_cost_usd(self, bucket: str, tokens_in: int) -> float | None:
         """What the baseline would charge, from its own measured calls in this bucket; None while it has none."""
-        known = self._table.of(bucket, self._baseline)
+        known = self._table.known(bucket, self._baseline)
         mean = known.mean_cost_usd
         facts = self._facts.get(self._baseline, ModelFacts())
         if mean is None or not tokens_in or known.tokens_in <= 0:

@@ -96,6 +96,10 @@ class StatsTable:
             found = rows[model] = ModelStats()
         return found
 
+    def known(self, bucket: str, model: str) -> ModelStats:
+        """The same for reading: a model without statistics gives zeros, and nothing is created."""
+        return self._rows.get(bucket, {}).get(model) or ModelStats()
+
     def buckets(self) -> list[str]:
         """The buckets with any statistics, sorted."""
         return sorted(bucket for bucket, rows in self._rows.items() if rows)

@@ -156,15 +156,15 @@ class _Parser:
         return value
 
     def _atom(self, depth: int) -> Fraction:
-        token = self._take()
-        if token == "(":
+        part = self._take()
+        if part == "(":
             value = self.sum(depth + 1)
             if self._take() != ")":
                 raise OutOfBounds("unbalanced brackets")
             return value
-        if not token or not token[0].isdigit() or len(token) > 300:
+        if not part or not part[0].isdigit() or len(part) > 300:
             raise OutOfBounds("a number is missing")
-        return _bounded(Fraction(token))
+        return _bounded(Fraction(part))
 
 
 def _bits(value: Fraction) -> int:
