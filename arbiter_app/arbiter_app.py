@@ -8,9 +8,10 @@ from reflex.app import default_error_boundary
 from arbiter_app.web import door
 from arbiter_app.web.components.data import table_view
 from arbiter_app.web.components.frame import connection_banner
-from arbiter_app.web.pages import overview
+from arbiter_app.web.pages import overview, playground
 from arbiter_app.web.state.account import Account
 from arbiter_app.web.state.overview import Overview
+from arbiter_app.web.state.playground import Playground
 from arbiter_app.web.wire import SocketWire
 
 DESCRIPTION = "Arbiter routes every prompt to the cheapest model that answers it well, and proves what it saved."
@@ -46,4 +47,4 @@ def _page(component: object, route: str, title: str, *loads: object) -> None:
 
 
 _page(overview.page, "/app", "Overview", Overview.load)
-_page(overview.page, "/", "Overview", Overview.load)
+_page(playground.page, "/app/playground", "Playground", Playground.load)

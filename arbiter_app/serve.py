@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,27 @@ log = logging.getLogger("arbiter")
 
 FALLBACK = Path(__file__).parent / "web" / "fallback.html"
 SOCKET_MESSAGE_BYTES = 256_000
+Announce = Callable[[int, str | None], None]
 
 
 class Server(uvicorn.Server):
-    """Uvicorn with our signals: the first begins to drain and says so at once, the second ends."""
+    """Uvicorn with our signals: the first begins to drain and says so at once, the second ends.
 
-    def __init__(self, config: uvicorn.Config, on_drain: Callable[[], None]) -> None:
+    `on_ready` gets the port once requests are accepted.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, *, on_ready: Callable[[int], None], on_drain: Callable[[], None]
+    ) -> None:
         super().__init__(config)
+        self._on_ready = on_ready
         self._on_drain = on_drain
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready(self.servers[0].sockets[0].getsockname()[1])
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -59,6 +73,7 @@ class Application:
         self._settings = settings
         self._with_pages = with_pages
         self._front: Front | None = None
+        self.first_key: str | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lifespan, or one request."""
@@ -83,8 +98,9 @@ class Application:
 
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
         opened = await stack.enter_async_context(door.opened(self._settings))
-        socket, pages = await self._pages(stack)
-        self._front = Front(gateway=opened.gateway, pages=pages, session=opened.session_route, socket=socket)
+        self.first_key = opened.arbiter.first_key
+        events, pages = await self._pages(stack)
+        self._front = Front(gateway=opened.gateway, pages=pages, session=opened.session_route, socket=events)
 
     async def _pages(self, stack: contextlib.AsyncExitStack) -> tuple[ASGIApp | None, ASGIApp]:
         from arbiter_app.web import files
@@ -115,11 +131,15 @@ async def _lifespan_of(app: Any) -> AsyncIterator[None]:
         yield
 
 
-def serve(settings: Settings, *, pages: bool = True) -> int:
-    """Build the pages if need be and serve until told to stop. Returns the exit code."""
+def serve(settings: Settings, announce: Announce, *, pages: bool = True) -> int:
+    """Build the pages if need be and serve until told to stop. Returns the exit code.
+
+    `announce` gets the port, and the operator key if one was made at this start, once requests are accepted.
+    """
     with_pages = pages and build.ensure_pages()
+    application = Application(settings, with_pages=with_pages)
     config = uvicorn.Config(
-        Application(settings, with_pages=with_pages),
+        application,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
@@ -129,12 +149,13 @@ def serve(settings: Settings, *, pages: bool = True) -> int:
         ws_per_message_deflate=False,
         lifespan="on",
         log_level=settings.log_level if settings.log_level in ("debug", "error") else "warning",
+        log_config=None,
         access_log=False,
         server_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=max(1, round(settings.drain_s)),
         backlog=2048,
     )
-    server = Server(config, on_drain=door.drain)
+    server = Server(config, on_ready=lambda port: announce(port, application.first_key), on_drain=door.drain)
     server.run()
     return 0 if server.started else 3

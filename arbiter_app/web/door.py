@@ -11,6 +11,7 @@ from typing import Any
 from starlette.types import ASGIApp
 
 from arbiter_app.settings import Settings
+from arbiter_app.web.ask import Workload
 from arbiter_app.web.live import Live, Wire
 from arbiter_app.web.reads import Reads
 from arbiter_app.web.session import SessionRoute, Sessions
@@ -28,6 +29,9 @@ class Parts:
     gateway: ASGIApp
     session_route: ASGIApp
     live: Live
+    admission: Any
+    workload: Workload
+    present: Callable[[str], bool]
 
 
 _parts: Parts | None = None
@@ -61,15 +65,19 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
 
 
 @contextlib.asynccontextmanager
-async def furnished(settings: Settings, arbiter: Any, reads: Reads, gateway: ASGIApp) -> AsyncIterator[Parts]:
+async def furnished(settings: Settings, arbiter: Any, reads: Reads, gateway: Any) -> AsyncIterator[Parts]:
     """Make the parts over open services, and let the handlers find them."""
     global _parts
     sessions = Sessions()
-    live = Live(arbiter.feed, _Later(), topics(reads))
-    _parts = Parts(settings, arbiter, reads, sessions, gateway, SessionRoute(sessions, reads), live)
+    live = Live(arbiter.feed, _Later(), {})
+    admission = gateway.chat.admission
+    workload = Workload(arbiter, admission)
+    route = SessionRoute(sessions, reads)
+    _parts = Parts(settings, arbiter, reads, sessions, gateway, route, live, admission, workload, lambda token: True)
     try:
         yield _parts
     finally:
+        workload.stop()
         _parts = None
 
 
@@ -77,7 +85,8 @@ async def furnished(settings: Settings, arbiter: Any, reads: Reads, gateway: ASG
 async def following(wire: Wire) -> AsyncIterator[None]:
     """Run the live fan-out over a socket server."""
     mine = parts()
-    mine.live = Live(mine.arbiter.feed, wire, topics(mine.reads))
+    mine.live = Live(mine.arbiter.feed, wire, topics(mine.reads, mine.workload))
+    mine.present = wire.present
     task = asyncio.get_running_loop().create_task(mine.live.run(), name="live")
     try:
         yield
@@ -102,5 +111,6 @@ class _Later:
     async def send(self, room: str, state: str, variables: dict[str, Any]) -> None:
         return None
 
+    def present(self, token: str) -> bool:
+        return False
 
-Opener = Callable[[Settings], contextlib.AbstractAsyncContextManager[Parts]]

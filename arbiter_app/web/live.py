@@ -34,6 +34,8 @@ class Wire(Protocol):
 
     def send(self, room: str, state: str, variables: Vars) -> Awaitable[None]: ...
 
+    def present(self, token: str) -> bool: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:

@@ -7,6 +7,7 @@ from typing import Any
 
 from arbiter_app.services.feed import Event
 from arbiter_app.web import views
+from arbiter_app.web.ask import Workload
 from arbiter_app.web.charts import figures
 from arbiter_app.web.live import Room, Topic, Vars
 from arbiter_app.web.reads import Reads
@@ -35,7 +36,7 @@ async def fitting_span(reads: Reads, key_id: str | None) -> str:
     return "1h" if hour["calls"] == day["calls"] else "24h"
 
 
-def topics(reads: Reads) -> dict[str, Topic]:
+def topics(reads: Reads, workload: Workload) -> dict[str, Topic]:
     """Every topic of the web app over one source of data."""
     state = "reflex___state____state.arbiter_app___web___state___"
     overview, models, demo, start = (
@@ -53,7 +54,7 @@ def topics(reads: Reads) -> dict[str, Topic]:
         return await _learned(reads, room)
 
     async def timeline(room: Room) -> Vars:
-        return await _timeline(reads)
+        return await _timeline(reads, workload)
 
     async def arrival(room: Room) -> Vars:
         rows = await reads.recent(limit=1, key_id=room[1])
@@ -153,7 +154,7 @@ def _busiest(policy: Mapping[str, list[dict[str, Any]]]) -> list[str]:
     return sorted(seen, key=lambda model: -seen[model])
 
 
-async def _timeline(reads: Reads) -> Vars:
+async def _timeline(reads: Reads, workload: Workload) -> Vars:
     rows = await reads.recent(limit=160)
     alerts = await reads.alerts(8)
     policy = await reads.policy()
@@ -173,4 +174,16 @@ async def _timeline(reads: Reads) -> Vars:
         "alerts": [views.alert(row) for row in alerts],
         "chosen": chosen,
         "any_calls": "yes" if rows else "no",
+        "progress": progress(workload),
+    }
+
+
+def progress(workload: Workload) -> views.View:
+    """How far the demo workload is."""
+    done = workload.sent / workload.total if workload.total else 0.0
+    return {
+        "running": "yes" if workload.running else "no",
+        "text": f"{workload.sent} of {workload.total} prompts" + (f", {workload.failed} failed" if workload.failed else ""),
+        "width": views.percent_css(done),
+        "any": "yes" if workload.total else "no",
     }

@@ -360,3 +360,41 @@ def usage(row: Row) -> View:
 def views(rows: Iterable[Row]) -> list[View]:
     """Feed rows of many decisions."""
     return [feed_row(row) for row in rows]
+
+
+def waiting() -> list[View]:
+    """The six stages before anything is known."""
+    return [
+        {"name": name.capitalize(), "text": "…", "ms": "", "width": "", "kind": "run" if name == "call" else "wait"}
+        for name in STAGES
+    ]
+
+
+def outcome(row: Row) -> View:
+    """The result of one playground call, in figures."""
+    first = row.get("first_byte_ms")
+    return {
+        "baseline": money(row.get("baseline")),
+        "reason": str(row.get("reason") or ""),
+        "first": f"first token {ms(first)} ms" if first is not None else "",
+        "overhead_sub": f"{ms(row.get('overhead_ms'))} ms in Arbiter itself",
+    }
+
+
+def fits(seen: Any, eligible: Any, budget: float | None) -> View:
+    """Before sending: what kind of prompt this is and how many models could serve it within the ceilings."""
+    total = len(eligible.models) + len(eligible.rejected)
+    ceiling = "no cost ceiling" if budget is None else f"at most {money(budget)}"
+    met = "" if eligible.budget_met else " Nobody fits the budget: the cheapest would serve."
+    return {
+        "task": str(seen.task.value),
+        "difficulty": seen.difficulty,
+        "rule": seen.rule or "rules are unsure; a model will classify it",
+        "n": str(len(eligible.models)),
+        "count": f"{len(eligible.models)} of {total} models fit",
+        "ceiling": ceiling,
+        "tokens": f"about {count(eligible.tokens_needed)} tokens",
+        "note": met.strip(),
+        "models": ", ".join(eligible.models),
+        "width": percent_css(len(eligible.models) / total if total else 0),
+    }

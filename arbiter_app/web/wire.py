@@ -38,3 +38,7 @@ class SocketWire:
         """Set variables of a state class in every tab of the room."""
         delta = {state: {name + FIELD_MARKER: value for name, value in variables.items()}}
         await self._app.event_namespace.emit("event", {"delta": delta, "events": []}, room=room)
+
+    def present(self, token: str) -> bool:
+        """Whether the tab with this client token is connected."""
+        return token in self._app.event_namespace.token_to_sid

@@ -1,0 +1,166 @@
+"""The pages' own calls: the playground's prompt and the demo's workload go through the same lifecycle as the API."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import orjson
+
+from arbiter_app.api.parse import parse_chat
+from arbiter_app.pipeline.decision import Decision, new_decision
+from arbiter_app.pipeline.errors import ArbiterError
+from arbiter_app.pipeline.estimates import LearnedEstimates
+from arbiter_app.pipeline.types import Caller, ChatRequest, Classification, ClassifiedBy, Eligible, Role, Task
+from arbiter_app.services.reads import shown
+
+MAX_PROMPT = 8_000
+DEMO = Caller("demo", Role.OPERATOR, "demo workload")
+
+
+def request_of(
+    caller: Caller, prompt: str, *, max_cost_usd: float | None, max_latency_s: float | None, no_cache: bool = False
+) -> ChatRequest:
+    """One prompt as the chat request a client would send."""
+    body: dict[str, Any] = {
+        "model": "auto",
+        "stream": True,
+        "messages": [{"role": "user", "content": prompt[:MAX_PROMPT]}],
+        "arbiter_no_cache": no_cache,
+    }
+    if max_cost_usd is not None:
+        body["arbiter_max_cost"] = max_cost_usd
+    if max_latency_s is not None:
+        body["arbiter_max_latency"] = max_latency_s
+    return parse_chat(orjson.dumps(body), caller, "web_" + secrets.token_hex(8))
+
+
+def preview(arbiter: Any, request: ChatRequest) -> tuple[Classification, Eligible]:
+    """Stages 1 and 2 without sending anything: an unsure rule counts as an open question."""
+    decision = new_decision(request, timeout_s=60.0, loop_time=asyncio.get_running_loop().time())
+    seen = arbiter.classifier.try_rules(request)
+    decision.classification = seen or Classification(Task.OPEN, False, ClassifiedBy.FALLBACK, "")
+    estimates = LearnedEstimates(lambda: arbiter.catalog, arbiter.policy, arbiter.ratios, arbiter.health)
+    return decision.classification, estimates.eligible(decision)
+
+
+class Asked:
+    """One streamed answer: iterate `pieces` for text as it comes, then read `row` (None until the end)."""
+
+    def __init__(self, arbiter: Any, admission: Any, request: ChatRequest) -> None:
+        self._arbiter = arbiter
+        self._admission = admission
+        self._request = request
+        self.decision: Decision | None = None
+
+    @property
+    def row(self) -> dict[str, Any] | None:
+        """The decision as the read routes show it, with its trace."""
+        return None if self.decision is None else {**shown(self.decision.row()), "trace": self.decision.trace()}
+
+    async def pieces(self) -> AsyncIterator[str]:
+        """The answer's text. Raises ArbiterError. Closing the iterator ends the call of the runtime."""
+        self._arbiter.keys.may_route(self._request.caller)
+        async with _admitted(self._admission):
+            await self._arbiter.keys.count(self._request.caller)
+            streamed = await self._arbiter.lifecycle.stream(self._request)
+            self.decision = streamed.decision
+            async with aclosing(streamed.frames) as frames:
+                async for frame in frames:
+                    if text := text_of(frame):
+                        yield text
+
+
+@asynccontextmanager
+async def _admitted(admission: Any) -> AsyncIterator[None]:
+    await admission.enter()
+    try:
+        yield
+    finally:
+        admission.leave()
+
+
+def text_of(frame: bytes) -> str:
+    """The text in one event of a chat stream. Raises ArbiterError for an error frame."""
+    found = []
+    for line in frame.split(b"\n"):
+        if not line.startswith(b"data:") or line.strip() == b"data: [DONE]":
+            continue
+        data = orjson.loads(line[5:])
+        if "error" in data:
+            raise ArbiterError(str(data["error"].get("message")))
+        found += [(choice.get("delta") or {}).get("content") or "" for choice in data.get("choices") or []]
+    return "".join(found)
+
+
+PROMPTS: dict[str, tuple[str, ...]] = {
+    "math": ("What is {a} * {b}?", "Compute {a} + {b} * 3.", "What is ({a} - {b}) * 7?", "Work out {a} / 4 + {b}."),
+    "code": (
+        "Write a Python function that returns every {b}th item of a list.",
+        "Write a JavaScript function that adds {b} to each number of an array.",
+        "Write an SQL query for the {b} newest orders above {a}.",
+    ),
+    "structured": (
+        "Return JSON with the keys name and age for a person called Ada who is {b}.",
+        "Give me a JSON array of {b} colour names.",
+    ),
+    "factual": ("Who wrote Faust, and in which year? Answer {b} in one line.", "What is the capital of Peru? ({a})"),
+    "open": ("Write a short poem about {b} rivers.", "Tell a story about a fox and {b} geese in five sentences."),
+}
+
+
+def prompt_of(rng: random.Random, task: str = "") -> str:
+    """A demo prompt; numbers vary, so that the response cache does not answer."""
+    chosen = task or rng.choice(list(PROMPTS))
+    return rng.choice(PROMPTS[chosen]).format(a=rng.randint(10, 9_999), b=rng.randint(3, 99))
+
+
+class Workload:
+    """A paced stream of demo prompts; one at a time per process. It spends sandbox money, or an operator's."""
+
+    def __init__(self, arbiter: Any, admission: Any) -> None:
+        self._arbiter = arbiter
+        self._admission = admission
+        self._task: asyncio.Task[None] | None = None
+        self.total = 0
+        self.sent = 0
+        self.failed = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether prompts are being sent."""
+        return self._task is not None and not self._task.done()
+
+    def start(self, total: int, per_s: float, task: str) -> bool:
+        """Send `total` prompts at a pace. False when a workload is already running."""
+        if self.running:
+            return False
+        self.total, self.sent, self.failed = total, 0, 0
+        self._task = asyncio.get_running_loop().create_task(self._run(total, per_s, task), name="demo workload")
+        return True
+
+    def stop(self) -> None:
+        """End it now; calls under way are closed."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self, total: int, per_s: float, task: str) -> None:
+        rng, loop = random.Random(), asyncio.get_running_loop()
+        began = loop.time()
+        async with asyncio.TaskGroup() as group:
+            for at in range(total):
+                await asyncio.sleep(max(0.0, began + at / per_s - loop.time()))
+                group.create_task(self._one(prompt_of(rng, task)))
+
+    async def _one(self, prompt: str) -> None:
+        request = request_of(DEMO, prompt, max_cost_usd=None, max_latency_s=None, no_cache=True)
+        try:
+            async for _ in Asked(self._arbiter, self._admission, request).pieces():
+                pass
+        except ArbiterError:
+            self.failed += 1
+        self.sent += 1

@@ -1,0 +1,167 @@
+"""The playground: one prompt, what could serve it, the answer as it comes, and why."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import reflex as rx
+
+from arbiter_app.pipeline.errors import ArbiterError
+from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.web import ask, door, views
+from arbiter_app.web.state import guard
+
+View = dict[str, str]
+BUDGETS: tuple[float | None, ...] = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1, None)
+LATENCIES = {"": None, "1": 1.0, "2": 2.0, "5": 5.0, "15": 15.0}
+EXAMPLES = {
+    "math": "What is 24 * 37? Answer with the number.",
+    "code": "Write a Python function that merges two sorted lists.",
+    "structured": "Return JSON with the keys name, age and languages for Ada Lovelace.",
+    "factual": "Who wrote Faust, and when was it published?",
+    "open": "Write four lines about a river that forgets its way.",
+}
+PUSH_S = 0.06
+
+
+class Playground(rx.State):
+    """What the playground shows. `run` counts attempts, so that an older stream knows it was replaced."""
+
+    prompt: str = EXAMPLES["math"]
+    budget: int = len(BUDGETS) - 1
+    latency: str = ""
+    fits: View = {}
+    dropped: list[View] = []
+    answer: str = ""
+    error: str = ""
+    busy: bool = False
+    run: int = 0
+    result: View = {}
+    stages: list[View] = []
+    candidates: list[View] = []
+    vote: str = ""
+    needs_key: str = ""
+
+    @rx.event
+    async def load(self) -> None:
+        """Preview the prompt that is there."""
+        who = await guard.seat(self)
+        self.needs_key = "yes" if who.role is Role.ANONYMOUS else "no"
+        self.busy = False
+        self._preview(who)
+
+    @rx.event
+    async def set_prompt(self, value: str) -> None:
+        """Change the prompt and preview it."""
+        who = await guard.seat(self)
+        self.prompt = guard.text(value, ask.MAX_PROMPT)
+        self._preview(who)
+
+    @rx.event
+    async def example(self, task: str) -> None:
+        """Take an example prompt."""
+        who = await guard.seat(self)
+        self.prompt = EXAMPLES[guard.choice(task, EXAMPLES, "math")]
+        self._preview(who)
+
+    @rx.event
+    async def set_budget(self, value: Any) -> None:
+        """Move the cost ceiling and preview."""
+        who = await guard.seat(self)
+        place = guard.number(guard.first(value), 0, len(BUDGETS) - 1)
+        self.budget = len(BUDGETS) - 1 if place is None else int(place)
+        self._preview(who)
+
+    @rx.event
+    async def set_latency(self, value: str) -> None:
+        """Choose the latency ceiling and preview."""
+        who = await guard.seat(self)
+        self.latency = guard.choice(value, LATENCIES, "")
+        self._preview(who)
+
+    @rx.event(background=True)
+    async def send(self, form: dict[str, Any]) -> None:
+        """Route the prompt; the answer streams in."""
+        who = await guard.seat(self)
+        given = guard.text(form.get("prompt"), ask.MAX_PROMPT) if isinstance(form, dict) else ""
+        async with self:
+            if self.busy or who.role is Role.ANONYMOUS:
+                self.error = "" if self.busy else "Sign in with a key first; minting one takes a minute."
+                return
+            self.prompt = given or self.prompt
+            self._begin()
+            mine, request = self.run, self._request(who)
+        await self._stream(mine, ask.Asked(door.parts().arbiter, door.parts().admission, request))
+
+    @rx.event
+    async def stop(self) -> None:
+        """End the answer that is coming in."""
+        await guard.seat(self)
+        self.run += 1
+        self.busy = False
+
+    @rx.event
+    async def thumb(self, rating: str) -> None:
+        """Rate the answer."""
+        who = await guard.seat(self)
+        rating = guard.choice(rating, ("up", "down"), "")
+        if not rating or who.role is Role.ANONYMOUS or not self.result.get("id"):
+            return
+        try:
+            await door.parts().arbiter.actions.vote_on_decision(who, self.result["id"], rating)
+        except ArbiterError as error:
+            self.error = str(error)
+            return
+        self.vote = rating
+
+    def _request(self, who: Caller) -> Any:
+        return ask.request_of(
+            who, self.prompt, max_cost_usd=BUDGETS[self.budget], max_latency_s=LATENCIES[self.latency]
+        )
+
+    def _begin(self) -> None:
+        self.run += 1
+        self.busy, self.answer, self.error, self.vote = True, "", "", ""
+        self.result, self.stages, self.candidates = {}, views.waiting(), []
+
+    async def _stream(self, mine: int, asked: ask.Asked) -> None:
+        text, shown_at, token = "", 0.0, self.router.session.client_token
+        pieces, problem = asked.pieces(), ""
+        try:
+            async for piece in pieces:
+                text += piece
+                if time.monotonic() - shown_at < PUSH_S:
+                    continue
+                shown_at = time.monotonic()
+                if not door.parts().present(token) or not await self._show(mine, text):
+                    return
+        except ArbiterError as error:
+            problem = str(error)
+        finally:
+            await pieces.aclose()
+        await self._finish(mine, text, problem, asked.row)
+
+    async def _show(self, mine: int, text: str) -> bool:
+        async with self:
+            if self.run == mine:
+                self.answer = text
+            return self.run == mine
+
+    async def _finish(self, mine: int, text: str, problem: str, row: dict[str, Any] | None) -> None:
+        async with self:
+            if self.run != mine:
+                return
+            self.busy, self.answer, self.error = False, text, problem
+            self.stages = []
+            if row is not None:
+                self.result = views.feed_row(row) | views.outcome(row)
+                self.stages, self.candidates = views.trace(row), views.candidates(row)
+
+    def _preview(self, who: Caller) -> None:
+        if not self.prompt:
+            self.fits, self.dropped = {}, []
+            return
+        seen, eligible = ask.preview(door.parts().arbiter, self._request(who))
+        self.fits = views.fits(seen, eligible, BUDGETS[self.budget])
+        self.dropped = [{"model": model, "why": why} for model, why in sorted(eligible.rejected.items())]
