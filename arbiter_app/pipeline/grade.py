@@ -14,6 +14,7 @@ from arbiter_app.pipeline.types import ChatRequest, Classification, Completion, 
 log = logging.getLogger("arbiter.grade")
 
 MAX_ANSWER_CHARS = 2_000_000
+NUMBERS_CHARS = 6_000
 
 
 def grade(request: ChatRequest, seen: Classification, done: Completion) -> Grade:
@@ -64,6 +65,11 @@ def _grade_math(ask: str, answer: str) -> Grade:
     except OutOfBounds as error:
         return Grade(None, f"not evaluated: {error}", "none")
     shown = str(expected) if len(str(expected)) <= 40 else f"{str(expected)[:20]}..."
-    if contains_value(answer[:200_000], expected, besides=expression.text):
+    if contains_value(_ends(answer), expected, besides=expression.text):
         return Grade(1.0, f"expected {shown}, found")
     return Grade(0.0, f"expected {shown}, not found")
+
+
+def _ends(answer: str) -> str:
+    """The parts of an answer that are searched for a number: its head and its tail."""
+    return answer if len(answer) <= 2 * NUMBERS_CHARS else f"{answer[:NUMBERS_CHARS]} {answer[-NUMBERS_CHARS:]}"

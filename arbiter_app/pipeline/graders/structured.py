@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -15,7 +16,8 @@ from arbiter_app.pipeline.types import Grade
 
 MAX_JSON_CHARS = 1_000_000
 MAX_YAML_CHARS = 20_000
-MAX_TABLE_CHARS = 200_000
+MAX_TABLE_CHARS = 60_000
+MAX_FENCES = 16
 
 _FENCED = re.compile(r"```[ \t]*([\w-]*)[^\n]*\n(.*?)```", re.DOTALL)
 _FORMATS = (
@@ -163,4 +165,5 @@ def _cells(line: str) -> int:
 
 
 def _fenced(answer: str, languages: tuple[str, ...]) -> list[str]:
-    return [code for language, code in _FENCED.findall(answer[:MAX_JSON_CHARS]) if language.lower() in languages]
+    fences = islice(_FENCED.finditer(answer[:MAX_JSON_CHARS]), MAX_FENCES)
+    return [fence.group(2) for fence in fences if fence.group(1).lower() in languages]
