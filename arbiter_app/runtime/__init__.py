@@ -1,1 +1,1 @@
-"""The only room that knows httpx: the client of the OpenAI-compatible runtime, its streams, its charges, the sandbox."""
+"""The only room that knows httpx: the runtime's client, its streams and charges, and the embedded sandbox."""

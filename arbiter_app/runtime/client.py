@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 
 import httpx
 import orjson
 
 from arbiter_app.pipeline.ports import Reply, ReplyStream, RuntimeFault
 from arbiter_app.pipeline.types import Json
-from arbiter_app.runtime.sse import EventSplitter, EventTooLarge
-from arbiter_app.runtime.transport import PooledTransport, timeouts
+from arbiter_app.runtime.faults import fault_of, refusal, stated_error
+from arbiter_app.runtime.sse import DONE, EventSplitter, EventTooLarge, event_data
+from arbiter_app.runtime.transport import BodyStream, PooledTransport, timeouts
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
+MODELS_DEADLINE_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class JsonReply(Reply):
+    """A whole answer, with its body already parsed."""
+
+    json: Json
 
 
 class HttpRuntime:
-    """An OpenAI-compatible runtime over HTTP (`pipeline.ports.Runtime`). Faults never carry the key."""
+    """An OpenAI-compatible runtime over HTTP (`pipeline.ports.Runtime`). Faults never carry the key.
+
+    Raises ValueError for a base URL that is not http(s), and for a key that cannot stand in a header.
+    """
 
     def __init__(
         self,
@@ -30,187 +43,226 @@ class HttpRuntime:
         connect_timeout_s: float = 5.0,
         first_byte_timeout_s: float = 30.0,
         gap_timeout_s: float = 30.0,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._chat_url = httpx.URL(f"{self._base_url}/chat/completions")
         self._models_url = httpx.URL(f"{self._base_url}/models")
-        self._headers = {"authorization": f"Bearer {api_key}", "host": self._chat_url.netloc.decode()}
+        if self._chat_url.scheme not in ("http", "https") or not self._chat_url.host:
+            raise ValueError(f"the runtime's base URL must start with http:// or https://, not {self._base_url!r}")
+        self._key = api_key.strip()
+        if not _fits_header(self._key):
+            raise ValueError("the runtime's key has characters that cannot stand in a header")
+        self._headers = {"host": self._chat_url.netloc.decode(), "content-type": "application/json"}
+        if self._key:
+            self._headers["authorization"] = f"Bearer {self._key}"
         self._timeout = timeouts(connect_timeout_s, first_byte_timeout_s, gap_timeout_s)
+        self._max_answer_bytes = max_answer_bytes
         self._transport = transport or PooledTransport()
 
     def __repr__(self) -> str:
         return f"HttpRuntime({self._base_url!r})"
 
-    async def complete(self, payload: bytes, *, deadline: float) -> Reply:
-        """A whole answer. Raises RuntimeFault for everything that is not a JSON answer with status 2xx."""
-        response, first_byte_ms = await self._send("POST", self._chat_url, payload, deadline, "application/json")
-        try:
-            body = await _read(response, MAX_ANSWER_BYTES)
-        finally:
-            await response.stream.aclose()  # type: ignore[union-attr]
+    async def complete(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> JsonReply:
+        """A whole answer. Raises RuntimeFault for everything that is not a JSON object with status 2xx."""
+        response, first_byte_ms = await self._send("POST", self._chat_url, payload, deadline, request_id)
+        body = await self._read(response, self._max_answer_bytes)
         headers = _headers(response)
-        if body.lstrip()[:1] != b"{":
-            kind = headers.get("content-type", "no content type")
-            raise RuntimeFault("protocol", f"the runtime's answer is not JSON ({kind}, {len(body)} bytes)")
-        return Reply(headers, body, first_byte_ms)
+        answer = _json(headers, body)
+        if not isinstance(answer, dict):
+            raise RuntimeFault("protocol", "the runtime's answer is not a JSON object")
+        error = stated_error(answer, body)
+        if error is not None:
+            raise self._without_key(error)
+        return JsonReply(headers, body, first_byte_ms, answer)
 
-    async def stream(self, payload: bytes, *, deadline: float) -> ReplyStream:
-        """A streamed answer, returned when its first event has arrived, so that until then another model can serve."""
+    async def stream(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> ReplyStream:
+        """A streamed answer, returned when its first chunk has arrived, so that until then another model can serve."""
         started = time.perf_counter()
-        response, _ = await self._send("POST", self._chat_url, payload, deadline, "text/event-stream")
-        stream = HttpReplyStream(response, started)
-        kind = stream.headers.get("content-type", "")
-        if "text/event-stream" not in kind:
+        response, _ = await self._send("POST", self._chat_url, payload, deadline, request_id, "text/event-stream")
+        stream = HttpReplyStream(response, started, self._max_answer_bytes)
+        try:
+            await stream.first()
+        except RuntimeFault as fault:
             await stream.aclose()
-            raise RuntimeFault("protocol", f"the runtime did not stream ({kind or 'no content type'})")
-        await stream.first()
+            raise self._without_key(fault) from None
+        except BaseException:
+            await stream.aclose()
+            raise
         return stream
 
     async def models(self) -> list[Json]:
-        """The runtime's `GET /models` list."""
-        deadline = asyncio.get_running_loop().time() + 15.0
-        response, _ = await self._send("GET", self._models_url, b"", deadline, "application/json")
-        try:
-            listing = orjson.loads(await _read(response, MAX_ANSWER_BYTES))
-        except orjson.JSONDecodeError as error:
-            raise RuntimeFault("protocol", "the model list is not JSON") from error
-        finally:
-            await response.stream.aclose()  # type: ignore[union-attr]
+        """The rows of the runtime's `GET /models`. Raises RuntimeFault."""
+        deadline = asyncio.get_running_loop().time() + MODELS_DEADLINE_S
+        response, _ = await self._send("GET", self._models_url, b"", deadline, None)
+        listing = _json(_headers(response), await self._read(response, self._max_answer_bytes))
         rows = listing.get("data") if isinstance(listing, dict) else listing
-        return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        if not isinstance(rows, list):
+            raise RuntimeFault("protocol", "the runtime's model list has no data")
+        return [row for row in rows if isinstance(row, dict)]
 
     async def aclose(self) -> None:
-        """Close every connection."""
+        """Close every connection at once; calls under way end in a fault."""
         await self._transport.aclose()
 
     async def _send(
-        self, method: str, url: httpx.URL, payload: bytes, deadline: float, accept: str
+        self,
+        method: str,
+        url: httpx.URL,
+        payload: bytes,
+        deadline: float,
+        request_id: str | None,
+        accept: str = "application/json",
     ) -> tuple[httpx.Response, float]:
-        """The response with its body unread, and the time to its head; faults for every status but 2xx."""
+        """The response with its body unread, and the milliseconds to its head; faults for every status but 2xx."""
         headers = {**self._headers, "accept": accept}
-        if payload:
-            headers["content-type"] = "application/json"
+        if request_id and _fits_header(request_id):
+            headers["x-request-id"] = request_id
         extensions = {"timeout": self._timeout, "deadline": deadline}
         request = httpx.Request(method, url, headers=headers, content=payload, extensions=extensions)
         started = time.perf_counter()
         try:
             response = await self._transport.handle_async_request(request)
         except httpx.TransportError as error:
-            raise _fault(error) from error
-        if not 200 <= response.status_code < 300 or response.status_code == 204:
-            raise await _refusal(response)
+            raise fault_of(error) from error
+        status = response.status_code
+        if not 200 <= status < 300 or status == 204:
+            raise self._without_key(refusal(status, _headers(response), await self._read_error(response)))
         return response, (time.perf_counter() - started) * 1000
+
+    async def _read(self, response: httpx.Response, limit: int) -> bytes:
+        parts, size = [], 0
+        stream = _stream(response)
+        try:
+            async for data in stream:
+                parts.append(data)
+                size += len(data)
+                if size > limit:
+                    raise RuntimeFault("protocol", f"the runtime's answer is larger than {limit} bytes")
+        except httpx.TransportError as error:
+            raise fault_of(error) from error
+        finally:
+            await stream.aclose()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def _read_error(self, response: httpx.Response) -> bytes:
+        """What the runtime says about its refusal; the status stands even when that cannot be read."""
+        try:
+            return await self._read(response, MAX_ERROR_BYTES)
+        except RuntimeFault:
+            return b""
+
+    def _without_key(self, fault: RuntimeFault) -> RuntimeFault:
+        """Runtimes like to quote a key they refuse; it goes no further."""
+        if self._key:
+            fault.message = fault.message.replace(self._key, "[key]")
+            fault.body = fault.body.replace(self._key.encode(), b"[key]")
+            fault.args = (fault.message,)
+        return fault
 
 
 class HttpReplyStream:
-    """The events of one streamed answer (`pipeline.ports.ReplyStream`)."""
+    """The events of one streamed answer (`pipeline.ports.ReplyStream`). `[DONE]` ends it."""
 
-    def __init__(self, response: httpx.Response, started: float) -> None:
+    def __init__(self, response: httpx.Response, started: float, limit: int) -> None:
         self.headers: Mapping[str, str] = _headers(response)
         self.first_byte_ms = 0.0
         self._started = started
-        self._response = response
+        self._body = _stream(response)
+        self._bytes = self._body.__aiter__()
         self._splitter = EventSplitter()
-        self._bytes = response.stream.__aiter__()  # type: ignore[union-attr]
-        self._ready: list[bytes] = []
+        self._ready: deque[bytes] = deque()
+        self._left = limit
+        self._over = False
 
     async def first(self) -> None:
-        """Wait for the first event."""
+        """Wait for the first event with data, and look at it: an error frame is a fault like an error status."""
+        kind = self.headers.get("content-type", "")
+        if "text/event-stream" not in kind.lower():
+            raise RuntimeFault("protocol", f"the runtime did not stream ({kind[:100] or 'no content type'})")
         while not self._ready:
             if not await self._more():
                 raise RuntimeFault("protocol", "the runtime's stream is empty")
-        self.first_byte_ms = (time.perf_counter() - self._started) * 1000
+            if self.first_byte_ms == 0.0:
+                self.first_byte_ms = (time.perf_counter() - self._started) * 1000
+            self._ready = deque(event for event in self._ready if event_data(event))
+        data = event_data(self._ready[0]).strip()
+        if data == DONE:
+            raise RuntimeFault("protocol", "the runtime's stream is empty")
+        if b'"error"' in data:
+            fault = _error_frame(data)
+            if fault is not None:
+                raise fault
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while True:
-            ready, self._ready = self._ready, []
-            for event in ready:
-                yield event
-            if not self._ready and not await self._more():
-                break
-        rest = self._splitter.rest()
-        if rest:
-            yield rest
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._ready:
+            if self._over or not await self._more():
+                raise StopAsyncIteration
+        event = self._ready.popleft()
+        if event.endswith(DONE) and event_data(event).strip() == DONE:
+            self._over = True
+            self._ready.clear()
+        return event
 
     async def aclose(self) -> None:
         """End the exchange; the connection is closed unless the stream was read to its end."""
-        await self._response.stream.aclose()  # type: ignore[union-attr]
+        if self._over and isinstance(self._body, BodyStream):
+            self._body.release()
+        await self._body.aclose()
 
     async def _more(self) -> bool:
         """Read on until there is at least one event; False at the end of the stream."""
         try:
             async for data in self._bytes:
-                self._ready = self._splitter.feed(data)
+                self._left -= len(data)
+                if self._left < 0:
+                    raise EventTooLarge("the runtime's stream is larger than any answer")
+                self._ready.extend(self._splitter.feed(data))
                 if self._ready:
                     return True
         except httpx.TransportError as error:
-            raise _fault(error) from error
+            raise fault_of(error) from error
         except EventTooLarge as error:
             await self.aclose()
             raise RuntimeFault("protocol", str(error)) from error
-        return False
+        rest = self._splitter.rest()
+        self._splitter = EventSplitter()
+        if rest:
+            self._ready.append(rest)
+        return bool(rest)
 
 
-async def _read(response: httpx.Response, limit: int) -> bytes:
-    parts, size = [], 0
+def _fits_header(value: str) -> bool:
+    return value.isascii() and value.isprintable()
+
+
+def _stream(response: httpx.Response) -> httpx.AsyncByteStream:
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    return response.stream
+
+
+def _json(headers: Mapping[str, str], body: bytes) -> object:
+    """The parsed body of an answer with status 2xx. Raises RuntimeFault when it is not JSON, or does not say so."""
+    kind = headers.get("content-type", "")[:100]
+    if kind and "json" not in kind.lower():
+        raise RuntimeFault("protocol", f"the runtime's answer is not JSON ({kind}, {len(body)} bytes)")
     try:
-        async for data in response.stream:  # type: ignore[union-attr]
-            parts.append(data)
-            size += len(data)
-            if size > limit:
-                raise RuntimeFault("protocol", f"the runtime's answer is larger than {limit} bytes")
-    except httpx.TransportError as error:
-        raise _fault(error) from error
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+        parsed: object = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RuntimeFault("protocol", f"the runtime's answer is not valid JSON ({len(body)} bytes)") from error
+    return parsed
 
 
-async def _refusal(response: httpx.Response) -> RuntimeFault:
-    """The fault for a status that is no answer, with what the runtime said (bounded)."""
-    status, headers = response.status_code, _headers(response)
+def _error_frame(data: bytes) -> RuntimeFault | None:
     try:
-        body = await _read(response, MAX_ERROR_BYTES)
-    except RuntimeFault:
-        body = b""
-    finally:
-        await response.stream.aclose()  # type: ignore[union-attr]
-    if status < 400:
-        return RuntimeFault("protocol", f"the runtime answered with status {status}", body=body)
-    wait = _retry_after_s(headers.get("retry-after"))
-    return RuntimeFault("status", _said(body) or f"status {status}", status=status, body=body, retry_after_s=wait)
-
-
-def _said(body: bytes) -> str:
-    """The message of an OpenAI error body; empty when there is none."""
-    try:
-        error = orjson.loads(body)["error"]
-        return str(error["message"] if isinstance(error, dict) else error)[:500]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return ""
-
-
-def _retry_after_s(value: str | None) -> float | None:
-    """Seconds of a Retry-After header, given as seconds or as an HTTP date."""
-    if value is None:
-        return None
-    try:
-        return min(86_400.0, max(0.0, float(value)))
-    except ValueError:
-        pass
-    try:
-        at = email.utils.parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return min(86_400.0, max(0.0, at.timestamp() - time.time()))
-
-
-def _fault(error: httpx.TransportError) -> RuntimeFault:
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        return RuntimeFault("connect", str(error))
-    if isinstance(error, httpx.TimeoutException):
-        return RuntimeFault("timeout", str(error))
-    kind = "protocol" if isinstance(error, httpx.RemoteProtocolError) else "transport"
-    return RuntimeFault(kind, str(error))
+        frame = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return RuntimeFault("protocol", "the runtime's stream begins with something that is not JSON")
+    return stated_error(frame, data) if isinstance(frame, dict) else None
 
 
 def _headers(response: httpx.Response) -> dict[str, str]:

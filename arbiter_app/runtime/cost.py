@@ -8,8 +8,10 @@ unknown    none of these; never zero
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from functools import lru_cache
 
 from arbiter_app.pipeline.types import PICO_PER_USD, UNKNOWN_COST, Cost, CostState, Json, Model, Usage
 
@@ -20,17 +22,22 @@ TIER_HEADER = "x-btl-cache-tier"
 
 _MAX_CHARGE_USD = Decimal(100_000)
 _MAX_TOKENS = 1 << 40
+_AMOUNT = re.compile(r"[+-]?(?:\d{1,20}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,3})?", re.ASCII)
+_PRICE_STEP_PICO = Decimal("0.000001")
 
 
 def pico_of(stated: object, multiplier: float = 1.0, *, signed: bool = False) -> int | None:
-    """Exact pico-dollars of an amount stated in USD (string or number); None when it is no sensible amount."""
+    """Exact pico-dollars of an amount stated in USD (string or number); None when it is no sensible amount.
+
+    NaN, infinities, junk, more than 100,000 USD, and (unless `signed`) negative amounts are no statement at all.
+    """
     if stated is None or isinstance(stated, bool):
         return None
-    try:
-        amount = Decimal(str(stated).strip())
-    except InvalidOperation:
+    text = str(stated).strip()
+    if not _AMOUNT.fullmatch(text):
         return None
-    if not amount.is_finite() or abs(amount) > _MAX_CHARGE_USD or (amount < 0 and not signed):
+    amount = Decimal(text)
+    if abs(amount) > _MAX_CHARGE_USD or (amount < 0 and not signed):
         return None
     return int((amount * PICO_PER_USD * Decimal(repr(multiplier))).to_integral_value())
 
@@ -41,9 +48,7 @@ def usage_of(body: Json) -> Usage | None:
     if not isinstance(usage, dict):
         return None
     tokens_in, tokens_out = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if isinstance(tokens_in, bool) or isinstance(tokens_out, bool):
-        return None
-    if not isinstance(tokens_in, int) or not isinstance(tokens_out, int):
+    if type(tokens_in) is not int or type(tokens_out) is not int:
         return None
     sane = 0 <= tokens_in < _MAX_TOKENS and 0 <= tokens_out < _MAX_TOKENS
     return Usage(tokens_in, tokens_out) if sane else None
@@ -51,13 +56,18 @@ def usage_of(body: Json) -> Usage | None:
 
 def cost_of(
     headers: Mapping[str, str],
-    body: Json,
+    answer: Json | Usage | None,
     model: Model,
     *,
     multiplier: float = 1.0,
     learned_usd: float | None = None,
 ) -> Cost:
-    """The cost of one answer and how it is known. `multiplier` is the demo price override; it scales every source."""
+    """The cost of one answer and how it is known. `answer` is its body, or the usage alone; headers are lower-case.
+
+    `multiplier` is the demo price override: it scales stated and computed charges. `learned_usd` is a mean of costs
+    that were already scaled, and is taken as it is.
+    """
+    body: Json = answer if isinstance(answer, dict) else {}
     charge = pico_of(headers.get(CHARGE_HEADER), multiplier)
     if charge is None and isinstance(body.get("usage"), dict):
         charge = pico_of(body["usage"].get("cost"), multiplier)
@@ -65,14 +75,21 @@ def cost_of(
         benchmark = pico_of(headers.get(BENCHMARK_HEADER))
         saved = pico_of(headers.get(SAVED_HEADER), signed=True)
         return Cost(charge, CostState.SETTLED, benchmark, saved, headers.get(TIER_HEADER))
-    usage = usage_of(body)
+    usage = answer if isinstance(answer, Usage) else usage_of(body)
     if usage is not None:
-        return Cost(_computed(usage, model, multiplier), CostState.COMPUTED)
+        return Cost(computed_pico(usage, model, multiplier), CostState.COMPUTED)
     if learned_usd is not None:
         return Cost(round(learned_usd * PICO_PER_USD), CostState.ESTIMATED)
     return UNKNOWN_COST
 
 
-def _computed(usage: Usage, model: Model, multiplier: float) -> int:
-    listed = usage.prompt_tokens * model.input_usd + usage.completion_tokens * model.output_usd
-    return round(listed * multiplier * PICO_PER_USD)
+def computed_pico(usage: Usage, model: Model, multiplier: float = 1.0) -> int:
+    """List price of these tokens in pico-dollars, exact for prices of up to twelve decimals per million tokens."""
+    listed = usage.prompt_tokens * _price(model.input_usd) + usage.completion_tokens * _price(model.output_usd)
+    return int((listed * Decimal(repr(multiplier))).to_integral_value())
+
+
+@lru_cache(maxsize=1024)
+def _price(usd_per_token: float) -> Decimal:
+    """Pico-dollars a token: the decimal that was written in the catalog, without the dust of its binary form."""
+    return Decimal(repr(usd_per_token * PICO_PER_USD)).quantize(_PRICE_STEP_PICO).normalize()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
 from arbiter_app.pipeline.types import Json
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
+DONE = b"[DONE]"
 _BOM = b"\xef\xbb\xbf"
+_HEAD = ("id", "created", "model", "system_fingerprint", "service_tier")
 
 
 class EventTooLarge(ValueError):
@@ -17,35 +17,63 @@ class EventTooLarge(ValueError):
 
 
 class EventSplitter:
-    """Feed it bytes as they arrive, get whole events back, without the blank line that ends them."""
+    """Feed it bytes as they arrive, get whole events back, without the blank line that ends them.
+
+    Line ends are normalised to `\\n`. Bytes of an unfinished event are kept in pieces and looked at once, so that a
+    large event that drips in costs linear time.
+    """
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
-        self._buffer = b""
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._ends_line = False
+        self._held = b""
         self._max = max_event_bytes
         self._started = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """The events completed by `data`. Raises EventTooLarge when one grows without end."""
-        buffer = self._buffer + data
-        if not self._started and buffer:
-            if len(buffer) < len(_BOM) and _BOM.startswith(buffer):
-                self._buffer = buffer
-                return []
-            buffer, self._started = buffer.removeprefix(_BOM), True
-        held = b""
-        if b"\r" in buffer:
-            if buffer.endswith(b"\r"):
-                buffer, held = buffer[:-1], b"\r"
-            buffer = buffer.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *events, rest = buffer.split(b"\n\n")
-        self._buffer = rest + held
-        if len(rest) > self._max:
-            raise EventTooLarge(f"an event of the stream is larger than {self._max} bytes")
+        if self._held:
+            data, self._held = self._held + data, b""
+        if not self._started and not (data := self._without_bom(data)):
+            return []
+        if b"\r" in data:
+            data = self._normal(data)
+        ended = data.startswith(b"\n") if self._ends_line else False
+        if not ended and b"\n\n" not in data:
+            self._keep(data)
+            return []
+        *events, rest = (b"".join(self._pieces) + data).split(b"\n\n")
+        self._pieces, self._size, self._ends_line = [], 0, False
+        self._keep(rest)
         return [stripped for event in events if (stripped := event.strip(b"\n"))]
 
     def rest(self) -> bytes:
         """What is left after the stream ended: an event whose blank line never came."""
-        return self._buffer.strip(b"\r\n")
+        return (b"".join(self._pieces) + self._held).strip(b"\r\n")
+
+    def _keep(self, data: bytes) -> None:
+        if not data:
+            return
+        self._pieces.append(data)
+        self._size += len(data)
+        self._ends_line = data.endswith(b"\n")
+        if self._size > self._max:
+            raise EventTooLarge(f"an event of the stream is larger than {self._max} bytes")
+
+    def _without_bom(self, data: bytes) -> bytes:
+        """Drop a byte order mark at the very start; while it may still be one, hold what there is."""
+        if len(data) < len(_BOM) and _BOM.startswith(data):
+            self._held = data
+            return b""
+        self._started = True
+        return data.removeprefix(_BOM)
+
+    def _normal(self, data: bytes) -> bytes:
+        """LF line ends; a CR at the end waits for the LF that may follow."""
+        if data.endswith(b"\r"):
+            data, self._held = data[:-1], b"\r"
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def event_data(event: bytes) -> bytes:
@@ -62,7 +90,10 @@ def _line_data(line: bytes) -> bytes | None:
 
 
 class StreamAssembler:
-    """Collects `chat.completion.chunk` events into the body that a plain answer would have had."""
+    """Collects `chat.completion.chunk` events into the body that a plain answer would have had.
+
+    `done`: `[DONE]` came. `error`: the error object of an error frame, or of an event that is no chunk.
+    """
 
     def __init__(self) -> None:
         self.done = False
@@ -82,7 +113,7 @@ class StreamAssembler:
         data = event_data(event).strip()
         if not data:
             return None
-        if data == b"[DONE]":
+        if data == DONE:
             self.done = True
             return None
         try:
@@ -109,64 +140,69 @@ class StreamAssembler:
 
     def _take(self, chunk: Json) -> None:
         if not self._head:
-            self._head = {key: chunk[key] for key in ("id", "created", "model", "system_fingerprint") if key in chunk}
+            self._head = {key: chunk[key] for key in _HEAD if key in chunk}
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             self._usage = usage
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict):
-                index = choice.get("index", 0)
-                self._choices.setdefault(index if isinstance(index, int) else 0, _Choice()).take(choice)
+                index = _index(choice)
+                known = self._choices.get(index)
+                if known is None:
+                    known = self._choices[index] = _Choice()
+                known.take(choice)
+
+
+def _index(item: Json) -> int:
+    index = item.get("index", 0)
+    return index if type(index) is int else 0
 
 
 class _Choice:
-    """One choice under way."""
+    """One choice under way: every text field of its deltas (content, refusal, reasoning_content ...) and tool calls."""
 
-    __slots__ = ("_content", "_refusal", "_tools", "finish_reason")
+    __slots__ = ("_texts", "_tools", "finish_reason")
 
     def __init__(self) -> None:
-        self._content: list[str] = []
-        self._refusal: list[str] = []
+        self._texts: dict[str, list[str]] = {"content": []}
         self._tools: dict[int, Json] = {}
         self.finish_reason: str | None = None
 
     def take(self, choice: Json) -> None:
         delta = choice.get("delta")
         if isinstance(delta, dict):
-            content = delta.get("content")
-            if isinstance(content, str):
-                self._content.append(content)
-            refusal = delta.get("refusal")
-            if isinstance(refusal, str):
-                self._refusal.append(refusal)
-            calls = delta.get("tool_calls")
-            for call in calls if isinstance(calls, list) else ():
-                if isinstance(call, dict):
-                    self._take_call(call)
+            for key, value in delta.items():
+                if isinstance(value, str):
+                    if key != "role":
+                        self._texts.setdefault(key, []).append(value)
+                elif key == "tool_calls" and isinstance(value, list):
+                    for call in value:
+                        if isinstance(call, dict):
+                            self._take_call(call)
         reason = choice.get("finish_reason")
         if isinstance(reason, str):
             self.finish_reason = reason
 
     def _take_call(self, call: Json) -> None:
-        index = call.get("index", 0)
-        known = self._tools.setdefault(
-            index if isinstance(index, int) else 0,
-            {"id": None, "type": "function", "function": {"name": "", "arguments": ""}},
-        )
+        known = self._tools.setdefault(_index(call), {"id": None, "name": [], "arguments": []})
         if isinstance(call.get("id"), str):
             known["id"] = call["id"]
-        function: Any = call.get("function")
+        function = call.get("function")
         if isinstance(function, dict):
             for key in ("name", "arguments"):
                 if isinstance(function.get(key), str):
-                    known["function"][key] += function[key]
+                    known[key].append(function[key])
 
     def body(self, index: int) -> Json:
-        content = "".join(self._content)
-        message: Json = {"role": "assistant", "content": content or (None if self._tools else "")}
+        texts = {key: "".join(parts) for key, parts in self._texts.items()}
+        content = texts.pop("content") or (None if self._tools or texts.get("refusal") else "")
+        message: Json = {"role": "assistant", "content": content, **{key: text for key, text in texts.items() if text}}
         if self._tools:
-            message["tool_calls"] = [self._tools[at] for at in sorted(self._tools)]
-        if self._refusal:
-            message["refusal"] = "".join(self._refusal)
+            message["tool_calls"] = [_tool_call(self._tools[at]) for at in sorted(self._tools)]
         return {"index": index, "message": message, "finish_reason": self.finish_reason}
+
+
+def _tool_call(parts: Json) -> Json:
+    function = {"name": "".join(parts["name"]), "arguments": "".join(parts["arguments"])}
+    return {"id": parts["id"], "type": "function", "function": function}

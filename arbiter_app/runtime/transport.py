@@ -1,219 +1,74 @@
 """An httpx transport for one runtime: pooled HTTP/1.1 connections over asyncio protocols.
 
 httpx's default transport costs milliseconds a request under concurrency (it scans its pool and locks through several
-layers); this one keeps idle connections on a stack and parses with llhttp. A connection is closed, never reused,
-unless its answer was read to the end.
+layers); this one keeps idle connections on a stack. A connection is closed, never reused, unless its answer was read
+to the end. TCP_NODELAY is on (asyncio sets it), so that small writes never wait for an acknowledgement.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import deque
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import Any
 
-import httptools
 import httpx
 
-HIGH_WATER_BYTES = 256 * 1024
-MAX_HEADER_BYTES = 64 * 1024
+from arbiter_app.runtime.connection import ClosedEarly, Connection
+
+DRAIN_S = 1.0
+FOREVER_S = 3600.0
 
 Origin = tuple[str, str, int]
 
 
-class _Closed(Exception):
-    """The connection ended before a single byte of the answer: on a reused connection, worth one retry."""
-
-
-class Connection(asyncio.Protocol):
-    """One connection, one answer at a time. llhttp calls the `on_*` methods."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._lost = False
-        self.idle_since = 0.0
-        self._begin()
-
-    def _begin(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
-        self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
-        self._header_bytes = 0
-        self._chunks: deque[bytes] = deque()
-        self._buffered = 0
-        self._paused = False
-        self._head_done = False
-        self._sized = False
-        self._any_byte = False
-        self.complete = False
-        self._keep_alive = False
-        self._error: Exception | None = None
-
-    # asyncio.Protocol
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not inherit from asyncio's
-
-    def data_received(self, data: bytes) -> None:
-        if self.complete:
-            self.abort()
-            return
-        self._any_byte = True
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._fail(httpx.RemoteProtocolError(f"the runtime does not speak HTTP: {error}"))
-        if self._buffered > HIGH_WATER_BYTES and not self._paused and self._transport is not None:
-            self._paused = True
-            self._transport.pause_reading()
-        self._wake()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = True
-        if not self.complete and self._error is None:
-            if self._head_done and not self._sized and exc is None:
-                self.complete = True
-            elif not self._any_byte:
-                self._error = _Closed()
-            else:
-                self._error = httpx.ReadError("the runtime closed the connection in mid-answer")
-        self._wake()
-
-    # llhttp
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_bytes += len(name) + len(value)
-        if self._header_bytes > MAX_HEADER_BYTES:
-            raise httptools.HttpParserError("the headers are too large")
-        lowered = name.lower()
-        if lowered in (b"content-length", b"transfer-encoding"):
-            self._sized = True
-        self.headers.append((lowered, value))
-
-    def on_headers_complete(self) -> None:
-        self.status = self._parser.get_status_code()
-        if self.status >= 200:
-            self._head_done = True
-            self._sized = self._sized or self.status in (204, 304)
-
-    def on_body(self, body: bytes) -> None:
-        self._chunks.append(body)
-        self._buffered += len(body)
-
-    def on_message_complete(self) -> None:
-        if self.status < 200:
-            self.headers, self._sized = [], False
-            return
-        self.complete = True
-        self._keep_alive = self._parser.should_keep_alive()
-
-    # the transport's side
-
-    @property
-    def usable(self) -> bool:
-        """Whether another request may be sent on this connection."""
-        return not self._lost and self._transport is not None and not self._transport.is_closing()
-
-    def send(self, data: bytes) -> None:
-        """Start a new exchange."""
-        self._begin()
-        if self._transport is not None:
-            self._transport.write(data)
-
-    async def head(self, timeout_at: float) -> None:
-        """Wait for status and headers. Raises _Closed, httpx errors, or TimeoutError at `timeout_at` (loop time)."""
-        while not self._head_done:
-            await self._wait(timeout_at)
-
-    async def chunk(self, timeout_at: float) -> bytes:
-        """The bytes of the body that have arrived, empty at its end."""
-        while not self._chunks:
-            if self.complete:
-                return b""
-            await self._wait(timeout_at)
-        data = b"".join(self._chunks) if len(self._chunks) > 1 else self._chunks[0]
-        self._chunks.clear()
-        self._buffered = 0
-        if self._paused and self._transport is not None:
-            self._paused = False
-            self._transport.resume_reading()
-        return data
-
-    def reusable(self) -> bool:
-        """Whether the answer was read to its end and the connection stays open."""
-        return self.complete and not self._chunks and self._keep_alive and self.usable and self._error is None
-
-    def abort(self) -> None:
-        """Close at once."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    async def _wait(self, timeout_at: float) -> None:
-        if self._error is not None:
-            raise self._error
-        if self.complete:
-            return
-        waiter = self._waiter = self._loop.create_future()
-        timer = self._loop.call_at(timeout_at, _expire, waiter)
-        try:
-            await waiter
-        finally:
-            timer.cancel()
-            self._waiter = None
-
-    def _fail(self, error: Exception) -> None:
-        self._error = error
-        self.abort()
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-
-def _expire(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_exception(TimeoutError())
-
-
 class BodyStream(httpx.AsyncByteStream):
-    """The body of one answer. Closing it before its end closes the connection."""
+    """The body of one answer. Closing it before its end closes the connection; `release` lets the end arrive first."""
 
     def __init__(self, transport: PooledTransport, origin: Origin, connection: Connection, gap_s: float, end: float):
         self._transport = transport
         self._origin = origin
         self._connection: Connection | None = connection
+        self._loop = asyncio.get_running_loop()
         self._gap_s = gap_s
         self._end = end
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while self._connection is not None:
-            now = asyncio.get_running_loop().time()
-            try:
-                data = await self._connection.chunk(min(now + self._gap_s, self._end))
-            except TimeoutError:
-                self._abort()
-                raise httpx.ReadTimeout(_waited("nothing came", self._gap_s, now, self._end)) from None
-            except BaseException:
-                self._abort()
-                raise
-            if not data:
-                break
-            yield data
-        await self.aclose()
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        connection = self._connection
+        if connection is None:
+            raise StopAsyncIteration
+        now = self._loop.time()
+        try:
+            data = await connection.chunk(min(now + self._gap_s, self._end))
+        except TimeoutError:
+            self._drop()
+            raise httpx.ReadTimeout(_waited(self._gap_s, now, self._end)) from None
+        except BaseException:
+            self._drop()
+            raise
+        if not data:
+            await self.aclose()
+            raise StopAsyncIteration
+        return data
 
     async def aclose(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             self._transport.give_back(self._origin, connection)
 
-    def _abort(self) -> None:
+    def release(self) -> None:
+        """Give the connection back although the last bytes of the body may still be on their way; they are dropped."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.abort()
+            self._transport.drain(self._origin, connection)
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._transport.drop(connection)
 
 
 class PooledTransport(httpx.AsyncBaseTransport):
@@ -230,47 +85,50 @@ class PooledTransport(httpx.AsyncBaseTransport):
         self._busy: set[Connection] = set()
         self._closed = False
 
+    @property
+    def open_connections(self) -> int:
+        """Connections in use and idle ones that are still open."""
+        return len(self._busy) + sum(one.usable for idle in self._idle.values() for one in idle)
+
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        loop = asyncio.get_running_loop()
         timeout: dict[str, float] = request.extensions.get("timeout", {})
         end = request.extensions.get("deadline", float("inf"))
         url = request.url
         origin = (url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
-        data = _render(request)
-        first_byte_at = min(loop.time() + (timeout.get("read") or 3600.0), end)
-        connection = await self._exchange(origin, data, timeout, first_byte_at, end, loop)
-        stream = BodyStream(self, origin, connection, timeout.get("gap") or timeout.get("read") or 3600.0, end)
+        connection = await self._exchange(origin, _render(request), timeout, end)
+        stream = BodyStream(self, origin, connection, timeout.get("gap") or timeout.get("read") or FOREVER_S, end)
         return httpx.Response(connection.status, headers=connection.headers, stream=stream, request=request)
 
-    async def _exchange(
-        self,
-        origin: Origin,
-        data: bytes,
-        timeout: dict[str, float],
-        first_byte_at: float,
-        end: float,
-        loop: asyncio.AbstractEventLoop,
-    ) -> Connection:
+    async def _exchange(self, origin: Origin, data: bytes, timeout: dict[str, float], end: float) -> Connection:
         """Send, and wait for the head; an idle connection that had been closed meanwhile is replaced by a new one."""
+        loop = asyncio.get_running_loop()
+        first_byte_at = min(loop.time() + (timeout.get("read") or FOREVER_S), end)
         while True:
+            if self._closed:
+                raise httpx.ConnectError("the client is closed")
+            if loop.time() >= end:
+                raise httpx.ReadTimeout("the deadline passed before the request was sent")
             connection = self._take(origin, loop.time())
             fresh = connection is None
             if connection is None:
-                connect_at = min(loop.time() + (timeout.get("connect") or 60.0), end)
+                connect_at = min(loop.time() + (timeout.get("connect") or FOREVER_S), end)
                 connection = await self._connect(origin, connect_at, loop)
+                if self._closed:
+                    connection.abort()
+                    continue
             self._busy.add(connection)
             try:
                 connection.send(data)
                 await connection.head(first_byte_at)
-            except _Closed:
-                self._drop(connection)
+            except ClosedEarly:
+                self.drop(connection)
                 if fresh:
                     raise httpx.ReadError("the runtime closed the connection without an answer") from None
             except TimeoutError:
-                self._drop(connection)
+                self.drop(connection)
                 raise httpx.ReadTimeout("the runtime sent nothing in time") from None
             except BaseException:
-                self._drop(connection)
+                self.drop(connection)
                 raise
             else:
                 return connection
@@ -279,13 +137,27 @@ class PooledTransport(httpx.AsyncBaseTransport):
         """Keep a connection whose answer was read to the end; close any other."""
         self._busy.discard(connection)
         idle = self._idle.setdefault(origin, [])
+        now = asyncio.get_running_loop().time()
+        if idle and now - idle[0].idle_since > self._idle_s:
+            idle.pop(0).abort()
         if connection.reusable() and len(idle) < self._max_idle and not self._closed:
-            connection.idle_since = asyncio.get_running_loop().time()
+            connection.idle_since = now
             idle.append(connection)
         else:
             connection.abort()
 
+    def drain(self, origin: Origin, connection: Connection) -> None:
+        """Keep a connection of which only the end of its answer is missing, once that has come."""
+        until = asyncio.get_running_loop().time() + DRAIN_S
+        connection.drain(lambda one: self.give_back(origin, one), until)
+
+    def drop(self, connection: Connection) -> None:
+        """Close a connection in the middle of its exchange."""
+        self._busy.discard(connection)
+        connection.abort()
+
     async def aclose(self) -> None:
+        """Close every connection, in use or idle, at once."""
         self._closed = True
         for connection in [*self._busy, *(one for idle in self._idle.values() for one in idle)]:
             connection.abort()
@@ -301,10 +173,6 @@ class PooledTransport(httpx.AsyncBaseTransport):
                 return connection
             connection.abort()
         return None
-
-    def _drop(self, connection: Connection) -> None:
-        self._busy.discard(connection)
-        connection.abort()
 
     async def _connect(self, origin: Origin, connect_at: float, loop: asyncio.AbstractEventLoop) -> Connection:
         scheme, host, port = origin
@@ -326,14 +194,17 @@ class PooledTransport(httpx.AsyncBaseTransport):
 
 
 def _render(request: httpx.Request) -> bytes:
-    """Request line, headers and body in one write."""
+    """Request line, headers and body in one write. Raises LocalProtocolError for a header with a line break."""
     lines = [request.method.encode() + b" " + request.url.raw_path + b" HTTP/1.1"]
     lines += [name + b": " + value for name, value in request.headers.raw]
-    return b"\r\n".join(lines) + b"\r\n\r\n" + request.content
+    head = b"\r\n".join(lines)
+    if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1:
+        raise httpx.LocalProtocolError("a request header has a line break")
+    return head + b"\r\n\r\n" + request.content
 
 
-def _waited(what: str, gap_s: float, since: float, end: float) -> str:
-    return f"{what} for {gap_s:g} s" if since + gap_s <= end else "the deadline passed in mid-answer"
+def _waited(gap_s: float, since: float, end: float) -> str:
+    return f"nothing came for {gap_s:g} s" if since + gap_s <= end else "the deadline passed in mid-answer"
 
 
 def timeouts(connect_s: float, first_byte_s: float, gap_s: float) -> dict[str, Any]:

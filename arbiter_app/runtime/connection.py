@@ -1,0 +1,231 @@
+"""One HTTP/1.1 connection to the runtime as an asyncio protocol: llhttp parses, a future wakes the reader.
+
+Everything a runtime can send is bounded: the head of an answer in bytes, the unread body by pausing the socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import cast
+
+import httptools
+import httpx
+
+HIGH_WATER_BYTES = 256 * 1024
+MAX_HEADER_BYTES = 64 * 1024
+
+
+class ClosedEarly(Exception):
+    """The connection ended before a single byte of the answer: on a reused connection, worth one retry."""
+
+
+class Connection(asyncio.Protocol):
+    """One connection, one answer at a time. llhttp calls the `on_*` methods."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._limit_at = 0.0
+        self._drained: Callable[[Connection], None] | None = None
+        self._lost = False
+        self.idle_since = 0.0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._chunks: deque[bytes] = deque()
+        self._buffered = 0
+        self._paused = False
+        self._head_done = False
+        self._sized = False
+        self._any_byte = False
+        self.complete = False
+        self._keep_alive = False
+        self._error: Exception | None = None
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not inherit from asyncio's
+
+    def data_received(self, data: bytes) -> None:
+        if self.complete:  # nobody asked for anything: whatever this is, it is not an answer
+            self.abort()
+            return
+        self._any_byte = True
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._fail(httpx.RemoteProtocolError(f"the runtime does not speak HTTP: {error}"))
+        if not self._head_done:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEADER_BYTES:
+                self._fail(httpx.RemoteProtocolError("the head of the runtime's answer is too large"))
+        if self._drained is not None:
+            self._drain()
+            return
+        if self._buffered > HIGH_WATER_BYTES and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        if not self.complete and self._error is None:
+            if self._head_done and not self._sized and exc is None:
+                self.complete = True
+            elif not self._any_byte:
+                self._error = ClosedEarly()
+            else:
+                self._error = httpx.ReadError("the runtime closed the connection in mid-answer")
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._drained is not None:
+            self._drain()
+        self._wake()
+
+    # llhttp
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head_done:
+            self._refuse_second()
+            return  # a trailer
+        lowered = name.lower()
+        if lowered in (b"content-length", b"transfer-encoding"):
+            self._sized = True
+        self.headers.append((lowered, value))
+
+    def on_headers_complete(self) -> None:
+        self._refuse_second()
+        self.status = self._parser.get_status_code()
+        if self.status >= 200:
+            self._head_done = True
+            self._sized = self._sized or self.status in (204, 304)
+            if sum(len(name) + len(value) for name, value in self.headers) > MAX_HEADER_BYTES:
+                raise ValueError("the headers are too large")
+
+    def on_body(self, body: bytes) -> None:
+        self._chunks.append(body)
+        self._buffered += len(body)
+
+    def on_message_complete(self) -> None:
+        if self.status < 200:  # 100 Continue, 103 Early Hints: the answer is still to come
+            self.headers, self._sized = [], False
+            return
+        self.complete = True
+        self._keep_alive = self._parser.should_keep_alive()
+
+    def _refuse_second(self) -> None:
+        if self.complete:
+            raise ValueError("a second answer to one request")
+
+    # the pool's side
+
+    @property
+    def usable(self) -> bool:
+        """Whether another request may be sent on this connection."""
+        return not self._lost and self._transport is not None and not self._transport.is_closing()
+
+    def reusable(self) -> bool:
+        """Whether the answer was read to its end and the connection stays open."""
+        return self.complete and not self._chunks and self._keep_alive and self._error is None and self.usable
+
+    def send(self, data: bytes) -> None:
+        """Start a new exchange."""
+        self._begin()
+        if self._transport is not None:
+            self._transport.write(data)
+
+    async def head(self, timeout_at: float) -> None:
+        """Wait for status and headers. Raises ClosedEarly, httpx errors, or TimeoutError at `timeout_at`, loop time."""
+        while not self._head_done:
+            await self._wait(timeout_at)
+
+    async def chunk(self, timeout_at: float) -> bytes:
+        """The bytes of the body that have arrived, empty at its end. Raises httpx errors, or TimeoutError."""
+        while not self._chunks:
+            if self.complete:
+                return b""
+            await self._wait(timeout_at)
+        data = b"".join(self._chunks) if len(self._chunks) > 1 else self._chunks[0]
+        self._chunks.clear()
+        self._buffered = 0
+        self._resume()
+        return data
+
+    def drain(self, done: Callable[[Connection], None], timeout_at: float) -> None:
+        """Swallow what is left of the answer; `done` is called once, at its end, its failure or `timeout_at`."""
+        self._drained = done
+        self._arm(timeout_at)
+        self._resume()
+        self._drain()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _drain(self) -> None:
+        self._chunks.clear()
+        self._buffered = 0
+        if self.complete or self._error is not None:
+            done, self._drained = self._drained, None
+            if done is not None:
+                done(self)
+
+    def _resume(self) -> None:
+        if self._paused and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
+
+    async def _wait(self, timeout_at: float) -> None:
+        if self._error is not None:
+            raise self._error
+        if self.complete:
+            return
+        self._waiter = self._loop.create_future()
+        self._arm(timeout_at)
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _arm(self, timeout_at: float) -> None:
+        """Set the limit. One timer lives on over many waits and moves only when it fires, or when it would be late."""
+        self._limit_at = timeout_at
+        if self._timer is not None:
+            if self._timer_at <= timeout_at:
+                return
+            self._timer.cancel()
+        self._timer_at = timeout_at
+        self._timer = self._loop.call_at(timeout_at, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        if self._waiter is None and self._drained is None:
+            return
+        if self._loop.time() < self._limit_at - 0.001:
+            self._arm(self._limit_at)
+        elif self._drained is not None:
+            self._error = TimeoutError()
+            self._drain()
+        elif self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(TimeoutError())
+
+    def _fail(self, error: Exception) -> None:
+        if self._error is None:
+            self._error = error
+        self.abort()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

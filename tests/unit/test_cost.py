@@ -1,0 +1,87 @@
+"""Charges are exact, come from the best source there is, and are never made up."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arbiter_app.pipeline.types import UNKNOWN_COST, CostState, Model, Usage
+from arbiter_app.runtime.cost import cost_of, pico_of, usage_of
+
+MINI = Model("gpt-4o-mini", 0.15 / 1e6, 0.60 / 1e6, 128_000)
+FLASH = Model("gemini-2.5-flash", 0.3 / 1e6, 2.5 / 1e6, 1_048_576)
+BODY = {"usage": {"prompt_tokens": 1_000, "completion_tokens": 100}}
+
+
+def test_the_runtimes_charge_wins_and_is_exact_to_the_last_digit() -> None:
+    headers = {
+        "x-btl-customer-charge": "0.000012345678",
+        "x-btl-benchmark-cost": "0.1",
+        "x-btl-saved": "-0.05",
+        "x-btl-cache-tier": "none",
+    }
+    cost = cost_of(headers, {"usage": {**BODY["usage"], "cost": 9}}, MINI)
+    assert (cost.pico, cost.state) == (12_345_678, CostState.SETTLED)
+    assert (cost.benchmark_pico, cost.saved_pico, cost.cache_tier) == (100_000_000_000, -50_000_000_000, "none")
+
+
+def test_a_cost_stated_in_the_body_is_settled_too() -> None:
+    assert cost_of({}, {"usage": {**BODY["usage"], "cost": 0.00021}}, MINI).pico == 210_000_000
+    assert cost_of({}, {"usage": {"cost": 0}}, MINI) == cost_of({"x-btl-customer-charge": "0"}, {}, MINI)
+
+
+@pytest.mark.parametrize("model, pico", [(MINI, 210_000_000), (FLASH, 550_000_000)])
+def test_usage_is_priced_by_the_catalog_without_binary_dust(model: Model, pico: int) -> None:
+    cost = cost_of({}, BODY, model)
+    assert (cost.pico, cost.state) == (pico, CostState.COMPUTED)
+    assert cost_of({}, Usage(1_000, 100), model) == cost
+
+
+def test_a_learned_mean_serves_when_usage_is_missing_and_nothing_else() -> None:
+    assert cost_of({}, {}, MINI, learned_usd=0.001).pico == 1_000_000_000
+    assert cost_of({}, {}, MINI, learned_usd=0.001).state is CostState.ESTIMATED
+    assert cost_of({}, None, MINI) == UNKNOWN_COST
+
+
+@pytest.mark.parametrize(
+    "junk", ["NaN", "-1", "1e9", "inf", "Infinity", "", "free", "1_0", "0x1", "١", "1" * 5_000, "1e99999", "1,5"]
+)
+def test_a_hostile_charge_is_no_charge(junk: str) -> None:
+    cost = cost_of({"x-btl-customer-charge": junk}, BODY, MINI)
+    assert cost.state is CostState.COMPUTED
+    assert cost_of({}, {"usage": {**BODY["usage"], "cost": junk}}, MINI) == cost
+
+
+@pytest.mark.parametrize("junk", [True, None, [], {}, float("nan"), float("inf"), -0.1])
+def test_a_hostile_cost_in_the_body_is_no_cost(junk: object) -> None:
+    assert cost_of({}, {"usage": {"cost": junk}}, MINI) == UNKNOWN_COST
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [None, [], {}, {"prompt_tokens": 1}, {"prompt_tokens": -1, "completion_tokens": 1}]
+    + [{"prompt_tokens": True, "completion_tokens": 1}, {"prompt_tokens": 1.5, "completion_tokens": 1}]
+    + [{"prompt_tokens": 1 << 41, "completion_tokens": 1}],
+)
+def test_usage_that_makes_no_sense_is_no_usage(usage: object) -> None:
+    assert usage_of({"usage": usage}) is None
+
+
+def test_a_price_override_scales_stated_and_computed_charges_exactly() -> None:
+    assert cost_of({"x-btl-customer-charge": "0.000000000003"}, {}, MINI, multiplier=8.0).pico == 24
+    assert cost_of({}, BODY, MINI, multiplier=0.1).pico == 21_000_000
+    assert cost_of({}, {}, MINI, multiplier=8.0, learned_usd=0.001).pico == 1_000_000_000
+
+
+@given(st.integers(0, 10**17))
+def test_any_stated_amount_survives_the_round_trip(pico: int) -> None:
+    assert pico_of(f"{Decimal(pico) / 10**12:f}") == pico
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**8), st.integers(0, 10**8))
+def test_computed_costs_are_whole_sums_of_whole_prices(n_in: int, n_out: int, p_in: int, p_out: int) -> None:
+    model = Model("m", p_in / 1e6 / 1e6, p_out / 1e6 / 1e6, None)
+    assert cost_of({}, Usage(n_in, n_out), model).pico == n_in * p_in + n_out * p_out
