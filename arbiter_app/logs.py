@@ -6,7 +6,6 @@ holds up the event loop. When nobody reads at all, lines are dropped and counted
 
 from __future__ import annotations
 
-import atexit
 import logging
 import queue
 import re
@@ -88,41 +87,45 @@ class BackgroundWriter(logging.Handler):
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream = stream
-        self._lines: queue.Queue[str | None] = queue.Queue(MAX_WAITING_LINES)
+        self._waiting: queue.Queue[str | threading.Event] = queue.Queue(MAX_WAITING_LINES)
         self._dropped = 0
-        self._thread = threading.Thread(target=self._write, name="logs", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._write, name="logs", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Format now, for the request id is known here; write later."""
         try:
-            self._lines.put_nowait(self.format(record))
+            self._waiting.put_nowait(self.format(record))
         except queue.Full:
             self._dropped += 1
         except Exception:  # noqa: BLE001 - a line that cannot be made must not fail the request it tells of
             self.handleError(record)
 
-    def close(self) -> None:
-        """Write what waits, for at most `FLUSH_S`."""
-        if self._thread.is_alive():
-            try:
-                self._lines.put(None, timeout=FLUSH_S)
-            except queue.Full:
-                return
-            self._thread.join(FLUSH_S)
-        super().close()
+    def flush(self) -> None:
+        """Wait until what was logged so far is written, for at most `FLUSH_S`. `logging` calls it at exit."""
+        written = threading.Event()
+        try:
+            self._waiting.put(written, timeout=FLUSH_S)
+        except queue.Full:
+            return
+        written.wait(FLUSH_S)
 
     def _write(self) -> None:
-        while (line := self._lines.get()) is not None:
-            if self._dropped:
-                dropped, self._dropped = self._dropped, 0
-                line = f'{{"level":"warning","logger":"arbiter","message":"{dropped} log lines were dropped"}}\n{line}'
+        while True:
+            item = self._waiting.get()
             try:
-                self._stream.write(line + "\n")
-                self._stream.flush()
+                if isinstance(item, threading.Event):
+                    item.set()
+                else:
+                    self._stream.write(self._told_of_dropped() + item + "\n")
+                    self._stream.flush()
             except (OSError, ValueError):
                 # Nobody reads stderr any more; there is no other place to say so.
                 continue
+
+    def _told_of_dropped(self) -> str:
+        dropped, self._dropped = self._dropped, 0
+        message = f'{{"level":"warning","logger":"arbiter","message":"{dropped} log lines were dropped"}}\n'
+        return message if dropped else ""
 
 
 def set_up(level: str, *, content: bool, secrets: Iterable[str] = (), stream: TextIO | None = None) -> BackgroundWriter:
@@ -138,7 +141,6 @@ def set_up(level: str, *, content: bool, secrets: Iterable[str] = (), stream: Te
         logger.handlers.clear()
         logger.propagate = True
     logging.captureWarnings(True)
-    atexit.register(handler.close)
     return handler
 
 

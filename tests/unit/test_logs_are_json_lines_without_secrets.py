@@ -31,14 +31,12 @@ def log() -> Iterator[tuple[logging.Logger, Callable[..., Read]]]:
         writers.append(logs.set_up("info", stream=stream, **{"content": False, **how}))
 
         def read() -> list[dict[str, Any]]:
-            writers[-1].close()
+            writers[-1].flush()
             return [json.loads(line) for line in stream.getvalue().splitlines()]
 
         return read
 
     yield arbiter, set_up
-    for writer in writers:
-        writer.close()
     logging.captureWarnings(False)
     root.handlers[:], root.level, arbiter.level = before
 
@@ -118,6 +116,15 @@ def test_foreign_loggers_and_warnings_take_the_same_way(log):
     assert [line["logger"] for line in read()] == ["uvicorn.error", "py.warnings"]
 
 
+def test_lines_go_on_after_another_library_has_shut_logging_down(log):
+    """`logging.config.dictConfig`, which servers call, closes every handler there is."""
+    logger, set_up = log
+    read = set_up()
+    logging.shutdown([lambda: logging.getLogger().handlers[0]])
+    logger.info("still here")
+    assert [line["message"] for line in read()] == ["still here"]
+
+
 def test_a_reader_that_stands_still_holds_nobody_up(monkeypatch):
     """Logging goes on at full speed while the stream blocks; what does not fit is dropped and counted."""
     monkeypatch.setattr(logs, "MAX_WAITING_LINES", 5)
@@ -135,7 +142,7 @@ def test_a_reader_that_stands_still_holds_nobody_up(monkeypatch):
     for number in range(20):
         writer.emit(logging.makeLogRecord({"msg": str(number), "levelno": logging.INFO}))
     gate.set()
-    writer.close()
+    writer.flush()
     lines = [json.loads(line) for text in written for line in text.splitlines()]
     assert any("log lines were dropped" in line["message"] for line in lines)
     assert 6 <= len(lines) <= 8

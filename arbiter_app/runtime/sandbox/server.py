@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import threading
 import time
@@ -28,7 +27,7 @@ class SandboxServer:
         self.url = f"http://127.0.0.1:{self.port}/v1"
         config = uvicorn.Config(
             SandboxApp(world),
-            log_level=logging.CRITICAL,
+            log_config=None,
             access_log=False,
             lifespan="off",
             ws="none",

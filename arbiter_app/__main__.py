@@ -1,0 +1,7 @@
+"""`python -m arbiter_app COMMAND`."""
+
+import sys
+
+from arbiter_app.cli import main
+
+sys.exit(main())

@@ -1,0 +1,150 @@
+"""`doctor`: one look at everything that Arbiter needs, in plain lines; what is wrong says what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import platform
+import re
+import socket
+from collections.abc import Callable, Iterator
+from importlib import metadata
+
+import orjson
+from pydantic import SecretStr
+
+from arbiter_app import __version__
+from arbiter_app.catalog import load_catalog
+from arbiter_app.pipeline.ports import RuntimeFault
+from arbiter_app.runtime.client import HttpRuntime
+from arbiter_app.runtime.sandbox import start_sandbox
+from arbiter_app.settings import Settings, setting_names
+from arbiter_app.store.health import SQLITE, examine
+from arbiter_app.web import build
+
+PROBE_S = 2.0
+Line = tuple[bool, str, str]
+
+
+def run(settings: Settings, say: Callable[[str], None]) -> int:
+    """Say every finding; 1 when something is wrong, else 0."""
+    good = True
+    for check in (_versions, _port, _store, _runtime, _pages):
+        for fine, name, text in check(settings):
+            good &= fine
+            say(f"{'ok  ' if fine else 'FAIL'}  {name:<9} {text}")
+    say("")
+    for line in effective(settings):
+        say(line)
+    return 0 if good else 1
+
+
+def serving(settings: Settings) -> str | None:
+    """The version of the Arbiter that answers on the configured port, None when none does."""
+    connection = http.client.HTTPConnection(settings.host, settings.port, timeout=PROBE_S)
+    try:
+        connection.request("GET", "/health")
+        told = orjson.loads(connection.getresponse().read())
+    except (OSError, http.client.HTTPException, orjson.JSONDecodeError):
+        return None
+    finally:
+        connection.close()
+    return str(told["version"]) if isinstance(told, dict) and "version" in told else None
+
+
+def effective(settings: Settings) -> Iterator[str]:
+    """Every setting with its value (secrets masked) and where it comes from."""
+    for env_name, field in sorted(setting_names().items()):
+        value = getattr(settings, field) if field in Settings.model_fields else getattr(settings.routing, field)
+        source = settings.sources.get(env_name, "default")
+        yield f"{env_name:<32} {_shown(field, value):<34} {source}"
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """Every secret among the settings, for the logs to leave out."""
+    secret = [value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)]
+    return [*secret, *settings.api_keys]
+
+
+def _shown(field: str, value: object) -> str:
+    if value is None or value in ("", ()):
+        return "(unset)"
+    if isinstance(value, SecretStr) or field == "api_keys":
+        return "(set)"
+    return re.sub(r"(?<=://)[^/@\s]+@", "***@", str(value))
+
+
+def _versions(settings: Settings) -> Iterator[Line]:
+    parts = [f"Python {platform.python_version()}", f"Reflex {metadata.version('reflex')}"]
+    yield True, "version", f"Arbiter {__version__}, {', '.join(parts)}, SQLite {SQLITE}"
+
+
+def _port(settings: Settings) -> Iterator[Line]:
+    where = f"{settings.host}:{settings.port}"
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            version = serving(settings)
+            if version:
+                yield True, "port", f"{where}: Arbiter {version} is serving"
+            else:
+                yield (
+                    False,
+                    "port",
+                    f"{where}: {error.strerror}; end what uses it, or set ARBITER_HOST and ARBITER_PORT",
+                )
+            return
+    yield True, "port", f"{where} is free"
+
+
+def _store(settings: Settings) -> Iterator[Line]:
+    health = examine(settings.db)
+    if not health.exists:
+        yield True, "store", f"{health.where} is not there yet; the first start makes it"
+    elif health.problem:
+        yield False, "store", health.problem
+    else:
+        size = "" if health.size_bytes is None else f", {health.size_bytes:,} bytes"
+        state = (
+            "schema is current" if health.revision == health.head else f"schema {health.revision} becomes {health.head}"
+        )
+        yield True, "store", f"{health.where}{size}, integrity ok, {state}"
+
+
+def _runtime(settings: Settings) -> Iterator[Line]:
+    try:
+        yield True, "runtime", asyncio.run(_reached(settings))
+    except RuntimeFault as fault:
+        what = f"{settings.base_url}: {fault.message}"
+        yield False, "runtime", f"{what}; check BTL_BASE_URL and GATEWAY_API_KEY"
+
+
+async def _reached(settings: Settings) -> str:
+    """How many models the runtime lists; in sandbox mode one is started for the moment."""
+    key = settings.gateway_api_key
+    if key is not None:
+        return f"{settings.base_url} lists {await _listed(settings.base_url, key.get_secret_value())} models"
+    catalog = load_catalog(
+        settings.catalog, baseline=settings.baseline_model, baseline_context=settings.baseline_context
+    )
+    sandbox = start_sandbox(catalog, latency=0.0)
+    try:
+        listed = await _listed(sandbox.url, sandbox.key)
+    finally:
+        await asyncio.to_thread(sandbox.stop)
+    return f"sandbox with {listed} simulated models (set GATEWAY_API_KEY for a real runtime)"
+
+
+async def _listed(url: str, key: str) -> int:
+    runtime = HttpRuntime(url, key)
+    try:
+        return len(await runtime.models())
+    finally:
+        await runtime.aclose()
+
+
+def _pages(settings: Settings) -> Iterator[Line]:
+    yield True, "pages", "built" if build.built() else "not built yet; `serve` builds them"

@@ -1,0 +1,41 @@
+"""What a doctor wants to know of the database, without creating or changing it."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from sqlalchemy.exc import DatabaseError
+
+from arbiter_app.store.engine import _head, _in_words, _revision, engine_for, integrity, sqlite_path, url_of
+
+SQLITE = sqlite3.sqlite_version
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """`problem` is empty when all is well; `size_bytes` None for a server database, `revision` None before the first start."""
+
+    where: str
+    exists: bool
+    size_bytes: int | None
+    revision: str | None
+    head: str
+    problem: str
+
+
+def examine(where: str) -> Health:
+    """Size, schema revision and integrity of the store at a path or URL."""
+    url = url_of(where)
+    shown, path = url.render_as_string(hide_password=True), sqlite_path(url)
+    if path is not None and not path.exists():
+        return Health(shown, False, None, None, _head(), "")
+    engine = engine_for(url, read_only=True)
+    try:
+        revision, problem = _revision(engine), integrity(url)
+    except DatabaseError as error:
+        revision, problem = None, _in_words(error, url)
+    finally:
+        engine.dispose()
+    size = path.stat().st_size if path is not None else None
+    return Health(shown, True, size, revision, _head(), "" if problem == "ok" else problem)

@@ -1,0 +1,163 @@
+"""What an operator does in a terminal: keys, backup and restore, export, doctor."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from arbiter_app.cli import cell, main
+from tests.conftest import OPERATOR, Running, running
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def arbiter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in an empty directory with a store of its own; returns exit code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ARBITER_DB", str(tmp_path / "arbiter.db"))
+    monkeypatch.setenv("ARBITER_PORT", str(_free_port()))
+
+    def run(*words: str) -> tuple[int, str, str]:
+        code = main(words)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def used(tmp_path: Path, arbiter: Run) -> Run:
+    """The same over a store that holds three decisions."""
+    with running(tmp_path) as gateway:
+        _three(gateway)
+    return arbiter
+
+
+def _three(gateway: Running) -> None:
+    for ask in ("what is 17*23?", "=1+1 as JSON please", "write a haiku about rain"):
+        assert gateway.chat(ask).status_code == 200
+    gateway.settle()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def test_a_created_key_is_shown_once_and_works(arbiter, tmp_path):
+    code, secret, told = arbiter("keys", "create", "--email", "dev@example.com", "--label", "laptop")
+    assert code == 0 and secret.startswith("arb_") and "shown this once" in told
+    _, listed, _ = arbiter("keys", "list")
+    key_id = listed.split()[0]
+    assert secret.startswith(key_id) and secret.strip() not in listed
+    assert "caller" in listed and "active" in listed and "dev@example.com  laptop" in listed
+    with running(tmp_path) as gateway, gateway.client(secret.strip()) as client:
+        assert client.get("/v1/key").json()["email"] == "dev@example.com"
+
+
+def test_a_key_is_paused_resumed_and_revoked_for_good(arbiter):
+    key_id = arbiter("keys", "create")[1][:12]
+    for action, status in (("pause", "paused"), ("resume", "active"), ("revoke", "revoked")):
+        assert arbiter("keys", action, key_id)[0] == 0
+        assert status in arbiter("keys", "list")[1]
+    code, _, told = arbiter("keys", "resume", key_id)
+    assert code == 1 and key_id in told
+
+
+def test_an_unknown_key_and_a_missing_id_are_said_plainly(arbiter):
+    assert arbiter("keys", "revoke", "arb_nobody00")[0] == 1
+    code, _, told = arbiter("keys", "revoke")
+    assert code == 2 and "which key?" in told
+
+
+def test_a_backup_restores_everything(used, tmp_path):
+    assert used("backup", "kept.db")[0] == 0
+    assert used("backup", "kept.db")[0] == 1, "a backup is never overwritten"
+    used("keys", "create", "--email", "later@example.com")
+    code, told, _ = used("restore", "kept.db")
+    assert code == 0 and "what was there is kept as" in told
+    assert "later@example.com" not in used("keys", "list")[1]
+    assert len(used("export", "--format", "jsonl")[1].splitlines()) == 3
+
+
+def test_what_is_no_backup_is_refused_and_changes_nothing(used, tmp_path):
+    before = used("export")[1]
+    (tmp_path / "no.db").write_bytes(b"x" * 5000)
+    for name in ("no.db", "absent.db"):
+        code, _, told = used("restore", name)
+        assert code == 1 and name in told
+    assert used("export")[1] == before
+
+
+def test_nothing_is_restored_under_a_serving_arbiter(used, tmp_path, monkeypatch):
+    used("backup", "kept.db")
+    with running(tmp_path) as gateway:
+        monkeypatch.setenv("ARBITER_PORT", str(gateway.port))
+        code, _, told = used("restore", "kept.db")
+    assert code == 1 and "stop it" in told
+
+
+def test_the_export_holds_every_decision_newest_first(used, tmp_path):
+    rows = list(csv.DictReader(io.StringIO(used("export")[1])))
+    assert [row["task"] for row in rows] == ["open", "structured", "math"]
+    assert {row["key_id"] for row in rows} == {"settings-1"}
+    lines = [json.loads(line) for line in used("export", "--format", "jsonl", "--task", "math")[1].splitlines()]
+    assert len(lines) == 1 and str(lines[0]["cost_pico"]) == rows[2]["cost_pico"]
+    assert used("export", "--out", "all.csv")[1] == ""
+    assert len((tmp_path / "all.csv").read_text().splitlines()) == 4
+    assert used("export", "--hours", "0")[1] == ""
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])
+def test_a_cell_cannot_become_a_formula(text):
+    assert cell(text) == f"'{text}"
+    assert (cell(-1), cell(None), cell(["a"])) == (-1, "", '["a"]')
+
+
+def test_doctor_finds_everything_in_order(used):
+    code, said, _ = used("doctor")
+    assert code == 0 and "FAIL" not in said
+    for word in ("Arbiter 0.1.0", "is free", "integrity ok, schema is current", "14 simulated models"):
+        assert word in said
+    assert "ARBITER_PORT" in said and "environment" in said
+
+
+def test_doctor_shows_where_a_setting_comes_from_and_masks_secrets(arbiter, tmp_path, monkeypatch):
+    (tmp_path / ".env").write_text(f"ARBITER_LIMIT_6H=7\nARBITER_API_KEYS={OPERATOR}\n")
+    monkeypatch.setenv("EMBEDDINGS_API_URL", "http://me:hunter2@127.0.0.1/v1")
+    _, said, _ = arbiter("doctor")
+    shown = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line.startswith(("ARBITER_", "EMB"))}
+    assert shown["ARBITER_LIMIT_6H"] == ["7", ".env"] and shown["ARBITER_EPSILON"][1] == "default"
+    assert shown["ARBITER_API_KEYS"] == ["(set)", ".env"]
+    assert OPERATOR not in said and "hunter2" not in said
+
+
+def test_doctor_finds_a_taken_port_a_damaged_store_and_a_silent_runtime(arbiter, tmp_path, monkeypatch):
+    (tmp_path / "arbiter.db").write_bytes(b"not a database at all" * 500)
+    monkeypatch.setenv("GATEWAY_API_KEY", "k")
+    monkeypatch.setenv("BTL_BASE_URL", f"http://127.0.0.1:{_free_port()}/v1")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("ARBITER_PORT", str(taken.getsockname()[1]))
+        code, said, _ = arbiter("doctor")
+    failed = [line for line in said.splitlines() if line.startswith("FAIL")]
+    assert code == 1 and [line.split()[1] for line in failed] == ["port", "store", "runtime"]
+
+
+def test_a_port_that_arbiter_itself_uses_is_in_order(arbiter, tmp_path, monkeypatch):
+    with running(tmp_path) as gateway:
+        monkeypatch.setenv("ARBITER_PORT", str(gateway.port))
+        code, said, _ = arbiter("doctor")
+    assert code == 0 and "Arbiter 0.1.0 is serving" in said
+
+
+def test_a_mistyped_setting_is_named_without_a_stack(arbiter, monkeypatch):
+    monkeypatch.setenv("ARBITER_PROT", "1")
+    code, _, told = arbiter("doctor")
+    assert code == 1 and told.startswith("arbiter: unknown settings: ARBITER_PROT")
