@@ -1,0 +1,117 @@
+"""Quarantine grows, honours Retry-After and probes once; the cache keeps only good answers, apart per caller."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from arbiter_app.pipeline.cache import ResponseCache, keys_of
+from arbiter_app.pipeline.health import Health
+from arbiter_app.pipeline.types import Caller, ChatRequest, Grade, Role
+
+GOOD = Grade(1.0, "ok")
+
+
+def test_a_rest_grows_with_every_failure_and_ends_with_one_probe() -> None:
+    health = Health(first_s=5, max_s=300)
+    assert not health.quarantined("m", 0)
+    assert health.failed("m", 0, "500") == 5
+    assert health.quarantined("m", 4.9)
+    assert not health.quarantined("m", 5)
+    health.begin("m")
+    assert health.quarantined("m", 5), "one probe at a time"
+    assert health.failed("m", 6, "500") == 10
+    health.begin("m")
+    health.succeeded("m")
+    assert not health.quarantined("m", 6)
+
+
+def test_a_probe_that_says_nothing_frees_the_next() -> None:
+    health = Health(first_s=5)
+    health.failed("m", 0, "500")
+    health.begin("m")
+    health.released("m")
+    assert not health.quarantined("m", 5)
+
+
+def test_retry_after_is_honoured_up_to_the_longest_rest() -> None:
+    health = Health(first_s=5, max_s=100)
+    assert health.failed("a", 0, "429", 60) == 60
+    assert health.failed("b", 0, "429", 10_000) == 100
+    assert health.snapshot(10)["a"]["seconds_left"] == 50
+
+
+def ask(text: str = "Calculate 3 * 4", key: str = "k", **payload: Any) -> ChatRequest:
+    messages = [{"role": "user", "content": text}]
+    body = {"messages": messages, **payload}
+    return ChatRequest("r", Caller(key, Role.CALLER), body, messages, text, "")
+
+
+def cache(**bounds: Any) -> ResponseCache:
+    return ResponseCache(**{"entries": 10, "max_bytes": 100_000, "ttl_s": 60.0, "min_quality": 0.8, **bounds})
+
+
+def kept(store: ResponseCache, request: ChatRequest, grade: Grade = GOOD, now: float = 0.0, size: int = 10) -> bool:
+    keys = keys_of(request)
+    assert keys is not None
+    return store.put(keys, {"text": "x" * size}, "m", grade, now)
+
+
+def hit(store: ResponseCache, request: ChatRequest, now: float = 0.0) -> float | None:
+    keys = keys_of(request)
+    assert keys is not None
+    found = store.get(keys, now)
+    return found[1] if found else None
+
+
+def test_the_same_prompt_hits_and_so_does_a_near_identical_one() -> None:
+    store = cache()
+    assert kept(store, ask())
+    assert hit(store, ask()) == 1.0
+    assert hit(store, ask("  calculate 3 *   4? ")) == 0.99
+    assert hit(store, ask("Calculate 3 * 5")) is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ask(key="somebody else"),
+        ask(temperature=1.0),
+        ask(tools=[{"type": "function"}]),
+        ask(response_format={"type": "json_object"}),
+        ask(max_tokens=5),
+        replace(ask(), allow=("m",)),
+        replace(ask(), messages=[{"role": "system", "content": "be rude"}, *ask().messages]),
+    ],
+)
+def test_whatever_changes_the_answer_parts_the_entries(other: ChatRequest) -> None:
+    store = cache()
+    kept(store, ask())
+    assert hit(store, other) is None
+
+
+def test_only_well_graded_answers_are_kept() -> None:
+    assert not kept(cache(), ask(), Grade(0.7, "meh"))
+    assert not kept(cache(), ask(), Grade(None, "unknown"))
+
+
+def test_opting_out_pins_and_many_answers_are_not_cached() -> None:
+    assert keys_of(replace(ask(), no_cache=True)) is None
+    assert keys_of(replace(ask(), pin="m")) is None
+    assert keys_of(ask(n=2)) is None
+
+
+def test_size_count_and_age_are_bounded() -> None:
+    store = cache(entries=3)
+    for at in range(5):
+        kept(store, ask(f"ask {at}"))
+    assert len(store) == 3
+    assert hit(store, ask("ask 0")) is None
+    assert hit(store, ask("ask 4"), now=61) is None
+    small = cache(max_bytes=1_000)
+    assert not kept(small, ask(), size=900)
+    for at in range(40):
+        kept(small, ask(f"ask {at}"), size=40)
+    assert 0 < len(small) <= 20
