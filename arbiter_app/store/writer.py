@@ -54,7 +54,7 @@ class Writer:
     def __init__(self, engine: Engine, *, max_wait_s: float = 1.0, max_pending: int = 20_000) -> None:
         self._engine = engine
         self.batch = BatchWriter(engine.dialect)
-        self._max_wait_s = max_wait_s
+        self.max_wait_s = max_wait_s
         self._max_pending = max_pending
         self._queue: deque[_Item] = deque()
         self._wake = threading.Condition()
@@ -208,7 +208,7 @@ class Writer:
         if not self.degraded:
             log.error("the database refuses writes, learning is kept in memory: %s", error.orig)
         self.degraded = f"the database refuses writes: {error.orig}"
-        late = time.monotonic() - self._max_wait_s
+        late = time.monotonic() - self.max_wait_s
         kept = []
         for item in items:
             if item.since <= late or self._closing:

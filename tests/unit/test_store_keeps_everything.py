@@ -1,0 +1,332 @@
+"""One file, one writer: what was acknowledged is there, sums are exact, reads are indexed, trouble is told in words."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from arbiter_app.pipeline.ports import DecisionRecord
+from arbiter_app.policy import FIELDS
+from arbiter_app.store import NotDurable, Store, open_store
+from arbiter_app.store.decisions import Filter
+from arbiter_app.store.engine import StoreUnusable, integrity, url_of
+from arbiter_app.store.keys import make_key, public_id, well_formed
+from arbiter_app.store.tables import STATISTIC_FIELDS
+from arbiter_app.store.upkeep import restore
+
+NOW = 1_750_000_000.0
+BLANK: dict[str, Any] = {
+    "request_id": "r",
+    "key_id": "k",
+    "conversation": "",
+    "task": "math",
+    "difficulty": "easy",
+    "bucket": "math",
+    "classified_by": "rules",
+    "model": "m",
+    "mode": "exploit",
+    "reason": "",
+    "propensity": 1.0,
+    "quality": 1.0,
+    "quality_source": "objective",
+    "quality_reason": "",
+    "cost_pico": 100,
+    "answer_cost_pico": 100,
+    "classifier_cost_pico": None,
+    "judge_cost_pico": None,
+    "cost_state": "settled",
+    "baseline_pico": 300,
+    "prompt_tokens": 10,
+    "completion_tokens": 20,
+    "tokens_needed": 30,
+    "eligible_models": 14,
+    "latency_ms": 100.0,
+    "first_byte_ms": 50.0,
+    "overhead_ms": 1.0,
+    "stream": False,
+    "status": "ok",
+    "error_code": "",
+    "cache": "miss",
+    "failover_from": None,
+    "cascaded_from": None,
+}
+
+
+def record(at: int, **fields: Any) -> DecisionRecord:
+    row = {**BLANK, "id": f"d_{at:016d}", "ts": NOW + at, **fields}
+    return DecisionRecord(row, {"at": at}, [("math", row["model"], {"calls": 1.0})])
+
+
+def with_store(path: Path, work: Callable[[Store], Awaitable[Any]], **options: Any) -> Any:
+    async def run() -> Any:
+        store = open_store(str(path), **options)
+        try:
+            return await work(store)
+        finally:
+            store.close()
+
+    return asyncio.run(run())
+
+
+def test_a_record_comes_back_whole(tmp_path: Path) -> None:
+    async def work(store: Store) -> Any:
+        await store.ledger.record(record(1, failover_from='["a"]', stream=True))
+        return await store.decision("d_0000000000000001")
+
+    row = with_store(tmp_path / "a.db", work)
+    assert row["trace"] == {"at": 1}
+    assert row["failover_from"] == ["a"]
+    assert row["stream"] is True
+    assert {name: row[name] for name in BLANK if name not in ("failover_from", "stream")} == {
+        name: value for name, value in BLANK.items() if name not in ("failover_from", "stream")
+    }
+    assert with_store(tmp_path / "a.db", lambda store: store.decision("d_none")) is None
+
+
+def test_a_burst_shares_commits_and_everything_is_there_after_reopening(tmp_path: Path) -> None:
+    async def burst(store: Store) -> int:
+        await asyncio.gather(*[store.ledger.record(record(at, model=f"m{at % 3}")) for at in range(1_000)])
+        return store.writer.commits
+
+    async def look(store: Store) -> Any:
+        rows, _ = await store.load_policy()
+        return await store.counters(), {model: stats.calls for _, model, stats in rows}
+
+    assert with_store(tmp_path / "a.db", burst) < 200
+    counters, calls = with_store(tmp_path / "a.db", look)
+    assert counters["decisions"] == 1_000
+    assert calls == {"m0": 334.0, "m1": 333.0, "m2": 333.0}
+
+
+def test_sums_are_exact_and_follow_late_grades(tmp_path: Path) -> None:
+    async def work(store: Store) -> Any:
+        costs = [10**15 + at for at in range(100)]
+        await asyncio.gather(*[store.ledger.record(record(at, cost_pico=cost)) for at, cost in enumerate(costs)])
+        await store.ledger.record(record(100, status="failed", cost_pico=7, quality=None))
+        await store.ledger.grade(
+            "d_0000000000000100",
+            quality=0.5,
+            source="judge",
+            reason="x",
+            judge_cost_pico=9,
+            deltas=[],
+            alerts=[],
+            state={},
+        )
+        (total,) = await store.totals(())
+        return sum(costs), total, await store.totals(("bucket",), since=NOW), await store.decision("d_0000000000000100")
+
+    costs, total, since, late = with_store(tmp_path / "a.db", work)
+    assert total["cost_pico"] == costs + 7
+    assert (total["calls"], total["failed"], total["compared"], total["judge_pico"]) == (101, 1, 100, 9)
+    assert (total["graded"], total["quality_sum"]) == (101, 100.5)
+    assert {name: since[0][name] for name in total} == total
+    assert (late["quality"], late["quality_source"], late["judge_cost_pico"]) == (0.5, "judge", 9)
+
+
+def test_pages_are_filtered_and_continue_without_gaps(tmp_path: Path) -> None:
+    async def work(store: Store) -> Any:
+        for at in range(25):
+            store.ledger.record(record(at, model="a" if at % 2 else "b", key_id=f"k{at % 5}"))
+        await store.ledger.record(record(25, model="b"))
+        seen, before = [], None
+        while page := await store.page(Filter(model="a"), limit=5, before=before):
+            seen += [row["id"] for row in page]
+            before = page[-1]["seq"]
+        mine = await store.page(Filter(key_id="k3", since=NOW + 4, until=NOW + 20), limit=50)
+        return seen, [row["id"] for row in mine], len(list(store.stretch(Filter())))
+
+    seen, mine, exported = with_store(tmp_path / "a.db", work)
+    assert seen == [f"d_{at:016d}" for at in range(23, -1, -2)]
+    assert mine == [f"d_{at:016d}" for at in (18, 13, 8)]
+    assert exported == 26
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "",
+        "WHERE task = 'math'",
+        "WHERE model = 'm'",
+        "WHERE mode = 'explore'",
+        "WHERE key_id = 'k'",
+        "WHERE status = 'failed'",
+        "WHERE seq < 99 AND model = 'm'",
+    ],
+)
+def test_every_page_uses_an_index(tmp_path: Path, where: str) -> None:
+    async def work(store: Store) -> Any:
+        query = f"EXPLAIN QUERY PLAN SELECT * FROM decision {where} ORDER BY seq DESC LIMIT 50"
+        return await store.read(lambda connection: [row[-1] for row in connection.execute(text(query))])
+
+    (plan,) = with_store(tmp_path / "a.db", work)
+    assert "TEMP B-TREE" not in plan
+    assert "USING INDEX" in plan or where in ("", "WHERE seq < 99 AND model = 'm'") or "PRIMARY KEY" in plan
+
+
+def test_time_slots_are_oldest_first_with_the_empty_ones(tmp_path: Path) -> None:
+    async def work(store: Store) -> Any:
+        for at in range(4):
+            await store.ledger.record(record(at * 3_600, latency_ms=10.0 * (at + 1)))
+        return await store.series(bucket_s=3_600, buckets=6, now=NOW + 4 * 3_600)
+
+    slots = with_store(tmp_path / "a.db", work)
+    assert [slot["calls"] for slot in slots] == [0, 1, 1, 1, 1, 0]
+    assert slots[1]["models"] == {"m": 100}
+    assert slots[4]["p50_ms"] == pytest.approx(40, rel=0.15)
+    assert slots[0]["p95_ms"] is None
+
+
+def test_keys_have_a_checksum_and_only_their_digest_is_stored(tmp_path: Path) -> None:
+    key = make_key()
+    assert well_formed(key)
+    assert not well_formed(key[:-1] + ("a" if key[-1] != "a" else "b"))
+    assert not well_formed("arb_short")
+
+    async def work(store: Store) -> Any:
+        minted = await store.mint_key(role="caller", email="a@b.c", label="")
+        assert await store.set_key_status(minted.key.id, "revoked")
+        assert not await store.set_key_status(minted.key.id, "active"), "revoked is for ever"
+        return minted.secret
+
+    secret = with_store(tmp_path / "a.db", work)
+    raw = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert secret.encode() not in raw
+    assert public_id(secret).encode() in raw
+
+
+def test_the_file_is_private(tmp_path: Path) -> None:
+    with_store(tmp_path / "new" / "a.db", lambda store: store.counters())
+    assert os.stat(tmp_path / "new" / "a.db").st_mode & 0o077 == 0
+    assert os.stat(tmp_path / "new").st_mode & 0o077 == 0
+
+
+def test_a_damaged_file_is_told_in_words_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    path.write_bytes(b"this is no database at all" * 100)
+    before = path.read_bytes()
+    with pytest.raises(StoreUnusable, match="damaged or not a database"):
+        open_store(str(path))
+    assert path.read_bytes() == before
+    assert "damaged" in integrity(url_of(str(path)))
+
+
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with_store(path, lambda store: store.counters())
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    with pytest.raises(StoreUnusable, match="newer version"):
+        open_store(str(path))
+
+
+def test_a_backup_can_be_restored_and_the_present_file_is_kept(tmp_path: Path) -> None:
+    path, backup = tmp_path / "a.db", tmp_path / "backup.db"
+
+    async def fill(store: Store) -> None:
+        await store.ledger.record(record(1))
+        await store.back_up(backup)
+        await store.ledger.record(record(2))
+
+    with_store(path, fill)
+    kept = restore(backup, path)
+    assert kept is not None and kept.exists()
+    assert with_store(path, lambda store: store.counters())["decisions"] == 1
+    (tmp_path / "junk").write_text("junk")
+    with pytest.raises(StoreUnusable, match="not a usable backup"):
+        restore(tmp_path / "junk", path)
+
+
+def test_old_decisions_and_traces_go_and_their_sums_stay(tmp_path: Path) -> None:
+    async def work(store: Store) -> Any:
+        await asyncio.gather(*[store.ledger.record(record(at)) for at in range(100)])
+        gone = await store.retain(now=NOW + 100, keep_decisions=10, keep_trace_days=1e-3)
+        (total,) = await store.totals(())
+        newest = await store.page(Filter(), limit=500)
+        return gone, total["calls"], [row["id"] for row in newest]
+
+    gone, calls, left = with_store(tmp_path / "a.db", work)
+    assert calls == 100
+    assert left == [f"d_{at:016d}" for at in range(99, 89, -1)]
+    assert gone >= 90
+
+
+def test_a_locked_database_holds_records_and_writes_them_when_it_is_free(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+
+    async def work(store: Store) -> Any:
+        blocker = sqlite3.connect(path, isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")
+        store.writer.max_wait_s = 0.2
+        with pytest.raises(NotDurable):
+            await store.ledger.record(record(1))
+        assert "refuses writes" in store.ledger.degraded
+        assert not await store.writable()
+        blocker.execute("ROLLBACK")
+        blocker.close()
+        await store.ledger.record(record(2))
+        assert store.ledger.degraded == ""
+        return await store.counters()
+
+    assert with_store(path, work)["decisions"] == 2
+
+
+def test_one_bad_write_does_not_cost_the_others_theirs(tmp_path: Path) -> None:
+    async def work(store: Store) -> Any:
+        futures = [store.ledger.record(record(at)) for at in (1, 1, 2)]
+        outcomes = await asyncio.gather(*futures, return_exceptions=True)
+        return [isinstance(one, Exception) for one in outcomes], await store.counters()
+
+    failed, counters = with_store(tmp_path / "a.db", work)
+    assert failed == [False, True, False]
+    assert counters["decisions"] == 2
+
+
+def test_relaxed_durability_waits_for_nothing(tmp_path: Path) -> None:
+    async def work(store: Store) -> Any:
+        future = store.ledger.record(record(1))
+        assert future.done()
+        await store.writer.call(lambda connection: None)
+        return await store.counters()
+
+    assert with_store(tmp_path / "a.db", work, durability="relaxed")["decisions"] == 1
+
+
+def test_the_statistic_table_has_a_column_for_every_field() -> None:
+    assert STATISTIC_FIELDS == FIELDS
+
+
+def test_limits_are_counted_exactly_by_two_processes(tmp_path: Path) -> None:
+    async def work(store: Store) -> Any:
+        other = open_store(str(tmp_path / "a.db"))
+        limits = {"six_hours": 10, "week": 100}
+        tries = [one.reserve("k", limits) for _ in range(25) for one in (store, other)]
+        outcomes = await asyncio.gather(*tries)
+        other.close()
+        return outcomes, await store.usage("k")
+
+    outcomes, usage = with_store(tmp_path / "a.db", work)
+    assert outcomes.count(None) == 10
+    assert usage["six_hours"].used == 10
+    assert 0 < next(one for one in outcomes if one)[1].resets_in_s <= 6 * 3600
+
+
+def test_a_lone_write_takes_one_commit(tmp_path: Path) -> None:
+    async def work(store: Store) -> Any:
+        before, started = store.writer.commits, time.perf_counter()
+        for at in range(20):
+            await store.ledger.record(record(at))
+        return store.writer.commits - before, time.perf_counter() - started
+
+    commits, took_s = with_store(tmp_path / "a.db", work)
+    assert commits == 20
+    assert took_s < 5
