@@ -9,7 +9,8 @@ run: .venv/runtime.done
 	@exec $(PY) -m arbiter_app serve
 
 test: .venv/dev.done tests/node_modules/.package-lock.json
-	@ARBITER_TEST_BROWSER="$$(.ci/browser)" && export ARBITER_TEST_BROWSER && exec $(PY) -m pytest
+	@.ci/browser >/dev/null
+	@exec $(PY) -m pytest
 
 lint: .venv/dev.done
 	ruff check .
@@ -24,7 +25,8 @@ bench: .venv/dev.done
 	$(PY) -m tests.bench
 
 screenshots: .venv/dev.done
-	ARBITER_TEST_BROWSER="$$(.ci/browser)" $(PY) -m tests.web.screenshots
+	@.ci/browser >/dev/null
+	$(PY) -m tests.web.screenshots
 
 clean:
 	rm -rf .venv .web tests/node_modules .pytest_cache .mypy_cache .ruff_cache
