@@ -14,7 +14,6 @@ from arbiter_app.pipeline.types import ChatRequest, Classification, Completion, 
 log = logging.getLogger("arbiter.grade")
 
 MAX_ANSWER_CHARS = 2_000_000
-NUMBERS_CHARS = 6_000
 
 
 def grade(request: ChatRequest, seen: Classification, done: Completion) -> Grade:
@@ -65,11 +64,7 @@ def _grade_math(ask: str, answer: str) -> Grade:
     except OutOfBounds as error:
         return Grade(None, f"not evaluated: {error}", "none")
     shown = str(expected) if len(str(expected)) <= 40 else f"{str(expected)[:20]}..."
-    if contains_value(_ends(answer), expected, besides=expression.text):
-        return Grade(1.0, f"expected {shown}, found")
-    return Grade(0.0, f"expected {shown}, not found")
-
-
-def _ends(answer: str) -> str:
-    """The parts of an answer that are searched for a number: its head and its tail."""
-    return answer if len(answer) <= 2 * NUMBERS_CHARS else f"{answer[:NUMBERS_CHARS]} {answer[-NUMBERS_CHARS:]}"
+    found = contains_value(answer, expected, besides=expression.text)
+    if found is None:
+        return Grade(None, f"expected {shown}, not found in the parts of a long answer that were read", "none")
+    return Grade(1.0, f"expected {shown}, found") if found else Grade(0.0, f"expected {shown}, not found")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -14,35 +15,49 @@ MAX_BITS = 4_096
 MAX_FACTORIAL = 400
 MAX_DEPTH = 40
 MAX_CHARS = 400
+SEARCHED_CHARS = 2_000
+ANSWER_CHARS = 10_000
 
-_NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
-_OPERATOR = r"\*\*|[-+*/^%×÷−·]|\bx\b|\bplus\b|\bminus\b|\btimes\b|\b(?:multiplied|divided) by\b|\bmod\b"
-_ATOM = rf"[(\s]*[-+]?\s*[(\s]*{_NUMBER}[\s)!]*"
-_EXPRESSION = rf"{_ATOM}(?:\s*(?:{_OPERATOR})\s*{_ATOM})+"
-_CUE = (
-    r"(?:calculate|compute|evaluate|simplify|solve|what(?:'s| is| does)|how much is|result of|value of|work out|find)"
-    r"(?:\s+(?:the\s+)?(?:value|result|answer|product|sum|quotient)\s+(?:of|to))?\s*:?\s*"
+_NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?|\.\d+"
+_CUE = re.compile(
+    r"\b(?:calculate|compute|evaluate|simplify|solve|what(?:'s|\u2019s| is| does| are)|how much is|result of|value of|work out|find"
+    r"|sum of|product of|quotient of|cu\u00e1nto es|combien font|was ist|wie viel ist)\b:? ?",
+    re.IGNORECASE,
 )
-_CUED = re.compile(rf"\b{_CUE}(?P<expression>{_EXPRESSION})(?!\s*[a-z])", re.IGNORECASE)
-_BARE = re.compile(rf"^\s*(?P<expression>{_EXPRESSION})\s*=?\s*\??\s*$", re.IGNORECASE)
-_TOKEN = re.compile(rf"\s*(?:(?P<number>{_NUMBER})|(?P<operator>\*\*|[-+*/^%()!]))")
-_WORDS = (
-    ("multiplied by", "*"),
-    ("divided by", "/"),
-    ("times", "*"),
-    ("plus", "+"),
-    ("minus", "-"),
-    ("mod", "%"),
-    ("×", "*"),
-    ("·", "*"),
-    ("÷", "/"),
-    ("−", "-"),
+_LEAD = re.compile(r"(?:the )?(?:value|result|answer|product|sum|quotient|expression)(?: of| to)?:? ?", re.IGNORECASE)
+_TOKEN = re.compile(
+    rf" ?(?:(?P<number>{_NUMBER})(?![a-wyz_])|(?P<percent>% of\b)|(?P<operator>\*\*|[-+*/^%()!\u00d7\u00f7\u2212\u00b7])"
+    r"|(?P<word>x(?= ?[\d(])|plus\b|minus\b|times\b|multiplied by\b|divided by\b|mod\b))",
+    re.IGNORECASE,
 )
-_ANSWER_NUMBER = re.compile(
-    r"[-−]?\d+(?:,\d{3})+(?:\.\d+)?|[-−]?\d+(?:\.\d+)?(?:\s*(?:[eE]|×\s*10\^|\*\s*10\^)\s*[-+]?\d{1,3})?(?:/\d{1,30})?"
+_SYMBOLS = {
+    "multiplied by": "*",
+    "divided by": "/",
+    "times": "*",
+    "x": "*",
+    "plus": "+",
+    "minus": "-",
+    "mod": "%",
+    "\u00d7": "*",
+    "\u00b7": "*",
+    "\u00f7": "/",
+    "\u2212": "-",
+}
+# What may follow an expression without changing what is asked.
+_TAIL = re.compile(
+    r"\s*(?:$|[=?.!;,)\"'`\n]|(?:equals?|equal to|please|step by step|exactly|show|explain|and (?:show|explain|give|tell))\b)",
+    re.IGNORECASE,
 )
-_PLACES = re.compile(r"[^\d].*")
 _NO_ARITHMETIC = re.compile(r"[\d/-]+")
+_IDIOMS = frozenset({"9/11", "24/7", "50/50", "7/7", "20/20", "80/20"})
+_DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}")
+_DIGITS = tuple("0123456789.")
+_FRACTION = re.compile(r"\\d?frac\{(\d{1,30})\}\{(\d{1,30})\}")
+_SPACES = re.compile(r"\s+")
+_ANSWER_NUMBER = re.compile(
+    r"[-\u2212]?\d+(?:,\d{3})+(?:\.\d+)?"
+    r"|[-\u2212]?(?:\d+(?:\.\d+)?|\.\d+)(?: ?(?:[eE]|\u00d7 ?10\^|\* ?10\^) ?[-+]?\d{1,3}(?!\d))?(?:/\d{1,30})?"
+)
 
 
 class OutOfBounds(ValueError):
@@ -58,41 +73,67 @@ class Expression:
 
 def find_expression(prompt: str) -> Expression | None:
     """The plain arithmetic expression that a prompt asks for; None when it asks for none."""
-    head = prompt[:2_000]
+    head = _SPACES.sub(" ", prompt[:SEARCHED_CHARS]).strip()
     if not any(char.isdigit() for char in head):
         return None
-    bare = _BARE.match(head) if len(head) <= MAX_CHARS else None
-    if bare is not None and _NO_ARITHMETIC.fullmatch(bare["expression"].strip()):
+    bare = _expression_at(head, 0) if len(head) <= MAX_CHARS else None
+    if bare is not None:
+        return None if _NO_ARITHMETIC.fullmatch(bare.text) else bare
+    for cue in _CUE.finditer(head):
+        start = cue.end()
+        while (lead := _LEAD.match(head, start)) is not None and lead.end() > start:
+            start = lead.end()
+        found = _expression_at(head, start)
+        if found is not None and found.text not in _IDIOMS and not _DATE.fullmatch(found.text):
+            return found
+    return None
+
+
+def _expression_at(text: str, start: int) -> Expression | None:
+    """The expression that begins here and is all that is asked: at least one operation between numbers."""
+    end, numbers, operations, after_number = start, 0, 0, False
+    while (match := _TOKEN.match(text, end)) is not None and match.end() - start <= MAX_CHARS:
+        end = match.end()
+        if match["number"]:
+            numbers += 1
+        elif match["operator"] not in ("(", ")"):
+            operations += after_number
+        after_number = bool(match["number"]) or (after_number and match["operator"] in (")", "!"))
+    if operations == 0 or (numbers < 2 and not text[start:end].endswith("!")) or _TAIL.match(text, end) is None:
         return None
-    match = bare or _CUED.search(head)
-    if match is None:
+    if text[end:].lstrip()[:1] == "=" and text[end:].strip(" =?.") != "":
         return None
-    text = match["expression"].strip()
-    while text.count(")") > text.count("(") and text.endswith(")"):
-        text = text[:-1].rstrip()
-    return Expression(text) if len(text) <= MAX_CHARS else None
+    expression = text[start:end].strip()
+    while expression.count(")") > expression.count("(") and expression.endswith(")"):
+        expression = expression[:-1].rstrip()
+    return Expression(expression)
 
 
 def evaluate(text: str) -> Fraction:
     """The exact value. Raises OutOfBounds for anything but bounded plain arithmetic (also division by zero)."""
-    lowered = text.lower()
-    for word, symbol in _WORDS:
-        lowered = lowered.replace(word, symbol)
-    lowered = re.sub(r"(?<=[\d)\s])x(?=[\s\d(])", "*", lowered)
-    tokens: list[str] = []
-    position = 0
-    stripped = lowered.strip()
-    while position < len(stripped):
-        match = _TOKEN.match(stripped, position)
-        if match is None or len(tokens) > MAX_CHARS:
-            raise OutOfBounds(f"not arithmetic at {stripped[position : position + 10]!r}")
-        tokens.append((match["number"] or "").replace(",", "") or match["operator"])
-        position = match.end()
-    parser = _Parser(tokens)
+    parser = _Parser(_tokens(_SPACES.sub(" ", text[: MAX_CHARS + 1]).strip()))
     value = parser.sum(0)
-    if parser.at != len(tokens):
+    if parser.at != len(parser.tokens):
         raise OutOfBounds("unbalanced expression")
     return value
+
+
+def _tokens(text: str) -> list[str]:
+    if len(text) > MAX_CHARS:
+        raise OutOfBounds("the expression is too long")
+    tokens: list[str] = []
+    position = 0
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None:
+            raise OutOfBounds(f"not arithmetic at {text[position : position + 10]!r}")
+        if match["percent"]:
+            tokens += ["/", "100", "*"]
+        else:
+            written = (match["number"] or "").replace(",", "") or (match["operator"] or match["word"]).lower()
+            tokens.append(_SYMBOLS.get(written, written))
+        position = match.end()
+    return tokens
 
 
 class _Parser:
@@ -162,7 +203,7 @@ class _Parser:
             if self._take() != ")":
                 raise OutOfBounds("unbalanced brackets")
             return value
-        if not part or not part[0].isdigit() or len(part) > 300:
+        if part[:1] not in _DIGITS or len(part) > 300:
             raise OutOfBounds("a number is missing")
         return _bounded(Fraction(part))
 
@@ -201,29 +242,75 @@ def _factorial(value: Fraction) -> Fraction:
     return Fraction(math.factorial(value.numerator))
 
 
-def contains_value(answer: str, expected: Fraction, *, besides: str = "") -> bool:
-    """Whether the answer states the value: exactly, or rounded as far as it is written out. `besides` is not counted."""
-    text = answer.replace(besides, " ") if besides else answer
-    return any(_states(match.group(0), expected) for match in _ANSWER_NUMBER.finditer(text))
+def contains_value(answer: str, expected: Fraction, *, besides: str = "") -> bool | None:
+    """Whether an answer states the value: exactly, or rounded as far as it is written out.
+
+    `besides`, the expression itself, is not counted. A value that is also one of its operands must stand where results
+    stand: after an equals sign, "is" or a colon, in a box, or last. None: not found in the part that was looked at.
+    """
+    whole = len(answer) <= 2 * ANSWER_CHARS
+    text = answer if whole else f"{answer[:ANSWER_CHARS]}\n{answer[-ANSWER_CHARS:]}"
+    text = _FRACTION.sub(r"\1/\2", text.replace(besides, " ") if besides else text).replace("{,}", ",")
+    near = _near(expected)
+    operand = any(_states(match.group(0), expected) for match in re.finditer(_NUMBER, besides))
+    found = [match for match in _ANSWER_NUMBER.finditer(text)]
+    for match in found:
+        stated = near(match.group(0)) and _states(match.group(0), expected)
+        if stated and (not operand or match is found[-1] or _is_result(text, match)):
+            return True
+    return False if whole else None
+
+
+def _near(expected: Fraction) -> Callable[[str], bool]:
+    """A quick look before the exact one: is a written number within two percent?"""
+    try:
+        value = float(expected)
+    except OverflowError:
+        return lambda written: True
+    margin = abs(value) * 0.02 + 1e-12
+
+    def near(written: str) -> bool:
+        try:
+            return abs(float(written.replace(",", "").replace("\u2212", "-")) - value) <= margin
+        except ValueError:
+            return True
+
+    return near
+
+
+def _is_result(text: str, number: re.Match[str]) -> bool:
+    before = text[max(0, number.start() - 12) : number.start()].rstrip(" $*`").lower()
+    after = text[number.end() : number.end() + 3].lstrip(" *`")
+    return before.endswith(("=", "is", ":", "equals", "boxed{", "gives", "get", "be")) and after[:1] not in tuple(
+        "+-*/^\u00d7\u00f7%="
+    )
 
 
 def _states(written: str, expected: Fraction) -> bool:
     """Exact, or correctly rounded to the places written: two of them, or fewer when that is within one percent."""
-    stated = _stated(written)
+    plain = written.replace("\u2212", "-").replace(",", "")
+    if plain.lstrip("-").isdigit():
+        if expected.denominator == 1:
+            return len(plain) <= 1_500 and int(plain) == expected.numerator
+        places = 0
+    elif expected.denominator == 1 and not any(mark in plain for mark in "eE^/") and plain.rstrip("0")[-1:] != ".":
+        return False
+    else:
+        places = min(len(re.match(r"\d*", plain.partition(".")[2]).group(0)), 50)  # type: ignore[union-attr]
+    stated = _stated(plain)
     if stated is None or stated == expected:
         return stated is not None
-    if expected.denominator == 1:
-        return False
-    places = min(len(_PLACES.sub("", written.partition(".")[2])), 50)
     off = abs(stated - expected)
-    return off <= Fraction(1, 2 * 10**places) and (places >= 2 or off <= abs(expected) / 100)
+    return (
+        expected.denominator != 1 and off <= Fraction(1, 2 * 10**places) and (places >= 2 or off <= abs(expected) / 100)
+    )
 
 
-def _stated(written: str) -> Fraction | None:
-    plain = re.sub(r"\s*(?:×|\*)\s*10\^", "e", written.replace("−", "-").replace(",", "").replace(" ", ""))
-    if len(plain) > 1_500:
+def _stated(plain: str) -> Fraction | None:
+    written = re.sub(r" ?(?:\u00d7|\*) ?10\^", "e", plain).replace(" ", "")
+    if len(written) > 1_500:
         return None
     try:
-        return Fraction(plain)
+        return Fraction(written)
     except (ValueError, ZeroDivisionError):
         return None
