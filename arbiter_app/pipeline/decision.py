@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,12 +29,14 @@ from arbiter_app.pipeline.types import (
 from arbiter_app.policy import Candidate, Choice
 
 _BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
+# Ids must be unlike each other, not secret: one system call a process instead of one a request.
+_RANDOM = random.Random()
 _WORST_FIRST = (CostState.UNKNOWN, CostState.ESTIMATED, CostState.COMPUTED, CostState.SETTLED)
 
 
 def decision_id(now: float) -> str:
     """`d_` and 16 base-32 characters: 48 bits of milliseconds, then 30 random bits. Sorts by time."""
-    number = (int(now * 1000) << 32) | secrets.randbits(32)
+    number = (int(now * 1000) << 32) | _RANDOM.getrandbits(32)
     return "d_" + "".join(_BASE32[(number >> shift) & 31] for shift in range(75, -1, -5))
 
 

@@ -68,9 +68,10 @@ def _fitting(
     needed = {model.id: round(tokens_in * ratios.of(model.id)) + reserve for model in models}
     fits = [model for model in models if model.context_tokens is not None and needed[model.id] <= model.context_tokens]
     unknown = [model for model in models if model.context_tokens is None]
-    for model in models:
-        if model not in fits and model not in unknown:
-            rejected[model.id] = f"needs {needed[model.id]:,} tokens, window {model.context_tokens:,}"
+    if len(fits) + len(unknown) < len(models):
+        for model in models:
+            if model.context_tokens is not None and needed[model.id] > model.context_tokens:
+                rejected[model.id] = f"needs {needed[model.id]:,} tokens, window {model.context_tokens:,}"
     if fits:
         rejected.update({model.id: "window unknown" for model in unknown if tokens_in + reserve > 4_096})
         return fits + [model for model in unknown if model.id not in rejected], ""
@@ -86,6 +87,8 @@ def _fitting(
 
 
 def _capable(request: ChatRequest, models: Sequence[Model], rejected: dict[str, str]) -> list[Model]:
+    if not (request.needs_vision or request.needs_tools or request.needs_json_schema):
+        return list(models)
     lacks: Mapping[str, Callable[[Model], bool]] = {
         "image input": lambda model: request.needs_vision and not model.vision,
         "tools": lambda model: request.needs_tools and not model.tools,
@@ -153,8 +156,10 @@ def _fast(
 def _healthy(
     models: list[Model], quarantined: Callable[[str], bool], rejected: dict[str, str]
 ) -> tuple[list[Model], str]:
-    well = [model for model in models if not quarantined(model.id)]
-    if not well:
+    sick = {model.id: "quarantined after a failure" for model in models if quarantined(model.id)}
+    if not sick:
+        return models, ""
+    if len(sick) == len(models):
         return models, "every model that could serve is quarantined, so one is tried all the same"
-    rejected.update({model.id: "quarantined after a failure" for model in models if model not in well})
-    return well, ""
+    rejected.update(sick)
+    return [model for model in models if model.id not in sick], ""

@@ -130,47 +130,44 @@ def choose(
     known: Mapping[str, ModelStats], ask: Ask, seed: int, facts: Mapping[str, ModelFacts], settings: PolicySettings
 ) -> Choice:
     """The classic rule, purely."""
-    order = exploit(known, ask, facts, settings)
+    rated = _candidates(known, ask, facts, settings)
+    order = _ranked(rated, settings)
     thin = [model for model in ask.eligible if _tries(known, model) < _needed(ask, model, facts, settings)]
     if thin:
         fewest = min(_tries(known, model) for model in thin)
         model = next(model for model in thin if _tries(known, model) == fewest)
         reason = f"{model} has {fewest:.0f} of {_needed(ask, model, facts, settings)} tries in {ask.bucket}"
-        return _choice(known, ask, seed, facts, settings, model, "explore", reason, 1.0, order)
+        return _choice(rated, order, model, "explore", reason, 1.0, seed, settings)
     rng = random.Random(seed)
     share = settings.epsilon / len(ask.eligible)
     if rng.random() < settings.epsilon:
         model = ask.eligible[rng.randrange(len(ask.eligible))]
         propensity = share + (1 - settings.epsilon if model == order[0] else 0.0)
         reason = f"one request in {1 / settings.epsilon:.0f} goes to a random model, to notice change"
-        return _choice(known, ask, seed, facts, settings, model, "explore", reason, propensity, order)
-    best = max(
-        (one for one in _candidates(known, ask, facts, settings) if one.quality is not None),
-        key=_by_quality,
-        default=None,
-    )
-    bar = (
-        f"{best.quality - settings.quality_tolerance:.2f}"
-        if best is not None and best.quality is not None
-        else "unknown"
-    )
+        return _choice(rated, order, model, "explore", reason, propensity, seed, settings)
+    bar = f"{_best(rated) - settings.quality_tolerance:.2f}"
     reason = f"cheapest whose quality is within {settings.quality_tolerance} of the best (bar {bar}) in {ask.bucket}"
-    return _choice(known, ask, seed, facts, settings, order[0], "exploit", reason, 1 - settings.epsilon + share, order)
+    return _choice(rated, order, order[0], "exploit", reason, 1 - settings.epsilon + share, seed, settings)
 
 
 def exploit(
     known: Mapping[str, ModelStats], ask: Ask, facts: Mapping[str, ModelFacts], settings: PolicySettings
 ) -> tuple[str, ...]:
     """All eligible models, best first: those within tolerance by cost, then the rest by quality."""
-    rated = _candidates(known, ask, facts, settings)
-    best = max((one.quality for one in rated if one.quality is not None), default=0.0)
-    good = [
-        one for one in rated if one.quality is not None and one.quality >= best - settings.quality_tolerance - 1e-12
-    ]
-    rest = [one for one in rated if one not in good]
+    return _ranked(_candidates(known, ask, facts, settings), settings)
+
+
+def _ranked(rated: Sequence[Candidate], settings: PolicySettings) -> tuple[str, ...]:
+    bar = _best(rated) - settings.quality_tolerance - 1e-12
+    good = [one for one in rated if one.quality is not None and one.quality >= bar]
+    rest = [one for one in rated if one.quality is None or one.quality < bar]
     good.sort(key=lambda one: (one.cost_usd if one.cost_usd is not None else float("inf"), one.model))
     rest.sort(key=lambda one: (-(one.quality if one.quality is not None else -1.0), one.model))
     return tuple(one.model for one in (*good, *rest))
+
+
+def _best(rated: Sequence[Candidate]) -> float:
+    return max((one.quality for one in rated if one.quality is not None), default=0.0)
 
 
 def delta_of(seen: Observation, facts: ModelFacts) -> ModelStats:
@@ -224,21 +221,17 @@ def _candidates(
 
 
 def _choice(
-    known: Mapping[str, ModelStats],
-    ask: Ask,
-    seed: int,
-    facts: Mapping[str, ModelFacts],
-    settings: PolicySettings,
+    rated: Sequence[Candidate],
+    order: tuple[str, ...],
     model: str,
     mode: str,
     reason: str,
     propensity: float,
-    order: tuple[str, ...],
+    seed: int,
+    settings: PolicySettings,
 ) -> Choice:
-    rated = _candidates(known, ask, facts, settings)
-    best = max((one.quality for one in rated if one.quality is not None), default=0.0)
-    bar = best - settings.quality_tolerance
-    told = tuple(_told(one, model, mode, bar) for one in rated)
+    bar = _best(rated) - settings.quality_tolerance
+    told = tuple([_told(one, model, mode, bar) for one in rated])
     ranking = (model, *(other for other in order if other != model))
     return Choice(model, mode, reason, propensity, ranking, told, seed)
 
@@ -255,10 +248,6 @@ def _told(one: Candidate, chosen: str, mode: str, bar: float) -> Candidate:
     else:
         why = "dearer"
     return Candidate(one.model, one.n, one.quality, one.low, one.high, one.cost_usd, why)
-
-
-def _by_quality(one: Candidate) -> float:
-    return one.quality if one.quality is not None else -1.0
 
 
 def _tries(known: Mapping[str, ModelStats], model: str) -> float:
