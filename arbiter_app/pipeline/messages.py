@@ -12,17 +12,37 @@ _DROPPED = (
     "environment_details",
     "attached_files",
     "file_contents",
+    "file_content",
     "additional_data",
+    "attachment",
+    "attachments",
     "user_info",
     "user_instructions",
     "context",
+    "editorContext",
+    "reminderInstructions",
+    "repoInstructions",
     "documents",
     "tool_result",
     "function_results",
     "git_status",
+    "project_layout",
+    "open_and_recently_viewed_files",
+    "ide_opened_file",
+    "ide_selection",
+    "local-command-stdout",
+    "local-command-stderr",
+    "command-name",
+    "command-message",
+    "INSTRUCTIONS",
 )
-# ... and those whose content is the ask itself.
-_UNWRAPPED = ("user_query", "user_message", "task", "query", "question", "instruction")
+# ... those that only a front end writes, whose content is the ask itself ...
+_UNWRAPPED = ("user_query", "user_message", "userRequest")
+# ... and those that mean the same when nothing stands around them, though people write them in questions, too.
+_UNWRAPPED_ALONE = ("task", "query", "question", "instruction")
+
+
+_TAG_ENDS = (">", " ", "\n")
 
 
 def content_text(content: object) -> str:
@@ -36,13 +56,19 @@ def content_text(content: object) -> str:
 
 
 def latest_ask(messages: list[Json]) -> str:
-    """The latest human message as plain text, without the wrappers that agents put around it."""
+    """The latest human message as plain text, without the wrappers that agents put around it.
+
+    A message that is nothing but wrappers was not written by a human; an earlier one counts then, if there is one.
+    """
+    wrapped = ""
     for message in reversed(messages):
         if message.get("role") == "user":
-            ask = unwrap(content_text(message.get("content")))
+            text = content_text(message.get("content"))
+            ask = _bare(text)
             if ask:
                 return ask
-    return ""
+            wrapped = wrapped or text.strip()
+    return wrapped
 
 
 def system_prompt(messages: list[Json]) -> str:
@@ -53,33 +79,39 @@ def system_prompt(messages: list[Json]) -> str:
 
 def unwrap(text: str) -> str:
     """Strip wrappers: one linear pass a tag; an opening tag that is never closed stays as it is."""
+    return _bare(text) or text.strip()
+
+
+def _bare(text: str) -> str:
     if "<" not in text:
         return text.strip()
     bare = text
     for tag in _DROPPED:
         bare = _without(bare, tag)
+    bare = bare.strip()
     for tag in _UNWRAPPED:
-        inner = _inside(bare, tag)
-        if inner:
-            return inner
-    return bare.strip() or text.strip()
+        bare = _inside(bare, tag) or bare
+    for tag in _UNWRAPPED_ALONE:
+        if bare.startswith(f"<{tag}>") and bare.endswith(f"</{tag}>"):
+            bare = _inside(bare, tag) or bare
+    return bare
 
 
 def _without(text: str, tag: str) -> str:
     opening, closing = f"<{tag}", f"</{tag}>"
-    at = text.find(opening)
-    if at < 0:
-        return text
     kept, position = [], 0
+    at = text.find(opening)
     while at >= 0:
+        if text[at + len(opening) : at + len(opening) + 1] not in _TAG_ENDS:
+            at = text.find(opening, at + 1)
+            continue
         end = text.find(closing, at)
         if end < 0:
             break
         kept.append(text[position:at])
         position = end + len(closing)
         at = text.find(opening, position)
-    kept.append(text[position:])
-    return "".join(kept)
+    return "".join((*kept, text[position:])) if kept or position else text
 
 
 def _inside(text: str, tag: str) -> str:
