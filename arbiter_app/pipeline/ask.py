@@ -40,9 +40,8 @@ class Asker:
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         reply = await self._runtime.complete(orjson.dumps(payload), deadline=deadline)
         try:
-            body = orjson.loads(reply.body)
-            text = body["choices"][0]["message"]["content"]
-        except (orjson.JSONDecodeError, KeyError, IndexError, TypeError) as error:
+            text = reply.json["choices"][0]["message"]["content"]
+        except (KeyError, IndexError, TypeError) as error:
             raise RuntimeFault("protocol", f"{model.id}: the answer has no text") from error
-        cost = self._meter.cost_of(reply.headers, body, model, multiplier=self._multiplier_of(model.id))
+        cost = self._meter.cost_of(reply.headers, reply.json, model, multiplier=self._multiplier_of(model.id))
         return str(text), cost

@@ -33,10 +33,11 @@ class Cached:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Digest of the request as it stands, and of its near-identical form."""
+    """Digests of the request as it stands, of its near-identical form, and of everything but the latest ask."""
 
     exact: str
     near: str
+    shape: str
 
 
 def keys_of(request: ChatRequest) -> Keys | None:
@@ -48,7 +49,7 @@ def keys_of(request: ChatRequest) -> Keys | None:
     allow = sorted(request.allow) if request.allow is not None else None
     shape = _digest([request.caller.key_id, allow, kept, request.messages[:-1], _without_text(request.messages[-1])])
     last = request.messages[-1].get("content")
-    return Keys(_digest([shape, last]), _digest([shape, _normalised(last)]))
+    return Keys(_digest([shape, last]), _digest([shape, _normalised(last)]), shape)
 
 
 class ResponseCache:
@@ -67,14 +68,19 @@ class ResponseCache:
 
     def get(self, keys: Keys, now: float) -> tuple[Cached, float] | None:
         """The kept answer and its similarity (1.0 exact, 0.99 near-identical); None when there is none."""
-        hit = self._kept.get(keys.near)
+        hit = self.at(keys.near, now)
+        return None if hit is None else (hit, 1.0 if hit.exact == keys.exact else 0.99)
+
+    def at(self, near: str, now: float) -> Cached | None:
+        """The kept answer under one key, if it is young enough."""
+        hit = self._kept.get(near)
         if hit is None:
             return None
         if now - hit.kept > self._ttl_s:
-            self._drop(keys.near)
+            self._drop(near)
             return None
-        self._kept.move_to_end(keys.near)
-        return hit, 1.0 if hit.exact == keys.exact else 0.99
+        self._kept.move_to_end(near)
+        return hit
 
     def put(self, keys: Keys, body: Json, model: str, grade: Grade, now: float) -> bool:
         """Keep an answer if it is graded well enough; says whether it was kept."""

@@ -154,14 +154,10 @@ class Calls:
         decision.failover_from.append(model)
 
     def _read(self, decision: Decision, model: str, reply: Reply, started: float) -> Completion:
-        try:
-            body = orjson.loads(reply.body)
-        except orjson.JSONDecodeError as error:
-            raise RuntimeFault("protocol", f"{model}: the answer is not JSON") from error
-        if not isinstance(body, dict) or not _message(body):
+        if not _message(reply.json):
             raise RuntimeFault("protocol", f"{model}: the answer has no choices")
         took_ms = (time.perf_counter() - started) * 1000
-        completion = self._completion(decision, model, reply.headers, body, took_ms)
+        completion = self._completion(decision, model, reply.headers, reply.json, took_ms)
         return replace(completion, first_byte_ms=reply.first_byte_ms)
 
     def _completion(

@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+from arbiter_app.pipeline.cache import Keys
+from arbiter_app.pipeline.meaning import Vector
 from arbiter_app.pipeline.types import (
     PICO_PER_USD,
     UNGRADED,
@@ -70,6 +72,8 @@ class Decision:
     judge_pending: bool = False
     cache: str = "off"
     cache_similarity: float | None = None
+    cache_keys: Keys | None = None
+    vector: Vector | None = None
     baseline_pico: int | None = None
     timing: Timing = field(default_factory=Timing)
     status: str = "ok"

@@ -18,13 +18,14 @@ from typing import Protocol
 
 import orjson
 
-from arbiter_app.pipeline.cache import Cached, Keys, ResponseCache, keys_of
+from arbiter_app.pipeline.cache import Cached, ResponseCache, keys_of
 from arbiter_app.pipeline.call import Calls, Opened
 from arbiter_app.pipeline.classify import Classifier
 from arbiter_app.pipeline.decision import Cascade, Decision, new_decision
 from arbiter_app.pipeline.errors import ArbiterError, DeadlineExceeded, InternalError, RuntimeUnavailable
 from arbiter_app.pipeline.grade import grade
 from arbiter_app.pipeline.learn import Learner
+from arbiter_app.pipeline.meaning import MeaningIndex
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.relay import DONE, Assembler, Relay, error_frame, last_chunk, replayed
 from arbiter_app.pipeline.route import Router
@@ -75,6 +76,7 @@ class Lifecycle:
         calls: Calls,
         learner: Learner,
         cache: ResponseCache | None,
+        meaning: MeaningIndex | None,
         assembler: Callable[[], Assembler],
         judge: Callable[[Decision], None],
         wants_judge: Callable[[Decision], bool],
@@ -87,6 +89,7 @@ class Lifecycle:
         self._calls = calls
         self._learner = learner
         self._cache = cache
+        self._meaning = meaning
         self._assembler = assembler
         self._judge = judge
         self._wants_judge = wants_judge
@@ -95,41 +98,41 @@ class Lifecycle:
 
     async def answer(self, request: ChatRequest) -> tuple[Decision, Json]:
         """A plain answer: the decision and the runtime's body. Raises ArbiterError; a failure is on record by then."""
-        decision, keys = self._begin(request)
+        decision = self._begin(request)
         async with self._recorded(decision):
-            hit = await self._decide(decision, keys)
+            hit = await self._decide(decision)
             if hit is None:
                 await self._call(decision)
                 self._grade(decision)
                 await self._escalate(decision)
-            await self._settle(decision, keys)
+            await self._settle(decision)
         body = decision.completion.body if decision.completion else {}
         return decision, body
 
     async def stream(self, request: ChatRequest) -> Streamed:
         """A streamed answer, returned once the first byte has come. Raises ArbiterError before that."""
-        decision, keys = self._begin(request)
+        decision = self._begin(request)
         async with self._recorded(decision):
-            hit = await self._decide(decision, keys)
+            hit = await self._decide(decision)
             if hit is not None:
-                return Streamed(decision, self._replay(decision, keys))
+                return Streamed(decision, self._replay(decision))
             with _timed(decision, "call_ms"):
                 opened = await self._calls.open(decision, self._router.order(decision))
-        return Streamed(decision, self._relay(decision, keys, opened))
+        return Streamed(decision, self._relay(decision, opened))
 
-    def _begin(self, request: ChatRequest) -> tuple[Decision, Keys | None]:
+    def _begin(self, request: ChatRequest) -> Decision:
         decision = new_decision(request, timeout_s=self._timeout_s, loop_time=asyncio.get_running_loop().time())
-        keys = keys_of(request) if self._cache is not None else None
-        decision.cache = "off" if keys is None else "miss"
-        return decision, keys
+        decision.cache_keys = keys_of(request) if self._cache is not None else None
+        decision.cache = "off" if decision.cache_keys is None else "miss"
+        return decision
 
-    async def _decide(self, decision: Decision, keys: Keys | None) -> Cached | None:
+    async def _decide(self, decision: Decision) -> Cached | None:
         """Stages 1 to 3, or a cached answer in their place after stage 1."""
         with _timed(decision, "classify_ms"):
             decision.classification = self._classifier.try_rules(decision.request) or await self._ask_classifier(
                 decision
             )
-        hit = self._cache.get(keys, time.monotonic()) if self._cache is not None and keys is not None else None
+        hit = await self._cached(decision)
         if hit is not None:
             _serve_cached(decision, *hit)
             return hit[0]
@@ -139,6 +142,21 @@ class Lifecycle:
             tokens_out = self._estimates.tokens_out(decision)
             self._router.route(decision, decision.classification, decision.eligible, tokens_out=tokens_out)
         return None
+
+    async def _cached(self, decision: Decision) -> tuple[Cached, float] | None:
+        """A kept answer to the same or a near-identical prompt, or (where configured) to one of the same meaning."""
+        keys = decision.cache_keys
+        if self._cache is None or keys is None or decision.classification is None:
+            return None
+        hit = self._cache.get(keys, time.monotonic())
+        if hit is not None or self._meaning is None:
+            return hit
+        started = time.perf_counter()
+        decision.vector = await self._meaning.vector(decision.classification.task, decision.request.ask)
+        decision.timing.waited_ms += (time.perf_counter() - started) * 1000
+        found = self._meaning.nearest(keys.shape, decision.vector) if decision.vector is not None else None
+        kept = self._cache.at(found[0], time.monotonic()) if found is not None else None
+        return None if found is None or kept is None else (kept, found[1])
 
     async def _call(self, decision: Decision) -> None:
         with _timed(decision, "call_ms"):
@@ -172,23 +190,26 @@ class Lifecycle:
         with _timed(decision, "call_ms"):
             decision.completion = await self._calls.complete(decision, (model,))
 
-    async def _settle(self, decision: Decision, keys: Keys | None) -> None:
+    async def _settle(self, decision: Decision) -> None:
         """Stage 6 and what follows an answer: durable record first, then cache and judge."""
         decision.baseline_pico = self._estimates.baseline_pico(decision)
         decision.judge_pending = self._wants_judge(decision)
         self._estimates.learned(decision)
         await self._learner.learn(decision)
-        self._keep(decision, keys)
+        self.keep(decision)
         if decision.judge_pending:
             self._judge(decision)
 
-    def _keep(self, decision: Decision, keys: Keys | None) -> None:
-        """Offer a finished answer to the response cache."""
-        done = decision.completion
+    def keep(self, decision: Decision) -> None:
+        """Offer a finished answer to the response cache (again when a late grade has come)."""
+        done, keys = decision.completion, decision.cache_keys
         if self._cache is None or keys is None or done is None or decision.cache != "miss":
             return
-        if done.finish_reason in ("stop", "tool_calls"):
-            self._cache.put(keys, done.body, done.model, decision.grade, time.monotonic())
+        if done.finish_reason not in ("stop", "tool_calls"):
+            return
+        kept = self._cache.put(keys, done.body, done.model, decision.grade, time.monotonic())
+        if kept and self._meaning is not None and decision.vector is not None:
+            self._meaning.keep(keys, decision.vector)
 
     async def _ask_classifier(self, decision: Decision) -> Classification:
         """The rules were unsure: ask the free model. The wait counts as waiting for a model, not as overhead."""
@@ -198,7 +219,7 @@ class Lifecycle:
         finally:
             decision.timing.waited_ms += (time.perf_counter() - started) * 1000
 
-    async def _relay(self, decision: Decision, keys: Keys | None, opened: Opened) -> AsyncIterator[bytes]:
+    async def _relay(self, decision: Decision, opened: Opened) -> AsyncIterator[bytes]:
         """Stages 4 to 6 of a streamed answer: pass frames on, then grade, learn, and end with `arbiter` and `[DONE]`."""
         relay, request, started = Relay(opened.stream, self._assembler()), decision.request, time.perf_counter()
         try:
@@ -207,7 +228,7 @@ class Lifecycle:
             decision.timing.waited_ms += (time.perf_counter() - started) * 1000
             decision.completion = self._calls.streamed(decision, opened, relay.body())
             self._grade(decision)
-            await self._settle(decision, keys)
+            await self._settle(decision)
             arbiter = decision.public()
         except RuntimeFault as fault:
             self._calls.broke(opened, fault)
@@ -225,12 +246,12 @@ class Lifecycle:
         yield last_chunk(relay.body(), arbiter, include_usage=request.include_usage)
         yield DONE
 
-    async def _replay(self, decision: Decision, keys: Keys | None) -> AsyncIterator[bytes]:
+    async def _replay(self, decision: Decision) -> AsyncIterator[bytes]:
         """A cached answer as a stream."""
         body = decision.completion.body if decision.completion else {}
         for frame in replayed(body):
             yield frame
-        await self._settle(decision, keys)
+        await self._settle(decision)
         yield last_chunk(body, decision.public(), include_usage=decision.request.include_usage)
         yield DONE
 

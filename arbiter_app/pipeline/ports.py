@@ -30,11 +30,12 @@ class RuntimeFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole answer of the runtime: status 2xx, lower-case headers, body bytes, time to first byte."""
+    """A whole answer of the runtime: status 2xx, lower-case headers, its body and that parsed, time to first byte."""
 
     headers: Mapping[str, str]
     body: bytes
     first_byte_ms: float
+    json: Json
 
 
 class ReplyStream(Protocol):

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 
 import httpx
 import orjson
@@ -20,13 +19,6 @@ from arbiter_app.runtime.transport import BodyStream, PooledTransport, timeouts
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
 MODELS_DEADLINE_S = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class JsonReply(Reply):
-    """A whole answer, with its body already parsed."""
-
-    json: Json
 
 
 class HttpRuntime:
@@ -64,7 +56,7 @@ class HttpRuntime:
     def __repr__(self) -> str:
         return f"HttpRuntime({self._base_url!r})"
 
-    async def complete(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> JsonReply:
+    async def complete(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> Reply:
         """A whole answer. Raises RuntimeFault for everything that is not a JSON object with status 2xx."""
         response, first_byte_ms = await self._send("POST", self._chat_url, payload, deadline, request_id)
         body = await self._read(response, self._max_answer_bytes)
@@ -75,7 +67,7 @@ class HttpRuntime:
         error = stated_error(answer, body)
         if error is not None:
             raise self._without_key(error)
-        return JsonReply(headers, body, first_byte_ms, answer)
+        return Reply(headers, body, first_byte_ms, answer)
 
     async def stream(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> ReplyStream:
         """A streamed answer, returned when its first chunk has arrived, so that until then another model can serve."""

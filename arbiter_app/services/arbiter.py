@@ -23,6 +23,7 @@ from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.judge import Judge
 from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.lifecycle import Lifecycle
+from arbiter_app.pipeline.meaning import MeaningIndex
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.prices import PriceOverrides
 from arbiter_app.pipeline.route import Router
@@ -30,6 +31,7 @@ from arbiter_app.pipeline.tokens import TokenRatios
 from arbiter_app.pipeline.types import Model
 from arbiter_app.runtime import cost as meter
 from arbiter_app.runtime.client import HttpRuntime
+from arbiter_app.runtime.embeddings import HttpEmbeddings
 from arbiter_app.runtime.sandbox import SandboxServer, start_sandbox
 from arbiter_app.runtime.sse import StreamAssembler
 from arbiter_app.services.actions import Actions
@@ -64,6 +66,8 @@ class Arbiter:
         self.metrics = Metrics()
         self.health = Health(first_s=settings.quarantine_s, max_s=settings.quarantine_max_s)
         self.cache = _cache(settings)
+        self.embeddings = _embeddings(settings)
+        self.meaning = _meaning(settings, self.embeddings)
         self.ratios = TokenRatios()
         self.runtime = _runtime(settings, sandbox)
         self.policy = brain.build(
@@ -83,6 +87,7 @@ class Arbiter:
             feed=self.feed,
             sample=settings.judge_sample,
             rng=random.Random(),
+            graded=lambda decision: self.lifecycle.keep(decision),
         )
         self.classifier = Classifier(
             self._asker(lambda: self._part(self.catalog.classifier), settings.classify_timeout_s, 8).ask,
@@ -121,6 +126,8 @@ class Arbiter:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.judging.close()
         await self.runtime.aclose()
+        if self.embeddings is not None:
+            await self.embeddings.aclose()
         await asyncio.to_thread(self.store.close)
         if self.sandbox is not None:
             await asyncio.to_thread(self.sandbox.stop)
@@ -134,8 +141,9 @@ class Arbiter:
         self.policy.forget()
         self.health.forget()
         self.prices.clear()
-        if self.cache is not None:
-            self.cache.forget()
+        for memory in (self.cache, self.meaning):
+            if memory is not None:
+                memory.forget()
 
     def _lifecycle(self) -> Lifecycle:
         settings = self.settings
@@ -162,6 +170,7 @@ class Arbiter:
             calls=calls,
             learner=self.learner,
             cache=self.cache,
+            meaning=self.meaning,
             assembler=StreamAssembler,
             judge=self.judging.schedule,
             wants_judge=self.judging.wants,
@@ -244,6 +253,21 @@ def _cache(settings: Settings) -> ResponseCache | None:
         ttl_s=settings.cache_ttl_s,
         min_quality=settings.cache_min_quality,
     )
+
+
+def _embeddings(settings: Settings) -> HttpEmbeddings | None:
+    if not settings.cache or not settings.embeddings_url:
+        return None
+    key = settings.embeddings_api_key
+    return HttpEmbeddings(
+        settings.embeddings_url, key.get_secret_value() if key is not None else "", settings.embeddings_model
+    )
+
+
+def _meaning(settings: Settings, embeddings: HttpEmbeddings | None) -> MeaningIndex | None:
+    if embeddings is None:
+        return None
+    return MeaningIndex(embeddings.embed, threshold=settings.embeddings_threshold, entries=settings.cache_entries)
 
 
 def _facts(catalog: Catalog) -> dict[str, brain.ModelFacts]:

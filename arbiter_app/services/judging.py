@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.judge import Judge
@@ -18,12 +19,22 @@ CLOSE_S = 5.0
 class Judging:
     """Schedules judgements. Judges while exploring, and a small sample (`sample`) while exploiting."""
 
-    def __init__(self, judge: Judge, learner: Learner, *, feed: Feed, sample: float, rng: random.Random) -> None:
+    def __init__(
+        self,
+        judge: Judge,
+        learner: Learner,
+        *,
+        feed: Feed,
+        sample: float,
+        rng: random.Random,
+        graded: Callable[[Decision], None],
+    ) -> None:
         self._judge = judge
         self._learner = learner
         self._feed = feed
         self._sample = sample
         self._rng = rng
+        self._graded = graded
         self._pending: set[asyncio.Task[None]] = set()
         self.dropped = 0
 
@@ -72,6 +83,9 @@ class Judging:
             return
         grade, cost = await self._judge.judge(seen.task, decision.request.ask, done.text)
         durable = self._learner.judged(decision, grade, cost)
+        if grade.quality is not None:
+            decision.grade = grade
+            self._graded(decision)
         if durable is not None:
             await durable
         data = {"id": decision.id, "quality": grade.quality, "quality_reason": grade.reason}

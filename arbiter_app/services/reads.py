@@ -102,7 +102,7 @@ class Reads:
             "alerts": await arbiter.store.alerts(limit=20),
             "active_price_overrides": arbiter.prices.active(),
             "cache_entries": len(arbiter.cache) if arbiter.cache is not None else 0,
-            "cache_mode": "exact" if arbiter.cache is not None else "off",
+            "cache_mode": _cache_mode(arbiter),
             "cache_hits": counters.get("cache.hit", 0),
             "quarantined": arbiter.quarantined(),
             "learning": arbiter.policy.learning(),
@@ -135,6 +135,12 @@ class Reads:
     async def alerts(self, *, limit: int, before: int | None = None) -> list[Json]:
         """Price and quality shifts, newest first."""
         return await self._arbiter.store.alerts(limit=limit, before=before)
+
+
+def _cache_mode(arbiter: Arbiter) -> str:
+    if arbiter.cache is None:
+        return "off"
+    return "exact" if arbiter.meaning is None else "exact and by meaning"
 
 
 def usd(pico: int | None) -> float | None:
