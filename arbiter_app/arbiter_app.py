@@ -8,10 +8,27 @@ from reflex.app import default_error_boundary
 from arbiter_app.web import door
 from arbiter_app.web.components.data import table_view
 from arbiter_app.web.components.frame import connection_banner
-from arbiter_app.web.pages import overview, playground
+from arbiter_app.web.pages import (
+    activity,
+    demo,
+    docs,
+    integration,
+    key,
+    landing,
+    missing,
+    models,
+    overview,
+    playground,
+    start,
+)
 from arbiter_app.web.state.account import Account
+from arbiter_app.web.state.activity import Activity, DecisionPage
+from arbiter_app.web.state.demo import Demo
+from arbiter_app.web.state.key import Key
+from arbiter_app.web.state.models import Models
 from arbiter_app.web.state.overview import Overview
 from arbiter_app.web.state.playground import Playground
+from arbiter_app.web.state.start import Integration, Start
 from arbiter_app.web.wire import SocketWire
 
 DESCRIPTION = "Arbiter routes every prompt to the cheapest model that answers it well, and proves what it saved."
@@ -46,5 +63,16 @@ def _page(component: object, route: str, title: str, *loads: object) -> None:
     )
 
 
+_page(landing.page, "/", "The cheapest model that still gets it right", Overview.load, Integration.load)
+_page(start.page, "/start", "Start", Start.load)
 _page(overview.page, "/app", "Overview", Overview.load)
 _page(playground.page, "/app/playground", "Playground", Playground.load)
+_page(activity.page, "/app/activity", "Activity", Activity.load)
+_page(activity.decision, "/app/decision/[decision_id]", "Decision", DecisionPage.load)
+_page(models.page, "/app/models", "Models", Models.load)
+_page(key.page, "/app/key", "Key", Key.load)
+_page(integration.page, "/app/integration", "Integration", Integration.load)
+_page(demo.page, "/demo", "Demo", Demo.load)
+for doc, made in docs.pages():
+    _page(made, doc.path, doc.title)
+app.add_page(missing.page, route="404", title="Not found · Arbiter")

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from arbiter_app.settings import Settings
 from arbiter_app.web.ask import Workload
+from arbiter_app.web.export import Export
 from arbiter_app.web.live import Live, Wire
 from arbiter_app.web.reads import Reads
 from arbiter_app.web.session import SessionRoute, Sessions
@@ -28,6 +29,7 @@ class Parts:
     sessions: Sessions
     gateway: ASGIApp
     session_route: ASGIApp
+    export: ASGIApp
     live: Live
     admission: Any
     workload: Workload
@@ -73,7 +75,20 @@ async def furnished(settings: Settings, arbiter: Any, reads: Reads, gateway: Any
     admission = gateway.chat.admission
     workload = Workload(arbiter, admission)
     route = SessionRoute(sessions, reads)
-    _parts = Parts(settings, arbiter, reads, sessions, gateway, route, live, admission, workload, lambda token: True)
+    export = Export(arbiter, reads, sessions)
+    _parts = Parts(
+        settings=settings,
+        arbiter=arbiter,
+        reads=reads,
+        sessions=sessions,
+        gateway=gateway,
+        session_route=route,
+        export=export,
+        live=live,
+        admission=admission,
+        workload=workload,
+        present=lambda token: True,
+    )
     try:
         yield _parts
     finally:
@@ -113,4 +128,3 @@ class _Later:
 
     def present(self, token: str) -> bool:
         return False
-

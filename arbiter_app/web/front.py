@@ -1,6 +1,6 @@
 """What stands in front of everything on the one port: looks at the path and hands the request on.
 
-`/v1*`, `/health`, `/readyz`, `/metrics` go to the gateway, `/session` to the sign-in route, `/_event` to Reflex's
+`/v1*`, `/health`, `/readyz`, `/metrics` go to the gateway, `/session` to the sign-in route, `/export` to downloads, `/_event` to Reflex's
 socket (same origin only, rate limited), and the rest are pages.
 """
 
@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 GATEWAY = ("/v1", "/health", "/readyz", "/metrics")
 SOCKET = "/_event"
 SESSION = "/session"
+EXPORT = "/export"
 EVENTS_PER_S = 40.0
 EVENTS_BURST = 200.0
 _REJECTED: Message = {"type": "websocket.close", "code": 1008, "reason": ""}
@@ -27,10 +28,13 @@ def is_under(path: str, prefix: str) -> bool:
 class Front:
     """The outermost ASGI application. `socket` is None when there is no Reflex (fallback dashboard)."""
 
-    def __init__(self, *, gateway: ASGIApp, pages: ASGIApp, session: ASGIApp, socket: ASGIApp | None) -> None:
+    def __init__(
+        self, *, gateway: ASGIApp, pages: ASGIApp, session: ASGIApp, export: ASGIApp, socket: ASGIApp | None
+    ) -> None:
         self._gateway = gateway
         self._pages = pages
         self._session = session
+        self._export = export
         self._socket = socket
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,6 +46,8 @@ class Front:
             await self._gateway(scope, receive, send)
         elif is_under(path, SESSION):
             await self._session(scope, receive, send)
+        elif is_under(path, EXPORT):
+            await self._export(scope, receive, send)
         else:
             await self._pages(scope, receive, send)
 

@@ -59,6 +59,10 @@ class Reads(Protocol):
         """Observed unit prices: ts, model, task, cost (USD a call), multiplier; oldest first."""
         ...
 
+    async def overrides(self) -> list[Row]:
+        """Demo prices in force: model, multiplier."""
+        ...
+
     async def pricing(self) -> list[Row]:
         """The catalog: id, input, output (USD per token), context, routable, baseline, vision, tools."""
         ...

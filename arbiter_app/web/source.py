@@ -45,6 +45,7 @@ class Source:
             "tolerance": self._arbiter.settings.routing.quality_tolerance,
             "classifier": overview["classifier"],
             "models": overview["pool_size"],
+            "tasks": len({row["bucket"].split(":")[0] for row in said["by_bucket"]}),
         }
 
     def _gap(self, buckets: list[Row]) -> float | None:
@@ -120,6 +121,10 @@ class Source:
             dict(row, input=row["input_per_million"], output=row["output_per_million"])
             for row in self._arbiter.reads.pricing()
         ]
+
+    async def overrides(self) -> list[Row]:
+        """Demo prices in force: model, multiplier."""
+        return [{"model": name, "multiplier": times} for name, times in self._arbiter.prices.active().items()]
 
     async def overview(self) -> Row:
         """Counters, overrides, cache, mode."""

@@ -57,8 +57,7 @@ def topics(reads: Reads, workload: Workload) -> dict[str, Topic]:
         return await _timeline(reads, workload)
 
     async def arrival(room: Room) -> Vars:
-        rows = await reads.recent(limit=1, key_id=room[1])
-        return {"arrived": views.feed_row(rows[0]) if rows else {}}
+        return {"arrived": {}}
 
     return {
         "feed": Topic(overview, 0.1, DECIDED, feed, fold_feed),
@@ -158,6 +157,7 @@ async def _timeline(reads: Reads, workload: Workload) -> Vars:
     rows = await reads.recent(limit=160)
     alerts = await reads.alerts(8)
     policy = await reads.policy()
+    overrides = await reads.overrides()
     chosen = [
         {
             "task": bucket,
@@ -170,7 +170,8 @@ async def _timeline(reads: Reads, workload: Workload) -> Vars:
         if row.get("chosen")
     ]
     return {
-        "timeline": figures.choices(rows, alerts, []),
+        "timeline": figures.choices(rows, alerts, overrides),
+        "overrides": [{"model": one["model"], "times": f"×{one['multiplier']:g}"} for one in overrides],
         "alerts": [views.alert(row) for row in alerts],
         "chosen": chosen,
         "any_calls": "yes" if rows else "no",
@@ -183,7 +184,8 @@ def progress(workload: Workload) -> views.View:
     done = workload.sent / workload.total if workload.total else 0.0
     return {
         "running": "yes" if workload.running else "no",
-        "text": f"{workload.sent} of {workload.total} prompts" + (f", {workload.failed} failed" if workload.failed else ""),
+        "text": f"{workload.sent} of {workload.total} prompts"
+        + (f", {workload.failed} failed" if workload.failed else ""),
         "width": views.percent_css(done),
         "any": "yes" if workload.total else "no",
     }

@@ -158,6 +158,8 @@ def figures(report: Row) -> View:
         "spend_sub": f"{share(report.get('settled_share'))} settled by the runtime",
         "learning": share(report.get("learning_share")),
         "learning_sub": _with_cap(money(report.get("learning_spend")), report.get("learning_cap")),
+        "models": count(report.get("models")),
+        "tasks": count(report.get("tasks")),
         "quality": signed(report.get("quality_gap")),
         "quality_sub": f"tolerance −{report['tolerance']:.3f}" if report.get("tolerance") is not None else "",
     }
@@ -397,4 +399,68 @@ def fits(seen: Any, eligible: Any, budget: float | None) -> View:
         "note": met.strip(),
         "models": ", ".join(eligible.models),
         "width": percent_css(len(eligible.models) / total if total else 0),
+    }
+
+
+def facts(row: Row) -> list[View]:
+    """What happened, as names and values."""
+    found = {
+        "task": f"{row.get('task')}, {row.get('difficulty')}",
+        "learned in": row.get("bucket"),
+        "model": row.get("model"),
+        "mode": row.get("mode"),
+        "reason": row.get("reason"),
+        "quality": f"{score(row.get('quality'))} ({row.get('quality_source')})"
+        if row.get("quality") is not None
+        else None,
+        "grade": row.get("quality_reason"),
+        "tokens": f"{count(row.get('prompt_tokens'))} in, {count(row.get('completion_tokens'))} out",
+        "whole answer": f"{ms(row.get('latency_ms'))} ms",
+        "first byte": f"{ms(row.get('first_byte_ms'))} ms",
+        "Arbiter itself": f"{ms(row.get('overhead_ms'))} ms",
+        "streamed": "yes" if row.get("stream") else "no",
+        "cache": row.get("cache"),
+        "status": f"{row.get('status')} {row.get('error_code') or ''}".strip(),
+        "key": row.get("key_id"),
+        "request": row.get("request_id"),
+    }
+    return [{"name": name, "value": str(value)} for name, value in found.items() if value not in (None, "")]
+
+
+def charges(row: Row) -> list[View]:
+    """Where the money went, and what the baseline would have cost."""
+    lines = (
+        ("answer", row.get("answer_cost"), "the call that answered"),
+        ("classifier", row.get("classifier_cost"), "naming the task, when rules were unsure"),
+        ("judge", row.get("judge_cost"), "grading afterwards"),
+        ("in total", row.get("cost"), f"{row.get('cost_state')}; losing calls included, judge not"),
+        ("baseline", row.get("baseline"), "the same prompt at the baseline's measured rates"),
+        ("saved", row.get("saved"), "estimate for this call"),
+    )
+    known = ("answer", "in total", "baseline")
+    return [
+        {"name": name, "value": money(usd), "note": note}
+        for name, usd, note in lines
+        if usd is not None or name in known
+    ]
+
+
+def asked(row: Row) -> list[View]:
+    """The shape of the request; its text is not kept."""
+    request = (row.get("trace") or {}).get("request") or {}
+    return [
+        {"name": str(name).replace("_", " "), "value": ", ".join(value) if isinstance(value, list) else str(value)}
+        for name, value in request.items()
+        if value not in (None, False)
+    ]
+
+
+def key_row(row: Row) -> View:
+    """One key in the operator's list."""
+    return {
+        "id": str(row.get("key_id")),
+        "email": str(row.get("email") or row.get("label") or ""),
+        "role": str(row.get("role") or ""),
+        "status": str(row.get("status") or ""),
+        "ts": f"{row.get('created') or 0:.0f}",
     }

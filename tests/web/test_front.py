@@ -30,7 +30,7 @@ def says(word: str) -> Any:
 @pytest.fixture
 def client() -> TestClient:
     dispatcher = front.Front(
-        gateway=says("gateway"), pages=says("pages"), session=says("session"), socket=says("socket")
+        gateway=says("gateway"), pages=says("pages"), session=says("session"), export=says("export"), socket=says("socket")
     )
     return TestClient(dispatcher, base_url="http://arbiter.test")
 
@@ -45,6 +45,7 @@ def client() -> TestClient:
         ("/readyz", "gateway"),
         ("/metrics", "gateway"),
         ("/session", "session"),
+        ("/export/decisions.csv", "export"),
         ("/", "pages"),
         ("/v10", "pages"),
         ("/healthy", "pages"),

@@ -375,8 +375,8 @@ def prices(rows: Sequence[Row], alerts: Sequence[Row], *, models: Sequence[str])
     return {"data": lines, "layout": layout | _marks(alerts, x)}
 
 
-def choices(rows: Sequence[Row], alerts: Sequence[Row], marks: Sequence[Row]) -> Figure:
-    """The demo's timeline: each decision as a dot in the lane of its model; shifts and button presses are marked."""
+def choices(rows: Sequence[Row], alerts: Sequence[Row], overrides: Sequence[Row]) -> Figure:
+    """The demo's timeline: each decision as a dot in the lane of its model; shifts marked, changed prices named."""
     lanes = list(dict.fromkeys(row["model"] for row in reversed(rows)))
     dots = [
         {
@@ -400,6 +400,11 @@ def choices(rows: Sequence[Row], alerts: Sequence[Row], marks: Sequence[Row]) ->
         xaxis={"type": "date", "showgrid": False},
         yaxis={"type": "category", "categoryorder": "array", "categoryarray": lanes, "title": {"text": ""}},
     )
-    pressed = [dict(one, kind="×" + str(one["multiplier"]), direction="up") for one in marks]
     x = sorted(point for one in dots for point in one["x"])
-    return {"data": dots, "layout": layout | _marks([*alerts, *pressed], x)}
+    dearer = {one["model"]: one["multiplier"] for one in overrides}
+    layout["yaxis"] |= {
+        "tickmode": "array",
+        "tickvals": lanes,
+        "ticktext": [f"<b>{name} ×{dearer[name]:g}</b>" if name in dearer else name for name in lanes],
+    }
+    return {"data": dots, "layout": layout | _marks(alerts, x)}

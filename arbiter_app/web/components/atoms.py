@@ -155,5 +155,12 @@ def clock(seconds: Any) -> rx.Var[str]:
     return rx.Var(script, _var_type=str, _var_data=seconds._get_all_var_data())
 
 
+def day_clock(seconds: Any) -> rx.Var[str]:
+    """A unix time as day and time of the visitor's own clock: `23 Nov 17:04:11`."""
+    day = "toLocaleDateString('en-GB', {day: 'numeric', month: 'short'})"
+    script = f"(({seconds!s}) ? (d => d.{day} + ' ' + d.toTimeString().slice(0, 8))(new Date(Number({seconds!s}) * 1000)) : '')"
+    return rx.Var(script, _var_type=str, _var_data=seconds._get_all_var_data())
+
+
 def _joined(prefix: str, name: Text) -> Any:
     return prefix + name if isinstance(name, str) else rx.Var.create(prefix) + name

@@ -21,10 +21,11 @@ EXPLAIN = {
 def page() -> rx.Component:
     """The page."""
     tools = atoms.segmented(SPANS, Overview.span, Overview.set_span, "Time range")
-    return shell("overview", "Overview", rx.cond(Overview.closed == "yes", _closed(), _open()), tools=tools)
+    return shell("overview", "Overview", rx.cond(Overview.closed == "yes", closed(), _open()), tools=tools)
 
 
-def _closed() -> rx.Component:
+def closed() -> rx.Component:
+    """What visitors see where reads are not public."""
     return rx.el.section(
         atoms.empty(
             "Reports are private here",
@@ -81,7 +82,7 @@ def _spend() -> rx.Component:
             rx.el.div(
                 data.chart(Overview.spend, "Spend over time by model, against the baseline", 276), class_name="pad"
             ),
-            _no_calls(),
+            no_calls(),
         ),
         note="USD, by model; dashed: the baseline for everything",
         tools=data.chart_tools("spend"),
@@ -113,9 +114,7 @@ def _feed() -> rx.Component:
     tasks = [("", "all tasks"), *((one, one) for one in TASKS)]
     return atoms.panel(
         "Decisions",
-        rx.cond(
-            Overview.rows.length() > 0, data.feed(Overview.rows, Overview.picked["id"], Overview.pick), _no_calls()
-        ),
+        rx.cond(Overview.rows.length() > 0, data.feed(Overview.rows, Overview.picked["id"], Overview.pick), no_calls()),
         note="newest first, pushed",
         tools=(
             atoms.choice(tasks, Overview.task, Overview.set_task, "Task"),
@@ -124,7 +123,8 @@ def _feed() -> rx.Component:
     )
 
 
-def _no_calls() -> rx.Component:
+def no_calls() -> rx.Component:
+    """What a panel shows before the first call."""
     return atoms.empty(
         "No calls yet",
         "Route a first prompt, or let the demo send some; it appears here at once.",

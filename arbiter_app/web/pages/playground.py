@@ -19,7 +19,9 @@ def page() -> rx.Component:
         "playground",
         "Playground",
         rx.el.div(
-            rx.el.div(_ask(), _answer(), class_name="stack"), rx.el.div(_trace(), class_name="stack"), class_name="two even"
+            rx.el.div(_ask(), _answer(), class_name="stack"),
+            rx.el.div(_trace(), class_name="stack"),
+            class_name="two even",
         ),
     )
 
@@ -134,9 +136,15 @@ def _answer() -> rx.Component:
     facts = rx.el.div(
         _fact("model", rx.el.span(result["model"], class_name="num"), atoms.mode_chip(result["mode"])),
         _fact("quality", atoms.quality(result["width"], result["quality"])),
-        _fact("cost", rx.el.span(result["cost"], class_name="num"), rx.el.span(result["state"], class_name="tiny mute")),
+        _fact(
+            "cost", rx.el.span(result["cost"], class_name="num"), rx.el.span(result["state"], class_name="tiny mute")
+        ),
         _fact("saved", rx.el.span(result["saved"], class_name="num"), rx.el.span("estimate", class_name="tiny mute")),
-        _fact("time", rx.el.span(result["ms"], " ms", class_name="num"), rx.el.span(result["first"], class_name="tiny mute")),
+        _fact(
+            "time",
+            rx.el.span(result["ms"], " ms", class_name="num"),
+            rx.el.span(result["first"], class_name="tiny mute"),
+        ),
         class_name="facts",
     )
     body = rx.el.div(
@@ -153,7 +161,10 @@ def _answer() -> rx.Component:
     )
     return atoms.panel(
         "Answer",
-        rx.cond(Playground.error != "", rx.el.div(rx.el.div(Playground.error, class_name="note bad", role="alert"), class_name="pad")),
+        rx.cond(
+            Playground.error != "",
+            rx.el.div(rx.el.div(Playground.error, class_name="note bad", role="alert"), class_name="pad"),
+        ),
         rx.cond(
             (Playground.answer != "") | Playground.busy,
             body,
@@ -191,7 +202,10 @@ def _trace() -> rx.Component:
         rx.cond(
             Playground.stages.length() > 0,
             rx.el.div(data.trace(Playground.stages, Playground.candidates), class_name="pad"),
-            atoms.empty("Six stages", "Classify, filter, route, call, grade, learn: each shows here what it saw and what it took."),
+            atoms.empty(
+                "Six stages",
+                "Classify, filter, route, call, grade, learn: each shows here what it saw and what it took.",
+            ),
         ),
         note=rx.el.span(Playground.result["id"], class_name="num"),
         tools=(

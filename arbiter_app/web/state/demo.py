@@ -6,29 +6,140 @@ from typing import Any
 
 import reflex as rx
 
+from arbiter_app.pipeline.errors import ArbiterError
+from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.web import door
 from arbiter_app.web.state import guard
+from arbiter_app.web.theme import TASKS
 
 View = dict[str, str]
 Figure = dict[str, Any]
+MULTIPLIERS = ("0.25", "0.5", "2", "4", "8", "16")
+SCENARIO = {"task": "math", "warm": 120, "warm_per_s": 20.0, "after": 90, "after_per_s": 9.0, "times": 8.0}
+RATES = {"2": 2.0, "5": 5.0, "10": 10.0, "20": 20.0}
+TOTALS = {"50": 50, "200": 200, "1000": 1_000}
 
 
 class Demo(rx.State):
     """What the demo page shows."""
 
     closed: str = ""
+    may: str = ""
+    error: str = ""
+    said: str = ""
     timeline: Figure = {}
     alerts: list[View] = []
     chosen: list[View] = []
     any_calls: str = ""
+    progress: View = {}
+    overrides: list[View] = []
+    models: list[str] = []
+    model: str = ""
+    multiplier: str = "8"
+    rate: str = "5"
+    total: str = "50"
+    task: str = ""
 
     @rx.event
     async def load(self) -> None:
         """Show the timeline, and from now on whatever happens."""
         who = await guard.seat(self)
+        self.may = "yes" if _may(who) else "no"
         if not guard.may_read(who):
             self.closed = "yes"
             return
         self.closed = ""
+        self.models = [row["id"] for row in await door.parts().reads.pricing()]
+        await self._watch()
+        self.model = self.model or self._favourite() or (self.models[0] if self.models else "")
+
+    @rx.event
+    async def set_option(self, name: str, value: str) -> None:
+        """Choose model, multiplier, rate, total or task of the next action."""
+        await guard.seat(self)
+        allowed = {
+            "model": self.models,
+            "multiplier": MULTIPLIERS,
+            "rate": RATES,
+            "total": TOTALS,
+            "task": ("", *TASKS),
+        }
+        if isinstance(name, str) and name in allowed and value in list(allowed[name]):
+            setattr(self, name, value)
+
+    @rx.event
+    async def apply(self) -> None:
+        """Scale the chosen model's price."""
+        who = await guard.seat(self)
+        if _may(who):
+            await self._price(self.model, float(self.multiplier))
+
+    @rx.event
+    async def clear(self, model: str) -> None:
+        """Take a price override back."""
+        who = await guard.seat(self)
+        if _may(who):
+            await self._price(guard.text(model, 80), 1.0)
+
+    @rx.event
+    async def seed(self) -> None:
+        """Step one of the known scenario: a burst of sums, until Arbiter has a favourite for them."""
+        who = await guard.seat(self)
+        if _may(who):
+            self._start(int(SCENARIO["warm"]), float(SCENARIO["warm_per_s"]), str(SCENARIO["task"]))
+
+    @rx.event
+    async def shift(self) -> None:
+        """Step two: the favourite becomes eight times dearer while sums keep coming."""
+        who = await guard.seat(self)
+        favourite = await self._favourite_now()
+        if not _may(who) or not favourite:
+            return
+        await self._price(favourite, float(SCENARIO["times"]))
+        self._start(int(SCENARIO["after"]), float(SCENARIO["after_per_s"]), str(SCENARIO["task"]))
+
+    @rx.event
+    async def start(self) -> None:
+        """Send a paced workload."""
+        who = await guard.seat(self)
+        if _may(who):
+            self._start(TOTALS[self.total], RATES[self.rate], self.task)
+
+    @rx.event
+    async def stop(self) -> None:
+        """End the workload."""
+        who = await guard.seat(self)
+        if _may(who):
+            door.parts().workload.stop()
+            await self._watch()
+            self.progress = {**self.progress, "running": "no"}
+
+    def _start(self, total: int, per_s: float, task: str) -> None:
+        self.error = "" if door.parts().workload.start(total, per_s, task) else "A workload is already running."
+        self.progress = {**self.progress, "running": "yes", "any": "yes"}
+
+    async def _price(self, model: str, times: float) -> None:
+        self.error = ""
+        try:
+            await door.parts().arbiter.actions.simulate_price(model, times)
+        except ArbiterError as error:
+            self.error = str(error)
+            return
+        self.said = f"{model} now costs ×{times:g}" if times != 1 else f"{model} is back at its own price"
+        await self._watch()
+
+    async def _watch(self) -> None:
         for name, value in (await door.parts().live.watch(self.router.session.session_id, ("demo",))).items():
             setattr(self, name, value)
+
+    def _favourite(self) -> str:
+        return next((row["model"] for row in self.chosen if row["task"] == SCENARIO["task"]), "")
+
+    async def _favourite_now(self) -> str:
+        rows = (await door.parts().reads.policy()).get(str(SCENARIO["task"]), [])
+        return next((str(row["model"]) for row in rows if row["chosen"]), "")
+
+
+def _may(who: Caller) -> bool:
+    """Operators always; callers while the models are simulated."""
+    return who.role is Role.OPERATOR or (who.role is Role.CALLER and door.parts().settings.sandbox)

@@ -64,3 +64,9 @@ def number(value: Any, low: float, high: float) -> float | None:
 def first(value: Any) -> Any:
     """The single value of a slider, which sends a list."""
     return value[0] if isinstance(value, list) and value else value
+
+
+def origin(state: rx.State) -> str:
+    """The address this tab reached us under, for showing it back to the same tab."""
+    headers = state.router.headers
+    return headers.origin or f"http://{headers.host}"

@@ -6,6 +6,8 @@ from typing import Any
 
 import reflex as rx
 
+from arbiter_app.pipeline.errors import ArbiterError
+from arbiter_app.pipeline.types import Role
 from arbiter_app.web import door, topics, views
 from arbiter_app.web.state import guard
 from arbiter_app.web.theme import TASKS
@@ -17,7 +19,9 @@ Figure = dict[str, Any]
 class Models(rx.State):
     """What the models page shows."""
 
-    span: str = "24h"
+    span: str = ""
+    may: str = ""
+    error: str = ""
     task: str = ""
     closed: str = ""
     rows: list[View] = []
@@ -37,7 +41,9 @@ class Models(rx.State):
             self.closed = "yes"
             return
         self.closed = ""
-        self.catalog = [views.catalog_row(row) for row in await door.parts().reads.pricing()]
+        self.may = "yes" if who.role is Role.OPERATOR else "no"
+        self.span = self.span or await topics.fitting_span(door.parts().reads, None)
+        await self._list()
         await self._watch()
 
     @rx.event
@@ -53,6 +59,21 @@ class Models(rx.State):
         """Show one task in the table."""
         await guard.seat(self)
         self.task = guard.choice(value, TASKS, "")
+
+    @rx.event
+    async def set_routable(self, model: str, on: bool) -> None:
+        """Take a model into the pool or out of it; for operators."""
+        who = await guard.seat(self)
+        if who.role is not Role.OPERATOR or not isinstance(on, bool):
+            return
+        try:
+            door.parts().arbiter.actions.set_routable(guard.text(model, 80), on)
+        except ArbiterError as error:
+            self.error = str(error)
+        await self._list()
+
+    async def _list(self) -> None:
+        self.catalog = [views.catalog_row(row) for row in await door.parts().reads.pricing()]
 
     async def _watch(self) -> None:
         shown = await door.parts().live.watch(self.router.session.session_id, ("models", self.span))

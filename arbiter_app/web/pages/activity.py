@@ -1,0 +1,162 @@
+"""Activity: find any decision; and the page of one decision."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from arbiter_app.web.components import atoms, data
+from arbiter_app.web.components.frame import link, shell
+from arbiter_app.web.pages.overview import closed
+from arbiter_app.web.state.activity import MODES, Activity, DecisionPage
+from arbiter_app.web.theme import TASKS
+
+
+def page() -> rx.Component:
+    """The page of many."""
+    return shell("activity", "Activity", rx.cond(Activity.closed == "yes", closed(), _table()))
+
+
+def _table() -> rx.Component:
+    return atoms.panel(
+        "Decisions",
+        _filters(),
+        rx.cond(
+            Activity.rows.length() > 0,
+            _rows(),
+            rx.cond(Activity.loaded == "yes", _none(), rx.el.div(class_name="wait")),
+        ),
+        rx.el.footer(
+            rx.cond(
+                Activity.before != "",
+                atoms.button("Newest", on_click=Activity.narrow("task", Activity.task), kind="mini"),
+            ),
+            rx.cond(Activity.older != "", link("Older", to=Activity.older, class_name="btn mini")),
+            rx.el.span("times are your own clock's", class_name="tiny mute push"),
+            class_name="row bar",
+        ),
+        note="newest first, 50 a page",
+        tools=(
+            rx.el.a("csv", href="/export/decisions.csv?" + Activity.query, download=True, class_name="btn mini ghost"),
+            rx.el.a(
+                "json", href="/export/decisions.json?" + Activity.query, download=True, class_name="btn mini ghost"
+            ),
+        ),
+    )
+
+
+def _filters() -> rx.Component:
+    ages = [("", "any time"), ("15m", "last 15 min"), ("1h", "last hour"), ("24h", "last day"), ("7d", "last week")]
+    model = rx.el.select(
+        rx.el.option("all models", value=""),
+        rx.foreach(Activity.models, lambda name: rx.el.option(name, value=name)),
+        value=Activity.model,
+        on_change=lambda value: Activity.narrow("model", value),
+        class_name="input mini",
+        aria_label="Model",
+    )
+    tasks = [("", "all tasks"), *((one, one) for one in TASKS)]
+    modes = [("", "all modes"), *((one, one) for one in MODES)]
+    return rx.el.div(
+        atoms.choice(tasks, Activity.task, lambda value: Activity.narrow("task", value), "Task"),
+        model,
+        atoms.choice(modes, Activity.mode, lambda value: Activity.narrow("mode", value), "Mode"),
+        atoms.choice(ages, Activity.age, lambda value: Activity.narrow("age", value), "Time"),
+        rx.cond(Activity.query != "", atoms.button("Clear", on_click=Activity.clear, kind="mini ghost")),
+        class_name="row wrap bar",
+        role="search",
+        aria_label="Filters",
+    )
+
+
+def _rows() -> rx.Component:
+    def line(row: rx.Var[dict[str, str]]) -> rx.Component:
+        to = "/app/decision/" + row["id"]
+        return rx.el.tr(
+            rx.el.td(atoms.day_clock(row["ts"]), class_name="n l"),
+            rx.el.td(link(atoms.task_badge(row["task"]), to=to)),
+            rx.el.td(link(row["model"], to=to), class_name="m"),
+            rx.el.td(atoms.mode_chip(row["mode"])),
+            rx.el.td(atoms.quality(row["width"], row["quality"]), class_name="hide"),
+            rx.el.td(row["tokens"], class_name="n hide"),
+            rx.el.td(row["cost"], class_name="n"),
+            rx.el.td(row["saved"], class_name="n hide"),
+            rx.el.td(row["ms"], class_name="n hide"),
+            rx.el.td(link(row["id"], to=to, class_name="num mute"), class_name="hide"),
+            key=row["id"],
+            class_name="pick",
+        )
+
+    return rx.el.div(
+        rx.el.table(
+            data.heads(
+                "time", "task", "model", "mode", "quality-", "#tokens-", "#cost", "#saved-", "#ms-", "decision-"
+            ),
+            rx.el.tbody(rx.foreach(Activity.rows, line)),
+            class_name="feed long",
+        ),
+        class_name="scroll",
+    )
+
+
+def _none() -> rx.Component:
+    return atoms.empty(
+        "No decision matches",
+        "Widen the filters, or route something first.",
+        rx.el.div(
+            atoms.button("Clear filters", on_click=Activity.clear),
+            link("Open the playground", to="/app/playground", class_name="btn primary"),
+            class_name="row",
+        ),
+    )
+
+
+def decision() -> rx.Component:
+    """The page of one."""
+    return shell("activity", "Decision", rx.cond(DecisionPage.missing == "yes", _missing(), _whole()))
+
+
+def _missing() -> rx.Component:
+    return rx.el.section(
+        atoms.empty(
+            "No such decision",
+            "It does not exist, its record was retired, or it belongs to somebody else's key.",
+            link("Back to activity", to="/app/activity", class_name="btn"),
+        ),
+        class_name="panel",
+    )
+
+
+def _whole() -> rx.Component:
+    story = atoms.panel(
+        "Story",
+        rx.cond(
+            DecisionPage.stages.length() > 0,
+            rx.el.div(data.trace(DecisionPage.stages, DecisionPage.candidates), class_name="pad"),
+            rx.el.div(class_name="wait"),
+        ),
+        note=rx.el.span(DecisionPage.row["id"], class_name="num"),
+        cls="tall-cand",
+    )
+    side = rx.el.div(
+        atoms.panel("Money", _pairs(DecisionPage.money, note=True)),
+        atoms.panel("Facts", _pairs(DecisionPage.facts)),
+        rx.cond(
+            DecisionPage.asked.length() > 0,
+            atoms.panel("Request", _pairs(DecisionPage.asked), note="its text is not kept"),
+        ),
+        class_name="stack",
+    )
+    raw = rx.el.details(
+        rx.el.summary("Whole record as JSON", class_name="link small"), atoms.code(DecisionPage.raw), class_name="raw"
+    )
+    return rx.fragment(rx.el.div(story, side, class_name="two"), raw)
+
+
+def _pairs(rows: rx.Var[list[dict[str, str]]], note: bool = False) -> rx.Component:
+    def line(one: rx.Var[dict[str, str]]) -> rx.Component:
+        cells = [rx.el.th(one["name"], scope="row"), rx.el.td(one["value"], class_name="num wrap")]
+        if note:
+            cells.append(rx.el.td(one["note"], class_name="w hide"))
+        return rx.el.tr(*cells)
+
+    return rx.el.table(rx.el.tbody(rx.foreach(rows, line)), class_name="pairs")

@@ -1,0 +1,186 @@
+"""The key page: sign in, use against limits, pause, resume, revoke; for operators everybody's keys."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from arbiter_app.web.components import atoms, data
+from arbiter_app.web.components.frame import link, shell
+from arbiter_app.web.state.account import Account
+from arbiter_app.web.state.key import Key
+
+Row = rx.Var[dict[str, str]]
+
+
+def page() -> rx.Component:
+    """The page."""
+    return shell("key", "Key", rx.cond(Account.role == "anonymous", _sign_in(), _signed_in()))
+
+
+def _sign_in() -> rx.Component:
+    form = rx.el.form(
+        atoms.field(
+            "API key",
+            rx.el.input(
+                name="api_key",
+                type="password",
+                auto_complete="off",
+                placeholder="arb_…",
+                class_name="input",
+                required=True,
+            ),
+            "It is checked here and not stored in the browser; a session cookie stands for it.",
+        ),
+        rx.cond(Account.error != "", rx.el.p(Account.error, class_name="error", role="alert")),
+        rx.el.div(
+            rx.el.button("Sign in", type="submit", class_name="btn primary"),
+            rx.cond(Account.signup == "yes", link("Get a key", to="/start", class_name="btn")),
+            class_name="row",
+        ),
+        on_submit=Account.sign_in,
+        class_name="stack pad",
+    )
+    return rx.el.div(atoms.panel("Sign in", form, note="with a key of this Arbiter"), class_name="slim")
+
+
+def _signed_in() -> rx.Component:
+    return rx.fragment(
+        rx.el.div(_own(), _use(), class_name="two even"),
+        rx.cond(Account.role == "operator", _everybody()),
+    )
+
+
+def _own() -> rx.Component:
+    info = Key.info
+    rows = rx.el.table(
+        rx.el.tbody(
+            _pair("id", rx.el.span(info["key_id"], class_name="num")),
+            _pair("role", info["role"]),
+            _pair("e-mail", rx.cond(info["email"] != "", info["email"], "none")),
+            _pair("status", _status(info["status"])),
+        ),
+        class_name="pairs",
+    )
+    pause = rx.cond(
+        info["status"] == "paused",
+        atoms.button("Resume", on_click=Key.change("resume"), kind="primary"),
+        atoms.button("Pause", on_click=Key.change("pause")),
+    )
+    revoke = rx.cond(
+        Key.sure == info["key_id"],
+        rx.el.span(
+            rx.el.span("Revoking is for ever.", class_name="small bad"),
+            atoms.button("Revoke it", on_click=Key.change("revoke"), kind="danger"),
+            atoms.button("Keep it", on_click=Key.keep),
+            class_name="row wrap",
+        ),
+        atoms.button("Revoke", on_click=Key.change("revoke"), kind="danger"),
+    )
+    return atoms.panel(
+        "Your key",
+        rows,
+        rx.cond(Key.error != "", rx.el.p(Key.error, class_name="error pad", role="alert")),
+        rx.el.div(
+            pause,
+            revoke,
+            atoms.button("Sign out", on_click=Account.sign_out, kind="ghost push"),
+            class_name="row wrap pad",
+        ),
+    )
+
+
+def _pair(name: str, value: rx.Component | rx.Var[str]) -> rx.Component:
+    return rx.el.tr(rx.el.th(name, scope="row"), rx.el.td(value, class_name="wrap"))
+
+
+def _status(status: rx.Var[str]) -> rx.Component:
+    return rx.el.span(
+        status,
+        class_name=rx.match(status, ("active", "tag good"), ("paused", "tag warn"), ("revoked", "tag bad"), "tag"),
+    )
+
+
+def _use() -> rx.Component:
+    info = Key.info
+
+    def window(name: str, key: str) -> rx.Component:
+        return rx.el.div(
+            rx.el.div(
+                rx.el.span(name, class_name="small"),
+                rx.el.span(info[f"used_{key}"], class_name="num small push"),
+                class_name="row",
+            ),
+            atoms.meter(info[f"width_{key}"], f"use in {name}", info[f"hot_{key}"] == "yes"),
+            class_name="stack tight",
+        )
+
+    return atoms.panel(
+        "Use",
+        rx.el.div(
+            window("6 hours", "6h"),
+            window("a week", "week"),
+            rx.el.p(
+                "Routed requests count, reads do not. Over a limit the API answers 429 with Retry-After.",
+                class_name="small mute",
+            ),
+            class_name="stack pad",
+        ),
+        note="routed requests against limits",
+    )
+
+
+def _everybody() -> rx.Component:
+    def line(row: Row) -> rx.Component:
+        pause = rx.cond(
+            row["status"] == "paused",
+            atoms.button("Resume", on_click=Key.change_other(row["id"], "resume"), kind="mini"),
+            atoms.button("Pause", on_click=Key.change_other(row["id"], "pause"), kind="mini"),
+        )
+        revoke = atoms.button(
+            rx.cond(Key.sure == row["id"], "Really revoke", "Revoke"),
+            on_click=Key.change_other(row["id"], "revoke"),
+            kind="mini danger",
+        )
+        return rx.el.tr(
+            rx.el.td(row["id"], class_name="m"),
+            rx.el.td(row["email"]),
+            rx.el.td(row["role"], class_name="hide"),
+            rx.el.td(_status(row["status"])),
+            rx.el.td(atoms.day_clock(row["ts"]), class_name="n hide"),
+            rx.el.td(rx.cond(row["status"] != "revoked", rx.el.span(pause, revoke, class_name="row"))),
+        )
+
+    mint = rx.el.form(
+        rx.el.input(
+            name="email",
+            type="email",
+            placeholder="ada@example.com",
+            class_name="input mini",
+            aria_label="E-mail",
+            required=True,
+        ),
+        rx.el.button("Mint a key", type="submit", class_name="btn mini"),
+        on_submit=Key.mint,
+        reset_on_submit=True,
+        class_name="row",
+    )
+    shown = rx.el.div(
+        rx.el.p("The new key, shown this once:", class_name="small"),
+        atoms.code(Key.minted),
+        class_name="stack tight pad",
+        role="status",
+    )
+    return atoms.panel(
+        "Every key",
+        rx.cond(Key.minted != "", shown),
+        rx.el.div(
+            rx.el.table(
+                data.heads("id", "whose", "role-", "status", "#made-", ""),
+                rx.el.tbody(rx.foreach(Key.keys, line)),
+                class_name="feed long",
+            ),
+            class_name="scroll",
+        ),
+        note="minted keys; those of ARBITER_API_KEYS are not listed",
+        tools=(mint,),
+    )

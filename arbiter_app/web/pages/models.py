@@ -1,0 +1,139 @@
+"""Models: what has been learned about each, per task; prices and latency over time; the catalog."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from arbiter_app.web.components import atoms, data
+from arbiter_app.web.components.frame import shell
+from arbiter_app.web.pages.overview import SPANS, closed, no_calls
+from arbiter_app.web.state.models import Models
+from arbiter_app.web.theme import TASKS
+
+Row = rx.Var[dict[str, str]]
+
+
+def page() -> rx.Component:
+    """The page."""
+    tools = atoms.segmented(SPANS, Models.span, Models.set_span, "Time range")
+    body = rx.fragment(
+        _heat(),
+        rx.el.div(_learned(), rx.el.div(_prices(), _latency(), class_name="stack"), class_name="two even"),
+        _catalog(),
+    )
+    return shell("models", "Models", rx.cond(Models.closed == "yes", closed(), body), tools=tools)
+
+
+def _heat() -> rx.Component:
+    return atoms.panel(
+        "Task and model",
+        rx.cond(
+            Models.any_rows == "yes",
+            rx.el.div(data.chart(Models.heat, "Mean quality per task and model", 320), class_name="pad"),
+            no_calls(),
+        ),
+        note="mean quality of graded answers; ✓ current choice",
+        tools=data.chart_tools("heat"),
+    )
+
+
+def _learned() -> rx.Component:
+    def line(row: Row) -> rx.Component:
+        return rx.cond(
+            (Models.task == "") | (row["task"] == Models.task),
+            rx.el.tr(
+                rx.el.td(
+                    atoms.task_badge(row["task"]),
+                    rx.cond(row["bucket"] != row["task"], rx.el.span(" hard", class_name="tiny mute")),
+                ),
+                rx.el.td(row["model"], class_name="m", title=row["model"]),
+                rx.el.td(row["n"], class_name="n"),
+                rx.el.td(
+                    rx.cond(row["width"] != "", atoms.whisker(row["left"], row["width"], row["at"])), class_name="hide"
+                ),
+                rx.el.td(row["quality"], class_name="n", title=row["interval"]),
+                rx.el.td(row["cost"], class_name="n"),
+                rx.el.td(row["ms"], class_name="n hide"),
+                rx.el.td(rx.cond(row["chosen"] != "", rx.el.span("chosen", class_name="tag good"))),
+                class_name=rx.cond(row["chosen"] != "", "win", ""),
+                key=row["bucket"] + row["model"],
+            ),
+        )
+
+    table = rx.el.div(
+        rx.el.table(
+            data.heads("task", "model", "#n", "95 % interval, 0 to 1-", "#quality", "#cost", "#ms-", ""),
+            rx.el.tbody(rx.foreach(Models.rows, line)),
+            class_name="feed",
+        ),
+        class_name="scroll high",
+        tab_index=0,
+        role="region",
+        aria_label="What is known per task and model",
+    )
+    return atoms.panel(
+        "What is known",
+        rx.cond(Models.any_rows == "yes", table, no_calls()),
+        note="n: graded answers",
+        tools=(atoms.choice([("", "all tasks"), *((t, t) for t in TASKS)], Models.task, Models.set_task, "Task"),),
+    )
+
+
+def _prices() -> rx.Component:
+    return atoms.panel(
+        "Prices",
+        rx.cond(
+            Models.any_prices == "yes",
+            rx.el.div(data.chart(Models.prices, "USD a thousand tokens per model over time", 320), class_name="pad"),
+            atoms.empty("No paid calls yet", "Each decision's measured price shows here, with every shift marked."),
+        ),
+        note="measured, newest 400 decisions",
+        tools=data.chart_tools("prices"),
+    )
+
+
+def _latency() -> rx.Component:
+    return atoms.panel(
+        "Latency",
+        rx.el.div(data.chart(Models.latency, "Median and 95th percentile latency over time", 200), class_name="pad"),
+        rx.el.div(
+            rx.el.span(rx.el.i(style={"--k": "#0f8472"}), "median"),
+            rx.el.span(rx.el.i(style={"--k": "#b3762a"}), "95th percentile"),
+            class_name="legend",
+        ),
+        note="ms to the whole answer",
+        tools=data.chart_tools("latency"),
+    )
+
+
+def _catalog() -> rx.Component:
+    def line(row: Row) -> rx.Component:
+        on = row["routable"] == "yes"
+        switch = atoms.button(
+            rx.cond(on, "Take out", "Put in"), on_click=Models.set_routable(row["id"], ~on), kind="mini"
+        )
+        state = rx.cond(
+            on, rx.el.span("routable", class_name="tag good"), rx.el.span("out of the pool", class_name="tag")
+        )
+        return rx.el.tr(
+            rx.el.td(row["id"], class_name="m", title=row["id"]),
+            rx.el.td(row["input"], class_name="n"),
+            rx.el.td(row["output"], class_name="n"),
+            rx.el.td(row["context"], class_name="n hide"),
+            rx.el.td(row["can"], class_name="hide soft"),
+            rx.el.td(rx.cond(row["baseline"] != "", rx.el.span("baseline", class_name="tag"), state)),
+            rx.el.td(rx.cond(Models.may == "yes", switch), class_name="n"),
+        )
+
+    return atoms.panel(
+        "Catalog",
+        rx.el.div(
+            rx.el.table(
+                data.heads("model", "#input", "#output", "#context, tokens-", "can-", "state", ""),
+                rx.el.tbody(rx.foreach(Models.catalog, line)),
+                class_name="feed long",
+            ),
+            class_name="scroll",
+        ),
+        note="list prices, USD per 1,000,000 tokens",
+    )

@@ -1,0 +1,119 @@
+"""Finding decisions: filters live in the URL, pages are keyset cursors, one decision has its own page."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+import reflex as rx
+
+from arbiter_app.pipeline.types import Mode
+from arbiter_app.web import door, views
+from arbiter_app.web.state import guard
+from arbiter_app.web.theme import TASKS
+
+View = dict[str, str]
+MODES = tuple(mode.value for mode in Mode)
+AGES = {"": 0.0, "15m": 900.0, "1h": 3_600.0, "24h": 86_400.0, "7d": 604_800.0}
+PAGE = 50
+FILTERS = ("task", "model", "mode", "age")
+
+
+class Activity(rx.State):
+    """One page of decisions under the filters of the URL."""
+
+    closed: str = ""
+    task: str = ""
+    model: str = ""
+    mode: str = ""
+    age: str = ""
+    before: str = ""
+    rows: list[View] = []
+    models: list[str] = []
+    older: str = ""
+    query: str = ""
+    loaded: str = ""
+
+    @rx.event
+    async def load(self) -> None:
+        """Read the filters from the URL and show their page."""
+        who = await guard.seat(self)
+        if not guard.may_read(who):
+            self.closed = "yes"
+            return
+        self.closed = ""
+        self._take(dict(self.router.url.query_parameters))
+        reads = door.parts().reads
+        self.models = [row["id"] for row in await reads.pricing()]
+        rows = await reads.recent(
+            limit=PAGE + 1,
+            before=self.before,
+            task=self.task,
+            model=self.model,
+            mode=self.mode,
+            since=time.time() - AGES[self.age] if self.age else 0.0,
+            key_id=guard.scope(who),
+        )
+        self.rows = views.views(rows[:PAGE])
+        self.older = self._url(before=self.rows[-1]["seq"]) if len(rows) > PAGE else ""
+        self.query, self.loaded = urlencode(self._filters()), "yes"
+
+    @rx.event
+    async def narrow(self, name: str, value: str) -> Any:
+        """Set one filter; the URL changes and the page follows it."""
+        await guard.seat(self)
+        if name in FILTERS and isinstance(value, str):
+            self._take({**self._filters(), name: value, "before": ""})
+        return rx.redirect(self._url(), replace=True)
+
+    @rx.event
+    async def clear(self) -> Any:
+        """Drop every filter."""
+        await guard.seat(self)
+        self._take({})
+        return rx.redirect(self._url(), replace=True)
+
+    def _take(self, given: dict[str, Any]) -> None:
+        self.task = guard.choice(given.get("task"), TASKS, "")
+        self.model = guard.text(given.get("model"), 80)
+        self.mode = guard.choice(given.get("mode"), MODES, "")
+        self.age = guard.choice(given.get("age"), AGES, "")
+        before = guard.text(given.get("before"), 20)
+        self.before = before if before.isdigit() else ""
+
+    def _filters(self) -> dict[str, str]:
+        return {name: value for name in FILTERS if (value := getattr(self, name))}
+
+    def _url(self, **more: str) -> str:
+        query = urlencode({**self._filters(), **more})
+        return "/app/activity" + (f"?{query}" if query else "")
+
+
+class DecisionPage(rx.State):
+    """One decision, whole."""
+
+    missing: str = ""
+    row: View = {}
+    facts: list[View] = []
+    money: list[View] = []
+    asked: list[View] = []
+    stages: list[View] = []
+    candidates: list[View] = []
+    raw: str = ""
+
+    @rx.event
+    async def load(self) -> None:
+        """Show the decision that the URL names."""
+        who = await guard.seat(self)
+        self.missing, self.row, self.stages = "", {}, []
+        wanted = guard.text(str(self.router.url.path).rstrip("/").rpartition("/")[2], 40)
+        row = await door.parts().reads.decision(wanted) if guard.may_read(who) else None
+        if row is None or guard.scope(who) not in (None, row.get("key_id")):
+            self.missing = "yes"
+            return
+        self.row, self.facts = views.feed_row(row), views.facts(row)
+        self.money, self.asked = views.charges(row), views.asked(row)
+        self.stages, self.candidates = views.trace(row), views.candidates(row)
+        self.raw = orjson.dumps(row, option=orjson.OPT_INDENT_2).decode()

@@ -1,0 +1,87 @@
+"""The visitor's own key, and for operators everybody's."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import reflex as rx
+
+from arbiter_app.pipeline.errors import ArbiterError
+from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.web import door, views
+from arbiter_app.web.state import guard
+
+View = dict[str, str]
+STATUSES = {"pause": "paused", "resume": "active", "revoke": "revoked"}
+_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}")
+
+
+class Key(rx.State):
+    """What the key page shows. `minted` is a new key, shown once."""
+
+    info: View = {}
+    keys: list[View] = []
+    minted: str = ""
+    error: str = ""
+    sure: str = ""
+
+    @rx.event
+    async def load(self) -> None:
+        """Show usage and, to operators, every key."""
+        who = await guard.seat(self)
+        self.minted, self.error, self.sure = "", "", ""
+        await self._show(who)
+
+    @rx.event
+    async def change(self, what: str) -> None:
+        """Pause, resume or revoke the own key; revoking is asked twice."""
+        who = await guard.seat(self)
+        if who.role is not Role.ANONYMOUS:
+            await self._change(who, who.key_id, guard.choice(what, STATUSES, ""))
+
+    @rx.event
+    async def change_other(self, key_id: str, what: str) -> None:
+        """Pause, resume or revoke any key; for operators."""
+        who = await guard.seat(self)
+        if who.role is Role.OPERATOR:
+            await self._change(who, guard.text(key_id, 60), guard.choice(what, STATUSES, ""))
+
+    @rx.event
+    async def keep(self) -> None:
+        """Do not revoke after all."""
+        await guard.seat(self)
+        self.sure = ""
+
+    @rx.event
+    async def mint(self, form: dict[str, Any]) -> None:
+        """Make a caller's key; for operators."""
+        who = await guard.seat(self)
+        if who.role is not Role.OPERATOR:
+            return
+        email = guard.text(form.get("email")) if isinstance(form, dict) else ""
+        self.minted, self.error = "", ""
+        if not _EMAIL.fullmatch(email):
+            self.error = "An e-mail address is needed, like ada@example.com."
+            return
+        self.minted = (await door.parts().arbiter.keys.mint("caller", email, "made by an operator")).secret
+        await self._show(who)
+
+    async def _change(self, who: Caller, key_id: str, what: str) -> None:
+        if not what:
+            return
+        if what == "revoke" and self.sure != key_id:
+            self.sure = key_id
+            return
+        self.sure, self.error = "", ""
+        try:
+            await door.parts().arbiter.keys.set_status(key_id, STATUSES[what])
+        except ArbiterError as error:
+            self.error = str(error)
+        await self._show(await guard.seat(self))
+
+    async def _show(self, who: Caller) -> None:
+        reads = door.parts().reads
+        row = await reads.usage(who.key_id) if who.key_id else None
+        self.info = views.usage(row) if row else {}
+        self.keys = [views.key_row(one) for one in await reads.keys()] if who.role is Role.OPERATOR else []

@@ -1,0 +1,90 @@
+"""Onboarding: from nothing to a first routed call, which turns the last step green by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import reflex as rx
+
+from arbiter_app.pipeline.errors import ArbiterError
+from arbiter_app.pipeline.types import Role
+from arbiter_app.web import door, snippets
+from arbiter_app.web.state import guard
+from arbiter_app.web.state.account import Account, sign_in_here
+
+View = dict[str, str]
+STEPS = 5
+
+
+class Start(rx.State):
+    """Where the visitor is. `secret` is the new key, shown once; `arrived` the first call made with it."""
+
+    step: int = 0
+    secret: str = ""
+    error: str = ""
+    client: str = "python"
+    codes: View = {}
+    arrived: View = {}
+    has_key: str = ""
+
+    @rx.event
+    async def load(self) -> None:
+        """Begin, or go on."""
+        who = await guard.seat(self)
+        self.has_key = "" if who.role is Role.ANONYMOUS else "yes"
+        self._fill()
+        if who.key_id:
+            await self._listen(who.key_id)
+
+    @rx.event
+    async def go(self, step: int) -> None:
+        """Go to a step."""
+        await guard.seat(self)
+        place = guard.number(step, 0, STEPS - 1)
+        self.step = int(place) if place is not None else self.step
+
+    @rx.event
+    async def set_client(self, name: str) -> None:
+        """Show another client's code."""
+        await guard.seat(self)
+        self.client = guard.choice(name, snippets.FIRST_CALL, "python")
+
+    @rx.event
+    async def mint(self, form: dict[str, Any]) -> Any:
+        """Make a key for an e-mail address and sign in with it."""
+        await guard.seat(self)
+        parts = door.parts()
+        if not parts.settings.signup_open:
+            self.error = "Sign-up is closed here. Ask the operator for a key, then sign in with it."
+            return None
+        try:
+            secret = await parts.arbiter.keys.register(guard.text(form.get("email")) if isinstance(form, dict) else "")
+        except ArbiterError as error:
+            self.error = str(error)
+            return None
+        caller = await parts.reads.identify(secret)
+        if caller is None:
+            self.error = "The new key could not be read back; try again."
+            return None
+        self.secret, self.error, self.has_key = secret, "", "yes"
+        self._fill()
+        await self._listen(caller.key_id)
+        return sign_in_here(await self.get_state(Account), caller)
+
+    async def _listen(self, key_id: str) -> None:
+        await door.parts().live.watch(self.router.session.session_id, ("arrival", key_id))
+
+    def _fill(self) -> None:
+        self.codes = snippets.snippets(guard.origin(self), self.secret or snippets.PLACEHOLDER)
+
+
+class Integration(rx.State):
+    """Code for every client with this host filled in."""
+
+    codes: View = {}
+
+    @rx.event
+    async def load(self) -> None:
+        """Fill in the host."""
+        await guard.seat(self)
+        self.codes = snippets.snippets(guard.origin(self))
