@@ -26,7 +26,7 @@ from arbiter_app.pipeline.errors import ArbiterError, DeadlineExceeded, Internal
 from arbiter_app.pipeline.grade import grade
 from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.meaning import MeaningIndex
-from arbiter_app.pipeline.ports import RuntimeFault
+from arbiter_app.pipeline.ports import NotDurable, RuntimeFault
 from arbiter_app.pipeline.relay import DONE, Assembler, Relay, error_frame, last_chunk, replayed
 from arbiter_app.pipeline.route import Router
 from arbiter_app.pipeline.types import (
@@ -195,10 +195,18 @@ class Lifecycle:
         decision.baseline_pico = self._estimates.baseline_pico(decision)
         decision.judge_pending = self._wants_judge(decision)
         self._estimates.learned(decision)
-        await self._learner.learn(decision)
+        self._router.served(decision)
+        await self._record(decision)
         self.keep(decision)
         if decision.judge_pending:
             self._judge(decision)
+
+    async def _record(self, decision: Decision) -> None:
+        """Learn, and wait until the record is durable. A database that refuses for long does not hold up answers."""
+        try:
+            await self._learner.learn(decision)
+        except NotDurable as error:
+            log.warning("answered before its record was durable: %s", error, extra={"decision": decision.id})
 
     def keep(self, decision: Decision) -> None:
         """Offer a finished answer to the response cache (again when a late grade has come)."""
@@ -259,7 +267,7 @@ class Lifecycle:
         """Record a stream that broke after its first byte, with what was received; returns its last frame."""
         decision.failed("failed", error.code, error.message)
         decision.completion = self._calls.streamed(decision, opened, relay.body(), aborted=error.message)
-        await self._learner.learn(decision)
+        await self._record(decision)
         return error_frame(error)
 
     def _hung_up(self, decision: Decision, opened: Opened, relay: Relay) -> None:
@@ -276,7 +284,7 @@ class Lifecycle:
             yield
         except ArbiterError as error:
             decision.failed("failed", error.code, error.message)
-            await self._learner.learn(decision)
+            await self._record(decision)
             raise
         except asyncio.CancelledError:
             decision.failed("aborted", "caller_gone", "the caller hung up")
@@ -285,7 +293,7 @@ class Lifecycle:
         except Exception as error:
             log.exception("a request failed inside Arbiter", extra={"decision": decision.id})
             decision.failed("failed", "internal_error", type(error).__name__)
-            await self._learner.learn(decision)
+            await self._record(decision)
             raise _internal(decision.request) from error
 
 

@@ -84,6 +84,10 @@ class DecisionRecord:
     state: Mapping[str, bytes] = field(default_factory=dict)
 
 
+class NotDurable(Exception):
+    """The record is kept in memory and will be written when the database recovers."""
+
+
 class Ledger(Protocol):
     """The durable side of learning. `record` returns a future that is done when the transaction is committed."""
 

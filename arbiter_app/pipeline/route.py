@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 import random
+from collections import OrderedDict
 from collections.abc import Callable
 
 from arbiter_app.pipeline.decision import Decision
-from arbiter_app.pipeline.types import Classification, Eligible, Mode
-from arbiter_app.policy import Ask, Choice, Policy
+from arbiter_app.pipeline.types import ChatRequest, Classification, Eligible, Mode
+from arbiter_app.policy import Ask, Candidate, Policy
+
+
+class Conversations:
+    """Which model served a conversation last: bounded, newest kept. Only conversations that go on are looked up."""
+
+    def __init__(self, entries: int = 10_000) -> None:
+        self._entries = entries
+        self._models: OrderedDict[str, str] = OrderedDict()
+
+    def model_of(self, request: ChatRequest) -> str | None:
+        """The model that served the conversation so far; None for a first message."""
+        goes_on = any(message.get("role") == "assistant" for message in request.messages)
+        return self._models.get(request.conversation) if goes_on else None
+
+    def served(self, request: ChatRequest, model: str) -> None:
+        """Note who answered."""
+        self._models[request.conversation] = model
+        self._models.move_to_end(request.conversation)
+        if len(self._models) > self._entries:
+            self._models.popitem(last=False)
 
 
 class Router:
@@ -27,6 +48,7 @@ class Router:
         self._holdout = holdout
         self._rng = rng
         self._now = now
+        self._conversations = Conversations()
 
     def route(self, decision: Decision, seen: Classification, eligible: Eligible, *, tokens_out: int) -> None:
         """Fill in the decision's choice, mode and reason."""
@@ -36,7 +58,7 @@ class Router:
             eligible=eligible.models,
             tokens_in=eligible.prompt_tokens,
             tokens_out=tokens_out,
-            conversation_model=None,
+            conversation_model=self._conversations.model_of(decision.request),
         )
         choice = self._policy.choose(ask, self._now(), self._rng.getrandbits(48))
         decision.choice = choice
@@ -47,6 +69,11 @@ class Router:
         elif self._held_out(eligible):
             decision.mode = Mode.HOLDOUT
             decision.reason = f"held out: {self._baseline} answers a random share of requests, to measure the saving"
+
+    def served(self, decision: Decision) -> None:
+        """The decision's model answered: its conversation may stay with it, unless it was not the policy's choice."""
+        if decision.mode in (Mode.EXPLORE, Mode.EXPLOIT, Mode.ESCALATE):
+            self._conversations.served(decision.request, decision.model)
 
     def order(self, decision: Decision) -> tuple[str, ...]:
         """Who is asked, in order: the choice (or the pin, alone; or the baseline first when held out), then the next best."""
@@ -61,27 +88,20 @@ class Router:
 
     def stronger(self, decision: Decision) -> str | None:
         """The model to escalate to when the cheap answer failed its check: best known quality among the others."""
-        choice, failed = decision.choice, decision.model
-        tried = {attempt.model for attempt in decision.attempts}
-        if choice is None or decision.mode is Mode.PINNED:
+        choice = decision.choice
+        if choice is None or decision.mode is Mode.PINNED or decision.model == self._baseline:
             return None
+        tried = {attempt.model for attempt in decision.attempts}
         others = [one for one in choice.candidates if one.model not in tried]
-        return (
-            max(others, key=lambda one: _strength(one, self._baseline)).model
-            if others and failed != self._baseline
-            else None
-        )
+        return max(others, key=lambda one: _strength(one, self._baseline)).model if others else None
 
     def _held_out(self, eligible: Eligible) -> bool:
         share = self._holdout()
         return share > 0 and self._baseline in eligible.models and self._rng.random() < share
 
 
-def _strength(candidate: object, baseline: str) -> tuple[float, bool]:
+def _strength(one: Candidate, baseline: str) -> tuple[float, bool]:
     """Order of strength: the lower bound of quality where there is evidence; the baseline wins ties and unknowns."""
-    low = getattr(candidate, "low", None)
-    is_baseline = getattr(candidate, "model", "") == baseline
-    return (low if low is not None else (0.5 if is_baseline else 0.0), is_baseline)
-
-
-__all__ = ["Choice", "Router"]
+    is_baseline = one.model == baseline
+    unproven = 0.5 if is_baseline else 0.0
+    return (one.low if one.low is not None else unproven, is_baseline)
