@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,13 @@ from arbiter_app.api.errors import error_answer
 from arbiter_app.api.parse import parse_chat
 from arbiter_app.logs import request_id as log_request_id
 from arbiter_app.pipeline.decision import Decision
-from arbiter_app.pipeline.errors import ArbiterError, BodyTooLarge, Overloaded, Unauthorized
+from arbiter_app.pipeline.errors import ArbiterError, BodyTooLarge, InternalError, Overloaded, Unauthorized
 from arbiter_app.pipeline.types import Caller, ChatRequest, Json
 
 if TYPE_CHECKING:
     from arbiter_app.services.arbiter import Arbiter
+
+log = logging.getLogger("arbiter.api")
 
 JSON = (b"content-type", b"application/json")
 STREAM = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
@@ -56,6 +59,11 @@ class Chat:
             await reply.error(error)
         except CallerGone:
             return
+        except Exception:
+            log.exception("the chat route failed")
+            await reply.error(
+                InternalError(f"Arbiter failed on this request; the log has the details under {request_id}")
+            )
 
     def _caller(self, scope: Scope) -> Caller:
         secret = secret_of(scope["headers"])
@@ -85,6 +93,7 @@ class _Reply:
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
         self._id = (b"x-request-id", request_id.encode())
+        self._begun = False
 
     async def whole(self, decision: Decision, body: Json) -> None:
         data = orjson.dumps({**body, "arbiter": decision.public()})
@@ -92,6 +101,7 @@ class _Reply:
 
     async def stream(self, decision: Decision, frames: AsyncIterator[bytes]) -> None:
         headers = [*STREAM, *_named(decision), self._id]
+        self._begun = True
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         async with contextlib.aclosing(frames) as open_frames:  # type: ignore[type-var]
             async for frame in open_frames:
@@ -99,10 +109,13 @@ class _Reply:
         await self._send({"type": "http.response.body", "body": b""})
 
     async def error(self, error: ArbiterError) -> None:
+        if self._begun:
+            return
         status, headers, data = error_answer(error)
         await self._respond(status, headers, data)
 
     async def _respond(self, status: int, headers: list[tuple[bytes, bytes]], data: bytes) -> None:
+        self._begun = True
         raw = [*headers, self._id, (b"content-length", str(len(data)).encode())]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
         await self._send({"type": "http.response.body", "body": data})

@@ -24,8 +24,10 @@ from arbiter_app.pipeline.errors import (
     InternalError,
     MethodNotAllowed,
     NotFound,
+    Overloaded,
     Unprocessable,
 )
+from arbiter_app.store import StoreError
 
 if TYPE_CHECKING:
     from arbiter_app.services.arbiter import Arbiter
@@ -52,6 +54,7 @@ def control_app(arbiter: Arbiter, admission: Admission) -> FastAPI:
         app.include_router(module.router)
     reference.mount(app)
     app.add_exception_handler(ArbiterError, _told)
+    app.add_exception_handler(StoreError, _told_store)
     app.add_exception_handler(HTTPException, _told_http)
     app.add_exception_handler(RequestValidationError, _told_invalid)
     app.add_exception_handler(Exception, _told_defect)
@@ -83,6 +86,11 @@ def _answer(error: ArbiterError) -> Response:
 async def _told(_: Request, error: Exception) -> Response:
     assert isinstance(error, ArbiterError)
     return _answer(error)
+
+
+async def _told_store(_: Request, error: Exception) -> Response:
+    log.warning("the store refused: %s", error)
+    return _answer(Overloaded(f"the store does not take this at the moment: {error}", code="store_unavailable"))
 
 
 async def _told_http(request: Request, error: Exception) -> Response:

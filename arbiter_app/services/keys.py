@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Mapping
@@ -9,8 +10,10 @@ from collections.abc import Mapping
 from arbiter_app.pipeline.errors import Forbidden, KeyPaused, NotFound, RateLimited, Unauthorized, Unprocessable
 from arbiter_app.pipeline.types import Caller, Json, Role
 from arbiter_app.settings import Settings
-from arbiter_app.store import Key, MintedKey, Store
+from arbiter_app.store import Key, MintedKey, Store, StoreError
 from arbiter_app.store.keys import digest_of, well_formed
+
+log = logging.getLogger("arbiter.keys")
 
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]{1,63}(?:\.[^@\s.]{1,63})+")
 SETTINGS_KEY = "settings"
@@ -67,10 +70,17 @@ class Keys:
             raise KeyPaused("this API key is paused; resume it with POST /v1/key/resume")
 
     async def count(self, caller: Caller) -> None:
-        """Count one routed request of a minted key. Raises RateLimited with the seconds to wait."""
+        """Count one routed request of a minted key. Raises RateLimited with the seconds to wait.
+
+        While the store refuses writes nothing can be counted, and requests go on.
+        """
         if caller.role is not Role.CALLER:
             return
-        full = await self._store.reserve(caller.key_id, self.limits)
+        try:
+            full = await self._store.reserve(caller.key_id, self.limits)
+        except StoreError as error:
+            log.warning("a request is routed uncounted: %s", error)
+            return
         if full is not None:
             kind, window = full
             length = "6 hours" if kind == "six_hours" else "week"
