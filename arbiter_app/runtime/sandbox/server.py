@@ -4,16 +4,38 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
+from typing import Any, cast
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from arbiter_app.catalog import Catalog
 from arbiter_app.runtime.sandbox.app import SandboxApp
 from arbiter_app.runtime.sandbox.world import World
 
 START_S = 10.0
+STOP_S = 5.0
 KEY = "sandbox"
+
+
+class _Protocol(HttpToolsProtocol):
+    """Lets the application break its connection off, which ASGI has no word for."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        cast(dict[str, Any], self.scope)["extensions"] = {"abort": self.transport.abort}
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready instead of being asked."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
 
 
 class SandboxServer:
@@ -27,6 +49,7 @@ class SandboxServer:
         self.url = f"http://127.0.0.1:{self.port}/v1"
         config = uvicorn.Config(
             SandboxApp(world),
+            http=_Protocol,
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -34,27 +57,24 @@ class SandboxServer:
             timeout_graceful_shutdown=1,
             timeout_keep_alive=60,
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="sandbox", daemon=True)
 
     def start(self) -> SandboxServer:
-        """Start serving; returns once requests are accepted."""
+        """Start serving; returns once requests are accepted. Raises RuntimeError when that takes too long."""
         self._thread.start()
-        end = time.monotonic() + START_S
-        while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > end:
-                raise RuntimeError("the sandbox runtime did not start")
-            time.sleep(0.005)
+        if not self._server.ready.wait(START_S):
+            raise RuntimeError("the sandbox runtime did not start")
         return self
 
     def stop(self) -> None:
         """End it and wait until it is gone."""
         self._server.should_exit = True
         self._server.force_exit = True
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=STOP_S)
         self._socket.close()
 
 
 def start_sandbox(catalog: Catalog, *, latency: float = 1.0, seed: int = 7, port: int = 0) -> SandboxServer:
-    """A started sandbox over this catalog."""
+    """A started sandbox over this catalog. `latency` scales its waits; 0 answers at once."""
     return SandboxServer(World(catalog, seed=seed, latency=latency), port).start()

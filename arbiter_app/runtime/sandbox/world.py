@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import random
 from collections import Counter, deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from arbiter_app.catalog import Catalog
-from arbiter_app.pipeline.types import Json, Task
-from arbiter_app.runtime.sandbox.skills import SKILLS, TASKS, Skill
+from arbiter_app.pipeline.types import PICO_PER_USD, Json, Task
+from arbiter_app.runtime.sandbox.skills import DEFAULT_SKILL, SKILLS, TASKS, Skill
 
-DEFAULT_SKILL = Skill((0.85,) * 5, (0.65,) * 5, 300, 1.2)
+KEPT_PAYLOADS = 100
+KEPT_BYTES = 64 * 1024
+TYPICAL_TOKENS = {Task.CODE: (60, 90), Task.MATH: (40, 20), Task.STRUCTURED: (60, 40), Task.FACTUAL: (30, 90)}
 
 
 @dataclass(slots=True)
 class Fault:
-    """How a model misbehaves: for the next `count` calls (None: all), each with chance `rate`."""
+    """How a model misbehaves: for the next `count` calls (None: all), each with chance `rate`.
+
+    Before the answer: `stall_s` waits, `close` hangs up, `status` refuses (with `retry_after`), `body` is said under
+    status 200 in place of the answer, of content type `content_type`. In the answer: `drip_s` waits between its pieces
+    (16 bytes, or one event), `cut_after` hangs up after so many bytes or events, `error_after` puts an error frame there,
+    `no_usage` and `no_charge` leave out what the answer says of its cost.
+    """
 
     status: int = 0
     rate: float = 1.0
@@ -25,9 +34,21 @@ class Fault:
     stall_s: float = 0.0
     drip_s: float = 0.0
     cut_after: int | None = None
+    error_after: int | None = None
     retry_after: str | None = None
     body: str | None = None
+    content_type: str = "application/json"
     close: bool = False
+    no_usage: bool = False
+    no_charge: bool = False
+
+    @property
+    def slow(self) -> bool:
+        """Whether the answer comes in pieces, or breaks off."""
+        return bool(self.drip_s) or self.cut_after is not None or self.error_after is not None
+
+
+FAULT_FIELDS = frozenset(spec.name for spec in fields(Fault))
 
 
 @dataclass(slots=True)
@@ -41,7 +62,8 @@ class World:
     multipliers: dict[str, float] = field(default_factory=dict)
     skills: dict[str, Skill] = field(default_factory=lambda: dict(SKILLS))
     calls: Counter[str] = field(default_factory=Counter)
-    payloads: deque[Json] = field(default_factory=lambda: deque(maxlen=200))
+    kinds: Counter[str] = field(default_factory=Counter)
+    payloads: deque[Json] = field(default_factory=lambda: deque(maxlen=KEPT_PAYLOADS))
     open_requests: int = 0
     hung_up: int = 0
     rng: random.Random = field(default_factory=lambda: random.Random(7))
@@ -51,29 +73,31 @@ class World:
         return self.skills.get(model, DEFAULT_SKILL)
 
     def fault(self, model: str) -> Fault | None:
-        """The fault that strikes this call, if any; counts it down."""
+        """The fault that strikes this call, if any; counts it down. `*` strikes every model without its own."""
         fault = self.faults.get(model) or self.faults.get("*")
-        if fault is None or self.rng.random() >= fault.rate:
+        if fault is None or fault.count == 0 or self.rng.random() >= fault.rate:
             return None
         if fault.count is not None:
-            if fault.count <= 0:
-                return None
             fault.count -= 1
         return fault
 
     def charge_usd(self, model: str, tokens_in: int, tokens_out: int) -> Decimal:
         """The exact charge of one call in USD."""
         facts = self.catalog.models[model]
-        per_million = Decimal(repr(facts.input_usd * 1e6)).quantize(Decimal("0.000001")) * tokens_in
-        per_million += Decimal(repr(facts.output_usd * 1e6)).quantize(Decimal("0.000001")) * tokens_out
-        return per_million / 1_000_000 * Decimal(repr(self.multipliers.get(model, 1.0)))
+        listed = price_usd(facts.input_usd) * tokens_in + price_usd(facts.output_usd) * tokens_out
+        multiplier = self.multipliers.get(model)
+        return listed if multiplier is None else listed * Decimal(repr(multiplier))
 
-    def change_skill(self, model: str, factor: float) -> None:
-        """From now on a model is only `factor` times as good."""
-        known = self.skill(model)
-        easy = tuple(value * factor for value in known.easy)
-        hard = tuple(value * factor for value in known.hard)
-        self.skills[model] = replace(known, easy=easy, hard=hard)  # type: ignore[arg-type]
+    def change_skill(self, model: str, factor: float, task: Task | None = None) -> None:
+        """From now on a model is `factor` times as good as it is now, at one task or at all."""
+        self.skills[model] = self.skill(model).scaled(factor, task)
+
+    def called(self, model: str, kind: str, payload: Json, size: int) -> None:
+        """Note a call; large payloads are counted and not kept."""
+        self.calls[model] += 1
+        self.kinds[kind] += 1
+        if size <= KEPT_BYTES:
+            self.payloads.append(payload)
 
     def reset(self) -> None:
         """Back to how the world began."""
@@ -81,22 +105,37 @@ class World:
         self.multipliers.clear()
         self.skills = dict(SKILLS)
         self.calls.clear()
+        self.kinds.clear()
         self.payloads.clear()
         self.hung_up = 0
         self.rng = random.Random(self.seed)
 
     def truth(self) -> list[dict[str, Any]]:
-        """The ground truth: expected quality of every model per task and difficulty, and its prices."""
+        """The ground truth per task, difficulty and model: expected quality, and the cost of a typical request."""
         return [
-            {
-                "model": model.id,
-                "task": task.value,
-                "hard": hard,
-                "quality": self.skill(model.id).quality(Task(task), hard),
-                "input_usd_per_token": model.input_usd * self.multipliers.get(model.id, 1.0),
-                "output_usd_per_token": model.output_usd * self.multipliers.get(model.id, 1.0),
-            }
-            for model in self.catalog.models.values()
+            self._truth(model_id, task, hard)
+            for model_id in self.catalog.models
             for task in TASKS
             for hard in (False, True)
         ]
+
+    def _truth(self, model: str, task: Task, hard: bool) -> dict[str, Any]:
+        tokens_in, tokens_out = TYPICAL_TOKENS.get(task, (30, 90))
+        skill = self.skill(model)
+        if task in (Task.FACTUAL, Task.OPEN):
+            tokens_out = round(tokens_out * skill.wordy * (1.5 if hard else 1.0))
+        return {
+            "model": model,
+            "task": task.value,
+            "hard": hard,
+            "quality": skill.quality(task, hard),
+            "usd": float(self.charge_usd(model, tokens_in, tokens_out)),
+            "input_usd_per_token": float(self.charge_usd(model, 1, 0)),
+            "output_usd_per_token": float(self.charge_usd(model, 0, 1)),
+        }
+
+
+@lru_cache(maxsize=1024)
+def price_usd(usd_per_token: float) -> Decimal:
+    """The catalog's price as the decimal that was written there."""
+    return (Decimal(repr(usd_per_token * PICO_PER_USD)).quantize(Decimal("0.000001")) / PICO_PER_USD).normalize()

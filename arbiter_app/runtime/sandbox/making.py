@@ -1,0 +1,107 @@
+"""From a request to a simulated answer: what is refused, what is said, what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import orjson
+
+from arbiter_app.pipeline.types import Json, Model
+from arbiter_app.runtime.sandbox.answers import Said, answer, rng_of
+from arbiter_app.runtime.sandbox.judging import service
+from arbiter_app.runtime.sandbox.tasks import text_of
+from arbiter_app.runtime.sandbox.wire import Answer, tokens_of
+from arbiter_app.runtime.sandbox.world import Fault, World
+
+MESSAGE_TOKENS = 4
+IMAGE_TOKENS = 800
+
+
+class Refused(Exception):
+    """The simulated runtime refuses a request."""
+
+    def __init__(self, status: int, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.code = status, message, code
+
+
+def refused_request(world: World, payload: Json) -> Refused | None:
+    """Why a real runtime would refuse this request; None when it would not."""
+    messages, tools = payload.get("messages"), payload.get("tools")
+    if not isinstance(messages, list) or not messages or not all(isinstance(one, dict) for one in messages):
+        return Refused(400, "messages must be a list of messages", "invalid_messages")
+    if not all(one.get("role") in ("system", "developer", "user", "assistant", "tool") for one in messages):
+        return Refused(400, "a message has an unknown role", "invalid_messages")
+    model = world.catalog.models.get(str(payload.get("model")))
+    if model is None:
+        return Refused(404, f"the model {payload.get('model')!r} does not exist", "model_not_found")
+    if tools is not None and not (isinstance(tools, list) and all(map(_is_tool, tools))):
+        return Refused(400, "tools must be a list of functions", "invalid_tools")
+    if not model.vision and any(map(_has_image, messages)):
+        return Refused(400, f"{model.id} does not take images", "unsupported_image")
+    return _too_long(model, payload)
+
+
+def make_answer(world: World, payload: Json, model: str, fault: Fault | None = None) -> Answer:
+    """The answer of this model to a request that is not refused."""
+    found = service(payload, world.seed)
+    facts = world.catalog.models[model]
+    said = found[1] if found else answer(payload, model, world.skill(model), world.seed, tools=facts.tools)
+    tokens_in = prompt_tokens(payload)
+    tokens_out = tokens_of(said.text) if said.text else tokens_of(orjson.dumps(said.tool_calls).decode())
+    said, tokens_out, finish = _limited(said, tokens_out, payload)
+    usage = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out}
+    charges = _charges(world, model, tokens_in, tokens_out)
+    return Answer(
+        id=f"chatcmpl-{rng_of(0, model, orjson.dumps(payload['messages'])).getrandbits(60):015x}",
+        model=model,
+        said=said,
+        finish=finish,
+        usage={} if fault is not None and fault.no_usage else usage,
+        charges={} if fault is not None and fault.no_charge else charges,
+    )
+
+
+def prompt_tokens(payload: Json) -> int:
+    """Tokens of the whole prompt: messages with their roles, images at a flat number, tool definitions."""
+    total = 3
+    for message in payload["messages"]:
+        total += MESSAGE_TOKENS + tokens_of(text_of(message.get("content"))) + IMAGE_TOKENS * _has_image(message)
+    return total + (tokens_of(orjson.dumps(payload["tools"]).decode()) if payload.get("tools") else 0)
+
+
+def _limited(said: Said, tokens_out: int, payload: Json) -> tuple[Said, int, str]:
+    """The answer cut to the limit that the request states."""
+    limit = payload.get("max_completion_tokens") or payload.get("max_tokens")
+    if said.tool_calls:
+        return said, tokens_out, "tool_calls"
+    if type(limit) is not int or limit <= 0 or tokens_out <= limit:
+        return said, tokens_out, "stop"
+    return replace(said, text=said.text.encode()[: limit * 4].decode("utf-8", "ignore")), limit, "length"
+
+
+def _charges(world: World, model: str, tokens_in: int, tokens_out: int) -> dict[str, str]:
+    charge = world.charge_usd(model, tokens_in, tokens_out)
+    benchmark = world.charge_usd(world.catalog.baseline, tokens_in, tokens_out)
+    return {
+        "x-btl-customer-charge": f"{charge:f}",
+        "x-btl-benchmark-cost": f"{benchmark:f}",
+        "x-btl-saved": f"{benchmark - charge:f}",
+        "x-btl-cache-tier": "none",
+    }
+
+
+def _too_long(model: Model, payload: Json) -> Refused | None:
+    if model.context_tokens is None or (needed := prompt_tokens(payload)) <= model.context_tokens:
+        return None
+    said = f"this model's window is {model.context_tokens} tokens, the messages are {needed}"
+    return Refused(400, said, "context_length_exceeded")
+
+
+def _is_tool(tool: object) -> bool:
+    return isinstance(tool, dict) and isinstance(tool.get("function"), dict) and bool(tool["function"].get("name"))
+
+
+def _has_image(message: Json) -> bool:
+    parts = message.get("content")
+    return isinstance(parts, list) and any(isinstance(one, dict) and one.get("type") == "image_url" for one in parts)
