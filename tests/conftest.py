@@ -58,7 +58,7 @@ class Running:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await gateway(scope, receive, send)
 
-        config = uvicorn.Config(app, port=0, lifespan="off", log_level="critical", timeout_graceful_shutdown=2)
+        config = uvicorn.Config(app, port=0, lifespan="off", log_config=None, timeout_graceful_shutdown=2)
         self._server = uvicorn.Server(config)
         task = asyncio.create_task(self._server.serve())
         while not self._server.started:  # noqa: ASYNC110 - uvicorn tells by this flag only
