@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from arbiter_app.policy.arbiter import ArbiterPolicy
 from arbiter_app.policy.classic import ClassicPolicy
 from arbiter_app.policy.statistics import FIELDS, ModelStats, Rows, from_row
 from arbiter_app.policy.types import (
@@ -21,7 +22,7 @@ from arbiter_app.policy.types import (
     Shift,
 )
 
-POLICIES = {"classic": ClassicPolicy}
+POLICIES: dict[str, type[ArbiterPolicy] | type[ClassicPolicy]] = {"arbiter": ArbiterPolicy, "classic": ClassicPolicy}
 
 
 class Policy(Protocol):

@@ -7,23 +7,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from arbiter_app.policy.holder import StatisticsHolder, delta_of
 from arbiter_app.policy.price import price_moved, unit_price
-from arbiter_app.policy.statistics import ModelStats, Rows, StatsTable, wilson
+from arbiter_app.policy.statistics import ModelStats, wilson
 from arbiter_app.policy.types import Ask, Candidate, Choice, Learned, ModelFacts, Observation, PolicySettings, Shift
 
 
-class ClassicPolicy:
+class ClassicPolicy(StatisticsHolder):
     """Explore, exploit, epsilon over a table of sufficient statistics."""
 
     name = "classic"
-
-    def __init__(self, facts: Mapping[str, ModelFacts], baseline: str, settings: PolicySettings) -> None:
-        self._facts = facts
-        self._baseline = baseline
-        self._settings = settings
-        self._table = StatsTable()
 
     def choose(self, ask: Ask, now: float, seed: int) -> Choice:
         """The model for one request; replaying the same statistics, ask and seed gives the same."""
@@ -31,99 +27,21 @@ class ClassicPolicy:
 
     def record(self, seen: Observation) -> Learned:
         """Fold one call in; a price shift makes the model's cost be learned anew."""
-        known = self._table.of(seen.bucket, seen.model)
+        known = self._table.known(seen.bucket, seen.model)
         facts = self._facts.get(seen.model, ModelFacts())
         shift = _shift(known, seen, facts, self._settings)
         delta = delta_of(seen, facts)
         if shift is not None:
             delta.add(known.cost_reset())
-        known.add(delta)
-        return Learned(((seen.bucket, seen.model, delta),), (shift,) if shift is not None else ())
-
-    def grade(self, seen: Observation) -> Learned:
-        """A grade that came after the call was recorded."""
-        if seen.quality is None:
-            return Learned()
-        return self._fold(seen.bucket, seen.model, _graded(seen.quality, seen.quality_weight))
-
-    def vote(self, bucket: str, model: str, up: bool, withdrawn: bool = False) -> Learned:
-        """A human's thumb, or taking one back."""
-        sign = -1.0 if withdrawn else 1.0
-        return self._fold(bucket, model, ModelStats(votes=sign, votes_sum=sign if up else 0.0))
-
-    def load(self, rows: Rows, state: Mapping[str, bytes]) -> None:
-        """Start from stored statistics."""
-        self._table.clear()
-        self._table.add(rows)
-
-    def merge(self, rows: Rows) -> None:
-        """Add what other processes learned."""
-        self._table.add(rows)
-
-    def forget(self) -> None:
-        """Drop everything learned."""
-        self._table.clear()
-
-    def buckets(self) -> list[str]:
-        """The buckets with any statistics."""
-        return self._table.buckets()
-
-    def rows(self) -> list[tuple[str, str, ModelStats]]:
-        """The statistics as absolute rows."""
-        return self._table.rows()
+        return replace(self._fold(seen.bucket, seen.model, delta), shifts=(shift,) if shift is not None else ())
 
     def table(self, bucket: str, models: Sequence[str]) -> list[dict[str, Any]]:
         """What is known of each model in a bucket, and which one an exploiting request would get now."""
         ask = Ask(bucket, "", tuple(models))
         known = self._table.bucket(bucket)
         best = exploit(known, ask, self._facts, self._settings)[0] if models else None
-        return [self._row(bucket, model, known.get(model, ModelStats()), model == best) for model in models]
-
-    def expected_cost_usd(self, bucket: str, model: str, tokens_in: int, tokens_out: int) -> float | None:
-        """Mean charge of a call in this bucket; None before the first."""
-        return self._table.known(bucket, model).mean_cost_usd
-
-    def expected_latency_ms(self, bucket: str, model: str) -> float | None:
-        """Mean latency of a call in this bucket; None before the first."""
-        return self._table.known(bucket, model).mean_latency_ms
-
-    def baseline_cost_usd(self, bucket: str, tokens_in: int) -> float | None:
-        """What the baseline would charge, from its own measured calls in this bucket; None while it has none."""
-        known = self._table.known(bucket, self._baseline)
-        mean = known.mean_cost_usd
-        facts = self._facts.get(self._baseline, ModelFacts())
-        if mean is None or not tokens_in or known.tokens_in <= 0:
-            return mean
-        level = known.mean_unit if known.mean_unit is not None else 1.0
-        extra_tokens = tokens_in - known.tokens_in / known.cost_n
-        return max(0.0, mean + extra_tokens * facts.input_usd_per_token * level)
-
-    def learning(self) -> dict[str, float]:
-        """What exploring took so far: calls, and dollars."""
-        rows = [stats for _, _, stats in self._table.rows()]
-        return {
-            "calls": sum(stats.calls for stats in rows),
-            "explore_calls": sum(stats.explore_n for stats in rows),
-            "explore_usd": sum(stats.explore_usd for stats in rows),
-        }
-
-    def _fold(self, bucket: str, model: str, delta: ModelStats) -> Learned:
-        self._table.of(bucket, model).add(delta)
-        return Learned(((bucket, model, delta),))
-
-    def _row(self, bucket: str, model: str, known: ModelStats, chosen: bool) -> dict[str, Any]:
-        one = candidate(known, model, bucket, self._facts, self._settings, "")
-        return {
-            "model": model,
-            "n": known.graded,
-            "calls": known.calls,
-            "quality": one.quality,
-            "low": one.low,
-            "high": one.high,
-            "avg_cost": known.mean_cost_usd,
-            "avg_latency_ms": known.mean_latency_ms,
-            "chosen": chosen,
-        }
+        rated = [candidate(known.get(m, _NOTHING), m, bucket, self._facts, self._settings, "") for m in models]
+        return self._rows(bucket, rated, best)
 
 
 def choose(
@@ -170,24 +88,6 @@ def _best(rated: Sequence[Candidate]) -> float:
     return max((one.quality for one in rated if one.quality is not None), default=0.0)
 
 
-def delta_of(seen: Observation, facts: ModelFacts) -> ModelStats:
-    """The additive change that one call makes."""
-    delta = ModelStats(calls=1.0, tries=1.0)
-    if seen.cost_usd is not None:
-        delta.cost_n, delta.cost_usd, delta.cost_sq = 1.0, seen.cost_usd, seen.cost_usd**2
-        delta.tokens_in, delta.tokens_out = float(seen.tokens_in or 0), float(seen.tokens_out or 0)
-        unit = unit_price(facts, seen)
-        if unit is not None:
-            delta.unit_n, delta.unit_sum, delta.unit_sq = 1.0, unit, unit * unit
-    if seen.quality is not None:
-        delta.add(_graded(seen.quality, seen.quality_weight))
-    if seen.latency_ms is not None:
-        delta.latency_n, delta.latency_ms = 1.0, seen.latency_ms
-    if seen.mode == "explore":
-        delta.explore_n, delta.explore_usd = 1.0, seen.cost_usd or 0.0
-    return delta
-
-
 def candidate(
     stats: ModelStats, model: str, bucket: str, facts: Mapping[str, ModelFacts], settings: PolicySettings, why_not: str
 ) -> Candidate:
@@ -199,10 +99,6 @@ def candidate(
         wilson(stats.quality_sum + settings.vote_weight * stats.votes_sum, weight) if weight > 0 else (None, None)
     )
     return Candidate(model, stats.graded, quality, low, high, stats.mean_cost_usd, why_not)
-
-
-def _graded(quality: float, weight: float) -> ModelStats:
-    return ModelStats(graded=weight, quality_sum=weight * quality, quality_sq=weight * quality * quality)
 
 
 def _shift(known: ModelStats, seen: Observation, facts: ModelFacts, settings: PolicySettings) -> Shift | None:

@@ -83,6 +83,7 @@ class StatsTable:
 
     def __init__(self) -> None:
         self._rows: dict[str, dict[str, ModelStats]] = {}
+        self.total = ModelStats()
 
     def bucket(self, bucket: str) -> dict[str, ModelStats]:
         """The models known in a bucket."""
@@ -108,6 +109,7 @@ class StatsTable:
         """Add deltas (own or another process's)."""
         for bucket, model, delta in rows:
             self.of(bucket, model).add(delta)
+            self.total.add(delta)
 
     def rows(self) -> list[tuple[str, str, ModelStats]]:
         """Everything, as absolute rows."""
@@ -116,6 +118,7 @@ class StatsTable:
     def clear(self) -> None:
         """Forget everything."""
         self._rows.clear()
+        self.total = ModelStats()
 
 
 def from_row(values: Mapping[str, float]) -> ModelStats:

@@ -17,10 +17,26 @@ class ModelFacts:
     prior: Mapping[str, float] = field(default_factory=dict)
     coarse_request_usd: float | None = None
 
+    @property
+    def listed(self) -> bool:
+        """Whether a list price is known (a free model has none)."""
+        return self.input_usd_per_token > 0 or self.output_usd_per_token > 0
+
     def list_usd(self, tokens_in: float, tokens_out: float) -> float:
         """Price of a request at list prices; the coarse price per request where no list price is known."""
         listed = tokens_in * self.input_usd_per_token + tokens_out * self.output_usd_per_token
         return listed if listed or self.coarse_request_usd is None else self.coarse_request_usd
+
+
+_SHARES = (
+    "quality_tolerance",
+    "epsilon",
+    "gap_shared",
+    "explore_share",
+    "explore_usd_share",
+    "explore_chance",
+    "holdout_share",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +63,48 @@ class PolicySettings:
     """... after this many priced calls."""
     price_shift_tokens: int = 40
     """Tokens of history before any move is believed."""
+    baseline_first: float = 8.0
+    """Grades that the baseline gets in a bucket before anything else is tried: they set the bar."""
+    caution: float = 0.35
+    """Standard deviations of doubt by which a model is taken to be worse than it looks."""
+    care: float = 1.0
+    """How many times its expected price a trial is counted at."""
+    horizon_min: float = 200.0
+    """Requests a bucket is expected to see still, at least ..."""
+    horizon_growth: float = 1.0
+    """... plus this many for each one seen so far."""
+    gap_mean: float = 0.02
+    """How much worse than the baseline a cheaper model is expected to be ..."""
+    gap_slope: float = 0.018
+    """... plus this much for each factor of e in price."""
+    gap_common_sd: float = 0.06
+    """Standard deviation of what all cheaper models of a pool have in common."""
+    gap_slope_sd: float = 0.02
+    """Standard deviation of that slope."""
+    gap_own_sd: float = 0.115
+    """Standard deviation of one model's own gap."""
+    gap_shared: float = 0.44
+    """Share of a gap's variance that is common to all buckets."""
+    price_strength: float = 4.0
+    """Calls that the list price counts for."""
+    explore_share: float = 0.5
+    """Largest share of all requests that may be trials."""
+    explore_usd_share: float = 0.08
+    """Largest share of the baseline's price of all requests that trials may cost."""
+    explore_start: float = 40.0
+    """Requests that both shares are granted in advance."""
+    explore_chance: float = 0.9
+    """Chance that a trial that pays is made; the rest of the time the best known model serves."""
+    explore_loss_share: float = 0.10
+    """Largest expected loss on the baseline for the sake of trials, per request ..."""
+    explore_loss_start: float = 250.0
+    """... with this many requests granted in advance."""
+    sticky_margin: float = 0.25
+    """Gain, in baseline prices, under which a conversation keeps its model."""
+    price_alarm: float = 8.0
+    """Evidence (CUSUM of standard deviations) that is a price alarm."""
+    quality_alarm: float = 8.0
+    """Evidence (CUSUM of log-likelihood ratios) that is a quality alarm."""
     holdout_share: float = 0.0
     """Share of routed requests that the baseline answers, at random, to measure the saving."""
 
@@ -56,7 +114,7 @@ class PolicySettings:
             value = getattr(self, spec.name)
             if not 0 <= value < 1e9:
                 raise ValueError(f"{spec.name} must be 0 or more, not {value}")
-        for name in ("quality_tolerance", "epsilon", "holdout_share"):
+        for name in _SHARES:
             if getattr(self, name) > 1:
                 raise ValueError(f"{name} is a share between 0 and 1, not {getattr(self, name)}")
 

@@ -1,0 +1,121 @@
+"""What every policy does the same way: keep additive statistics, fold observations in, and report them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from arbiter_app.policy.price import unit_price
+from arbiter_app.policy.statistics import ModelStats, Rows, StatsTable
+from arbiter_app.policy.types import Candidate, Learned, ModelFacts, Observation, PolicySettings
+
+
+class StatisticsHolder:
+    """A thin holder of the statistics table. Deciding is left to pure functions over it."""
+
+    def __init__(self, facts: Mapping[str, ModelFacts], baseline: str, settings: PolicySettings) -> None:
+        self._facts = facts
+        self._baseline = baseline
+        self._settings = settings
+        self._table = StatsTable()
+
+    def grade(self, seen: Observation) -> Learned:
+        """A grade that came after the call was recorded."""
+        if seen.quality is None:
+            return Learned()
+        return self._fold(seen.bucket, seen.model, graded(seen.quality, seen.quality_weight))
+
+    def vote(self, bucket: str, model: str, up: bool, withdrawn: bool = False) -> Learned:
+        """A human's thumb, or taking one back."""
+        sign = -1.0 if withdrawn else 1.0
+        return self._fold(bucket, model, ModelStats(votes=sign, votes_sum=sign if up else 0.0))
+
+    def load(self, rows: Rows, state: Mapping[str, bytes]) -> None:
+        """Start from stored statistics."""
+        self.forget()
+        self._table.add(rows)
+
+    def merge(self, rows: Rows) -> None:
+        """Add what other processes learned."""
+        self._table.add(rows)
+
+    def forget(self) -> None:
+        """Drop everything learned."""
+        self._table.clear()
+
+    def buckets(self) -> list[str]:
+        """The buckets with any statistics."""
+        return self._table.buckets()
+
+    def rows(self) -> list[tuple[str, str, ModelStats]]:
+        """The statistics as absolute rows."""
+        return self._table.rows()
+
+    def expected_cost_usd(self, bucket: str, model: str, tokens_in: int, tokens_out: int) -> float | None:
+        """Mean charge of a call in this bucket; None before the first."""
+        return self._table.known(bucket, model).mean_cost_usd
+
+    def expected_latency_ms(self, bucket: str, model: str) -> float | None:
+        """Mean latency of a call in this bucket; None before the first."""
+        return self._table.known(bucket, model).mean_latency_ms
+
+    def baseline_cost_usd(self, bucket: str, tokens_in: int) -> float | None:
+        """What the baseline would charge, from its own measured calls in this bucket; None while it has none."""
+        known = self._table.known(bucket, self._baseline)
+        mean = known.mean_cost_usd
+        facts = self._facts.get(self._baseline, ModelFacts())
+        if mean is None or not tokens_in or known.tokens_in <= 0:
+            return mean
+        level = known.mean_unit if known.mean_unit is not None else 1.0
+        extra_tokens = tokens_in - known.tokens_in / known.cost_n
+        return max(0.0, mean + extra_tokens * facts.input_usd_per_token * level)
+
+    def learning(self) -> dict[str, float]:
+        """What exploring took so far: calls, and dollars."""
+        total = self._table.total
+        return {"calls": total.calls, "explore_calls": total.explore_n, "explore_usd": total.explore_usd}
+
+    def _fold(self, bucket: str, model: str, delta: ModelStats) -> Learned:
+        self._table.add([(bucket, model, delta)])
+        return Learned(((bucket, model, delta),))
+
+    def _rows(self, bucket: str, rated: Sequence[Candidate], best: str | None) -> list[dict[str, Any]]:
+        return [table_row(self._table.known(bucket, one.model), one, one.model == best) for one in rated]
+
+
+def table_row(known: ModelStats, one: Candidate, chosen: bool) -> dict[str, Any]:
+    """One model of a bucket as the reports show it."""
+    return {
+        "model": one.model,
+        "n": known.graded,
+        "calls": known.calls,
+        "quality": one.quality,
+        "low": one.low,
+        "high": one.high,
+        "avg_cost": known.mean_cost_usd,
+        "avg_latency_ms": known.mean_latency_ms,
+        "chosen": chosen,
+    }
+
+
+def graded(quality: float, weight: float) -> ModelStats:
+    """The additive change that one grade makes."""
+    return ModelStats(graded=weight, quality_sum=weight * quality, quality_sq=weight * quality * quality)
+
+
+def delta_of(seen: Observation, facts: ModelFacts) -> ModelStats:
+    """The additive change that one call makes."""
+    delta = ModelStats(calls=1.0, tries=1.0)
+    if seen.cost_usd is not None:
+        delta.cost_n, delta.cost_usd, delta.cost_sq = 1.0, seen.cost_usd, seen.cost_usd**2
+        delta.tokens_in, delta.tokens_out = float(seen.tokens_in or 0), float(seen.tokens_out or 0)
+        unit = unit_price(facts, seen)
+        if unit is not None:
+            delta.unit_n, delta.unit_sum, delta.unit_sq = 1.0, unit, unit * unit
+    if seen.quality is not None:
+        delta.add(graded(seen.quality, seen.quality_weight))
+    if seen.latency_ms is not None:
+        delta.latency_n, delta.latency_ms = 1.0, seen.latency_ms
+    if seen.mode == "explore":
+        delta.explore_n, delta.explore_usd = 1.0, seen.cost_usd or 0.0
+    return delta

@@ -1,0 +1,69 @@
+"""The production policies behind the two methods of a replayed policy: choose and record, one request after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from arbiter_app.policy import Ask, ModelFacts, Observation, Policy, PolicySettings, build
+
+
+class ReplayPolicy:
+    """A policy built by name. `prices` are coarse USD per request by model; without them all models look alike."""
+
+    name = "arbiter"
+
+    def __init__(
+        self,
+        seed: int = 0,
+        prices: Mapping[str, float] | None = None,
+        baseline: str = "",
+        settings: PolicySettings | None = None,
+    ) -> None:
+        facts = {model: ModelFacts(coarse_request_usd=usd) for model, usd in (prices or {}).items()}
+        self.policy: Policy = build(self.name, catalog=facts, baseline=baseline, settings=settings or PolicySettings())
+        self.alarms = {"price": 0, "quality": 0}
+        self._seed = seed << 24
+        self._now = 0.0
+        self._mode = "exploit"
+
+    @property
+    def resets(self) -> int:
+        """Alarms so far."""
+        return sum(self.alarms.values())
+
+    def choose(self, task: str, prompt: str, eligible: tuple[str, ...]) -> str:
+        """The model for the next request."""
+        self._now += 1.0
+        choice = self.policy.choose(Ask(str(task), prompt, eligible), self._now, self._seed + int(self._now))
+        self._mode = choice.mode
+        return choice.model
+
+    def record(
+        self, task: str, prompt: str, model: str, cost: float, quality: float | None, tokens: float | None = None
+    ) -> None:
+        """What came of it. `tokens` are prompt and answer together, None where unknown."""
+        self._learn(str(task), prompt, model, cost, quality, tokens, self._mode)
+
+    def calibrate(
+        self, task: str, prompt: str, model: str, cost: float, quality: float | None, tokens: float | None = None
+    ) -> None:
+        """An outcome that was measured beforehand, outside the stream: not counted as exploring."""
+        self._learn(str(task), prompt, model, cost, quality, tokens, "calibrate")
+
+    def _learn(
+        self, task: str, prompt: str, model: str, cost: float, quality: float | None, tokens: float | None, mode: str
+    ) -> None:
+        seen = Observation(
+            bucket=task, prompt=prompt, model=model, cost_usd=cost, quality=quality, mode=mode, now=self._now
+        )
+        if tokens:
+            seen = replace(seen, tokens_in=round(tokens), tokens_out=0)
+        for shift in self.policy.record(seen).shifts:
+            self.alarms[shift.kind] += 1
+
+
+class ClassicReplayPolicy(ReplayPolicy):
+    """The classic policy, which is told no prices."""
+
+    name = "classic"
