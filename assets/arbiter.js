@@ -27,6 +27,14 @@
       if (!one.contains(event.target)) one.removeAttribute("open");
     });
   });
+  function showHere() {
+    var here = document.querySelector(".side .on");
+    if (here && matchMedia("(max-width: 900px)").matches) here.scrollIntoView({ inline: "center", block: "nearest" });
+  }
+  document.addEventListener("DOMContentLoaded", function () {
+    showHere();
+    new MutationObserver(function () { setTimeout(showHere, 60); }).observe(document.querySelector("title") || document.head, { childList: true, subtree: true, characterData: true });
+  });
   document.addEventListener("keydown", function (event) {
     if (event.key === "Escape") document.querySelectorAll("details.how[open]").forEach(function (one) {
       one.removeAttribute("open"); one.querySelector("summary").focus();

@@ -214,7 +214,7 @@ def policy_row(bucket: str, row: Row) -> View:
         "width": percent_css(width),
         "at": percent_css(quality),
         "cost": money(row.get("avg_cost")),
-        "ms": ms(row.get("latency_ms")),
+        "ms": ms(row.get("avg_latency_ms")),
         "chosen": "yes" if row.get("chosen") else "",
     }
 
@@ -351,6 +351,7 @@ def usage(row: Row) -> View:
     """A key with its use against its limits."""
     out = {"key_id": str(row["key_id"]), "email": str(row.get("email") or ""), "status": str(row.get("status") or "")}
     out["role"] = str(row.get("role") or "caller")
+    out["fixed"] = "yes" if out["key_id"].startswith("settings-") else ""
     for window in ("6h", "week"):
         used, limit = row.get(f"used_{window}") or 0, row.get(f"limit_{window}")
         out[f"used_{window}"] = f"{count(used)} of {count(limit)}" if limit else f"{count(used)}, no limit"

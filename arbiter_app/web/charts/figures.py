@@ -18,6 +18,7 @@ ACCENT, GREY, HARM, WARN = "#0f8472", "#8a8780", "#d0483a", "#b3762a"
 HUES = {"code": "#8f63d6", "math": "#3f78d8", "structured": "#b3762a", "factual": "#16918b", "open": "#c2577f"}
 _MARGIN = {"l": 8, "r": 12, "t": 12, "b": 8}
 MAX_SERIES = 5
+TIMELINE_S = 120.0
 ORDER = {name: place for place, name in enumerate(TASKS)}
 
 
@@ -27,7 +28,7 @@ def _layout(**more: Any) -> Figure:
 
 
 def _iso(ts: float) -> str:
-    return dt.datetime.fromtimestamp(ts, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return dt.datetime.fromtimestamp(ts, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def spend(rows: Sequence[Row], alerts: Sequence[Row], *, bucket_s: float, baseline: str) -> Figure:
@@ -253,10 +254,11 @@ def latency(rows: Sequence[Row], *, bucket_s: float) -> Figure:
     lines = [
         {
             "type": "scatter",
-            "mode": "lines",
+            "mode": "lines+markers",
             "name": name,
             "x": x,
             "y": [row.get(key) for row in rows],
+            "marker": {"size": 4},
             "line": {"color": colour, "width": 1.8},
             "connectgaps": False,
             "hovertemplate": "%{y:,.0f} ms",
@@ -275,7 +277,8 @@ def exploration(rows: Sequence[Row], *, cap: float | None) -> Figure:
     x = [_iso(row["ts"]) for row in rows]
     area = {
         "type": "scatter",
-        "mode": "lines",
+        "mode": "lines+markers",
+        "marker": {"size": 4},
         "fill": "tozeroy",
         "name": "learning",
         "x": x,
@@ -301,36 +304,47 @@ def exploration(rows: Sequence[Row], *, cap: float | None) -> Figure:
 
 
 def heat(buckets: Mapping[str, Sequence[Row]]) -> Figure:
-    """Task against model: mean quality, with the number of graded answers; the current choice is marked."""
+    """Task against model: colour is mean quality, the square's area grows with n; the current choice has a tick."""
     names = sorted(buckets, key=lambda name: (ORDER.get(name.split(":")[0], 9), name))
     cells = {(name, row["model"]): row for name in names for row in buckets[name]}
     models = sorted({model for _, model in cells}, key=lambda model: -_known(cells, names, model))
-    grid = [[_at(cells, name, model, "quality") for model in models] for name in names]
-    text = [["✓" if _at(cells, name, model, "chosen") else "" for model in models] for name in names]
-    counts = [[_at(cells, name, model, "n") or 0 for model in models] for name in names]
+    graded = [(name, model, cells[name, model]) for name in names for model in models if _graded(cells, name, model)]
     trace = {
-        "type": "heatmap",
-        "x": models,
-        "y": names,
-        "z": grid,
-        "text": text,
-        "customdata": counts,
-        "texttemplate": "%{text}",
-        "zmin": 0,
-        "zmax": 1,
-        "xgap": 2,
-        "ygap": 2,
-        "colorscale": [[0, "#c2577f"], [0.5, "#d9c27a"], [0.8, "#7fbfae"], [1, "#0f8472"]],
-        "hoverongaps": False,
-        "hovertemplate": "%{y} · %{x}<br>quality %{z:.2f} · n %{customdata:,.0f}<extra></extra>",
-        "colorbar": {"thickness": 8, "outlinewidth": 0, "title": {"text": "quality"}, "tickvals": [0, 0.5, 1]},
+        "type": "scatter",
+        "mode": "markers+text",
+        "x": [model for _, model, _ in graded],
+        "y": [name for name, _, _ in graded],
+        "text": ["✓" if row.get("chosen") else "" for _, _, row in graded],
+        "textfont": {"color": "#ffffff", "size": 13},
+        "customdata": [[row["quality"], row.get("n") or 0] for _, _, row in graded],
+        "marker": {
+            "symbol": "square",
+            "size": [_side(row.get("n") or 0) for _, _, row in graded],
+            "color": [row["quality"] for _, _, row in graded],
+            "cmin": 0,
+            "cmax": 1,
+            "colorscale": [[0, "#b04a6d"], [0.5, "#d3b566"], [0.8, "#6db3a2"], [1, "#0b7566"]],
+            "line": {"width": 0},
+            "opacity": 1,
+            "colorbar": {"thickness": 8, "outlinewidth": 0, "title": {"text": "quality"}, "tickvals": [0, 0.5, 1]},
+        },
+        "hovertemplate": "%{y} · %{x}<br>quality %{customdata[0]:.2f} · n %{customdata[1]:,.0f}<extra></extra>",
     }
     layout = _layout(
         hovermode="closest",
-        xaxis={"tickangle": -40, "showgrid": False},
-        yaxis={"autorange": "reversed", "showgrid": False},
+        xaxis={"type": "category", "tickangle": -32, "showgrid": False},
+        yaxis={"type": "category", "categoryorder": "array", "categoryarray": names[::-1], "tickvals": names},
     )
     return {"data": [trace], "layout": layout}
+
+
+def _graded(cells: Mapping[tuple[str, str], Row], bucket: str, model: str) -> bool:
+    return _at(cells, bucket, model, "quality") is not None
+
+
+def _side(n: float) -> float:
+    """Side of a square in pixels: 14 for one graded answer, 32 from a few hundred on."""
+    return min(32.0, 14.0 + 3.2 * math.log(max(1.0, n)))
 
 
 def _at(cells: Mapping[tuple[str, str], Row], bucket: str, model: str, key: str) -> Any:
@@ -351,12 +365,11 @@ def prices(rows: Sequence[Row], alerts: Sequence[Row], *, models: Sequence[str])
             lines.append(
                 {
                     "type": "scatter",
-                    "mode": "lines+markers",
+                    "mode": "markers",
                     "name": model,
                     "x": [_iso(row["ts"]) for row in own],
                     "y": [row["cost"] for row in own],
-                    "line": {"color": SERIES[place], "width": 1.6, "shape": "hv"},
-                    "marker": {"size": 4},
+                    "marker": {"size": 5, "color": SERIES[place], "opacity": 0.75},
                     "customdata": [money(row["cost"]) for row in own],
                     "hovertemplate": "%{customdata}",
                 }
@@ -377,7 +390,9 @@ def prices(rows: Sequence[Row], alerts: Sequence[Row], *, models: Sequence[str])
 
 def choices(rows: Sequence[Row], alerts: Sequence[Row], overrides: Sequence[Row]) -> Figure:
     """The demo's timeline: each decision as a dot in the lane of its model; shifts marked, changed prices named."""
-    lanes = list(dict.fromkeys(row["model"] for row in reversed(rows)))
+    newest = rows[0]["ts"] if rows else 0.0
+    rows = [row for row in rows if row["ts"] > newest - TIMELINE_S and row.get("model")]
+    lanes = list(dict.fromkeys(row["model"] for row in rows))[::-1]
     dots = [
         {
             "type": "scatter",

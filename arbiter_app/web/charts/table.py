@@ -15,7 +15,7 @@ def table(figure: Mapping[str, Any]) -> Table:
     data = [trace for trace in figure.get("data") or [] if trace.get("hoverinfo") != "skip"]
     if not data:
         return [], []
-    if data[0]["type"] == "heatmap":
+    if data[0].get("mode") == "markers+text":
         return _heat(data[0])
     if data[0].get("error_y"):
         return _points(data[0])
@@ -44,10 +44,8 @@ def _points(trace: Mapping[str, Any]) -> Table:
 
 def _heat(trace: Mapping[str, Any]) -> Table:
     rows = [
-        [bucket, model, _cell(trace["z"][i][j]), _cell(trace["customdata"][i][j]), trace["text"][i][j] and "chosen"]
-        for i, bucket in enumerate(trace["y"])
-        for j, model in enumerate(trace["x"])
-        if trace["z"][i][j] is not None
+        [bucket, model, _cell(known[0]), _cell(known[1]), "chosen" if tick else ""]
+        for bucket, model, known, tick in zip(trace["y"], trace["x"], trace["customdata"], trace["text"], strict=True)
     ]
     return ["task", "model", "quality", "n", "current choice"], rows
 

@@ -23,7 +23,7 @@ def _table() -> rx.Component:
         rx.cond(
             Activity.rows.length() > 0,
             _rows(),
-            rx.cond(Activity.loaded == "yes", _none(), rx.el.div(class_name="wait")),
+            rx.cond(Activity.loaded == "yes", _none(), rx.el.div(class_name="hold")),
         ),
         rx.el.footer(
             rx.cond(
@@ -32,7 +32,7 @@ def _table() -> rx.Component:
             ),
             rx.cond(Activity.older != "", link("Older", to=Activity.older, class_name="btn mini")),
             rx.el.span("times are your own clock's", class_name="tiny mute push"),
-            class_name="row bar",
+            class_name="row toolbar",
         ),
         note="newest first, 50 a page",
         tools=(
@@ -62,7 +62,7 @@ def _filters() -> rx.Component:
         atoms.choice(modes, Activity.mode, lambda value: Activity.narrow("mode", value), "Mode"),
         atoms.choice(ages, Activity.age, lambda value: Activity.narrow("age", value), "Time"),
         rx.cond(Activity.query != "", atoms.button("Clear", on_click=Activity.clear, kind="mini ghost")),
-        class_name="row wrap bar",
+        class_name="row wrap toolbar",
         role="search",
         aria_label="Filters",
     )
@@ -132,7 +132,7 @@ def _whole() -> rx.Component:
         rx.cond(
             DecisionPage.stages.length() > 0,
             rx.el.div(data.trace(DecisionPage.stages, DecisionPage.candidates), class_name="pad"),
-            rx.el.div(class_name="wait"),
+            rx.el.div(class_name="hold"),
         ),
         note=rx.el.span(DecisionPage.row["id"], class_name="num"),
         cls="tall-cand",

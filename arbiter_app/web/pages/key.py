@@ -80,9 +80,14 @@ def _own() -> rx.Component:
         "Your key",
         rows,
         rx.cond(Key.error != "", rx.el.p(Key.error, class_name="error pad", role="alert")),
+        rx.cond(
+            info["fixed"] == "yes",
+            rx.el.p(
+                "This key comes from ARBITER_API_KEYS; change it there and start again.", class_name="small mute pad"
+            ),
+        ),
         rx.el.div(
-            pause,
-            revoke,
+            rx.cond(info["fixed"] == "yes", rx.fragment(), rx.fragment(pause, revoke)),
             atoms.button("Sign out", on_click=Account.sign_out, kind="ghost push"),
             class_name="row wrap pad",
         ),
@@ -173,6 +178,7 @@ def _everybody() -> rx.Component:
     return atoms.panel(
         "Every key",
         rx.cond(Key.minted != "", shown),
+        rx.cond(Key.keys.length() == 0, atoms.empty("No minted keys", "Mint one above, or let people sign up.")),
         rx.el.div(
             rx.el.table(
                 data.heads("id", "whose", "role-", "status", "#made-", ""),

@@ -32,7 +32,7 @@ def _heat() -> rx.Component:
             rx.el.div(data.chart(Models.heat, "Mean quality per task and model", 320), class_name="pad"),
             no_calls(),
         ),
-        note="mean quality of graded answers; ✓ current choice",
+        note="colour: mean quality; area: graded answers; ✓ current choice",
         tools=data.chart_tools("heat"),
     )
 
@@ -54,7 +54,11 @@ def _learned() -> rx.Component:
                 rx.el.td(row["quality"], class_name="n", title=row["interval"]),
                 rx.el.td(row["cost"], class_name="n"),
                 rx.el.td(row["ms"], class_name="n hide"),
-                rx.el.td(rx.cond(row["chosen"] != "", rx.el.span("chosen", class_name="tag good"))),
+                rx.el.td(
+                    rx.cond(
+                        row["chosen"] != "", rx.el.span("✓", class_name="good strong", aria_label="chosen", role="img")
+                    )
+                ),
                 class_name=rx.cond(row["chosen"] != "", "win", ""),
                 key=row["bucket"] + row["model"],
             ),

@@ -110,7 +110,7 @@ def _decides() -> rx.Component:
 def _words() -> rx.Component:
     return rx.fragment(
         rx.el.h1("Words you will see"),
-        rx.el.dl(*[rx.el.div(rx.el.dt(word), rx.el.dd(text)) for word, text in WORDS], class_name="words"),
+        rx.el.dl(*[rx.el.div(rx.el.dt(word), rx.el.dd(text)) for word, text in WORDS], class_name="glossary"),
     )
 
 
