@@ -49,7 +49,8 @@ def _typed(schema: Json, root: Json, depth: int) -> Any:
         properties = inner if isinstance(inner, dict) else {}
         made = {key: instance_of(part, root, depth + 1) for key, part in properties.items()}
         required = schema.get("required")
-        return made | {key: "x" for key in (required if isinstance(required, list) else ()) if key not in made}
+        wanted = required if isinstance(required, list) else []
+        return made | {key: "x" for key in wanted if isinstance(key, str) and key not in made}
     if kind in ("array", "list", "tuple"):
         count = min(20, max(1, _whole(schema, "minItems", 1)), _whole(schema, "maxItems", 20))
         return [instance_of(schema.get("items", {}), root, depth + 1) for _ in range(count)]

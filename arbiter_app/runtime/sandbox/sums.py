@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 MAX_BITS = 2_000
 MAX_CHARS = 300
@@ -34,6 +35,7 @@ class Unsolved(ValueError):
     """Not a sum, or one too large to work out."""
 
 
+@lru_cache(maxsize=512)
 def find_sum(prompt: str) -> str | None:
     """The longest stretch of plain arithmetic with an operator between two numbers; None when there is none."""
     text = prompt[:2_000].lower()

@@ -48,6 +48,10 @@ _MATH = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_CHOICES = re.compile(r"^\W*A[.):]\s.+\n\W*B[.):]\s|\(A\).+\(B\)", re.MULTILINE)
+_TOOLS = re.compile(r"^\s*tools:\s*[\[{]", re.IGNORECASE | re.MULTILINE)
+_LISTED = re.compile(r"^\s*(?:[-*]|\d+[.)])\s", re.MULTILINE)
+_ENVELOPE = "## Instruction"  # what follows says how to write the answer down, not what is asked
 _FACT = re.compile(
     r"^\W*(?:who|when|where|what|which|why|how|is|are|does|did|do|was|were|can|define|explain)\b", re.IGNORECASE
 )
@@ -77,11 +81,13 @@ def text_of(content: Any) -> str:
 
 def task_of(ask: str, *, json_asked: bool = False) -> Task:
     """The kind of answer that this ask wants."""
-    head = ask[:READ_CHARS]
-    if json_asked or format_of(head):
+    head = ask[:READ_CHARS].partition(_ENVELOPE)[0]
+    if json_asked or format_of(head) or _TOOLS.search(head):
         return Task.STRUCTURED
     if _CODE.search(head) and not _CREATIVE.search(head[:200]):
         return Task.CODE
+    if _CHOICES.search(head):
+        return Task.FACTUAL
     if find_sum(head) is not None:
         return Task.MATH
     if _CREATIVE.search(head[:200]):
@@ -94,8 +100,9 @@ def task_of(ask: str, *, json_asked: bool = False) -> Task:
 
 
 def is_hard(ask: str) -> bool:
-    """Long, or two different words that announce hard work."""
+    """Two of: length (counts twice when great), words that announce hard work, a list of demands, many numbers."""
     points = 2 if len(ask) > 6_000 else 1 if len(ask) > 1_500 else 0
+    points += (len(_LISTED.findall(ask[:READ_CHARS])) >= 4) + (len(_NUMBER.findall(ask[:READ_CHARS])) >= 8)
     found = {match.group(0).lower() for match in _HARD.finditer(ask[:READ_CHARS])}
     return points + len(found) >= 2
 
