@@ -10,6 +10,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from arbiter_app.pipeline.types import PICO_PER_USD, Json
+from arbiter_app.policy import ModelStats
+from arbiter_app.policy.savings import Repriced, half_width, variance_of
 from arbiter_app.store.decisions import Filter
 
 if TYPE_CHECKING:
@@ -33,8 +35,7 @@ class Reads:
             **money,
             "since": since,
             "baseline_model": self._arbiter.catalog.baseline,
-            "interval": None,
-            "proven": False,
+            **self._certainty(rows, money),
             "unmeasured_calls": total["calls"] - total["failed"] - total["aborted"] - total["compared"],
             "failed": total["failed"],
             "aborted": total["aborted"],
@@ -50,6 +51,25 @@ class Reads:
             "by_bucket": _grouped(rows, "bucket"),
             "by_model": _grouped(rows, "model"),
             "by_mode": _grouped(rows, "mode"),
+        }
+
+    def _certainty(self, rows: list[Json], money: Json) -> Json:
+        """The 95 % interval of the saving, in percent of the baseline and in USD, and whether it excludes zero."""
+        baseline = self._arbiter.catalog.baseline
+        measured = {bucket: stats for bucket, model, stats in self._arbiter.policy.rows() if model == baseline}
+        parts = []
+        for bucket in {row["bucket"] for row in rows}:
+            calls = sum(row["compared"] for row in rows if row["bucket"] == bucket and row["model"] != baseline)
+            known = measured.get(bucket, ModelStats())
+            parts.append(Repriced(calls, known.cost_n, variance_of(known.cost_n, known.cost_usd, known.cost_sq)))
+        width = half_width(parts) if money["saved"] is not None and any(part.calls for part in parts) else None
+        if width is None or not money["baseline_spend"]:
+            return {"interval": None, "interval_usd": None, "proven": False}
+        low, high = money["saved"] - width, money["saved"] + width
+        return {
+            "interval": [100 * low / money["baseline_spend"], 100 * high / money["baseline_spend"]],
+            "interval_usd": [low, high],
+            "proven": low > 0,
         }
 
     def policy(self) -> Json:

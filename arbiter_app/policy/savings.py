@@ -1,0 +1,56 @@
+"""How sure is the saving? Calls that the baseline did not serve are re-priced at its measured mean; that mean has an error.
+
+Per bucket: `n` measured baseline calls with variance s^2 stand for `calls` others. Their total baseline cost is known up
+to a variance of s^2 * (calls^2 / n + calls): the error of the mean, and the spread of the calls themselves. Buckets add.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+Z95 = 1.959964
+
+
+@dataclass(frozen=True, slots=True)
+class Repriced:
+    """A bucket's re-priced calls: how many, over how many measured baseline calls, with which variance (USD^2)."""
+
+    calls: float
+    n: float
+    variance: float
+
+
+def variance_of(n: float, total: float, squares: float) -> float:
+    """Sample variance from sums; 0 below two samples."""
+    return max(0.0, (squares - total * total / n) / (n - 1)) if n >= 2 else 0.0
+
+
+def half_width(buckets: Iterable[Repriced]) -> float | None:
+    """Half of the 95 % interval of the baseline's total, in USD; None while any bucket has under two baseline calls.
+
+    Degrees of freedom after Welch and Satterthwaite; the t quantile by Hill's expansion.
+    """
+    variance, weighted = 0.0, 0.0
+    for bucket in buckets:
+        if bucket.calls <= 0:
+            continue
+        if bucket.n < 2:
+            return None
+        part = bucket.variance * (bucket.calls * bucket.calls / bucket.n + bucket.calls)
+        variance += part
+        weighted += part * part / (bucket.n - 1)
+    freedom = variance * variance / weighted if weighted > 0 else math.inf
+    return t95(freedom) * math.sqrt(variance)
+
+
+def t95(freedom: float) -> float:
+    """Two-sided 95 % quantile of Student's t (Hill's expansion in 1/freedom, exact enough from 3 degrees on)."""
+    if math.isinf(freedom):
+        return Z95
+    v = max(1.0, freedom)
+    first = (Z95**3 + Z95) / (4 * v)
+    second = (5 * Z95**5 + 16 * Z95**3 + 3 * Z95) / (96 * v * v)
+    third = (3 * Z95**7 + 19 * Z95**5 + 17 * Z95**3 - 15 * Z95) / (384 * v**3)
+    return Z95 + first + second + third
