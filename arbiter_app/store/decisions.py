@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Row, Select, select
 
-from arbiter_app.store.tables import Decision, DecisionTrace, table
+from arbiter_app.store.tables import UNANSWERED, Decision, DecisionTrace, table
 
 MAX_PAGE = 500
 
@@ -53,11 +53,22 @@ def stretch(connection: Connection, narrowed: Filter, chunk: int = MAX_PAGE) -> 
 
 def one(connection: Connection, decision_id: str) -> dict[str, Any] | None:
     """One decision with its trace (None once the trace has been retired); None when there is no such decision."""
-    row = connection.execute(select(_DECISIONS).where(_DECISIONS.c.id == decision_id)).first()
+    row = row_of(connection, decision_id)
     if row is None:
         return None
     trace = connection.execute(select(_TRACES.c.body).where(_TRACES.c.id == decision_id)).scalar()
-    return {**_row(row), "trace": None if trace is None else orjson.loads(trace)}
+    return {**row, "trace": None if trace is None else orjson.loads(trace)}
+
+
+def row_of(connection: Connection, decision_id: str) -> dict[str, Any] | None:
+    """One decision without its trace."""
+    row = connection.execute(select(_DECISIONS).where(_DECISIONS.c.id == decision_id)).first()
+    return None if row is None else _row(row)
+
+
+def exists(connection: Connection, decision_id: str) -> bool:
+    """Whether a decision is stored."""
+    return connection.execute(select(_DECISIONS.c.seq).where(_DECISIONS.c.id == decision_id)).first() is not None
 
 
 def _narrowed(narrowed: Filter) -> Select[Any]:
@@ -70,6 +81,8 @@ def _narrowed(narrowed: Filter) -> Select[Any]:
             query = query.where(_DECISIONS.c.ts >= value)
         elif spec.name == "until":
             query = query.where(_DECISIONS.c.ts < value)
+        elif spec.name == "status" and value != "ok":
+            query = query.where(_DECISIONS.c.status == value, UNANSWERED)  # named as its index names it
         else:
             query = query.where(_DECISIONS.c[spec.name] == value)
     return query

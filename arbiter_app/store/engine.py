@@ -11,14 +11,13 @@ from typing import Any
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
 from sqlalchemy import URL, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DatabaseError
-from sqlalchemy.pool import NullPool
 
 from alembic import command
 
 BUSY_MS = 2_000
+MIGRATING_MS = 60_000
 MIGRATIONS = Path(__file__).resolve().parent.parent.parent / "alembic"
 
 
@@ -44,7 +43,7 @@ def engine_for(url: URL, *, durability: str = "strict", read_only: bool = False)
     SQLite in WAL mode with synchronous=NORMAL: a committed transaction survives the end of the process at any moment;
     after a power cut the file is intact, but the last moments may be missing unless durability is `power`.
     """
-    engine = create_engine(url, poolclass=NullPool if read_only else None, connect_args=_connect_args(url))
+    engine = create_engine(url, connect_args=_connect_args(url))
     if url.get_backend_name() == "sqlite":
         synchronous = "FULL" if durability == "power" else "NORMAL"
 
@@ -63,20 +62,20 @@ def engine_for(url: URL, *, durability: str = "strict", read_only: bool = False)
 
 
 def prepare(url: URL) -> None:
-    """Create or upgrade the schema; an existing file is backed up first. Raises StoreUnusable."""
+    """Create or upgrade the schema in one transaction; an existing file is backed up first. Raises StoreUnusable."""
     path = sqlite_path(url)
     if path is not None:
         _make_private(path)
     engine = engine_for(url)
     try:
-        current, head = _revision(engine), _head()
-        if current == head:
+        current = _checked(engine, url)
+        if current == head():
             return
         if current is not None and path is not None:
-            back_up(path, path.with_name(f"{path.name}.before-{head}.{time.strftime('%Y%m%dT%H%M%S')}"))
+            back_up(path, path.with_name(f"{path.name}.before-{head()}.{time.strftime('%Y%m%dT%H%M%S')}"))
         _upgrade(engine)
     except DatabaseError as error:
-        raise StoreUnusable(_in_words(error, url)) from error
+        raise StoreUnusable(in_words(error, url)) from error
     finally:
         engine.dispose()
 
@@ -90,7 +89,7 @@ def back_up(source: Path, target: Path) -> None:
 
 def integrity(url: URL) -> str:
     """`ok`, or what the database says is wrong with it."""
-    engine = engine_for(url)
+    engine = engine_for(url, read_only=True)
     try:
         with engine.connect() as connection:
             if engine.dialect.name != "sqlite":
@@ -98,7 +97,7 @@ def integrity(url: URL) -> str:
                 return "ok"
             return str(connection.execute(text("PRAGMA quick_check(1)")).scalar())
     except DatabaseError as error:
-        return _in_words(error, url)
+        return in_words(error, url)
     finally:
         engine.dispose()
 
@@ -112,36 +111,26 @@ def _make_private(path: Path) -> None:
         raise StoreUnusable(f"{path}: {error.strerror}; set ARBITER_DB to a place that can be written") from error
 
 
-def _revision(engine: Engine) -> str | None:
+def revision(engine: Engine) -> str | None:
+    """The schema's revision; None before the first start."""
     with engine.connect() as connection:
         known = engine.dialect.has_table(connection, "alembic_version")
         found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar() if known else None
         return None if found is None else str(found)
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    return config
-
-
-def _head() -> str:
+def head() -> str:
+    """The revision that this version of Arbiter works with."""
     return ScriptDirectory.from_config(_config()).get_current_head() or ""
 
 
-def _upgrade(engine: Engine) -> None:
-    config = _config()
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        try:
-            command.upgrade(config, "head")
-        except CommandError as error:
-            raise StoreUnusable(
-                f"the database was written by a newer version of Arbiter ({error}); upgrade, or restore an older backup"
-            ) from error
+def known_revisions() -> set[str]:
+    """Every revision that this version of Arbiter can upgrade from, and its own."""
+    return {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
 
 
-def _in_words(error: DatabaseError, url: URL) -> str:
+def in_words(error: DatabaseError, url: URL) -> str:
+    """What is wrong with the database, and what to do."""
     said = str(error.orig)
     where = url.database or url.render_as_string(hide_password=True)
     if "not a database" in said or "malformed" in said:
@@ -150,6 +139,39 @@ def _in_words(error: DatabaseError, url: URL) -> str:
             "`python -m arbiter_app restore FILE`, or move the file away to start anew."
         )
     return f"{where} cannot be used: {said}"
+
+
+def _checked(engine: Engine, url: URL) -> str | None:
+    """The revision, once it is certain that the database is ours and not from a later version."""
+    found = revision(engine)
+    if found is None:
+        with engine.connect() as connection:
+            foreign = [name for name in engine.dialect.get_table_names(connection) if name != "alembic_version"]
+        if foreign:
+            raise StoreUnusable(f"{url.database} holds other data ({foreign[0]}, ...); set ARBITER_DB to another place")
+    elif found not in known_revisions():
+        raise StoreUnusable(
+            f"{url.database} was written by a newer version of Arbiter (schema {found}, known is {head()}); "
+            "upgrade Arbiter, or restore an older backup"
+        )
+    return found
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config
+
+
+def _upgrade(engine: Engine) -> None:
+    """Every pending migration or none: a process that dies half-way leaves the old schema, a second one waits."""
+    config = _config()
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={MIGRATING_MS}")
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
 
 
 def _connect_args(url: URL) -> dict[str, Any]:

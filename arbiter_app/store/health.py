@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import DatabaseError
 
-from arbiter_app.store.engine import _head, _in_words, _revision, engine_for, integrity, sqlite_path, url_of
+from arbiter_app.store.engine import engine_for, head, in_words, integrity, revision, sqlite_path, url_of
 
 SQLITE = sqlite3.sqlite_version
 
@@ -29,13 +29,13 @@ def examine(where: str) -> Health:
     url = url_of(where)
     shown, path = url.render_as_string(hide_password=True), sqlite_path(url)
     if path is not None and not path.exists():
-        return Health(shown, False, None, None, _head(), "")
+        return Health(shown, False, None, None, head(), "")
     engine = engine_for(url, read_only=True)
     try:
-        revision, problem = _revision(engine), integrity(url)
+        found, problem = revision(engine), integrity(url)
     except DatabaseError as error:
-        revision, problem = None, _in_words(error, url)
+        found, problem = None, in_words(error, url)
     finally:
         engine.dispose()
     size = path.stat().st_size if path is not None else None
-    return Health(shown, True, size, revision, _head(), "" if problem == "ok" else problem)
+    return Health(shown, True, size, found, head(), "" if problem == "ok" else problem)

@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
-from arbiter_app.store.batch import LATENCY_BASE, RESOLUTIONS, ROLLUP_SUMS
+from arbiter_app.store.folding import (
+    DAY,
+    EVERYBODY,
+    FIVE_MINUTES,
+    HOUR,
+    LATENCY_BASE,
+    OPEN,
+    RESOLUTIONS,
+    ROLLUP_SUMS,
+)
 from arbiter_app.store.tables import LatencyBin, Rollup, table
+
+FINE_DAYS = 45
+HOURLY_DAYS = 400
+RETIRE_DAYS = {FIVE_MINUTES: FINE_DAYS, HOUR: HOURLY_DAYS}
 
 _ROLLUPS, _BINS = table(Rollup), table(LatencyBin)
 
+Stretch = tuple[int, int | None, int | None]
+
 
 def totals(
-    connection: Connection, by: Sequence[str], *, since: float | None = None, key_id: str | None = None
+    connection: Connection,
+    by: Sequence[str],
+    *,
+    since: float | None = None,
+    key_id: str | None = None,
+    now: float | None = None,
 ) -> list[dict[str, Any]]:
-    """Sums grouped by some of bucket, model, mode. `since` is rounded down to five minutes; None means ever."""
-    resolution = RESOLUTIONS[-1] if since is None else RESOLUTIONS[0]
+    """Sums grouped by some of bucket, model, mode. None means ever.
+
+    `since` is rounded down to five minutes; to an hour beyond FINE_DAYS and to a day beyond HOURLY_DAYS, as finer sums
+    are retired then.
+    """
     columns = [_ROLLUPS.c[name] for name in by]
     sums = [func.coalesce(func.sum(_ROLLUPS.c[name]), 0).label(name) for name in ROLLUP_SUMS]
-    query = select(*columns, *sums).where(*_where(resolution, since, key_id))
+    query = select(*columns, *sums).where(_scoped(stretches(since, _now(now)), key_id))
     if columns:
         query = query.group_by(*columns)
     return [dict(row._mapping) for row in connection.execute(query)]
@@ -29,82 +55,127 @@ def totals(
 def series(
     connection: Connection, *, bucket_s: int, buckets: int, now: float, key_id: str | None = None
 ) -> list[dict[str, Any]]:
-    """Sums per time slot, oldest first, empty slots included; with each model's spend, each mode's calls, latency."""
-    size = max(RESOLUTIONS[0], bucket_s // RESOLUTIONS[0] * RESOLUTIONS[0])
+    """Sums per time slot, oldest first, empty slots included; with each model's spend, each mode's calls, latency.
+
+    `bucket_s` is rounded down to five minutes. Slots whose sums have been retired at that fineness are empty.
+    """
+    size = max(FIVE_MINUTES, bucket_s // FIVE_MINUTES * FIVE_MINUTES)
     last = int(now) // size * size
     first = last - (buckets - 1) * size
-    resolution = RESOLUTIONS[-1] if size % RESOLUTIONS[-1] == 0 else RESOLUTIONS[0]
-    slot = _slot(_ROLLUPS.c.start, size)
-    sums = [func.sum(_ROLLUPS.c[name]).label(name) for name in ROLLUP_SUMS]
-    query = select(slot.label("slot"), _ROLLUPS.c.model, _ROLLUPS.c.mode, *sums)
-    query = query.where(*_where(resolution, first, key_id)).group_by(slot, _ROLLUPS.c.model, _ROLLUPS.c.mode)
+    resolution = next(one for one in reversed(RESOLUTIONS) if size % one == 0)
     slots = {first + at * size: _blank(first + at * size) for at in range(buckets)}
-    for row in connection.execute(query):
-        if row.slot in slots:
-            _add(slots[row.slot], dict(row._mapping))
+    sums = [func.sum(_ROLLUPS.c[name]) for name in ROLLUP_SUMS]
+    query = select(_ROLLUPS.c.start, _ROLLUPS.c.model, _ROLLUPS.c.mode, *sums)
+    query = query.where(_scoped([(resolution, first, last + size)], key_id))
+    for start, model, mode, *values in connection.execute(
+        query.group_by(_ROLLUPS.c.start, _ROLLUPS.c.model, _ROLLUPS.c.mode)
+    ):
+        _add(slots[start // size * size], model, mode, values)
     if key_id is None:
-        for start, quantiles in _latency(connection, resolution, first, size).items():
-            if start in slots:
-                slots[start].update(quantiles)
-    return [slots[start] for start in sorted(slots)]
+        for start, quantiles in _latency(connection, (resolution, first, last + size), size).items():
+            slots[start].update(quantiles)
+    return [_named(slots[start]) for start in sorted(slots)]
 
 
-def latency(connection: Connection, *, since: float | None = None) -> dict[str, dict[str, float]]:
+def latency(connection: Connection, *, since: float | None = None, now: float | None = None) -> dict[str, Any]:
     """Latency quantiles by model, in milliseconds."""
-    resolution = RESOLUTIONS[-1] if since is None else RESOLUTIONS[0]
-    query = select(_BINS.c.model, _BINS.c.bin, func.sum(_BINS.c.n).label("n")).where(_BINS.c.resolution == resolution)
-    if since is not None:
-        query = query.where(_BINS.c.start >= since - RESOLUTIONS[0])
+    within = _binned(stretches(since, _now(now)))
+    query = select(_BINS.c.model, _BINS.c.bin, func.sum(_BINS.c.n).label("n")).where(within)
     histograms: dict[str, dict[int, int]] = {}
     for row in connection.execute(query.group_by(_BINS.c.model, _BINS.c.bin)):
         histograms.setdefault(row.model, {})[row.bin] = row.n
     return {model: _quantiles(histogram) for model, histogram in histograms.items()}
 
 
-def _where(resolution: int, since: float | None, key_id: str | None) -> list[ColumnElement[bool]]:
-    conditions = [_ROLLUPS.c.resolution == resolution]
-    if since is not None:
-        conditions.append(_ROLLUPS.c.start >= int(since) // RESOLUTIONS[0] * RESOLUTIONS[0])
-    if key_id is not None:
-        conditions.append(_ROLLUPS.c.key_id == key_id)
-    return conditions
+def stretches(since: float | None, now: float) -> list[Stretch]:
+    """How to cover [since, ever after) with the fewest slots: (resolution, first start, end), fine at the old end only.
+
+    `since` is rounded down to a slot of the finest resolution that is still kept for it.
+    """
+    if since is None:
+        return [(DAY, None, None)]
+    finest = next((one for one in RESOLUTIONS if now - since < RETIRE_DAYS.get(one, math.inf) * DAY), DAY)
+    at = int(since) // finest * finest
+    found: list[Stretch] = []
+    for resolution, coarser in zip(RESOLUTIONS, (*RESOLUTIONS[1:], None), strict=True):
+        if resolution < finest:
+            continue
+        if coarser is None:
+            found.append((resolution, at, None))
+        elif at % coarser:
+            up = -(-at // coarser) * coarser
+            found.append((resolution, at, up))
+            at = up
+    return found
 
 
-def _slot(start: ColumnElement[int], size: int) -> ColumnElement[int]:
-    """The slot a roll-up starts in: whole multiples of `size`."""
-    return start - start % size
+def _scoped(parts: Sequence[Stretch], key_id: str | None) -> ColumnElement[bool]:
+    """The roll-ups of some stretches for a key or everybody, and what has not been folded into them yet."""
+    table_ = _ROLLUPS.c
+    folded = [and_(table_.key_id == (key_id or EVERYBODY), _within(table_, part)) for part in parts]
+    unfolded = _within(table_, _open(parts))
+    return or_(unfolded if key_id is None else and_(table_.key_id == key_id, unfolded), *folded)
+
+
+def _binned(parts: Sequence[Stretch]) -> ColumnElement[bool]:
+    return or_(_within(_BINS.c, _open(parts)), *[_within(_BINS.c, part) for part in parts])
+
+
+def _open(parts: Sequence[Stretch]) -> Stretch:
+    """The open slots from the first start to the last end."""
+    return OPEN, parts[0][1], parts[-1][2]
+
+
+def _within(columns: Any, part: Stretch) -> ColumnElement[bool]:
+    resolution, first, end = part
+    conditions: list[ColumnElement[bool]] = [columns.resolution == resolution]
+    if first is not None:
+        conditions.append(columns.start >= first)
+    if end is not None:
+        conditions.append(columns.start < end)
+    return and_(*conditions)
 
 
 def _blank(start: int) -> dict[str, Any]:
-    return {"start": start, "models": {}, "modes": {}, "p50_ms": None, "p95_ms": None, **dict.fromkeys(ROLLUP_SUMS, 0)}
+    return {"start": start, "models": {}, "modes": {}, "p50_ms": None, "p95_ms": None, "sums": [0] * len(ROLLUP_SUMS)}
 
 
-def _add(slot: dict[str, Any], row: dict[str, Any]) -> None:
-    for name in ROLLUP_SUMS:
-        slot[name] += row[name]
-    slot["models"][row["model"]] = slot["models"].get(row["model"], 0) + row["cost_pico"]
-    slot["modes"][row["mode"]] = slot["modes"].get(row["mode"], 0) + row["calls"]
+def _add(slot: dict[str, Any], model: str, mode: str, values: Sequence[Any]) -> None:
+    slot["sums"] = [a + b for a, b in zip(slot["sums"], values, strict=True)]
+    slot["models"][model] = slot["models"].get(model, 0) + values[_COST]
+    slot["modes"][mode] = slot["modes"].get(mode, 0) + values[_CALLS]
 
 
-def _latency(connection: Connection, resolution: int, first: int, size: int) -> dict[int, dict[str, float]]:
-    slot = _slot(_BINS.c.start, size)
-    query = select(slot.label("slot"), _BINS.c.bin, func.sum(_BINS.c.n).label("n"))
-    query = query.where(_BINS.c.resolution == resolution, _BINS.c.start >= first).group_by(slot, _BINS.c.bin)
+def _named(slot: dict[str, Any]) -> dict[str, Any]:
+    sums = slot.pop("sums")
+    return slot | dict(zip(ROLLUP_SUMS, sums, strict=True))
+
+
+def _latency(connection: Connection, part: Stretch, size: int) -> dict[int, dict[str, float]]:
+    query = select(_BINS.c.start, _BINS.c.bin, func.sum(_BINS.c.n))
+    query = query.where(_binned([part])).group_by(_BINS.c.start, _BINS.c.bin)
     histograms: dict[int, dict[int, int]] = {}
-    for row in connection.execute(query):
-        histograms.setdefault(row.slot, {})[row.bin] = row.n
+    for start, at, n in connection.execute(query):
+        histogram = histograms.setdefault(start // size * size, {})
+        histogram[at] = histogram.get(at, 0) + n
     return {start: _quantiles(histogram) for start, histogram in histograms.items()}
 
 
 def _quantiles(histogram: dict[int, int]) -> dict[str, float]:
-    return {"p50_ms": _quantile(histogram, 0.5), "p95_ms": _quantile(histogram, 0.95)}
+    return {"p50_ms": quantile(histogram.items(), 0.5), "p95_ms": quantile(histogram.items(), 0.95)}
 
 
-def _quantile(histogram: dict[int, int], share: float) -> float:
+def quantile(histogram: Iterable[tuple[int, int]], share: float) -> float:
     """The middle of the bin that holds the quantile: right within the bin's 15 %."""
-    left = share * sum(histogram.values())
-    for at in sorted(histogram):
-        left -= histogram[at]
-        if left <= 0:
-            return float(round(LATENCY_BASE ** (at + 0.5), 3))
-    return float(round(LATENCY_BASE ** (max(histogram) + 0.5), 3))
+    bins = sorted(histogram)
+    reached = accumulate(n for _, n in bins)
+    wanted = share * sum(n for _, n in bins)
+    found = next(at for (at, _), below in zip(bins, reached, strict=True) if below >= wanted)
+    return float(round(LATENCY_BASE ** (found + 0.5), 3))
+
+
+def _now(now: float | None) -> float:
+    return time.time() if now is None else now
+
+
+_COST, _CALLS = ROLLUP_SUMS.index("cost_pico"), ROLLUP_SUMS.index("calls")

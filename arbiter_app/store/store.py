@@ -60,7 +60,7 @@ class StoreLedger:
         """A late grade: row, roll-ups and statistics in one transaction."""
 
         def work(connection: Connection) -> None:
-            row = decisions.one(connection, decision_id)
+            row = decisions.row_of(connection, decision_id)
             if row is None:
                 return
             told: dict[str, Any] = {"quality_reason": reason, "judge_cost_pico": judge_cost_pico}
@@ -72,13 +72,14 @@ class StoreLedger:
             self._writer.batch.write_rollup(connection, row, sums)
             self._writer.batch.write_learned(connection, deltas, alerts, state)
 
-        return self._writer.call(work)
+        return self._writer.call(work, keep=True)
 
     def adjust(
         self, deltas: Sequence[Delta], alerts: Sequence[dict[str, Any]], state: Mapping[str, bytes]
     ) -> asyncio.Future[None]:
         """Statistics that change without a decision."""
-        return self._writer.call(lambda connection: self._writer.batch.write_learned(connection, deltas, alerts, state))
+        write = self._writer.batch.write_learned
+        return self._writer.call(lambda connection: write(connection, deltas, alerts, state), keep=True)
 
 
 class Store:
@@ -194,7 +195,7 @@ class Store:
         for step in (
             lambda c: upkeep.retire_decisions(c, keep_decisions),
             lambda c: upkeep.retire_traces(c, now - keep_trace_days * 86_400),
-            lambda c: upkeep.retire_fine_rollups(c, now),
+            lambda c: upkeep.retire_sums(c, now),
         ):
             while went := await self.writer.call(step):
                 gone += went

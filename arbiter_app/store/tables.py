@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, text
 from sqlmodel import Field, SQLModel
 
 from arbiter_app.policy import FIELDS
+
+UNANSWERED = text("status <> 'ok'")
 
 
 class Decision(SQLModel, table=True):
@@ -17,7 +19,7 @@ class Decision(SQLModel, table=True):
         Index("ix_decision_model", "model", "seq"),
         Index("ix_decision_mode", "mode", "seq"),
         Index("ix_decision_key", "key_id", "seq"),
-        Index("ix_decision_status", "status", "seq"),
+        Index("ix_decision_unanswered", "status", "seq", sqlite_where=UNANSWERED, postgresql_where=UNANSWERED),
         Index("ix_decision_ts", "ts"),
     )
     seq: int | None = Field(default=None, primary_key=True)
@@ -63,7 +65,7 @@ class DecisionTrace(SQLModel, table=True):
 
     __tablename__ = "decision_trace"
     id: str = Field(primary_key=True)
-    ts: float = Field(index=True)
+    ts: float
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
@@ -164,15 +166,20 @@ class Counter(SQLModel, table=True):
 
 
 class Rollup(SQLModel, table=True):
-    """Sums over decisions per time slot, bucket, model, mode and key: what reports read instead of decisions."""
+    """Sums over decisions per time slot, key, model, mode and bucket: what reports read instead of decisions.
+
+    `key_id` is a key or `*` for everybody, `resolution` is in seconds, 0 while not folded (see `folding`). The primary
+    key is the table's own order, so that a range of slots is read in one sweep.
+    """
 
     __tablename__ = "rollup"
+    __table_args__ = {"sqlite_with_rowid": False}
     resolution: int = Field(primary_key=True)
+    key_id: str = Field(primary_key=True)
     start: int = Field(primary_key=True, sa_type=BigInteger)
-    bucket: str = Field(primary_key=True)
     model: str = Field(primary_key=True)
     mode: str = Field(primary_key=True)
-    key_id: str = Field(primary_key=True)
+    bucket: str = Field(primary_key=True)
     calls: int = 0
     failed: int = 0
     aborted: int = 0
@@ -200,6 +207,7 @@ class LatencyBin(SQLModel, table=True):
     """Histogram of answer latencies: bin b counts latencies in [1.15^b, 1.15^(b+1)) milliseconds."""
 
     __tablename__ = "latency_bin"
+    __table_args__ = {"sqlite_with_rowid": False}
     resolution: int = Field(primary_key=True)
     start: int = Field(primary_key=True, sa_type=BigInteger)
     model: str = Field(primary_key=True)

@@ -1,7 +1,8 @@
 """The one writer: a thread that commits whatever has queued while its last commit ran.
 
-A lone write waits for one commit, a burst shares one. When the database refuses (locked, full, read-only) records are
-kept and tried again until it recovers; nobody waits longer than `max_wait_s` for that.
+A lone write waits for one commit, a burst shares one. When the database refuses (locked, full, read-only, damaged) the
+store is degraded and says why: nobody waits any more, answers go on, and what has to be kept (records, late grades,
+votes) stays in memory, bounded, and is written in order once the database takes writes again.
 """
 
 from __future__ import annotations
@@ -11,60 +12,83 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, OperationalError
 
+from arbiter_app.pipeline import ports
 from arbiter_app.pipeline.ports import DecisionRecord
+from arbiter_app.store import upkeep
 from arbiter_app.store.batch import BatchWriter
+from arbiter_app.store.decisions import exists
+from arbiter_app.store.refusals import is_lock, refusal
+from arbiter_app.store.taming import tamed
 
 log = logging.getLogger("arbiter.store")
 
 T = TypeVar("T")
 Work = Callable[[Connection], Any]
+Told = tuple["asyncio.Future[Any]", Any]
 
-FIRST_RETRY_S = 0.05
-LAST_RETRY_S = 1.0
+FIRST_RETRY_S, LAST_RETRY_S = 0.05, 1.0
+LOCK_POLL_S = 0.0005, 0.01
+FOLD_EVERY = 500
 
 
 class StoreError(RuntimeError):
     """A write that was not made; the message says why."""
 
 
-class NotDurable(StoreError):
-    """The record is kept in memory and will be written when the database recovers."""
+class NotDurable(StoreError, ports.NotDurable):
+    """A write that was not made because the database refuses writes at the moment."""
+
+
+class _Refused(Exception):
+    """The database refuses every write at the moment; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """The outcome of a write that failed."""
+
+    error: Exception
 
 
 @dataclass(slots=True)
 class _Item:
-    """A decision record, or a function to run in the transaction, and whom to tell."""
+    """A decision record, or a function to run in the transaction, and whom to tell. `keep`: survives a refusal."""
 
     record: DecisionRecord | None
     work: Work | None
-    tell: Callable[[Any, BaseException | None], None] | None
-    since: float = field(default_factory=time.monotonic)
+    future: asyncio.Future[Any] | Future[Any] | None
+    keep: bool
 
 
 class Writer:
-    """Owns the writing connection. Thread-safe; futures belong to the event loop that asked."""
+    """Owns the writing connection. Thread-safe; futures belong to the event loop that asked.
+
+    `degraded` is why the database refuses writes, empty when it takes them; `lost` counts records that could not be
+    kept, `commits` and `write_s` what was done.
+    """
 
     def __init__(self, engine: Engine, *, max_wait_s: float = 1.0, max_pending: int = 20_000) -> None:
         self._engine = engine
         self.batch = BatchWriter(engine.dialect)
-        self.max_wait_s = max_wait_s
+        self._max_wait_s = max_wait_s
         self._max_pending = max_pending
         self._queue: deque[_Item] = deque()
-        self._wake = threading.Condition()
+        self._awake = threading.Event()
         self._closing = False
         self._connection: Connection | None = None
+        self._sqlite = engine.dialect.name == "sqlite"
+        self._unfolded = 0
         self.degraded = ""
         self.lost = 0
         self.commits = 0
         self.write_s = 0.0
-        self._tells: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any, BaseException | None]]] = {}
         self._thread = threading.Thread(target=self._run, name="arbiter-writer", daemon=True)
         self._thread.start()
 
@@ -74,175 +98,209 @@ class Writer:
         return len(self._queue)
 
     def record(self, record: DecisionRecord, *, wait: bool = True) -> asyncio.Future[None]:
-        """Queue a decision record; done when committed, or failed with NotDurable after `max_wait_s`."""
+        """Queue a decision record; done when committed, or, with `degraded` saying why, when it is kept in memory."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if not wait:
             future.set_result(None)
-        self._put(_Item(record, None, self._teller(future) if wait else None))
+        self._put(_Item(record, None, future if wait else None, True))
         return future
 
-    def call(self, work: Callable[[Connection], T]) -> asyncio.Future[T]:
-        """Run a function inside the writer's transaction; done with its result once that is committed."""
+    def call(self, work: Callable[[Connection], T], *, keep: bool = False) -> asyncio.Future[T]:
+        """Run a function in the writer's transaction; done with its result once that is committed.
+
+        It may run twice when its transaction has to be made again. While the database refuses writes it fails with
+        NotDurable; with `keep` its future is done then, and it runs after the recovery.
+        """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._put(_Item(None, work, self._teller(future)))
+        self._put(_Item(None, work, future, keep))
         return future
 
     def call_now(self, work: Callable[[Connection], T], timeout_s: float = 10.0) -> T:
         """The same from a thread without an event loop. Raises StoreError."""
-        done = threading.Event()
-        outcome: list[Any] = [None, None]
-
-        def tell(result: Any, error: BaseException | None) -> None:
-            outcome[:] = [result, error]
-            done.set()
-
-        self._put(_Item(None, work, tell))
-        if not done.wait(timeout_s):
-            raise StoreError("the database did not answer in time")
-        if outcome[1] is not None:
-            raise outcome[1]
-        result: T = outcome[0]
-        return result
+        future: Future[T] = Future()
+        self._put(_Item(None, work, future, False))
+        try:
+            return future.result(timeout_s)
+        except TimeoutError:
+            raise StoreError("the database did not answer in time") from None
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Write what is queued (for a bounded time) and end."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
+        self._closing = True
+        self._awake.set()
         self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            log.error("the database did not finish in %s s; %s writes are open", timeout_s, self.pending)
 
     def _put(self, item: _Item) -> None:
-        with self._wake:
-            self._queue.append(item)
-            if len(self._queue) > self._max_pending:
-                self._lose()
-            self._wake.notify()
-
-    def _lose(self) -> None:
-        """The queue is full because the database has been refusing for long: the oldest record goes, and is counted."""
-        item = self._queue.popleft()
-        self.lost += 1
-        if item.tell is not None:
-            item.tell(None, NotDurable("the queue of unwritten records is full"))
-
-    def _teller(self, future: asyncio.Future[Any]) -> Callable[[Any, BaseException | None], None]:
-        loop = future.get_loop()
-
-        def tell(result: Any, error: BaseException | None) -> None:
-            self._tells.setdefault(loop, []).append((future, result, error))
-
-        return tell
+        """Queue an item. Once degraded nobody waits; once the queue is full what comes new is refused, not what waits."""
+        if self.degraded:
+            kept = item.keep and len(self._queue) < self._max_pending
+            self.lost += item.keep and not kept
+            _let_go(item, self.degraded)
+            if not kept:
+                return
+        self._queue.append(item)
+        if not self._awake.is_set():
+            self._awake.set()
 
     def _run(self) -> None:
         retry_s = FIRST_RETRY_S
-        while True:
-            with self._wake:
-                while not self._queue and not self._closing:
-                    self._wake.wait()
-                if not self._queue:
+        while self._await_work(retry_s):
+            try:
+                self._turn()
+            except _Refused as refused:
+                self._degrade(str(refused))
+                if self._closing:
                     break
-                items = list(self._queue)
-                self._queue.clear()
-            refused = self._commit(items)
-            self._flush_tells()
-            if refused is None:
+                time.sleep(retry_s)
+                retry_s = min(LAST_RETRY_S, retry_s * 2)
+            else:
                 retry_s = FIRST_RETRY_S
-                continue
-            if not self._hold(items, refused):
-                break
-            time.sleep(retry_s)
-            retry_s = min(LAST_RETRY_S, retry_s * 2)
+        if self._queue:
+            self.lost += sum(item.keep for item in self._queue)
+            log.error("closed with %s writes unwritten: %s", len(self._queue), self.degraded)
         self._disconnect()
 
-    def _commit(self, items: list[_Item]) -> DBAPIError | None:
-        """Write and commit; the error when the database refuses, None when every item has its outcome."""
-        started = time.perf_counter()
+    def _await_work(self, probe_s: float) -> bool:
+        """Sleep until there is something to write, or, while degraded, it is time to probe; False at the end."""
+        if not self._queue and not self._closing:
+            self._awake.clear()
+            if not self._queue and not self._closing:
+                self._awake.wait(probe_s if self.degraded else None)
+        return bool(self._queue) or not self._closing
+
+    def _turn(self) -> None:
+        """One transaction with everything that is queued once the lock is held. Raises _Refused, with all put back."""
+        items: list[_Item] = []
         try:
-            results = self._write(items)
-        except OperationalError as error:
+            connection = self._begin()
+            started = time.perf_counter()
+            items = [self._queue.popleft() for _ in range(len(self._queue))]
+            outcomes = self._written(connection, items)
+            connection.commit()
+        except Exception as error:
             self._disconnect()
-            return error
-        except Exception as error:  # noqa: BLE001 - told to whoever asked, and logged
-            # One bad item must not cost the others their record: each is tried alone.
-            self._disconnect()
-            if len(items) == 1:
-                self._give_up(items[0], error)
-            else:
-                for at, item in enumerate(items):
-                    if (refused := self._commit([item])) is not None:
-                        self._requeue(items[at:])
-                        return refused
-            return None
+            self._queue.extendleft(reversed(items))
+            raise _Refused(refusal(error) or f"the database refuses writes: {error}") from error
         self.write_s += time.perf_counter() - started
         self.commits += 1
         if self.degraded:
             log.warning("the database takes writes again")
             self.degraded = ""
-        for item, result in zip(items, results, strict=True):
-            if item.tell is not None:
-                item.tell(result, None)
-        return None
+        _tell(items, outcomes)
+        self._fold(sum(item.record is not None for item in items))
 
-    def _write(self, items: list[_Item]) -> list[Any]:
-        """One transaction. Runs of decision records go out as one batch, in order with the other writes."""
-        connection = self._connected()
-        if self._engine.dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+    def _fold(self, records: int) -> None:
+        """Now and then, after everybody has been told: keep the open sums few. Left for later when it is refused."""
+        self._unfolded += records
+        if self._unfolded < FOLD_EVERY:
+            return
+        try:
+            connection = self._begin()
+            upkeep.fold(connection)
+            connection.commit()
+            self._unfolded = 0
+        except Exception as error:  # noqa: BLE001 - nothing is lost: open sums count as they are
+            self._disconnect()
+            log.warning("sums were not folded and will be later: %s", error)
+
+    def _written(self, connection: Connection, items: list[_Item]) -> list[Any]:
+        """The result of each item, or its error. When one of them fails, all are made anew, each guarded by itself."""
+        if self.degraded:
+            self.batch.count(connection, {"store.recovered": 1})
+        try:
+            return self._write(connection, items)
+        except Exception as error:
+            if refusal(error) is not None:
+                raise
+            log.info("one of %s writes fails and will be singled out: %s", len(items), error)
+        connection.rollback()
+        connection = self._begin()
+        return [self._guarded(connection, item) for item in items]
+
+    def _write(self, connection: Connection, items: list[_Item]) -> list[Any]:
+        """Runs of decision records go out as one batch, in order with the other writes."""
         results: list[Any] = []
         run: list[DecisionRecord] = []
         for item in items:
             if item.record is not None:
                 run.append(item.record)
                 results.append(None)
-                continue
-            self.batch.write(connection, run)
-            run = []
-            assert item.work is not None
-            results.append(item.work(connection))
+            elif item.work is not None:
+                self.batch.write(connection, run)
+                run = []
+                results.append(item.work(connection))
         self.batch.write(connection, run)
-        connection.commit()
         return results
 
-    def _hold(self, items: list[_Item], error: DBAPIError) -> bool:
-        """Keep refused records for later, tell who has waited long enough; False when closing ends the waiting."""
+    def _guarded(self, connection: Connection, item: _Item) -> Any:
+        """Write one item under a savepoint; its error becomes its outcome, unless the database refuses altogether."""
+        try:
+            with connection.begin_nested():
+                return self._write(connection, [item])[0]
+        except Exception as error:
+            if refusal(error) is not None:
+                raise
+            if item.record is None:
+                log.warning("a write failed: %s", error)
+                return _Failure(error)
+            return self._rescued(connection, item.record, error)
+
+    def _rescued(self, connection: Connection, record: DecisionRecord, error: Exception) -> Any:
+        """A record that cannot be written as it is: fine when it is there already, else without what cannot be stored.
+
+        Never an error to the caller, who has an answer that was paid for: it is logged and counted in `lost`.
+        """
+        if "IntegrityError" in type(error).__name__ and exists(connection, record.row["id"]):
+            return None
+        try:
+            with connection.begin_nested():
+                self.batch.write(connection, [tamed(record)])
+        except Exception as second:
+            if refusal(second) is not None:
+                raise
+            self.lost += 1
+            log.error("a decision record cannot be written: %s", second)
+            return None
+        log.warning("a decision record was written without what cannot be stored: %s", error)
+        return None
+
+    def _degrade(self, why: str) -> None:
+        """Keep what has to be kept, and let nobody wait any longer."""
         if not self.degraded:
-            log.error("the database refuses writes, learning is kept in memory: %s", error.orig)
-        self.degraded = f"the database refuses writes: {error.orig}"
-        late = time.monotonic() - self.max_wait_s
-        kept = []
-        for item in items:
-            if item.since <= late or self._closing:
-                self._tell_late(item)
-            if item.record is not None or item.tell is not None:
-                kept.append(item)
-        self._flush_tells()
-        if self._closing:
-            self.lost += sum(item.record is not None for item in kept)
-            log.error("closing with %s records unwritten", self.lost)
-            return False
-        self._requeue(kept)
-        return True
+            log.error("%s; records are kept in memory until it recovers", why)
+        self.degraded = why
+        waiting = [self._queue.popleft() for _ in range(len(self._queue))]
+        _tell(waiting, [None if item.keep else _Failure(NotDurable(why)) for item in waiting])
+        kept = [item for item in waiting if item.keep]
+        for item in kept:
+            item.future = None
+        self._queue.extendleft(reversed(kept))
 
-    def _tell_late(self, item: _Item) -> None:
-        tell, item.tell = item.tell, None
-        if tell is not None:
-            tell(None, NotDurable(self.degraded))
+    def _begin(self) -> Connection:
+        """The connection inside a transaction that may write. Waits for another process's, at most `max_wait_s`."""
+        connection = self._connection
+        if connection is None:
+            connection = self._connection = self._engine.connect()
+        connection.begin()
+        if self._sqlite:
+            self._lock(connection.connection.cursor())
+        return connection
 
-    def _give_up(self, item: _Item, error: Exception) -> None:
-        log.error("a write failed: %s", error)
-        if item.tell is not None:
-            item.tell(
-                None, error if isinstance(error, StoreError | LookupError | ValueError) else StoreError(str(error))
-            )
-
-    def _requeue(self, items: Sequence[_Item]) -> None:
-        with self._wake:
-            self._queue.extendleft(reversed(items))
-
-    def _connected(self) -> Connection:
-        if self._connection is None:
-            self._connection = self._engine.connect()
-        return self._connection
+    def _lock(self, cursor: Any) -> None:
+        """BEGIN IMMEDIATE. SQLite's own waiting grows to 100 ms a step; writers take turns faster by asking often."""
+        until = time.monotonic() + self._max_wait_s
+        pause_s, longest_s = LOCK_POLL_S
+        while True:
+            try:
+                cursor.execute("BEGIN IMMEDIATE")
+                return
+            except Exception as error:
+                if not is_lock(error) or time.monotonic() >= until:
+                    raise
+            time.sleep(pause_s)
+            pause_s = min(longest_s, pause_s * 1.5)
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -250,22 +308,39 @@ class Writer:
             connection.invalidate()
             connection.close()
 
-    def _flush_tells(self) -> None:
-        """Hand all outcomes to each event loop with one call."""
-        tells, self._tells = self._tells, {}
-        for loop, outcomes in tells.items():
-            try:
-                loop.call_soon_threadsafe(_resolve, outcomes)
-            except RuntimeError:
-                log.debug("an event loop was gone before its writes were")
+
+def _tell(items: list[_Item], outcomes: list[Any]) -> None:
+    """Hand the outcomes over: to each event loop with one call, to threads directly."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Told]] = {}
+    for item, outcome in zip(items, outcomes, strict=True):
+        if isinstance(item.future, asyncio.Future):
+            by_loop.setdefault(item.future.get_loop(), []).append((item.future, outcome))
+        elif item.future is not None:
+            _settle(item.future, outcome)
+    for loop, told in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_settle_all, told)
+        except RuntimeError:
+            log.debug("an event loop was gone before its writes were")
 
 
-def _resolve(outcomes: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
-    for future, result, error in outcomes:
-        if future.done():
-            continue
-        if error is not None:
-            future.set_exception(error)
-            future.exception()
-        else:
-            future.set_result(result)
+def _settle_all(told: list[Told]) -> None:
+    for future, outcome in told:
+        _settle(future, outcome)
+
+
+def _settle(future: asyncio.Future[Any] | Future[Any], outcome: Any) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, _Failure):
+        future.set_exception(outcome.error)
+        future.exception()  # read once, so that nobody has to
+    else:
+        future.set_result(outcome)
+
+
+def _let_go(item: _Item, why: str) -> None:
+    """Called by the one who asked, while degraded: a kept write is done for now, another one fails."""
+    future, item.future = item.future, None
+    if future is not None:
+        _settle(future, None if item.keep else _Failure(NotDurable(why)))

@@ -1,0 +1,74 @@
+"""Decision records for tests of the store, and what their sums must come to by adding them up one by one."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from typing import Any
+
+from arbiter_app.pipeline.decision import decision_id
+from arbiter_app.pipeline.ports import DecisionRecord
+
+NOW = 1_790_000_123.0
+BUCKETS = ("code", "math", "structured", "factual", "open", "code:hard", "open:hard")
+MODELS = ("gpt-4o", "gpt-4o-mini", "deepseek-v4-flash", "gemini-2.5-flash")
+MODES = ("exploit", "exploit", "exploit", "explore", "escalate")
+KEYS = ("settings-1", "arb_aaaaaaaa", "arb_bbbbbbbb")
+
+
+def record(ts: float = NOW, **changes: Any) -> DecisionRecord:
+    """One answered request; `changes` replace columns. Its delta counts one call and its quality."""
+    row: dict[str, Any] = {
+        **{"id": decision_id(ts), "ts": ts, "request_id": "r", "key_id": "settings-1", "conversation": ""},
+        **{"task": "code", "difficulty": "easy", "bucket": "code", "classified_by": "rules", "model": "gpt-4o"},
+        **{"mode": "exploit", "reason": "cheapest within tolerance", "propensity": 0.9, "quality": 0.75},
+        **{"quality_source": "objective", "quality_reason": "parses", "cost_pico": 123_456_789_012},
+        **{"answer_cost_pico": 123_456_789_012, "classifier_cost_pico": None, "judge_cost_pico": None},
+        **{"cost_state": "settled", "baseline_pico": 223_456_789_012, "prompt_tokens": 100, "completion_tokens": 50},
+        **{"tokens_needed": 150, "eligible_models": 14, "latency_ms": 200.0, "first_byte_ms": 90.0, "overhead_ms": 0.5},
+        **{"stream": False, "status": "ok", "error_code": "", "cache": "miss", "failover_from": None},
+        **{"cascaded_from": None},
+        **changes,
+    }
+    graded = {} if row["quality"] is None else {"graded": 1.0, "quality_sum": row["quality"]}
+    deltas = [(row["bucket"], row["model"], {"calls": 1.0, **graded})] if row["status"] == "ok" else []
+    return DecisionRecord(row, {"classify": {"rule": "fence"}}, deltas)
+
+
+def mixed(count: int, *, seed: int = 7, days: float = 1.0, until: float = NOW) -> list[DecisionRecord]:
+    """A seeded mixture of requests over the last `days` before `until`, oldest first."""
+    rng = random.Random(seed)
+    times = sorted(until - rng.random() * days * 86_400 for _ in range(count))
+    return [_some(rng, ts) for ts in times]
+
+
+def summed(records: Iterable[DecisionRecord], name: str) -> int:
+    """The exact sum of a money or count column over records; unknown counts nothing."""
+    return sum(one.row[name] or 0 for one in records)
+
+
+def _some(rng: random.Random, ts: float) -> DecisionRecord:
+    bucket = rng.choice(BUCKETS)
+    status = rng.choices(("ok", "failed", "aborted"), (0.94, 0.04, 0.02))[0]
+    known = rng.random() < 0.95
+    cost = rng.randrange(10**12) if known else None
+    return record(
+        ts,
+        key_id=rng.choice(KEYS),
+        task=bucket.partition(":")[0],
+        difficulty="hard" if bucket.endswith(":hard") else "easy",
+        bucket=bucket,
+        classified_by=rng.choice(("rules", "model", "memory")),
+        model=rng.choice(MODELS),
+        mode=rng.choice(MODES),
+        quality=rng.random() if rng.random() < 0.7 else None,
+        cost_pico=cost,
+        answer_cost_pico=cost,
+        classifier_cost_pico=rng.randrange(10**9) if rng.random() < 0.1 else None,
+        cost_state="settled" if known else "unknown",
+        baseline_pico=rng.randrange(10**13) if rng.random() < 0.8 else None,
+        latency_ms=rng.lognormvariate(6, 0.7),
+        status=status,
+        error_code="" if status == "ok" else "runtime_unavailable",
+        cache="hit" if rng.random() < 0.05 else "miss",
+    )
