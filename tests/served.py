@@ -1,0 +1,96 @@
+"""Arbiter as users run it: a process of its own, started with the command line, on a free port."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OPERATOR = "operator-of-the-tests"
+READY_S = 60.0
+POLL_S = 0.02
+
+
+@dataclass(slots=True)
+class Served:
+    """A running process: `url`, its `output` file (console and logs), and the process itself."""
+
+    url: str
+    output: Path
+    process: subprocess.Popen[bytes]
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def kill(self) -> None:
+        """SIGKILL: nothing gets a chance to say goodbye."""
+        self.process.kill()
+        self.process.wait(30)
+
+
+def free_port() -> int:
+    """A port nobody listens on at the moment."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def start(directory: Path, *words: str, **environ: str) -> Served:
+    """Start `serve` over the store in `directory` and wait until it is ready. Other settings by their names."""
+    port = environ.get("ARBITER_PORT") or str(free_port())
+    own = {
+        "ARBITER_DB": str(directory / "arbiter.db"),
+        "ARBITER_PORT": port,
+        "ARBITER_API_KEYS": OPERATOR,
+        "ARBITER_SANDBOX_LATENCY": "0",
+    }
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ARBITER_", "GATEWAY_"))}
+    output = directory / "output.txt"
+    with output.open("ab") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "arbiter_app", "serve", *(words or ("--no-pages",))],
+            cwd=ROOT,
+            env={**inherited, **own, **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+        )
+    served = Served(f"http://127.0.0.1:{port}", output, process)
+    _wait_until_ready(served)
+    return served
+
+
+@contextlib.contextmanager
+def served(directory: Path, *words: str, **environ: str) -> Iterator[Served]:
+    """The same for a `with` block; ends the process whatever happens."""
+    one = start(directory, *words, **environ)
+    try:
+        yield one
+    finally:
+        if one.process.poll() is None:
+            one.stop()
+
+
+def _wait_until_ready(one: Served) -> None:
+    until = time.monotonic() + READY_S
+    while time.monotonic() < until:
+        if one.process.poll() is not None:
+            raise RuntimeError(f"Arbiter ended with {one.process.returncode}:\n{one.output.read_text()[-4000:]}")
+        try:
+            with urllib.request.urlopen(f"{one.url}/readyz", timeout=2):
+                return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(POLL_S)
+    one.kill()
+    raise RuntimeError(f"Arbiter was not ready within {READY_S:g} s:\n{one.output.read_text()[-4000:]}")
