@@ -14,7 +14,7 @@ from arbiter_app.pipeline.ports import Reply, ReplyStream, RuntimeFault
 from arbiter_app.pipeline.types import Json
 from arbiter_app.runtime.faults import fault_of, refusal, stated_error
 from arbiter_app.runtime.sse import DONE, EventSplitter, EventTooLarge, event_data
-from arbiter_app.runtime.transport import BodyStream, PooledTransport, timeouts
+from arbiter_app.runtime.transport import CONTENT, BodyStream, PooledTransport, timeouts
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
@@ -46,19 +46,22 @@ class HttpRuntime:
         self._key = api_key.strip()
         if not _fits_header(self._key):
             raise ValueError("the runtime's key has characters that cannot stand in a header")
-        self._headers = {"host": self._chat_url.netloc.decode(), "content-type": "application/json"}
-        if self._key:
-            self._headers["authorization"] = f"Bearer {self._key}"
+        self._headers = self._fixed_headers("application/json")
+        self._stream_headers = self._fixed_headers("text/event-stream")
         self._timeout = timeouts(connect_timeout_s, first_byte_timeout_s, gap_timeout_s)
         self._max_answer_bytes = max_answer_bytes
         self._transport = transport or PooledTransport()
+
+    def _fixed_headers(self, accept: str) -> httpx.Headers:
+        fixed = {"host": self._chat_url.netloc.decode(), "content-type": "application/json", "accept": accept}
+        return httpx.Headers(fixed | ({"authorization": f"Bearer {self._key}"} if self._key else {}))
 
     def __repr__(self) -> str:
         return f"HttpRuntime({self._base_url!r})"
 
     async def complete(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> Reply:
         """A whole answer. Raises RuntimeFault for everything that is not a JSON object with status 2xx."""
-        response, first_byte_ms = await self._send("POST", self._chat_url, payload, deadline, request_id)
+        response, first_byte_ms = await self._send("POST", self._chat_url, payload, deadline, request_id, self._headers)
         body = await self._read(response, self._max_answer_bytes)
         headers = _headers(response)
         answer = _json(headers, body)
@@ -72,7 +75,7 @@ class HttpRuntime:
     async def stream(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> ReplyStream:
         """A streamed answer, returned when its first chunk has arrived, so that until then another model can serve."""
         started = time.perf_counter()
-        response, _ = await self._send("POST", self._chat_url, payload, deadline, request_id, "text/event-stream")
+        response, _ = await self._send("POST", self._chat_url, payload, deadline, request_id, self._stream_headers)
         stream = HttpReplyStream(response, started, self._max_answer_bytes)
         try:
             await stream.first()
@@ -87,7 +90,7 @@ class HttpRuntime:
     async def models(self) -> list[Json]:
         """The rows of the runtime's `GET /models`. Raises RuntimeFault."""
         deadline = asyncio.get_running_loop().time() + MODELS_DEADLINE_S
-        response, _ = await self._send("GET", self._models_url, b"", deadline, None)
+        response, _ = await self._send("GET", self._models_url, b"", deadline, None, self._headers)
         listing = _json(_headers(response), await self._read(response, self._max_answer_bytes))
         rows = listing.get("data") if isinstance(listing, dict) else listing
         if not isinstance(rows, list):
@@ -105,14 +108,15 @@ class HttpRuntime:
         payload: bytes,
         deadline: float,
         request_id: str | None,
-        accept: str = "application/json",
+        headers: httpx.Headers,
     ) -> tuple[httpx.Response, float]:
         """The response with its body unread, and the milliseconds to its head; faults for every status but 2xx."""
-        headers = {**self._headers, "accept": accept}
+        extensions = {"timeout": self._timeout, "deadline": deadline, CONTENT: payload}
+        body = httpx.ByteStream(payload)  # given as a stream, httpx does not work out headers that we know
+        request = httpx.Request(method, url, headers=headers, stream=body, extensions=extensions)
+        request.headers["content-length"] = str(len(payload))
         if request_id and _fits_header(request_id):
-            headers["x-request-id"] = request_id
-        extensions = {"timeout": self._timeout, "deadline": deadline}
-        request = httpx.Request(method, url, headers=headers, content=payload, extensions=extensions)
+            request.headers["x-request-id"] = request_id
         started = time.perf_counter()
         try:
             response = await self._transport.handle_async_request(request)

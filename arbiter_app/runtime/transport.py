@@ -18,6 +18,7 @@ from arbiter_app.runtime.connection import ClosedEarly, Connection
 
 DRAIN_S = 1.0
 FOREVER_S = 3600.0
+CONTENT = "arbiter.content"  # extension of a request: its body as bytes, when it was given to httpx as a stream
 
 Origin = tuple[str, str, int]
 
@@ -200,7 +201,8 @@ def _render(request: httpx.Request) -> bytes:
     head = b"\r\n".join(lines)
     if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1:
         raise httpx.LocalProtocolError("a request header has a line break")
-    return head + b"\r\n\r\n" + request.content
+    content = request.extensions.get(CONTENT)
+    return head + b"\r\n\r\n" + (request.content if content is None else content)
 
 
 def _waited(gap_s: float, since: float, end: float) -> str:
