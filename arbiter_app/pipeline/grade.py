@@ -9,6 +9,7 @@ from arbiter_app.pipeline.graders.arithmetic import OutOfBounds, contains_value,
 from arbiter_app.pipeline.graders.code import grade_code
 from arbiter_app.pipeline.graders.structured import grade_structured
 from arbiter_app.pipeline.graders.toolcalls import grade_tool_calls
+from arbiter_app.pipeline.rules import has_choices
 from arbiter_app.pipeline.types import ChatRequest, Classification, Completion, Grade, Task
 
 log = logging.getLogger("arbiter.grade")
@@ -27,23 +28,47 @@ def grade(request: ChatRequest, seen: Classification, done: Completion) -> Grade
 
 
 def _grade(request: ChatRequest, seen: Classification, done: Completion) -> Grade:
-    tools = request.payload.get("tools")
-    if done.tool_calls and tools:
-        return grade_tool_calls(done.tool_calls, tools)
+    if done.aborted:
+        return Grade(None, "the answer broke off", "none")
+    asked_format, schema = response_format(request)
+    by_tools = _grade_tools(request, done)
+    if by_tools is not None and not (asked_format and done.text):
+        return by_tools
     if not done.text.strip():
         return Grade(0.0, "the answer is empty")
-    if request.payload.get("tool_choice") == "required":
-        return Grade(0.1, "a tool call was required and none was made")
     if len(done.text) > MAX_ANSWER_CHARS:
         return Grade(None, "the answer is too long to check", "none")
-    asked_format, schema = response_format(request)
+    cut_off = done.finish_reason == "length"
     if asked_format or seen.task is Task.STRUCTURED:
-        return grade_structured(request.ask, done.text, json_required=asked_format, schema=schema)
+        return grade_structured(request.ask, done.text, json_required=asked_format, schema=schema, cut_off=cut_off)
     if seen.task is Task.CODE:
-        return grade_code(request.ask, done.text, cut_off=done.finish_reason == "length")
+        return grade_code(request.ask, done.text, cut_off=cut_off)
     if seen.task is Task.MATH:
-        return _grade_math(request.ask, done.text)
+        return _grade_math(request.ask, done.text, cut_off=cut_off)
     return Grade(None, "no objective check for this kind of answer", "none")
+
+
+def _grade_tools(request: ChatRequest, done: Completion) -> Grade | None:
+    """The grade of an answer to a request that offers tools; None when the text is what counts."""
+    tools, choice = request.payload.get("tools"), request.payload.get("tool_choice")
+    if done.tool_calls:
+        if done.finish_reason == "length":
+            return Grade(None, "the tool call is cut off", "none")
+        return grade_tool_calls(done.tool_calls, tools, must_call=_named_tool(choice))
+    if not tools or choice == "none":
+        return None
+    if choice == "required" or _named_tool(choice):
+        return Grade(0.1, "a tool call was required and none was made")
+    if done.text.strip():
+        # The work may have been done by earlier calls, and a question back is fair: prose is no fault here.
+        return Grade(None, "an answer in words where tools were offered", "none")
+    return None
+
+
+def _named_tool(choice: Any) -> str:
+    function = choice.get("function") if isinstance(choice, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    return name if isinstance(name, str) else ""
 
 
 def response_format(request: ChatRequest) -> tuple[bool, Any]:
@@ -55,10 +80,12 @@ def response_format(request: ChatRequest) -> tuple[bool, Any]:
     return True, inner.get("schema") if isinstance(inner, dict) else None
 
 
-def _grade_math(ask: str, answer: str) -> Grade:
+def _grade_math(ask: str, answer: str, *, cut_off: bool) -> Grade:
     expression = find_expression(ask)
     if expression is None:
         return Grade(None, "no plain arithmetic in the prompt to check against", "none")
+    if has_choices(ask):
+        return Grade(None, "the answer may be a letter", "none")
     try:
         expected = evaluate(expression.text)
     except OutOfBounds as error:
@@ -67,4 +94,6 @@ def _grade_math(ask: str, answer: str) -> Grade:
     found = contains_value(answer, expected, besides=expression.text)
     if found is None:
         return Grade(None, f"expected {shown}, not found in the parts of a long answer that were read", "none")
+    if cut_off and not found:
+        return Grade(None, f"expected {shown}, not found before the answer was cut off", "none")
     return Grade(1.0, f"expected {shown}, found") if found else Grade(0.0, f"expected {shown}, not found")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
 import orjson
 from jsonschema import Draft202012Validator, validators
-from jsonschema.exceptions import ValidationError
+from jsonschema.exceptions import UnknownType, ValidationError
+from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-MAX_STEPS = 4_000
+MAX_STEPS = 20_000
+BUDGET_S = 0.02
 MAX_BYTES = 64_000
 # Regular expressions of a caller can take for ever, and uniqueItems is quadratic: they are not checked.
 _UNCHECKED = (
@@ -30,30 +33,41 @@ class _TooLong(Exception):
 
 
 class _Steps:
-    """Counts down; shared by the keywords of one validation."""
+    """What is left of steps and of thread time; shared by the keywords of one validation."""
 
     left = 0
+    ends_s = 0.0
+
+    @classmethod
+    def begin(cls, budget_s: float) -> None:
+        cls.left, cls.ends_s = MAX_STEPS, time.thread_time() + budget_s
 
     @classmethod
     def take(cls) -> None:
         cls.left -= 1
-        if cls.left < 0:
+        if cls.left < 0 or time.thread_time() > cls.ends_s:
             raise _TooLong
 
 
-def schema_fault(value: Any, schema: Any) -> str | None:
+# An empty registry retrieves nothing: a schema that points elsewhere cannot make us fetch it.
+_NOTHING_TO_FETCH: Registry[Any] = Registry()
+
+
+def schema_fault(value: Any, schema: Any, *, budget_s: float = BUDGET_S) -> str | None:
     """Why a value does not satisfy a schema, empty when it does; None when that cannot be told within bounds."""
     if not isinstance(schema, dict | bool):
         return None
     try:
         if len(orjson.dumps(value)) + len(orjson.dumps(schema)) > MAX_BYTES:
             return None
-        _Steps.left = MAX_STEPS
-        error = next(iter(_validator()(schema).iter_errors(value)), None)
+        _Steps.begin(budget_s)
+        error = next(iter(_validator()(schema, registry=_NOTHING_TO_FETCH).iter_errors(value)), None)
     except (
         _TooLong,
         RecursionError,
         Unresolvable,
+        UnknownType,
+        ArithmeticError,
         TypeError,
         ValueError,
         KeyError,
