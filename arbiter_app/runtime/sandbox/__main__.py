@@ -17,11 +17,13 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=1.0, help="scale of the simulated latencies; 0 for none")
     parser.add_argument("--seed", type=int, default=7)
     given = parser.parse_args()
+    ending = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ending)  # before any thread starts, so that none of them is struck
     catalog = load_catalog(None, baseline="gpt-4o")
     server = start_sandbox(catalog, latency=given.latency, seed=given.seed, port=given.port)
     sys.stdout.write(f"sandbox runtime on {server.url}\n")
     sys.stdout.flush()
-    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    signal.sigwait(ending)
     server.stop()
 
 
