@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OPERATOR = "operator-of-the-tests"
 READY_S = 60.0
 POLL_S = 0.02
+FOREIGN = ("ARBITER_", "GATEWAY_", "PYTHONDONTWRITEBYTECODE")
 
 
 @dataclass(slots=True)
@@ -55,7 +56,7 @@ def start(directory: Path, *words: str, **environ: str) -> Served:
         "ARBITER_API_KEYS": OPERATOR,
         "ARBITER_SANDBOX_LATENCY": "0",
     }
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ARBITER_", "GATEWAY_"))}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     output = directory / "output.txt"
     with output.open("ab") as file:
         process = subprocess.Popen(

@@ -1,0 +1,153 @@
+"""Twenty times: kill -9 under load. Every answered request is on record once, and the sums equal the records."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arbiter_app.bench.client import Answer, Client
+from arbiter_app.bench.workload import workload
+from arbiter_app.store import Store, open_store
+from arbiter_app.store.decisions import Filter
+from tests.served import OPERATOR, Served, served, start
+
+ROUNDS = 20
+CALLERS = 6
+
+
+class Load:
+    """Callers that send without a pause until told to stop; `answered` holds what came back whole."""
+
+    def __init__(self, url: str, seed: int) -> None:
+        self.answered: list[Answer] = []
+        self._asks = workload(2_000, seed, 0.3)
+        self._client = Client(url, OPERATOR)
+        self._stopped = threading.Event()
+        self._more = threading.Condition()
+        self._threads = [threading.Thread(target=self._call, args=(at,)) for at in range(CALLERS)]
+        for thread in self._threads:
+            thread.start()
+
+    def wait_for(self, n: int) -> None:
+        """Until `n` requests have been answered."""
+        with self._more:
+            assert self._more.wait_for(lambda: len(self.answered) >= n, 60), "no answers any more"
+
+    def stop(self) -> None:
+        """End the callers."""
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join(30)
+        self._client.close()
+
+    def _call(self, at: int) -> None:
+        for ask in self._asks[at::CALLERS]:
+            if self._stopped.is_set():
+                return
+            answer = self._client.chat(ask.body)
+            if answer.status == 200 and answer.arbiter:
+                with self._more:
+                    self.answered.append(answer)
+                    self._more.notify()
+
+
+@contextmanager
+def opened(directory: Path) -> Iterator[Store]:
+    """The store of a stopped Arbiter."""
+    store = open_store(str(directory / "arbiter.db"))
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def outcomes(rows: list[dict[str, Any]]) -> tuple[Counter[Any], Counter[Any]]:
+    """Calls and explored calls by (bucket, model) that the decisions tell of."""
+    calls: Counter[Any] = Counter()
+    explored: Counter[Any] = Counter()
+    for row in rows:
+        if row["status"] != "ok" or row["cache"] == "hit":
+            continue
+        calls[row["bucket"], row["model"]] += 1
+        explored[row["bucket"], row["model"]] += row["mode"] == "explore"
+        if row["cascaded_from"]:
+            calls[row["bucket"], row["cascaded_from"]] += 1
+    return calls, +explored
+
+
+@pytest.mark.timeout(420)
+def test_twenty_kills_under_load_lose_no_answer(tmp_path):
+    rng = random.Random(9)
+    answered: list[Answer] = []
+    for number in range(ROUNDS):
+        one = start(tmp_path)
+        load = Load(one.url, seed=number)
+        load.wait_for(rng.randint(5, 60))
+        one.kill()
+        load.stop()
+        answered += load.answered
+
+    with opened(tmp_path) as store:
+        rows = list(store.stretch(Filter()))
+        on_record = Counter(row["id"] for row in rows)
+        lost = [one.decision_id for one in answered if on_record[one.decision_id] != 1]
+        assert len(answered) > 15 * ROUNDS and lost == []
+        cost_of = {row["id"]: row["cost_pico"] for row in rows}
+        assert [one for one in answered if one.arbiter["cost"] * 10**12 != cost_of[one.decision_id]] == []
+
+        calls, explored = outcomes(rows)
+        known = {(bucket, model): sums for bucket, model, sums in asyncio.run(store.load_policy())[0]}
+        assert {key: sums.calls for key, sums in known.items() if sums.calls} == calls
+        assert {key: sums.explore_n for key, sums in known.items() if sums.explore_n} == explored
+
+        totals = asyncio.run(store.totals(("bucket",)))
+        assert sum(total["calls"] for total in totals) == len(rows)
+        assert sum(total["cost_pico"] for total in totals) == sum(row["cost_pico"] or 0 for row in rows)
+        assert asyncio.run(store.counters())["decisions"] == len(rows)
+
+
+def _state(one: Served) -> dict[str, Any]:
+    with closing(Client(one.url, OPERATOR)) as client:
+        overview, report = client.get("/v1/overview"), client.get("/v1/report")
+        return {
+            "policy": client.get("/v1/policy"),
+            "feed": client.get("/v1/recent?limit=500"),
+            "alerts": client.get("/v1/alerts"),
+            "counters": (overview["classifier"], overview["decisions"], overview["cache_hits"]),
+            "report": report,
+        }
+
+
+def test_what_was_learned_survives_a_restart(tmp_path):
+    """Policy, feed, alerts, counters and report are the same before and after; price multipliers are not kept."""
+    with served(tmp_path, ARBITER_JUDGE_SAMPLE="0") as one, closing(Client(one.url, OPERATOR)) as client:
+        asks = workload(300, 4, 0.3)
+        for ask in asks[:200]:
+            assert client.chat(ask.body).status == 200
+        favourite = Counter(row["model"] for row in client.get("/v1/recent?limit=200")["data"]).most_common(1)[0][0]
+        client.post("/v1/simulate-price", {"model": favourite, "multiplier": 8})
+        for ask in asks[200:]:
+            assert client.chat(ask.body).status == 200
+        assert list(client.get("/v1/overview")["active_price_overrides"]) == [favourite]
+        before = _settled(one)
+        assert one.stop() == 0
+    with served(tmp_path) as again, closing(Client(again.url, OPERATOR)) as client:
+        assert _state(again) == before
+        assert before["counters"][1] == 300
+        assert not client.get("/v1/overview")["active_price_overrides"]
+
+
+def _settled(one: Served) -> dict[str, Any]:
+    """The state once late grades have stopped coming in."""
+    state, again = _state(one), _state(one)
+    while state != again:
+        state, again = again, _state(one)
+    return again
