@@ -100,7 +100,9 @@ class Application:
         opened = await stack.enter_async_context(door.opened(self._settings))
         self.first_key = opened.arbiter.first_key
         events, pages = await self._pages(stack)
-        self._front = Front(gateway=opened.gateway, pages=pages, session=opened.session_route, export=opened.export, socket=events)
+        self._front = Front(
+            gateway=opened.gateway, pages=pages, session=opened.session_route, export=opened.export, socket=events
+        )
 
     async def _pages(self, stack: contextlib.AsyncExitStack) -> tuple[ASGIApp | None, ASGIApp]:
         from arbiter_app.web import files

@@ -1,0 +1,211 @@
+"""The repository keeps its own promises: pins, layout, rooms, banned words, the settings example, clean linters."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from arbiter_app import example_env
+from arbiter_app.settings import setting_names
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "arbiter_app"
+# Which room may import what stands behind it; everybody else goes through the room.
+ROOMS = {
+    "httpx": ("runtime",),
+    "httptools": ("runtime",),
+    "sqlalchemy": ("store",),
+    "sqlmodel": ("store",),
+    "sqlite3": ("store",),
+    "alembic": ("store",),
+    "reflex": ("web", "arbiter_app.py"),
+    "plotly": ("web",),
+    "fastapi": ("api", "web"),
+}
+CORE = ("pipeline", "policy")
+CORE_MAY_IMPORT = {"arbiter_app", "numpy", "orjson"}
+GRADERS_MAY_IMPORT = {"jsonschema", "referencing", "tree_sitter", "yaml"}
+# Words that have no business in a repository that others read.
+BANNED = (
+    r"\bTODO\b|\bFIXME\b|\bXXX\b|" + "HACK",
+    r"type: ignore$|# noqa$",
+    r"pytest\.mark\.(skip|xfail)|pytest\.skip\(",
+    r"/root/|/home/\w|/work/|\.\./shared",
+    "registry\\.npm" + "js|pypi\\." + "org|files\\.python" + "hosted|deb\\.deb" + "ian",
+)
+
+
+def tracked() -> list[str]:
+    """Every file that is in the repository or about to be."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    return sorted(name for name in set(names) if (ROOT / name).is_file())
+
+
+def modules() -> Iterator[tuple[Path, ast.Module]]:
+    """Every module of the product, by its path within the package."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield path.relative_to(PACKAGE), ast.parse(path.read_text())
+
+
+def imported(tree: ast.Module) -> set[str]:
+    """Top-level names of what a module imports, at its top or inside a function."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_every_requirement_is_pinned_exactly(name):
+    lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
+    pins = [line for line in lines if line != "-r requirements.txt"]
+    assert [line for line in pins if not re.fullmatch(r"[a-z0-9-]+(\[[a-z]+\])?==[0-9][\w.]*", line)] == []
+    names = [re.split(r"[=\[]", line)[0] for line in pins]
+    assert len(names) == len(set(names))
+
+
+def test_every_package_the_product_imports_is_required():
+    required = (ROOT / "requirements.txt").read_text().lower()
+    other_names = {
+        "markdown_it": "markdown-it-py",
+        "yaml": "pyyaml",
+        "dotenv": "python-dotenv",
+        "prometheus_client": "prometheus-client",
+    }
+    optional = {"opentelemetry", "pyarrow"}
+    foreign = (
+        {name for _, tree in modules() for name in imported(tree)} - set(sys.stdlib_module_names) - {"arbiter_app"}
+    )
+    missing = [
+        name
+        for name in sorted(foreign - optional)
+        if not re.search(rf"^{other_names.get(name, name).replace('_', '-')}(\[|==)", required, re.MULTILINE)
+    ]
+    assert missing == []
+
+
+def test_npm_packages_are_pinned_and_name_no_registry():
+    wanted = json.loads((ROOT / "tests/package.json").read_text())["dependencies"]
+    locked = json.loads((ROOT / "tests/package-lock.json").read_text())["packages"]
+    for name, version in wanted.items():
+        assert locked[f"node_modules/{name}"]["version"] == version
+    for name in tracked():
+        if name.endswith("package-lock.json"):
+            assert '"resolved"' not in (ROOT / name).read_text(), name
+
+
+def test_the_layout_in_the_readme_is_what_is_there():
+    drawn = set(_drawn((ROOT / "README.md").read_text().rpartition("\n## ")[2]))
+    names = [name for name in tracked() if not name.endswith("__init__.py")]
+    there = {_first(name) for name in names} - {".gitignore"}
+    for folder in ("arbiter_app", "tests"):
+        there |= {f"{folder}/{_first(name.partition('/')[2])}" for name in names if name.startswith(f"{folder}/")}
+    assert drawn == there
+
+
+def _first(name: str) -> str:
+    head, slash, _ = name.partition("/")
+    return head + slash
+
+
+def _drawn(section: str) -> Iterator[str]:
+    """Paths of the tree in the section's code block, two spaces an indent."""
+    folder = ""
+    for line in section.split("```")[1].strip("\n").splitlines():
+        name = line.split()[0]
+        if line.startswith("  "):
+            yield folder + name
+        else:
+            folder = name
+            yield name
+
+
+def test_files_that_the_readme_links_exist():
+    links = re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", (ROOT / "README.md").read_text())
+    targets = [one or other for one, other in links]
+    assert targets and [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_no_banned_words():
+    found = []
+    for name in tracked():
+        if name.endswith((".woff2", ".png", "package-lock.json", ".ico")) or name == "tests/unit/test_repository.py":
+            continue
+        for number, line in enumerate((ROOT / name).read_text().splitlines(), 1):
+            found += [f"{name}:{number} {line.strip()[:80]}" for word in BANNED if re.search(word, line)]
+    assert found == []
+
+
+def test_each_library_has_one_room():
+    strays = [
+        f"{path}: {library}"
+        for path, tree in modules()
+        for library in sorted(imported(tree) & ROOMS.keys())
+        if path.parts[0] not in ROOMS[library]
+    ]
+    assert strays == []
+
+
+def test_the_core_imports_the_standard_library_and_little_else():
+    strays = [
+        f"{path}: {name}"
+        for path, tree in modules()
+        if path.parts[0] in CORE
+        for name in sorted(imported(tree) - set(sys.stdlib_module_names) - CORE_MAY_IMPORT)
+        if not (path.parts[:2] == ("pipeline", "graders") and name.startswith(tuple(GRADERS_MAY_IMPORT)))
+    ]
+    assert strays == []
+
+
+def test_dependencies_point_one_way():
+    """The core knows neither rooms nor doors (the catalog is values), the rooms know no door."""
+    inner = {"pipeline": {"pipeline", "policy", "catalog"}, "policy": {"policy"}}
+    doors = {"api", "web", "cli", "serve", "bench", "services"}
+    strays = []
+    for path, tree in modules():
+        room = path.parts[0]
+        for node in ast.walk(tree):
+            if not (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("arbiter_app.")):
+                continue
+            other = str(node.module).split(".")[1]
+            allowed = other in inner[room] if room in inner else not (room in ("store", "runtime") and other in doors)
+            if not allowed:
+                strays.append(f"{path}: {node.module}")
+    assert strays == []
+
+
+def test_the_settings_example_is_rendered_from_the_settings():
+    text = (ROOT / ".env.example").read_text()
+    assert text == example_env.render(), "run: python -m arbiter_app settings > .env.example"
+    listed = re.findall(r"^#([A-Z0-9_]+)=", text, re.MULTILINE)
+    assert sorted(listed) == sorted(setting_names())
+    undescribed = re.findall(r"(?:^#[A-Z0-9_]+=.*\n)(#[A-Z0-9_]+)=", text, re.MULTILINE)
+    assert undescribed == [], "every setting says what it is for"
+
+
+def test_scripts_are_executable_and_parse():
+    for name in ("run", "venv", "browser"):
+        path = ROOT / ".ci" / name
+        assert path.stat().st_mode & 0o111
+        shell = path.read_text().splitlines()[0].rpartition("/")[2].split()[-1]
+        subprocess.run([shell, "-n", path], check=True)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "tool", [["ruff", "check", "--no-cache"], ["ruff", "format", "--check", "--no-cache"], ["mypy"]]
+)
+def test_the_linters_find_nothing(tool):
+    done = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
