@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from arbiter_app.pipeline.errors import BadRequest, ContextLengthExceeded, NoCapableModel, Unprocessable
+from arbiter_app.pipeline.errors import ContextLengthExceeded, NoCapableModel, Unprocessable
 from arbiter_app.pipeline.tokens import TokenRatios
 from arbiter_app.pipeline.types import ChatRequest, Eligible, Model
 
-OUTPUT_RESERVE_TOKENS = 0
+# What a model of unknown window may be trusted to hold.
+SMALL_TOKENS = 4_096
 
 
 def eligible(
@@ -26,13 +27,14 @@ def eligible(
     ratios: TokenRatios,
 ) -> Eligible:
     """The models that can serve this request. Raises ContextLengthExceeded, NoCapableModel or Unprocessable."""
-    reserve = request.max_tokens or OUTPUT_RESERVE_TOKENS
+    reserve = request.max_tokens or 0
     rejected: dict[str, str] = {}
     named = _named(request, catalog, rejected)
     fitting, note = _fitting(named, tokens_in, reserve, ratios, rejected)
     capable = _capable(request, fitting, rejected)
     if request.pin is not None:
-        return Eligible((request.pin,), rejected, tokens_in + reserve, tokens_in, note=note)
+        budget_met = _affordable(request, capable, expected_cost, {})[1]
+        return Eligible((request.pin,), rejected, tokens_in + reserve, tokens_in, budget_met, note=note)
     affordable, budget_met = _affordable(request, capable, expected_cost, rejected)
     fast, capped = _fast(request, affordable, expected_latency_s, rejected)
     healthy, sick_note = _healthy(fast, quarantined, rejected)
@@ -44,6 +46,8 @@ def eligible(
 def _named(request: ChatRequest, catalog: Sequence[Model], rejected: dict[str, str]) -> list[Model]:
     """The pool, or what the caller allows of it; names that are not in the pool are the caller's mistake."""
     known = {model.id: model for model in catalog}
+    if not known:
+        raise NoCapableModel("no model is open for routing; the operator has switched off all of them")
     for field, names in (
         ("arbiter_models", request.allow or ()),
         ("arbiter_pin", (request.pin,) if request.pin else ()),
@@ -73,7 +77,7 @@ def _fitting(
             if model.context_tokens is not None and needed[model.id] > model.context_tokens:
                 rejected[model.id] = f"needs {needed[model.id]:,} tokens, window {model.context_tokens:,}"
     if fits:
-        rejected.update({model.id: "window unknown" for model in unknown if tokens_in + reserve > 4_096})
+        rejected.update({model.id: "window unknown" for model in unknown if needed[model.id] > SMALL_TOKENS})
         return fits + [model for model in unknown if model.id not in rejected], ""
     if unknown:
         return unknown, "window unknown: no declared window holds this prompt, so models without one are tried"
@@ -106,9 +110,7 @@ def _capable(request: ChatRequest, models: Sequence[Model], rejected: dict[str, 
         return capable
     features = " and ".join(dict.fromkeys(missing))
     if request.pin is not None:
-        raise BadRequest(
-            f"the pinned model {request.pin} cannot do {features}", param="arbiter_pin", code="no_capable_model"
-        )
+        raise NoCapableModel(f"the pinned model {request.pin} cannot do {features}", param="arbiter_pin")
     raise NoCapableModel(f"no model that may serve this request can do {features}")
 
 

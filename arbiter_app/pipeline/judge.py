@@ -25,7 +25,7 @@ SYSTEM = (
 )
 PROMPT_CHARS = 6_000
 ANSWER_CHARS = 12_000
-_TAGS = re.compile(r"</?(task|prompt|answer)>", re.IGNORECASE)
+_TAGS = re.compile(r"<\s{0,9}/?\s{0,9}(?:task|prompt|answer)\b[^<>]{0,99}>?", re.IGNORECASE)
 _REPLY = re.compile(
     r'^\s*(?:```(?:json)?\s*)?(\{\s*"score"\s*:\s*(?:0(?:\.\d+)?|1(?:\.0+)?|\.\d+)\s*\})\s*(?:```)?\s*$'
 )
@@ -46,6 +46,10 @@ class Judge:
         except (RuntimeFault, TimeoutError) as fault:
             log.info("the judge failed: %s", fault)
             return Grade(None, "the judge failed", "none"), None
+        except Exception:
+            # A judgement runs in the background, where nobody would hear of a defect of ours.
+            log.exception("asking the judge failed")
+            return Grade(None, "asking the judge failed", "none"), None
         score = parse_judgement(text)
         if score is None:
             return Grade(None, "the judge did not answer in form", "none"), cost
@@ -54,7 +58,7 @@ class Judge:
 
 def judge_message(task: Task, prompt: str, answer: str) -> str:
     """The user message of a judgement. Tags inside prompt and answer are defused, both are bounded in length."""
-    asked, given = _TAGS.sub("[tag]", prompt[:PROMPT_CHARS]), _TAGS.sub("[tag]", _shortened(answer))
+    asked, given = _defused(prompt, PROMPT_CHARS), _defused(answer, ANSWER_CHARS)
     return f"<task>\n{task.value}\n</task>\n<prompt>\n{asked}\n</prompt>\n<answer>\n{given}\n</answer>"
 
 
@@ -69,8 +73,9 @@ def parse_judgement(text: str) -> float | None:
         return None
 
 
-def _shortened(answer: str) -> str:
-    if len(answer) <= ANSWER_CHARS:
-        return answer
-    half = ANSWER_CHARS // 2
-    return f"{answer[:half]}\n[...]\n{answer[-half:]}"
+def _defused(text: str, chars: int) -> str:
+    """Head and tail of a text, without anything that could pass for one of our tags."""
+    if len(text) > chars:
+        half = chars // 2
+        text = f"{text[:half]}\n[...]\n{text[-half:]}"
+    return _TAGS.sub("[tag]", text)

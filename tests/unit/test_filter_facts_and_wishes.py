@@ -1,0 +1,101 @@
+"""Stage 2 at its edges: pins, an empty pool, prices nobody knows, and ratios learned per model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from arbiter_app.pipeline.errors import ContextLengthExceeded, NoCapableModel, Unprocessable
+from arbiter_app.pipeline.filter import eligible
+from arbiter_app.pipeline.tokens import TokenRatios
+from arbiter_app.pipeline.types import Caller, ChatRequest, Eligible, Model, Role
+
+NARROW = Model("narrow", 1e-6, 1e-6, 1_000)
+WIDE = Model("wide", 1e-6, 1e-6, 10_000, vision=True)
+DARK = Model("dark", 1e-6, 1e-6, None)
+REQUEST = ChatRequest("r", Caller("k", Role.CALLER), {}, [{"role": "user", "content": "hi"}], "hi", "")
+
+
+def gates(
+    tokens_in: int = 100,
+    pool: tuple[Model, ...] = (NARROW, WIDE),
+    costs: dict[str, float] | None = None,
+    seconds: dict[str, float] | None = None,
+    sick: tuple[str, ...] = (),
+    ratios: TokenRatios | None = None,
+    **fields: Any,
+) -> Eligible:
+    return eligible(
+        replace(REQUEST, **fields),
+        pool,
+        tokens_in=tokens_in,
+        expected_cost=lambda model: (costs or {}).get(model.id),
+        expected_latency_s=lambda model: (seconds or {}).get(model),
+        quarantined=lambda model: model in sick,
+        ratios=ratios or TokenRatios(),
+    )
+
+
+def test_a_pin_that_cannot_serve_says_why() -> None:
+    with pytest.raises(NoCapableModel, match="narrow cannot do image input") as found:
+        gates(pin="narrow", needs_vision=True)
+    assert (found.value.status, found.value.code, found.value.param) == (400, "no_capable_model", "arbiter_pin")
+    with pytest.raises(ContextLengthExceeded, match=r"1,000 \(narrow\)"):
+        gates(2_000, pin="narrow")
+
+
+def test_a_pin_serves_over_the_ceiling_and_says_so() -> None:
+    over = gates(pin="wide", max_cost_usd=0.1, costs={"wide": 0.5})
+    assert (over.models, over.budget_met) == (("wide",), False)
+    assert gates(pin="wide", max_cost_usd=1.0, costs={"wide": 0.5}).budget_met
+    assert gates(pin="wide", sick=("wide",)).models == ("wide",)
+
+
+def test_names_that_are_not_known_are_the_callers_mistake() -> None:
+    with pytest.raises(Unprocessable, match="narrow, wide") as found:
+        gates(allow=("wide", "wid"))
+    assert (found.value.param, found.value.status) == ("arbiter_models", 422)
+    with pytest.raises(Unprocessable) as found:
+        gates(pin="wid")
+    assert found.value.param == "arbiter_pin"
+
+
+def test_a_pool_without_models_is_an_error_in_words() -> None:
+    with pytest.raises(NoCapableModel, match="switched off"):
+        gates(pool=())
+
+
+def test_the_window_is_measured_with_what_was_learned_of_the_model() -> None:
+    ratios = TokenRatios()
+    for _ in range(200):
+        ratios.record("narrow", estimated=1_000, real=1_400)
+    assert gates(800).models == ("narrow", "wide")
+    assert gates(800, ratios=ratios).models == ("wide",)
+
+
+def test_a_price_nobody_knows_is_not_within_a_ceiling() -> None:
+    found = gates(max_cost_usd=1.0, costs={"narrow": 0.5})
+    assert found.models == ("narrow",)
+    assert "cost ceiling of $1" in found.rejected["wide"]
+    assert gates(max_cost_usd=1.0).budget_met is False
+
+
+def test_when_all_are_slow_the_fastest_serves() -> None:
+    found = gates(max_latency_s=1.0, seconds={"narrow": 5.0, "wide": 3.0})
+    assert (found.models, found.latency_capped) == (("wide",), True)
+    assert "latency ceiling of 1 s" in found.rejected["narrow"]
+
+
+def test_every_model_is_served_or_has_a_reason() -> None:
+    pool = (NARROW, WIDE, DARK)
+    found = gates(5_000, pool, sick=("wide",))
+    assert found.models == ("wide",)
+    assert set(found.models) | set(found.rejected) == {"narrow", "wide", "dark"}
+    assert "quarantined" in found.note
+
+
+def test_an_answer_that_would_not_fit_counts_against_the_window() -> None:
+    with pytest.raises(ContextLengthExceeded, match="9,950 for the answer"):
+        gates(100, max_tokens=9_950)
