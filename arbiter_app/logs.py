@@ -139,7 +139,8 @@ def set_up(level: str, *, content: bool, secrets: Iterable[str] = (), stream: Te
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "reflex", "alembic", "engineio", "socketio"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
-        logger.propagate = True
+        logger.setLevel(logging.NOTSET)
+        logger.disabled, logger.propagate = False, True
     logging.captureWarnings(True)
     return handler
 

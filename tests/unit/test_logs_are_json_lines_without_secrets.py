@@ -109,9 +109,11 @@ def test_prompts_and_answers_are_logged_only_when_asked_for(log, content, kept):
 
 def test_foreign_loggers_and_warnings_take_the_same_way(log):
     _, set_up = log
-    logging.getLogger("uvicorn.error").addHandler(logging.StreamHandler(io.StringIO()))
+    server = logging.getLogger("uvicorn.error")
+    server.addHandler(logging.StreamHandler(io.StringIO()))
+    server.setLevel("CRITICAL")
     read = set_up()
-    logging.getLogger("uvicorn.error").error("port in use")
+    server.error("port in use")
     logging.getLogger("py.warnings").warning("old")
     assert [line["logger"] for line in read()] == ["uvicorn.error", "py.warnings"]
 
