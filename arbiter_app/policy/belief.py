@@ -27,15 +27,11 @@ CHEAPNESS_CAP = 6.0
 
 @dataclass(frozen=True, slots=True)
 class GapPrior:
-    """Prior of the quality gap to the baseline: mean [K], covariance [K, K], share of it common to all buckets."""
+    """Prior of the quality gap to the baseline: mean [K], and covariance [K, K] of its shared and its own part."""
 
     mean: Array
-    cov: Array
-    shared: float
-
-    def own_cov(self) -> Array:
-        """Covariance of what differs from bucket to bucket, including the bucket's level."""
-        return (1 - self.shared) * self.cov + LEVEL_SD**2
+    shared: Array
+    own: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +42,13 @@ class Evidence:
     mean: Array
     noise: Array
 
-    def precision(self) -> Array:
-        """Precision of each mean: 0 where there is no grade."""
-        return self.weight / self.noise
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What one bucket says about the shared part: precision [K, K], and precision times mean [K]."""
+
+    precision: Array
+    pull: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,9 @@ class Belief:
     cov: Array
 
     def gap(self, reference: int) -> tuple[Array, Array]:
-        """Mean [K] and variance [K] of the quality gap to a reference model."""
+        """Mean [K] and standard deviation [K] of the quality gap to a reference model."""
         spread = self.cov.diagonal() + self.cov[reference, reference] - 2 * self.cov[reference]
-        return self.mean[reference] - self.mean, np.maximum(spread, 0.0)
+        return self.mean[reference] - self.mean, np.sqrt(np.maximum(spread, 0.0))
 
 
 def cheapness(price: Array, baseline: int) -> Array:
@@ -74,46 +74,56 @@ def cheapness(price: Array, baseline: int) -> Array:
 def gap_prior(
     cheap: Array, baseline: int, *, mean: float, slope: float, sd: tuple[float, float, float], shared: float
 ) -> GapPrior:
-    """Prior gaps: `mean + slope x cheapness`; `sd` are those of the common part, of the slope, and of a model's own part."""
+    """Prior gaps: `mean + slope x cheapness`; `sd` are those of the common part, the slope, and a model's own part."""
     other = np.ones(len(cheap))
     other[baseline] = 0.0
-    expected = np.where(cheap > 0, mean + slope * cheap, mean) * other
     common, slope_sd, own = sd
-    cov = common**2 * np.outer(other, other) + slope_sd**2 * np.outer(cheap * other, cheap * other)
-    return GapPrior(expected, cov + own**2 * np.diag(other), shared)
+    cov = common**2 * np.outer(other, other) + slope_sd**2 * np.outer(cheap, cheap) + own**2 * np.diag(other)
+    return GapPrior((mean + slope * cheap) * other, shared * cov, (1 - shared) * cov + LEVEL_SD**2)
 
 
 def evidence(weight: Array, total: Array, square: Array) -> Evidence:
-    """Means with a noise variance for each model, shrunk towards the bucket's pooled one (capped, so that no model rules)."""
-    safe = np.maximum(weight, 1e-9)
+    """Means, with a noise variance for each model that is shrunk towards the bucket's.
+
+    The bucket's is pooled over its models, each counted with at most `NOISE_CAP_N` degrees of freedom, so that the one
+    with most grades does not speak for all.
+    """
+    mean = total / np.maximum(weight, 1e-9)
     degrees = np.maximum(weight - 1, 0.0)
-    scatter = np.where(degrees > 0, np.maximum(square - total**2 / safe, 0.0), 0.0)
-    share = np.minimum(1.0, NOISE_CAP_N / np.maximum(degrees, 1e-9))
-    pooled = (NOISE_N * NOISE + (scatter * share).sum()) / (NOISE_N + (degrees * share).sum())
+    scatter = np.maximum(square - total * mean, 0.0) * (degrees > 0)
+    share = NOISE_CAP_N / np.maximum(degrees, NOISE_CAP_N)
+    pooled = (NOISE_N * NOISE + scatter @ share) / (NOISE_N + degrees @ share)
     noise = np.maximum((NOISE_OWN_N * pooled + scatter) / (NOISE_OWN_N + degrees), NOISE_FLOOR)
-    return Evidence(weight, np.where(weight > 0, total / safe, 0.0), noise)
+    return Evidence(weight, mean, noise)
 
 
-def message(seen: Evidence, own_cov: Array) -> tuple[Array, Array]:
-    """What one bucket says about the shared part: precision [K, K] and precision-weighted mean [K]."""
-    known = seen.precision()
-    says = _solve(np.eye(len(known)) + known[:, None] * own_cov, np.diag(known))
-    return says, says @ np.where(known > 0, seen.mean - LEVEL, 0.0)
+def message(seen: Evidence, prior: GapPrior) -> Message:
+    """What a bucket's grades say about the shared part."""
+    known = seen.weight / seen.noise
+    spread = prior.own * known
+    spread.flat[:: len(known) + 1] += 1.0
+    precision: Array = known[:, None] * np.linalg.inv(spread)
+    return Message(precision, precision @ (seen.mean - LEVEL))
 
 
-def posterior(prior: GapPrior, own_cov: Array, heard: tuple[Array, Array], seen: Evidence) -> Belief:
-    """Belief about one bucket, from what the other buckets say (sum of their messages) and its own evidence."""
-    says, pull = heard
-    shared = prior.shared * prior.cov
-    common = _solve(np.eye(len(shared)) + shared @ says, shared)
-    mean: Array = LEVEL - prior.mean + common @ (pull + says @ prior.mean)
-    known = seen.precision()
-    before = common + own_cov
-    cov = _solve(np.eye(len(before)) + before * known, before)
-    learned: Array = mean + cov @ (known * (seen.mean - mean))
-    return Belief(learned, np.asarray((cov + cov.T) / 2, dtype=np.float64))
+def posterior(prior: GapPrior, heard: Message | None, seen: Evidence) -> Belief:
+    """Belief about one bucket, from what all other buckets say together and from its own evidence."""
+    mean, cov = -prior.mean, prior.shared
+    if heard is not None:
+        spread = cov @ heard.precision
+        spread.flat[:: len(mean) + 1] += 1.0
+        cov = np.linalg.inv(spread) @ cov
+        mean = mean + cov @ (heard.pull - heard.precision @ mean)
+    return _condition(mean + LEVEL, cov + prior.own, seen)
 
 
-def _solve(left: Array, right: Array) -> Array:
-    solved: Array = np.linalg.solve(left, right)
-    return solved
+def _condition(mean: Array, cov: Array, seen: Evidence) -> Belief:
+    """Condition on the grades, through the models that have any (Cholesky-free: the matrices are small)."""
+    at = np.flatnonzero(seen.weight)
+    if not len(at):
+        return Belief(mean, cov)
+    across = cov[at]
+    spread = across[:, at]
+    spread.flat[:: len(at) + 1] += seen.noise[at] / seen.weight[at]
+    gain = across.T @ np.linalg.inv(spread)
+    return Belief(mean + gain @ (seen.mean[at] - mean[at]), cov - gain @ across)

@@ -65,13 +65,13 @@ class PolicySettings:
     """Tokens of history before any move is believed."""
     baseline_first: float = 8.0
     """Grades that the baseline gets in a bucket before anything else is tried: they set the bar."""
-    caution: float = 0.35
+    caution: float = 0.2
     """Standard deviations of doubt by which a model is taken to be worse than it looks."""
-    care: float = 1.0
-    """How many times its expected price a trial is counted at."""
+    lead: float = 0.03
+    """How much better than the bar's own model another may at most be."""
     horizon_min: float = 200.0
     """Requests a bucket is expected to see still, at least ..."""
-    horizon_growth: float = 1.0
+    horizon_growth: float = 2.0
     """... plus this many for each one seen so far."""
     gap_mean: float = 0.02
     """How much worse than the baseline a cheaper model is expected to be ..."""
@@ -91,6 +91,8 @@ class PolicySettings:
     """Largest share of all requests that may be trials."""
     explore_usd_share: float = 0.08
     """Largest share of the baseline's price of all requests that trials may cost."""
+    explore_every: float = 128.0
+    """Calls in a bucket after which only every second request may be a trial; every third after twice as many ..."""
     explore_start: float = 40.0
     """Requests that both shares are granted in advance."""
     explore_chance: float = 0.9
@@ -103,7 +105,7 @@ class PolicySettings:
     """Gain, in baseline prices, under which a conversation keeps its model."""
     price_alarm: float = 8.0
     """Evidence (CUSUM of standard deviations) that is a price alarm."""
-    quality_alarm: float = 8.0
+    quality_alarm: float = 10.0
     """Evidence (CUSUM of log-likelihood ratios) that is a quality alarm."""
     holdout_share: float = 0.0
     """Share of routed requests that the baseline answers, at random, to measure the saving."""

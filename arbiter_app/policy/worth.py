@@ -18,30 +18,40 @@ from numpy.typing import NDArray
 from arbiter_app.policy.belief import Belief
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
-STEPS = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
+STEPS = np.array([1.0, 3.0, 8.0, 20.0, 50.0, 100.0])
+LEAST_CHANCE = 0.03
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
-_GRID = np.linspace(-8.0, 8.0, 2049)
+_REACH, _FINE = 8.0, 512.0
+_GRID = np.arange(-_REACH * _FINE, _REACH * _FINE + 1) / _FINE
+_CHANCE = np.array([0.5 * erfc(-z / sqrt(2)) for z in _GRID.tolist()])
+_EXCESS = np.array([exp(-0.5 * z * z) / sqrt(2 * pi) for z in _GRID.tolist()]) + _GRID * _CHANCE
 
 
-_UNIT_EXCESS = np.array(
-    [z * 0.5 * erfc(-z / sqrt(2)) + exp(-0.5 * z * z) / sqrt(2 * pi) for z in _GRID.tolist()]
-)  # E max(0, z + N(0, 1)) = z Phi(z) + phi(z)
+@dataclass(frozen=True, slots=True)
+class Taste:
+    """How gaps are judged: `tolerance` is free, `caution` standard deviations of doubt count against a model, and no
+    model is taken to be better than the reference by more than `lead`."""
 
+    tolerance: float
+    caution: float
+    lead: float
 
-def expected_excess(mean: Array, sd: Array) -> Array:
-    """E max(0, x) for x normal with these means and standard deviations (any one shape)."""
-    sd = np.maximum(sd, 1e-9)
-    z = mean / sd
-    inside = np.interp(np.clip(z, -8.0, 8.0), _GRID, _UNIT_EXCESS)
-    excess: Array = np.where(z > 8.0, mean, sd * inside)
-    return excess
+    def shortfall(self, gap: Array, sd: Array) -> tuple[Array, Array]:
+        """Expected shortfall over the tolerance, for gaps normal with this mean and sd and never under `-lead`; and the
+        chance of that condition (both of the arguments' shape)."""
+        z = gap / sd
+        chance = _CHANCE[_cell(z + self.lead / sd)]
+        beyond = z + (self.caution - self.tolerance / sd)
+        excess = sd * np.where(beyond > _REACH, beyond, _EXCESS[_cell(beyond)])
+        return excess / (self.tolerance * np.maximum(chance, LEAST_CHANCE)), chance
 
 
 @dataclass(frozen=True, slots=True)
 class Stakes:
-    """Losses [K] of serving each model, its gap's mean and sd [K], the reference model and the best choice (indices)."""
+    """Price [K], gap to the reference with its sd [K], expected loss [K]; reference and best choice as indices."""
 
     price: Array
     gap: Array
@@ -51,43 +61,46 @@ class Stakes:
     best: int
 
 
-def stakes(
-    belief: Belief, price: Array, allowed: NDArray[np.bool_], reference: int, tolerance: float, caution: float
-) -> Stakes:
-    """Expected losses; `caution` moves each gap up by that many of its standard deviations."""
-    gap, variance = belief.gap(reference)
-    sd = np.sqrt(variance)
-    short = expected_excess(gap + caution * sd - tolerance, sd) / tolerance
+def stakes(belief: Belief, price: Array, allowed: Mask, reference: int, taste: Taste) -> Stakes:
+    """The expected loss of every model, and the allowed one where it is least (the first by index among equals)."""
+    gap, sd = belief.gap(reference)
+    sd = np.maximum(sd, 1e-6)
+    short, _ = taste.shortfall(gap, sd)
     short[reference] = 0.0
-    loss = price + short
-    best = int(np.argmin(np.where(allowed, loss, np.inf)))
-    return Stakes(price, gap, sd, loss, reference, best)
+    loss = np.round(price + short, 12)
+    return Stakes(price, gap, sd, loss, reference, int(np.argmin(np.where(allowed, loss, np.inf))))
 
 
 def value_of_trying(
-    belief: Belief, at: Stakes, noise: Array, graded: Array, ahead: float, tolerance: float, caution: float, care: float
+    belief: Belief, at: Stakes, models: NDArray[np.intp], noise: Array, graded: Array, ahead: float, taste: Taste
 ) -> Array:
-    """Value per trial [K] of trying each model, in baseline prices: positive where trying pays.
+    """Value per trial of trying each of `models`, in baseline prices: positive where trying pays. Same shape as `models`.
 
-    `noise` [K] is the variance of one grade, `graded` [K] the chance that a trial is graded at all, `ahead` the
-    requests still expected, `care` how much dearer than expected trials are counted.
-    Trying the reference shows how good the best choice really is; trying another shows that one's own gap.
+    `noise` [K] is the variance of one grade, `graded` [K] the chance that a trial is graded at all, `ahead` the number of
+    requests still expected. Trying the reference shows how good the best choice really is, trying another model shows
+    that one's own gap: `subject` is whose gap a trial moves.
     """
     reference, best = at.reference, at.best
-    of = np.arange(len(at.loss))
-    of[reference] = best
-    link = belief.cov[reference] - belief.cov.diagonal()
-    link[reference] = belief.cov[reference, reference] - belief.cov[reference, best]
-    spread = belief.cov.diagonal()[:, None] + (noise / np.maximum(graded, 1e-3))[:, None] / STEPS
-    learned = np.minimum(np.abs(link)[:, None] / np.sqrt(spread), at.gap_sd[of][:, None])
-    left = np.sqrt(np.maximum(at.gap_sd[of][:, None] ** 2 - learned**2, 0.0))
-    gap = at.gap[of][:, None, None] + learned[:, :, None] * _NODES
-    short = expected_excess(gap + caution * left[:, :, None] - tolerance, np.broadcast_to(left[:, :, None], gap.shape))
-    gain = at.loss[best] - at.price[of][:, None, None] - short / tolerance
-    gain[reference] = -at.loss[reference] + at.price[best] + short[reference] / tolerance
-    better = (np.maximum(gain, 0.0) * _WEIGHTS).sum(axis=2)
-    regret = (at.loss - at.loss[best])[:, None] * care
-    value = ((ahead - STEPS) * better / STEPS - regret) * (ahead > STEPS)
-    worth: Array = value.max(axis=1)
-    worth[best] = 0.0
-    return worth
+    is_bar = models == reference
+    subject = np.where(is_bar, best, models)
+    own = belief.cov.diagonal()[models]
+    link = np.abs(belief.cov[reference, models] - np.where(is_bar, belief.cov[reference, best], own))
+    spread = own[:, None] + (noise[models] / np.maximum(graded[models], 1e-3))[:, None] / STEPS
+    sd = at.gap_sd[subject][:, None]
+    learned = np.minimum(link[:, None] / np.sqrt(spread), sd)
+    left = np.sqrt(np.maximum(sd**2 - learned**2, 1e-12))[:, :, None]
+    gap = at.gap[subject][:, None, None] + learned[:, :, None] * _NODES
+    short, chance = taste.shortfall(gap, left)
+    loss = at.price[subject][:, None, None] + short
+    gain = np.where(is_bar[:, None, None], loss - at.loss[reference], at.loss[best] - loss)
+    likely = chance * _WEIGHTS
+    better = (np.maximum(gain, 0.0) * likely).sum(axis=2) / np.maximum(likely.sum(axis=2), 1e-9)
+    regret = (at.loss[models] - at.loss[best])[:, None]
+    value: Array = np.where(ahead > STEPS, (ahead - STEPS) * better / STEPS - regret, -np.inf).max(axis=1)
+    return value
+
+
+def _cell(z: Array) -> NDArray[np.intp]:
+    """Where z lies on the grid; what lies outside counts as its end."""
+    cells: NDArray[np.intp] = ((np.minimum(np.maximum(z, -_REACH), _REACH) + _REACH) * _FINE + 0.5).astype(np.intp)
+    return cells
