@@ -1,0 +1,82 @@
+"""The docs are held to the code: every route, setting, error code and metric is in them, and their code is sound."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import arbiter_app
+from arbiter_app.api.roles import ROLES
+from arbiter_app.metrics import METRICS
+from arbiter_app.pipeline import errors
+from arbiter_app.settings import setting_names
+
+PACKAGE = Path(arbiter_app.__file__).parent
+CONTENT = PACKAGE / "web" / "content"
+
+
+def page(name: str) -> str:
+    return (CONTENT / f"{name}.md").read_text("utf-8")
+
+
+def every_error() -> Iterator[type[errors.ArbiterError]]:
+    todo = [errors.ArbiterError]
+    while todo:
+        found = todo.pop()
+        todo += found.__subclasses__()
+        yield found
+
+
+def test_every_route_is_described_and_no_other() -> None:
+    described = set(re.findall(r"^\| `(GET|POST) (/[^`]*)`", page("api-reference"), re.MULTILINE))
+    assert described == set(ROLES)
+
+
+def test_every_setting_is_described_and_no_other() -> None:
+    described = set(re.findall(r"^\| `([A-Z][A-Z0-9_]+)` \|", page("configuration"), re.MULTILINE))
+    assert described == set(setting_names())
+
+
+def test_every_error_code_is_described() -> None:
+    described = set(re.findall(r"`([a-z_]+)`", page("api-reference")))
+    own = {error.code for error in every_error()}
+    given = set()
+    for source in PACKAGE.rglob("*.py"):
+        if source.parent.name in ("api", "services", "pipeline"):
+            given |= set(re.findall(r'\bcode="([a-z_]+)"', source.read_text("utf-8")))
+    assert own | given <= described
+
+
+def test_every_metric_is_described_and_no_other() -> None:
+    assert set(re.findall(r"^\| `(arbiter_[a-z_]+)`", page("operations"), re.MULTILINE)) == set(METRICS)
+
+
+def test_every_field_of_the_answer_is_described() -> None:
+    source = (PACKAGE / "pipeline" / "decision.py").read_text("utf-8")
+    public = source[source.index("def public") : source.index("def row")]
+    fields = set(re.findall(r'^\s+"([a-z_]+)":', public, re.MULTILINE))
+    assert fields <= set(re.findall(r"`([a-z_]+)`", page("api-reference")))
+
+
+@pytest.mark.parametrize("path", sorted(CONTENT.glob("*.md")), ids=lambda path: path.stem)
+def test_python_in_the_docs_parses(path: Path) -> None:
+    for language, code in re.findall(r"```(\w*)\n(.*?)```", path.read_text("utf-8"), re.DOTALL):
+        assert language, "every block names its language"
+        if language == "python":
+            ast.parse(code)
+
+
+@pytest.mark.parametrize("path", sorted(CONTENT.glob("*.md")), ids=lambda path: path.stem)
+def test_commands_in_the_docs_exist(path: Path) -> None:
+    cli = (PACKAGE / "cli.py").read_text("utf-8")
+    for command in re.findall(r"python -m arbiter_app (\w+)", path.read_text("utf-8")):
+        assert f'"{command}"' in cli, command
+
+
+def test_folders_named_in_the_architecture_exist() -> None:
+    for folder in re.findall(r"^\| `(\w+)/`", page("architecture"), re.MULTILINE):
+        assert (PACKAGE / folder).is_dir(), folder
