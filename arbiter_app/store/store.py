@@ -191,13 +191,16 @@ class Store:
 
     async def retain(self, *, now: float, keep_decisions: int, keep_trace_days: float) -> int:
         """Retire what is too old, in steps small enough that no other write waits; returns how many rows went."""
+        steps: list[tuple[Callable[[Connection], int], int]] = [
+            (lambda c: upkeep.retire_decisions(c, keep_decisions), upkeep.STEP),
+            (lambda c: upkeep.retire_traces(c, now - keep_trace_days * 86_400), upkeep.STEP),
+            (lambda c: upkeep.retire_sums(c, now), 1),
+        ]
         gone = 0
-        for step in (
-            lambda c: upkeep.retire_decisions(c, keep_decisions),
-            lambda c: upkeep.retire_traces(c, now - keep_trace_days * 86_400),
-            lambda c: upkeep.retire_sums(c, now),
-        ):
-            while went := await self.writer.call(step):
+        for step, full in steps:
+            went = full
+            while went >= full:  # less than a full step: done, although new rows keep coming
+                went = await self.writer.call(step)
                 gone += went
         return gone
 

@@ -85,6 +85,7 @@ class Writer:
         self._connection: Connection | None = None
         self._sqlite = engine.dialect.name == "sqlite"
         self._unfolded = 0
+        self._in_hand = 0
         self.degraded = ""
         self.lost = 0
         self.commits = 0
@@ -94,8 +95,8 @@ class Writer:
 
     @property
     def pending(self) -> int:
-        """Writes that are queued."""
-        return len(self._queue)
+        """Writes that are queued or in the transaction under way."""
+        return len(self._queue) + self._in_hand
 
     def record(self, record: DecisionRecord, *, wait: bool = True) -> asyncio.Future[None]:
         """Queue a decision record; done when committed, or, with `degraded` saying why, when it is kept in memory."""
@@ -135,7 +136,7 @@ class Writer:
     def _put(self, item: _Item) -> None:
         """Queue an item. Once degraded nobody waits; once the queue is full what comes new is refused, not what waits."""
         if self.degraded:
-            kept = item.keep and len(self._queue) < self._max_pending
+            kept = item.keep and self.pending < self._max_pending
             self.lost += item.keep and not kept
             _let_go(item, self.degraded)
             if not kept:
@@ -176,15 +177,18 @@ class Writer:
         try:
             connection = self._begin()
             started = time.perf_counter()
-            items = [self._queue.popleft() for _ in range(len(self._queue))]
+            self._in_hand = len(self._queue)
+            items = [self._queue.popleft() for _ in range(self._in_hand)]
             outcomes = self._written(connection, items)
             connection.commit()
         except Exception as error:
             self._disconnect()
             self._queue.extendleft(reversed(items))
+            self._in_hand = 0
             raise _Refused(refusal(error) or f"the database refuses writes: {error}") from error
         self.write_s += time.perf_counter() - started
         self.commits += 1
+        self._in_hand = 0
         if self.degraded:
             log.warning("the database takes writes again")
             self.degraded = ""

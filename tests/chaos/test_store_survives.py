@@ -274,5 +274,3 @@ def _held(store: Store) -> subprocess.Popen[str]:
 
 def _release(other: subprocess.Popen[str]) -> None:
     other.communicate("\n")
-
-

@@ -1,0 +1,121 @@
+"""Keys are shown once and kept as digests; limits count exactly, also from several processes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import multiprocessing
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arbiter_app.store import Store, open_store, usage
+from arbiter_app.store.keys import make_key, public_id, well_formed
+from tests.stores import NOW
+
+LIMITS = {"six_hours": 10, "week": 600}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    one = open_store(str(tmp_path / "arbiter.db"))
+    yield one
+    one.close()
+
+
+def run(work: Callable[[], Awaitable[Any]]) -> Any:
+    async def call() -> Any:
+        return await work()
+
+    return asyncio.run(call())
+
+
+def test_a_key_carries_its_own_check(store: Store) -> None:
+    key = make_key()
+    assert well_formed(key)
+    assert key.startswith(f"{public_id(key)}") and len(public_id(key)) == 12
+    for at in range(len(key)):
+        assert not well_formed(key[:at] + ("A" if key[at] != "A" else "B") + key[at + 1 :])
+    for wrong in ("", "arb_", "sk-123", key[:-1], key + "A", "arb_" + "é" * 57, "arb_\ud800"):
+        assert not well_formed(wrong)
+    assert len({make_key() for _ in range(1_000)}) == 1_000
+
+
+def test_only_the_digest_of_a_key_is_in_the_file(store: Store) -> None:
+    minted = run(lambda: store.mint_key(role="caller", email="a@b.c", label="mine"))
+    assert list(run(store.keys)) == [hashlib.sha256(minted.secret.encode()).hexdigest()]
+    store.close()
+    assert store.path is not None
+    everything = b"".join(part.read_bytes() for part in store.path.parent.iterdir())
+    assert minted.key.id.encode() in everything
+    assert minted.secret[12:].encode() not in everything
+
+
+def test_a_revoked_key_stays_revoked(store: Store) -> None:
+    key_id = run(lambda: store.mint_key(role="caller", email="", label="")).key.id
+    said = [
+        run(lambda s=status: store.set_key_status(key_id, s)) for status in ("paused", "active", "revoked", "active")
+    ]
+    assert said == [True, True, True, False]
+    assert [key.status for key in run(store.keys).values()] == ["revoked"]
+    assert not run(lambda: store.set_key_status("arb_nobody00", "paused"))
+
+
+def test_a_window_fills_up_then_starts_anew_and_refunds_count(store: Store) -> None:
+    def reserve(now: float) -> Any:
+        return store.writer.call_now(lambda connection: usage.reserve(connection, "k", LIMITS, now))
+
+    assert [reserve(NOW + at) for at in range(10)] == [None] * 10
+    kind, window = reserve(NOW + 10)
+    assert (kind, window.used, window.resets_in_s) == ("six_hours", 10, 6 * 3_600 - 10)
+    store.writer.call_now(lambda connection: usage.refund(connection, "k", NOW + 11))
+    assert reserve(NOW + 12) is None
+    assert reserve(NOW + 13) is not None
+    assert reserve(NOW + 6 * 3_600) is None
+    used = store.read_now(usage.of, "k", NOW + 6 * 3_600)
+    assert (used["six_hours"].used, used["week"].used) == (1, 11)
+
+
+def test_the_weekly_limit_holds_over_many_short_windows(store: Store) -> None:
+    limits = {"six_hours": 10, "week": 12}
+
+    def reserve(now: float) -> Any:
+        return store.writer.call_now(lambda connection: usage.reserve(connection, "k", limits, now))
+
+    said = [reserve(NOW + at * 6 * 3_600) for at in range(13)]
+    assert said[:12] == [None] * 12
+    assert said[12][0] == "week"
+
+
+def test_parallel_requests_at_a_limit_of_ten_let_exactly_ten_through(store: Store) -> None:
+    async def burst() -> list[Any]:
+        return await asyncio.gather(*[store.reserve("k", LIMITS) for _ in range(50)])
+
+    assert sum(full is None for full in run(burst)) == 10
+
+
+def test_two_processes_at_a_limit_of_ten_let_exactly_ten_through(store: Store) -> None:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(2) as pool:
+        through = pool.map(_reserve_25, [str(store.path)] * 2, chunksize=1)
+    assert sum(through) == 10
+    with sqlite3.connect(store.path) as plain:
+        assert plain.execute("SELECT kind, used FROM usage ORDER BY kind").fetchall() == [
+            ("six_hours", 10),
+            ("week", 10),
+        ]
+
+
+def _reserve_25(path: str) -> int:
+    store = open_store(path)
+
+    async def burst() -> int:
+        return sum(full is None for full in await asyncio.gather(*[store.reserve("k", LIMITS) for _ in range(25)]))
+
+    try:
+        return asyncio.run(burst())
+    finally:
+        store.close()

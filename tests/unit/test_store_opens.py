@@ -1,0 +1,181 @@
+"""Opening: the schema is migrated with a backup before, and a file that is no good is refused in words, untouched."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlmodel import SQLModel
+
+from alembic import command
+from arbiter_app.policy import FIELDS
+from arbiter_app.store import decisions, engine, open_store, rollups
+from arbiter_app.store.engine import StoreUnusable, engine_for, prepare, url_of
+from arbiter_app.store.tables import STATISTIC_FIELDS
+from tests.stores import record
+
+
+def at_revision(path: Path, revision: str) -> sqlite3.Connection:
+    """A database of an older version."""
+    config = engine._config()
+    with engine_for(url_of(str(path))).begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    return sqlite3.connect(path)
+
+
+def first_schema(path: Path) -> None:
+    """Two keys' sums over two hours of one day, as the first version kept them."""
+    with at_revision(path, "0001") as old:
+        names = [row[1] for row in old.execute("PRAGMA table_info(rollup)")]
+        for resolution, start, key_id, pico in [
+            (300, 3_600, "a", 10),
+            (300, 7_200, "a", 20),
+            (300, 7_500, "b", 2**53 + 1),
+            (86_400, 0, "a", 30),
+            (86_400, 0, "b", 2**53 + 1),
+        ]:
+            values = dict.fromkeys(names, 0) | {"resolution": resolution, "start": start, "bucket": "code"}
+            values |= {"model": "m", "mode": "exploit", "key_id": key_id, "calls": 1, "cost_pico": pico}
+            old.execute(f"INSERT INTO rollup VALUES ({','.join('?' * len(names))})", [values[name] for name in names])
+        old.executemany("INSERT INTO latency_bin VALUES (?, ?, 'm', 40, ?)", [(300, 3_600, 1), (300, 3_900, 2)])
+        row = record().row
+        marks = ",".join("?" * len(row))
+        old.execute(f"INSERT INTO decision ({','.join(row)}) VALUES ({marks})", list(row.values()))
+        old.execute("INSERT INTO api_key VALUES ('k', 'd', 'caller', 'e', '', 'active', 1, 1)")
+    old.close()
+
+
+def backups(path: Path) -> list[Path]:
+    return sorted(path.parent.glob(f"{path.name}.before-*"))
+
+
+def test_a_new_store_is_private_and_made_without_a_backup(tmp_path: Path) -> None:
+    path = tmp_path / "made" / "arbiter.db"
+    open_store(str(path)).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert backups(path) == []
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_code(tmp_path: Path) -> None:
+    open_store(str(tmp_path / "arbiter.db")).close()
+    with engine_for(url_of(str(tmp_path / "arbiter.db"))).connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
+
+
+def test_the_statistics_table_has_the_fields_of_the_policy() -> None:
+    assert STATISTIC_FIELDS == FIELDS
+
+
+def test_the_first_schema_is_upgraded_with_its_data_and_a_backup(tmp_path: Path) -> None:
+    path = tmp_path / "arbiter.db"
+    first_schema(path)
+    store = open_store(str(path))
+    assert store.read_now(rollups.totals, ())[0]["cost_pico"] == 30 + 2**53 + 1
+    assert store.read_now(rollups.totals, (), key_id="a")[0]["cost_pico"] == 30
+    hours = store.read_now(rollups.series, bucket_s=3_600, buckets=3, now=8_000.0)
+    assert [slot["cost_pico"] for slot in hours] == [0, 10, 20 + 2**53 + 1]
+    assert hours[1]["p50_ms"] == pytest.approx(1.15**40.5, rel=1e-3)
+    assert len(store.read_now(decisions.after, 0)) == 1
+    assert [key.id for key in asyncio.run(store.keys()).values()] == ["k"]
+    store.close()
+    (backup,) = backups(path)
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o600
+    with sqlite3.connect(backup) as old:
+        assert old.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+        assert old.execute("SELECT count(*) FROM rollup").fetchone() == (5,)
+
+
+def test_a_migration_that_breaks_leaves_the_old_schema_whole(tmp_path: Path) -> None:
+    path = tmp_path / "arbiter.db"
+    first_schema(path)
+    with sqlite3.connect(path) as old:
+        old.execute("CREATE TABLE latency_bin_0001 (in_the_way)")  # the migration trips over it half-way
+    with pytest.raises(StoreUnusable, match="latency_bin_0001"):
+        open_store(str(path))
+    with sqlite3.connect(path) as old:
+        assert old.execute("SELECT count(*) FROM rollup").fetchone() == (5,)
+        assert old.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+        old.execute("DROP TABLE latency_bin_0001")
+    open_store(str(path)).close()
+
+
+def test_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:
+    path = tmp_path / "arbiter.db"
+    first_schema(path)
+    context = multiprocessing.get_context("spawn")
+    starting = [context.Process(target=_open, args=(str(path),)) for _ in range(2)]
+    for process in starting:
+        process.start()
+    for process in starting:
+        process.join(60)
+    assert [process.exitcode for process in starting] == [0, 0]
+    with sqlite3.connect(path) as now:
+        assert now.execute("SELECT count(*) FROM rollup WHERE key_id = 'a' AND resolution = 3600").fetchone() == (2,)
+
+
+def _open(path: str) -> None:
+    open_store(path).close()
+
+
+def test_a_newer_schema_is_refused_without_touching_it(tmp_path: Path) -> None:
+    path = tmp_path / "arbiter.db"
+    open_store(str(path)).close()
+    with sqlite3.connect(path) as newer:
+        newer.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreUnusable, match="newer version of Arbiter .schema 9999"):
+        open_store(str(path))
+    assert backups(path) == []
+
+
+@pytest.mark.parametrize("content", [b"this is not a database at all" * 200, b"SQLite format 3\0" + b"\xff" * 4_096])
+def test_a_damaged_file_is_named_with_what_to_do_and_kept(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "arbiter.db"
+    path.write_bytes(content)
+    with pytest.raises(StoreUnusable, match="damaged or not a database.*restore"):
+        open_store(str(path))
+    assert path.read_bytes() == content
+
+
+def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE songs (title)")
+    with pytest.raises(StoreUnusable, match="holds other data .songs"):
+        open_store(str(path))
+    with sqlite3.connect(path) as other:
+        assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("songs",)]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnusable, match="set ARBITER_DB"):
+        open_store(str(tmp_path / "file" / "arbiter.db"))
+
+
+def test_a_url_opens_the_same_store(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'arbiter.db'}"
+    prepare(url_of(url))
+    assert open_store_path(url) == tmp_path / "arbiter.db"
+
+
+def open_store_path(url: str) -> Path | None:
+    store = open_store(url)
+    store.close()
+    return store.path
+
+
+def test_a_power_cut_is_outlived_only_when_every_commit_is_synced(tmp_path: Path) -> None:
+    for durability, synchronous in (("strict", 1), ("relaxed", 1), ("power", 2)):
+        store = open_store(str(tmp_path / "arbiter.db"), durability=durability)
+        got = store.writer.call_now(lambda connection: connection.exec_driver_sql("PRAGMA synchronous").scalar())
+        assert got == synchronous
+        assert store.writer.call_now(lambda c: c.exec_driver_sql("PRAGMA journal_mode").scalar()) == "wal"
+        store.close()

@@ -1,0 +1,223 @@
+"""Reads: sums equal the records to the last digit, pages are complete and in order, every filter has its index."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event
+
+from arbiter_app.pipeline.ports import DecisionRecord
+from arbiter_app.store import Store, decisions, open_store, rollups, upkeep
+from arbiter_app.store.decisions import Filter
+from tests.stores import BUCKETS, KEYS, MODELS, NOW, mixed, record, summed
+
+SINCE = (None, NOW - 30 * 86_400, NOW - 3 * 86_400, NOW - 7_200, NOW - 300)
+
+
+def run(work: Callable[[], Awaitable[Any]]) -> Any:
+    async def call() -> Any:
+        return await work()
+
+    return asyncio.run(call())
+
+
+def write(store: Store, records: Sequence[DecisionRecord]) -> None:
+    run(lambda: asyncio.gather(*[store.ledger.record(one) for one in records]))
+
+
+@pytest.fixture(scope="module")
+def records() -> list[DecisionRecord]:
+    return mixed(1_500, days=40)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, records: list[DecisionRecord]) -> Iterator[Store]:
+    """A third of the sums has been folded for good, a third twice over, a third is open."""
+    one = open_store(str(tmp_path_factory.mktemp("store") / "arbiter.db"))
+    for part in range(3):
+        write(one, records[part * 500 : (part + 1) * 500])
+        if part < 2:
+            one.writer.call_now(upkeep.fold)
+    yield one
+    one.close()
+
+
+@pytest.mark.parametrize("since", SINCE)
+@pytest.mark.parametrize("key_id", [None, KEYS[1], "arb_nobody00"])
+def test_totals_equal_the_records_to_the_last_digit(
+    store: Store, records: list[DecisionRecord], since: float | None, key_id: str | None
+) -> None:
+    got = store.read_now(rollups.totals, ("bucket", "model"), since=since, key_id=key_id, now=NOW)
+    start = 0 if since is None else int(since) // 300 * 300
+    chosen = [one for one in records if one.row["ts"] >= start and key_id in (None, one.row["key_id"])]
+    assert sum(row["calls"] for row in got) == len(chosen)
+    for bucket in BUCKETS:
+        for model in MODELS:
+            of = [one for one in chosen if (one.row["bucket"], one.row["model"]) == (bucket, model)]
+            row = next((r for r in got if (r["bucket"], r["model"]) == (bucket, model)), None)
+            assert (row["cost_pico"] if row else 0) == summed(of, "cost_pico")
+            assert (row["classifier_pico"] if row else 0) == summed(of, "classifier_cost_pico")
+            assert (row["failed"] if row else 0) == sum(one.row["status"] == "failed" for one in of)
+
+
+def test_a_calls_baseline_counts_only_when_both_sides_are_known(store: Store, records: list[DecisionRecord]) -> None:
+    total = store.read_now(rollups.totals, ())[0]
+    both = [
+        one
+        for one in records
+        if one.row["status"] == "ok" and one.row["baseline_pico"] is not None and one.row["cost_pico"] is not None
+    ]
+    failed = [one for one in records if one.row["status"] != "ok"]
+    assert total["compared"] == len(both)
+    assert total["baseline_pico"] == summed(both, "baseline_pico")
+    assert total["compared_pico"] == summed(both, "cost_pico") + summed(failed, "cost_pico")
+
+
+@pytest.mark.parametrize(("bucket_s", "buckets"), [(300, 50), (3_600, 24), (5_400, 30), (86_400, 45), (604_800, 3)])
+@pytest.mark.parametrize("key_id", [None, KEYS[2]])
+def test_series_are_whole_and_zero_filled_oldest_first(
+    store: Store, records: list[DecisionRecord], bucket_s: int, buckets: int, key_id: str | None
+) -> None:
+    slots = run(lambda: store.series(bucket_s=bucket_s, buckets=buckets, now=NOW, key_id=key_id))
+    starts = [slot["start"] for slot in slots]
+    assert starts == list(range(starts[0], starts[0] + buckets * bucket_s, bucket_s))
+    assert starts[-1] <= NOW < starts[-1] + bucket_s
+    for slot in slots:
+        of = [
+            one
+            for one in records
+            if slot["start"] <= one.row["ts"] < slot["start"] + bucket_s and key_id in (None, one.row["key_id"])
+        ]
+        assert (slot["calls"], slot["cost_pico"]) == (len(of), summed(of, "cost_pico"))
+        assert sum(slot["models"].values()) == slot["cost_pico"]
+        assert sum(slot["modes"].values()) == slot["calls"]
+
+
+def test_latency_quantiles_are_right_within_a_bin(store: Store, records: list[DecisionRecord]) -> None:
+    got = run(store.latency)
+    for model in MODELS:
+        seen = sorted(
+            one.row["latency_ms"]
+            for one in records
+            if one.row["model"] == model and one.row["cache"] != "hit" and one.row["status"] == "ok"
+        )
+        assert got[model]["p50_ms"] == pytest.approx(seen[len(seen) // 2], rel=0.15)
+        assert got[model]["p95_ms"] == pytest.approx(seen[int(len(seen) * 0.95)], rel=0.15)
+
+
+def test_folding_changes_no_sum(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "arbiter.db"))
+    write(store, mixed(300, days=3))
+    reads: list[Callable[[Connection], Any]] = [
+        lambda c: sorted(map(str, rollups.totals(c, ("bucket", "mode"), now=NOW))),
+        lambda c: sorted(map(str, rollups.totals(c, ("model",), since=NOW - 100_000, key_id=KEYS[0], now=NOW))),
+        lambda c: [(s["start"], s["cost_pico"], s["p95_ms"]) for s in _hours(c)],
+        lambda c: rollups.latency(c, since=NOW - 50_000, now=NOW),
+    ]
+    before = [store.read_now(_rounded(read)) for read in reads]
+    assert store.writer.call_now(upkeep.fold) > 0
+    assert [store.read_now(_rounded(read)) for read in reads] == before
+    assert store.writer.call_now(upkeep.fold) == 0
+    store.close()
+
+
+def test_pages_go_newest_first_and_miss_nothing(store: Store, records: list[DecisionRecord]) -> None:
+    seen: list[str] = []
+    before = None
+    while page := run(lambda: store.page(Filter(), limit=400, before=before)):
+        seen += [row["id"] for row in page]
+        before = page[-1]["seq"]
+    assert seen == [one.row["id"] for one in reversed(records)]
+
+
+@pytest.mark.parametrize(
+    "narrowed",
+    [
+        Filter(task="math"),
+        Filter(model=MODELS[1], mode="explore"),
+        Filter(status="failed"),
+        Filter(status="aborted", task="open"),
+        Filter(status="ok", key_id=KEYS[1], since=NOW - 864_000),
+        Filter(since=NOW - 864_000, until=NOW - 432_000),
+        Filter(task="code", model=MODELS[0], mode="escalate", key_id=KEYS[0]),
+    ],
+)
+def test_filters_narrow_to_exactly_what_they_say(store: Store, records: list[DecisionRecord], narrowed: Filter) -> None:
+    named = {
+        name: value for name in ("task", "model", "mode", "status", "key_id") if (value := getattr(narrowed, name))
+    }
+    wanted = [
+        one.row["id"]
+        for one in reversed(records)
+        if all(one.row[name] == value for name, value in named.items())
+        and (narrowed.since is None or one.row["ts"] >= narrowed.since)
+        and (narrowed.until is None or one.row["ts"] < narrowed.until)
+    ]
+    assert [row["id"] for row in store.stretch(narrowed)] == wanted
+    assert wanted
+
+
+def test_a_follower_sees_what_is_new_oldest_first(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "arbiter.db"))
+    write(store, [record() for _ in range(3)])
+    last = run(lambda: store.page(Filter(), limit=1))[0]["seq"]
+    new = [record(reason=f"new {at}") for at in range(3)]
+    write(store, new)
+    assert [row["reason"] for row in store.read_now(decisions.after, last)] == ["new 0", "new 1", "new 2"]
+    store.close()
+
+
+def test_a_decision_opens_with_its_trace_and_an_unknown_one_is_none(
+    store: Store, records: list[DecisionRecord]
+) -> None:
+    row = run(lambda: store.decision(records[0].row["id"]))
+    assert row["trace"] == {"classify": {"rule": "fence"}}
+    assert row["cost_pico"] == records[0].row["cost_pico"]
+    assert run(lambda: store.decision("d_0000000000000000")) is None
+
+
+def test_every_read_of_a_large_store_goes_through_an_index(store: Store) -> None:
+    filters = [Filter(), *[Filter(**{name: "x"}) for name in ("task", "model", "mode", "key_id")]]
+    filters += [Filter(status="failed"), Filter(since=1.0), Filter(task="code", until=2.0)]
+    for narrowed in filters:
+        for plan in _plans(store, lambda c, f=narrowed: decisions.page(c, f, limit=50, before=9)):
+            assert "USING" in plan and "TEMP B-TREE" not in plan, (narrowed, plan)
+    reads: list[Callable[[Connection], Any]] = [
+        lambda c: decisions.one(c, "d_1"),
+        lambda c: decisions.after(c, 7),
+        lambda c: rollups.totals(c, ("model",), since=NOW - 1e6, now=NOW),
+        lambda c: rollups.totals(c, ("model",), key_id="k"),
+        lambda c: _hours(c),
+        lambda c: rollups.latency(c, since=NOW - 1e6, now=NOW),
+    ]
+    for read in reads:
+        for plan in _plans(store, read):
+            assert "SCAN rollup" not in plan and "SCAN latency_bin" not in plan and "SCAN decision\n" not in plan, plan
+
+
+def _plans(store: Store, read: Callable[[Connection], Any]) -> list[str]:
+    """How SQLite would run each SELECT of a read."""
+    found: list[str] = []
+
+    def explain(_conn: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        steps = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+        found.append("\n".join(step[3] for step in steps) + "\n")
+
+    with store._reading.connect() as connection:
+        event.listen(connection, "before_cursor_execute", explain)
+        read(connection)
+    return found
+
+
+def _hours(connection: Connection) -> list[dict[str, Any]]:
+    return rollups.series(connection, bucket_s=3_600, buckets=48, now=NOW)
+
+
+def _rounded(read: Callable[[Connection], Any]) -> Callable[[Connection], str]:
+    """Floats may differ in their last digits when summed in another order."""
+    return lambda connection: re.sub(r"(\d\.\d{6})\d+", r"\1", str(read(connection)))

@@ -1,0 +1,178 @@
+"""What an operator does to the store: reset, retention in short steps, backup and restore."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arbiter_app.pipeline.ports import DecisionRecord
+from arbiter_app.store import Store, StoreError, open_store, rollups, upkeep
+from arbiter_app.store.decisions import Filter
+from arbiter_app.store.engine import StoreUnusable
+from arbiter_app.store.health import examine
+from tests.stores import NOW, mixed, record, summed
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    one = open_store(str(tmp_path / "arbiter.db"))
+    yield one
+    one.close()
+
+
+def run(work: Callable[[], Awaitable[Any]]) -> Any:
+    async def call() -> Any:
+        return await work()
+
+    return asyncio.run(call())
+
+
+def write(store: Store, records: Sequence[DecisionRecord]) -> None:
+    run(lambda: asyncio.gather(*[store.ledger.record(one) for one in records]))
+
+
+def cost(path: Path) -> Any:
+    store = open_store(str(path))
+    total = store.read_now(rollups.totals, ())[0]["cost_pico"]
+    store.close()
+    return total
+
+
+def test_reset_forgets_everything_but_keys_and_their_usage(store: Store) -> None:
+    write(store, mixed(50))
+    run(lambda: store.mint_key(role="caller", email="", label=""))
+    run(lambda: store.reserve("k", {"week": 5}))
+    run(store.reset)
+    assert store.read_now(rollups.totals, ())[0]["calls"] == 0
+    assert (list(store.stretch(Filter())), run(store.counters), run(store.load_policy)) == ([], {}, ([], {}))
+    assert len(run(store.keys)) == 1
+    assert run(lambda: store.usage("k"))["week"].used == 1
+
+
+def test_retention_keeps_the_newest_decisions_and_every_sum(store: Store) -> None:
+    records = mixed(1_200, days=100)
+    write(store, records)
+    store.writer.call_now(upkeep.fold)
+    run(lambda: store.retain(now=NOW, keep_decisions=400, keep_trace_days=10.0))
+    kept = list(store.stretch(Filter()))
+    assert [row["id"] for row in kept] == [one.row["id"] for one in reversed(records[-400:])]
+    assert store.read_now(rollups.totals, ())[0]["cost_pico"] == summed(records, "cost_pico")
+    month = [one for one in records if one.row["ts"] >= (NOW - 30 * 86_400) // 300 * 300]
+    assert store.read_now(rollups.totals, (), since=NOW - 30 * 86_400, now=NOW)[0]["calls"] == len(month)
+    with sqlite3.connect(store.path) as plain:
+        oldest = plain.execute("SELECT min(start) FROM rollup WHERE resolution = 300").fetchone()[0]
+        traces = [row[0] for row in plain.execute("SELECT ts FROM decision_trace")]
+    assert oldest >= int(NOW - 45 * 86_400) - 300
+    assert traces and min(traces) >= NOW - 10 * 86_400
+    old = next(row for row in kept if row["ts"] < NOW - 10 * 86_400)
+    assert run(lambda: store.decision(old["id"]))["trace"] is None
+
+
+def test_sums_older_than_the_finest_kept_are_read_by_the_hour(store: Store) -> None:
+    records = mixed(400, days=90)
+    write(store, records)
+    store.writer.call_now(upkeep.fold)
+    run(lambda: store.retain(now=NOW, keep_decisions=400, keep_trace_days=100.0))
+    since = NOW - 60 * 86_400
+    wanted = [one for one in records if one.row["ts"] >= since // 3_600 * 3_600]
+    assert store.read_now(rollups.totals, (), since=since, now=NOW)[0]["calls"] == len(wanted)
+
+
+def test_retention_never_holds_the_writer_for_long(store: Store) -> None:
+    write(store, mixed(3_000, days=2))
+
+    async def both() -> float:
+        longest = 0.0
+        work = asyncio.create_task(store.retain(now=NOW, keep_decisions=10, keep_trace_days=30.0))
+        while not work.done():
+            started = time.thread_time(), time.perf_counter()
+            await store.ledger.record(record())
+            longest = max(longest, time.perf_counter() - started[1])
+        await work
+        return longest
+
+    assert run(both) < 1.0  # a stall of the whole retention would take longer; the figure is measured in tests/bench
+
+
+def test_a_backup_taken_under_load_is_whole(store: Store, tmp_path: Path) -> None:
+    async def both() -> None:
+        writes = [store.ledger.record(one) for one in mixed(300)]
+        await store.back_up(tmp_path / "backup.db")
+        await asyncio.gather(*writes)
+
+    run(both)
+    copy = open_store(str(tmp_path / "backup.db"))
+    rows = list(copy.stretch(Filter()))
+    assert copy.read_now(rollups.totals, ())[0]["cost_pico"] == sum(row["cost_pico"] or 0 for row in rows)
+    copy.close()
+    assert (tmp_path / "backup.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_restore_replaces_the_store_and_keeps_what_was_there(tmp_path: Path) -> None:
+    path, backup = tmp_path / "arbiter.db", tmp_path / "backup.db"
+    store = open_store(str(path))
+    write(store, [record(cost_pico=1)])
+    run(lambda: store.back_up(backup))
+    write(store, [record(cost_pico=10)])
+    store.close()
+    kept = upkeep.restore(backup, path)
+    assert kept is not None
+    assert (cost(path), cost(kept)) == (1, 11)
+
+
+def test_a_damaged_store_can_be_restored_over(tmp_path: Path) -> None:
+    path, backup = tmp_path / "arbiter.db", tmp_path / "backup.db"
+    store = open_store(str(path))
+    write(store, [record(cost_pico=1)])
+    run(lambda: store.back_up(backup))
+    store.close()
+    path.write_bytes(b"damaged " * 1_000)
+    kept = upkeep.restore(backup, path)
+    assert kept is not None and kept.read_bytes() == b"damaged " * 1_000
+    assert cost(path) == 1
+
+
+@pytest.mark.parametrize(("content", "says"), [(None, "no such file"), (b"junk" * 5_000, "not a usable backup")])
+def test_what_is_no_backup_is_refused_and_nothing_changes(tmp_path: Path, content: bytes | None, says: str) -> None:
+    path, backup = tmp_path / "arbiter.db", tmp_path / "odd name #1.db"
+    store = open_store(str(path))
+    write(store, [record(cost_pico=5)])
+    store.close()
+    if content is not None:
+        backup.write_bytes(content)
+    with pytest.raises(StoreUnusable, match=says):
+        upkeep.restore(backup, path)
+    assert cost(path) == 5
+
+
+def test_a_backup_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    path, backup = tmp_path / "arbiter.db", tmp_path / "backup.db"
+    for one in (path, backup):
+        open_store(str(one)).close()
+    with sqlite3.connect(backup) as newer:
+        newer.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreUnusable, match="newer version"):
+        upkeep.restore(backup, path)
+
+
+def test_a_look_at_the_store_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "arbiter.db"
+    assert not examine(str(path)).exists
+    assert not path.exists()
+    open_store(str(path)).close()
+    health = examine(str(path))
+    assert (health.revision, health.problem) == (health.head, "")
+    path.write_bytes(b"junk" * 5_000)
+    assert "damaged" in examine(str(path)).problem
+
+
+def test_a_server_database_is_backed_up_by_its_own_tools(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Store, "path", None)
+    with pytest.raises(StoreError, match="pg_dump"):
+        run(lambda: store.back_up(Path("never")))
