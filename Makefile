@@ -4,6 +4,7 @@
 
 PY := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+unexport PYTHONDONTWRITEBYTECODE
 
 run: .venv/runtime.done
 	@exec $(PY) -m arbiter_app serve

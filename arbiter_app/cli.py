@@ -23,7 +23,7 @@ from arbiter_app.services.keys import Keys
 from arbiter_app.settings import Settings, SettingsError, load_settings
 from arbiter_app.store import Store, StoreError, open_store
 from arbiter_app.store.decisions import Filter
-from arbiter_app.store.engine import StoreUnusable, sqlite_path, url_of
+from arbiter_app.store.engine import StoreUnusable, prepare, sqlite_path, url_of
 from arbiter_app.store.upkeep import restore
 
 OWN_ARGUMENTS = {"bench": "arbiter_app.bench.run", "replay": "arbiter_app.replay.run"}
@@ -90,6 +90,11 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(settings: Settings, given: argparse.Namespace) -> int:
     from arbiter_app.serve import serve
 
+    hindrance = doctor.hindrance(settings)
+    if hindrance:
+        print(f"arbiter: {hindrance}", file=sys.stderr)
+        return 1
+    prepare(url_of(settings.db))
     logs.set_up(settings.log_level, content=settings.log_content, secrets=doctor.secrets_of(settings))
     return serve(settings, lambda port, first_key: _announce(settings, port, first_key), pages=not given.no_pages)
 

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from arbiter_app import __version__
 from arbiter_app.catalog import load_catalog
 from arbiter_app.pipeline.ports import RuntimeFault
+from arbiter_app.policy import POLICIES
 from arbiter_app.runtime.client import HttpRuntime
 from arbiter_app.runtime.sandbox import start_sandbox
 from arbiter_app.settings import Settings, setting_names
@@ -37,6 +38,16 @@ def run(settings: Settings, say: Callable[[str], None]) -> int:
     for line in effective(settings):
         say(line)
     return 0 if good else 1
+
+
+def hindrance(settings: Settings) -> str:
+    """Why `serve` could not start, in one sentence; empty when nothing is in the way. The store speaks for itself when opened."""
+    if settings.policy not in POLICIES:
+        return f"ARBITER_POLICY: unknown policy {settings.policy!r}; known are {', '.join(sorted(POLICIES))}"
+    taken = _taken(settings)
+    if taken:
+        return f"{settings.host}:{settings.port}: {taken}; end what uses it, or set ARBITER_HOST and ARBITER_PORT"
+    return ""
 
 
 def serving(settings: Settings) -> str | None:
@@ -80,24 +91,26 @@ def _versions(settings: Settings) -> Iterator[Line]:
 
 
 def _port(settings: Settings) -> Iterator[Line]:
-    where = f"{settings.host}:{settings.port}"
+    where, taken = f"{settings.host}:{settings.port}", _taken(settings)
+    version = serving(settings) if taken else None
+    if version:
+        yield True, "port", f"{where}: Arbiter {version} is serving"
+    elif taken:
+        yield False, "port", f"{where}: {taken}; end what uses it, or set ARBITER_HOST and ARBITER_PORT"
+    else:
+        yield True, "port", f"{where} is free"
+
+
+def _taken(settings: Settings) -> str:
+    """Why the port cannot be listened on; empty when it can."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((settings.host, settings.port))
         except OSError as error:
-            version = serving(settings)
-            if version:
-                yield True, "port", f"{where}: Arbiter {version} is serving"
-            else:
-                yield (
-                    False,
-                    "port",
-                    f"{where}: {error.strerror}; end what uses it, or set ARBITER_HOST and ARBITER_PORT",
-                )
-            return
-    yield True, "port", f"{where} is free"
+            return error.strerror or str(error)
+    return ""
 
 
 def _store(settings: Settings) -> Iterator[Line]:

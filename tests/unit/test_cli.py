@@ -157,6 +157,20 @@ def test_a_port_that_arbiter_itself_uses_is_in_order(arbiter, tmp_path, monkeypa
     assert code == 0 and "Arbiter 0.1.0 is serving" in said
 
 
+@pytest.mark.parametrize("what", ["port", "store", "policy"])
+def test_serve_says_in_a_line_what_stands_in_its_way(arbiter, tmp_path, monkeypatch, what):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        if what == "port":
+            monkeypatch.setenv("ARBITER_PORT", str(taken.getsockname()[1]))
+        elif what == "store":
+            (tmp_path / "arbiter.db").write_bytes(b"not a database at all" * 500)
+        else:
+            monkeypatch.setenv("ARBITER_POLICY", "lottery")
+        code, _, told = arbiter("serve")
+    assert code == 1 and told.startswith("arbiter: ") and told.count("\n") == 1
+    assert {"port": "in use", "store": "damaged", "policy": "known are arbiter, classic"}[what] in told
+
+
 def test_a_mistyped_setting_is_named_without_a_stack(arbiter, monkeypatch):
     monkeypatch.setenv("ARBITER_PROT", "1")
     code, _, told = arbiter("doctor")
