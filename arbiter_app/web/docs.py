@@ -16,9 +16,18 @@ from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
 CONTENT = Path(__file__).parent / "content"
-ORDER = (
-    "overview quick-start integration architecture strategies api-reference configuration operations security glossary"
-).split()
+ORDER = [
+    "overview",
+    "quick-start",
+    "integration",
+    "architecture",
+    "strategies",
+    "api-reference",
+    "configuration",
+    "operations",
+    "security",
+    "glossary",
+]
 MAX_HITS = 12
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from reflex.utils.precompressed_staticfiles import PrecompressedStaticFiles
@@ -24,6 +25,14 @@ _SECURITY = {
 
 class Pages(PrecompressedStaticFiles):
     """Serves one build. A route with parameters has no file of its own and gets the shell; others get a real 404."""
+
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        """Prefer `start.html` to the folder `start/`, so that `/start` is answered without a redirect."""
+        if path not in ("", ".") and not Path(path).suffix:
+            full_path, found = super().lookup_path(path + ".html")
+            if found is not None:
+                return full_path, found
+        return super().lookup_path(path)
 
     def file_response(self, *args: object, **kwargs: object) -> Response:
         """Add what every page needs: caching by kind, and headers that keep it from being framed or sniffed."""

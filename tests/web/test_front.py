@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 import reflex_base
-from arbiter_app.web import front, plugin
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
+
+from arbiter_app.web import front, plugin
+from tests.web.conftest import in_own_loop
 
 
 def says(word: str) -> Any:
@@ -30,7 +31,11 @@ def says(word: str) -> Any:
 @pytest.fixture
 def client() -> TestClient:
     dispatcher = front.Front(
-        gateway=says("gateway"), pages=says("pages"), session=says("session"), export=says("export"), socket=says("socket")
+        gateway=says("gateway"),
+        pages=says("pages"),
+        session=says("session"),
+        export=says("export"),
+        socket=says("socket"),
     )
     return TestClient(dispatcher, base_url="http://arbiter.test")
 
@@ -84,7 +89,7 @@ def test_a_flood_of_events_ends_in_a_disconnect() -> None:
         throttle = front.Throttle(receive)
         return [(await throttle.receive())["type"] for _ in range(int(front.EVENTS_BURST) * 2)]
 
-    kinds = asyncio.run(flood())
+    kinds = in_own_loop(flood())
     assert kinds[0] == "websocket.receive"
     assert kinds[-1] == "websocket.disconnect"
 

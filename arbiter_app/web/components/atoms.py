@@ -110,10 +110,11 @@ def choice(options: list[tuple[str, str]], chosen: rx.Var[str], on_pick: Any, la
 
 
 def field(label: str, control: rx.Component, hint: Part = "") -> rx.Component:
-    """A labelled form control with a hint under it."""
-    return rx.el.label(
-        rx.el.span(label), control, rx.el.small(hint) if hint != "" else rx.fragment(), class_name="field"
-    )
+    """A labelled form control with a hint under it, which is its description and not part of its name."""
+    name = "f-" + "-".join(label.lower().split())
+    control.id = name
+    described = rx.el.small(hint, id=f"{name}-hint") if not isinstance(hint, str) or hint else rx.fragment()
+    return rx.el.div(rx.el.label(label, html_for=name), control, described, class_name="field")
 
 
 def button(text: Part, *, on_click: Any = None, kind: str = "", **props: Any) -> rx.Component:

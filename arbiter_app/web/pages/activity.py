@@ -36,9 +36,19 @@ def _table() -> rx.Component:
         ),
         note="newest first, 50 a page",
         tools=(
-            rx.el.a("csv", href="/export/decisions.csv?" + Activity.query, download=True, class_name="btn mini ghost"),
             rx.el.a(
-                "json", href="/export/decisions.json?" + Activity.query, download=True, class_name="btn mini ghost"
+                "csv",
+                href="/export/decisions.csv?" + Activity.query,
+                download=True,
+                class_name="btn mini ghost",
+                reload_document=True,
+            ),
+            rx.el.a(
+                "json",
+                href="/export/decisions.json?" + Activity.query,
+                download=True,
+                class_name="btn mini ghost",
+                reload_document=True,
             ),
         ),
     )

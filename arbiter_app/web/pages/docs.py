@@ -65,7 +65,7 @@ def _navigation(current: Doc) -> rx.Component:
             link(doc.title, to=doc.path, class_name="on" if doc.slug == current.slug else "", **_here(doc, current))
             for doc in docs()
         ],
-        rx.el.a("API reference, OpenAPI", href="/v1/reference"),
+        rx.el.a("API reference, OpenAPI", href="/v1/reference", reload_document=True),
         aria_label="Documentation",
         class_name="doc-nav",
     )

@@ -31,13 +31,13 @@ def _sign_in() -> rx.Component:
             ),
             "It is checked here and not stored in the browser; a session cookie stands for it.",
         ),
-        rx.cond(Account.error != "", rx.el.p(Account.error, class_name="error", role="alert")),
+        rx.cond(Key.error != "", rx.el.p(Key.error, class_name="error", role="alert")),
         rx.el.div(
             rx.el.button("Sign in", type="submit", class_name="btn primary"),
             rx.cond(Account.signup == "yes", link("Get a key", to="/start", class_name="btn")),
             class_name="row",
         ),
-        on_submit=Account.sign_in,
+        on_submit=Key.sign_in,
         class_name="stack pad",
     )
     return rx.el.div(atoms.panel("Sign in", form, note="with a key of this Arbiter"), class_name="slim")

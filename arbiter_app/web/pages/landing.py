@@ -109,7 +109,7 @@ def _foot() -> rx.Component:
         rx.el.span("Arbiter"),
         link("Documentation", to="/docs"),
         link("Demo", to="/demo"),
-        rx.el.a("API reference", href="/v1/reference"),
-        rx.el.a("Health", href="/health"),
+        rx.el.a("API reference", href="/v1/reference", reload_document=True),
+        rx.el.a("Health", href="/health", reload_document=True),
         class_name="foot-bar",
     )

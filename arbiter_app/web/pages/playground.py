@@ -7,7 +7,7 @@ import reflex as rx
 from arbiter_app.web.components import atoms, data
 from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.components.icons import icon
-from arbiter_app.web.state.playground import BUDGETS, EXAMPLES, Playground
+from arbiter_app.web.state.playground import BUDGETS, Playground
 from arbiter_app.web.theme import TASKS
 
 LATENCIES = [("", "no ceiling"), ("1", "1 s"), ("2", "2 s"), ("5", "5 s"), ("15", "15 s")]
@@ -36,8 +36,9 @@ def _ask() -> rx.Component:
         atoms.field(
             "Prompt",
             rx.el.textarea(
-                value=Playground.prompt,
-                on_change=Playground.set_prompt,
+                default_value=Playground.prompt,
+                key=Playground.sample,
+                on_change=Playground.set_prompt.debounce(200),
                 name="prompt",
                 rows="4",
                 max_length=8000,

@@ -26,7 +26,6 @@ class Account(rx.State):
     signup: str = ""
     baseline: str = ""
     origin: str = ""
-    error: str = ""
 
     @rx.event
     async def enter(self) -> None:
@@ -38,19 +37,6 @@ class Account(rx.State):
         self.signup = "yes" if settings.signup_open else "no"
         self.baseline = settings.baseline_model
         self.origin = self.router.headers.origin
-        self.error = ""
-
-    @rx.event
-    async def sign_in(self, form: dict[str, Any]) -> Any:
-        """Sign in with a key."""
-        await guard.seat(self)
-        api_key = guard.text(form.get("api_key") if isinstance(form, dict) else None)
-        caller = await door.parts().reads.identify(api_key) if api_key else None
-        if caller is None:
-            self.error = "This key is unknown, malformed or revoked. Keys begin with arb_."
-            return None
-        self.error = ""
-        return sign_in_here(self, caller)
 
     @rx.event
     async def sign_out(self) -> Any:

@@ -11,6 +11,7 @@ from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.web import door, views
 from arbiter_app.web.state import guard
+from arbiter_app.web.state.account import Account, sign_in_here
 
 View = dict[str, str]
 STATUSES = {"pause": "paused", "resume": "active", "revoke": "revoked"}
@@ -32,6 +33,19 @@ class Key(rx.State):
         who = await guard.seat(self)
         self.minted, self.error, self.sure = "", "", ""
         await self._show(who)
+
+    @rx.event
+    async def sign_in(self, form: dict[str, Any]) -> Any:
+        """Sign in with a key."""
+        await guard.seat(self)
+        api_key = guard.text(form.get("api_key")) if isinstance(form, dict) else ""
+        caller = await door.parts().reads.identify(api_key) if api_key else None
+        if caller is None:
+            self.error = "This key is unknown, malformed or revoked. Keys begin with arb_."
+            return None
+        self.error = ""
+        await self._show(caller)
+        return sign_in_here(await self.get_state(Account), caller)
 
     @rx.event
     async def change(self, what: str) -> None:
@@ -78,7 +92,9 @@ class Key(rx.State):
             await door.parts().arbiter.keys.set_status(key_id, STATUSES[what])
         except ArbiterError as error:
             self.error = str(error)
-        await self._show(await guard.seat(self))
+        who = await guard.seat(self)
+        (await self.get_state(Account))._show(who)
+        await self._show(who)
 
     async def _show(self, who: Caller) -> None:
         reads = door.parts().reads

@@ -26,9 +26,13 @@ PUSH_S = 0.06
 
 
 class Playground(rx.State):
-    """What the playground shows. `run` counts attempts, so that an older stream knows it was replaced."""
+    """What the playground shows. `run` counts attempts, so that an older stream knows it was replaced.
+
+    The text field is the browser's own while somebody types; a new `sample` replaces it.
+    """
 
     prompt: str = EXAMPLES["math"]
+    sample: str = "math"
     budget: int = len(BUDGETS) - 1
     latency: str = ""
     fits: View = {}
@@ -62,7 +66,8 @@ class Playground(rx.State):
     async def example(self, task: str) -> None:
         """Take an example prompt."""
         who = await guard.seat(self)
-        self.prompt = EXAMPLES[guard.choice(task, EXAMPLES, "math")]
+        self.sample = guard.choice(task, EXAMPLES, "math")
+        self.prompt = EXAMPLES[self.sample]
         self._preview(who)
 
     @rx.event

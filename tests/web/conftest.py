@@ -1,0 +1,158 @@
+"""The whole product in a process of its own with its built pages, and a real Chromium in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.browser import FLAGS, ROOT, chromium
+
+OPERATOR = "operator-of-the-pages"
+PATHS = ("/", "/start", "/app", "/app/playground", "/app/activity", "/app/models", "/app/key", "/app/integration")
+PATHS += ("/demo", "/docs", "/docs/quick-start")
+T = TypeVar("T")
+READY = "Arbiter .* on http"
+
+
+@dataclass(slots=True)
+class Site:
+    """A running Arbiter: its address, its process, and an operator's HTTP client."""
+
+    url: str
+    process: subprocess.Popen[str]
+    http: httpx.Client = field(repr=False)
+    output: list[str] = field(repr=False)
+    reader: threading.Thread = field(repr=False)
+
+    def chat(self, ask: str, key: str = OPERATOR, **more: Any) -> dict[str, Any]:
+        """One routed request."""
+        body = {"messages": [{"role": "user", "content": ask}], **more}
+        answer = self.http.post("/v1/chat/completions", json=body, headers={"authorization": f"Bearer {key}"})
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def key(self, email: str = "ada@example.com") -> str:
+        """A freshly minted caller's key."""
+        minted: str = self.http.post("/v1/register", json={"email": email}).json()["api_key"]
+        return minted
+
+
+def in_own_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on a loop of a thread of its own: playwright's loop occupies this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
+def start_site(directory: Path, **environ: str) -> Site:
+    """Start `serve` over a store in `directory`; the pages are built first when their sources changed."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    own = {
+        "ARBITER_DB": str(directory / "arbiter.db"),
+        "ARBITER_PORT": str(port),
+        "ARBITER_API_KEYS": OPERATOR,
+        "ARBITER_SANDBOX_LATENCY": "0.1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "arbiter_app", "serve"],
+        cwd=ROOT,
+        env={**os.environ, **own, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    said: list[str] = []
+    assert process.stdout is not None
+    for line in process.stdout:
+        said.append(line)
+        if re.search(READY, line):
+            break
+    else:
+        raise RuntimeError("Arbiter did not start:\n" + "".join(said[-40:]))
+    reader = threading.Thread(target=said.extend, args=(process.stdout,), daemon=True)
+    reader.start()
+    url = f"http://127.0.0.1:{port}"
+    headers = {"authorization": f"Bearer {OPERATOR}"}
+    return Site(url, process, httpx.Client(base_url=url, timeout=30, headers=headers), said, reader)
+
+
+def stop_site(site: Site) -> None:
+    """End it gently, then for certain."""
+    site.http.close()
+    site.process.terminate()
+    try:
+        site.process.wait(15)
+    except subprocess.TimeoutExpired:
+        site.process.kill()
+        site.process.wait(5)
+    site.reader.join(5)
+    if site.process.stdout is not None:
+        site.process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One Arbiter for all tests of the pages, with some traffic already routed."""
+    one = start_site(tmp_path_factory.mktemp("site"))
+    for at in range(40):
+        one.chat(f"What is {at} * 7?")
+    one.chat("Write a Python function that reverses a list.")
+    yield one
+    stop_site(one)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium."""
+    with sync_playwright() as playwright:
+        one = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield one
+        one.close()
+
+
+@pytest.fixture
+def context(browser: Browser, site: Site) -> Iterator[BrowserContext]:
+    """A visitor who has been here before, not signed in."""
+    one = browser.new_context(base_url=site.url, viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    one.add_init_script("localStorage.setItem('arbiter-seen', '1')")
+    one.set_default_timeout(10_000)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A tab that fails its test on any script error."""
+    tab = context.new_page()
+    errors: list[str] = []
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    yield tab
+    assert errors == []
+
+
+def sign_in(context: BrowserContext, site: Site, key: str = OPERATOR) -> None:
+    """Get the session cookie as the sign-in form does."""
+    assert context.request.post(f"{site.url}/session", data={"api_key": key}).ok
+
+
+def open_page(page: Page, path: str) -> None:
+    """Open a page and wait until its socket has filled it."""
+    page.goto(path)
+    page.wait_for_function("() => window.sessionStorage.getItem('token') !== null")
+    page.locator("text=sandbox: simulated models").first.wait_for()

@@ -1,0 +1,30 @@
+"""The arbitrage moment, on cue: a price rises, is noticed, and the traffic moves."""
+
+from __future__ import annotations
+
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.web.conftest import Site, open_page, sign_in
+
+
+def test_a_price_shift_from_the_page_is_alerted_and_the_choice_moves(
+    context: BrowserContext, page: Page, site: Site
+) -> None:
+    sign_in(context, site)
+    open_page(page, "/demo")
+    page.get_by_role("button", name="Find a favourite").click()
+    expect(page.get_by_text("120 of 120 prompts")).to_be_visible(timeout=30_000)
+    row = page.locator("tr", has=page.locator(".t-math")).last
+    favourite = row.locator("td.m").inner_text()
+    page.get_by_role("button", name="Make it 8").click()
+    expect(page.locator("li.item", has_text=favourite).first).to_contain_text("price +", timeout=10_000)
+    expect(row.locator("td.m")).not_to_have_text(favourite, timeout=10_000)
+    page.get_by_role("button", name="Stop").first.click()
+    page.get_by_role("button", name="Clear").click()
+    expect(page.get_by_text("No price is changed")).to_be_visible()
+
+
+def test_an_anonymous_visitor_may_watch_but_not_press(page: Page, site: Site) -> None:
+    open_page(page, "/demo")
+    expect(page.get_by_role("link", name="Get a key to press the buttons")).to_be_visible()
+    expect(page.get_by_role("button", name="Find a favourite")).to_have_count(0)

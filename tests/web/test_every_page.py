@@ -1,0 +1,71 @@
+"""What holds for every page: no horizontal scroll, no script errors, both themes, accessible, a real 404."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.web.conftest import PATHS, ROOT, Site, open_page, sign_in
+
+AXE = ROOT / "tests" / "node_modules" / "axe-core" / "axe.min.js"
+
+
+@pytest.fixture(scope="module", params=[(1440, "light"), (390, "dark")], ids=["desk-light", "phone-dark"])
+def tab(request: pytest.FixtureRequest, browser: Browser, site: Site) -> Page:
+    width, scheme = request.param
+    context = browser.new_context(
+        base_url=site.url,
+        viewport={"width": width, "height": 900},
+        color_scheme=scheme,
+        reduced_motion="reduce",
+    )
+    context.add_init_script("localStorage.setItem('arbiter-seen', '1')")
+    sign_in(context, site)
+    page = context.new_page()
+    request.addfinalizer(context.close)
+    return page
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_page_fits_its_screen_is_labelled_and_accessible(tab: Page, path: str) -> None:
+    errors: list[str] = []
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    open_page(tab, path)
+    tab.wait_for_load_state("networkidle")
+    assert tab.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+    expect(tab.locator("main")).to_have_count(1)
+    expect(tab.locator("h1").first).to_be_attached()
+    assert axe(tab, AXE) == []
+    assert errors == []
+
+
+def axe(page: Page, script: Path) -> list[str]:
+    """Serious and critical violations, with the elements at fault."""
+    page.evaluate(script.read_text())
+    found = page.evaluate("async () => (await axe.run(document, {resultTypes: ['violations']})).violations")
+    return [
+        f"{one['id']}: {node['target']} {node['failureSummary'][:200]}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"][:4]
+    ]
+
+
+def test_dark_mode_follows_the_system_and_the_switch_is_remembered(browser: Browser, site: Site) -> None:
+    context = browser.new_context(base_url=site.url, color_scheme="dark")
+    page = context.new_page()
+    open_page(page, "/docs")
+    assert "dark" in (page.locator("html").get_attribute("class") or "")
+    page.get_by_role("button", name="Switch between light and dark").click()
+    expect(page.locator("html")).to_have_class("light")
+    page.reload()
+    expect(page.locator("html")).to_have_class("light")
+    context.close()
+
+
+def test_an_unknown_address_is_a_404_with_a_way_back(page: Page, site: Site) -> None:
+    answer = page.goto("/no/such/page")
+    assert answer is not None and answer.status == 404
+    expect(page.get_by_text("There is nothing at this address")).to_be_visible()

@@ -1,0 +1,91 @@
+"""Keys are managed, decisions are found and exported, the documentation is searched and copied."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.web.conftest import Site, open_page, sign_in
+
+
+def test_a_key_is_paused_resumed_and_revoked_from_the_page(context: BrowserContext, page: Page, site: Site) -> None:
+    key = site.key("pause@example.com")
+    sign_in(context, site, key)
+    open_page(page, "/app/key")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".tag.warn", has_text="paused")).to_be_visible()
+    asked = {"messages": [{"role": "user", "content": "hello"}]}
+    headers = {"authorization": f"Bearer {key}"}
+    assert site.http.post("/v1/chat/completions", json=asked, headers=headers).status_code == 403
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator(".tag.good", has_text="active")).to_be_visible()
+    page.get_by_role("button", name="Revoke", exact=True).click()
+    page.get_by_role("button", name="Revoke it").click()
+    expect(page.get_by_role("button", name="Pause")).to_have_count(0)
+    assert site.http.post("/v1/chat/completions", json=asked, headers=headers).status_code == 401
+
+
+def test_signing_in_by_form_and_out_again(page: Page, site: Site) -> None:
+    key = site.key("form@example.com")
+    open_page(page, "/app/key")
+    page.get_by_label("API key").fill("arb_wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("unknown")
+    page.get_by_label("API key").fill(key)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text("form@example.com")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("API key")).to_be_visible()
+
+
+def test_activity_filters_stand_in_the_url_and_pages_go_on(page: Page, site: Site) -> None:
+    for at in range(30):
+        site.chat(f"What is {at} + 70000?")
+    open_page(page, "/app/activity?task=math")
+    expect(page.locator("tbody tr")).to_have_count(50)
+    page.get_by_label("Task").select_option("code")
+    page.wait_for_url("**/app/activity?task=code")
+    expect(page.locator("tbody tr .task").first).to_have_text("code")
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("tbody tr")).to_have_count(50)
+    first = page.locator("tbody tr").first.locator("td").last.inner_text()
+    page.get_by_role("link", name="Older").click()
+    page.wait_for_url("**before=*")
+    expect(page.locator("tbody tr").first.locator("td").last).not_to_have_text(first)
+
+
+def test_a_decision_opens_with_its_story_and_money(page: Page, site: Site) -> None:
+    decision = site.chat("What is 17 * 19?")["arbiter"]
+    open_page(page, f"/app/decision/{decision['decision_id']}")
+    expect(page.locator(".stage b").first).to_have_text("Classify")
+    expect(page.get_by_role("row", name="in total")).to_be_visible()
+    open_page(page, "/app/decision/d_nothing")
+    expect(page.get_by_text("No such decision")).to_be_visible()
+
+
+def test_activity_exports_csv_and_json_under_its_filters(page: Page, site: Site, tmp_path: Path) -> None:
+    open_page(page, "/app/activity?task=math")
+    page.locator("tbody tr").first.wait_for()
+    for kind in ("csv", "json"):
+        with page.expect_download() as download:
+            page.get_by_role("link", name=kind, exact=True).click()
+        download.value.save_as(tmp_path / kind)
+    with (tmp_path / "csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    listed = json.loads((tmp_path / "json").read_text())
+    assert len(rows) == len(listed) > 40
+    assert {row["task"] for row in rows} == {row["task"] for row in listed} == {"math"}
+
+
+def test_the_documentation_is_searched_and_its_code_copied(context: BrowserContext, page: Page, site: Site) -> None:
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    open_page(page, "/docs")
+    page.keyboard.press("/")
+    page.keyboard.type("arbiter_max_cost")
+    page.locator(".hits a").first.click()
+    page.wait_for_url("**/docs/quick-start**")
+    page.locator(".prose .copy").first.click()
+    assert "requirements.txt" in page.evaluate("() => navigator.clipboard.readText()")

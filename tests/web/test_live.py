@@ -1,0 +1,56 @@
+"""What is routed shows at once in every open tab, and a lost connection heals."""
+
+from __future__ import annotations
+
+import time
+
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.web.conftest import Site, open_page
+
+FEED_S = 0.3
+
+
+def test_a_routed_request_is_in_the_open_feed_within_300_ms(page: Page, site: Site) -> None:
+    open_page(page, "/app")
+    page.locator("table.feed tbody tr").first.wait_for()
+    site.chat("What is 11 * 11?")
+    times = []
+    for at in range(5):
+        before = page.locator("table.feed tbody tr").first.locator("td").nth(7).inner_text()
+        page.evaluate(
+            "() => { window.seen = 0; new MutationObserver(() => { window.seen ||= Date.now() })"
+            ".observe(document.querySelector('table.feed tbody'), {childList: true, subtree: true, characterData: true}) }"
+        )
+        time.sleep(0.15)  # ends the tick of the call before, so that only this call's push is measured
+        page.evaluate("() => { window.seen = 0 }")
+        site.chat(f"What is {at} + 90011?")
+        answered = time.time()
+        page.wait_for_function("() => window.seen > 0", timeout=2000)
+        times.append(page.evaluate("() => window.seen") / 1000 - answered)
+        assert before is not None
+    assert sorted(times)[len(times) // 2] < FEED_S, times
+
+
+def test_two_tabs_show_the_same_decision(context: BrowserContext, page: Page, site: Site) -> None:
+    other = context.new_page()
+    open_page(page, "/app")
+    open_page(other, "/app")
+    decision = site.chat("What is 123 * 456?")["arbiter"]
+    for tab in (page, other):
+        tab.locator("table.feed tbody tr").first.click()
+        expect(tab.locator("section", has_text="Decision").locator("em .num").first).to_have_text(
+            decision["decision_id"], timeout=3000
+        )
+
+
+def test_a_lost_connection_shows_a_banner_and_recovers(context: BrowserContext, page: Page, site: Site) -> None:
+    open_page(page, "/app")
+    page.locator("table.feed tbody tr").first.wait_for()
+    page.evaluate("() => { window.dispatchEvent(new Event('offline')) }")
+    context.set_offline(True)
+    expect(page.get_by_text("Connection lost")).to_be_visible(timeout=40_000)
+    context.set_offline(False)
+    expect(page.get_by_text("Connection lost")).to_be_hidden(timeout=40_000)
+    site.chat("What is 5 * 5001?")
+    expect(page.locator("table.feed tbody tr").first).to_contain_text("math")

@@ -1,0 +1,59 @@
+"""From nothing to a first routed call, in the browser and with the official client."""
+
+from __future__ import annotations
+
+from openai import OpenAI
+from playwright.sync_api import Browser, Page, expect
+
+from tests.web.conftest import Site, open_page
+
+
+def test_a_first_visit_to_the_app_is_led_through_the_start_once(browser: Browser, site: Site) -> None:
+    context = browser.new_context(base_url=site.url)
+    page = context.new_page()
+    page.goto("/app")
+    page.wait_for_url("**/start")
+    page.goto("/app")
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    context.close()
+
+
+def test_a_visitor_gets_a_key_and_the_last_step_turns_green_on_a_real_call(page: Page, site: Site) -> None:
+    open_page(page, "/start")
+    for _ in range(3):
+        page.get_by_role("button", name="Next").click()
+    page.get_by_label("E-mail").fill("grace@example.com")
+    page.get_by_role("button", name="Make my key").click()
+    key = page.locator(".step code").inner_text()
+    assert key.startswith("arb_")
+    page.get_by_role("button", name="Next").click()
+    expect(page.locator(".step pre")).to_contain_text(f'base_url="{site.url}/v1"')
+    expect(page.locator(".step pre")).to_contain_text(key)
+    expect(page.get_by_text("Waiting for your first call")).to_be_visible()
+    with OpenAI(base_url=f"{site.url}/v1", api_key=key) as client:
+        client.chat.completions.create(model="auto", messages=[{"role": "user", "content": "What is 24 * 37?"}])
+    expect(page.locator(".arrival.done")).to_contain_text("It arrived.", timeout=2000)
+
+
+def test_onboarding_works_by_keyboard_alone(page: Page, site: Site) -> None:
+    open_page(page, "/start")
+    for _ in range(3):
+        page.get_by_role("button", name="Next").focus()
+        page.keyboard.press("Enter")
+    page.get_by_label("E-mail").focus()
+    page.keyboard.type("keys@example.com")
+    page.keyboard.press("Enter")
+    expect(page.locator(".step code")).to_contain_text("arb_")
+
+
+def test_the_minted_key_is_signed_in_on_the_next_page_too(page: Page, site: Site) -> None:
+    open_page(page, "/start")
+    for _ in range(3):
+        page.get_by_role("button", name="Next").click()
+    page.get_by_label("E-mail").fill("stay@example.com")
+    with page.expect_response("**/session"):
+        page.get_by_role("button", name="Make my key").click()
+    open_page(page, "/app/key")
+    expect(page.get_by_text("stay@example.com")).to_be_visible()
+    cookie = next(one for one in page.context.cookies() if one["name"] == "arbiter_session")
+    assert cookie["httpOnly"] and cookie["sameSite"] == "Strict"

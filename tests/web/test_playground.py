@@ -1,0 +1,52 @@
+"""One prompt, previewed, answered as a stream, explained, rated; and nothing an answer holds can run."""
+
+from __future__ import annotations
+
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.web.conftest import OPERATOR, Site, open_page, sign_in
+
+
+def test_a_prompt_is_previewed_answered_explained_and_rated(context: BrowserContext, page: Page, site: Site) -> None:
+    sign_in(context, site)
+    open_page(page, "/app/playground")
+    expect(page.locator("#fit-count")).to_have_text("14 of 14 models fit")
+    page.get_by_label("Prompt", exact=True).fill("What is 321 * 123?")
+    page.get_by_role("button", name="Route it").click()
+    expect(page.locator("#answer")).to_contain_text("39483")
+    names = [page.locator(".stage b").nth(at).inner_text() for at in range(6)]
+    assert names == ["Classify", "Filter", "Route", "Call", "Grade", "Learn"]
+    expect(page.locator(".cand tbody tr.win")).to_have_count(1)
+    page.get_by_role("button", name="Good answer").click()
+    expect(page.get_by_role("button", name="Good answer")).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_lower_cost_ceiling_shows_who_drops_out_before_sending(
+    context: BrowserContext, page: Page, site: Site
+) -> None:
+    sign_in(context, site)
+    open_page(page, "/app/playground")
+    slider = page.get_by_label("Cost ceiling")
+    slider.focus()
+    for _ in range(8):
+        page.keyboard.press("ArrowLeft")
+    expect(page.locator("#fit-count")).not_to_have_text("14 of 14 models fit")
+    expect(page.get_by_text("left out, and why")).to_be_visible()
+
+
+def test_the_playground_works_by_keyboard_alone(context: BrowserContext, page: Page, site: Site) -> None:
+    sign_in(context, site)
+    open_page(page, "/app/playground")
+    page.get_by_label("Prompt", exact=True).focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("What is 12 * 12?")
+    while page.evaluate("() => document.activeElement.type") != "submit":
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator("#answer")).to_contain_text("144")
+
+
+def test_a_visitor_without_a_key_is_told_how_to_get_one(page: Page, site: Site) -> None:
+    open_page(page, "/app/playground")
+    expect(page.get_by_role("link", name="Get a key")).to_be_visible()
+    assert OPERATOR not in page.content()
