@@ -64,6 +64,9 @@ class ReplayPolicy:
 
 
 class ClassicReplayPolicy(ReplayPolicy):
-    """The classic policy, which is told no prices."""
+    """The classic policy. It asks for no prices."""
 
     name = "classic"
+
+
+ADAPTERS: dict[str, type[ReplayPolicy]] = {"arbiter": ReplayPolicy, "classic": ClassicReplayPolicy}

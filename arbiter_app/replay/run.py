@@ -1,0 +1,189 @@
+"""`python -m arbiter_app replay FILE`: what a policy would have cost and scored on recorded traffic, before going live."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from arbiter_app.replay.adapter import ADAPTERS, ReplayPolicy
+from arbiter_app.replay.calibration import calibrated
+from arbiter_app.replay.plot import write_plot
+from arbiter_app.replay.traffic import Stream, TrafficError, read_rows, streams
+from arbiter_app.replay.world import Picks, World
+
+REFERENCES = ("always_best", "hindsight_static")
+COLUMNS = ("loss", "cost_vs_best", "q_vs_best", "explore_share", "explore_usd_share", "alarms_per_1000")
+Result = dict[str, Any]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; exit code 0 done, 2 misused (the parser's own)."""
+    args = _parser().parse_args(argv)
+    try:
+        found = streams(read_rows(args.file), dict(_mix(text) for text in args.mix))
+    except (TrafficError, OSError) as error:
+        print(f"arbiter: {error}", file=sys.stderr)
+        return 1
+    chosen = [stream for stream in found if not args.stream or stream.name in args.stream]
+    results = replay(chosen, args.policy or [*REFERENCES, *ADAPTERS], args)
+    if args.html:
+        write_plot(args.html, results)
+    if args.json:
+        print(json.dumps(report(results), allow_nan=False))
+    else:
+        show(results, args.scenario)
+    return 0
+
+
+def replay(chosen: Sequence[Stream], policies: Sequence[str], args: argparse.Namespace) -> list[Result]:
+    """Every policy over every stream and seed: one result a run."""
+    results = []
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=args.json and not console.is_terminal) as progress:
+        work = progress.add_task("replay", total=sum(map(len, chosen)) * len(policies) * args.seeds)
+        for stream in chosen:
+            for policy in policies:
+                for seed in range(args.seeds):
+                    progress.update(work, description=f"{stream.name} {policy}")
+                    results.append(run_one(stream, policy, seed, args.scenario, args.calibrate))
+                    progress.advance(work, len(stream))
+    return results
+
+
+def run_one(stream: Stream, name: str, seed: int, scenario: str = "none", calibrate: int = 0) -> Result:
+    """One policy over one seeded order of one stream."""
+    world = World(stream, seed, scenario)
+    result: Result = {"stream": stream.name, "policy": name, "seed": seed, "models": len(stream.models)}
+    if name in REFERENCES:
+        picks = _reference(world, name)
+        return result | world.judge(picks) | {"path": world.path(picks)}
+    policy = ADAPTERS[name](seed=seed, prices=world.prices, baseline=stream.models[world.best])
+    cost = calibrated(world, policy, calibrate)
+    picks = world.run(lambda place: _choose(world, policy, place), lambda *seen: _record(world, policy, *seen))
+    figures = world.judge(picks)
+    best_usd = figures["cost_usd"] / figures["cost_vs_best"]
+    learning = policy.policy.learning()
+    figures["loss"] += cost / best_usd
+    figures["cost_vs_best"] += cost / best_usd
+    figures["explore_share"] = learning["explore_calls"] / len(picks)
+    figures["explore_usd_share"] = learning["explore_usd"] / best_usd
+    figures["alarms_per_1000"] = 1000 * policy.resets / len(picks)
+    return result | figures | {"path": world.path(picks)}
+
+
+def report(results: Sequence[Result]) -> Result:
+    """The figures for machines: per policy and stream the means over the seeds, and per policy over the streams."""
+    policies = {name: _summary([one for one in results if one["policy"] == name]) for name in _names(results, "policy")}
+    return {"policies": policies}
+
+
+def show(results: Sequence[Result], scenario: str) -> None:
+    """The same as tables."""
+    console = Console()
+    for name, summary in report(results)["policies"].items():
+        columns = [column for column in COLUMNS if any(column in one for one in summary["streams"].values())]
+        extra = [] if scenario == "none" else ["affected", "recovered", "recover_median"]
+        table = Table(title=name, title_justify="left")
+        for column in ("stream", *columns, *extra):
+            table.add_column(column, justify="left" if column == "stream" else "right")
+        for stream, figures in summary["streams"].items():
+            table.add_row(stream, *(_text(figures.get(column)) for column in (*columns, *extra)))
+        table.caption = _caption(summary)
+        console.print(table)
+
+
+def _summary(results: Sequence[Result]) -> Result:
+    by_stream = {name: [one for one in results if one["stream"] == name] for name in _names(results, "stream")}
+    means = {name: _means(runs) for name, runs in by_stream.items()}
+    worst = max(means, key=lambda name: means[name]["loss"])
+    out: Result = {
+        "mean_loss": fmean(one["loss"] for one in means.values()),
+        "worst_loss": means[worst]["loss"],
+        "worst_stream": worst,
+        "streams": means,
+    }
+    return out | _recovery(results)
+
+
+def _means(runs: Sequence[Result]) -> Result:
+    keys = [key for key, value in runs[0].items() if isinstance(value, float) and key != "recover_at"]
+    figures: Result = {key: fmean(run[key] for run in runs) for key in keys}
+    return figures | {"runs": len(runs), "models": runs[0]["models"]} | _recovery(runs)
+
+
+def _recovery(runs: Sequence[Result]) -> Result:
+    affected = [run["recover_at"] for run in runs if "recover_at" in run]
+    if not affected:
+        return {}
+    middle = median(affected)
+    return {
+        "affected": len(affected) / len(runs),
+        "recovered": fmean(math.isfinite(value) for value in affected),
+        "recover_median": middle if math.isfinite(middle) else None,
+    }
+
+
+def _caption(summary: Result) -> str:
+    words = f"mean loss {summary['mean_loss']:.3f}, worst {summary['worst_loss']:.3f} ({summary['worst_stream']})"
+    if "recovered" in summary:
+        words += f"; recovered {_text(summary['recovered'])}, median {_text(summary['recover_median'])} requests"
+    return words
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _names(results: Iterable[Result], key: str) -> list[str]:
+    return list(dict.fromkeys(str(one[key]) for one in results))
+
+
+def _reference(world: World, name: str) -> Picks:
+    table = {task: world.best for task in world.before} if name == "always_best" else world.before
+    return world.run(lambda place: table[world.stream.tasks[place]], lambda *_: None)
+
+
+def _choose(world: World, policy: ReplayPolicy, place: int) -> int:
+    stream = world.stream
+    return stream.models.index(policy.choose(stream.tasks[place], stream.prompts[place], stream.models))
+
+
+def _record(world: World, policy: ReplayPolicy, place: int, model: int, quality: float, cost: float) -> None:
+    stream, tokens = world.stream, float(world.stream.tokens[place, model])
+    known = None if math.isnan(tokens) else tokens
+    policy.record(stream.tasks[place], stream.prompts[place], stream.models[model], cost, quality, known)
+
+
+def _mix(text: str) -> tuple[str, str]:
+    name, sign, pattern = text.partition("=")
+    if not (name and sign and pattern):
+        raise TrafficError(f"--mix wants NAME=PATTERN or NAME=PATTERN:model,model, not {text!r}")
+    return name, pattern
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m arbiter_app replay", description=__doc__)
+    parser.add_argument("file", type=Path, help="Parquet, CSV or JSONL: task, prompt, model, quality, cost_usd")
+    parser.add_argument("--policy", action="append", choices=[*REFERENCES, *ADAPTERS], help="repeat; default: all")
+    parser.add_argument("--stream", action="append", help="only this stream; repeat for several")
+    parser.add_argument("--seeds", type=int, default=5, help="orders of each stream to run")
+    parser.add_argument(
+        "--scenario", choices=["none", "price", "quality"], default="none", help="change at half stream"
+    )
+    parser.add_argument("--calibrate", type=int, default=0, metavar="N", help="run N prompts on all models first")
+    parser.add_argument(
+        "--mix", action="append", default=[], metavar="NAME=PATTERN[:MODEL,...]", help="one more stream"
+    )
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--html", type=Path, help="write the cost-quality paths of the policies to this file")
+    return parser

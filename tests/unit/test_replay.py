@@ -1,0 +1,174 @@
+"""Replay: recorded traffic of any of the three formats, the figures it gives, and the same policy code as production."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyarrow import Table, parquet
+
+from arbiter_app.policy import Ask, ModelFacts, PolicySettings, build
+from arbiter_app.replay.adapter import ReplayPolicy
+from arbiter_app.replay.calibration import calibrated
+from arbiter_app.replay.run import main, run_one
+from arbiter_app.replay.traffic import Stream, TrafficError, read_rows, streams
+from arbiter_app.replay.world import World
+
+MODELS = {"big": (0.9, 1.0), "fair": (0.88, 0.1), "weak": (0.3, 0.02)}
+
+
+def rows(count: int = 40, dataset: str = "shop_a", seed: int = 0) -> list[dict[str, object]]:
+    rng = np.random.default_rng(seed)
+    return [
+        {
+            "dataset": dataset,
+            "task": ("code", "open")[k % 2],
+            "prompt_id": f"p{k:03d}",
+            "prompt": f"ask {k}",
+            "model": model,
+            "quality": float(rng.random() < quality),
+            "cost_usd": usd,
+            "prompt_tokens": 100,
+            "completion_tokens": 50,
+        }
+        for k in range(count)
+        for model, (quality, usd) in MODELS.items()
+    ]
+
+
+def write(path: Path, table: list[dict[str, object]]) -> Path:
+    if path.suffix == ".parquet":
+        parquet.write_table(Table.from_pylist(table), path)
+    elif path.suffix == ".csv":
+        with path.open("w", newline="", encoding="utf-8") as target:
+            writer = csv.DictWriter(target, list(table[0]))
+            writer.writeheader()
+            writer.writerows(table)
+    else:
+        path.write_text("\n".join(json.dumps(row) for row in table), "utf-8")
+    return path
+
+
+def stream(count: int = 300) -> Stream:
+    return streams(rows(count), {})[0]
+
+
+def test_the_three_formats_read_alike(tmp_path: Path) -> None:
+    found = [streams(read_rows(write(tmp_path / f"t.{kind}", rows())), {})[0] for kind in ("parquet", "csv", "jsonl")]
+    for other in found[1:]:
+        assert (other.tasks, other.prompts, other.models) == (found[0].tasks, found[0].prompts, found[0].models)
+        np.testing.assert_array_equal(other.quality, found[0].quality)
+        np.testing.assert_array_equal(other.tokens, found[0].tokens)
+
+
+def test_prompts_that_lack_a_model_are_left_out() -> None:
+    table = rows(10)
+    del table[0]
+    assert len(streams(table, {})[0]) == 9
+
+
+def test_a_file_without_quality_says_so(tmp_path: Path) -> None:
+    table = [{key: value for key, value in row.items() if key != "quality"} for row in rows(2)]
+    with pytest.raises(TrafficError, match="no column quality"):
+        read_rows(write(tmp_path / "t.csv", table))
+
+
+def test_mixes_share_one_pool_and_may_narrow_it() -> None:
+    table = [*rows(5, "shop_a"), *rows(7, "shop_b")]
+    found = {one.name: one for one in streams(table, {"both": "shop_*", "two": "shop_*:big,weak"})}
+    assert len(found["both"]) == 12
+    assert found["two"].models == ("big", "weak")
+
+
+def test_always_best_costs_one_and_hindsight_takes_the_cheapest_good_model() -> None:
+    best, fixed = run_one(stream(), "always_best", 0), run_one(stream(), "hindsight_static", 0)
+    assert best["loss"] == pytest.approx(1.0)
+    assert fixed["loss"] == pytest.approx(0.1)
+
+
+def test_loss_is_money_plus_shortfall_below_the_band() -> None:
+    one = stream()
+    world = World(one, seed=3)
+    weak = one.models.index("weak")
+    figures = world.judge(np.full(len(one), weak))
+    means = {task: one.quality[np.array(one.tasks) == task].mean(0) for task in ("code", "open")}
+    short = np.mean([max(0.0, means[task].max() - 0.05 - means[task][weak]) for task in one.tasks])
+    assert figures["loss"] == pytest.approx(0.02 + short / 0.05)
+
+
+@pytest.mark.parametrize("scenario", ["price", "quality"])
+def test_a_change_hits_the_model_used_most_from_half_of_the_stream(scenario: str) -> None:
+    one = stream()
+    world = World(one, seed=1, scenario=scenario)
+    fair = one.models.index("fair")
+    seen: list[tuple[float, float]] = []
+    picks = world.run(lambda place: fair, lambda place, model, quality, cost: seen.append((quality, cost)))
+    assert world.target == fair
+    before, after = seen[: world.half], seen[world.half :]
+    if scenario == "price":
+        assert {cost for _, cost in before} == {0.1} and {cost for _, cost in after} == {0.8}
+    else:
+        assert max(quality for quality, _ in after) == pytest.approx(0.3)
+    assert world.judge(picks).get("recover_at", float("inf")) == float("inf")
+
+
+def test_a_policy_that_leaves_the_changed_model_has_recovered() -> None:
+    one = stream()
+    world = World(one, seed=1, scenario="quality")
+    fair, big = one.models.index("fair"), one.models.index("big")
+    calls: list[int] = []
+    picks = world.run(
+        lambda place: fair if len(calls) < world.half + 5 else big,
+        lambda place, model, quality, cost: calls.append(model),
+    )
+    assert world.judge(picks)["recover_at"] == 50.0
+
+
+def test_the_adapter_decides_with_production_code() -> None:
+    world = World(stream(), seed=0)
+    adapter = ReplayPolicy(seed=0, prices=world.prices, baseline="big")
+    facts = {model: ModelFacts(coarse_request_usd=usd) for model, usd in world.prices.items()}
+    policy = build("arbiter", catalog=facts, baseline="big", settings=PolicySettings())
+    assert (
+        adapter.choose("code", "ask", ("big", "fair", "weak"))
+        == policy.choose(Ask("code", "ask", ("big", "fair", "weak")), 1.0, 1).model
+    )
+
+
+def test_the_learning_policy_beats_always_best_where_a_cheap_model_is_as_good() -> None:
+    assert run_one(stream(600), "arbiter", 0)["loss"] < 0.6
+
+
+def test_calibration_is_paid_for_and_skips_models_dearer_than_the_best() -> None:
+    one = stream()
+    world = World(one, seed=0)
+    policy = ReplayPolicy(prices=world.prices, baseline="big")
+    assert calibrated(world, policy, 20) == pytest.approx(20 * 1.12)
+    assert policy.policy.learning()["explore_calls"] == 0
+    assert run_one(one, "arbiter", 0, calibrate=20)["cost_vs_best"] > 20 * 1.12 / 300
+
+
+def test_the_command_prints_json_and_writes_a_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, plot = write(tmp_path / "t.csv", rows(60)), tmp_path / "plot.html"
+    code = main(
+        [str(file), "--seeds", "2", "--policy", "arbiter", "--policy", "classic", "--json", "--html", str(plot)]
+    )
+    printed = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert set(printed["policies"]) == {"arbiter", "classic"}
+    assert printed["policies"]["arbiter"]["streams"]["shop_a"]["runs"] == 2
+    assert "plotly" in plot.read_text("utf-8")
+
+
+def test_the_command_names_what_is_wrong_with_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "none.csv")]) == 1
+    assert "none.csv" in capsys.readouterr().err
+
+
+def test_a_bad_mix_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path / "t.csv", rows(4))
+    assert main([str(file), "--mix", "nonsense"]) == 1
+    assert "NAME=PATTERN" in capsys.readouterr().err
