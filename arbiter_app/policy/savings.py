@@ -15,10 +15,11 @@ Z95 = 1.959964
 
 @dataclass(frozen=True, slots=True)
 class Repriced:
-    """A bucket's re-priced calls: how many, over how many measured baseline calls, with which variance (USD^2)."""
+    """A bucket's re-priced calls: how many, over how many measured baseline calls, with which mean (USD) and variance."""
 
     calls: float
     n: float
+    mean: float
     variance: float
 
 
@@ -28,19 +29,21 @@ def variance_of(n: float, total: float, squares: float) -> float:
 
 
 def half_width(buckets: Iterable[Repriced]) -> float | None:
-    """Half of the 95 % interval of the baseline's total, in USD; None while any bucket has under two baseline calls.
+    """Half of the 95 % interval of the baseline's total, in USD; None where it cannot be told.
 
-    Degrees of freedom after Welch and Satterthwaite; the t quantile by Hill's expansion.
+    A bucket with a single baseline call borrows the mean relative variance of the others, with one degree of freedom;
+    without any call, or without others, there is no interval. Degrees of freedom after Welch and Satterthwaite.
     """
+    priced = [bucket for bucket in buckets if bucket.calls > 0]
+    relative = [bucket.variance / bucket.mean**2 for bucket in priced if bucket.n >= 2 and bucket.mean > 0]
     variance, weighted = 0.0, 0.0
-    for bucket in buckets:
-        if bucket.calls <= 0:
-            continue
-        if bucket.n < 2:
+    for bucket in priced:
+        if bucket.n < 1 or (bucket.n < 2 and not relative):
             return None
-        part = bucket.variance * (bucket.calls * bucket.calls / bucket.n + bucket.calls)
+        spread = bucket.variance if bucket.n >= 2 else bucket.mean**2 * sum(relative) / len(relative)
+        part = spread * (bucket.calls * bucket.calls / bucket.n + bucket.calls)
         variance += part
-        weighted += part * part / (bucket.n - 1)
+        weighted += part * part / max(1.0, bucket.n - 1)
     freedom = variance * variance / weighted if weighted > 0 else math.inf
     return t95(freedom) * math.sqrt(variance)
 

@@ -61,7 +61,8 @@ class Reads:
         for bucket in {row["bucket"] for row in rows}:
             calls = sum(row["compared"] for row in rows if row["bucket"] == bucket and row["model"] != baseline)
             known = measured.get(bucket, ModelStats())
-            parts.append(Repriced(calls, known.cost_n, variance_of(known.cost_n, known.cost_usd, known.cost_sq)))
+            variance = variance_of(known.cost_n, known.cost_usd, known.cost_sq)
+            parts.append(Repriced(calls, known.cost_n, known.mean_cost_usd or 0.0, variance))
         width = half_width(parts) if money["saved"] is not None and any(part.calls for part in parts) else None
         if width is None or not money["baseline_spend"]:
             return {"interval": None, "interval_usd": None, "proven": False}

@@ -19,7 +19,7 @@ def covered(rng: random.Random, calls: int, n: int, spread: float) -> bool:
         variance = variance_of(n, sum(measured), sum(x * x for x in measured))
         estimate += calls * sum(measured) / n
         true += unseen
-        parts.append(Repriced(calls, n, variance))
+        parts.append(Repriced(calls, n, sum(measured) / n, variance))
     width = half_width(parts)
     assert width is not None
     return abs(estimate - true) <= width
@@ -35,9 +35,17 @@ def test_coverage(calls: int, n: int, spread: float) -> None:
 
 
 def test_an_unmeasured_baseline_gives_no_interval() -> None:
-    assert half_width([Repriced(10, 1, 0.0)]) is None
-    assert half_width([Repriced(0, 0, 0.0)]) == 0.0
+    assert half_width([Repriced(10, 1, 1.0, 0.0)]) is None
+    assert half_width([Repriced(10, 0, 0.0, 0.0), Repriced(10, 9, 1.0, 1.0)]) is None
+    assert half_width([Repriced(0, 0, 0.0, 0.0)]) == 0.0
     assert variance_of(1, 5.0, 25.0) == 0.0
+
+
+def test_a_single_baseline_call_borrows_the_spread_of_the_others_and_widens_the_interval() -> None:
+    known = Repriced(100, 20, 1.0, 0.04)
+    alone, both = half_width([known]), half_width([known, Repriced(10, 1, 1.0, 0.0)])
+    assert alone is not None and both is not None
+    assert both > 1.05 * alone
 
 
 @pytest.mark.parametrize(("freedom", "quantile"), [(3, 3.182), (5, 2.571), (10, 2.228), (30, 2.042), (math.inf, 1.960)])
