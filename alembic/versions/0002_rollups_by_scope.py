@@ -12,7 +12,7 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-FIVE_MINUTES, HOUR, EVERYBODY = 300, 3_600, "*"
+FIVE_MINUTES, HOUR, DAY, MONTH, EVERYBODY = 300, 3_600, 86_400, 30 * 86_400, "*"
 COUNTS = (
     "calls",
     "failed",
@@ -51,6 +51,9 @@ def upgrade() -> None:
     hour = f"start - start % {HOUR}"
     own = f"WHERE resolution = {FIVE_MINUTES} GROUP BY key_id, {hour}, model, mode, bucket"
     _copy(f"{HOUR}, key_id, {hour}, model, mode, bucket", ADDED, own)
+    month = f"start - start % {MONTH}"
+    own = f"WHERE resolution = {DAY} GROUP BY key_id, {month}, model, mode, bucket"
+    _copy(f"{MONTH}, key_id, {month}, model, mode, bucket", ADDED, own)
     op.execute(
         f"INSERT INTO rollup (resolution, key_id, start, model, mode, bucket, {SUMS}) "  # noqa: S608
         f"SELECT resolution, '{EVERYBODY}', start, model, mode, bucket, {ADDED} FROM rollup "
@@ -73,7 +76,20 @@ def upgrade() -> None:
         f"INSERT INTO latency_bin SELECT {HOUR}, {hour}, model, bin, sum(n) FROM latency_bin_0001 "  # noqa: S608
         f"WHERE resolution = {FIVE_MINUTES} GROUP BY {hour}, model, bin"
     )
+    month = f"start - start % {MONTH}"
+    op.execute(
+        f"INSERT INTO latency_bin SELECT {MONTH}, {month}, model, bin, sum(n) FROM latency_bin_0001 "  # noqa: S608
+        f"WHERE resolution = {DAY} GROUP BY {month}, model, bin"
+    )
+    op.execute(
+        f"INSERT INTO latency_bin SELECT resolution, start, '{EVERYBODY}', bin, sum(n) FROM latency_bin "  # noqa: S608
+        "GROUP BY resolution, start, bin"
+    )
     op.drop_table("latency_bin_0001")
+    _index_decisions()
+
+
+def _index_decisions() -> None:
     op.drop_index("ix_decision_status", "decision")
     unanswered = sa.text("status <> 'ok'")
     op.create_index(
@@ -84,6 +100,13 @@ def upgrade() -> None:
         postgresql_where=unanswered,
     )
     op.drop_index("ix_decision_trace_ts", "decision_trace")
+    for name, columns in (
+        ("task", ["task", "seq", "model", "mode"]),
+        ("model", ["model", "seq", "mode"]),
+        ("key", ["key_id", "seq", "task", "model", "mode"]),
+    ):
+        op.drop_index(f"ix_decision_{name}", "decision")
+        op.create_index(f"ix_decision_{name}", "decision", columns)
 
 
 def downgrade() -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 from arbiter_app.store.tables import Rollup, table
 
-FIVE_MINUTES, HOUR, DAY = 300, 3_600, 86_400
-RESOLUTIONS = (FIVE_MINUTES, HOUR, DAY)
+FIVE_MINUTES, HOUR, DAY, MONTH = 300, 3_600, 86_400, 30 * 86_400
+RESOLUTIONS = (FIVE_MINUTES, HOUR, DAY, MONTH)
 OPEN = 0
 EVERYBODY = "*"
 LATENCY_BASE = 1.15

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, union_all
 
 from arbiter_app.store.folding import (
     DAY,
@@ -24,6 +24,7 @@ from arbiter_app.store.tables import LatencyBin, Rollup, table
 
 FINE_DAYS = 45
 HOURLY_DAYS = 400
+SERIES_SUMS = ("calls", "cost_pico", "judge_pico", "baseline_pico", "compared_pico", "compared")
 RETIRE_DAYS = {FIVE_MINUTES: FINE_DAYS, HOUR: HOURLY_DAYS}
 
 _ROLLUPS, _BINS = table(Rollup), table(LatencyBin)
@@ -45,17 +46,21 @@ def totals(
     are retired then.
     """
     columns = [_ROLLUPS.c[name] for name in by]
-    sums = [func.coalesce(func.sum(_ROLLUPS.c[name]), 0).label(name) for name in ROLLUP_SUMS]
-    query = select(*columns, *sums).where(_scoped(stretches(since, _now(now)), key_id))
-    if columns:
-        query = query.group_by(*columns)
-    return [dict(row._mapping) for row in connection.execute(query)]
+    sums = [func.sum(_ROLLUPS.c[name]) for name in ROLLUP_SUMS]
+    parts = _scoped(stretches(since, _now(now)), key_id)
+    query = union_all(*[select(*columns, *sums).where(part).group_by(*columns) for part in parts])
+    merged: dict[tuple[Any, ...], list[Any]] = {} if by else {(): [0] * len(ROLLUP_SUMS)}
+    for row in connection.execute(query):
+        group, values = tuple(row[: len(by)]), [value or 0 for value in row[len(by) :]]
+        known = merged.get(group)
+        merged[group] = values if known is None else [a + b for a, b in zip(known, values, strict=True)]
+    return [dict(zip((*by, *ROLLUP_SUMS), (*group, *values), strict=True)) for group, values in merged.items()]
 
 
 def series(
     connection: Connection, *, bucket_s: int, buckets: int, now: float, key_id: str | None = None
 ) -> list[dict[str, Any]]:
-    """Sums per time slot, oldest first, empty slots included; with each model's spend, each mode's calls, latency.
+    """SERIES_SUMS per time slot, oldest first, empty slots included; with each model's spend, each mode's calls, latency.
 
     `bucket_s` is rounded down to five minutes. Slots whose sums have been retired at that fineness are empty.
     """
@@ -64,23 +69,31 @@ def series(
     first = last - (buckets - 1) * size
     resolution = next(one for one in reversed(RESOLUTIONS) if size % one == 0)
     slots = {first + at * size: _blank(first + at * size) for at in range(buckets)}
-    sums = [func.sum(_ROLLUPS.c[name]) for name in ROLLUP_SUMS]
-    query = select(_ROLLUPS.c.start, _ROLLUPS.c.model, _ROLLUPS.c.mode, *sums)
-    query = query.where(_scoped([(resolution, first, last + size)], key_id))
-    for start, model, mode, *values in connection.execute(
-        query.group_by(_ROLLUPS.c.start, _ROLLUPS.c.model, _ROLLUPS.c.mode)
-    ):
-        _add(slots[start // size * size], model, mode, values)
+    for start, model, mode, *values in connection.execute(_by_slot((resolution, first, last + size), size, key_id)):
+        _add(slots[start], model, mode, values)
     if key_id is None:
         for start, quantiles in _latency(connection, (resolution, first, last + size), size).items():
             slots[start].update(quantiles)
     return [_named(slots[start]) for start in sorted(slots)]
 
 
+def _by_slot(part: Stretch, size: int, key_id: str | None) -> Select[Any]:
+    """SERIES_SUMS per slot, model and mode; first per stored slot, in the table's own order, as that halves the sorting."""
+    keys = ("start", "model", "mode")
+    columns = [_ROLLUPS.c[name] for name in keys]
+    sums = [func.sum(_ROLLUPS.c[name]).label(name) for name in SERIES_SUMS]
+    scoped = _scoped([part], key_id)
+    stored = union_all(*[select(*columns, *sums).where(one).group_by(*columns) for one in scoped]).subquery()
+    slot = (stored.c.start - stored.c.start % size).label("slot")
+    grouped = (slot, stored.c.model, stored.c.mode)
+    return select(*grouped, *[func.sum(stored.c[name]) for name in SERIES_SUMS]).group_by(*grouped)
+
+
 def latency(connection: Connection, *, since: float | None = None, now: float | None = None) -> dict[str, Any]:
     """Latency quantiles by model, in milliseconds."""
-    within = _binned(stretches(since, _now(now)))
-    query = select(_BINS.c.model, _BINS.c.bin, func.sum(_BINS.c.n).label("n")).where(within)
+    parts = stretches(since, _now(now))
+    query = select(_BINS.c.model, _BINS.c.bin, func.sum(_BINS.c.n).label("n"))
+    query = query.where(or_(*[_within(_BINS.c, part) for part in (_open(parts), *parts)]), _BINS.c.model != EVERYBODY)
     histograms: dict[str, dict[int, int]] = {}
     for row in connection.execute(query.group_by(_BINS.c.model, _BINS.c.bin)):
         histograms.setdefault(row.model, {})[row.bin] = row.n
@@ -93,7 +106,7 @@ def stretches(since: float | None, now: float) -> list[Stretch]:
     `since` is rounded down to a slot of the finest resolution that is still kept for it.
     """
     if since is None:
-        return [(DAY, None, None)]
+        return [(RESOLUTIONS[-1], None, None)]
     finest = next((one for one in RESOLUTIONS if now - since < RETIRE_DAYS.get(one, math.inf) * DAY), DAY)
     at = int(since) // finest * finest
     found: list[Stretch] = []
@@ -109,16 +122,16 @@ def stretches(since: float | None, now: float) -> list[Stretch]:
     return found
 
 
-def _scoped(parts: Sequence[Stretch], key_id: str | None) -> ColumnElement[bool]:
-    """The roll-ups of some stretches for a key or everybody, and what has not been folded into them yet."""
-    table_ = _ROLLUPS.c
-    folded = [and_(table_.key_id == (key_id or EVERYBODY), _within(table_, part)) for part in parts]
-    unfolded = _within(table_, _open(parts))
-    return or_(unfolded if key_id is None else and_(table_.key_id == key_id, unfolded), *folded)
+def _scoped(parts: Sequence[Stretch], key_id: str | None) -> list[ColumnElement[bool]]:
+    """The roll-ups of some stretches for a key or everybody, and what has not been folded into them yet.
 
-
-def _binned(parts: Sequence[Stretch]) -> ColumnElement[bool]:
-    return or_(_within(_BINS.c, _open(parts)), *[_within(_BINS.c, part) for part in parts])
+    As one condition for each: read one after the other in a single statement, each in the table's own order.
+    """
+    columns = _ROLLUPS.c
+    unfolded = _within(columns, _open(parts))
+    if key_id is not None:
+        unfolded = and_(columns.key_id == key_id, unfolded)
+    return [unfolded, *[and_(columns.key_id == (key_id or EVERYBODY), _within(columns, part)) for part in parts]]
 
 
 def _open(parts: Sequence[Stretch]) -> Stretch:
@@ -137,7 +150,7 @@ def _within(columns: Any, part: Stretch) -> ColumnElement[bool]:
 
 
 def _blank(start: int) -> dict[str, Any]:
-    return {"start": start, "models": {}, "modes": {}, "p50_ms": None, "p95_ms": None, "sums": [0] * len(ROLLUP_SUMS)}
+    return {"start": start, "models": {}, "modes": {}, "p50_ms": None, "p95_ms": None, "sums": [0] * len(SERIES_SUMS)}
 
 
 def _add(slot: dict[str, Any], model: str, mode: str, values: Sequence[Any]) -> None:
@@ -148,12 +161,14 @@ def _add(slot: dict[str, Any], model: str, mode: str, values: Sequence[Any]) -> 
 
 def _named(slot: dict[str, Any]) -> dict[str, Any]:
     sums = slot.pop("sums")
-    return slot | dict(zip(ROLLUP_SUMS, sums, strict=True))
+    return slot | dict(zip(SERIES_SUMS, sums, strict=True))
 
 
 def _latency(connection: Connection, part: Stretch, size: int) -> dict[int, dict[str, float]]:
-    query = select(_BINS.c.start, _BINS.c.bin, func.sum(_BINS.c.n))
-    query = query.where(_binned([part])).group_by(_BINS.c.start, _BINS.c.bin)
+    columns = (_BINS.c.start, _BINS.c.bin)
+    unfolded = select(*columns, func.sum(_BINS.c.n)).where(_within(_BINS.c, _open([part]))).group_by(*columns)
+    folded = select(*columns, _BINS.c.n).where(_within(_BINS.c, part), _BINS.c.model == EVERYBODY)
+    query = union_all(unfolded, folded)
     histograms: dict[int, dict[int, int]] = {}
     for start, at, n in connection.execute(query):
         histogram = histograms.setdefault(start // size * size, {})
@@ -178,4 +193,4 @@ def _now(now: float | None) -> float:
     return time.time() if now is None else now
 
 
-_COST, _CALLS = ROLLUP_SUMS.index("cost_pico"), ROLLUP_SUMS.index("calls")
+_COST, _CALLS = SERIES_SUMS.index("cost_pico"), SERIES_SUMS.index("calls")

@@ -134,7 +134,7 @@ class Store:
     async def series(
         self, *, bucket_s: int, buckets: int, now: float, key_id: str | None = None
     ) -> list[dict[str, Any]]:
-        """Sums per time slot."""
+        """`rollups.SERIES_SUMS` per time slot, oldest first."""
         return await self.read(rollups.series, bucket_s=bucket_s, buckets=buckets, now=now, key_id=key_id)
 
     async def latency(self, *, since: float | None = None) -> dict[str, dict[str, float]]:

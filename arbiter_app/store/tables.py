@@ -15,10 +15,11 @@ class Decision(SQLModel, table=True):
 
     __tablename__ = "decision"
     __table_args__ = (
-        Index("ix_decision_task", "task", "seq"),
-        Index("ix_decision_model", "model", "seq"),
+        # The columns behind `seq` let a feed narrowed by two values skip rows without opening them.
+        Index("ix_decision_task", "task", "seq", "model", "mode"),
+        Index("ix_decision_model", "model", "seq", "mode"),
         Index("ix_decision_mode", "mode", "seq"),
-        Index("ix_decision_key", "key_id", "seq"),
+        Index("ix_decision_key", "key_id", "seq", "task", "model", "mode"),
         Index("ix_decision_unanswered", "status", "seq", sqlite_where=UNANSWERED, postgresql_where=UNANSWERED),
         Index("ix_decision_ts", "ts"),
     )
@@ -204,7 +205,7 @@ class Rollup(SQLModel, table=True):
 
 
 class LatencyBin(SQLModel, table=True):
-    """Histogram of answer latencies: bin b counts latencies in [1.15^b, 1.15^(b+1)) milliseconds."""
+    """Histogram of answer latencies: bin b counts latencies in [1.15^b, 1.15^(b+1)) milliseconds; model `*` is all."""
 
     __tablename__ = "latency_bin"
     __table_args__ = {"sqlite_with_rowid": False}

@@ -58,6 +58,7 @@ def fold(connection: Connection) -> int:
         _fold_into(connection, _ROLLUPS, resolution, ROLLUP_KEY, ROLLUP_SUMS)
         _fold_into(connection, _ROLLUPS, resolution, ROLLUP_KEY, ROLLUP_SUMS, key_id=EVERYBODY)
         _fold_into(connection, _BINS, resolution, BIN_KEY, ("n",))
+        _fold_into(connection, _BINS, resolution, BIN_KEY, ("n",), model=EVERYBODY)
     connection.execute(delete(_BINS).where(_BINS.c.resolution == OPEN))
     return connection.execute(delete(_ROLLUPS).where(_ROLLUPS.c.resolution == OPEN)).rowcount
 

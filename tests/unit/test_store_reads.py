@@ -129,7 +129,7 @@ def test_folding_changes_no_sum(tmp_path: Path) -> None:
 def test_pages_go_newest_first_and_miss_nothing(store: Store, records: list[DecisionRecord]) -> None:
     seen: list[str] = []
     before = None
-    while page := run(lambda: store.page(Filter(), limit=400, before=before)):
+    while page := store.read_now(decisions.page, Filter(), limit=400, before=before):
         seen += [row["id"] for row in page]
         before = page[-1]["seq"]
     assert seen == [one.row["id"] for one in reversed(records)]
