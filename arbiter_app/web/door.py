@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -71,6 +72,7 @@ async def furnished(settings: Settings, arbiter: Any, reads: Reads, gateway: Any
     """Make the parts over open services, and let the handlers find them."""
     global _parts
     sessions = Sessions()
+    arbiter.keys.sessions = lambda cookies: sessions.key_of("", cookies, time.time())
     live = Live(arbiter.feed, _Later(), {})
     admission = gateway.chat.admission
     workload = Workload(arbiter, admission)

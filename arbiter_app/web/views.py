@@ -123,7 +123,9 @@ def headline(report: Row) -> View:
             f"{share(low, 0)[:-2]}–{share(high, 0)} · from {count(report.get('holdout_calls'))} baseline calls"
         )
     elif pct is not None:
-        why = f"too few answers of {baseline} for an interval" if low is None else "the 95 % interval still includes zero"
+        why = (
+            f"too few answers of {baseline} for an interval" if low is None else "the 95 % interval still includes zero"
+        )
         sub = f"estimate {share(pct)} so far; {why}"
     else:
         sub = f"needs a few answers of {baseline} to compare with"

@@ -31,7 +31,10 @@ def feed(rows: Rows, picked: Any, on_pick: Any) -> rx.Component:
         return rx.el.tr(
             rx.el.td(
                 rx.el.button(
-                    atoms.task_badge(row["task"]), class_name="rowlink", type="button", aria_label="Open this decision"
+                    atoms.task_badge(row["task"]),
+                    rx.el.span(", open this decision", class_name="sr"),
+                    class_name="rowlink",
+                    type="button",
                 )
             ),
             rx.el.td(row["model"], class_name="m", title=row["model"]),

@@ -64,9 +64,9 @@ def _budget() -> rx.Component:
             max=str(len(BUDGETS) - 1),
             step="1",
             default_value=str(len(BUDGETS) - 1),
-            on_change=Playground.set_budget.throttle(80),
+            on_change=Playground.set_budget.debounce(80),
             aria_label="Cost ceiling",
-            aria_value_text=Playground.fits["ceiling"],
+            custom_attrs={"aria-valuetext": Playground.fits["ceiling"]},
         ),
         rx.el.span(Playground.fits["ceiling"], class_name="num"),
     )

@@ -164,7 +164,7 @@ class Playground(rx.State):
                 self.stages, self.candidates = views.trace(row), views.candidates(row)
 
     def _preview(self, who: Caller) -> None:
-        if not self.prompt:
+        if not self.prompt or not guard.may_read(who):
             self.fits, self.dropped = {}, []
             return
         seen, eligible = ask.preview(door.parts().arbiter, self._request(who))
