@@ -59,6 +59,7 @@ def upgrade() -> None:
         f"SELECT resolution, '{EVERYBODY}', start, model, mode, bucket, {ADDED} FROM rollup "
         "GROUP BY resolution, start, model, mode, bucket"
     )
+    op.create_index("ix_rollup_start", "rollup", ["resolution", "start"])
     op.drop_table("rollup_0001")
     op.rename_table("latency_bin", "latency_bin_0001")
     op.create_table(

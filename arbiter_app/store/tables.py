@@ -174,7 +174,7 @@ class Rollup(SQLModel, table=True):
     """
 
     __tablename__ = "rollup"
-    __table_args__ = {"sqlite_with_rowid": False}
+    __table_args__ = (Index("ix_rollup_start", "resolution", "start"), {"sqlite_with_rowid": False})
     resolution: int = Field(primary_key=True)
     key_id: str = Field(primary_key=True)
     start: int = Field(primary_key=True, sa_type=BigInteger)

@@ -40,7 +40,7 @@ from arbiter_app.store.tables import (
 )
 
 STEP = 250
-STEP_S = {FIVE_MINUTES: HOUR, HOUR: DAY}
+STEP_S = {FIVE_MINUTES: FIVE_MINUTES, HOUR: HOUR}
 LEARNED = (Decision, DecisionTrace, Statistic, PolicyState, Alert, Counter, Feedback, Rollup, LatencyBin)
 
 _DECISIONS, _TRACES, _ROLLUPS, _BINS = table(Decision), table(DecisionTrace), table(Rollup), table(LatencyBin)
@@ -100,7 +100,7 @@ def retire_traces(connection: Connection, before: float) -> int:
 
 
 def retire_sums(connection: Connection, now: float) -> int:
-    """Remove finer sums that are too old, a short stretch of them; the daily ones stay. Returns how many rows went."""
+    """Remove finer sums that are too old, at most one slot of each fineness; the daily ones stay. Returns how many rows."""
     gone = 0
     for resolution, days in RETIRE_DAYS.items():
         for sums in (_ROLLUPS, _BINS):

@@ -35,7 +35,7 @@ Told = tuple["asyncio.Future[Any]", Any]
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 1.0
 LOCK_POLL_S = 0.0005, 0.01
-FOLD_EVERY = 500
+FOLD_EVERY = 2_000
 
 
 class StoreError(RuntimeError):
@@ -275,12 +275,14 @@ class Writer:
         if not self.degraded:
             log.error("%s; records are kept in memory until it recovers", why)
         self.degraded = why
-        waiting = [self._queue.popleft() for _ in range(len(self._queue))]
+        self._in_hand = len(self._queue)
+        waiting = [self._queue.popleft() for _ in range(self._in_hand)]
         _tell(waiting, [None if item.keep else _Failure(NotDurable(why)) for item in waiting])
         kept = [item for item in waiting if item.keep]
         for item in kept:
             item.future = None
         self._queue.extendleft(reversed(kept))
+        self._in_hand = 0
 
     def _begin(self) -> Connection:
         """The connection inside a transaction that may write. Waits for another process's, at most `max_wait_s`."""
