@@ -17,6 +17,8 @@ def error_answer(error: ArbiterError) -> tuple[int, Headers, bytes]:
     if error.retry_after_s is not None or error.status in (429, 503):
         wait_s = max(1, math.ceil(error.retry_after_s or 1.0))
         headers.append((b"retry-after", str(wait_s).encode()))
+    if error.decision_id:
+        headers.append((b"x-arbiter-decision", error.decision_id.encode()))
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     return error.status, headers, _body(error)

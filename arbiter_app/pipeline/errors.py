@@ -24,8 +24,12 @@ from __future__ import annotations
 
 
 class ArbiterError(Exception):
-    """Base of the tree. `message` is a sentence for the caller: what was wrong, which field, what to do."""
+    """Base of the tree. `message` is a sentence for the caller: what was wrong, which field, what to do.
 
+    `decision_id` names the record of the request that failed, once it has one.
+    """
+
+    decision_id = ""
     status = 500
     type = "server_error"
     code = "internal_error"

@@ -247,7 +247,7 @@ class Lifecycle:
             raise
         except Exception:
             log.exception("a stream failed inside Arbiter", extra={"decision": decision.id})
-            yield await self._broken(decision, opened, relay, _internal(request))
+            yield await self._broken(decision, opened, relay, _internal(decision))
             return
         finally:
             await opened.stream.aclose()
@@ -283,6 +283,7 @@ class Lifecycle:
         try:
             yield
         except ArbiterError as error:
+            error.decision_id = decision.id
             decision.failed("failed", error.code, error.message)
             await self._record(decision)
             raise
@@ -294,7 +295,7 @@ class Lifecycle:
             log.exception("a request failed inside Arbiter", extra={"decision": decision.id})
             decision.failed("failed", "internal_error", type(error).__name__)
             await self._record(decision)
-            raise _internal(decision.request) from error
+            raise _internal(decision) from error
 
 
 @contextmanager
@@ -333,5 +334,8 @@ def _stream_error(model: str, fault: RuntimeFault) -> ArbiterError:
     return kind(f"{model} broke off its answer: {fault.message}")
 
 
-def _internal(request: ChatRequest) -> InternalError:
-    return InternalError(f"Arbiter failed on this request; the log has the details under {request.request_id}")
+def _internal(decision: Decision) -> InternalError:
+    request_id = decision.request.request_id
+    error = InternalError(f"Arbiter failed on this request; the log has the details under {request_id}")
+    error.decision_id = decision.id
+    return error
