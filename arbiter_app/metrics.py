@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from arbiter_app import __version__
 from arbiter_app.pipeline.decision import Decision
+from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import PICO_PER_USD
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 METRICS = {
     "arbiter_requests_total": "requests by task, model, mode and status",
+    "arbiter_refused_total": "chat requests that ended in an error, by its code",
     "arbiter_request_seconds": "whole request as the caller sees it, seconds",
     "arbiter_overhead_seconds": "time spent in Arbiter itself, seconds",
     "arbiter_upstream_errors_total": "failed calls of the runtime by model and status",
@@ -40,6 +42,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.requests = self._counter("arbiter_requests_total", ("task", "model", "mode", "status"))
+        self.refusals = self._counter("arbiter_refused_total", ("code",))
         self.errors = self._counter("arbiter_upstream_errors_total", ("model", "status"))
         self.cost = self._counter("arbiter_cost_usd_total", ("model",))
         self.seconds = self._histogram("arbiter_request_seconds")
@@ -62,6 +65,10 @@ class Metrics:
                 self.cost.labels(attempt.model).inc(attempt.cost.pico / PICO_PER_USD)
         if decision.saved_pico is not None:
             self.saved.inc(decision.saved_pico / PICO_PER_USD)
+
+    def refused(self, error: ArbiterError) -> None:
+        """Count a chat request that ended in an error."""
+        self.refusals.labels(error.code).inc()
 
     def _counter(self, name: str, labels: tuple[str, ...]) -> Counter:
         return Counter(name.removesuffix("_total"), METRICS[name], labels, registry=self.registry)

@@ -28,13 +28,17 @@ class Admission:
         """Requests in work."""
         return self.places - self._free
 
+    def refuse_when_full(self) -> None:
+        """Raises Overloaded when `enter` would at once."""
+        if self._free <= 0 and len(self._waiting) >= self._queue:
+            raise Overloaded("Arbiter is overloaded; try again in a moment", retry_after_s=1.0)
+
     async def enter(self) -> None:
         """Take a place, waiting for one if need be. Raises Overloaded."""
         if self._free > 0 and not self._waiting:
             self._free -= 1
             return
-        if len(self._waiting) >= self._queue:
-            raise Overloaded("Arbiter is overloaded; try again in a moment", retry_after_s=1.0)
+        self.refuse_when_full()
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
         try:

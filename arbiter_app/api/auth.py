@@ -1,15 +1,28 @@
-"""Finding the key in a request's headers."""
+"""Who sends a request: by the key in its headers, or by the session cookie of a browser that signed in."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from arbiter_app.pipeline.errors import Unauthorized
+from arbiter_app.pipeline.errors import Forbidden, Unauthorized
+from arbiter_app.pipeline.types import Caller
+
+if TYPE_CHECKING:
+    from arbiter_app.services.keys import Keys
 
 MAX_KEY_CHARS = 512
 _ALTERNATIVES = (b"x-api-key", b"api-key")
+_PROXIED = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip", b"via"})
+_READING = ("GET", "HEAD")
+
+
+def caller_of(keys: Keys, scope: Any) -> Caller | None:
+    """The caller of a request, None when it names nobody. Raises Unauthorized for a key that is no good."""
+    secret = secret_of(scope["headers"])
+    return keys.authenticate(secret) if secret is not None else _signed_in(keys, scope)
 
 
 def secret_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
@@ -28,9 +41,27 @@ def secret_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 def is_loopback(scope: dict[str, Any]) -> bool:
     """Whether the request comes from this machine, and not through a proxy on it."""
     client = scope.get("client")
-    if not client or any(name in (b"x-forwarded-for", b"forwarded") for name, _ in scope["headers"]):
+    if not client or any(name in _PROXIED for name, _ in scope["headers"]):
         return False
     try:
         return ipaddress.ip_address(client[0]).is_loopback
     except ValueError:
         return False
+
+
+def _signed_in(keys: Keys, scope: Any) -> Caller | None:
+    """The caller behind a session cookie. What changes something must come from one of our own pages."""
+    headers = dict(scope["headers"])
+    caller = keys.session_caller(headers[b"cookie"].decode("latin-1")) if b"cookie" in headers else None
+    if caller is not None and scope["method"] not in _READING and not _from_own_page(headers):
+        raise Forbidden(
+            "a session may do this from Arbiter's own pages only; elsewhere send the key", code="wrong_origin"
+        )
+    return caller
+
+
+def _from_own_page(headers: dict[bytes, bytes]) -> bool:
+    origin = headers.get(b"origin")
+    if origin is None:
+        return headers.get(b"sec-fetch-site") == b"same-origin"
+    return urlsplit(origin.decode("latin-1")).netloc == headers.get(b"host", b"").decode("latin-1")

@@ -12,12 +12,21 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from arbiter_app.api.admission import Admission
-from arbiter_app.api.auth import secret_of
+from arbiter_app.api.auth import caller_of
+from arbiter_app.api.body import BIG_BYTES, CallerGone, read_body
 from arbiter_app.api.errors import error_answer
 from arbiter_app.api.parse import parse_chat
 from arbiter_app.logs import request_id as log_request_id
 from arbiter_app.pipeline.decision import Decision
-from arbiter_app.pipeline.errors import ArbiterError, BodyTooLarge, InternalError, Overloaded, Unauthorized
+from arbiter_app.pipeline.errors import (
+    ArbiterError,
+    ContextLengthExceeded,
+    InternalError,
+    NoCapableModel,
+    Overloaded,
+    Unauthorized,
+    Unprocessable,
+)
 from arbiter_app.pipeline.types import Caller, ChatRequest, Json
 
 if TYPE_CHECKING:
@@ -26,11 +35,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("arbiter.api")
 
 JSON = (b"content-type", b"application/json")
+NOSNIFF = (b"x-content-type-options", b"nosniff")
 STREAM = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
-
-
-class CallerGone(Exception):
-    """The caller hung up before the whole request was read."""
+UNASKED = (ContextLengthExceeded, NoCapableModel, Unprocessable)
+"""Refusals before any model was asked: they do not count against a key's limits."""
+BROKEN = (500, 502, 504)
 
 
 class Chat:
@@ -48,14 +57,13 @@ class Chat:
         reply = _Reply(send, request_id)
         try:
             caller = self._caller(scope)
-            body = await read_body(scope, receive, self._max_body)
-            self._arbiter.keys.may_route(caller)
-            request = parse_chat(body, caller, request_id)
-            if self._arbiter.draining:
-                raise Overloaded("Arbiter is shutting down; try again in a moment", code="draining", retry_after_s=2.0)
+            request = await self._read(scope, receive, caller, request_id)
             with _cancelled_by_hangup(receive):
                 await self._admitted(request, reply)
         except ArbiterError as error:
+            self._arbiter.metrics.refused(error)
+            if error.status in BROKEN:
+                log.warning("%s: %s", error.code, error.message, extra={"decision": error.decision_id})
             await reply.error(error)
         except CallerGone:
             return
@@ -66,25 +74,42 @@ class Chat:
             )
 
     def _caller(self, scope: Scope) -> Caller:
-        secret = secret_of(scope["headers"])
-        if secret is None:
+        caller = caller_of(self._arbiter.keys, scope)
+        if caller is None:
             raise Unauthorized(
                 "an API key is needed: send it as `Authorization: Bearer arb_...`", code="missing_api_key"
             )
-        return self._arbiter.keys.authenticate(secret)
+        self._arbiter.keys.may_route(caller)
+        return caller
+
+    async def _read(self, scope: Scope, receive: Receive, caller: Caller, request_id: str) -> ChatRequest:
+        """The request, read only while there is a chance that it is served. Big bodies are parsed beside the loop."""
+        if self._arbiter.draining:
+            raise Overloaded("Arbiter is shutting down; try again in a moment", code="draining", retry_after_s=2.0)
+        self.admission.refuse_when_full()
+        body = await read_body(scope, receive, self._max_body)
+        if len(body) < BIG_BYTES:
+            return parse_chat(body, caller, request_id)
+        return await asyncio.to_thread(parse_chat, body, caller, request_id)
 
     async def _admitted(self, request: ChatRequest, reply: _Reply) -> None:
         await self.admission.enter()
         try:
             await self._arbiter.keys.count(request.caller)
-            if request.stream:
-                streamed = await self._arbiter.lifecycle.stream(request)
-                await reply.stream(streamed.decision, streamed.frames)
-            else:
-                decision, body = await self._arbiter.lifecycle.answer(request)
-                await reply.whole(decision, body)
+            await self._answer(request, reply)
+        except UNASKED:
+            await self._arbiter.keys.uncount(request.caller)
+            raise
         finally:
             self.admission.leave()
+
+    async def _answer(self, request: ChatRequest, reply: _Reply) -> None:
+        if request.stream:
+            streamed = await self._arbiter.lifecycle.stream(request)
+            await reply.stream(streamed.decision, streamed.frames)
+        else:
+            decision, body = await self._arbiter.lifecycle.answer(request)
+            await reply.whole(decision, body)
 
 
 class _Reply:
@@ -100,7 +125,7 @@ class _Reply:
         await self._respond(200, [JSON, *_named(decision)], data)
 
     async def stream(self, decision: Decision, frames: AsyncIterator[bytes]) -> None:
-        headers = [*STREAM, *_named(decision), self._id]
+        headers = [*STREAM, *_named(decision), NOSNIFF, self._id]
         self._begun = True
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         async with contextlib.aclosing(frames) as open_frames:  # type: ignore[type-var]
@@ -116,28 +141,9 @@ class _Reply:
 
     async def _respond(self, status: int, headers: list[tuple[bytes, bytes]], data: bytes) -> None:
         self._begun = True
-        raw = [*headers, self._id, (b"content-length", str(len(data)).encode())]
+        raw = [*headers, NOSNIFF, self._id, (b"content-length", str(len(data)).encode())]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
         await self._send({"type": "http.response.body", "body": data})
-
-
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The request's body. Raises BodyTooLarge as soon as it is known, CallerGone when the caller hangs up."""
-    declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    if declared.isdigit() and int(declared) > limit:
-        raise BodyTooLarge(f"the body is larger than {limit:,} bytes")
-    parts, size, more = [], 0, True
-    while more:
-        message: Any = await receive()
-        if message["type"] == "http.disconnect":
-            raise CallerGone
-        part = message.get("body", b"")
-        size += len(part)
-        if size > limit:
-            raise BodyTooLarge(f"the body is larger than {limit:,} bytes")
-        parts.append(part)
-        more = message.get("more_body", False)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 @contextlib.contextmanager

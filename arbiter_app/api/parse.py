@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from arbiter_app.api.body import load_json
 from arbiter_app.pipeline.errors import BadRequest, Unprocessable
 from arbiter_app.pipeline.messages import latest_ask, system_prompt
 from arbiter_app.pipeline.types import Caller, ChatRequest, Json
@@ -25,6 +26,8 @@ def parse_chat(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     stream, options = given.get("stream"), given.get("stream_options")
     if stream is not None and not isinstance(stream, bool):
         raise Unprocessable("stream must be true or false", param="stream")
+    if options is not None and not isinstance(options, dict):
+        raise Unprocessable(f"stream_options must be an object, not {_kind(options)}", param="stream_options")
     asked_format = given.get("response_format")
     return ChatRequest(
         request_id=request_id,
@@ -34,7 +37,7 @@ def parse_chat(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         ask=latest_ask(messages),
         system=system,
         stream=bool(stream),
-        include_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        include_usage=options is not None and options.get("include_usage") is True,
         max_tokens=_max_tokens(given),
         needs_vision=any(_has_image(message) for message in messages),
         needs_tools=bool(given.get("tools")) and given.get("tool_choice") != "none",
@@ -45,15 +48,13 @@ def parse_chat(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         allow=_models(given),
         pin=_pin(given),
         conversation=_conversation(given, messages, system),
+        body_bytes=len(body),
     )
 
 
 def load_object(body: bytes) -> Json:
-    """A JSON object. NaN, Infinity, bad UTF-8 and bottomless nesting are refused by the parser."""
-    try:
-        given = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
+    """A JSON object without unknown `arbiter_*` fields."""
+    given = load_json(body)
     if not isinstance(given, dict):
         raise BadRequest(f"the body must be a JSON object, not {_kind(given)}", code="invalid_json")
     unknown = [name for name in given if name.startswith("arbiter_") and name not in FIELDS]

@@ -8,7 +8,6 @@ well-graded, finished answers get in; count, bytes and age are bounded. Keys are
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ import orjson
 from arbiter_app.pipeline.types import ChatRequest, Grade, Json
 
 _IGNORED = frozenset({"model", "messages", "stream", "stream_options", "user", "metadata", "store"})
-_SPACE = re.compile(r"\s+")
+MAX_CACHED_BYTES = 256_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +40,14 @@ class Keys:
 
 
 def keys_of(request: ChatRequest) -> Keys | None:
-    """The cache keys of a request; None when it must not be cached (opted out, tools with a conversation, n > 1)."""
+    """The cache keys of a request; None when it must not be cached (opted out, pinned, n > 1) or is too big to repeat."""
     payload = request.payload
-    if request.no_cache or request.pin is not None or payload.get("n", 1) not in (1, None):
+    if (
+        request.body_bytes > MAX_CACHED_BYTES
+        or request.no_cache
+        or request.pin is not None
+        or payload.get("n", 1) not in (1, None)
+    ):
         return None
     kept = {key: value for key, value in payload.items() if key not in _IGNORED}
     allow = sorted(request.allow) if request.allow is not None else None
@@ -118,5 +122,5 @@ def _without_text(message: Json) -> Json:
 
 def _normalised(content: object) -> object:
     if isinstance(content, str):
-        return _SPACE.sub(" ", content).strip().rstrip(".!? ").casefold()
+        return " ".join(content.split()).rstrip(".!? ").casefold()
     return content

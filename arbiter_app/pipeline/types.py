@@ -78,7 +78,7 @@ class ChatRequest:
     """One parsed `POST /v1/chat/completions`.
 
     `payload` is what the runtime will get, apart from `model`: the caller's body without `arbiter_*` fields.
-    `ask` is the latest human message as plain text; `system` the system prompt.
+    `ask` is the latest human message as plain text; `system` the system prompt; `body_bytes` the size of the body.
     """
 
     request_id: str
@@ -99,6 +99,7 @@ class ChatRequest:
     allow: tuple[str, ...] | None = None
     pin: str | None = None
     conversation: str = ""
+    body_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from arbiter_app.pipeline.errors import Forbidden, KeyPaused, NotFound, RateLimited, Unauthorized, Unprocessable
 from arbiter_app.pipeline.types import Caller, Json, Role
@@ -15,7 +15,7 @@ from arbiter_app.store.keys import digest_of, well_formed
 
 log = logging.getLogger("arbiter.keys")
 
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s.]{1,63}(?:\.[^@\s.]{1,63})+")
+_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s.\x00-\x1f\x7f]{1,63}(?:\.[^@\s.\x00-\x1f\x7f]{1,63}){1,8}")
 SETTINGS_KEY = "settings"
 
 
@@ -28,6 +28,8 @@ class Keys:
         self._operators = {digest_of(key): at for at, key in enumerate(settings.api_keys, 1)}
         self._by_digest: Mapping[str, Key] = {}
         self._by_id: dict[str, Key] = {}
+        self.sessions: Callable[[str], str | None] = lambda cookie_header: None
+        """The web app's sign-in: the key id behind a Cookie header. Nobody is signed in where there are no pages."""
 
     async def refresh(self) -> None:
         """Read the keys anew."""
@@ -64,6 +66,11 @@ class Keys:
         key = self._by_id.get(key_id)
         return _caller(key) if key is not None and key.status != "revoked" else None
 
+    def session_caller(self, cookie_header: str) -> Caller | None:
+        """The caller whom a browser signed in as, at its present state."""
+        key_id = self.sessions(cookie_header)
+        return None if key_id is None else self.caller(key_id)
+
     def may_route(self, caller: Caller) -> None:
         """Raises KeyPaused for a paused key."""
         if caller.status == "paused":
@@ -92,8 +99,12 @@ class Keys:
 
     async def uncount(self, caller: Caller) -> None:
         """Give a counted request back: no model was asked."""
-        if caller.role is Role.CALLER:
+        if caller.role is not Role.CALLER:
+            return
+        try:
             await self._store.refund(caller.key_id)
+        except StoreError as error:
+            log.warning("a refused request stays counted: %s", error)
 
     @property
     def limits(self) -> dict[str, int]:

@@ -42,6 +42,9 @@ def shape(answer: httpx.Response, status: int, code: str | None = None) -> dict[
         b"[1, 2]",
         b"null",
         b'{"messages": "\\ud800"}',
+        b'{"messages": [{"role": "user", "content": "hi"}], "metadata": ' + b'{"a":' * 300 + b"1" + b"}" * 301,
+        b'{"messages": [{"role": "user", "content": "hi"}], "x": [' + b"[]," * 60_000 + b"1]}",
+        b'{"messages": [' + b'"",' * 500_000 + b'""]}',
     ],
     ids=lambda body: repr(body[:24]),
 )
@@ -63,6 +66,7 @@ def test_what_is_no_json_object_is_400(gateway: Running, body: bytes) -> None:
         ({"messages": [{"role": "user", "content": 7}]}, "messages[0].content"),
         ({"messages": [{"role": "user", "content": ["hi"]}]}, "messages[0].content"),
         ({**ASK, "stream": "yes"}, "stream"),
+        ({**ASK, "stream": True, "stream_options": [1]}, "stream_options"),
         ({**ASK, "arbiter_max_cost": "1"}, "arbiter_max_cost"),
         ({**ASK, "arbiter_max_cost": True}, "arbiter_max_cost"),
         ({**ASK, "arbiter_max_cost": -1}, "arbiter_max_cost"),
@@ -81,6 +85,12 @@ def test_what_is_no_json_object_is_400(gateway: Running, body: bytes) -> None:
 )
 def test_what_means_nothing_is_422_and_names_the_field(gateway: Running, body: dict[str, Any], param: str) -> None:
     assert shape(gateway.http.post(CHAT, json=body), 422)["param"] == param
+
+
+def test_text_full_of_marks_and_quotes_is_not_taken_for_many_values(gateway: Running) -> None:
+    prose = 'He said, "[{,}]" and "\\", then \\" again. ' * 8_000
+    answer = gateway.http.post(CHAT, json={"messages": [{"role": "user", "content": prose}]})
+    assert answer.status_code == 200, answer.text[:200]
 
 
 def test_a_prompt_over_every_window_is_400_with_the_numbers(gateway: Running) -> None:

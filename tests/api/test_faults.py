@@ -143,6 +143,9 @@ HOSTILE = {
     "words": "write a function in " * 40_000,
     "spaces": "what is " + " " * 500_000 + "?",
     "table bars": "|-" * 200_000,
+    "nine megabytes of words": "word, " * 1_500_000,
+    "nine megabytes of tags": "<context>" * 1_000_000,
+    "nine megabytes of braces": "{" * 9_000_000,
 }
 
 
