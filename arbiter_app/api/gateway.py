@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 CHAT = "/v1/chat/completions"
 MAX_REQUEST_ID = 128
+HARDENING = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+)
 # Request ids must be unlike each other, not secret: no system call for each.
 _RANDOM = random.Random()
 
@@ -36,15 +42,25 @@ class Gateway:
         request_id = _request_id(scope)
         if scope["path"] != CHAT:
             log_request_id.set(request_id)
-            await self._control(scope, receive, _stamped(send, request_id))
+            # A server sends no body after HEAD, whatever the application says.
+            asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+            await self._control(asked, receive, _stamped(send, request_id))
         elif scope["method"] == "POST":
             await self.chat(scope, receive, send, request_id)
         else:
-            error = MethodNotAllowed(f"{scope['method']} is not allowed here; POST a chat request")
-            status, headers, body = error_answer(error)
-            stamped = _stamped(send, request_id)
-            await stamped({"type": "http.response.start", "status": status, "headers": [*headers, (b"allow", b"POST")]})
-            await stamped({"type": "http.response.body", "body": body})
+            await _only_post(scope["method"], _stamped(send, request_id))
+
+
+async def _only_post(method: str, send: Send) -> None:
+    """What another method than POST gets on the chat route. CORS is off: OPTIONS allows no other origin."""
+    if method == "OPTIONS":
+        await send({"type": "http.response.start", "status": 204, "headers": [(b"allow", b"POST, OPTIONS")]})
+        await send({"type": "http.response.body"})
+        return
+    status, headers, body = error_answer(MethodNotAllowed(f"{method} is not allowed here; POST a chat request"))
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length, (b"allow", b"POST")]})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _request_id(scope: Scope) -> str:
@@ -61,7 +77,7 @@ def _stamped(send: Send, request_id: str) -> Send:
             message["headers"] = [
                 *message.get("headers", []),
                 (b"x-request-id", request_id.encode()),
-                (b"x-content-type-options", b"nosniff"),
+                *HARDENING,
             ]
         await send(message)
 

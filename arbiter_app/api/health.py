@@ -8,10 +8,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from arbiter_app import __version__
+from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import arbiter_of
 from arbiter_app.metrics import exposition
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=Guarded)
 
 
 @router.get("/health")

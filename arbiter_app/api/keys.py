@@ -5,10 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict
 
+from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import arbiter_of
 from arbiter_app.pipeline.types import Json
 
-router = APIRouter(tags=["keys"])
+router = APIRouter(tags=["keys"], route_class=Guarded)
 
 
 class RegisterBody(BaseModel):

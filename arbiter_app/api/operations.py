@@ -5,11 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import arbiter_of
 from arbiter_app.pipeline.errors import Forbidden, Unprocessable
 from arbiter_app.pipeline.types import Json, Role
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], route_class=Guarded)
 
 
 class FeedbackBody(BaseModel):

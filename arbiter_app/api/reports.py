@@ -7,13 +7,18 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
+from arbiter_app.api.guard import Guarded
 from arbiter_app.api.roles import own_calls
 from arbiter_app.pipeline.errors import NotFound
 from arbiter_app.pipeline.types import Json
 from arbiter_app.services.arbiter import Arbiter
 from arbiter_app.store.decisions import Filter
 
-router = APIRouter(tags=["reads"])
+router = APIRouter(tags=["reads"], route_class=Guarded)
+MAX_CURSOR = 2**63 - 1
+Before = Annotated[
+    int | None, Query(ge=1, le=MAX_CURSOR, description="the cursor (`seq` or `id`) of the last row seen")
+]
 Days = Annotated[float | None, Query(gt=0, le=3650, description="only the last so many days; all time when absent")]
 
 
@@ -33,7 +38,7 @@ async def models(request: Request) -> Json:
     return arbiter_of(request).reads.models()
 
 
-@router.get("/v1/models/{model}")
+@router.get("/v1/models/{model:path}")
 async def model(request: Request, model: str) -> Json:
     """One model of the list."""
     for row in arbiter_of(request).reads.models()["data"]:
@@ -60,7 +65,7 @@ async def policy(request: Request) -> Json:
 async def recent(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
-    before: Annotated[int | None, Query(ge=1, description="`seq` of the last decision seen")] = None,
+    before: Before = None,
     task: str | None = None,
     model: str | None = None,
     mode: str | None = None,
@@ -109,7 +114,7 @@ async def pricing(request: Request) -> Json:
 
 @router.get("/v1/alerts")
 async def alerts(
-    request: Request, limit: Annotated[int, Query(ge=1, le=500)] = 50, before: Annotated[int | None, Query(ge=1)] = None
+    request: Request, limit: Annotated[int, Query(ge=1, le=500)] = 50, before: Before = None
 ) -> dict[str, Any]:
     """Price and quality shifts, newest first."""
     return {"data": await arbiter_of(request).reads.alerts(limit=limit, before=before)}

@@ -1,8 +1,8 @@
 """Who may do what: one line a route. What is not listed is denied; a test walks the whole matrix.
 
-Rules: `anonymous` anybody; `reads` callers, and anybody while public reads are on; `caller` any key; `operator` operator
-keys; `demo` operators, and callers in sandbox mode; `signup` anybody while sign-up is open; `loopback` anybody from this
-machine, operators from elsewhere.
+Rules: `anonymous` anybody; `reads` callers, and anybody while public reads are on; `caller` any key; `owner` any key, whose
+own things it is about (operators: everybody's); `operator` operator keys; `demo` operators, and callers in sandbox mode;
+`signup` anybody while sign-up is open; `loopback` anybody from this machine, operators from elsewhere.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ROLES: dict[tuple[str, str], str] = {
     ("GET", "/v1/report"): "reads",
     ("GET", "/v1/policy"): "reads",
     ("GET", "/v1/recent"): "reads",
-    ("GET", "/v1/decisions/{decision_id}"): "reads",
+    ("GET", "/v1/decisions/{decision_id}"): "owner",
     ("GET", "/v1/timeseries"): "reads",
     ("GET", "/v1/overview"): "reads",
     ("GET", "/v1/pricing"): "reads",
@@ -39,6 +39,11 @@ ROLES: dict[tuple[str, str], str] = {
 }
 
 
+def asks_for_key(rule: str, *, loopback: bool) -> bool:
+    """Whether a key counts at all; where it does not, a wrong one does no harm."""
+    return not (rule in ("anonymous", "signup") or (rule == "loopback" and loopback))
+
+
 def require(rule: str, caller: Caller | None, settings: Settings, *, loopback: bool) -> None:
     """Raises Unauthorized without a key where one is needed, Forbidden where the key's role is not enough."""
     if rule == "anonymous" or (rule == "reads" and settings.reads_open) or (rule == "loopback" and loopback):
@@ -49,7 +54,7 @@ def require(rule: str, caller: Caller | None, settings: Settings, *, loopback: b
         return
     if caller is None:
         raise Unauthorized("an API key is needed: send it as `Authorization: Bearer arb_...`", code="missing_api_key")
-    if caller.role is Role.OPERATOR or rule in ("caller", "reads"):
+    if caller.role is Role.OPERATOR or rule in ("caller", "owner", "reads"):
         return
     if rule == "demo" and settings.sandbox:
         return

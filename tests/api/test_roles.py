@@ -1,78 +1,148 @@
-"""The whole matrix of routes and roles, generated from the table: what is not allowed is refused."""
+"""The whole matrix of routes and roles, generated from the table: what is not allowed is refused, as the table says."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
 
 from arbiter_app.api.roles import ROLES
 from tests.conftest import OPERATOR, Running, running
+from tests.served import OPERATOR as SERVED_OPERATOR
+from tests.served import served
 
-WHO = ("nobody", "caller", "operator")
-MAY: dict[str, dict[str, tuple[bool, bool, bool]]] = {
-    # rule: (nobody, caller, operator), open sandbox and closed
-    "anonymous": {"open": (True, True, True), "closed": (True, True, True)},
-    "reads": {"open": (True, True, True), "closed": (False, True, True)},
-    "caller": {"open": (False, True, True), "closed": (False, True, True)},
-    "operator": {"open": (False, False, True), "closed": (False, False, True)},
-    "demo": {"open": (False, True, True), "closed": (False, False, True)},
-    "signup": {"open": (True, True, True), "closed": (False, False, False)},
-    "loopback": {"open": (True, True, True), "closed": (True, True, True)},
+WHO = ("nobody", "caller", "paused", "revoked", "operator", "minted operator")
+MISSING = {"{decision_id}": "d_none", "{model}": "auto"}
+
+
+@dataclass(frozen=True)
+class World:
+    """What the settings say, and what that opens."""
+
+    settings: dict[str, object]
+    sandbox: bool
+    signup: bool
+    reads: bool
+
+
+WORLDS = {
+    "sandbox": World({}, True, True, True),
+    "closed sandbox": World({"signup": False, "public_reads": False}, True, False, False),
+    "live": World({"gateway_api_key": "set"}, False, False, False),
+    "open live": World({"gateway_api_key": "set", "signup": True, "public_reads": True}, False, True, True),
 }
 
 
+def expected(rule: str, who: str, world: World) -> int:
+    """0 where it is allowed, else the status of the refusal."""
+    if rule in ("anonymous", "loopback"):
+        return 0
+    if rule == "signup":
+        return 0 if world.signup else 403
+    if who == "revoked" or (who == "nobody" and not (rule == "reads" and world.reads)):
+        return 401
+    enough = "operator" in who or rule in ("reads", "caller", "owner") or (rule == "demo" and world.sandbox)
+    return 0 if enough else 403
+
+
 @pytest.fixture(scope="module")
-def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Running]]:
-    with running(tmp_path_factory.mktemp("open")) as first, running(tmp_path_factory.mktemp("closed")) as second:
-        key = second.caller()
-        closed = {"signup": False, "public_reads": False, "gateway_api_key": "set"}
-        second.arbiter.settings = second.arbiter.settings.model_copy(update=closed)
-        second.minted = key  # type: ignore[attr-defined]
-        first.minted = first.caller()  # type: ignore[attr-defined]
-        yield {"open": first, "closed": second}
+def matrix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running(tmp_path_factory.mktemp("matrix")) as one:
+        yield one
 
 
-@pytest.mark.parametrize("world", ["open", "closed"])
+def key_of(gateway: Running, who: str) -> str | None:
+    if who in ("nobody", "operator"):
+        return OPERATOR if who == "operator" else None
+    role = "operator" if who == "minted operator" else "caller"
+    minted = gateway.run(lambda: gateway.arbiter.keys.mint(role, "a@b.cd", "matrix"))
+    if who in ("paused", "revoked"):
+        gateway.run(lambda: gateway.arbiter.keys.set_status(minted.key.id, who))
+    return str(minted.secret)
+
+
 @pytest.mark.parametrize("who", WHO)
-@pytest.mark.parametrize("route", sorted(ROLES), ids=lambda route: " ".join(route))
-def test_the_matrix(gateways: dict[str, Running], world: str, who: str, route: tuple[str, str]) -> None:
-    gateway, (method, path) = gateways[world], route
-    key = {"nobody": None, "caller": gateway.minted, "operator": OPERATOR}[who]  # type: ignore[attr-defined]
-    if path.startswith("/v1/key/") and who == "caller":
-        key = gateway.run(lambda: gateway.arbiter.keys.mint("caller", "a@b.c", "matrix")).secret
-    with gateway.client(key) as client:
-        answer = client.request(method, path.replace("{decision_id}", "d_none").replace("{model}", "auto"), json={})
-    allowed = MAY[ROLES[route]][world][WHO.index(who)]
-    assert (answer.status_code not in (401, 403)) == allowed or _own_settings_key(path, who), answer.text
+@pytest.mark.parametrize("world", WORLDS)
+def test_the_matrix(matrix: Running, world: str, who: str) -> None:
+    before = matrix.arbiter.settings
+    matrix.arbiter.settings = before.model_copy(update=WORLDS[world].settings)
+    wrong = []
+    try:
+        for (method, path), rule in ROLES.items():
+            want = expected(rule, who, WORLDS[world])
+            if who == "paused" and path == "/v1/chat/completions":
+                want = 403
+            if who == "operator" and path.startswith("/v1/key/"):
+                want = 403  # a key from the settings is changed there
+            for name, value in MISSING.items():
+                path = path.replace(name, value)
+            with matrix.client(key_of(matrix, who)) as client:
+                status = client.request(method, path, json={}).status_code
+            if (status if status in (401, 403) else 0) != want:
+                wrong.append(f"{method} {path}: {status} instead of {want or 'allowed'}")
+    finally:
+        matrix.arbiter.settings = before
+    assert wrong == []
 
 
-def _own_settings_key(path: str, who: str) -> bool:
-    """An operator's key from the settings cannot be paused over the API: 403 is right there."""
-    return path.startswith("/v1/key/") and who == "operator"
-
-
-def test_every_route_of_the_application_is_in_the_table(gateways: dict[str, Running]) -> None:
-    document = gateways["open"].http.get("/v1/openapi.json").json()
+def test_every_route_of_the_application_is_in_the_table(gateway: Running) -> None:
+    document = gateway.http.get("/v1/openapi.json").json()
     assert {(m.upper(), p) for p, methods in document["paths"].items() for m in methods} == set(ROLES)
 
 
-def test_a_caller_sees_its_own_decisions_only(gateways: dict[str, Running]) -> None:
-    gateway = gateways["open"]
-    answer = gateway.chat("Calculate 7 * 6", arbiter_no_cache=True).json()
-    decision_id = answer["arbiter"]["decision_id"]
-    with gateway.client(gateway.minted) as caller:  # type: ignore[attr-defined]
+def test_a_caller_sees_its_own_decisions_only(gateway: Running) -> None:
+    decision_id = gateway.chat("Calculate 7 * 6", arbiter_no_cache=True).json()["arbiter"]["decision_id"]
+    with gateway.client(gateway.caller()) as caller:
+        body = {"messages": [{"role": "user", "content": "Calculate 8 * 6"}]}
+        own = caller.post("/v1/chat/completions", json=body).json()["arbiter"]["decision_id"]
+        assert caller.get(f"/v1/decisions/{own}").json()["id"] == own
+        assert gateway.http.get(f"/v1/decisions/{own}").status_code == 200
         assert caller.get(f"/v1/decisions/{decision_id}").status_code == 404
-        assert decision_id not in caller.get("/v1/recent").text
-        assert caller.get("/v1/report").json()["calls"] == 0
+        assert [row["id"] for row in caller.get("/v1/recent").json()["data"]] == [own]
+        assert caller.get("/v1/report").json()["calls"] == 1
         refused = caller.post("/v1/feedback", json={"decision_id": decision_id, "rating": "up"})
         assert refused.status_code == 404
+        assert caller.post("/v1/feedback", json={"decision_id": own, "rating": "up"}).status_code == 200
+    assert httpx.get(f"{gateway.url}/v1/decisions/{own}").status_code == 401
 
 
-def test_metrics_are_for_this_machine_or_an_operator(gateways: dict[str, Running]) -> None:
-    url, elsewhere = gateways["open"].url, {"x-forwarded-for": "203.0.113.9"}
+def test_metrics_are_for_this_machine_or_an_operator(gateway: Running) -> None:
+    url, elsewhere = gateway.url, {"x-forwarded-for": "203.0.113.9"}
     assert httpx.get(url + "/metrics").status_code == 200
     assert httpx.get(url + "/metrics", headers=elsewhere).status_code == 401
     signed = {**elsewhere, "authorization": f"Bearer {OPERATOR}"}
     assert httpx.get(url + "/metrics", headers=signed).status_code == 200
+
+
+def test_a_wrong_key_does_no_harm_where_none_is_asked_for(gateway: Running) -> None:
+    for authorization in ("Bearer wrong", "Basic abc"):
+        for path in ("/health", "/readyz", "/v1/openapi.json", "/v1/reference", "/metrics"):
+            assert httpx.get(gateway.url + path, headers={"authorization": authorization}).status_code == 200, path
+    assert httpx.get(f"{gateway.url}/v1/report", headers={"authorization": "Bearer wrong"}).status_code == 401
+
+
+def test_a_browser_that_signed_in_reads_everywhere_and_changes_things_from_our_pages_only(tmp_path: Path) -> None:
+    with served(tmp_path, ARBITER_PUBLIC_READS="0") as one, httpx.Client(base_url=one.url) as browser:
+        key = browser.post("/v1/register", json={"email": "a@b.cd"}).json()["api_key"]
+        assert browser.get("/v1/report").status_code == 401
+        cookie = browser.post("/session", json={"api_key": key}).headers["set-cookie"].lower()
+        assert "httponly" in cookie and "samesite=strict" in cookie
+        assert browser.get("/v1/key").json()["email"] == "a@b.cd"
+        assert browser.get("/v1/report").status_code == 200
+        for headers in ({}, {"origin": "https://elsewhere.example"}, {"sec-fetch-site": "cross-site"}):
+            refused = browser.post("/v1/key/pause", headers=headers)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (403, "wrong_origin")
+        assert browser.post("/v1/key/pause", headers={"origin": one.url}).status_code == 200
+        assert browser.post("/v1/key/resume", headers={"sec-fetch-site": "same-origin"}).status_code == 200
+        assert browser.post("/v1/reset", headers={"origin": one.url}).status_code == 403
+        ask = {"messages": [{"role": "user", "content": "Calculate 2 + 2"}]}
+        assert browser.post("/v1/chat/completions", json=ask).status_code == 403
+        assert browser.post("/v1/chat/completions", json=ask, headers={"origin": one.url}).status_code == 200
+        revoked = httpx.post(f"{one.url}/v1/key/revoke", headers={"authorization": f"Bearer {key}"})
+        assert revoked.status_code == 200
+        assert browser.get("/v1/key").status_code == 401
+        listing = httpx.get(f"{one.url}/v1/recent", headers={"x-api-key": SERVED_OPERATOR}).json()["data"]
+        assert len(listing) == 1

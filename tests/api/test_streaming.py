@@ -64,7 +64,7 @@ def test_a_stream_that_breaks_ends_in_one_error_frame_and_teaches_nothing(own_ga
     assert "[DONE]" not in told
     error = json.loads(told[-1])["error"]
     assert (error["type"], error["code"]) == ("server_error", "runtime_unavailable")
-    assert not any("finish_reason\":\"stop" in frame for frame in told)
+    assert not any('finish_reason":"stop' in frame for frame in told)
     newest = own_gateway.http.get("/v1/recent?limit=1").json()["data"][0]
     assert (newest["status"], newest["cost_state"]) == ("failed", "unknown")
     assert own_gateway.http.get("/v1/policy").json()["buckets"] == {}

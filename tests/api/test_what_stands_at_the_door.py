@@ -1,0 +1,118 @@
+"""What happens before a route runs: methods, headers, bodies of control routes, and defects behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from arbiter_app.runtime.sandbox.world import Fault
+from tests.conftest import Running
+
+CHAT = "/v1/chat/completions"
+
+
+def test_head_is_get_without_a_body(gateway: Running) -> None:
+    for path in ("/health", "/readyz", "/v1/report"):
+        head, get = gateway.http.head(path), gateway.http.get(path)
+        assert (head.status_code, head.content) == (get.status_code, b"")
+        assert head.headers["content-type"] == get.headers["content-type"]
+
+
+def test_options_and_wrong_methods_name_what_is_allowed(gateway: Running) -> None:
+    for path, allowed in (("/v1/report", "GET"), ("/v1/reset", "POST"), (CHAT, "POST")):
+        told = gateway.http.options(path, headers={"origin": "https://elsewhere.example"})
+        assert (told.status_code, told.headers["allow"]) == (204, f"{allowed}, OPTIONS")
+        assert not any(name.startswith("access-control") for name in told.headers)
+        wrong = gateway.http.delete(path)
+        assert (wrong.status_code, wrong.headers["allow"]) == (405, allowed)
+        assert wrong.json()["error"]["code"] == "method_not_allowed"
+    assert gateway.http.options("/v1/nothing").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/health", "/v1/report", "/v1/reference", "/v1/nothing", CHAT])
+def test_every_answer_is_hardened_and_names_its_request(gateway: Running, path: str) -> None:
+    answer = gateway.http.get(path)
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["x-request-id"].startswith("req_")
+    if path != CHAT:
+        assert answer.headers["cache-control"] == "no-store"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def endless(piece: bytes, most: int) -> Iterator[bytes]:
+    for _ in range(most):
+        yield piece
+
+
+def test_the_body_of_a_control_route_is_bounded_and_read_for_those_only_who_may(gateway: Running) -> None:
+    long = b'{"email": "' + b"x" * 100_000 + b'"}'
+    assert gateway.http.post("/v1/register", content=long).status_code == 413
+    assert gateway.http.post("/v1/register", content=endless(b"x" * 1_000, 100)).status_code == 413
+    refused = httpx.post(f"{gateway.url}/v1/simulate-price", content=endless(b"x" * 1_000, 100))
+    assert refused.status_code == 401
+
+
+@pytest.mark.parametrize(
+    "body", [b"{", b'{"email": NaN}', b'{"email": "\\ud800@b.cd"}', b"[" * 10_000, b"\xff"], ids=repr
+)
+def test_malformed_json_is_400_on_control_routes_too(gateway: Running, body: bytes) -> None:
+    answer = gateway.http.post("/v1/register", content=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_json")
+
+
+def test_a_body_is_json_whatever_its_content_type_says(gateway: Running) -> None:
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-8"):
+        answer = gateway.http.post("/v1/register", content=b'{"email": "a@b.cd"}', headers={"content-type": kind})
+        assert answer.status_code == 200, kind
+
+
+@pytest.mark.parametrize("query", ["before=99999999999999999999", "before=0", "before=x", "limit=0", "limit=501"])
+@pytest.mark.parametrize("path", ["/v1/recent", "/v1/alerts"])
+def test_a_cursor_or_limit_out_of_range_is_422(gateway: Running, path: str, query: str) -> None:
+    answer = gateway.http.get(f"{path}?{query}")
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, query.partition("=")[0])
+
+
+def test_a_defect_is_500_in_the_shape_and_the_connection_lives_on(own_gateway: Running) -> None:
+    """A read model that is gone stands for any defect: the answer says nothing but the request id."""
+    own_gateway.arbiter.reads = None  # type: ignore[assignment]
+    answer = own_gateway.http.get("/v1/overview", headers={"x-request-id": "abc-1"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+    assert "abc-1" in answer.json()["error"]["message"]
+    assert "NoneType" not in answer.text
+    assert own_gateway.http.get("/health").status_code == 200
+
+
+def test_errors_name_the_decision_that_was_recorded(own_gateway: Running) -> None:
+    own_gateway.world.faults["*"] = Fault(status=500)
+    failed = own_gateway.chat("Calculate 2 + 2")
+    assert failed.status_code == 502
+    row = own_gateway.http.get(f"/v1/decisions/{failed.headers['x-arbiter-decision']}").json()
+    assert (row["status"], row["error_code"]) == ("failed", "runtime_unavailable")
+    impossible = own_gateway.chat("word " * 1_100_000)
+    assert impossible.status_code == 400
+    assert impossible.headers["x-arbiter-decision"].startswith("d_")
+
+
+def test_refusals_before_any_model_was_asked_do_not_use_up_a_limit(gateway: Running) -> None:
+    with gateway.client(gateway.caller()) as caller:
+        ask = {"messages": [{"role": "user", "content": "Calculate 2 + 2"}]}
+        assert caller.post(CHAT, json={**ask, "arbiter_pin": "no-such-model"}).status_code == 422
+        assert caller.post(CHAT, json={**ask, "max_tokens": 10**9}).status_code == 400
+        assert caller.post(CHAT, json={}).status_code == 422
+        assert caller.get("/v1/key").json()["used_6h"] == 0
+        assert caller.post(CHAT, json=ask).status_code == 200
+        assert caller.get("/v1/key").json()["used_6h"] == 1
+
+
+def test_refusals_are_counted_by_code(gateway: Running) -> None:
+    def count() -> float:
+        lines = gateway.http.get("/metrics").text.splitlines()
+        named = [line for line in lines if line.startswith('arbiter_refused_total{code="invalid_json"}')]
+        return float(named[0].rpartition(" ")[2]) if named else 0.0
+
+    before = count()
+    gateway.http.post(CHAT, content=b"{")
+    assert count() == before + 1
