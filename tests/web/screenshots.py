@@ -1,6 +1,6 @@
 """`make screenshots`: every page in both themes and both widths, into docs/screens, after some real traffic.
 
-The traffic is seeded, and half-way the price of the busiest paid model goes up eightfold, so that the pages have a shift to show.
+The traffic is seeded; half-way the price of the busiest paid model goes up eightfold, so that there is a shift to show.
 """
 
 from __future__ import annotations
