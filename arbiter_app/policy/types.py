@@ -73,9 +73,9 @@ class PolicySettings:
     """Requests a bucket is expected to see still, at least ..."""
     horizon_growth: float = 2.0
     """... plus this many for each one seen so far."""
-    gap_mean: float = 0.02
+    gap_mean: float = 0.06
     """How much worse than the baseline a cheaper model is expected to be ..."""
-    gap_slope: float = 0.018
+    gap_slope: float = 0.008
     """... plus this much for each factor of e in price."""
     gap_common_sd: float = 0.06
     """Standard deviation of what all cheaper models of a pool have in common."""
@@ -83,7 +83,7 @@ class PolicySettings:
     """Standard deviation of that slope."""
     gap_own_sd: float = 0.115
     """Standard deviation of one model's own gap."""
-    gap_shared: float = 0.44
+    gap_shared: float = 0.5
     """Share of a gap's variance that is common to all buckets."""
     price_strength: float = 4.0
     """Calls that the list price counts for."""

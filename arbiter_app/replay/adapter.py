@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from arbiter_app.policy import Ask, ModelFacts, Observation, Policy, PolicySettings, build
 
 
 class ReplayPolicy:
-    """A policy built by name. `prices` are coarse USD per request by model; without them all models look alike."""
+    """A policy built by name. `prices` are coarse USD per request by model; without them all models look alike.
+
+    Where tokens are not recorded the unit price is that of a call.
+    """
 
     name = "arbiter"
 
@@ -55,10 +57,16 @@ class ReplayPolicy:
         self, task: str, prompt: str, model: str, cost: float, quality: float | None, tokens: float | None, mode: str
     ) -> None:
         seen = Observation(
-            bucket=task, prompt=prompt, model=model, cost_usd=cost, quality=quality, mode=mode, now=self._now
+            bucket=task,
+            prompt=prompt,
+            model=model,
+            cost_usd=cost,
+            tokens_in=round(tokens) if tokens else 1,
+            tokens_out=0,
+            quality=quality,
+            mode=mode,
+            now=self._now,
         )
-        if tokens:
-            seen = replace(seen, tokens_in=round(tokens), tokens_out=0)
         for shift in self.policy.record(seen).shifts:
             self.alarms[shift.kind] += 1
 
