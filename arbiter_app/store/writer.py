@@ -289,6 +289,8 @@ class Writer:
         connection = self._connection
         if connection is None:
             connection = self._connection = self._engine.connect()
+            if self._sqlite:
+                connection.connection.cursor().execute("PRAGMA busy_timeout=0")  # `_lock` does the waiting
         connection.begin()
         if self._sqlite:
             self._lock(connection.connection.cursor())

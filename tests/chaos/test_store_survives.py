@@ -94,6 +94,12 @@ async def recovered(store: Store) -> None:
         await asyncio.sleep(0.01)
 
 
+def late_grade(store: Store, decision_id: str) -> asyncio.Future[None]:
+    """A judge's grade of 0.25 that arrives after the record."""
+    told = {"quality": 0.25, "source": "judge", "reason": "late", "judge_cost_pico": 1}
+    return store.ledger.grade(decision_id, **told, deltas=[], alerts=[], state={})
+
+
 def spawn(code: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments], cwd=ROOT, stdin=-1, stdout=subprocess.PIPE, text=True
@@ -145,26 +151,18 @@ def test_a_full_or_read_only_disk_pauses_learning_and_recovers_without_restart(
         await asyncio.gather(*[store.ledger.record(one) for one in mixed(50, seed=1)])
         await asyncio.to_thread(refusing.set, pragma)
         waiting = [store.ledger.record(one) for one in during[:200]]
+        waiting.append(late_grade(store, during[1].row["id"]))
         await asyncio.wait_for(asyncio.gather(*waiting), 5)  # answers go on
 
         assert re.search(says, store.ledger.degraded)
         started = time.perf_counter()
         await asyncio.gather(*[store.ledger.record(one) for one in during[200:]])
         assert time.perf_counter() - started < 0.5  # nobody waits for a database that is known to refuse
-        await store.ledger.grade(
-            during[0].row["id"],
-            quality=0.25,
-            source="judge",
-            reason="late",
-            judge_cost_pico=1,
-            deltas=[],
-            alerts=[],
-            state={},
-        )
+        await late_grade(store, during[0].row["id"])
         with pytest.raises(NotDurable):
             await store.mint_key(role="caller", email="", label="")
         assert not await store.writable()
-        assert store.writer.pending >= 401
+        assert store.writer.pending >= 402
         assert len(await store.page(Filter(), limit=500)) == 50  # reads go on
         refusing.clear()
         await recovered(store)
@@ -174,7 +172,7 @@ def test_a_full_or_read_only_disk_pauses_learning_and_recovers_without_restart(
     ids = [row["id"] for row in store.stretch(Filter())]
     assert [row["id"] for row in store.stretch(Filter())][1:401] == [one.row["id"] for one in reversed(during)]
     assert len(ids) == 451
-    assert run(lambda: store.decision(during[0].row["id"]))["quality"] == 0.25
+    assert [run(lambda i=one.row["id"]: store.decision(i))["quality"] for one in during[:2]] == [0.25, 0.25]
     assert store.read_now(rollups.totals, ())[0]["calls"] == 451
     assert (store.writer.lost, store.writer.pending) == (0, 0)
     assert run(store.counters)["store.recovered"] == 1
@@ -218,7 +216,7 @@ def test_a_long_lock_of_another_process_degrades_then_recovers(store: Store) -> 
         other = await asyncio.to_thread(_held, store)
         started = time.perf_counter()
         await store.ledger.record(record())
-        assert 0.9 < time.perf_counter() - started < 4  # max_wait_s is one second
+        assert 0.9 < time.perf_counter() - started < 1.9  # max_wait_s is one second
         assert "another process holds its lock" in store.ledger.degraded
         _release(other)
         await recovered(store)
