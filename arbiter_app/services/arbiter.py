@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 import time
@@ -40,7 +39,7 @@ from arbiter_app.services.judging import Judging
 from arbiter_app.services.keys import Keys
 from arbiter_app.services.reads import Reads, shown
 from arbiter_app.settings import Settings
-from arbiter_app.store import Store, open_store
+from arbiter_app.store import Store, StoreError, open_store
 
 log = logging.getLogger("arbiter")
 
@@ -198,7 +197,12 @@ class Arbiter:
     def _background(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a background task ended", exc_info=task.exception())
 
     async def _refresh_catalog(self) -> None:
         """Read the runtime's model list now and then; prices and windows it states replace the file's."""
@@ -215,18 +219,23 @@ class Arbiter:
         """Bring in keys that another process or the command line changed."""
         while True:
             await asyncio.sleep(1.0)
-            await self.keys.refresh()
+            try:
+                await self.keys.follow()
+            except StoreError as error:
+                log.warning("the keys are as they were a while ago: %s", error)
 
     async def _keep_house(self) -> None:
         """Retention and roll-up compaction, in small steps, once an hour."""
         while True:
             await asyncio.sleep(3600)
-            with contextlib.suppress(asyncio.TimeoutError):
+            try:
                 await self.store.retain(
                     now=time.time(),
                     keep_decisions=self.settings.keep_decisions,
                     keep_trace_days=self.settings.keep_trace_days,
                 )
+            except StoreError as error:
+                log.warning("what is too old stays for another hour: %s", error)
 
 
 def _sandbox(settings: Settings, catalog: Catalog) -> SandboxServer:

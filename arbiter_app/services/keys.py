@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import re
@@ -28,12 +29,21 @@ class Keys:
         self._operators = {digest_of(key): at for at, key in enumerate(settings.api_keys, 1)}
         self._by_digest: Mapping[str, Key] = {}
         self._by_id: dict[str, Key] = {}
+        self._version: tuple[float, ...] = ()
+        self._reading = asyncio.Lock()
         self.sessions: Callable[[str], str | None] = lambda cookie_header: None
         """The web app's sign-in: the key id behind a Cookie header. Nobody is signed in where there are no pages."""
 
     async def refresh(self) -> None:
-        """Read the keys anew."""
-        self._take(await self._store.keys())
+        """Read the keys anew. One reading at a time, so that an older one never replaces a newer."""
+        async with self._reading:
+            self._version = await self._store.keys_version()
+            self._take(await self._store.keys())
+
+    async def follow(self) -> None:
+        """Bring in what other processes changed, if anything."""
+        if await self._store.keys_version() != self._version:
+            await self.refresh()
 
     async def ensure_operator(self) -> MintedKey | None:
         """Make an operator key when there is none at all; returned once, to be printed."""

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from arbiter_app.store.tables import ApiKey, table
 
@@ -82,6 +82,12 @@ def by_digest(connection: Connection) -> Mapping[str, Key]:
     """Every key by its digest."""
     rows = connection.execute(select(_KEYS).order_by(_KEYS.c.created))
     return {row.digest: Key(row.id, row.role, row.email, row.label, row.status, row.created) for row in rows}
+
+
+def version(connection: Connection) -> tuple[float, ...]:
+    """Another value whenever a key was made or changed."""
+    changed = _KEYS.c.changed
+    return tuple(connection.execute(select(func.count(), func.max(changed), func.sum(changed))).one())
 
 
 def _checksum(body: str) -> str:

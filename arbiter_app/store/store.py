@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, update
-from sqlalchemy import text as sql_text
 
 from arbiter_app.pipeline.ports import DecisionRecord, Delta
 from arbiter_app.policy import ModelStats
@@ -19,6 +19,7 @@ from arbiter_app.store import decisions, keys, notes, rollups, upkeep, usage
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import back_up, engine_for, prepare, sqlite_path, url_of
 from arbiter_app.store.keys import Key, MintedKey
+from arbiter_app.store.refusals import refusal
 from arbiter_app.store.tables import Decision, table
 from arbiter_app.store.writer import StoreError, Writer
 
@@ -26,6 +27,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 READERS = 2
+PROBE_S = 1.0
 _DECISIONS = table(Decision)
 
 
@@ -91,6 +93,7 @@ class Store:
         self.writer = Writer(engine_for(self.url, durability=durability))
         self.ledger = StoreLedger(self.writer, strict=durability != "relaxed")
         self._reading: Engine = engine_for(self.url, read_only=self.path is not None)
+        self._probed_at, self._works = -math.inf, True
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="arbiter-reader")
 
     @property
@@ -99,14 +102,19 @@ class Store:
         return sqlite_path(self.url)
 
     async def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a query of one of the repositories on a connection of its own, off the event loop."""
+        """Run a query of one of the repositories on a connection of its own, off the event loop. Raises StoreError."""
         call = functools.partial(self.read_now, query, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._readers, call)
 
     def read_now(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same, from a thread."""
-        with self._reading.connect() as connection:
-            return query(connection, *args, **kwargs)
+        try:
+            with self._reading.connect() as connection:
+                return query(connection, *args, **kwargs)
+        except Exception as error:
+            if refusal(error) is None:
+                raise
+            raise StoreError(f"the database cannot be read: {getattr(error, 'orig', error)}") from error
 
     async def load_policy(self) -> tuple[list[tuple[str, str, ModelStats]], dict[str, bytes]]:
         """What has been learned so far."""
@@ -153,6 +161,10 @@ class Store:
         """Every key by digest."""
         return await self.read(keys.by_digest)
 
+    async def keys_version(self) -> tuple[float, ...]:
+        """Another value whenever a key was made or changed, by whichever process."""
+        return await self.read(keys.version)
+
     async def mint_key(self, *, role: str, email: str, label: str) -> MintedKey:
         """Make a key."""
         return await self.writer.call(lambda c: keys.mint(c, role=role, email=email, label=label, now=time.time()))
@@ -182,9 +194,16 @@ class Store:
         await self.writer.call(upkeep.reset)
 
     async def writable(self) -> bool:
-        """Whether a write goes through at the moment."""
+        """Whether reads and writes go through, by making one of each. Asked more often than `PROBE_S`: as it was then."""
+        now = time.monotonic()
+        if now - self._probed_at >= PROBE_S:
+            self._probed_at, self._works = now, await self._probe()
+        return self._works and not self.writer.degraded
+
+    async def _probe(self) -> bool:
         try:
-            await asyncio.wait_for(self.writer.call(lambda c: c.execute(sql_text("SELECT 1")).scalar()), 2.0)
+            await asyncio.wait_for(self.writer.call(lambda c: self.writer.batch.count(c, {"store.probed": 1})), 2.0)
+            await self.keys_version()
         except (StoreError, TimeoutError):
             return False
         return True

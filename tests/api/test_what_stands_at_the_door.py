@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from arbiter_app.runtime.sandbox.world import Fault
-from tests.conftest import Running
+from arbiter_app.store import open_store
+from tests.conftest import Running, running
 
 CHAT = "/v1/chat/completions"
 
@@ -116,3 +120,32 @@ def test_refusals_are_counted_by_code(gateway: Running) -> None:
     before = count()
     gateway.http.post(CHAT, content=b"{")
     assert count() == before + 1
+
+
+def test_a_damaged_database_file_is_503_for_readers_while_answers_go_on(tmp_path: Path) -> None:
+    with running(tmp_path) as gateway:
+        gateway.chat("Calculate 2 + 2")
+        for name in ("arbiter.db", "arbiter.db-wal"):
+            (tmp_path / name).write_bytes(b"not a database" * 10_000)
+        for path in ("/v1/recent", "/v1/report", "/v1/overview", "/v1/alerts", "/v1/timeseries"):
+            answer = gateway.http.get(path)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store_unavailable"), path
+            assert int(answer.headers["retry-after"]) >= 1
+            assert "SELECT" not in answer.text
+        assert gateway.http.get("/readyz").status_code == 503
+        assert gateway.http.get("/health").status_code == 200
+        assert gateway.chat("Calculate 3 + 3").status_code == 200
+
+
+def test_a_key_changed_by_another_process_counts_within_two_seconds(own_gateway: Running) -> None:
+    with own_gateway.client(own_gateway.caller()) as caller:
+        key_id = caller.get("/v1/key").json()["key_id"]
+        other = open_store(own_gateway.settings.db)
+        try:
+            asyncio.run(other.set_key_status(key_id, "revoked"))
+        finally:
+            other.close()
+        end = time.monotonic() + 2
+        while caller.get("/v1/key").status_code != 401:
+            assert time.monotonic() < end, "it did not happen in time"
+            time.sleep(0.02)
