@@ -5,7 +5,7 @@ from __future__ import annotations
 import reflex as rx
 from reflex.app import default_error_boundary
 
-from arbiter_app.web import door
+from arbiter_app.web import door, faults
 from arbiter_app.web.components.data import table_view
 from arbiter_app.web.components.frame import connection_banner
 from arbiter_app.web.pages import (
@@ -37,6 +37,7 @@ app = rx.App(
     stylesheets=["/styles/tokens.css", "/styles/arbiter.css"],
     html_lang="en",
     toaster=None,
+    backend_exception_handler=faults.caught,
     app_wraps={
         (55, "ErrorBoundary"): lambda stateful: default_error_boundary(),
         (5, "Overlay"): lambda stateful: rx.fragment(connection_banner(), table_view()) if stateful else None,
@@ -76,3 +77,4 @@ _page(demo.page, "/demo", "Demo", Demo.load)
 for doc, made in docs.pages():
     _page(made, doc.path, doc.title)
 app.add_page(missing.page, route="404", title="Not found · Arbiter")
+faults.harden()

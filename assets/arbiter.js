@@ -8,6 +8,12 @@
     store.setItem("arbiter-seen", "1");
     location.replace("/start");
   }
+  window.arbiterSay = function (text) {
+    var box = document.createElement("div");
+    box.className = "banner"; box.setAttribute("role", "alert"); box.textContent = text;
+    document.body.appendChild(box);
+    setTimeout(function () { box.remove(); }, 6000);
+  };
   function copied(button, ok) {
     button.classList.add(ok ? "done" : "failed");
     var region = document.getElementById("announce");

@@ -53,10 +53,10 @@ def page() -> rx.Component:
 def _buttons() -> rx.Component:
     last = STEPS - 1
     return rx.el.div(
-        rx.cond(Start.step > 0, atoms.button("Back", on_click=Start.go(Start.step - 1))),
+        rx.cond(Start.step > 0, atoms.button("Back", on_click=Start.move(-1))),
         rx.cond(
             Start.step < last,
-            atoms.button("Next", on_click=Start.go(Start.step + 1), kind="primary push"),
+            atoms.button("Next", on_click=Start.move(1), kind="primary push"),
             link("Open the app", to="/app", class_name="btn primary push"),
         ),
         class_name="row",

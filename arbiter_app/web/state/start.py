@@ -44,6 +44,13 @@ class Start(rx.State):
         self.step = int(place) if place is not None else self.step
 
     @rx.event
+    async def move(self, by: int) -> None:
+        """One step on or back, from where the server knows the visitor to be."""
+        await guard.seat(self)
+        if by in (1, -1) and not isinstance(by, bool):
+            self.step = min(STEPS - 1, max(0, self.step + by))
+
+    @rx.event
     async def set_client(self, name: str) -> None:
         """Show another client's code."""
         await guard.seat(self)
