@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine
 
 from arbiter_app.pipeline import ports
+from arbiter_app.pipeline import ports
 from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.store import upkeep
 from arbiter_app.store.batch import BatchWriter
@@ -77,7 +78,7 @@ class Writer:
     def __init__(self, engine: Engine, *, max_wait_s: float = 1.0, max_pending: int = 20_000) -> None:
         self._engine = engine
         self.batch = BatchWriter(engine.dialect)
-        self._max_wait_s = max_wait_s
+        self.max_wait_s = max_wait_s
         self._max_pending = max_pending
         self._queue: deque[_Item] = deque()
         self._awake = threading.Event()
@@ -298,7 +299,7 @@ class Writer:
 
     def _lock(self, cursor: Any) -> None:
         """BEGIN IMMEDIATE. SQLite's own waiting grows to 100 ms a step; writers take turns faster by asking often."""
-        until = time.monotonic() + self._max_wait_s
+        until = time.monotonic() + self.max_wait_s
         pause_s, longest_s = LOCK_POLL_S
         while True:
             try:
