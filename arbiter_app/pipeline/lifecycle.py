@@ -251,17 +251,14 @@ class Lifecycle:
             return
         finally:
             await opened.stream.aclose()
-        yield last_chunk(relay.body(), arbiter, include_usage=request.include_usage)
-        yield DONE
+        yield last_chunk(relay.body(), arbiter, include_usage=request.include_usage) + DONE
 
     async def _replay(self, decision: Decision) -> AsyncIterator[bytes]:
         """A cached answer as a stream."""
         body = decision.completion.body if decision.completion else {}
-        for frame in replayed(body):
-            yield frame
+        yield b"".join(replayed(body))
         await self._settle(decision)
-        yield last_chunk(body, decision.public(), include_usage=decision.request.include_usage)
-        yield DONE
+        yield last_chunk(body, decision.public(), include_usage=decision.request.include_usage) + DONE
 
     async def _broken(self, decision: Decision, opened: Opened, relay: Relay, error: ArbiterError) -> bytes:
         """Record a stream that broke after its first byte, with what was received; returns its last frame."""

@@ -41,12 +41,15 @@ class Reply:
 class ReplyStream(Protocol):
     """A streamed answer. Iterating yields raw SSE events (bytes of one event, without its blank line).
 
-    Raises `RuntimeFault` when the runtime breaks off, stalls, or the deadline passes. `aclose` ends the
-    connection at once.
+    `more` says that the next event is there already, so that getting it will not wait. Raises `RuntimeFault` when the
+    runtime breaks off, stalls, or the deadline passes. `aclose` ends the connection at once.
     """
 
     headers: Mapping[str, str]
     first_byte_ms: float
+
+    @property
+    def more(self) -> bool: ...
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 

@@ -1,4 +1,4 @@
-"""A streamed answer on its way to the caller: passed through event by event, assembled for grading on the side.
+"""A streamed answer on its way to the caller: passed through as it comes, assembled for grading on the side.
 
 Events go out as the bytes that came in. Three are kept back: the usage chunk (the caller gets it only when it asked
 for usage), `[DONE]` (sent once, last), and the runtime's own error frame (which becomes a `RuntimeFault`).
@@ -42,19 +42,36 @@ class Relay:
         self._assembler = assembler
 
     async def frames(self) -> AsyncIterator[bytes]:
-        """The frames for the caller. Raises RuntimeFault when the stream breaks or ends without finishing."""
-        async for event in self._stream:
-            chunk = self._assembler.feed(event)
-            if self._assembler.error is not None:
-                raise RuntimeFault("protocol", _said(self._assembler.error), status=502)
-            if self._assembler.done:
-                return
-            if chunk is None:
-                continue
-            if chunk.get("choices") or not chunk.get("usage"):
-                yield event + b"\n\n"
-        if self._assembler.finish_reason is None:
+        """The frames for the caller; what came together goes out together.
+
+        Raises RuntimeFault when the stream breaks or ends without finishing, after what had come before that.
+        """
+        held: list[bytes] = []
+        fault: RuntimeFault | None = None
+        try:
+            async for event in self._stream:
+                if self._passes(event):
+                    held += (event, b"\n\n")
+                if self._assembler.done:
+                    break
+                if held and not self._stream.more:
+                    yield b"".join(held)
+                    held.clear()
+        except RuntimeFault as error:
+            fault = error
+        if held:
+            yield b"".join(held)
+        if fault is not None:
+            raise fault
+        if not self._assembler.done and self._assembler.finish_reason is None:
             raise RuntimeFault("transport", "the stream ended before the answer was finished")
+
+    def _passes(self, event: bytes) -> bool:
+        """Take an event in; whether the caller gets it as it is. Raises RuntimeFault for the runtime's error frame."""
+        chunk = self._assembler.feed(event)
+        if self._assembler.error is not None:
+            raise RuntimeFault("protocol", _said(self._assembler.error), status=502)
+        return chunk is not None and not self._assembler.done and bool(chunk.get("choices") or not chunk.get("usage"))
 
     def body(self) -> Json:
         """The answer so far as one `chat.completion` body."""

@@ -191,6 +191,11 @@ class HttpReplyStream:
             if fault is not None:
                 raise fault
 
+    @property
+    def more(self) -> bool:
+        """Whether an event has arrived that was not asked for yet."""
+        return bool(self._ready)
+
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 

@@ -1,0 +1,96 @@
+"""A stream on its way to the caller: what came together goes out together, nothing that came is held back or lost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator
+
+import pytest
+
+from arbiter_app.pipeline.ports import RuntimeFault
+from arbiter_app.pipeline.relay import Relay
+from arbiter_app.runtime.sse import StreamAssembler
+
+
+class Arrivals:
+    """A stream whose events arrive in given groups, and may break off after the last one."""
+
+    headers: dict[str, str] = {}
+    first_byte_ms = 0.0
+
+    def __init__(self, *groups: list[bytes], breaks: bool = False) -> None:
+        self._groups = deque(groups)
+        self._ready: deque[bytes] = deque()
+        self._breaks = breaks
+
+    @property
+    def more(self) -> bool:
+        return bool(self._ready)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._ready:
+            if not self._groups:
+                if self._breaks:
+                    raise RuntimeFault("transport", "broken off")
+                raise StopAsyncIteration
+            self._ready.extend(self._groups.popleft())
+        return self._ready.popleft()
+
+    async def aclose(self) -> None:
+        return None
+
+
+def text(content: str, finish: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": {"content": content}, "finish_reason": finish}
+    return b"data: " + json.dumps({"id": "c", "object": "chat.completion.chunk", "choices": [choice]}).encode()
+
+
+USAGE = b'data: {"id": "c", "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}'
+DONE = b"data: [DONE]"
+
+
+def relayed(stream: Arrivals) -> tuple[list[bytes], Relay, RuntimeFault | None]:
+    relay, frames, fault = Relay(stream, StreamAssembler()), [], None
+
+    async def run() -> None:
+        async for frame in relay.frames():
+            frames.append(frame)
+
+    try:
+        asyncio.run(run())
+    except RuntimeFault as error:
+        fault = error
+    return frames, relay, fault
+
+
+def framed(*events: bytes) -> bytes:
+    return b"".join(event + b"\n\n" for event in events)
+
+
+def test_what_came_together_goes_out_together_and_what_came_alone_at_once() -> None:
+    a, b, c, end = text("a"), text("b"), text("c"), text("", "stop")
+    frames, relay, fault = relayed(Arrivals([a], [b, c], [end, USAGE, DONE]))
+    assert frames == [framed(a), framed(b, c), framed(end)]
+    assert fault is None
+    assert relay.body()["choices"][0]["message"]["content"] == "abc"
+    assert relay.body()["usage"]["completion_tokens"] == 2
+
+
+def test_what_had_come_before_a_break_goes_out_before_the_error() -> None:
+    error = b'data: {"error": {"message": "no more"}}'
+    for stream in (Arrivals([text("a"), text("b")], breaks=True), Arrivals([text("a"), text("b"), error])):
+        frames, _, fault = relayed(stream)
+        assert frames == [framed(text("a"), text("b"))]
+        assert fault is not None
+
+
+@pytest.mark.parametrize("groups", [[[text("a")]], [[text("a")], [USAGE]]])
+def test_a_stream_that_ends_without_a_finish_is_broken(groups: list[list[bytes]]) -> None:
+    frames, _, fault = relayed(Arrivals(*groups))
+    assert frames == [framed(text("a"))]
+    assert fault is not None and "before the answer was finished" in fault.message
