@@ -20,7 +20,6 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine
 
 from arbiter_app.pipeline import ports
-from arbiter_app.pipeline import ports
 from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.store import upkeep
 from arbiter_app.store.batch import BatchWriter
