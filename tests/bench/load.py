@@ -1,0 +1,76 @@
+"""A load generator over raw connections: each sends its next request when its last answer is complete."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+from itertools import count
+
+import httptools
+
+_NUMBERS = count()
+
+
+@dataclass(slots=True)
+class Run:
+    """What one run has measured so far; `left` requests are still to be sent."""
+
+    left: int
+    open: int
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+    latencies_ms: list[float] = field(default_factory=list)
+    failed: int = 0
+
+
+def request_of(key: str, *, stream: bool) -> bytes:
+    """One request as bytes. Every ask is another, so that no cache answers it."""
+    ask = f"What is the capital of place {next(_NUMBERS)}?"
+    body = json.dumps({"model": "auto", "messages": [{"role": "user", "content": ask}], "stream": stream}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {key}\r\n"
+    return f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+
+
+class Caller(asyncio.Protocol):
+    """One connection of a run."""
+
+    def __init__(self, run: Run, key: str, stream: bool) -> None:
+        self._run, self._key, self._stream = run, key, stream
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._next()
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._run.open -= 1
+        if self._run.open == 0:
+            self._run.done.set()
+
+    def on_message_complete(self) -> None:
+        self._run.latencies_ms.append((time.perf_counter() - self._started) * 1000)
+        self._run.failed += self._parser.get_status_code() != 200
+        self._next()
+
+    def _next(self) -> None:
+        if self._run.left == 0:
+            self._transport.close()
+            return
+        self._run.left -= 1
+        self._parser = httptools.HttpResponseParser(self)
+        self._started = time.perf_counter()
+        self._transport.write(request_of(self._key, stream=self._stream))
+
+
+async def send(port: int, key: str, *, n: int, concurrency: int, stream: bool) -> tuple[Run, float]:
+    """Send `n` requests over `concurrency` connections; returns the run and the seconds it took."""
+    run = Run(n, concurrency)
+    started = time.perf_counter()
+    loop = asyncio.get_running_loop()
+    for _ in range(concurrency):
+        await loop.create_connection(lambda: Caller(run, key, stream), "127.0.0.1", port)
+    await run.done.wait()
+    return run, time.perf_counter() - started
