@@ -52,8 +52,13 @@ class ArbiterPolicy(StatisticsHolder):
         if seen.model == self._baseline and known.graded < self._settings.baseline_first:
             delta.explore_usd = 0.0
         watch = self._watches.setdefault((seen.bucket, seen.model), Watch())
-        shifts = [*self._price_shift(watch, seen, facts, known, delta), *self._quality_shift(watch, seen, known, delta)]
+        shifts = self._quality_shift(watch, seen, known, delta)
         learned = self._fold(seen.bucket, seen.model, delta)
+        move = self._price_move(watch, seen, facts)
+        if move is not None:
+            learned = replace(learned, deltas=(*learned.deltas, *self._reprice(seen.model, move)))
+            words = f"unit price {move.new / move.old:.2f} times what it was"
+            shifts.append(_shift("price", seen, move, "up" if move.new > move.old else "down", words))
         return replace(learned, shifts=tuple(shifts), state=self._state(seen, watch, bool(shifts)))
 
     def grade(self, seen: Observation) -> Learned:
@@ -63,7 +68,7 @@ class ArbiterPolicy(StatisticsHolder):
             return learned
         watch = self._watches.setdefault((seen.bucket, seen.model), Watch())
         delta = ModelStats()
-        shifts = self._quality_shift(watch, seen, self._table.known(seen.bucket, seen.model), delta, included=True)
+        shifts = self._quality_shift(watch, seen, self._table.known(seen.bucket, seen.model), delta)
         if not shifts:
             return learned
         more = self._fold(seen.bucket, seen.model, delta)
@@ -130,30 +135,32 @@ class ArbiterPolicy(StatisticsHolder):
         others = heard(buckets, bucket, self._prior)
         cost, unit = expected_usd(here, buckets.values(), self._price, self._base, self._settings.price_strength)
         belief = posterior(self._prior, others, here.seen())
-        return View(belief, cost, unit, here.seen(), here.graded, here.tries, self._table.total)
+        return View(belief, cost, unit, here.seen(), here.graded, here.calls, here.tries, self._table.total)
 
-    def _price_shift(
-        self, watch: Watch, seen: Observation, facts: ModelFacts, known: ModelStats, delta: ModelStats
-    ) -> list[Shift]:
+    def _price_move(self, watch: Watch, seen: Observation, facts: ModelFacts) -> Move | None:
         unit = unit_price(facts, seen)
         if unit is None:
-            return []
-        move = price_move(
+            return None
+        return price_move(
             watch,
             unit,
             floor=self._settings.price_shift_floor,
             threshold=self._settings.price_alarm,
             prior_sd=PRICE_SD_LISTED if facts.listed else PRICE_SD_UNLISTED,
         )
-        if move is None:
-            return []
-        delta.add(known.cost_reset())
-        direction = "up" if move.new > move.old else "down"
-        return [_shift("price", seen, move, direction, f"unit price {move.new / move.old:.2f} times what it was")]
 
-    def _quality_shift(
-        self, watch: Watch, seen: Observation, known: ModelStats, delta: ModelStats, included: bool = False
-    ) -> list[Shift]:
+    def _reprice(self, model: str, move: Move) -> list[tuple[str, str, ModelStats]]:
+        """A model has one price: after an alarm its cost is learned anew in every bucket, from the new level."""
+        deltas: list[tuple[str, str, ModelStats]] = []
+        for bucket in self._table.buckets():
+            known = self._table.known(bucket, model)
+            if known.cost_n > 0:
+                delta = known.repriced(move.new / move.old, move.new > move.old)
+                deltas.extend(self._fold(bucket, model, delta).deltas)
+                self._watches.setdefault((bucket, model), Watch()).reprice()
+        return deltas
+
+    def _quality_shift(self, watch: Watch, seen: Observation, known: ModelStats, delta: ModelStats) -> list[Shift]:
         """A quality alarm: `delta` is changed so that only the grades since the change count.
 
         The baseline's are dropped altogether: a run of bad luck must not become the bar.

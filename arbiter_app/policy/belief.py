@@ -74,12 +74,13 @@ def cheapness(price: Array, baseline: int) -> Array:
 def gap_prior(
     cheap: Array, baseline: int, *, mean: float, slope: float, sd: tuple[float, float, float], shared: float
 ) -> GapPrior:
-    """Prior gaps: `mean + slope x cheapness`; `sd` are those of the common part, the slope, and a model's own part."""
+    """Prior gaps: `mean + slope x cheapness`, half the mean for dearer models; `sd` are those of the common part, the slope, and a model's own part."""
     other = np.ones(len(cheap))
     other[baseline] = 0.0
     common, slope_sd, own = sd
     cov = common**2 * np.outer(other, other) + slope_sd**2 * np.outer(cheap, cheap) + own**2 * np.diag(other)
-    return GapPrior((mean + slope * cheap) * other, shared * cov, (1 - shared) * cov + LEVEL_SD**2)
+    expected = np.where(cheap > 0, mean + slope * cheap, mean / 2)
+    return GapPrior(expected * other, shared * cov, (1 - shared) * cov + LEVEL_SD**2)
 
 
 def evidence(weight: Array, total: Array, square: Array) -> Evidence:

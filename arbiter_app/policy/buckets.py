@@ -15,7 +15,7 @@ class Bucket:
     """Grades, tries and charges of one bucket: arrays [K] in the order of the pool."""
 
     def __init__(self, size: int) -> None:
-        self._sums = np.zeros((7, size))
+        self._sums = np.zeros((8, size))
         self._seen: Evidence | None = None
         self._message: Message | None = None
 
@@ -29,7 +29,7 @@ class Bucket:
             weight, total, square = weight + strength, total + strength * prior, square + strength * prior * prior
         charged = max(known.cost_n, 0.0)
         mean = max(known.cost_usd, 0.0) / charged if charged > 0.5 else 0.0
-        self._sums[:, at] = (max(weight, 0.0), total, square, known.tries, charged, mean, known.graded)
+        self._sums[:, at] = (max(weight, 0.0), total, square, known.calls, charged, mean, known.graded, known.tries)
         self._seen = self._message = None
 
     @property
@@ -50,9 +50,15 @@ class Bucket:
         return self._message
 
     @property
-    def tries(self) -> Array:
+    def calls(self) -> Array:
         """Calls [K]."""
-        tries: Array = self._sums[3]
+        calls: Array = self._sums[3]
+        return calls
+
+    @property
+    def tries(self) -> Array:
+        """Calls since the price last rose [K]."""
+        tries: Array = self._sums[7]
         return tries
 
     @property

@@ -11,7 +11,7 @@ import math
 from dataclasses import astuple, dataclass, field
 from struct import Struct
 
-PRICE_DRIFT = 0.75
+PRICE_DRIFT = 1.0
 PRICE_CLIP = 3.0
 PRICE_MIN_CALLS = 4.0
 PRICE_SD_N = 3.0
@@ -67,6 +67,12 @@ class Watch:
     grade: Moments = field(default_factory=Moments)
     grade_recent: Moments = field(default_factory=Moments)
 
+    def reprice(self) -> None:
+        """Start the price's history anew."""
+        self.dearer = self.cheaper = 0.0
+        self.price.clear()
+        self.price_recent.clear()
+
     def packed(self) -> bytes:
         """As bytes, for the store."""
         flat = (self.dearer, self.cheaper, self.worse)
@@ -115,11 +121,8 @@ def price_move(watch: Watch, unit: float, *, floor: float, threshold: float, pri
     recent.add(value)
     evidence = max(watch.dearer, watch.cheaper / 3)
     if evidence >= threshold:
-        move = Move(math.exp(history.mean), unit, evidence)
-        watch.dearer = watch.cheaper = 0.0
-        history.clear()
-        recent.clear()
-        history.add(value)
+        move = Move(math.exp(history.mean), math.exp(recent.mean), evidence)
+        watch.reprice()
         return move
     if watch.dearer == watch.cheaper == 0.0:
         history.absorb(recent)

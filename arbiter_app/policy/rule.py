@@ -17,13 +17,15 @@ from arbiter_app.policy.worth import Mask, Stakes, Taste, stakes, value_of_tryin
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything a decision rests on: belief, expected USD [K] and its unit, evidence, grades and tries [K], totals."""
+    """Everything a decision rests on: belief, expected USD [K] and its unit, evidence; grades, calls and calls since the price
+    last rose [K]; totals."""
 
     belief: Belief
     cost_usd: Array
     unit_usd: float
     seen: Evidence
     graded: Array
+    calls: Array
     tries: Array
     spent: ModelStats
 
@@ -35,25 +37,33 @@ def decide(
     eligible = [index[model] for model in ask.eligible]
     allowed = np.zeros(len(pool), dtype=np.bool_)
     allowed[eligible] = True
+    repriced = _repriced(view, settings)
+    steady = allowed & ~repriced if (allowed & ~repriced).any() else allowed
     taste = Taste(settings.quality_tolerance, settings.caution, settings.lead)
-    at = stakes(view.belief, view.cost_usd / view.unit_usd, allowed, _reference(view.belief, allowed, base), taste)
+    at = stakes(view.belief, view.cost_usd / view.unit_usd, steady, _reference(view.belief, allowed, base), taste)
     told = Telling(view.belief, at, view.graded, view.cost_usd, ask, seed, pool, eligible, settings)
     own = index.get(ask.conversation_model or "", -1)
-    if own >= 0 and allowed[own] and at.loss[own] <= at.loss[at.best] + settings.sticky_margin:
+    if own >= 0 and steady[own] and at.loss[own] <= at.loss[at.best] + settings.sticky_margin:
         return told.exploit(own, 1.0, "this conversation keeps its model; ")
-    if allowed[base] and _bar_unknown(view, base, settings):
+    if steady[base] and _bar_unknown(view, base, settings):
         return told.bar(base)
-    trial = best_trial(view, at, allowed, taste, settings)
+    rng = random.Random(seed)
+    again, chance = int(np.argmin(np.where(allowed, at.loss, np.inf))), 1.0
+    if at.loss[again] < at.loss[at.best]:
+        if rng.random() < settings.repriced_share:
+            return told.again(again, settings.repriced_share)
+        chance = 1 - settings.repriced_share
+    trial = best_trial(view, at, steady, taste, settings)
     if trial is None:
-        return told.exploit(at.best, 1.0)
-    if random.Random(seed).random() < settings.explore_chance:
-        return told.explore(trial, settings.explore_chance)
-    return told.exploit(at.best, 1 - settings.explore_chance)
+        return told.exploit(at.best, chance)
+    if rng.random() < settings.explore_chance:
+        return told.explore(trial, chance * settings.explore_chance)
+    return told.exploit(at.best, chance * (1 - settings.explore_chance))
 
 
 def best_trial(view: View, at: Stakes, allowed: Mask, taste: Taste, settings: PolicySettings) -> int | None:
     """The model whose trial is worth most; None when no trial pays, or no budget is left for it."""
-    calls = float(view.tries.sum())
+    calls = float(view.calls.sum())
     if calls % (1 + calls // settings.explore_every) >= 1:
         return None
     worthy = allowed & (at.price < at.loss[at.best])
@@ -62,13 +72,18 @@ def best_trial(view: View, at: Stakes, allowed: Mask, taste: Taste, settings: Po
     models = np.flatnonzero(worthy & _in_budget(view, settings))
     if not len(models):
         return None
-    graded = np.minimum(1.0, (view.graded + 1) / (view.tries + 1))
+    graded = np.minimum(1.0, (view.graded + 1) / (view.calls + 1))
     ahead = settings.horizon_min + settings.horizon_growth * calls
     value = value_of_trying(view.belief, at, models, view.seen.noise, graded, ahead, taste)
     best = int(np.argmax(value))
     if value[best] <= 0 or _too_dear(view, at, int(models[best]), calls, settings):
         return None
     return int(models[best])
+
+
+def _repriced(view: View, settings: PolicySettings) -> Mask:
+    """Models whose price rose, and which have not been called often enough since."""
+    return (view.tries < settings.repriced_calls) & (view.calls > view.tries)
 
 
 def _reference(belief: Belief, allowed: Mask, base: int) -> int:
@@ -80,9 +95,9 @@ def _reference(belief: Belief, allowed: Mask, base: int) -> int:
 
 
 def _bar_unknown(view: View, base: int, settings: PolicySettings) -> bool:
-    """Whether the baseline has too few grades here; given up after three times as many tries, where nothing grades."""
+    """Whether the baseline has too few grades here; given up after three times as many calls, where nothing grades."""
     first = settings.baseline_first
-    return bool(view.graded[base] < first and view.tries[base] < 3 * first)
+    return bool(view.graded[base] < first and view.calls[base] < 3 * first)
 
 
 def _in_budget(view: View, settings: PolicySettings) -> Mask:

@@ -49,6 +49,18 @@ class ModelStats:
         """The delta that makes the cost be learned anew: the negative of everything known about it."""
         return ModelStats(**{name: -getattr(self, name) for name in COST_FIELDS})
 
+    def repriced(self, ratio: float, risen: bool) -> ModelStats:
+        """The delta after which one call at `ratio` times the mean charge is all that is known of the cost.
+
+        Where the price has risen, `tries` starts again, too: they count the calls since (`calls` goes on).
+        """
+        delta, mean = self.cost_reset(), self.mean_cost_usd
+        if not risen:
+            delta.tries = 0.0
+        if mean is not None:
+            delta.add(ModelStats(cost_n=1.0, cost_usd=mean * ratio, cost_sq=(mean * ratio) ** 2))
+        return delta
+
     @property
     def mean_cost_usd(self) -> float | None:
         """Mean charge of a call, None before the first known one."""

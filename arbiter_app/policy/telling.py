@@ -43,6 +43,11 @@ class Telling:
         words = f"worth a trial: {grades}, {self._price[model]:.0%} of the baseline's price"
         return self._choice(model, "explore", words, propensity)
 
+    def again(self, model: int, propensity: float) -> Choice:
+        """A model whose price rose."""
+        words = f"its price rose: learned anew, {self._price[model]:.0%} of the baseline's price so far"
+        return self._choice(model, "explore", words, propensity)
+
     def bar(self, model: int) -> Choice:
         """The baseline, to learn what the others must reach."""
         grades = f"{self._graded[model]:.0f} of {self._settings.baseline_first:.0f} grades"

@@ -35,6 +35,7 @@ _SHARES = (
     "explore_share",
     "explore_usd_share",
     "explore_chance",
+    "repriced_share",
     "holdout_share",
 )
 
@@ -97,13 +98,17 @@ class PolicySettings:
     """Requests that both shares are granted in advance."""
     explore_chance: float = 0.9
     """Chance that a trial that pays is made; the rest of the time the best known model serves."""
-    explore_loss_share: float = 0.10
+    explore_loss_share: float = 0.15
     """Largest expected loss on the baseline for the sake of trials, per request ..."""
-    explore_loss_start: float = 250.0
+    explore_loss_start: float = 400.0
     """... with this many requests granted in advance."""
     sticky_margin: float = 0.25
     """Gain, in baseline prices, under which a conversation keeps its model."""
-    price_alarm: float = 8.0
+    repriced_calls: float = 6.0
+    """Calls with which a model whose price rose earns its traffic again; until then ..."""
+    repriced_share: float = 0.10
+    """... it serves this share of what would go to it, and the others are looked at anew."""
+    price_alarm: float = 9.0
     """Evidence (CUSUM of standard deviations) that is a price alarm."""
     quality_alarm: float = 10.0
     """Evidence (CUSUM of log-likelihood ratios) that is a quality alarm."""
