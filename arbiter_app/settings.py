@@ -69,8 +69,10 @@ class Settings(BaseModel):
     queue_wait_s: float = _env("ARBITER_QUEUE_WAIT_S", 5.0, "longest wait for a place before 503", gt=0)
     drain_s: float = _env("ARBITER_DRAIN_S", 10.0, "how long SIGTERM waits for running requests", ge=0)
     workers: int = _env("ARBITER_WORKERS", 0, "gateway processes beside the one that serves pages", ge=0, le=64)
-    durability: Literal["strict", "relaxed"] = _env(
-        "ARBITER_DURABILITY", "strict", "strict: an answer ends only when its record is committed"
+    durability: Literal["strict", "relaxed", "power"] = _env(
+        "ARBITER_DURABILITY",
+        "strict",
+        "strict: an answer ends only when its record is committed; relaxed: at once; power: synced to disk",
     )
 
     connect_timeout_s: float = _env("ARBITER_CONNECT_TIMEOUT_S", 5.0, "connecting to the runtime", gt=0)
