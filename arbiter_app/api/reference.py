@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,62 +11,54 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from arbiter_app.api.roles import ROLES
+from arbiter_app.api.schemas import ANSWERS, COMPONENTS
 
-CHAT_PATH = {
-    "post": {
-        "summary": "Route a chat request",
-        "description": "Any OpenAI chat request. `model` is ignored: choosing it is the product.",
-        "tags": ["chat"],
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ChatRequest"}}},
-        },
-        "responses": {
-            "200": {
-                "description": "The runtime's answer plus `arbiter`; an SSE stream when `stream` is true, with the "
-                "`arbiter` object in the last chunk before `[DONE]`.",
-                "content": {
-                    "application/json": {"schema": {"$ref": "#/components/schemas/ChatAnswer"}},
-                    "text/event-stream": {"schema": {"type": "string"}},
-                },
-            }
-        },
-    }
+Document = dict[str, Any]
+TEXT = {"/metrics": "text/plain", "/v1/reference": "text/html"}
+CHAT_ERRORS = {
+    400: "malformed JSON, a prompt that fits no window, no capable model, or the runtime's own refusal",
+    402: "the runtime is out of credit",
+    413: "the body is too large",
+    422: "`messages` is missing or no list of messages, or an `arbiter_*` field has the wrong type",
+    429: "the key's limit or the runtime's is used up; see `Retry-After`",
+    502: "no model answered; the message names those tried",
+    503: "draining or overloaded; see `Retry-After`",
+    504: "the whole deadline passed",
 }
-SCHEMAS: dict[str, Any] = {
-    "ChatRequest": {
-        "type": "object",
-        "required": ["messages"],
-        "additionalProperties": True,
-        "properties": {
-            "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
-            "stream": {"type": "boolean"},
-            "arbiter_max_cost": {"type": "number", "exclusiveMinimum": 0, "description": "ceiling in USD"},
-            "arbiter_max_latency": {"type": "number", "exclusiveMinimum": 0, "description": "ceiling in seconds"},
-            "arbiter_no_cache": {"type": "boolean"},
-            "arbiter_models": {"type": "array", "items": {"type": "string"}, "description": "allow-list"},
-            "arbiter_pin": {"type": "string", "description": "exactly this model; never overridden silently"},
-        },
+KEY_ERRORS = {401: "no key, or one that is malformed, unknown or revoked", 403: "a paused key, or the wrong role"}
+OWN_ERRORS = {
+    "/v1/decisions/{decision_id}": {404: "no such decision of yours"},
+    "/v1/models/{model}": {404: "no such model"},
+    "/v1/feedback": {404: "no such decision of yours"},
+    "/v1/register": {403: "sign-up is closed"},
+    "/readyz": {},
+}
+STYLE = (
+    ":root{color-scheme:light dark}body{font:15px/1.5 system-ui;margin:2rem auto;max-width:60rem;padding:0 1rem}"
+    "details{border-top:1px solid #8884;padding:.5rem 0}summary{cursor:pointer}code,pre{font-family:ui-monospace,monospace}"
+    "pre{overflow-x:auto;background:#8881;padding:.75rem;border-radius:6px}small{opacity:.75}"
+)
+CHAT: Document = {
+    "summary": "Route a chat request",
+    "description": "Any OpenAI chat request. `model` is ignored: choosing it is the product.",
+    "tags": ["chat"],
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ChatRequest"}}},
     },
-    "ChatAnswer": {
-        "type": "object",
-        "additionalProperties": True,
-        "properties": {"choices": {"type": "array"}, "usage": {"type": "object"}, "arbiter": {"type": "object"}},
-    },
-    "Error": {
-        "type": "object",
-        "properties": {
-            "error": {
-                "type": "object",
-                "required": ["message", "type", "param", "code"],
-                "properties": {
-                    "message": {"type": "string"},
-                    "type": {"type": "string"},
-                    "param": {"type": ["string", "null"]},
-                    "code": {"type": ["string", "null"]},
-                },
-            }
-        },
+    "responses": {
+        "200": {
+            "description": "The runtime's answer plus `arbiter`. With `stream`, server-sent events of "
+            "`chat.completion.chunk`: `arbiter` is in the last chunk before `[DONE]`.",
+            "headers": {
+                name: {"schema": {"type": "string"}}
+                for name in ("x-request-id", "x-arbiter-decision", "x-arbiter-model", "x-arbiter-task")
+            },
+            "content": {
+                "application/json": {"schema": {"$ref": "#/components/schemas/ChatAnswer"}},
+                "text/event-stream": {"schema": {"type": "string"}},
+            },
+        }
     },
 }
 
@@ -84,39 +77,99 @@ def mount(app: FastAPI) -> None:
         return HTMLResponse(page(describe(app)))
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, with the chat route and the error shape that FastAPI does not know of."""
+def describe(app: FastAPI) -> Document:
+    """The OpenAPI document: FastAPI's, with the chat route, roles, answers and errors that it does not know of."""
     document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-    document["paths"] = {"/v1/chat/completions": CHAT_PATH, **document["paths"]}
-    document.setdefault("components", {}).setdefault("schemas", {}).update(SCHEMAS)
-    document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-    problem = {
-        "description": "Error",
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    document["paths"] = {"/v1/chat/completions": {"post": dict(CHAT)}, **document["paths"]}
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    schemas.update(COMPONENTS)
+    document["components"]["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer"},
+        "session": {"type": "apiKey", "in": "cookie", "name": "arbiter_session"},
     }
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            operation["responses"].pop("422", None)
-            operation["responses"]["default"] = problem
-            operation["x-role"] = ROLES.get((method.upper(), path), "nobody")
-            if operation["x-role"] != "anonymous":
-                operation["security"] = [{"key": []}]
+            _complete(method.upper(), path, operation)
     return document
 
 
-def page(document: dict[str, Any]) -> str:
-    """One self-contained page."""
-    rows = "".join(
-        f"<tr><td>{method.upper()}</td><td><code>{html.escape(path)}</code></td><td>{operation['x-role']}</td>"
-        f"<td>{html.escape(operation.get('description') or operation.get('summary', ''))}</td></tr>"
+def _complete(method: str, path: str, operation: Document) -> None:
+    rule = ROLES.get((method, path), "nobody")
+    operation["x-role"] = rule
+    if rule != "anonymous":
+        operation["security"] = [{"key": []}, {"session": []}]
+    if rule in ("reads", "signup", "loopback"):
+        operation["security"].append({})
+    responses = {"200": operation["responses"]["200"]}
+    answer = ANSWERS.get((method, path))
+    if answer is not None:
+        responses["200"]["content"] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{answer}"}}}
+    elif path in TEXT:
+        responses["200"]["content"] = {TEXT[path]: {"schema": {"type": "string"}}}
+    if path == "/readyz":
+        responses["503"] = {"description": "Not ready; `reasons` says why", "content": responses["200"]["content"]}
+    responses |= {str(status): _problem(why) for status, why in _errors(path, rule, operation).items()}
+    operation["responses"] = responses | {"default": _problem("Any other error has the same shape")}
+
+
+def _errors(path: str, rule: str, operation: Document) -> dict[int, str]:
+    found = CHAT_ERRORS if path == "/v1/chat/completions" else {}
+    if rule not in ("anonymous", "signup"):
+        found = {**found, **KEY_ERRORS}
+    if "422" in operation["responses"]:
+        found = {**found, 422: "a parameter or field has the wrong type or value"}
+    if "requestBody" in operation:
+        found = {400: "the body is no valid JSON", **found, 413: "the body is too large"}
+    return dict(sorted({**found, **OWN_ERRORS.get(path, {})}.items()))
+
+
+def _problem(why: str) -> Document:
+    return {
+        "description": why,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    }
+
+
+def page(document: Document) -> str:
+    """One self-contained page: each route with its role, parameters, body, answer and errors."""
+    schemas = document["components"]["schemas"]
+    routes = "".join(
+        _route(method, path, operation, schemas)
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     )
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        "<title>Arbiter API</title><style>:root{color-scheme:light dark}body{font:15px/1.5 system-ui;margin:2rem auto;"
-        "max-width:70rem;padding:0 1rem}table{border-collapse:collapse;width:100%;display:block;overflow-x:auto}"
-        "td,th{border-top:1px solid #8884;padding:.5rem;text-align:left;vertical-align:top}</style>"
-        "<h1>Arbiter API</h1><p>The machine-readable description is at <a href=/v1/openapi.json>/v1/openapi.json</a>.</p>"
-        f"<table><thead><tr><th>Method<th>Path<th>Role<th>What</tr></thead><tbody>{rows}</tbody></table></html>"
+        f"<title>Arbiter API</title><style>{STYLE}</style><h1>Arbiter API</h1>"
+        f"<p>{html.escape(document['info']['description'])} "
+        "Machine-readable: <a href=/v1/openapi.json>/v1/openapi.json</a>.</p>"
+        f"{routes}</html>"
     )
+
+
+def _route(method: str, path: str, operation: Document, schemas: Document) -> str:
+    parts = [f"<p>{html.escape(operation.get('description') or operation.get('summary', ''))}</p>"]
+    for parameter in operation.get("parameters", []):
+        said = html.escape(parameter.get("description", ""))
+        parts.append(f"<p><code>{parameter['name']}</code> <small>in {parameter['in']}</small> {said}</p>")
+    if "requestBody" in operation:
+        parts.append(_block("Body", operation["requestBody"]["content"], schemas))
+    for status, answer in operation["responses"].items():
+        if status == "200":
+            parts.append(_block("Answer", answer.get("content", {}), schemas))
+        else:
+            parts.append(f"<p><code>{status}</code> {html.escape(answer['description'])}</p>")
+    return (
+        f"<details><summary><code>{method.upper()} {html.escape(path)}</code> "
+        f"<small>{operation['x-role']}</small></summary>{''.join(parts)}</details>"
+    )
+
+
+def _block(title: str, content: Document, schemas: Document) -> str:
+    """A body's schema, its own component resolved."""
+    schema = content.get("application/json", {}).get("schema", {})
+    name = schema.get("$ref", "").rpartition("/")[2]
+    shown = json.dumps(schemas.get(name, schema), indent=1)
+    return f"<h4>{title} {html.escape(name)}</h4><pre>{html.escape(shown)}</pre>"
