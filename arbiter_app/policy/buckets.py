@@ -85,7 +85,11 @@ def heard(buckets: Mapping[str, Bucket], but: str, prior: GapPrior) -> Message |
     said = [one.says(prior) for name, one in buckets.items() if name != but and one.heard_of]
     if not said:
         return None
-    return Message(_sum(one.precision for one in said), _sum(one.pull for one in said))
+    precision, pull = said[0].precision.copy(), said[0].pull.copy()
+    for one in said[1:]:
+        precision += one.precision
+        pull += one.pull
+    return Message(precision, pull)
 
 
 def expected_usd(
@@ -110,8 +114,3 @@ def expected_usd(
     trust = np.where(both | (calls == 0), strength * np.exp(-0.5 * calls * off * off), 0.0)
     cost: Array = (trust * expected + calls * mean) / np.maximum(trust + calls, 1e-12)
     return cost, float(unit) if unit > 0 else float(cost.max()) or 1.0
-
-
-def _sum(parts: Iterable[Array]) -> Array:
-    total: Array = np.add.reduce(list(parts))
-    return total

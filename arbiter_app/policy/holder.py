@@ -113,7 +113,8 @@ def delta_of(seen: Observation, facts: ModelFacts) -> ModelStats:
         if unit is not None:
             delta.unit_n, delta.unit_sum, delta.unit_sq = 1.0, unit, unit * unit
     if seen.quality is not None:
-        delta.add(graded(seen.quality, seen.quality_weight))
+        weight = delta.graded = seen.quality_weight
+        delta.quality_sum, delta.quality_sq = weight * seen.quality, weight * seen.quality**2
     if seen.latency_ms is not None:
         delta.latency_n, delta.latency_ms = 1.0, seen.latency_ms
     if seen.mode == "explore":

@@ -94,6 +94,7 @@ class StatsTable:
     """Statistics by bucket and model, created on demand. Memory grows with models x buckets, never with requests."""
 
     def __init__(self) -> None:
+        """Empty. `total` holds the calls, the trials and what they cost over all rows, and nothing else."""
         self._rows: dict[str, dict[str, ModelStats]] = {}
         self.total = ModelStats()
 
@@ -121,7 +122,13 @@ class StatsTable:
         """Add deltas (own or another process's)."""
         for bucket, model, delta in rows:
             self.of(bucket, model).add(delta)
-            self.total.add(delta)
+            self._count(delta)
+
+    def _count(self, delta: ModelStats) -> None:
+        total = self.total
+        total.calls += delta.calls
+        total.explore_n += delta.explore_n
+        total.explore_usd += delta.explore_usd
 
     def rows(self) -> list[tuple[str, str, ModelStats]]:
         """Everything, as absolute rows."""
