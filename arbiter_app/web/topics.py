@@ -60,8 +60,8 @@ def topics(reads: Reads, workload: Workload) -> dict[str, Topic]:
         return {"arrived": {}}
 
     return {
-        "feed": Topic(overview, 0.1, DECIDED, feed, fold_feed),
-        "summary": Topic(overview, 2.0, DECIDED | SHIFTED, summary),
+        "feed": Topic(overview, 0.2, DECIDED, feed, fold_feed),
+        "summary": Topic(overview, 3.0, DECIDED | SHIFTED, summary),
         "models": Topic(models, 3.0, DECIDED | SHIFTED, learned),
         "demo": Topic(demo, 0.6, DECIDED | SHIFTED, timeline),
         "arrival": Topic(start, 0.1, frozenset({"decision"}), arrival, fold_arrival),

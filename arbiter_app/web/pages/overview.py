@@ -78,7 +78,7 @@ def _spend() -> rx.Component:
     return atoms.panel(
         "Spend",
         rx.cond(
-            Overview.any_calls == "yes",
+            Overview.any_calls != "no",
             rx.el.div(
                 data.chart(Overview.spend, "Spend over time by model, against the baseline", 276), class_name="pad"
             ),
@@ -114,7 +114,11 @@ def _feed() -> rx.Component:
     tasks = [("", "all tasks"), *((one, one) for one in TASKS)]
     return atoms.panel(
         "Decisions",
-        rx.cond(Overview.rows.length() > 0, data.feed(Overview.rows, Overview.picked["id"], Overview.pick), no_calls()),
+        rx.cond(
+            Overview.rows.length() > 0,
+            data.feed(Overview.rows, Overview.picked["id"], Overview.pick),
+            rx.cond(Overview.any_calls == "no", no_calls(), rx.el.div(class_name="hold feed-hold")),
+        ),
         note="newest first, pushed",
         tools=(
             atoms.choice(tasks, Overview.task, Overview.set_task, "Task"),
@@ -142,7 +146,11 @@ def _decision() -> rx.Component:
         rx.cond(
             Overview.stages.length() > 0,
             rx.el.div(data.trace(Overview.stages, Overview.candidates), class_name="pad"),
-            atoms.empty("Nothing picked", "Choose a decision in the feed to see its six stages."),
+            rx.cond(
+                Overview.any_calls == "no",
+                atoms.empty("Nothing picked", "Choose a decision in the feed to see its six stages."),
+                rx.el.div(class_name="hold trace-hold"),
+            ),
         ),
         note=rx.el.span(Overview.picked["id"], class_name="num"),
         tools=(
