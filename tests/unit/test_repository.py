@@ -26,7 +26,7 @@ ROOMS = {
     "sqlite3": ("store",),
     "alembic": ("store",),
     "reflex": ("web", "arbiter_app.py"),
-    "plotly": ("web",),
+    "plotly": ("web", "replay"),
     "fastapi": ("api", "web"),
 }
 CORE = ("pipeline", "policy")
