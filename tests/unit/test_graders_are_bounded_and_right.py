@@ -249,10 +249,14 @@ def test_no_answer_takes_a_grader_long(task: Task, name: str) -> None:
     asks = {Task.CODE: "Write python", Task.MATH: "Calculate 3 * 4", Task.STRUCTURED: "as JSON"}
     graded(task, asks.get(task, "as YAML"), "warm up")
     for ask in (asks.get(task, "hello"), *(("as YAML", "as CSV", "as a table") if task is Task.STRUCTURED else ())):
-        started = time.process_time()
-        one = graded(task, ask, BIG[name])
-        assert time.process_time() - started < 0.12, ask
-        assert one.quality is None or 0 <= one.quality <= 1
+        took_s = []
+        for _ in range(3):
+            started = time.thread_time()
+            one = graded(task, ask, BIG[name])
+            took_s.append(time.thread_time() - started)
+            assert one.quality is None or 0 <= one.quality <= 1
+        # What is slow is slow every time; the best of three leaves out the collector of this large test process.
+        assert min(took_s) < 0.1, (ask, took_s)
 
 
 @settings(max_examples=200, deadline=None)

@@ -81,6 +81,8 @@ def test_every_package_the_product_imports_is_required():
         "markdown_it": "markdown-it-py",
         "yaml": "pyyaml",
         "dotenv": "python-dotenv",
+        "engineio": "python-engineio",
+        "socketio": "python-socketio",
         "prometheus_client": "prometheus-client",
     }
     optional = {"opentelemetry", "pyarrow"}
