@@ -120,7 +120,7 @@ def headline(report: Row) -> View:
     if proven:
         sub = (
             f"{dollars(report.get('saved'))} of {dollars(report.get('baseline_spend'))} · 95 % interval "
-            f"{share(low, 0)[:-2]}–{share(high, 0)} · from {count(report.get('holdout_calls'))} baseline calls"
+            f"{share(low, 0)[:-2]}–{share(high, 0)}{_from(report.get('holdout_calls'))}"
         )
     elif pct is not None:
         why = (
@@ -143,6 +143,14 @@ def headline(report: Row) -> View:
             "called proven when the 95 % interval leaves zero."
         ),
     }
+
+
+def _from(holdout: int | None) -> str:
+    return (
+        f" · {count(holdout)} calls went to the baseline at random"
+        if holdout
+        else " · net of everything spent on learning"
+    )
 
 
 def _axis(value: float | None) -> float | None:

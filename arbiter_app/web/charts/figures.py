@@ -64,9 +64,14 @@ def spend(rows: Sequence[Row], alerts: Sequence[Row], *, bucket_s: float, baseli
         barmode="stack",
         bargap=0.25,
         yaxis={"rangemode": "tozero", "title": {"text": f"USD per {span(bucket_s)}"}, **_linear(top_usd)},
-        xaxis={"type": "date", "showgrid": False},
+        xaxis={"type": "date", "showgrid": False, "range": _range(rows, bucket_s)},
     )
     return {"data": [*bars, line], "layout": layout | _marks(alerts, x)}
+
+
+def _range(rows: Sequence[Row], bucket_s: float) -> list[str] | None:
+    """From half a bucket before the first to half a bucket after the last, so that marks do not stretch the axis."""
+    return [_iso(rows[0]["ts"] - bucket_s / 2), _iso(rows[-1]["ts"] + bucket_s / 2)] if rows else None
 
 
 def _bar(name: str, x: list[str], y: list[float], colour: str, bucket_s: float) -> Figure:
