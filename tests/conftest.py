@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,6 +88,25 @@ class Running:
             return await work()
 
         return asyncio.run_coroutine_threadsafe(call(), self.loop).result(30)
+
+    def longest_step_s(self, work: Callable[[], object]) -> float:
+        """The longest CPU time that the gateway's loop spent at one go while `work` ran."""
+        longest, done = 0.0, threading.Event()
+
+        async def tick() -> None:
+            nonlocal longest
+            while not done.is_set():
+                before = time.thread_time()
+                await asyncio.sleep(0.001)
+                longest = max(longest, time.thread_time() - before)
+
+        ticking = asyncio.run_coroutine_threadsafe(tick(), self.loop)
+        try:
+            work()
+        finally:
+            done.set()
+            ticking.result(10)
+        return longest
 
     def settle(self) -> None:
         """Wait until no judgement is under way."""

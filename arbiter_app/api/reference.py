@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import json
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, Response
 
 from arbiter_app.api.roles import ROLES
 from arbiter_app.api.schemas import ANSWERS, COMPONENTS
@@ -64,17 +65,20 @@ CHAT: Document = {
 
 
 def mount(app: FastAPI) -> None:
-    """Add `/v1/openapi.json` and `/v1/reference`."""
+    """Add `/v1/openapi.json` and `/v1/reference`. Both are made once, when they are first asked for."""
+    described = functools.cache(lambda: describe(app))
+    machine = functools.cache(lambda: json.dumps(described()).encode())
+    human = functools.cache(lambda: page(described()).encode())
 
     @app.get("/v1/openapi.json", tags=["reference"])
     async def openapi() -> Response:
         """This description."""
-        return JSONResponse(describe(app))
+        return Response(machine(), media_type="application/json")
 
     @app.get("/v1/reference", tags=["reference"])
     async def reference() -> Response:
         """The description as a page."""
-        return HTMLResponse(page(describe(app)))
+        return HTMLResponse(human())
 
 
 def describe(app: FastAPI) -> Document:

@@ -13,6 +13,7 @@ from arbiter_app.pipeline.errors import NotFound
 from arbiter_app.pipeline.types import Json
 from arbiter_app.services.arbiter import Arbiter
 from arbiter_app.store.decisions import Filter
+from arbiter_app.store.folding import FIVE_MINUTES
 
 router = APIRouter(tags=["reads"], route_class=Guarded)
 MAX_CURSOR = 2**63 - 1
@@ -95,9 +96,10 @@ async def timeseries(
     bucket_seconds: Annotated[int, Query(ge=300, le=2_592_000)] = 3600,
     buckets: Annotated[int, Query(ge=1, le=1000)] = 24,
 ) -> Json:
-    """Calls and spend per time slot, oldest first."""
-    rows = await arbiter_of(request).reads.timeseries(bucket_s=bucket_seconds, buckets=buckets, key_id=_own(request))
-    return {"bucket_seconds": bucket_seconds, "data": rows}
+    """Calls and spend per time slot, oldest first. Slots are whole multiples of five minutes."""
+    size = bucket_seconds // FIVE_MINUTES * FIVE_MINUTES
+    rows = await arbiter_of(request).reads.timeseries(bucket_s=size, buckets=buckets, key_id=_own(request))
+    return {"bucket_seconds": size, "data": rows}
 
 
 @router.get("/v1/overview")

@@ -149,3 +149,43 @@ def test_a_key_changed_by_another_process_counts_within_two_seconds(own_gateway:
         while caller.get("/v1/key").status_code != 401:
             assert time.monotonic() < end, "it did not happen in time"
             time.sleep(0.02)
+
+
+def test_while_draining_new_work_is_refused_and_readiness_says_so(own_gateway: Running) -> None:
+    own_gateway.arbiter.draining = True
+    for fields in ({}, {"stream": True}):
+        answer = own_gateway.chat("Calculate 2 + 2", **fields)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "draining")
+        assert int(answer.headers["retry-after"]) >= 1
+    ready = own_gateway.http.get("/readyz")
+    assert (ready.status_code, ready.json()["reasons"]) == (503, ["draining"])
+    assert own_gateway.http.get("/health").status_code == 200
+    assert own_gateway.world.calls == {}
+
+
+def test_slots_of_a_time_series_are_as_long_as_it_says(gateway: Running) -> None:
+    told = gateway.http.get("/v1/timeseries?bucket_seconds=700&buckets=3").json()
+    starts = [slot["ts"] for slot in told["data"]]
+    assert told["bucket_seconds"] == 600 == starts[1] - starts[0] == starts[2] - starts[1]
+
+
+READS = (
+    "report",
+    "policy",
+    "recent?limit=500",
+    "overview",
+    "pricing",
+    "alerts",
+    "timeseries",
+    "models",
+    "openapi.json",
+)
+
+
+@pytest.mark.parametrize("path", READS)
+def test_no_read_blocks_the_event_loop(gateway: Running, path: str) -> None:
+    for at in range(20):
+        gateway.chat(f"Calculate {at} + 1")
+    gateway.http.get(f"/v1/{path}")
+    longest_s = [gateway.longest_step_s(lambda: gateway.http.get(f"/v1/{path}")) for _ in range(3)]
+    assert min(longest_s) < 0.05, longest_s
