@@ -69,10 +69,11 @@ def start_site(directory: Path, **environ: str) -> Site:
         "ARBITER_SANDBOX_LATENCY": "0.1",
         "PYTHONUNBUFFERED": "1",
     }
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ARBITER_")}
     process = subprocess.Popen(
         [sys.executable, "-m", "arbiter_app", "serve"],
         cwd=ROOT,
-        env={**os.environ, **own, **environ},
+        env={**inherited, **own, **environ},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
