@@ -21,6 +21,7 @@ from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.errors import (
     ArbiterError,
     ContextLengthExceeded,
+    DeadlineExceeded,
     InternalError,
     NoCapableModel,
     Overloaded,
@@ -49,6 +50,8 @@ class Chat:
         self._arbiter = arbiter
         settings = arbiter.settings
         self._max_body = settings.max_body_bytes
+        # The runtime has `request_timeout_s`; as long again for a caller to read. Who reads slower gives up its place.
+        self._longest_s = 2 * settings.request_timeout_s
         self.admission = Admission(settings.max_concurrency, settings.max_queue, settings.queue_wait_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
@@ -96,7 +99,10 @@ class Chat:
         await self.admission.enter()
         try:
             await self._arbiter.keys.count(request.caller)
-            await self._answer(request, reply)
+            async with asyncio.timeout(self._longest_s):
+                await self._answer(request, reply)
+        except TimeoutError:
+            raise DeadlineExceeded(f"the answer was not read within {self._longest_s:g} s") from None
         except UNASKED:
             await self._arbiter.keys.uncount(request.caller)
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.types import Message
 
 from arbiter_app.runtime.sandbox.world import Fault
 from tests.conftest import OPERATOR, Running, running
@@ -90,6 +92,36 @@ def test_a_caller_who_hangs_up_closes_the_runtimes_connection_within_a_second(
     newest = own_gateway.http.get("/v1/recent?limit=1").json()["data"][0]
     assert (newest["status"], newest["error_code"]) == ("aborted", "caller_gone")
     assert own_gateway.http.get("/v1/policy").json()["buckets"] == {}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_caller_who_does_not_read_gives_up_its_place(tmp_path: Path, stream: bool) -> None:
+    body = json.dumps({"stream": stream, "messages": [{"role": "user", "content": FACT}]}).encode()
+    headers = [(b"authorization", f"Bearer {OPERATOR}".encode())]
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": headers}
+
+    with running(tmp_path, REQUEST_TIMEOUT="0.5") as gateway:
+
+        async def ask() -> None:
+            asked = False
+
+            async def receive() -> dict[str, object]:
+                nonlocal asked
+                if asked:
+                    await asyncio.Event().wait()
+                asked = True
+                return {"type": "http.request", "body": body}
+
+            async def send(message: Message) -> None:
+                if message["type"] == "http.response.body":
+                    await asyncio.Event().wait()
+
+            await asyncio.wait_for(gateway.gateway(scope, receive, send), 5)
+
+        gateway.run(ask)
+        assert gateway.gateway.chat.admission.running == 0
+        row = gateway.http.get("/v1/recent?limit=1").json()["data"][0]
+        assert (row["status"], row["error_code"]) == (("aborted", "caller_gone") if stream else ("ok", ""))
 
 
 def test_fifty_parallel_requests_at_a_limit_of_ten_let_exactly_ten_through(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -189,3 +191,11 @@ def test_no_read_blocks_the_event_loop(gateway: Running, path: str) -> None:
     gateway.http.get(f"/v1/{path}")
     longest_s = [gateway.longest_step_s(lambda: gateway.http.get(f"/v1/{path}")) for _ in range(3)]
     assert min(longest_s) < 0.05, longest_s
+
+
+def test_the_gateway_runs_without_the_pages() -> None:
+    code = (
+        "import sys, arbiter_app.api.gateway, arbiter_app.services.arbiter\n"
+        "sys.exit(any(name in sys.modules for name in ('reflex', 'plotly', 'arbiter_app.web')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
