@@ -40,7 +40,7 @@ def test_two_tabs_show_the_same_decision(context: BrowserContext, page: Page, si
     for tab in (page, other):
         tab.locator("table.feed tbody tr").first.click()
         expect(tab.locator("section", has_text="Decision").locator("em .num").first).to_have_text(
-            decision["decision_id"], timeout=3000
+            decision["decision_id"], timeout=15_000
         )
 
 
