@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from arbiter_app.pipeline.decision import decision_id
@@ -72,3 +75,14 @@ def _some(rng: random.Random, ts: float) -> DecisionRecord:
         error_code="" if status == "ok" else "runtime_unavailable",
         cache="hit" if rng.random() < 0.05 else "miss",
     )
+
+
+@contextmanager
+def connected(path: Path | str | None) -> Iterator[sqlite3.Connection]:
+    """A connection that knows nothing of the store: commits at the end and is closed, which sqlite3's own is not."""
+    connection = sqlite3.connect(str(path))
+    try:
+        with connection:
+            yield connection
+    finally:
+        connection.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from arbiter_app.store.engine import StoreUnusable, integrity, url_of
 from arbiter_app.store.keys import make_key, public_id, well_formed
 from arbiter_app.store.tables import STATISTIC_FIELDS
 from arbiter_app.store.upkeep import restore
+from tests.stores import connected
 
 NOW = 1_750_000_000.0
 BLANK: dict[str, Any] = {
@@ -221,9 +221,8 @@ def test_a_damaged_file_is_told_in_words_and_left_alone(tmp_path: Path) -> None:
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     with_store(path, lambda store: store.counters())
-    with sqlite3.connect(path) as connection:
+    with connected(path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    connection.close()
     with pytest.raises(StoreUnusable, match="newer version"):
         open_store(str(path))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import multiprocessing
-import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 
 from arbiter_app.store import Store, open_store, usage
 from arbiter_app.store.keys import make_key, public_id, well_formed
-from tests.stores import NOW
+from tests.stores import NOW, connected
 
 LIMITS = {"six_hours": 10, "week": 600}
 
@@ -102,7 +101,7 @@ def test_two_processes_at_a_limit_of_ten_let_exactly_ten_through(store: Store) -
     with context.Pool(2) as pool:
         through = pool.map(_reserve_25, [str(store.path)] * 2, chunksize=1)
     assert sum(through) == 10
-    with sqlite3.connect(store.path) as plain:
+    with connected(store.path) as plain:
         assert plain.execute("SELECT kind, used FROM usage ORDER BY kind").fetchall() == [
             ("six_hours", 10),
             ("week", 10),

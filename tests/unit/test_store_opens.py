@@ -6,11 +6,14 @@ import asyncio
 import multiprocessing
 import sqlite3
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import Engine
 from sqlmodel import SQLModel
 
 from alembic import command
@@ -18,16 +21,28 @@ from arbiter_app.policy import FIELDS
 from arbiter_app.store import decisions, engine, open_store, rollups
 from arbiter_app.store.engine import StoreUnusable, engine_for, prepare, url_of
 from arbiter_app.store.tables import STATISTIC_FIELDS
-from tests.stores import record
+from tests.stores import connected, record
 
 
-def at_revision(path: Path, revision: str) -> sqlite3.Connection:
+@contextmanager
+def opened_engine(path: Path) -> Iterator[Engine]:
+    """An engine of the store's own kind, let go at the end."""
+    made = engine_for(url_of(str(path)))
+    try:
+        yield made
+    finally:
+        made.dispose()
+
+
+@contextmanager
+def at_revision(path: Path, revision: str) -> Iterator[sqlite3.Connection]:
     """A database of an older version."""
     config = engine._config()
-    with engine_for(url_of(str(path))).begin() as connection:
+    with opened_engine(path) as made, made.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
-    return sqlite3.connect(path)
+    with connected(path) as old:
+        yield old
 
 
 def first_schema(path: Path) -> None:
@@ -49,7 +64,6 @@ def first_schema(path: Path) -> None:
         marks = ",".join("?" * len(row))
         old.execute(f"INSERT INTO decision ({','.join(row)}) VALUES ({marks})", list(row.values()))
         old.execute("INSERT INTO api_key VALUES ('k', 'd', 'caller', 'e', '', 'active', 1, 1)")
-    old.close()
 
 
 def backups(path: Path) -> list[Path]:
@@ -66,7 +80,7 @@ def test_a_new_store_is_private_and_made_without_a_backup(tmp_path: Path) -> Non
 
 def test_the_migrations_make_exactly_the_tables_of_the_code(tmp_path: Path) -> None:
     open_store(str(tmp_path / "arbiter.db")).close()
-    with engine_for(url_of(str(tmp_path / "arbiter.db"))).connect() as connection:
+    with opened_engine(tmp_path / "arbiter.db") as made, made.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
 
 
@@ -88,7 +102,7 @@ def test_the_first_schema_is_upgraded_with_its_data_and_a_backup(tmp_path: Path)
     store.close()
     (backup,) = backups(path)
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
-    with sqlite3.connect(backup) as old:
+    with connected(backup) as old:
         assert old.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
         assert old.execute("SELECT count(*) FROM rollup").fetchone() == (5,)
 
@@ -96,11 +110,11 @@ def test_the_first_schema_is_upgraded_with_its_data_and_a_backup(tmp_path: Path)
 def test_a_migration_that_breaks_leaves_the_old_schema_whole(tmp_path: Path) -> None:
     path = tmp_path / "arbiter.db"
     first_schema(path)
-    with sqlite3.connect(path) as old:
+    with connected(path) as old:
         old.execute("CREATE TABLE latency_bin_0001 (in_the_way)")  # the migration trips over it half-way
     with pytest.raises(StoreUnusable, match="latency_bin_0001"):
         open_store(str(path))
-    with sqlite3.connect(path) as old:
+    with connected(path) as old:
         assert old.execute("SELECT count(*) FROM rollup").fetchone() == (5,)
         assert old.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
         old.execute("DROP TABLE latency_bin_0001")
@@ -117,7 +131,7 @@ def test_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:
     for process in starting:
         process.join(60)
     assert [process.exitcode for process in starting] == [0, 0]
-    with sqlite3.connect(path) as now:
+    with connected(path) as now:
         assert now.execute("SELECT count(*) FROM rollup WHERE key_id = 'a' AND resolution = 3600").fetchone() == (2,)
 
 
@@ -128,7 +142,7 @@ def _open(path: str) -> None:
 def test_a_newer_schema_is_refused_without_touching_it(tmp_path: Path) -> None:
     path = tmp_path / "arbiter.db"
     open_store(str(path)).close()
-    with sqlite3.connect(path) as newer:
+    with connected(path) as newer:
         newer.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(StoreUnusable, match="newer version of Arbiter .schema 9999"):
         open_store(str(path))
@@ -146,11 +160,11 @@ def test_a_damaged_file_is_named_with_what_to_do_and_kept(tmp_path: Path, conten
 
 def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
-    with sqlite3.connect(path) as other:
+    with connected(path) as other:
         other.execute("CREATE TABLE songs (title)")
     with pytest.raises(StoreUnusable, match="holds other data .songs"):
         open_store(str(path))
-    with sqlite3.connect(path) as other:
+    with connected(path) as other:
         assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("songs",)]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from arbiter_app.store import Store, StoreError, open_store, rollups, upkeep
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import StoreUnusable
 from arbiter_app.store.health import examine
-from tests.stores import NOW, mixed, record, summed
+from tests.stores import NOW, connected, mixed, record, summed
 
 
 @pytest.fixture
@@ -65,7 +64,7 @@ def test_retention_keeps_the_newest_decisions_and_every_sum(store: Store) -> Non
     assert store.read_now(rollups.totals, ())[0]["cost_pico"] == summed(records, "cost_pico")
     month = [one for one in records if one.row["ts"] >= (NOW - 30 * 86_400) // 300 * 300]
     assert store.read_now(rollups.totals, (), since=NOW - 30 * 86_400, now=NOW)[0]["calls"] == len(month)
-    with sqlite3.connect(store.path) as plain:
+    with connected(store.path) as plain:
         oldest = plain.execute("SELECT min(start) FROM rollup WHERE resolution = 300").fetchone()[0]
         traces = [row[0] for row in plain.execute("SELECT ts FROM decision_trace")]
     assert oldest >= int(NOW - 45 * 86_400) - 300
@@ -155,7 +154,7 @@ def test_a_backup_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     path, backup = tmp_path / "arbiter.db", tmp_path / "backup.db"
     for one in (path, backup):
         open_store(str(one)).close()
-    with sqlite3.connect(backup) as newer:
+    with connected(backup) as newer:
         newer.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(StoreUnusable, match="newer version"):
         upkeep.restore(backup, path)

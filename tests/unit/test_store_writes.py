@@ -12,7 +12,7 @@ import pytest
 
 from arbiter_app.store import Store, StoreError, open_store
 from arbiter_app.store.decisions import Filter
-from tests.stores import NOW, mixed, record
+from tests.stores import NOW, connected, mixed, record
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_finished_future_means_that_another_connection_sees_the_record(store: 
 
     async def write() -> int:
         await store.ledger.record(one)
-        with sqlite3.connect(store.path) as other:
+        with connected(store.path) as other:
             return other.execute("SELECT count(*) FROM decision WHERE id = ?", (one.row["id"],)).fetchone()[0]
 
     assert run(write) == 1
