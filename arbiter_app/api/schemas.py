@@ -49,7 +49,8 @@ _DECISION = (
     "quality_source:string quality_reason:string cost:number? cost_state:string answer_cost:number? "
     "classifier_cost:number? judge_cost:number? baseline:number? saved:number? prompt_tokens:integer? "
     "completion_tokens:integer? tokens_needed:integer? eligible_models:integer latency_ms:number? first_byte_ms:number? "
-    "overhead_ms:number stream:boolean status:string error_code:string cache:string cascaded_from:string?"
+    "overhead_ms:number stream:boolean status:string error_code:string cache:string cascaded_from:string? "
+    "asked_tokens:integer?"
 )
 _KEY_STATE = _object("key_id:string status:string")
 
@@ -146,11 +147,12 @@ COMPONENTS: dict[str, Schema] = {
             )
         ),
     ),
-    "Decision": _object(_DECISION, failover_from=_NAMES),
+    "Decision": _object(_DECISION, failover_from=_NAMES, rejected=_list(_STRING)),
     "Decisions": _object("next:integer?", data=_list(_ref("Decision"))),
     "DecisionWithTrace": _object(
         _DECISION,
         failover_from=_NAMES,
+        rejected=_list(_STRING),
         trace={
             "type": ["object", "null"],
             "description": "what each stage saw, decided and took; null once it has been retired",

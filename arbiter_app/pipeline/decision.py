@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,6 +75,8 @@ class Decision:
     cache_keys: Keys | None = None
     vector: Vector | None = None
     baseline_pico: int | None = None
+    beyond_pico: int | None = None
+    propensity: float | None = None
     timing: Timing = field(default_factory=Timing)
     status: str = "ok"
     error_code: str = ""
@@ -152,7 +154,7 @@ class Decision:
 
     def row(self) -> dict[str, Any]:
         """The columns of the decision table (see `store.tables.Decision`)."""
-        seen, done, cost = self.classification, self.completion, self.cost
+        seen, done, cost, eligible = self.classification, self.completion, self.cost, self.eligible
         usage = done.usage if done else None
         return {
             "id": self.id,
@@ -167,7 +169,7 @@ class Decision:
             "model": self.model,
             "mode": self.mode.value,
             "reason": self.reason,
-            "propensity": self.choice.propensity if self.choice else None,
+            "propensity": self.propensity,
             "quality": self.grade.quality,
             "quality_source": self.grade.source,
             "quality_reason": "judge pending" if self.judge_pending else self.grade.reason,
@@ -179,8 +181,8 @@ class Decision:
             "baseline_pico": self.baseline_pico,
             "prompt_tokens": usage.prompt_tokens if usage else None,
             "completion_tokens": usage.completion_tokens if usage else None,
-            "tokens_needed": self.eligible.tokens_needed if self.eligible else None,
-            "eligible_models": len(self.eligible.models) if self.eligible else 0,
+            "tokens_needed": eligible.tokens_needed if eligible else None,
+            "eligible_models": len(eligible.models) if eligible else 0,
             "latency_ms": done.latency_ms if done else None,
             "first_byte_ms": done.first_byte_ms if done else None,
             "overhead_ms": self.timing.overhead_ms,
@@ -190,6 +192,9 @@ class Decision:
             "cache": self.cache,
             "failover_from": orjson.dumps(self.failover_from).decode() if self.failover_from else None,
             "cascaded_from": self.cascade.completion.model if self.cascade else None,
+            "rejected": _names(eligible.rejected) if eligible else None,
+            "asked_tokens": eligible.prompt_tokens if eligible else None,
+            "beyond_pico": self.beyond_pico,
         }
 
     def trace(self) -> Json:
@@ -233,7 +238,7 @@ class Decision:
             "mode": self.mode,
             "model": choice.model,
             "reason": self.reason,
-            "propensity": choice.propensity,
+            "propensity": self.propensity,
             "seed": choice.seed,
             "candidates": [candidate_view(one) for one in choice.candidates],
         }
@@ -265,6 +270,11 @@ def new_decision(request: ChatRequest, *, timeout_s: float, loop_time: float) ->
 
 def _usd(pico: int | None) -> float | None:
     return None if pico is None else pico / PICO_PER_USD
+
+
+def _names(models: Iterable[str]) -> str | None:
+    """Names as JSON, sorted, so that equal sets are equal texts; None for none."""
+    return orjson.dumps(sorted(models)).decode() if models else None
 
 
 def _view(part: Any, ms: float, view: Callable[[Any], Json]) -> Mapping[str, Any] | None:

@@ -66,6 +66,20 @@ class LearnedEstimates:
         usd = self._policy.baseline_cost_usd(decision.bucket, tokens_in)
         return None if usd is None else round(usd * PICO_PER_USD)
 
+    def beyond_pico(self, decision: Decision) -> int | None:
+        """What the answers cost beyond the list price of the prompt, in our own estimate of its tokens.
+
+        For every model the prompt is measured alike, so that this can be carried over to other prompts. None where it
+        would not measure the model that was asked first: a cached answer, a failover, an uncertain charge.
+        """
+        done, gate = decision.completion, decision.eligible
+        charges = [attempt.cost for attempt in decision.attempts if not attempt.error]
+        if done is None or gate is None or decision.failover_from or any(not one.measured for one in charges):
+            return None
+        asked = decision.cascade.completion.model if decision.cascade is not None else done.model
+        paid = sum(one.pico or 0 for one in charges)
+        return paid - round(gate.prompt_tokens * self._catalog().models[asked].input_usd * PICO_PER_USD)
+
     def learned(self, decision: Decision) -> None:
         """Compare the token estimate with the usage the runtime reported."""
         done, gate = decision.completion, decision.eligible

@@ -12,11 +12,10 @@ from typing import Any
 
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.ports import DecisionRecord, Ledger
-from arbiter_app.pipeline.types import Completion, Cost, CostState, Grade, Json, Mode
+from arbiter_app.pipeline.types import Completion, Cost, Grade, Json, Mode
 from arbiter_app.policy import Learned, Observation, Policy, Shift
 
 OBJECTIVE_WEIGHT = 1.0
-_MEASURED = (CostState.SETTLED, CostState.COMPUTED)
 
 
 class Learner:
@@ -86,7 +85,7 @@ class Learner:
             bucket=decision.bucket,
             prompt=decision.request.ask,
             model=done.model,
-            cost_usd=done.cost.usd if done.cost.state in _MEASURED else None,
+            cost_usd=done.cost.usd if done.cost.measured else None,
             tokens_in=done.usage.prompt_tokens if done.usage else None,
             tokens_out=done.usage.completion_tokens if done.usage else None,
             quality=grade.quality,

@@ -53,6 +53,8 @@ class Estimates(Protocol):
 
     def baseline_pico(self, decision: Decision) -> int | None: ...
 
+    def beyond_pico(self, decision: Decision) -> int | None: ...
+
     def learned(self, decision: Decision) -> None: ...
 
 
@@ -193,6 +195,7 @@ class Lifecycle:
     async def _settle(self, decision: Decision) -> None:
         """Stage 6 and what follows an answer: durable record first, then cache and judge."""
         decision.baseline_pico = self._estimates.baseline_pico(decision)
+        decision.beyond_pico = self._estimates.beyond_pico(decision)
         decision.judge_pending = self._wants_judge(decision)
         self._estimates.learned(decision)
         self._router.served(decision)

@@ -7,8 +7,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from arbiter_app.pipeline.decision import Decision
+from arbiter_app.pipeline.holdout import Holdout, drawn
 from arbiter_app.pipeline.types import ChatRequest, Classification, Eligible, Mode
-from arbiter_app.policy import Ask, Candidate, Policy
+from arbiter_app.policy import Ask, Candidate, Choice, Policy
 
 
 class Conversations:
@@ -39,7 +40,7 @@ class Router:
         policy: Policy,
         *,
         baseline: str,
-        holdout: Callable[[], float],
+        holdout: Holdout,
         rng: random.Random,
         now: Callable[[], float],
     ) -> None:
@@ -60,18 +61,31 @@ class Router:
             tokens_out=tokens_out,
             conversation_model=self._conversations.model_of(decision.request),
         )
-        choice = self._policy.choose(ask, self._now(), self._rng.getrandbits(48))
+        now, seed = self._now(), self._rng.getrandbits(48)
+        choice = self._policy.choose(ask, now, seed)
         decision.choice = choice
         decision.mode = Mode(choice.mode)
+        decision.propensity = choice.propensity
         decision.reason = f"{choice.reason}; {eligible.note}" if eligible.note else choice.reason
         if decision.request.pin is not None:
             decision.mode, decision.reason = Mode.PINNED, "pinned by the caller"
-        elif self._held_out(eligible):
+        elif self._baseline in eligible.models:
+            self._draw(decision, choice, self._holdout.chance(now), seed)
+
+    def _draw(self, decision: Decision, choice: Choice, chance: float, seed: int) -> None:
+        """Hold the request out by chance; its propensity says how probable the model was by both ways."""
+        asks_baseline = choice.model == self._baseline
+        if drawn(seed, chance):
             decision.mode = Mode.HOLDOUT
             decision.reason = f"held out: {self._baseline} answers a random share of requests, to measure the saving"
+            decision.propensity = chance + (1 - chance) * choice.propensity * asks_baseline
+        else:
+            decision.propensity = chance * asks_baseline + (1 - chance) * choice.propensity
 
     def served(self, decision: Decision) -> None:
         """The decision's model answered: its conversation may stay with it, unless it was not the policy's choice."""
+        if decision.mode is Mode.HOLDOUT:
+            self._holdout.paid(self._now(), decision.cost.pico or 0)
         if decision.mode in (Mode.EXPLORE, Mode.EXPLOIT, Mode.ESCALATE):
             self._conversations.served(decision.request, decision.model)
 
@@ -94,10 +108,6 @@ class Router:
         tried = {attempt.model for attempt in decision.attempts}
         others = [one for one in choice.candidates if one.model not in tried]
         return max(others, key=lambda one: _strength(one, self._baseline)).model if others else None
-
-    def _held_out(self, eligible: Eligible) -> bool:
-        share = self._holdout()
-        return share > 0 and self._baseline in eligible.models and self._rng.random() < share
 
 
 def _strength(one: Candidate, baseline: str) -> tuple[float, bool]:

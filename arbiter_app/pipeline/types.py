@@ -125,6 +125,11 @@ class Cost:
         """The charge in dollars, or None when unknown."""
         return None if self.pico is None else self.pico / PICO_PER_USD
 
+    @property
+    def measured(self) -> bool:
+        """Whether the runtime stated the charge, or its tokens."""
+        return self.state in (CostState.SETTLED, CostState.COMPUTED)
+
 
 UNKNOWN_COST = Cost(None, CostState.UNKNOWN)
 

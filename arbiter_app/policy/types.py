@@ -113,7 +113,9 @@ class PolicySettings:
     quality_alarm: float = 10.0
     """Evidence (CUSUM of log-likelihood ratios) that is a quality alarm."""
     holdout_share: float = 0.0
-    """Share of routed requests that the baseline answers, at random, to measure the saving."""
+    """Share of routed requests that the baseline answers, at random, to measure the saving; 0.01 is a good one."""
+    holdout_usd_per_day: float = 1.0
+    """Largest cost of these answers in USD, per UTC day."""
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense. Raises ValueError naming the field."""

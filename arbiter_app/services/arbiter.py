@@ -19,6 +19,7 @@ from arbiter_app.pipeline.classify import Classifier
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.estimates import LearnedEstimates
 from arbiter_app.pipeline.health import Health
+from arbiter_app.pipeline.holdout import Holdout, midnight
 from arbiter_app.pipeline.judge import Judge
 from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.lifecycle import Lifecycle
@@ -27,7 +28,7 @@ from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.prices import PriceOverrides
 from arbiter_app.pipeline.route import Router
 from arbiter_app.pipeline.tokens import TokenRatios
-from arbiter_app.pipeline.types import Model
+from arbiter_app.pipeline.types import Mode, Model
 from arbiter_app.runtime import cost as meter
 from arbiter_app.runtime.client import HttpRuntime
 from arbiter_app.runtime.embeddings import HttpEmbeddings
@@ -42,6 +43,8 @@ from arbiter_app.settings import Settings
 from arbiter_app.store import Store, StoreError, open_store
 
 log = logging.getLogger("arbiter")
+
+HOLDOUT_READ_S = 10.0
 
 
 class Arbiter:
@@ -61,6 +64,7 @@ class Arbiter:
         self.first_key: str | None = None
         self.runtime_seen_at: float | None = None
         self.prices = PriceOverrides()
+        self.holdout = Holdout(settings.routing.holdout_share, settings.routing.holdout_usd_per_day)
         self.feed = Feed()
         self.metrics = Metrics()
         self.health = Health(first_s=settings.quarantine_s, max_s=settings.quarantine_max_s)
@@ -115,6 +119,9 @@ class Arbiter:
         arbiter._background(arbiter._refresh_catalog())
         arbiter._background(arbiter._keep_house())
         arbiter._background(arbiter._follow_keys())
+        if arbiter.holdout.share > 0:
+            await arbiter.read_holdout()
+            arbiter._background(arbiter._follow_holdout())
         return arbiter
 
     async def close(self) -> None:
@@ -140,6 +147,7 @@ class Arbiter:
         self.policy.forget()
         self.health.forget()
         self.prices.clear()
+        self.holdout.forget()
         for memory in (self.cache, self.meaning):
             if memory is not None:
                 memory.forget()
@@ -158,7 +166,7 @@ class Arbiter:
         router = Router(
             self.policy,
             baseline=self.catalog.baseline,
-            holdout=lambda: settings.routing.holdout_share,
+            holdout=self.holdout,
             rng=random.Random(),
             now=time.time,
         )
@@ -223,6 +231,21 @@ class Arbiter:
                 await self.keys.follow()
             except StoreError as error:
                 log.warning("the keys are as they were a while ago: %s", error)
+
+    async def read_holdout(self) -> None:
+        """Bring in what every process has spent on the holdout today."""
+        now = time.time()
+        rows = await self.store.totals(("mode",), since=midnight(now))
+        self.holdout.known(now, sum(row["cost_pico"] for row in rows if row["mode"] == Mode.HOLDOUT))
+
+    async def _follow_holdout(self) -> None:
+        """Keep to the day's budget together with the other processes."""
+        while True:
+            await asyncio.sleep(HOLDOUT_READ_S)
+            try:
+                await self.read_holdout()
+            except StoreError as error:
+                log.warning("what the holdout cost today is as it was a while ago: %s", error)
 
     async def _keep_house(self) -> None:
         """Retention and roll-up compaction, in small steps, once an hour."""

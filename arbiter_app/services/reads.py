@@ -177,7 +177,7 @@ def exact(pico: int) -> str:
 def shown(row: Json) -> Json:
     """A stored decision as it is shown: money in USD under the names of the response."""
     money = {name.removesuffix("_pico"): usd(row[name]) for name in PICO_FIELDS}
-    rest = {name: value for name, value in row.items() if name not in PICO_FIELDS}
+    rest = {name: value for name, value in row.items() if name not in PICO_FIELDS and name != "beyond_pico"}
     cost, baseline = row["cost_pico"], row["baseline_pico"]
     saved = None if cost is None or baseline is None else usd(baseline - cost)
     return {**rest, **money, "saved": saved}

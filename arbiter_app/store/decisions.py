@@ -92,5 +92,6 @@ def _row(row: Row[Any]) -> dict[str, Any]:
     values = dict(row._mapping)
     failed_over = values["failover_from"]
     values["failover_from"] = orjson.loads(failed_over) if failed_over else None
+    values["rejected"] = orjson.loads(values["rejected"]) if values["rejected"] else []
     values["stream"] = bool(values["stream"])
     return values

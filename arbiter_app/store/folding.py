@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from arbiter_app.pipeline.types import PICO_PER_USD
 from arbiter_app.store.tables import Rollup, table
 
 FIVE_MINUTES, HOUR, DAY, MONTH = 300, 3_600, 86_400, 30 * 86_400
@@ -74,9 +75,11 @@ def sums_of(row: Mapping[str, Any]) -> list[Any]:
     """The values that one decision adds, in the order of ROLLUP_SUMS.
 
     Only answered calls with a measured baseline are compared with it; what a failed call cost is compared with nothing.
+    `asked` are the answered calls of known cost, `sized` those whose prompt was estimated (`asked_tokens`), `priced` those
+    whose charges beyond the prompt's list price measure a model (`beyond_pico`, and their squares in USD).
     """
     sums: list[Any] = [0] * len(ROLLUP_SUMS)
-    cost, baseline, quality, latency = row["cost_pico"], row["baseline_pico"], row["quality"], row["latency_ms"]
+    cost, quality, latency = row["cost_pico"], row["quality"], row["latency_ms"]
     sums[_AT["calls"]] = 1
     sums[_AT[row["cost_state"]]] = 1
     sums[_AT["cost_pico"]] = cost or 0
@@ -87,10 +90,8 @@ def sums_of(row: Mapping[str, Any]) -> list[Any]:
     if row["status"] != "ok":
         sums[_AT[row["status"]]] = 1
         sums[_AT["compared_pico"]] = cost or 0
-    elif baseline is not None and cost is not None:
-        sums[_AT["baseline_pico"]] = baseline
-        sums[_AT["compared_pico"]] = cost
-        sums[_AT["compared"]] = 1
+    elif cost is not None:
+        _compare(row, cost, sums)
     if quality is not None:
         sums[_AT["graded"]] = 1
         sums[_AT["quality_sum"]] = quality
@@ -99,3 +100,20 @@ def sums_of(row: Mapping[str, Any]) -> list[Any]:
         sums[_AT["latency_sum"]] = latency
         sums[_AT["latency_n"]] = 1
     return sums
+
+
+def _compare(row: Mapping[str, Any], cost: int, sums: list[Any]) -> None:
+    """What an answered call of known cost adds for the comparison with other models."""
+    baseline, tokens, beyond = row["baseline_pico"], row["asked_tokens"], row["beyond_pico"]
+    sums[_AT["asked"]] = 1
+    if baseline is not None:
+        sums[_AT["baseline_pico"]] = baseline
+        sums[_AT["compared_pico"]] = cost
+        sums[_AT["compared"]] = 1
+    if tokens is not None:
+        sums[_AT["sized"]] = 1
+        sums[_AT["asked_tokens"]] = tokens
+    if beyond is not None:
+        sums[_AT["priced"]] = 1
+        sums[_AT["beyond_pico"]] = beyond
+        sums[_AT["beyond_sq"]] = (beyond / PICO_PER_USD) ** 2

@@ -59,6 +59,12 @@ class Decision(SQLModel, table=True):
     cache: str
     failover_from: str | None
     cascaded_from: str | None
+    rejected: str | None = None
+    """JSON list of the pool's models that could not serve; NULL where every model could."""
+    asked_tokens: int | None = None
+    """The prompt in tokens as Arbiter itself estimates it, the same whichever model serves; NULL for a cached answer."""
+    beyond_pico: int | None = Field(default=None, sa_type=BigInteger)
+    """The answers' charges less the asked model's list price of `asked_tokens`; NULL where they do not measure a model."""
 
 
 class DecisionTrace(SQLModel, table=True):
@@ -202,6 +208,12 @@ class Rollup(SQLModel, table=True):
     latency_sum: float = 0.0
     latency_n: int = 0
     overhead_sum: float = 0.0
+    asked: int = 0
+    sized: int = 0
+    asked_tokens: int = Field(default=0, sa_type=BigInteger)
+    priced: int = 0
+    beyond_pico: int = Field(default=0, sa_type=BigInteger)
+    beyond_sq: float = 0.0
 
 
 class LatencyBin(SQLModel, table=True):

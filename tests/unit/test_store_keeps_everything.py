@@ -57,6 +57,9 @@ BLANK: dict[str, Any] = {
     "cache": "miss",
     "failover_from": None,
     "cascaded_from": None,
+    "rejected": '["b"]',
+    "asked_tokens": 12,
+    "beyond_pico": -3,
 }
 
 
@@ -83,10 +86,10 @@ def test_a_record_comes_back_whole(tmp_path: Path) -> None:
 
     row = with_store(tmp_path / "a.db", work)
     assert row["trace"] == {"at": 1}
-    assert row["failover_from"] == ["a"]
+    assert (row["failover_from"], row["rejected"]) == (["a"], ["b"])
     assert row["stream"] is True
-    assert {name: row[name] for name in BLANK if name not in ("failover_from", "stream")} == {
-        name: value for name, value in BLANK.items() if name not in ("failover_from", "stream")
+    assert {name: row[name] for name in BLANK if name not in ("failover_from", "rejected", "stream")} == {
+        name: value for name, value in BLANK.items() if name not in ("failover_from", "rejected", "stream")
     }
     assert with_store(tmp_path / "a.db", lambda store: store.decision("d_none")) is None
 

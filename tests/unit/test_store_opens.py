@@ -60,7 +60,8 @@ def first_schema(path: Path) -> None:
             values |= {"model": "m", "mode": "exploit", "key_id": key_id, "calls": 1, "cost_pico": pico}
             old.execute(f"INSERT INTO rollup VALUES ({','.join('?' * len(names))})", [values[name] for name in names])
         old.executemany("INSERT INTO latency_bin VALUES (?, ?, 'm', 40, ?)", [(300, 3_600, 1), (300, 3_900, 2)])
-        row = record().row
+        then = {row[1] for row in old.execute("PRAGMA table_info(decision)")}
+        row = {name: value for name, value in record().row.items() if name in then}
         marks = ",".join("?" * len(row))
         old.execute(f"INSERT INTO decision ({','.join(row)}) VALUES ({marks})", list(row.values()))
         old.execute("INSERT INTO api_key VALUES ('k', 'd', 'caller', 'e', '', 'active', 1, 1)")
@@ -97,7 +98,9 @@ def test_the_first_schema_is_upgraded_with_its_data_and_a_backup(tmp_path: Path)
     hours = store.read_now(rollups.series, bucket_s=3_600, buckets=3, now=8_000.0)
     assert [slot["cost_pico"] for slot in hours] == [0, 10, 20 + 2**53 + 1]
     assert hours[1]["p50_ms"] == pytest.approx(1.15**40.5, rel=1e-3)
-    assert len(store.read_now(decisions.after, 0)) == 1
+    (kept,) = store.read_now(decisions.after, 0)
+    assert (kept["rejected"], kept["asked_tokens"], kept["beyond_pico"]) == ([], None, None)
+    assert store.read_now(rollups.totals, ())[0]["asked"] == 2, "answered calls whose charge is known"
     assert [key.id for key in asyncio.run(store.keys()).values()] == ["k"]
     store.close()
     (backup,) = backups(path)

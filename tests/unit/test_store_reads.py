@@ -220,4 +220,8 @@ def _hours(connection: Connection) -> list[dict[str, Any]]:
 
 def _rounded(read: Callable[[Connection], Any]) -> Callable[[Connection], str]:
     """Floats may differ in their last digits when summed in another order."""
-    return lambda connection: re.sub(r"(\d\.\d{6})\d+", r"\1", str(read(connection)))
+    return lambda connection: re.sub(r"\d+\.\d+", _six_digits, str(read(connection)))
+
+
+def _six_digits(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.6f}"
