@@ -128,9 +128,17 @@ COMPONENTS: dict[str, Schema] = {
     "Report": _object(
         f"{_MONEY} since:number? baseline_model:string proven:boolean unmeasured_calls:integer failed:integer "
         "aborted:integer classifier_spend:number judge_spend:number explore_calls:integer explore_spend:number "
+        "explore_share:number? explore_cap:number? explore_usd_share:number? explore_usd_cap:number? holdout_calls:integer "
         "mean_quality:number? graded:integer mean_latency_ms:number? mean_overhead_ms:number?",
         interval={**_PAIR, "description": "95 % interval of saved_pct; null while it cannot be stated"},
         interval_usd=_PAIR,
+        holdout=_object(
+            "calls:integer spend:number routed_calls:integer compared_calls:integer saved:number? saved_pct:number? "
+            "proven:boolean quality_difference:number?",
+            interval=_PAIR,
+            interval_usd=_PAIR,
+            quality_interval=_PAIR,
+        ),
         cost_states=_object("settled:integer computed:integer estimated:integer unknown:integer"),
         by_bucket=_list(_object(f"bucket:string {_GROUP}")),
         by_model=_list(_object(f"model:string {_GROUP}")),

@@ -23,6 +23,30 @@ class Repriced:
     variance: float
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A model's measured calls in one bucket: how many, mean prompt in tokens, and their charges beyond the prompt's list
+    price: mean (USD) and variance."""
+
+    n: float
+    tokens: float
+    beyond: float
+    variance: float
+
+    def usd(self, calls: float, tokens: float, input_usd: float) -> float:
+        """What this model would have charged for `calls` with `tokens` of prompt in all, at a list price a token."""
+        return tokens * input_usd + calls * self.beyond
+
+    def repriced(self, calls: float, input_usd: float) -> Repriced:
+        """The uncertainty of that."""
+        return Repriced(calls, self.n, self.tokens * input_usd + self.beyond, self.variance)
+
+
+def measured(n: float, tokens: float, beyond_usd: float, squares: float) -> Measured | None:
+    """From the sums over `n` calls; None without any."""
+    return None if n < 1 else Measured(n, tokens / n, beyond_usd / n, variance_of(n, beyond_usd, squares))
+
+
 def variance_of(n: float, total: float, squares: float) -> float:
     """Sample variance from sums; 0 below two samples."""
     return max(0.0, (squares - total * total / n) / (n - 1)) if n >= 2 else 0.0

@@ -9,9 +9,8 @@ import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from arbiter_app.pipeline.types import PICO_PER_USD, Json
-from arbiter_app.policy import ModelStats
-from arbiter_app.policy.savings import Repriced, half_width, variance_of
+from arbiter_app.pipeline.types import PICO_PER_USD, Json, Mode
+from arbiter_app.services import proof
 from arbiter_app.store.decisions import Filter
 
 if TYPE_CHECKING:
@@ -28,21 +27,29 @@ class Reads:
 
     async def report(self, *, since: float | None = None, key_id: str | None = None) -> Json:
         """Calls, spend, baseline and saving, with a breakdown. Where the baseline is unmeasured no saving is claimed."""
-        rows = await self._arbiter.store.totals(("bucket", "model", "mode"), since=since, key_id=key_id)
+        store, catalog = self._arbiter.store, self._arbiter.catalog
+        rows = await store.totals(proof.BY, since=since, key_id=key_id)
+        everybody = rows if key_id is None else await store.totals(proof.BY, since=since)
+        ever = everybody if since is None else await store.totals(proof.BY)
+        input_usd = catalog.models[catalog.baseline].input_usd
+        baseline = proof.baseline_of(catalog.baseline, input_usd, everybody, ever)
+        for row in rows:
+            row["repriced_pico"] = baseline.pico(row)
         total = _summed(rows)
         money = _money(total)
         return {
             **money,
             "since": since,
-            "baseline_model": self._arbiter.catalog.baseline,
-            **self._certainty(rows, money),
-            "unmeasured_calls": total["calls"] - total["failed"] - total["aborted"] - total["compared"],
+            "baseline_model": catalog.baseline,
+            **proof.certainty(money["saved"], money["baseline_spend"], baseline.unsure(rows)),
+            "unmeasured_calls": total["calls"] - total["failed"] - total["aborted"] - baseline.compared(rows),
             "failed": total["failed"],
             "aborted": total["aborted"],
             "classifier_spend": usd(total["classifier_pico"]),
             "judge_spend": usd(total["judge_pico"]),
-            "explore_calls": _summed(row for row in rows if row["mode"] == "explore")["calls"],
-            "explore_spend": usd(_summed(row for row in rows if row["mode"] == "explore")["cost_pico"]),
+            **self._exploration(rows, money),
+            "holdout_calls": _summed(row for row in rows if row["mode"] == Mode.HOLDOUT)["calls"],
+            "holdout": proof.holdout(rows, catalog.baseline, input_usd),
             "cost_states": {name: total[name] for name in ("settled", "computed", "estimated", "unknown")},
             "mean_quality": _mean(total["quality_sum"], total["graded"]),
             "graded": total["graded"],
@@ -53,24 +60,25 @@ class Reads:
             "by_mode": _grouped(rows, "mode"),
         }
 
-    def _certainty(self, rows: list[Json], money: Json) -> Json:
-        """The 95 % interval of the saving, in percent of the baseline and in USD, and whether it excludes zero."""
-        baseline = self._arbiter.catalog.baseline
-        measured = {bucket: stats for bucket, model, stats in self._arbiter.policy.rows() if model == baseline}
-        parts = []
-        for bucket in {row["bucket"] for row in rows}:
-            calls = sum(row["compared"] for row in rows if row["bucket"] == bucket and row["model"] != baseline)
-            known = measured.get(bucket, ModelStats())
-            variance = variance_of(known.cost_n, known.cost_usd, known.cost_sq)
-            parts.append(Repriced(calls, known.cost_n, known.mean_cost_usd or 0.0, variance))
-        width = half_width(parts) if money["saved"] is not None and any(part.calls for part in parts) else None
-        if width is None or not money["baseline_spend"]:
-            return {"interval": None, "interval_usd": None, "proven": False}
-        low, high = money["saved"] - width, money["saved"] + width
+    def _exploration(self, rows: list[Json], money: Json) -> Json:
+        """What was chosen to learn something: requests of those routed, dollars of the baseline's price; with their caps.
+
+        Dollars are those of trials of other models, as the policy counts them; `explore_spend` is all of it.
+        """
+        explored = [row for row in rows if row["mode"] == Mode.EXPLORE]
+        routed = sum(row["calls"] for row in rows if row["mode"] in (*proof.ROUTED, Mode.HOLDOUT))
+        trials = _summed(row for row in explored if row["model"] != self._arbiter.catalog.baseline)
+        total, settings = _summed(explored), self._arbiter.settings.routing
+        capped = self._arbiter.policy.name != "classic"
         return {
-            "interval": [100 * low / money["baseline_spend"], 100 * high / money["baseline_spend"]],
-            "interval_usd": [low, high],
-            "proven": low > 0,
+            "explore_calls": total["calls"],
+            "explore_spend": usd(total["cost_pico"]),
+            "explore_share": total["calls"] / routed if routed else None,
+            "explore_cap": settings.explore_share if capped else None,
+            "explore_usd_share": (usd(trials["cost_pico"]) or 0.0) / money["baseline_spend"]
+            if money["baseline_spend"]
+            else None,
+            "explore_usd_cap": settings.explore_usd_share if capped else None,
         }
 
     def policy(self) -> Json:
@@ -192,9 +200,8 @@ def _summed(rows: Any) -> Json:
 
 
 def _money(total: Json) -> Json:
-    """Spend against the baseline: uncompared calls count the same on both sides, so they claim no saving."""
-    actual = total["cost_pico"] + total["judge_pico"]
-    baseline = total["baseline_pico"] + total["cost_pico"] - total["compared_pico"]
+    """Spend against the baseline."""
+    actual, baseline = total["cost_pico"] + total["judge_pico"], total["repriced_pico"]
     saved = baseline - actual
     return {
         "calls": total["calls"],
@@ -231,9 +238,7 @@ _SUMS = (
     "cost_pico",
     "classifier_pico",
     "judge_pico",
-    "baseline_pico",
-    "compared_pico",
-    "compared",
+    "repriced_pico",
     "settled",
     "computed",
     "estimated",

@@ -20,8 +20,8 @@ class Reads(Protocol):
         """Figures of the last `seconds`.
 
         calls, failed, failed_over, actual_spend, baseline_spend, saved, saved_pct, interval ([low, high] of saved_pct
-        or None), proven, holdout_calls, settled_share, learning_spend, learning_share, learning_cap, quality_gap,
-        tolerance, baseline_model, models, tasks, classifier {rules: n, ...}, median_ms.
+        or None), proven, holdout_calls, settled_share, learning_spend, learning_share and learning_cap (of dollars),
+        explore_cap (of requests), quality_gap, tolerance, baseline_model, models, tasks, classifier {rules: n, ...}, median_ms.
         """
         ...
 

@@ -29,7 +29,7 @@ class Source:
         """Figures of the last `seconds`; see `reads.Reads.report`."""
         said = await self._arbiter.reads.report(since=time.time() - seconds, key_id=key_id)
         overview = await self._arbiter.reads.overview()
-        states, spent = said["cost_states"], said["actual_spend"]
+        states = said["cost_states"]
         priced = sum(states.values())
         percent, interval = said.get("saved_pct"), said.get("interval")
         return {
@@ -38,9 +38,8 @@ class Source:
             "interval": None if interval is None else [one / 100 for one in interval],
             "settled_share": states["settled"] / priced if priced else None,
             "learning_spend": said["explore_spend"],
-            "learning_share": said["explore_spend"] / spent if spent else None,
-            "learning_cap": said.get("explore_cap"),
-            "holdout_calls": said.get("holdout_calls", _calls(said["by_mode"], "mode", "holdout")),
+            "learning_share": said["explore_usd_share"],
+            "learning_cap": said["explore_usd_cap"],
             "quality_gap": self._gap(said["by_bucket"]),
             "tolerance": self._arbiter.settings.routing.quality_tolerance,
             "classifier": overview["classifier"],
@@ -159,10 +158,6 @@ def gateway_of(arbiter: Any) -> ASGIApp:
     from arbiter_app.api.gateway import Gateway
 
     return Gateway(arbiter)
-
-
-def _calls(rows: list[Row], by: str, name: str) -> int:
-    return sum(row["calls"] for row in rows if row[by] == name)
 
 
 def _sure(row: Mapping[str, Any]) -> bool:

@@ -113,7 +113,7 @@ async def _summary(reads: Reads, room: Room) -> Vars:
         "alerts": [views.alert(row) for row in alerts],
         "classifier": views.classifier(report.get("classifier") or {}),
         "spend": figures.spend(series, alerts, bucket_s=seconds / buckets, baseline=baseline),
-        "learning": figures.exploration(series, cap=report.get("learning_cap")),
+        "learning": figures.exploration(series, cap=report.get("explore_cap")),
         "scatters": {task: figures.cost_quality(policy.get(task, []), tolerance=tolerance) for task in TASKS},
         "samples": {task: _sample(policy.get(task, [])) for task in TASKS},
         "any_calls": "yes" if report.get("calls") else "no",
@@ -139,7 +139,7 @@ async def _learned(reads: Reads, room: Room) -> Vars:
         "heat": figures.heat(policy),
         "prices": figures.prices(history, alerts, models=busiest),
         "latency": figures.latency(series, bucket_s=seconds / buckets),
-        "learning": figures.exploration(series, cap=report.get("learning_cap")),
+        "learning": figures.exploration(series, cap=report.get("explore_cap")),
         "any_rows": "yes" if any(policy.values()) else "no",
         "any_prices": "yes" if history else "no",
     }

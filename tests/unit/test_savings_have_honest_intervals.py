@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
+from arbiter_app.pipeline.holdout import drawn
 from arbiter_app.policy.savings import Repriced, half_width, t95, variance_of
+from arbiter_app.services import proof
+from arbiter_app.store.folding import ROLLUP_SUMS, sums_of
+from tests.stores import record
 
 
 def covered(rng: random.Random, calls: int, n: int, spread: float) -> bool:
@@ -51,3 +58,111 @@ def test_a_single_baseline_call_borrows_the_spread_of_the_others_and_widens_the_
 @pytest.mark.parametrize(("freedom", "quantile"), [(3, 3.182), (5, 2.571), (10, 2.228), (30, 2.042), (math.inf, 1.960)])
 def test_t_quantiles(freedom: float, quantile: float) -> None:
     assert t95(freedom) == pytest.approx(quantile, rel=0.01)
+
+
+INPUT_USD, OUTPUT_USD = 2.5e-6, 1e-5
+RUNS = 300
+SLACK = 2.5 * math.sqrt(0.95 * 0.05 / RUNS)
+BLANK = record().row
+ANSWERS = {"code": 400.0, "math": 60.0, "open": 700.0}
+
+
+@dataclass
+class Traffic:
+    """Requests past a policy that starts with the baseline and then tries it now and then; `truth` knows every price."""
+
+    rng: random.Random
+    share: float
+    rows: dict[tuple[str, str, str], list[Any]] = field(default_factory=dict)
+    seen: Counter[str] = field(default_factory=Counter)
+    saved: float = 0.0
+    routed: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def send(self, calls: int) -> list[dict[str, Any]]:
+        """The roll-up rows after so many calls."""
+        for _ in range(calls):
+            self._one()
+        return [dict(zip((*proof.BY, *ROLLUP_SUMS), (*key, *sums), strict=True)) for key, sums in self.rows.items()]
+
+    def _one(self) -> None:
+        rng = self.rng
+        bucket = rng.choices(list(ANSWERS), (3, 2, 1))[0]
+        real, length = rng.lognormvariate(5.5, 0.8), rng.lognormvariate(math.log(ANSWERS[bucket]), 0.4)
+        estimate = round(real * rng.uniform(1.0, 1.2))
+        price = real * INPUT_USD + length * OUTPUT_USD
+        model, mode = self._choice(bucket)
+        own = model == "base"
+        paid = price if own else (real * INPUT_USD + rng.lognormvariate(0, 0.3) * length * OUTPUT_USD) / 3
+        self.saved += price - paid
+        if mode != "holdout":
+            self.routed[bucket] += price - paid
+        beyond = paid - estimate * (INPUT_USD if own else INPUT_USD / 3)
+        row = BLANK | {
+            "cost_pico": round(paid * 1e12),
+            "baseline_pico": round(paid * 1e12) if own else None,
+            "asked_tokens": estimate,
+            "beyond_pico": round(beyond * 1e12),
+        }
+        known = self.rows.setdefault((bucket, model, mode), [0] * len(ROLLUP_SUMS))
+        known[:] = [a + b for a, b in zip(known, sums_of(row), strict=True)]
+
+    def _choice(self, bucket: str) -> tuple[str, str]:
+        if drawn(self.rng.getrandbits(48), self.share):
+            return "base", "holdout"
+        self.seen[bucket] += 1
+        first = self.seen[bucket] <= 8
+        return ("base", "explore") if first or self.rng.random() < 0.03 else ("cheap", "exploit")
+
+
+@pytest.mark.parametrize(("calls", "share"), [(200, 0.0), (500, 0.05)])
+def test_the_reports_saving_is_covered_from_decisions_to_interval(calls: int, share: float) -> None:
+    inside = 0
+    for seed in range(RUNS):
+        traffic = Traffic(random.Random(seed), share)
+        rows = traffic.send(calls)
+        baseline = proof.baseline_of("base", INPUT_USD, rows, rows)
+        spend = sum(baseline.pico(row) for row in rows) / 1e12
+        saved = spend - sum(row["cost_pico"] for row in rows) / 1e12
+        low, high = proof.certainty(saved, spend, baseline.unsure(rows))["interval_usd"]
+        inside += low <= traffic.saved <= high
+    assert 0.95 - SLACK <= inside / RUNS <= 0.97 + SLACK
+
+
+def test_the_holdouts_saving_is_covered_where_it_was_drawn() -> None:
+    inside = proven = 0
+    for seed in range(RUNS):
+        traffic = Traffic(random.Random(seed), 0.06)
+        told = proof.holdout(traffic.send(700), "base", INPUT_USD)
+        held = {bucket for bucket, _, mode in traffic.rows if mode == "holdout"}
+        low, high = told["interval_usd"]
+        inside += low <= sum(traffic.routed[bucket] for bucket in held) <= high
+        proven += told["proven"]
+    assert 0.95 - SLACK <= inside / RUNS <= 0.97 + SLACK
+    assert proven > 0.9 * RUNS, "an interval that holds everything would be covered, too"
+
+
+def test_a_bucket_without_the_baseline_claims_nothing() -> None:
+    rows = Traffic(random.Random(3), 0.0).send(300)
+    unmeasured = [row for row in rows if row["bucket"] == "code" and row["model"] == "cheap"]
+    baseline = proof.baseline_of("base", INPUT_USD, unmeasured, unmeasured)
+    assert [baseline.pico(row) for row in unmeasured] == [row["cost_pico"] for row in unmeasured]
+    assert baseline.compared(unmeasured) == 0
+    assert proof.certainty(0.0, 1.0, baseline.unsure(unmeasured)) == {
+        "interval": None,
+        "interval_usd": None,
+        "proven": False,
+    }
+    assert proof.holdout(rows, "base", INPUT_USD)["saved"] is None, "nothing was held out"
+
+
+def test_a_period_with_too_few_calls_of_the_baseline_asks_the_older_ones() -> None:
+    ever = Traffic(random.Random(4), 0.0).send(400)
+    thin = [row for row in Traffic(random.Random(5), 0.0).send(6) if row["mode"] == "explore"]
+    known = proof.baseline_of("base", INPUT_USD, thin, ever).known
+    assert known == proof.baseline_of("base", INPUT_USD, [], ever).known
+    assert proof.baseline_of("base", INPUT_USD, thin, []).known.keys() == {row["bucket"] for row in thin}
+
+
+def test_a_loss_is_shown_as_a_loss() -> None:
+    told = proof.certainty(-0.5, 1.0, [Repriced(100, 50, 0.01, 1e-6)])
+    assert told["interval"][1] < 0 and not told["proven"]

@@ -13,7 +13,7 @@ SPANS = [("1h", "1 h"), ("24h", "24 h"), ("7d", "7 d"), ("30d", "30 d")]
 EXPLAIN = {
     "calls": "Requests routed in this time range, cached answers included. Failed: no model answered, after failover. Aborted: the caller went away.",
     "spend": "Exact sum of every charge: answers, classifier, judge, failed and losing calls. Settled: the runtime stated the charge itself.",
-    "learning": "Share of all money that went to answers chosen to learn something rather than to the best known choice.",
+    "learning": "What trials of other models cost, as a share of what the baseline would have charged for everything; the policy keeps it under its cap.",
     "quality": "Mean graded quality of what was served, minus that of the best known model for the same kind of prompt.",
 }
 
