@@ -6,11 +6,13 @@ import random
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from arbiter_app.pipeline.decision import decision_id
 from arbiter_app.pipeline.ports import DecisionRecord
+from arbiter_app.store import Store, filing
 
 NOW = 1_790_000_123.0
 BUCKETS = ("code", "math", "structured", "factual", "open", "code:hard", "open:hard")
@@ -75,6 +77,16 @@ def _some(rng: random.Random, ts: float) -> DecisionRecord:
         error_code="" if status == "ok" else "runtime_unavailable",
         cache="hit" if rng.random() < 0.05 else "miss",
     )
+
+
+def file_all(store: Store) -> int:
+    """List and sum whatever waits, slice by slice; how many decisions were summed."""
+    filed = 0
+    for what in filing.SLICES:
+        filed = 0
+        while went := store.writer.call_now(partial(store.writer.filer.file, what=what)):
+            filed += went
+    return filed
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Writing a batch of decisions: each table once, with sums folded in Python first."""
+"""Writing a batch of decisions: each table once. What reports and feeds read is derived later, see `filing`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import orjson
 from sqlalchemy import Connection, Dialect
 
 from arbiter_app.pipeline.ports import DecisionRecord, Delta
-from arbiter_app.store import folding
-from arbiter_app.store.folding import BIN_KEY, ROLLUP_KEY, ROLLUP_SUMS
 from arbiter_app.store.statements import Row, Statement
 from arbiter_app.store.tables import (
     STATISTIC_FIELDS,
@@ -19,29 +17,23 @@ from arbiter_app.store.tables import (
     Counter,
     Decision,
     DecisionTrace,
-    LatencyBin,
     PolicyState,
-    Rollup,
     Statistic,
 )
 
 
 class BatchWriter:
-    """Writes decision records: rows, traces, statistics, roll-ups, histogram, counters, alerts, policy state."""
+    """Writes decision records: rows, traces, statistics, alerts, policy state."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._decision = Statement(dialect, Decision, skip="seq")
         self._trace = Statement(dialect, DecisionTrace)
         self._statistic = Statement(dialect, Statistic, add=STATISTIC_FIELDS)
-        self._rollup = Statement(dialect, Rollup, add=ROLLUP_SUMS)
-        self._latency = Statement(dialect, LatencyBin, add=("n",))
         self._counter = Statement(dialect, Counter, add=("value",))
         self._alert = Statement(dialect, Alert, skip="id")
         self._state = Statement(dialect, PolicyState, put=("value",))
         self._decision_row = operator.itemgetter(*self._decision.columns)
         self._alert_row = operator.itemgetter(*self._alert.columns)
-        assert self._rollup.columns == (*ROLLUP_KEY, *ROLLUP_SUMS)
-        assert self._latency.columns == (*BIN_KEY, "n")
 
     def write(self, connection: Connection, records: Sequence[DecisionRecord]) -> None:
         """Everything the records leave behind, inside the caller's transaction."""
@@ -56,9 +48,6 @@ class BatchWriter:
             [alert for record in records for alert in record.alerts],
             {key: blob for record in records for key, blob in record.state.items()},
         )
-        self._rollup.run(connection, folding.rollups(rows))
-        self._latency.run(connection, folding.latencies(rows))
-        self.count(connection, folding.counts(rows))
 
     def write_learned(
         self,
@@ -71,10 +60,6 @@ class BatchWriter:
         self._statistic.run(connection, _summed(deltas))
         self._alert.run(connection, [self._alert_row(alert) for alert in alerts])
         self._state.run(connection, list(state.items()))
-
-    def write_rollup(self, connection: Connection, row: Mapping[str, Any], sums: Mapping[str, Any]) -> None:
-        """Add to the sums of one decision (a grade that came late)."""
-        self._rollup.run(connection, [(*folding.slot_of(row), *[sums.get(name, 0) for name in ROLLUP_SUMS])])
 
     def count(self, connection: Connection, counts: Mapping[str, int]) -> None:
         """Move counters."""

@@ -1,19 +1,26 @@
-"""Reading decisions: one with its trace, a page of a filtered feed, a stretch for export."""
+"""Reading decisions: one with its trace, a page of a filtered feed, a stretch for export.
+
+A page comes from the few newest decisions that are not filed yet, and for the rest from the list of the narrowest value
+(see `filing`), between the places where its times can lie.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, Select, func, select
 
-from arbiter_app.store.tables import UNANSWERED, Decision, DecisionTrace, table
+from arbiter_app.store import filing
+from arbiter_app.store.tables import LISTS, Decision, DecisionTrace, Span, table
 
 MAX_PAGE = 500
+MAX_SEQ = 2**63 - 2
 
-_DECISIONS, _TRACES = table(Decision), table(DecisionTrace)
+_DECISIONS, _TRACES, _SPANS = table(Decision), table(DecisionTrace), table(Span)
+_D = _DECISIONS.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +38,15 @@ class Filter:
 
 def page(connection: Connection, narrowed: Filter, *, limit: int, before: int | None = None) -> list[dict[str, Any]]:
     """Decisions newest first, older than the cursor `before` (a `seq`)."""
-    query = _narrowed(narrowed).order_by(_DECISIONS.c.seq.desc()).limit(max(1, min(limit, MAX_PAGE)))
-    if before is not None:
-        query = query.where(_DECISIONS.c.seq < before)
-    return [_row(row) for row in connection.execute(query)]
+    limit = max(1, min(limit, MAX_PAGE))
+    filed = filing.listed(connection)  # read first: what is filed meanwhile is in both places
+    found: list[Row[Any]] = []
+    if before is None or before > filed + 1:
+        found += _newest(connection, narrowed, filed, before, limit)
+    if len(found) < limit:
+        end = filed + 1 if before is None else min(before, filed + 1)
+        found += _listed(connection, narrowed, end, limit - len(found))
+    return [_row(row) for row in found]
 
 
 def after(connection: Connection, seq: int, limit: int = MAX_PAGE) -> list[dict[str, Any]]:
@@ -47,6 +59,7 @@ def stretch(connection: Connection, narrowed: Filter, chunk: int = MAX_PAGE) -> 
     """Every decision of a filter, newest first, read in pages so that memory stays flat."""
     before = None
     while rows := page(connection, narrowed, limit=chunk, before=before):
+        connection.rollback()  # lets go of the snapshot, so that the log of the database can be reused meanwhile
         yield from rows
         before = rows[-1]["seq"]
 
@@ -71,21 +84,48 @@ def exists(connection: Connection, decision_id: str) -> bool:
     return connection.execute(select(_DECISIONS.c.seq).where(_DECISIONS.c.id == decision_id)).first() is not None
 
 
-def _narrowed(narrowed: Filter) -> Select[Any]:
-    query = select(_DECISIONS)
-    for spec in fields(Filter):
-        value = getattr(narrowed, spec.name)
-        if value is None:
-            continue
-        if spec.name == "since":
-            query = query.where(_DECISIONS.c.ts >= value)
-        elif spec.name == "until":
-            query = query.where(_DECISIONS.c.ts < value)
-        elif spec.name == "status" and value != "ok":
-            query = query.where(_DECISIONS.c.status == value, UNANSWERED)  # named as its index names it
-        else:
-            query = query.where(_DECISIONS.c[spec.name] == value)
-    return query
+def _newest(connection: Connection, narrowed: Filter, after: int, before: int | None, limit: int) -> Sequence[Row[Any]]:
+    """Those that no list has yet."""
+    query = _timed(select(_DECISIONS).where(_D.seq > after), narrowed)
+    for name in LISTS:
+        if (value := getattr(narrowed, name)) is not None:
+            query = query.where(_D[name] == value)
+    if before is not None:
+        query = query.where(_D.seq < before)
+    return connection.execute(query.order_by(_D.seq.desc()).limit(limit)).all()
+
+
+def _listed(connection: Connection, narrowed: Filter, before: int, limit: int) -> Sequence[Row[Any]]:
+    """Those filed in lists, by the list of the narrowest value; all of them in their own order when there is none."""
+    wanted = {name: value for name in LISTS if (value := getattr(narrowed, name)) is not None}
+    answered = wanted.get("status") == "ok"  # almost all are: a column to look at, not a list
+    by = next((LISTS[name] for name in LISTS if name in wanted and not (answered and name == "status")), None)
+    seq = _D.seq if by is None else by.c.seq
+    query = select(_DECISIONS) if by is None else select(_DECISIONS).join_from(by, _DECISIONS, by.c.seq == _D.seq)
+    for name, value in wanted.items():
+        query = query.where((by.c[name] if by is not None and name in by.c else _D[name]) == value)
+    first, last = _between(connection, narrowed)
+    query = _timed(query, narrowed).where(seq < min(before, last + 1), seq >= first)
+    return connection.execute(query.order_by(seq.desc()).limit(limit)).all()
+
+
+def _between(connection: Connection, narrowed: Filter) -> tuple[int, int]:
+    """The first and the last filed decision that can lie in the times asked for; the last before the first: none."""
+    if narrowed.since is None and narrowed.until is None:
+        return 0, MAX_SEQ
+    query = select(func.min(_SPANS.c.first), func.max(_SPANS.c.last))
+    if narrowed.since is not None:
+        query = query.where(_SPANS.c.latest >= narrowed.since)
+    if narrowed.until is not None:
+        query = query.where(_SPANS.c.earliest < narrowed.until)
+    first, last = connection.execute(query).one()
+    return (1, 0) if first is None else (first, last)
+
+
+def _timed(query: Select[Any], narrowed: Filter) -> Select[Any]:
+    if narrowed.since is not None:
+        query = query.where(_D.ts >= narrowed.since)
+    return query if narrowed.until is None else query.where(_D.ts < narrowed.until)
 
 
 def _row(row: Row[Any]) -> dict[str, Any]:

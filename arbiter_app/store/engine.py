@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sqlite3
 import time
@@ -11,7 +12,7 @@ from typing import Any
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DatabaseError
 
 from alembic import command
@@ -57,6 +58,13 @@ def engine_for(url: URL, *, durability: str = "strict", read_only: bool = False)
             cursor.execute("PRAGMA cache_size=-32000")
             cursor.execute("PRAGMA temp_store=MEMORY")
             cursor.close()
+            _teach_logarithms(connection)
+
+        if read_only:
+
+            @event.listens_for(engine, "begin")
+            def _on_begin(connection: Connection) -> None:
+                connection.exec_driver_sql("BEGIN")  # everything a read asks is answered from one snapshot
 
     return engine
 
@@ -100,6 +108,15 @@ def integrity(url: URL) -> str:
         return in_words(error, url)
     finally:
         engine.dispose()
+
+
+def _teach_logarithms(connection: sqlite3.Connection) -> None:
+    """`ln` and `floor`, where SQLite was built without its mathematical functions."""
+    try:
+        connection.execute("SELECT ln(1.0), floor(1.0)").close()
+    except sqlite3.OperationalError:
+        connection.create_function("ln", 1, math.log, deterministic=True)
+        connection.create_function("floor", 1, math.floor, deterministic=True)
 
 
 def _make_private(path: Path) -> None:

@@ -1,119 +1,112 @@
-"""What a batch of decisions adds to the sums that reports read: roll-ups, latency histogram, counters. Pure functions.
+"""What decisions add to the sums that reports and charts read. Pure functions over plain values.
 
-Sums enter as OPEN slots of five minutes per key, cheaply, and count from then on. `upkeep.fold` moves them, now and then
-and in one transaction, to the slots of every RESOLUTION, once for their key and once for EVERYBODY; so no read has to add
-up more rows than it shows slots, times the models in use, and no request pays for that.
+Roll-ups hold every sum by bucket, model and mode; slots hold the few that charts show, all of one time together. Both
+exist for every RESOLUTION, for each key and for EVERYBODY, so that no read has to add up more than it shows.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from operator import add
 from typing import Any
 
-from arbiter_app.pipeline.types import PICO_PER_USD
+import orjson
+
 from arbiter_app.store.tables import Rollup, table
 
 FIVE_MINUTES, HOUR, DAY, MONTH = 300, 3_600, 86_400, 30 * 86_400
 RESOLUTIONS = (FIVE_MINUTES, HOUR, DAY, MONTH)
-OPEN = 0
 EVERYBODY = "*"
 LATENCY_BASE = 1.15
+LOG_BASE = math.log(LATENCY_BASE)
 
 ROLLUP_KEY = ("resolution", "key_id", "start", "model", "mode", "bucket")
 ROLLUP_SUMS = tuple(column.name for column in table(Rollup).columns if column.name not in ROLLUP_KEY)
-BIN_KEY = ("resolution", "start", "model", "bin")
+SERIES_SUMS = ("calls", "cost_pico", "judge_pico", "baseline_pico", "compared_pico", "compared")
 
-_AT = {name: at for at, name in enumerate(ROLLUP_SUMS)}
-_LOG_BASE = math.log(LATENCY_BASE)
+Slot = dict[str, Any]
+"""{sums: SERIES_SUMS as a list, models: {model: cost_pico}, modes: {mode: calls}, latency: {bin: calls}}; bin b counts
+latencies in [1.15^b, 1.15^(b+1)) milliseconds."""
+Address = tuple[int, str, int]
+"""Resolution, key, start."""
+Cell = Sequence[Any]
+"""Key, start of five minutes, model, mode, and then the SERIES_SUMS of the decisions that share them."""
+Bin = Sequence[Any]
+"""Key, start of five minutes, bin, and how many latencies fall into it."""
+Grade = tuple[float | None, int | None]
+"""Quality, and what its judge cost."""
 
-Slot = tuple[int, str, int, str, str, str]
-
-
-def slot_of(row: Mapping[str, Any]) -> Slot:
-    """The open slot that a decision counts in, in the order of ROLLUP_KEY."""
-    start = int(row["ts"]) // FIVE_MINUTES * FIVE_MINUTES
-    return OPEN, row["key_id"], start, row["model"], row["mode"], row["bucket"]
-
-
-def rollups(rows: Iterable[Mapping[str, Any]]) -> list[Sequence[Any]]:
-    """The roll-up rows of some decisions: ROLLUP_KEY, then ROLLUP_SUMS."""
-    folded: dict[Slot, list[Any]] = {}
-    for row in rows:
-        slot, sums = slot_of(row), sums_of(row)
-        known = folded.get(slot)
-        folded[slot] = sums if known is None else [a + b for a, b in zip(known, sums, strict=True)]
-    return [(*slot, *sums) for slot, sums in folded.items()]
+_CALLS, _COST = SERIES_SUMS.index("calls"), SERIES_SUMS.index("cost_pico")
 
 
-def latencies(rows: Iterable[Mapping[str, Any]]) -> list[Sequence[Any]]:
-    """Histogram rows of answered, uncached decisions: BIN_KEY, then how many."""
-    folded: dict[tuple[int, int, str, int], int] = defaultdict(int)
-    for row in rows:
-        latency = row["latency_ms"]
-        if latency is not None and row["cache"] != "hit" and row["status"] == "ok":
-            at = int(math.log(max(1.0, latency)) / _LOG_BASE)
-            folded[OPEN, int(row["ts"]) // FIVE_MINUTES * FIVE_MINUTES, row["model"], at] += 1
-    return [(*key, n) for key, n in folded.items()]
+def empty() -> Slot:
+    """A slot in which nothing happened."""
+    return {"sums": [0] * len(SERIES_SUMS), "models": {}, "modes": {}, "latency": {}}
 
 
-def counts(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """The counters that some decisions move."""
-    folded: dict[str, int] = defaultdict(int)
-    for row in rows:
-        folded["decisions"] += 1
-        folded[f"status.{row['status']}"] += 1
-        if row["classified_by"]:
-            folded[f"classified.{row['classified_by']}"] += 1
-        if row["cache"] == "hit":
-            folded["cache.hit"] += 1
-    return folded
+def merge(into: Slot, other: Slot) -> None:
+    """Add another slot to one."""
+    into["sums"] = list(map(add, into["sums"], other["sums"]))
+    for name in ("models", "modes", "latency"):
+        _count(into[name], other[name])
 
 
-def sums_of(row: Mapping[str, Any]) -> list[Any]:
-    """The values that one decision adds, in the order of ROLLUP_SUMS.
-
-    Only answered calls with a measured baseline are compared with it; what a failed call cost is compared with nothing.
-    `asked` are the answered calls of known cost, `sized` those whose prompt was estimated (`asked_tokens`), `priced` those
-    whose charges beyond the prompt's list price measure a model (`beyond_pico`, and their squares in USD).
-    """
-    sums: list[Any] = [0] * len(ROLLUP_SUMS)
-    cost, quality, latency = row["cost_pico"], row["quality"], row["latency_ms"]
-    sums[_AT["calls"]] = 1
-    sums[_AT[row["cost_state"]]] = 1
-    sums[_AT["cost_pico"]] = cost or 0
-    sums[_AT["classifier_pico"]] = row["classifier_cost_pico"] or 0
-    sums[_AT["prompt_tokens"]] = row["prompt_tokens"] or 0
-    sums[_AT["completion_tokens"]] = row["completion_tokens"] or 0
-    sums[_AT["overhead_sum"]] = row["overhead_ms"]
-    if row["status"] != "ok":
-        sums[_AT[row["status"]]] = 1
-        sums[_AT["compared_pico"]] = cost or 0
-    elif cost is not None:
-        _compare(row, cost, sums)
-    if quality is not None:
-        sums[_AT["graded"]] = 1
-        sums[_AT["quality_sum"]] = quality
-        sums[_AT["quality_sq"]] = quality * quality
-    if latency is not None and row["cache"] != "hit":
-        sums[_AT["latency_sum"]] = latency
-        sums[_AT["latency_n"]] = 1
-    return sums
+def finest(cells: Iterable[Cell], bins: Iterable[Bin] = ()) -> dict[Address, Slot]:
+    """What some cells and bins add, as slots of five minutes for each of their keys."""
+    found: dict[Address, Slot] = {}
+    for key_id, start, model, mode, *sums in cells:
+        slot = found.setdefault((FIVE_MINUTES, key_id, start), empty())
+        merge(slot, {"sums": sums, "models": {model: sums[_COST]}, "modes": {mode: sums[_CALLS]}, "latency": {}})
+    for key_id, start, at, n in bins:
+        _count(found.setdefault((FIVE_MINUTES, key_id, start), empty())["latency"], {str(at): n})
+    return found
 
 
-def _compare(row: Mapping[str, Any], cost: int, sums: list[Any]) -> None:
-    """What an answered call of known cost adds for the comparison with other models."""
-    baseline, tokens, beyond = row["baseline_pico"], row["asked_tokens"], row["beyond_pico"]
-    sums[_AT["asked"]] = 1
-    if baseline is not None:
-        sums[_AT["baseline_pico"]] = baseline
-        sums[_AT["compared_pico"]] = cost
-        sums[_AT["compared"]] = 1
-    if tokens is not None:
-        sums[_AT["sized"]] = 1
-        sums[_AT["asked_tokens"]] = tokens
-    if beyond is not None:
-        sums[_AT["priced"]] = 1
-        sums[_AT["beyond_pico"]] = beyond
-        sums[_AT["beyond_sq"]] = (beyond / PICO_PER_USD) ** 2
+def slots(cells: Iterable[Cell], bins: Iterable[Bin] = ()) -> dict[Address, Slot]:
+    """What some cells and bins add: the slots of every resolution, for each of their keys and for everybody."""
+    found = finest(cells, bins)
+    for (_, _, start), slot in list(found.items()):
+        merge(found.setdefault((FIVE_MINUTES, EVERYBODY, start), empty()), slot)
+    fine = list(found.items())
+    for resolution in RESOLUTIONS[1:]:
+        for (_, key_id, start), slot in fine:
+            merge(found.setdefault((resolution, key_id, start - start % resolution), empty()), slot)
+    return found
+
+
+def regraded(before: Grade, after: Grade) -> tuple[int, int, float, float]:
+    """What a late grade changes: judge_pico, graded, quality_sum and quality_sq."""
+    old, new = _graded(*before), _graded(*after)
+    return new[0] - old[0], new[1] - old[1], new[2] - old[2], new[3] - old[3]
+
+
+def _graded(quality: float | None, judge_pico: int | None) -> tuple[int, int, float, float]:
+    return (judge_pico or 0, 0, 0.0, 0.0) if quality is None else (judge_pico or 0, 1, quality, quality * quality)
+
+
+def packed(slot: Slot) -> bytes:
+    """A slot as it is stored."""
+    return orjson.dumps(slot)
+
+
+def unpacked(body: bytes) -> Slot:
+    """A stored slot."""
+    slot: Slot = orjson.loads(body)
+    return slot
+
+
+def quantile(histogram: Mapping[str, int], share: float) -> float | None:
+    """The middle of the bin that holds the quantile, right within the bin's 15 %; None when nothing is in it."""
+    bins = sorted((int(at), n) for at, n in histogram.items())
+    wanted, reached = share * sum(n for _, n in bins), 0
+    for at, n in bins:
+        reached += n
+        if reached >= wanted:
+            return float(round(LATENCY_BASE ** (at + 0.5), 3))
+    return None
+
+
+def _count(into: dict[str, int], other: Mapping[str, int]) -> None:
+    for name, n in other.items():
+        into[name] = into.get(name, 0) + n

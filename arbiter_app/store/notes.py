@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select
 
 from arbiter_app.policy import ModelStats, from_row
+from arbiter_app.store import filing, tail
 from arbiter_app.store.tables import Alert, Counter, Feedback, PolicyState, Statistic, table
 
 _ALERTS, _FEEDBACK, _COUNTERS = table(Alert), table(Feedback), table(Counter)
@@ -34,8 +35,13 @@ def add_feedback(connection: Connection, row: Mapping[str, Any]) -> str | None:
 
 
 def counters(connection: Connection) -> dict[str, int]:
-    """Every counter by name."""
-    return {row.name: row.value for row in connection.execute(select(_COUNTERS))}
+    """Every counter by name, with the decisions that are not filed yet."""
+    found = {row.name: row.value for row in connection.execute(select(_COUNTERS))}
+    found.pop(filing.LISTED, None)
+    unsummed = connection.execute(tail.behind(tail.COUNTS, found.pop(filing.SUMMED, 0))).all()
+    for name, n in tail.moved(unsummed).items():
+        found[name] = found.get(name, 0) + n
+    return found
 
 
 def policy(connection: Connection) -> tuple[list[tuple[str, str, ModelStats]], dict[str, bytes]]:

@@ -1,4 +1,4 @@
-"""SQL compiled once for a dialect and run straight on the driver's cursor: many rows in few steps.
+"""SQL compiled once for a dialect and run straight on the driver's cursor: many rows in few steps, queries fetched whole.
 
 Every step of a statement gives up and takes back the interpreter lock, which a busy event loop holds; so rows travel in
 multi-row inserts of a few fixed sizes, whose texts the driver keeps prepared.
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, bindparam
+from sqlalchemy import ClauseElement, Connection, Dialect, bindparam
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import SQLModel
 
@@ -18,7 +18,7 @@ from arbiter_app.store.tables import table
 
 Row = Sequence[Any]
 
-CHUNKS = (64, 32, 16, 8, 4, 2, 1)
+CHUNKS = (64, 48, 32, 24, *range(16, 0, -1))
 
 
 class Statement:
@@ -64,6 +64,26 @@ class Statement:
             while left >= size:
                 cursor.execute(self._by_size[size], list(chain.from_iterable(rows[at : at + size])))
                 at, left = at + size, left - size
+
+
+class Query:
+    """Any other statement with named parameters, run as the plain text it compiles to."""
+
+    def __init__(self, dialect: Dialect, statement: ClauseElement) -> None:
+        compiled: Any = statement.compile(dialect=dialect)
+        self._sql = str(compiled)
+        self._constants = compiled.params
+        self._order = compiled.positiontup if compiled.positional else None
+
+    def run(self, connection: Connection, **parameters: Any) -> list[Row]:
+        """Its rows, if it has any, inside the connection's transaction."""
+        cursor = connection.connection.cursor()
+        try:
+            given = self._constants | parameters
+            cursor.execute(self._sql, given if self._order is None else [given[name] for name in self._order])
+            return list(cursor.fetchall()) if cursor.description else []
+        finally:
+            cursor.close()
 
 
 def _multi_row(sql: str, columns: int) -> dict[int, str]:

@@ -11,16 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine, update
+from sqlalchemy import Connection, Engine
 
 from arbiter_app.pipeline.ports import DecisionRecord, Delta
 from arbiter_app.policy import ModelStats
-from arbiter_app.store import decisions, keys, notes, rollups, upkeep, usage
+from arbiter_app.store import decisions, filing, keys, notes, rollups, upkeep, usage
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import back_up, engine_for, prepare, sqlite_path, url_of
 from arbiter_app.store.keys import Key, MintedKey
 from arbiter_app.store.refusals import refusal
-from arbiter_app.store.tables import Decision, table
 from arbiter_app.store.writer import StoreError, Writer
 
 P = ParamSpec("P")
@@ -28,7 +27,6 @@ T = TypeVar("T")
 
 READERS = 2
 PROBE_S = 1.0
-_DECISIONS = table(Decision)
 
 
 class StoreLedger:
@@ -62,16 +60,8 @@ class StoreLedger:
         """A late grade: row, roll-ups and statistics in one transaction."""
 
         def work(connection: Connection) -> None:
-            row = decisions.row_of(connection, decision_id)
-            if row is None:
+            if not self._writer.filer.grade(connection, decision_id, quality, source, reason, judge_cost_pico):
                 return
-            told: dict[str, Any] = {"quality_reason": reason, "judge_cost_pico": judge_cost_pico}
-            sums: dict[str, Any] = {"judge_pico": judge_cost_pico or 0}
-            if quality is not None:
-                told |= {"quality": quality, "quality_source": source}
-                sums |= {"graded": 1, "quality_sum": quality, "quality_sq": quality * quality}
-            connection.execute(update(_DECISIONS).where(_DECISIONS.c.id == decision_id).values(**told))
-            self._writer.batch.write_rollup(connection, row, sums)
             self._writer.batch.write_learned(connection, deltas, alerts, state)
 
         return self._writer.call(work, keep=True)
@@ -142,12 +132,8 @@ class Store:
     async def series(
         self, *, bucket_s: int, buckets: int, now: float, key_id: str | None = None
     ) -> list[dict[str, Any]]:
-        """`rollups.SERIES_SUMS` per time slot, oldest first."""
+        """`folding.SERIES_SUMS` per time slot, oldest first."""
         return await self.read(rollups.series, bucket_s=bucket_s, buckets=buckets, now=now, key_id=key_id)
-
-    async def latency(self, *, since: float | None = None) -> dict[str, dict[str, float]]:
-        """Latency quantiles by model."""
-        return await self.read(rollups.latency, since=since)
 
     async def alerts(self, *, limit: int, before: int | None = None) -> list[dict[str, Any]]:
         """Alerts newest first."""
@@ -210,16 +196,23 @@ class Store:
 
     async def retain(self, *, now: float, keep_decisions: int, keep_trace_days: float) -> int:
         """Retire what is too old, in steps small enough that no other write waits; returns how many rows went."""
+        for what in filing.SLICES:  # only what is filed can be retired
+            while await self.writer.call(functools.partial(self.writer.filer.file, what=what)):
+                pass
         steps: list[tuple[Callable[[Connection], int], int]] = [
             (lambda c: upkeep.retire_decisions(c, keep_decisions), upkeep.STEP),
             (lambda c: upkeep.retire_traces(c, now - keep_trace_days * 86_400), upkeep.STEP),
-            (lambda c: upkeep.retire_sums(c, now), 1),
         ]
         gone = 0
         for step, full in steps:
             went = full
             while went >= full:  # less than a full step: done, although new rows keep coming
                 went = await self.writer.call(step)
+                gone += went
+        for resolution in rollups.RETIRE_DAYS:
+            after: str | None = ""
+            while after is not None:
+                went, after = await self.writer.call(functools.partial(_retire_sums, resolution, now, after))
                 gone += went
         return gone
 
@@ -240,3 +233,7 @@ class Store:
 def open_store(where: str, *, durability: str = "strict") -> Store:
     """Open (and migrate) the store at a file path or SQLAlchemy URL. Raises StoreUnusable with what to do."""
     return Store(where, durability=durability)
+
+
+def _retire_sums(resolution: int, now: float, after: str, connection: Connection) -> tuple[int, str | None]:
+    return upkeep.retire_sums(connection, resolution, now, after)

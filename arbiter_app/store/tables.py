@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, text
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, String, Table
 from sqlmodel import Field, SQLModel
 
 from arbiter_app.policy import FIELDS
 
-UNANSWERED = text("status <> 'ok'")
-
 
 class Decision(SQLModel, table=True):
-    """One request. `seq` orders them; the trace lives in its own table so that feeds never read it."""
+    """One request. `seq` orders them; the trace lives in its own table so that feeds never read it.
+
+    It has no index but that of its id: what feeds are narrowed by is filed in batches (see `LISTS` and `filing`).
+    """
 
     __tablename__ = "decision"
-    __table_args__ = (
-        # The columns behind `seq` let a feed narrowed by two values skip rows without opening them.
-        Index("ix_decision_task", "task", "seq", "model", "mode"),
-        Index("ix_decision_model", "model", "seq", "mode"),
-        Index("ix_decision_mode", "mode", "seq"),
-        Index("ix_decision_key", "key_id", "seq", "task", "model", "mode"),
-        Index("ix_decision_unanswered", "status", "seq", sqlite_where=UNANSWERED, postgresql_where=UNANSWERED),
-        Index("ix_decision_ts", "ts"),
-    )
     seq: int | None = Field(default=None, primary_key=True)
     id: str = Field(unique=True)
     ts: float
@@ -175,12 +167,12 @@ class Counter(SQLModel, table=True):
 class Rollup(SQLModel, table=True):
     """Sums over decisions per time slot, key, model, mode and bucket: what reports read instead of decisions.
 
-    `key_id` is a key or `*` for everybody, `resolution` is in seconds, 0 while not folded (see `folding`). The primary
-    key is the table's own order, so that a range of slots is read in one sweep.
+    `key_id` is a key or `*` for everybody, `resolution` is in seconds. The primary key is the table's own order, so that
+    a range of slots is read in one sweep.
     """
 
     __tablename__ = "rollup"
-    __table_args__ = (Index("ix_rollup_start", "resolution", "start"), {"sqlite_with_rowid": False})
+    __table_args__ = {"sqlite_with_rowid": False}
     resolution: int = Field(primary_key=True)
     key_id: str = Field(primary_key=True)
     start: int = Field(primary_key=True, sa_type=BigInteger)
@@ -216,16 +208,61 @@ class Rollup(SQLModel, table=True):
     beyond_sq: float = 0.0
 
 
-class LatencyBin(SQLModel, table=True):
-    """Histogram of answer latencies: bin b counts latencies in [1.15^b, 1.15^(b+1)) milliseconds; model `*` is all."""
+class Slot(SQLModel, table=True):
+    """What charts over time show of one slot, for one key or for everybody, as JSON (see `folding.Slot`).
 
-    __tablename__ = "latency_bin"
+    `key_id` and `resolution` as in `Rollup`.
+    """
+
+    __tablename__ = "slot"
     __table_args__ = {"sqlite_with_rowid": False}
     resolution: int = Field(primary_key=True)
+    key_id: str = Field(primary_key=True)
     start: int = Field(primary_key=True, sa_type=BigInteger)
-    model: str = Field(primary_key=True)
-    bin: int = Field(primary_key=True)
-    n: int = 0
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class Span(SQLModel, table=True):
+    """When the decisions from `first` to `last` (by seq) began: finds a time among them without an index of times."""
+
+    __tablename__ = "span"
+    last: int = Field(primary_key=True)
+    first: int
+    earliest: float
+    latest: float
+
+
+class LateGrade(SQLModel, table=True):
+    """What a grade that came after its decision was filed adds to the sums; they take it in with the next slice."""
+
+    __tablename__ = "late_grade"
+    id: int | None = Field(default=None, primary_key=True)
+    key_id: str
+    start: int = Field(sa_type=BigInteger)
+    bucket: str
+    model: str
+    mode: str
+    judge_pico: int = Field(sa_type=BigInteger)
+    graded: int
+    quality_sum: float
+    quality_sq: float
+
+
+def _list(name: str, column: str, *others: str) -> Table:
+    """The decisions with one value of a column, in order. With the `others`, two values are met without opening rows."""
+    keys = Column(column, String, primary_key=True), Column("seq", Integer, primary_key=True, autoincrement=False)
+    met = [Column(other, String, nullable=False) for other in others]
+    return Table(f"listed_by_{name}", SQLModel.metadata, *keys, *met, sqlite_with_rowid=False)
+
+
+LISTS = {
+    "status": _list("status", "status", "key_id", "task", "model", "mode"),
+    "key_id": _list("key", "key_id", "task", "model", "mode"),
+    "task": _list("task", "task", "model", "mode"),
+    "model": _list("model", "model", "mode"),
+    "mode": _list("mode", "mode"),
+}
+"""By the column they list: those not answered by status, and all by key, task, model and mode. The narrowest first."""
 
 
 def table(model: type[SQLModel]) -> Table:

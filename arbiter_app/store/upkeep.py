@@ -6,90 +6,58 @@ import contextlib
 import shutil
 import sqlite3
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, func, literal, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, delete, func, select
 
+from arbiter_app.store import filing
 from arbiter_app.store.engine import StoreUnusable, back_up, known_revisions
-from arbiter_app.store.folding import (
-    BIN_KEY,
-    DAY,
-    EVERYBODY,
-    FIVE_MINUTES,
-    HOUR,
-    OPEN,
-    RESOLUTIONS,
-    ROLLUP_KEY,
-    ROLLUP_SUMS,
-)
+from arbiter_app.store.folding import DAY
 from arbiter_app.store.rollups import RETIRE_DAYS
 from arbiter_app.store.tables import (
+    LISTS,
     Alert,
     Counter,
     Decision,
     DecisionTrace,
     Feedback,
-    LatencyBin,
+    LateGrade,
     PolicyState,
     Rollup,
+    Slot,
+    Span,
     Statistic,
     table,
 )
 
 STEP = 250
-STEP_S = {FIVE_MINUTES: FIVE_MINUTES, HOUR: HOUR}
-LEARNED = (Decision, DecisionTrace, Statistic, PolicyState, Alert, Counter, Feedback, Rollup, LatencyBin)
+STEP_SLOTS = 12
+KEYS = 50
+LEARNED = (Decision, DecisionTrace, Statistic, PolicyState, Alert, Counter, Feedback, Rollup, Slot, Span, LateGrade)
 
-_DECISIONS, _TRACES, _ROLLUPS, _BINS = table(Decision), table(DecisionTrace), table(Rollup), table(LatencyBin)
+_DECISIONS, _TRACES, _SLOTS = table(Decision), table(DecisionTrace), table(Slot)
+_ROLLUPS = table(Rollup)
 
 
 def reset(connection: Connection) -> None:
     """Forget everything learned and recorded; keys, usage and sessions stay."""
-    for model in LEARNED:
-        connection.execute(delete(table(model)))
-
-
-def fold(connection: Connection) -> int:
-    """Move the open slots into the slots of every resolution, for their keys and for everybody; returns how many."""
-    for resolution in RESOLUTIONS:
-        _fold_into(connection, _ROLLUPS, resolution, ROLLUP_KEY, ROLLUP_SUMS)
-        _fold_into(connection, _ROLLUPS, resolution, ROLLUP_KEY, ROLLUP_SUMS, key_id=EVERYBODY)
-        _fold_into(connection, _BINS, resolution, BIN_KEY, ("n",))
-        _fold_into(connection, _BINS, resolution, BIN_KEY, ("n",), model=EVERYBODY)
-    connection.execute(delete(_BINS).where(_BINS.c.resolution == OPEN))
-    return connection.execute(delete(_ROLLUPS).where(_ROLLUPS.c.resolution == OPEN)).rowcount
-
-
-def _fold_into(
-    connection: Connection, target: Table, resolution: int, key: Sequence[str], sums: Sequence[str], **fixed: str
-) -> None:
-    """Add the open slots to those of one resolution, in one statement; `fixed` replaces columns of the key."""
-    made: dict[str, ColumnElement[Any]] = {name: target.c[name] for name in key}
-    made["start"] = target.c.start - target.c.start % resolution
-    grouped = [column for name, column in made.items() if name != "resolution" and name not in fixed]
-    made |= {"resolution": literal(resolution), **{name: literal(value) for name, value in fixed.items()}}
-    added = [func.sum(target.c[name]) for name in sums]
-    opened = select(*[made[name] for name in key], *added).where(target.c.resolution == OPEN).group_by(*grouped)
-    build: Any = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    insert = build(target).from_select([*key, *sums], opened)
-    insert = insert.on_conflict_do_update(
-        index_elements=list(key), set_={name: target.c[name] + insert.excluded[name] for name in sums}
-    )
-    connection.execute(insert)
+    for emptied in (*[table(model) for model in LEARNED], *LISTS.values()):
+        connection.execute(delete(emptied))
 
 
 def retire_decisions(connection: Connection, keep: int) -> int:
-    """Remove the oldest decisions over `keep`, at most STEP of them; returns how many went. Roll-ups keep their sums."""
-    newest = connection.execute(select(func.max(_DECISIONS.c.seq))).scalar() or 0
+    """Remove the oldest decisions over `keep`, at most STEP of them; returns how many went. Slots keep their sums.
+
+    What is not filed yet stays, and so does the newest one, after which the next is numbered.
+    """
+    newest = filing.newest(connection)
     oldest = connection.execute(select(func.min(_DECISIONS.c.seq))).scalar() or 0
-    edge = min(newest - keep, oldest + STEP - 1)
+    edge = min(newest - max(1, keep), filing.listed(connection), filing.summed(connection), oldest + STEP - 1)
     if edge < oldest:
         return 0
     old = select(_DECISIONS.c.id).where(_DECISIONS.c.seq <= edge)
     connection.execute(delete(_TRACES).where(_TRACES.c.id.in_(old)))
+    filing.unlist(connection, edge)
     return connection.execute(delete(_DECISIONS).where(_DECISIONS.c.seq <= edge)).rowcount
 
 
@@ -99,18 +67,29 @@ def retire_traces(connection: Connection, before: float) -> int:
     return connection.execute(delete(_TRACES).where(_TRACES.c.id.in_(oldest), _TRACES.c.ts < before)).rowcount
 
 
-def retire_sums(connection: Connection, now: float) -> int:
-    """Remove finer sums that are too old, at most one slot of each fineness; the daily ones stay. Returns how many rows."""
+def retire_sums(connection: Connection, resolution: int, now: float, after: str) -> tuple[int, str | None]:
+    """Remove sums that are too fine for their age, key by key, those of the keys behind `after`.
+
+    Stops after STEP starts of a key or KEYS keys: how many rows went, and the key to go on after (None at the end).
+    """
+    too_old = int(now - RETIRE_DAYS[resolution] * DAY)
     gone = 0
-    for resolution, days in RETIRE_DAYS.items():
-        for sums in (_ROLLUPS, _BINS):
-            of_it = sums.c.resolution == resolution
+    for _ in range(KEYS):
+        later = (_SLOTS.c.resolution == resolution) & (_SLOTS.c.key_id > after)
+        key_id = connection.execute(select(func.min(_SLOTS.c.key_id)).where(later)).scalar()
+        if key_id is None:
+            return gone, None
+        went = 0
+        for sums in (_SLOTS, _ROLLUPS):
+            of_it = (sums.c.resolution == resolution) & (sums.c.key_id == key_id)
             oldest = connection.execute(select(func.min(sums.c.start)).where(of_it)).scalar()
-            if oldest is None:
-                continue
-            edge = min(int(now - days * DAY), oldest + STEP_S[resolution])
-            gone += connection.execute(delete(sums).where(of_it, sums.c.start < edge)).rowcount
-    return gone
+            edge = too_old if oldest is None else min(too_old, oldest + STEP_SLOTS * resolution)
+            went += connection.execute(delete(sums).where(of_it, sums.c.start < edge)).rowcount
+        gone += went
+        if went:
+            return gone, after
+        after = key_id
+    return gone, after
 
 
 def restore(backup: Path, path: Path) -> Path | None:

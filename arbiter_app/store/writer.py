@@ -21,9 +21,10 @@ from sqlalchemy import Connection, Engine
 
 from arbiter_app.pipeline import ports
 from arbiter_app.pipeline.ports import DecisionRecord
-from arbiter_app.store import upkeep
+from arbiter_app.store import filing
 from arbiter_app.store.batch import BatchWriter
 from arbiter_app.store.decisions import exists
+from arbiter_app.store.filing import Filer
 from arbiter_app.store.refusals import is_lock, refusal
 from arbiter_app.store.taming import tamed
 
@@ -35,7 +36,6 @@ Told = tuple["asyncio.Future[Any]", Any]
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 1.0
 LOCK_POLL_S = 0.0005, 0.01
-FOLD_EVERY = 2_000
 
 
 class StoreError(RuntimeError):
@@ -77,6 +77,7 @@ class Writer:
     def __init__(self, engine: Engine, *, max_wait_s: float = 1.0, max_pending: int = 20_000) -> None:
         self._engine = engine
         self.batch = BatchWriter(engine.dialect)
+        self.filer = Filer(engine.dialect)
         self.max_wait_s = max_wait_s
         self._max_pending = max_pending
         self._queue: deque[_Item] = deque()
@@ -84,7 +85,7 @@ class Writer:
         self._closing = False
         self._connection: Connection | None = None
         self._sqlite = engine.dialect.name == "sqlite"
-        self._unfolded = 0
+        self._unfiled = dict(filing.SLICES)  # not known yet
         self._in_hand = 0
         self.degraded = ""
         self.lost = 0
@@ -193,21 +194,26 @@ class Writer:
             log.warning("the database takes writes again")
             self.degraded = ""
         _tell(items, outcomes)
-        self._fold(sum(item.record is not None for item in items))
+        self._file(sum(item.record is not None for item in items))
 
-    def _fold(self, records: int) -> None:
-        """Now and then, after everybody has been told: keep the open sums few. Left for later when it is refused."""
-        self._unfolded += records
-        if self._unfolded < FOLD_EVERY:
-            return
+    def _file(self, records: int) -> None:
+        """Once a slice has gathered, after everybody has been told: file it. Left for later when it is refused."""
+        for what, slice_ in filing.SLICES.items():
+            self._unfiled[what] += records
+            if self._unfiled[what] >= slice_:
+                self._file_slice(what, slice_)
+
+    def _file_slice(self, what: str, slice_: int) -> None:
         try:
             connection = self._begin()
-            upkeep.fold(connection)
+            waiting = self.filer.waiting(connection, what)
+            if waiting >= slice_:  # else another process was faster
+                waiting -= self.filer.file(connection, what)
             connection.commit()
-            self._unfolded = 0
-        except Exception as error:  # noqa: BLE001 - nothing is lost: open sums count as they are
+            self._unfiled[what] = waiting
+        except Exception as error:  # noqa: BLE001 - nothing is lost: what is not filed is read as it is
             self._disconnect()
-            log.warning("sums were not folded and will be later: %s", error)
+            log.warning("decisions were not filed and will be later: %s", error)
 
     def _written(self, connection: Connection, items: list[_Item]) -> list[Any]:
         """The result of each item, or its error. When one of them fails, all are made anew, each guarded by itself."""

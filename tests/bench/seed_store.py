@@ -16,9 +16,9 @@ from typing import Any
 
 from arbiter_app.catalog import load_catalog
 from arbiter_app.pipeline.ports import DecisionRecord
-from arbiter_app.store import Store, open_store, upkeep
+from arbiter_app.store import Store, open_store
 from arbiter_app.store.decisions import Filter
-from tests.stores import record
+from tests.stores import file_all, record
 
 BATCH = 2_000
 TASKS = ("code", "math", "structured", "factual", "open")
@@ -53,7 +53,7 @@ def seed(store: Store, n: int, *, days: float, keys: int, seed: int = 11) -> Non
     for first in range(0, n, BATCH):
         batch = [some(rng, start + at * step, models, keys) for at in range(first, min(n, first + BATCH))]
         store.writer.call_now(lambda connection, rows=batch: store.writer.batch.write(connection, rows), 120)
-        store.writer.call_now(upkeep.fold, 120)
+        file_all(store)
 
 
 def some(rng: random.Random, ts: float, models: list[str], keys: int) -> DecisionRecord:
@@ -97,7 +97,6 @@ def measured(store: Store) -> list[str]:
         "series, 90 x 1 d": lambda: store.series(bucket_s=86_400, buckets=90, now=now),
         "series, 24 x 1 h, one busy key": lambda: store.series(bucket_s=3_600, buckets=24, now=now, key_id=busy),
         "series, 1000 x 1 h": lambda: store.series(bucket_s=3_600, buckets=1_000, now=now),
-        "latency by model, ever": store.latency,
         "decision with trace": lambda: store.decision(newest["id"]),
         "feed, newest 50": lambda: store.page(Filter(), limit=50),
         "feed, 500 in the middle": lambda: store.page(Filter(), limit=500, before=newest["seq"] // 2),

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.policy import FIELDS
@@ -151,27 +150,6 @@ def test_pages_are_filtered_and_continue_without_gaps(tmp_path: Path) -> None:
     assert seen == [f"d_{at:016d}" for at in range(23, -1, -2)]
     assert mine == [f"d_{at:016d}" for at in (18, 13, 8)]
     assert exported == 26
-
-
-@pytest.mark.parametrize(
-    "where",
-    [
-        "",
-        "WHERE task = 'math'",
-        "WHERE model = 'm'",
-        "WHERE mode = 'explore'",
-        "WHERE key_id = 'k'",
-        "WHERE seq < 99 AND model = 'm'",
-    ],
-)
-def test_every_page_uses_an_index(tmp_path: Path, where: str) -> None:
-    async def work(store: Store) -> Any:
-        query = f"EXPLAIN QUERY PLAN SELECT * FROM decision {where} ORDER BY seq DESC LIMIT 50"
-        return await store.read(lambda connection: [row[-1] for row in connection.execute(text(query))])
-
-    (plan,) = with_store(tmp_path / "a.db", work)
-    assert "TEMP B-TREE" not in plan
-    assert "USING INDEX" in plan or where in ("", "WHERE seq < 99 AND model = 'm'") or "PRIMARY KEY" in plan
 
 
 def test_time_slots_are_oldest_first_with_the_empty_ones(tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ import asyncio
 import multiprocessing
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -17,11 +19,13 @@ from sqlalchemy import Engine
 from sqlmodel import SQLModel
 
 from alembic import command
+from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.policy import FIELDS
-from arbiter_app.store import decisions, engine, open_store, rollups
+from arbiter_app.store import Store, decisions, engine, filing, folding, open_store, rollups
+from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import StoreUnusable, engine_for, prepare, url_of
 from arbiter_app.store.tables import STATISTIC_FIELDS
-from tests.stores import connected, record
+from tests.stores import KEYS, NOW, connected, file_all, mixed, record
 
 
 @contextmanager
@@ -67,6 +71,44 @@ def first_schema(path: Path) -> None:
         old.execute("INSERT INTO api_key VALUES ('k', 'd', 'caller', 'e', '', 'active', 1, 1)")
 
 
+def second_schema(path: Path, records: Sequence[DecisionRecord]) -> None:
+    """What the second version left behind: half of the sums folded, the newer half still open."""
+    with at_revision(path, "0002") as old:
+        names = [row[1] for row in old.execute("PRAGMA table_info(rollup)")]
+        then = {row[1] for row in old.execute("PRAGMA table_info(decision)")}
+        for at, one in enumerate(records):
+            row = {name: value for name, value in one.row.items() if name in then}
+            marks = ",".join("?" * len(row))
+            old.execute(f"INSERT INTO decision ({','.join(row)}) VALUES ({marks})", list(row.values()))
+            folded = at < len(records) // 2
+            for resolution in folding.RESOLUTIONS if folded else (0,):
+                for key_id in (row["key_id"], "*") if folded else (row["key_id"],):
+                    _add_0002(old, names, row, resolution, key_id)
+            _add_latency_0002(old, row, folding.RESOLUTIONS if folded else (0,))
+        old.executemany("INSERT INTO counter VALUES (?, ?)", [("decisions", len(records)), ("store.recovered", 1)])
+
+
+def _add_0002(old: sqlite3.Connection, names: list[str], row: dict[str, Any], resolution: int, key_id: str) -> None:
+    start = int(row["ts"]) // 300 * 300
+    values = dict.fromkeys(names, 0) | {name: row[name] for name in ("bucket", "model", "mode")}
+    values |= {"resolution": resolution, "start": start - start % (resolution or 300), "key_id": key_id}
+    values |= {"calls": 1, "cost_pico": row["cost_pico"] or 0, "failed": int(row["status"] == "failed")}
+    values |= {"compared": int(row["status"] == "ok")}
+    sums = ", ".join(f"{name} = {name} + excluded.{name}" for name in ("calls", "cost_pico", "failed", "compared"))
+    marks = ",".join("?" * len(names))
+    old.execute(
+        f"INSERT INTO rollup VALUES ({marks}) ON CONFLICT DO UPDATE SET {sums}", [values[name] for name in names]
+    )
+
+
+def _add_latency_0002(old: sqlite3.Connection, row: dict[str, Any], resolutions: Sequence[int]) -> None:
+    for resolution in resolutions:
+        start = int(row["ts"]) // (resolution or 300) * (resolution or 300)
+        for model in (row["model"], "*") if resolution else (row["model"],):
+            where = (resolution, start, model, 40)
+            old.execute("INSERT INTO latency_bin VALUES (?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET n = n + 1", where)
+
+
 def backups(path: Path) -> list[Path]:
     return sorted(path.parent.glob(f"{path.name}.before-*"))
 
@@ -108,6 +150,49 @@ def test_the_first_schema_is_upgraded_with_its_data_and_a_backup(tmp_path: Path)
     with connected(backup) as old:
         assert old.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
         assert old.execute("SELECT count(*) FROM rollup").fetchone() == (5,)
+
+
+def test_the_second_schema_is_upgraded_with_lists_and_slots(tmp_path: Path) -> None:
+    path, records = tmp_path / "arbiter.db", mixed(600, days=3)
+    second_schema(path, records)
+    store = open_store(str(path))
+    assert store.read_now(filing.listed) == store.read_now(filing.summed) == len(records)
+    more = mixed(30, seed=9, until=NOW + 600)
+    asyncio.run(_written(store, more))
+    for filed in (False, True):
+        assert not filed or file_all(store) == len(more)
+        for key_id in (None, KEYS[1]):
+            for since in (None, NOW - 86_400, NOW - 7_200):
+                of = [one.row for one in (*records, *more) if key_id in (None, one.row["key_id"])]
+                of = [row for row in of if since is None or row["ts"] >= since // 300 * 300]
+                (told,) = store.read_now(rollups.totals, (), since=since, key_id=key_id, now=NOW)
+                assert (told["calls"], told["cost_pico"]) == (len(of), sum(row["cost_pico"] or 0 for row in of))
+                assert told["failed"] == sum(row["status"] == "failed" for row in of)
+                days = store.read_now(rollups.series, bucket_s=86_400, buckets=5, now=NOW + 900, key_id=key_id)
+                assert since or sum(day["cost_pico"] for day in days) == told["cost_pico"]
+                assert since or Counter(_spread(days)) == Counter(row["mode"] for row in of)
+        assert store.read_now(rollups.series, bucket_s=86_400, buckets=5, now=NOW)[2]["p50_ms"] is not None
+    for narrowed in (Filter(task="math"), Filter(status="failed"), Filter(key_id=KEYS[1], until=NOW - 86_400)):
+        wanted = [one.row["id"] for one in (*records, *more) if _fits(one.row, narrowed)]
+        assert [row["id"] for row in store.stretch(narrowed)] == wanted[::-1]
+    assert asyncio.run(store.counters())["decisions"] == len(records) + len(more)
+    store.close()
+    assert len(backups(path)) == 1
+
+
+async def _written(store: Store, records: Sequence[DecisionRecord]) -> None:
+    await asyncio.gather(*[store.ledger.record(one) for one in records])
+
+
+def _spread(days: list[dict[str, Any]]) -> Iterator[str]:
+    for day in days:
+        for mode, calls in day["modes"].items():
+            yield from [mode] * calls
+
+
+def _fits(row: dict[str, Any], narrowed: Filter) -> bool:
+    named = all(getattr(narrowed, name) in (None, row[name]) for name in ("task", "status", "key_id"))
+    return named and (narrowed.until is None or row["ts"] < narrowed.until)
 
 
 def test_a_migration_that_breaks_leaves_the_old_schema_whole(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import pytest
 from sqlalchemy import Connection, event
 
 from arbiter_app.pipeline.ports import DecisionRecord
-from arbiter_app.store import Store, decisions, open_store, rollups, upkeep
+from arbiter_app.store import Store, decisions, filing, folding, notes, open_store, rollups
 from arbiter_app.store.decisions import Filter
-from tests.stores import BUCKETS, KEYS, MODELS, NOW, mixed, record, summed
+from arbiter_app.store.tables import LISTS
+from tests.stores import BUCKETS, KEYS, MODELS, NOW, file_all, mixed, record, summed
 
 SINCE = (None, NOW - 30 * 86_400, NOW - 3 * 86_400, NOW - 7_200, NOW - 300)
 
@@ -37,12 +39,12 @@ def records() -> list[DecisionRecord]:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory, records: list[DecisionRecord]) -> Iterator[Store]:
-    """A third of the sums has been folded for good, a third twice over, a third is open."""
+    """Two thirds have been filed, in two goes; a third waits."""
     one = open_store(str(tmp_path_factory.mktemp("store") / "arbiter.db"))
     for part in range(3):
         write(one, records[part * 500 : (part + 1) * 500])
         if part < 2:
-            one.writer.call_now(upkeep.fold)
+            file_all(one)
     yield one
     one.close()
 
@@ -98,32 +100,71 @@ def test_series_are_whole_and_zero_filled_oldest_first(
         assert sum(slot["modes"].values()) == slot["calls"]
 
 
-def test_latency_quantiles_are_right_within_a_bin(store: Store, records: list[DecisionRecord]) -> None:
-    got = run(store.latency)
-    for model in MODELS:
+@pytest.mark.parametrize("key_id", [None, KEYS[0]])
+def test_latency_quantiles_are_right_within_a_bin(
+    store: Store, records: list[DecisionRecord], key_id: str | None
+) -> None:
+    month = folding.MONTH
+    slots = run(lambda: store.series(bucket_s=month, buckets=3, now=NOW, key_id=key_id))
+    for slot in slots:
         seen = sorted(
             one.row["latency_ms"]
             for one in records
-            if one.row["model"] == model and one.row["cache"] != "hit" and one.row["status"] == "ok"
+            if one.row["cache"] != "hit"
+            and one.row["status"] == "ok"
+            and key_id in (None, one.row["key_id"])
+            and slot["start"] <= one.row["ts"] < slot["start"] + month
         )
-        assert got[model]["p50_ms"] == pytest.approx(seen[len(seen) // 2], rel=0.15)
-        assert got[model]["p95_ms"] == pytest.approx(seen[int(len(seen) * 0.95)], rel=0.15)
+        if not seen:
+            assert (slot["p50_ms"], slot["p95_ms"]) == (None, None)
+            continue
+        assert slot["p50_ms"] == pytest.approx(seen[len(seen) // 2], rel=0.15)
+        assert slot["p95_ms"] == pytest.approx(seen[int(len(seen) * 0.95)], rel=0.15)
+    assert sum(slot["p50_ms"] is not None for slot in slots) == 2
 
 
-def test_folding_changes_no_sum(tmp_path: Path) -> None:
+def test_filing_changes_nothing_that_is_read(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "arbiter.db"))
     write(store, mixed(300, days=3))
     reads: list[Callable[[Connection], Any]] = [
         lambda c: sorted(map(str, rollups.totals(c, ("bucket", "mode"), now=NOW))),
         lambda c: sorted(map(str, rollups.totals(c, ("model",), since=NOW - 100_000, key_id=KEYS[0], now=NOW))),
-        lambda c: [(s["start"], s["cost_pico"], s["p95_ms"]) for s in _hours(c)],
-        lambda c: rollups.latency(c, since=NOW - 50_000, now=NOW),
+        lambda c: [(s["start"], s["cost_pico"], s["p95_ms"], sorted(s["models"].items())) for s in _hours(c)],
+        lambda c: decisions.page(c, Filter(task="code", since=NOW - 100_000), limit=50),
+        lambda c: decisions.page(c, Filter(status="failed"), limit=50, before=200),
+        lambda c: sorted(notes.counters(c).items()),
     ]
     before = [store.read_now(_rounded(read)) for read in reads]
-    assert store.writer.call_now(upkeep.fold) > 0
-    assert [store.read_now(_rounded(read)) for read in reads] == before
-    assert store.writer.call_now(upkeep.fold) == 0
+    for most in (1, 100, 101, 98):  # the edge lies anywhere among what is read
+        for what in filing.SLICES:
+            assert store.writer.call_now(partial(store.writer.filer.file, what=what, most=most)) == most
+            assert [store.read_now(_rounded(read)) for read in reads] == before
+    assert file_all(store) == 0
     store.close()
+
+
+def test_a_late_grade_counts_the_same_before_and_after_filing(tmp_path: Path) -> None:
+    sums = []
+    for filed_first in (True, False):
+        store = open_store(str(tmp_path / f"{filed_first}.db"))
+        one = record(quality=None)
+        write(store, [one])
+        assert not filed_first or file_all(store) == 1
+        run(lambda store=store, at=one.row["id"]: _graded(store, at, 0.25, 7))
+        run(lambda store=store, at=one.row["id"]: _graded(store, at, 0.75, 9))  # a second thought replaces the first
+        for _ in range(2):
+            sums.append(store.read_now(rollups.totals, ("bucket", "model", "mode"), now=NOW))
+            sums.append(store.read_now(rollups.totals, ("bucket", "model", "mode"), since=NOW - 900, now=NOW))
+            assert store.read_now(_hours)[-1]["judge_pico"] == 9
+            file_all(store)
+        store.close()
+    assert all(one == sums[0] for one in sums)
+    assert (sums[0][0]["graded"], sums[0][0]["quality_sum"], sums[0][0]["judge_pico"]) == (1, 0.75, 9)
+
+
+async def _graded(store: Store, decision_id: str, quality: float, pico: int) -> None:
+    told = {"quality": quality, "source": "judge", "reason": "late", "judge_cost_pico": pico}
+    await store.ledger.grade(decision_id, **told, deltas=[], alerts=[], state={})
 
 
 def test_pages_go_newest_first_and_miss_nothing(store: Store, records: list[DecisionRecord]) -> None:
@@ -182,22 +223,43 @@ def test_a_decision_opens_with_its_trace_and_an_unknown_one_is_none(
 
 
 def test_every_read_of_a_large_store_goes_through_an_index(store: Store) -> None:
-    filters = [Filter(), *[Filter(**{name: "x"}) for name in ("task", "model", "mode", "key_id")]]
-    filters += [Filter(status="failed"), Filter(since=1.0), Filter(task="code", until=2.0)]
+    filters = [Filter(), *[Filter(**{name: "x"}) for name in LISTS]]
+    filters += [Filter(status="failed", key_id="x"), Filter(since=1.0), Filter(task="code", until=2.0)]
+    filters += [Filter(key_id="x", task="code", model="x", mode="y", since=NOW - 864_000)]
     for narrowed in filters:
         for plan in _plans(store, lambda c, f=narrowed: decisions.page(c, f, limit=50, before=9)):
-            assert "USING" in plan and "TEMP B-TREE" not in plan, (narrowed, plan)
+            assert "TEMP B-TREE" not in plan, (narrowed, plan)
+            assert "SEARCH" in plan or plan == "SCAN span\n", (narrowed, plan)
+            if "listed_by" in plan:
+                assert plan.index("SEARCH listed_by") < plan.index("SEARCH decision"), (narrowed, plan)
     reads: list[Callable[[Connection], Any]] = [
         lambda c: decisions.one(c, "d_1"),
         lambda c: decisions.after(c, 7),
         lambda c: rollups.totals(c, ("model",), since=NOW - 1e6, now=NOW),
         lambda c: rollups.totals(c, ("model",), key_id="k"),
         lambda c: _hours(c),
-        lambda c: rollups.latency(c, since=NOW - 1e6, now=NOW),
+        lambda c: notes.counters(c),
     ]
     for read in reads:
         for plan in _plans(store, read):
-            assert "SCAN rollup" not in plan and "SCAN latency_bin" not in plan and "SCAN decision\n" not in plan, plan
+            assert "SCAN slot" not in plan and "SCAN rollup" not in plan and "SCAN decision" not in plan, plan
+
+
+def test_a_time_is_found_among_clocks_that_went_back(tmp_path: Path) -> None:
+    """Requests end in another order than they began, and clocks are set back."""
+    store = open_store(str(tmp_path / "arbiter.db"))
+    times = [NOW + (at * 7_919) % 1_000 * 60.0 for at in range(300)]
+    write(store, [record(ts, id=f"d_{at:016d}") for at, ts in enumerate(times)])
+    while store.writer.call_now(partial(store.writer.filer.file, what=filing.LISTED, most=10)):
+        pass
+    since, until = NOW + 20_000, NOW + 25_000
+    wanted = [f"d_{at:016d}" for at, ts in enumerate(times) if since <= ts < until]
+    assert [row["id"] for row in store.stretch(Filter(since=since, until=until))] == wanted[::-1]
+    assert [row["id"] for row in store.stretch(Filter(task="code", until=until))][0] == max(
+        f"d_{at:016d}" for at, ts in enumerate(times) if ts < until
+    )
+    assert list(store.stretch(Filter(until=NOW - 1))) == []
+    store.close()
 
 
 def _plans(store: Store, read: Callable[[Connection], Any]) -> list[str]:
@@ -206,7 +268,8 @@ def _plans(store: Store, read: Callable[[Connection], Any]) -> list[str]:
 
     def explain(_conn: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         steps = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
-        found.append("\n".join(step[3] for step in steps) + "\n")
+        if steps:
+            found.append("\n".join(step[3] for step in steps) + "\n")
 
     with store._reading.connect() as connection:
         event.listen(connection, "before_cursor_execute", explain)

@@ -15,7 +15,7 @@ from arbiter_app.store import Store, StoreError, open_store, rollups, upkeep
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import StoreUnusable
 from arbiter_app.store.health import examine
-from tests.stores import NOW, connected, mixed, record, summed
+from tests.stores import NOW, connected, file_all, mixed, record, summed
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_reset_forgets_everything_but_keys_and_their_usage(store: Store) -> None
 def test_retention_keeps_the_newest_decisions_and_every_sum(store: Store) -> None:
     records = mixed(1_200, days=100)
     write(store, records)
-    store.writer.call_now(upkeep.fold)
+    file_all(store)
     run(lambda: store.retain(now=NOW, keep_decisions=400, keep_trace_days=10.0))
     kept = list(store.stretch(Filter()))
     assert [row["id"] for row in kept] == [one.row["id"] for one in reversed(records[-400:])]
@@ -65,7 +65,10 @@ def test_retention_keeps_the_newest_decisions_and_every_sum(store: Store) -> Non
     month = [one for one in records if one.row["ts"] >= (NOW - 30 * 86_400) // 300 * 300]
     assert store.read_now(rollups.totals, (), since=NOW - 30 * 86_400, now=NOW)[0]["calls"] == len(month)
     with connected(store.path) as plain:
-        oldest = plain.execute("SELECT min(start) FROM rollup WHERE resolution = 300").fetchone()[0]
+        oldest = min(
+            plain.execute(f"SELECT min(start) FROM {sums} WHERE resolution = 300").fetchone()[0]
+            for sums in ("rollup", "slot")
+        )
         traces = [row[0] for row in plain.execute("SELECT ts FROM decision_trace")]
     assert oldest >= int(NOW - 45 * 86_400) - 300
     assert traces and min(traces) >= NOW - 10 * 86_400
@@ -76,7 +79,7 @@ def test_retention_keeps_the_newest_decisions_and_every_sum(store: Store) -> Non
 def test_sums_older_than_the_finest_kept_are_read_by_the_hour(store: Store) -> None:
     records = mixed(400, days=90)
     write(store, records)
-    store.writer.call_now(upkeep.fold)
+    file_all(store)
     run(lambda: store.retain(now=NOW, keep_decisions=400, keep_trace_days=100.0))
     since = NOW - 60 * 86_400
     wanted = [one for one in records if one.row["ts"] >= since // 3_600 * 3_600]

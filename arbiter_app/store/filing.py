@@ -1,0 +1,224 @@
+"""Filing decisions: what feeds and reports read of them is derived in slices, not request by request.
+
+A decision is written with nothing but the index of its id. Once a slice of them has gathered, one transaction lists them
+by key, task, model and mode and notes their time; another, of larger slices, adds them to roll-ups, slots and counters.
+Each moves a counter behind what it took. So a process may die at any moment: what is filed and what is not is always told
+apart, reads take the rest from the decisions themselves (never many), and whichever process files next goes on there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Dialect,
+    Insert,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    tuple_,
+    union_all,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from arbiter_app.store import folding, tail
+from arbiter_app.store.folding import (
+    EVERYBODY,
+    FIVE_MINUTES,
+    RESOLUTIONS,
+    ROLLUP_KEY,
+    ROLLUP_SUMS,
+    Address,
+    merge,
+    packed,
+    unpacked,
+)
+from arbiter_app.store.statements import Query, Statement
+from arbiter_app.store.tables import LISTS, Counter, Decision, LateGrade, Rollup, Slot, Span, table
+
+LISTED, SUMMED = "store.listed", "store.summed"
+SLICES = {LISTED: 512, SUMMED: 1024}
+"""How many decisions one transaction takes: few enough that no request waits 10 ms for it."""
+LOOKUP = 256
+
+_DECISIONS, _ROLLUPS, _SLOTS = table(Decision), table(Rollup), table(Slot)
+_COUNTERS, _SPANS, _LATES = table(Counter), table(Span), table(LateGrade)
+_D = _DECISIONS.c
+_ADDRESS = tuple_(_SLOTS.c.resolution, _SLOTS.c.key_id, _SLOTS.c.start)
+_IN_SLICE = and_(_D.seq > bindparam("after"), _D.seq <= bindparam("upto"))
+_EDGE = select(_COUNTERS.c.value).where(_COUNTERS.c.name == bindparam("name"))
+_NEWEST = select(func.coalesce(func.max(_D.seq), 0))
+
+
+def listed(connection: Connection) -> int:
+    """The `seq` up to which decisions are in the lists; 0 before the first."""
+    return int(connection.execute(_EDGE, {"name": LISTED}).scalar() or 0)
+
+
+def summed(connection: Connection) -> int:
+    """The `seq` up to which decisions are in the sums; 0 before the first."""
+    return int(connection.execute(_EDGE, {"name": SUMMED}).scalar() or 0)
+
+
+def newest(connection: Connection) -> int:
+    """The `seq` of the newest decision; 0 before the first."""
+    return int(connection.execute(_NEWEST).scalar() or 0)
+
+
+class Filer:
+    """Files decisions inside the caller's transaction, which must be the only one that writes."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._edge, self._newest = Query(dialect, _EDGE), Query(dialect, _NEWEST)
+        self._listing = [Query(dialect, one) for one in _LISTING]
+        self._rollup = Query(dialect, _folding(dialect))
+        self._cells, self._bins, self._counts = (
+            Query(dialect, one.where(_IN_SLICE)) for one in (tail.CELLS, tail.BINS, tail.COUNTS)
+        )
+        self._lates, self._take_in = Query(dialect, tail.LATE_CELLS), Query(dialect, delete(_LATES))
+        self._slot = Statement(dialect, Slot, put=("body",))
+        self._counter = Statement(dialect, Counter, add=("value",))
+        self._late = Statement(dialect, LateGrade, skip="id")
+        self._graded, self._regrade = Query(dialect, _GRADED), Query(dialect, _REGRADE)
+
+    def waiting(self, connection: Connection, what: str) -> int:
+        """How many decisions are not in the lists (LISTED), or not in the sums (SUMMED)."""
+        return max(0, self._last(connection) - self._filed(connection, what))
+
+    def file(self, connection: Connection, what: str, most: int = 0) -> int:
+        """List, or sum, the oldest decisions that wait, at most a slice or `most` of them; returns how many."""
+        after = self._filed(connection, what)
+        upto = max(after, min(self._last(connection), after + (most or SLICES[what])))
+        if what == LISTED:
+            for one in self._listing:
+                one.run(connection, after=after, upto=upto)
+        else:
+            self._sum(connection, after, upto)
+        self._counter.run(connection, [(what, upto - after)])
+        return upto - after
+
+    def grade(
+        self,
+        connection: Connection,
+        decision_id: str,
+        quality: float | None,
+        source: str,
+        reason: str,
+        pico: int | None,
+    ) -> bool:
+        """A late grade (None: only the judge's charge) of a decision; False when there is no such decision.
+
+        The sums of one that is summed take it in with the next slice; one that is not is summed as it is then.
+        """
+        found = self._graded.run(connection, id=decision_id)
+        if not found:
+            return False
+        seq, ts, key_id, bucket, model, mode, old_quality, old_source, old_pico = found[0]
+        told = (old_quality, old_source) if quality is None else (quality, source)
+        self._regrade.run(connection, at=seq, to_quality=told[0], to_source=told[1], to_reason=reason, to_pico=pico)
+        if seq <= self._filed(connection, SUMMED):
+            start = int(ts) // FIVE_MINUTES * FIVE_MINUTES
+            moved = folding.regraded((old_quality, old_pico), (told[0], pico))
+            self._late.run(connection, [(key_id, start, bucket, model, mode, *moved)])
+        return True
+
+    def _sum(self, connection: Connection, after: int, upto: int) -> None:
+        edges = {"after": after, "upto": upto}
+        self._rollup.run(connection, **edges)
+        cells = [*self._cells.run(connection, **edges), *self._lates.run(connection)]
+        self._take_in.run(connection)
+        self._add(connection, folding.slots(cells, self._bins.run(connection, **edges)))
+        self._counter.run(connection, list(tail.moved(self._counts.run(connection, **edges)).items()))
+
+    def _add(self, connection: Connection, changes: Mapping[Address, folding.Slot]) -> None:
+        addresses = sorted(changes)
+        for at in range(0, len(addresses), LOOKUP):
+            found = select(_SLOTS).where(_ADDRESS.in_(addresses[at : at + LOOKUP]))
+            for resolution, key_id, start, body in connection.execute(found).all():
+                merge(changes[resolution, key_id, start], unpacked(body))
+        self._slot.run(connection, [(*address, packed(changes[address])) for address in addresses])
+
+    def _filed(self, connection: Connection, what: str) -> int:
+        found = self._edge.run(connection, name=what)
+        return int(found[0][0]) if found else 0
+
+    def _last(self, connection: Connection) -> int:
+        return int(self._newest.run(connection)[0][0])
+
+
+def unlist(connection: Connection, upto: int) -> None:
+    """Take the decisions up to `upto` out of the lists; they go out of their table next."""
+    old = _D.seq <= upto
+    for name, one in LISTS.items():
+        gone = select(_D[name], _D.seq).where(old)
+        connection.execute(delete(one).where(tuple_(one.c[name], one.c.seq).in_(gone)))
+    connection.execute(delete(_SPANS).where(_SPANS.c.last <= upto))
+
+
+def _list(name: str, one: Table) -> Insert:
+    """File a slice in one of the lists, in the list's own order."""
+    names = [column.name for column in one.columns]
+    chosen = select(*[_D[column] for column in names]).where(_IN_SLICE).order_by(_D[name], _D.seq)
+    return insert(one).from_select(names, chosen.where(_D.status != "ok") if name == "status" else chosen)
+
+
+def _span() -> Insert:
+    edges = select(func.max(_D.seq), func.min(_D.seq), func.min(_D.ts), func.max(_D.ts)).where(_IN_SLICE)
+    return insert(_SPANS).from_select(["last", "first", "earliest", "latest"], edges.having(func.count() > 0))
+
+
+def _folding(dialect: Dialect) -> Insert:
+    """Add a slice and the late grades to the roll-ups of every resolution, of their keys and of everybody, at once."""
+    late = _LATES.c
+    parts = (
+        _cells((_D.key_id, tail.START, _D.model, _D.mode, _D.bucket), tail.SUM_OF).where(_IN_SLICE),
+        _cells((late.key_id, late.start, late.model, late.mode, late.bucket), tail.LATE_SUM_OF),
+    )
+    cells = union_all(*parts).subquery("cells").c
+    ladder = union_all(*[select(literal_column(str(one)).label("resolution")) for one in RESOLUTIONS]).subquery(
+        "ladder"
+    )
+    scope = union_all(*[select(literal_column(one).label("every")) for one in ("0", "1")]).subquery("scope")
+    key = (
+        ladder.c.resolution,
+        case((scope.c.every == literal_column("1"), literal_column(f"'{EVERYBODY}'")), else_=cells.key_id),
+        cells.start - cells.start % ladder.c.resolution,
+        *(cells.model, cells.mode, cells.bucket),
+    )
+    sums = [func.sum(cells[name]) for name in ROLLUP_SUMS]
+    folded = select(*key, *sums).where(literal_column("1") == literal_column("1")).group_by(*key)
+    build: Any = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+    made = build(_ROLLUPS).from_select([*ROLLUP_KEY, *ROLLUP_SUMS], folded)
+    added = {name: _ROLLUPS.c[name] + made.excluded[name] for name in ROLLUP_SUMS}
+    upserted: Insert = made.on_conflict_do_update(index_elements=list(ROLLUP_KEY), set_=added)
+    return upserted
+
+
+def _cells(key: tuple[Any, ...], sum_of: Mapping[str, Any]) -> Select[Any]:
+    return select(*key, *[sum_of[name].label(name) for name in ROLLUP_SUMS]).group_by(*key)
+
+
+_GRADED = select(
+    *(_D.seq, _D.ts, _D.key_id, _D.bucket, _D.model, _D.mode, _D.quality, _D.quality_source, _D.judge_cost_pico)
+).where(_D.id == bindparam("id"))
+_REGRADE = (
+    update(_DECISIONS)
+    .where(_D.seq == bindparam("at"))
+    .values(
+        quality=bindparam("to_quality"),
+        quality_source=bindparam("to_source"),
+        quality_reason=bindparam("to_reason"),
+        judge_cost_pico=bindparam("to_pico"),
+    )
+)
+_LISTING = (*[_list(name, one) for name, one in LISTS.items()], _span())

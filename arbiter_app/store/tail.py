@@ -1,0 +1,122 @@
+"""Sums of a stretch of decisions, straight from their rows: for filing them, and for reading those not filed yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Select,
+    and_,
+    case,
+    cast,
+    func,
+    literal_column,
+    select,
+)
+
+from arbiter_app.pipeline.types import PICO_PER_USD
+from arbiter_app.store.folding import FIVE_MINUTES, LOG_BASE, ROLLUP_SUMS, SERIES_SUMS
+from arbiter_app.store.tables import Decision, LateGrade, table
+
+_D, _L = table(Decision).c, table(LateGrade).c
+_ANSWERED = _D.status == "ok"
+_ASKED = and_(_ANSWERED, _D.cost_pico.is_not(None))
+_COMPARED = and_(_ASKED, _D.baseline_pico.is_not(None))
+_SIZED = and_(_ASKED, _D.asked_tokens.is_not(None))
+_PRICED = and_(_ASKED, _D.beyond_pico.is_not(None))
+_TIMED = and_(_D.latency_ms.is_not(None), _D.cache != "hit")
+_BEYOND_USD = _D.beyond_pico / literal_column(f"{float(PICO_PER_USD):.1f}")
+_SECOND = cast(func.floor(_D.ts), BigInteger)
+START = (_SECOND - _SECOND % literal_column(str(FIVE_MINUTES))).label("start")
+"""The five minutes that a decision counts in."""
+_BIN_OF = func.ln(case((_D.latency_ms > 1.0, _D.latency_ms), else_=1.0)) / literal_column(repr(LOG_BASE))
+_BIN = cast(func.floor(_BIN_OF), Integer).label("bin")
+
+
+def _known(column: ColumnElement[Any], when: ColumnElement[bool] | None = None) -> ColumnElement[Any]:
+    """The sum of a column where it is known, of the rows that count."""
+    counted = column if when is None else case((when, column), else_=None)
+    return func.coalesce(func.sum(counted), 0)
+
+
+def _rows(when: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.count(case((when, 1), else_=None))
+
+
+SUM_OF: dict[str, ColumnElement[Any]] = {
+    "calls": func.count(),
+    **{status: _rows(_D.status == status) for status in ("failed", "aborted")},
+    "cost_pico": _known(_D.cost_pico),
+    "classifier_pico": _known(_D.classifier_cost_pico),
+    "judge_pico": _known(_D.judge_cost_pico),
+    "baseline_pico": _known(_D.baseline_pico, _COMPARED),
+    "compared_pico": _known(_D.cost_pico, _COMPARED | (_D.status != "ok")),
+    "compared": _rows(_COMPARED),
+    **{state: _rows(_D.cost_state == state) for state in ("settled", "computed", "estimated", "unknown")},
+    "graded": func.count(_D.quality),
+    "quality_sum": _known(_D.quality),
+    "quality_sq": _known(_D.quality * _D.quality),
+    "prompt_tokens": _known(_D.prompt_tokens),
+    "completion_tokens": _known(_D.completion_tokens),
+    "latency_sum": _known(_D.latency_ms, _TIMED),
+    "latency_n": _rows(_TIMED),
+    "overhead_sum": _known(_D.overhead_ms),
+    "asked": _rows(_ASKED),
+    "sized": _rows(_SIZED),
+    "asked_tokens": _known(_D.asked_tokens, _SIZED),
+    "priced": _rows(_PRICED),
+    "beyond_pico": _known(_D.beyond_pico, _PRICED),
+    "beyond_sq": _known(_BEYOND_USD * _BEYOND_USD, _PRICED),
+}
+"""What decisions add to each column of the roll-ups.
+
+Only answered calls with a measured baseline are compared with it; what a failed call cost is compared with nothing.
+`asked` are the answered calls of known cost, `sized` those whose prompt was estimated (`asked_tokens`), `priced` those
+whose charges beyond the prompt's list price measure a model (`beyond_pico`, and their squares in USD).
+"""
+LATE_SUMS = ("judge_pico", "graded", "quality_sum", "quality_sq")
+LATE_SUM_OF = {name: _known(_L[name]) if name in LATE_SUMS else literal_column("0") for name in ROLLUP_SUMS}
+"""The same for grades that came after their decision was filed."""
+
+_CELL = (_D.key_id, START, _D.model, _D.mode)
+_LATE_CELL = (_L.key_id, _L.start, _L.model, _L.mode)
+CELLS = select(*_CELL, *[SUM_OF[name] for name in SERIES_SUMS]).group_by(*_CELL)
+"""Cells of `folding`."""
+LATE_CELLS = select(*_LATE_CELL, *[LATE_SUM_OF[name] for name in SERIES_SUMS]).group_by(*_LATE_CELL)
+"""Cells of late grades."""
+BINS = select(_D.key_id, START, _BIN, func.count()).where(_TIMED, _ANSWERED).group_by(_D.key_id, START, _BIN)
+"""Bins of `folding`: latencies of answered, uncached calls only."""
+_KINDS = (_D.status, _D.classified_by, _D.cache)
+COUNTS = select(*_KINDS, func.count()).group_by(*_KINDS)
+"""What moves the counters, see `moved`."""
+
+
+def moved(counts: Iterable[Sequence[Any]]) -> dict[str, int]:
+    """How far rows of COUNTS move each counter."""
+    found: dict[str, int] = {}
+    for status, classified_by, cache, n in counts:
+        names = ["decisions", f"status.{status}"]
+        names += [f"classified.{classified_by}"] if classified_by else []
+        names += ["cache.hit"] if cache == "hit" else []
+        for name in names:
+            found[name] = found.get(name, 0) + n
+    return found
+
+
+def behind(query: Select[Any], after: int, key_id: str | None = None, since: int | None = None) -> Select[Any]:
+    """A query narrowed to the decisions behind `after`, of a key, and from a time on."""
+    query = query.where(_D.seq > after)
+    if key_id is not None:
+        query = query.where(_D.key_id == key_id)
+    return query if since is None else query.where(_D.ts >= since)
+
+
+def graded_late(query: Select[Any], key_id: str | None = None, since: int | None = None) -> Select[Any]:
+    """The same for late grades."""
+    if key_id is not None:
+        query = query.where(_L.key_id == key_id)
+    return query if since is None else query.where(_L.start >= since)
