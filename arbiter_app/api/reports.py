@@ -52,8 +52,28 @@ async def model(request: Request, model: str) -> Json:
 @router.get("/v1/report")
 async def report(request: Request, days: Days = None) -> Json:
     """Calls, actual spend, baseline spend, saving with interval, and the breakdown. A caller sees its own calls."""
+    arbiter, own = arbiter_of(request), _own(request)
     since = None if days is None else time.time() - days * 86_400
-    return await arbiter_of(request).reads.report(since=since, key_id=_own(request))
+    report = await arbiter.reads.report(since=since, key_id=own)
+    return {**report, "placebos": await arbiter.what_if.placebos(days=days, key_id=own)}
+
+
+@router.get("/v1/what-if")
+async def what_if(
+    request: Request,
+    tolerance: Annotated[
+        float | None, Query(ge=0, le=1, description="quality tolerance, 0 to 1; the one in force when absent")
+    ] = None,
+    without: Annotated[list[str] | None, Query(max_length=50, description="a model to leave out; repeatable")] = None,
+    days: Days = None,
+) -> Json:
+    """What another tolerance, or fewer models, would have cost and scored on the same traffic, with 95 % intervals.
+
+    Estimated from the newest decisions by inverse propensities; `refused` says in a sentence why there is no estimate.
+    """
+    arbiter = arbiter_of(request)
+    wanted = arbiter.settings.routing.quality_tolerance if tolerance is None else tolerance
+    return await arbiter.what_if.ask(tolerance=wanted, without=without or (), days=days, key_id=_own(request))
 
 
 @router.get("/v1/policy")

@@ -19,6 +19,7 @@ ROLES: dict[tuple[str, str], str] = {
     ("GET", "/readyz"): "anonymous",
     ("GET", "/metrics"): "loopback",
     ("GET", "/v1/report"): "reads",
+    ("GET", "/v1/what-if"): "reads",
     ("GET", "/v1/policy"): "reads",
     ("GET", "/v1/recent"): "reads",
     ("GET", "/v1/decisions/{decision_id}"): "owner",

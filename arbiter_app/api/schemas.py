@@ -42,7 +42,9 @@ _NAMES = {"type": ["array", "null"], "items": _STRING}
 _MONEY = (
     "calls:integer actual_spend:number actual_spend_exact:string baseline_spend:number saved:number saved_pct:number?"
 )
-_GROUP = f"{_MONEY} mean_quality:number? graded:integer failed:integer"
+_GROUP = f"{_MONEY} measured_calls:integer mean_quality:number? graded:integer failed:integer"
+_ESTIMATE = "cost:number? quality:number? covered:number effective_sample_size:number?"
+_INTERVALS = {"cost_interval": _PAIR, "quality_interval": _PAIR}
 _DECISION = (
     "seq:integer id:string ts:number request_id:string key_id:string conversation:string task:string difficulty:string "
     "bucket:string classified_by:string model:string mode:string reason:string propensity:number? quality:number? "
@@ -139,10 +141,18 @@ COMPONENTS: dict[str, Schema] = {
             interval_usd=_PAIR,
             quality_interval=_PAIR,
         ),
+        placebos=_object("calls:integer", lines=_list(_object(f"name:string calls:integer {_ESTIMATE}", **_INTERVALS))),
         cost_states=_object("settled:integer computed:integer estimated:integer unknown:integer"),
         by_bucket=_list(_object(f"bucket:string {_GROUP}")),
         by_model=_list(_object(f"model:string {_GROUP}")),
         by_mode=_list(_object(f"mode:string {_GROUP}")),
+    ),
+    "WhatIf": _object(
+        f"tolerance:number days:number? policy:string calls:integer refused:string? {_ESTIMATE}",
+        without=_list(_STRING),
+        **_INTERVALS,
+        as_routed=_object("cost:number? quality:number? effective_sample_size:number?", **_INTERVALS),
+        models=_list(_object("model:string share:number")),
     ),
     "Policy": _object(
         "policy:string baseline:string",
@@ -215,6 +225,7 @@ ANSWERS = {
     ("GET", "/health"): "Health",
     ("GET", "/readyz"): "Ready",
     ("GET", "/v1/report"): "Report",
+    ("GET", "/v1/what-if"): "WhatIf",
     ("GET", "/v1/policy"): "Policy",
     ("GET", "/v1/recent"): "Decisions",
     ("GET", "/v1/decisions/{decision_id}"): "DecisionWithTrace",

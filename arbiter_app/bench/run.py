@@ -7,7 +7,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -20,6 +20,7 @@ from rich.table import Table
 
 from arbiter_app.bench.client import Answer, Client, Unreachable
 from arbiter_app.bench.tally import Tally, problems
+from arbiter_app.bench.truth import NoTruth, told, truth, world_of
 from arbiter_app.bench.workload import Ask, NoPrompts, from_prompts, read_prompts, workload
 from arbiter_app.pipeline.types import Json
 from arbiter_app.settings import Settings, SettingsError, load_settings
@@ -42,7 +43,7 @@ def main(argv: Sequence[str], console: Console | None = None) -> int:
         with closing(Client(url, "")) as nobody:
             nobody.get("/health")
         with _key(settings, given, url) as key, closing(Client(url, key)) as client:
-            return _bench(client, asks, given, out)
+            return _bench(client, asks, given, settings, out)
     except (Unreachable, NoPrompts, SettingsError, StoreUnusable, ValueError, OSError) as error:
         out.print(f"bench: {error}", markup=False, highlight=False)
         return 1
@@ -104,7 +105,7 @@ def _wait_until_known(client: Client) -> None:
             time.sleep(POLL_S)
 
 
-def _bench(client: Client, asks: list[Ask], given: argparse.Namespace, out: Console) -> int:
+def _bench(client: Client, asks: list[Ask], given: argparse.Namespace, settings: Settings, out: Console) -> int:
     if given.fresh:
         client.post("/v1/reset")
     before = client.get("/v1/report")
@@ -118,6 +119,7 @@ def _bench(client: Client, asks: list[Ask], given: argparse.Namespace, out: Cons
     after = client.get("/v1/report")
     out.print(_settled(client.get("/v1/policy"), tally), _classified(tally))
     _totals(tally, after, took_s, out)
+    out.print(_truth(tally, recorded, after, settings), soft_wrap=True)
     found = list(problems(tally, recorded, before, after))
     for problem in found:
         out.print(f"NOT RIGHT: {problem}", style="bold red", markup=False)
@@ -125,6 +127,14 @@ def _bench(client: Client, asks: list[Ask], given: argparse.Namespace, out: Cons
         done = f"checked: {len(recorded)} decisions on record; the report is the exact sum of the returned costs"
         out.print(done, soft_wrap=True)
     return 1 if found else 0
+
+
+def _truth(tally: Tally, recorded: Mapping[str, Json | None], report: Json, settings: Settings) -> str:
+    kept = {decision_id: row for decision_id, row in recorded.items() if row is not None}
+    try:
+        return told(truth(world_of(settings), tally.asked, kept, report))
+    except NoTruth as why:
+        return f"no ground truth: {why}"
 
 
 def _send_all(client: Client, asks: list[Ask], pool: ThreadPoolExecutor, log: TextIO | None, out: Console) -> Tally:
@@ -135,7 +145,7 @@ def _send_all(client: Client, asks: list[Ask], pool: ThreadPoolExecutor, log: Te
         sent = {pool.submit(client.chat, ask.body): ask for ask in asks}
         for future in as_completed(sent):
             answer = future.result()
-            tally.add(answer)
+            tally.add(answer, sent[future].body)
             if log is not None:
                 log.write(_log_line(sent[future], answer))
             progress.update(bar, advance=1, money=f"spent ${tally.spend:.6f}  saved ${tally.saved:.6f}")

@@ -29,9 +29,10 @@ class Tally:
     modes: Counter[str] = field(default_factory=Counter)
     latencies_ms: list[float] = field(default_factory=list)
     costs: dict[str, Decimal | None] = field(default_factory=dict)
+    asked: dict[str, Json] = field(default_factory=dict)
 
-    def add(self, answer: Answer) -> None:
-        """Count one answer."""
+    def add(self, answer: Answer, body: Json) -> None:
+        """Count one answer to a request."""
         self.done += 1
         self.statuses[answer.status] += 1
         told = answer.arbiter
@@ -39,6 +40,7 @@ class Tally:
             self.errors[answer.error[:120]] += 1
         if answer.decision_id:
             self.costs[answer.decision_id] = told.get("cost")
+            self.asked[answer.decision_id] = body
         if not told:
             return
         self.spend += told["cost"] or NOTHING

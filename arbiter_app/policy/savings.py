@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 Z95 = 1.959964
+FEW = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +56,19 @@ def variance_of(n: float, total: float, squares: float) -> float:
 def half_width(buckets: Iterable[Repriced]) -> float | None:
     """Half of the 95 % interval of the baseline's total, in USD; None where it cannot be told.
 
-    A bucket with a single baseline call borrows the mean relative variance of the others, with one degree of freedom;
-    without any call, or without others, there is no interval. Degrees of freedom after Welch and Satterthwaite.
+    A few calls can look alike by chance, so a bucket with fewer than FEW is taken to vary at least as the calls of all
+    buckets do together, relative to their means; one with a single call rests on that alone, with one degree of freedom.
+    Without any call, or without others, there is no interval. Degrees of freedom after Welch and Satterthwaite.
     """
     priced = [bucket for bucket in buckets if bucket.calls > 0]
-    relative = [bucket.variance / bucket.mean**2 for bucket in priced if bucket.n >= 2 and bucket.mean > 0]
+    known = [bucket for bucket in priced if bucket.n >= 2 and bucket.mean > 0]
+    free = sum(bucket.n - 1 for bucket in known)
+    relative = sum((bucket.n - 1) * bucket.variance / bucket.mean**2 for bucket in known) / free if free else 0.0
     variance, weighted = 0.0, 0.0
     for bucket in priced:
-        if bucket.n < 1 or (bucket.n < 2 and not relative):
+        if bucket.n < 1 or (bucket.n < 2 and not free):
             return None
-        spread = bucket.variance if bucket.n >= 2 else bucket.mean**2 * sum(relative) / len(relative)
+        spread = bucket.variance if bucket.n >= FEW else max(bucket.variance, relative * bucket.mean**2)
         part = spread * (bucket.calls * bucket.calls / bucket.n + bucket.calls)
         variance += part
         weighted += part * part / max(1.0, bucket.n - 1)

@@ -39,6 +39,7 @@ from arbiter_app.services.feed import Feed
 from arbiter_app.services.judging import Judging
 from arbiter_app.services.keys import Keys
 from arbiter_app.services.reads import Reads, shown
+from arbiter_app.services.what_if import WhatIf
 from arbiter_app.settings import Settings
 from arbiter_app.store import Store, StoreError, open_store
 
@@ -98,6 +99,7 @@ class Arbiter:
         )
         self.lifecycle = self._lifecycle()
         self.keys = Keys(store, settings)
+        self.what_if = WhatIf(self)
         self.reads = Reads(self)
         self.actions = Actions(self)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -142,12 +144,17 @@ class Arbiter:
         """The models that rest after a failure."""
         return self.health.snapshot(asyncio.get_running_loop().time())
 
+    def facts(self) -> dict[str, brain.ModelFacts]:
+        """What the policy may know of the catalog's models."""
+        return _facts(self.catalog)
+
     def forget(self) -> None:
         """Drop everything learned and remembered in memory (the store is reset by its own method)."""
         self.policy.forget()
         self.health.forget()
         self.prices.clear()
         self.holdout.forget()
+        self.what_if.forget()
         for memory in (self.cache, self.meaning):
             if memory is not None:
                 memory.forget()

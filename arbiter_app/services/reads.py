@@ -34,7 +34,7 @@ class Reads:
         input_usd = catalog.models[catalog.baseline].input_usd
         baseline = proof.baseline_of(catalog.baseline, input_usd, everybody, ever)
         for row in rows:
-            row["repriced_pico"] = baseline.pico(row)
+            row["repriced_pico"], row["measured_calls"] = baseline.pico(row), baseline.compared((row,))
         total = _summed(rows)
         money = _money(total)
         return {
@@ -42,7 +42,7 @@ class Reads:
             "since": since,
             "baseline_model": catalog.baseline,
             **proof.certainty(money["saved"], money["baseline_spend"], baseline.unsure(rows)),
-            "unmeasured_calls": total["calls"] - total["failed"] - total["aborted"] - baseline.compared(rows),
+            "unmeasured_calls": total["calls"] - total["failed"] - total["aborted"] - total["measured_calls"],
             "failed": total["failed"],
             "aborted": total["aborted"],
             "classifier_spend": usd(total["classifier_pico"]),
@@ -220,7 +220,8 @@ def _grouped(rows: list[Json], by: str) -> list[Json]:
 
 def _group(name: str, by: str, total: Json) -> Json:
     quality = _mean(total["quality_sum"], total["graded"])
-    return {by: name, **_money(total), "mean_quality": quality, "graded": total["graded"], "failed": total["failed"]}
+    rest = {name: total[name] for name in ("measured_calls", "graded", "failed")}
+    return {by: name, **_money(total), "mean_quality": quality, **rest}
 
 
 def _mean(total: float, n: int) -> float | None:
@@ -239,6 +240,7 @@ _SUMS = (
     "classifier_pico",
     "judge_pico",
     "repriced_pico",
+    "measured_calls",
     "settled",
     "computed",
     "estimated",

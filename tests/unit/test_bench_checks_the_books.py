@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections import Counter
+from dataclasses import replace
 from decimal import Decimal
 
 import pyarrow
@@ -15,7 +17,9 @@ from rich.console import Console
 from arbiter_app.bench.client import Answer
 from arbiter_app.bench.run import main
 from arbiter_app.bench.tally import Tally, problems
+from arbiter_app.bench.truth import NoTruth, told, truth, world_of
 from arbiter_app.bench.workload import NoPrompts, from_prompts, read_prompts, workload
+from arbiter_app.runtime.sandbox.making import make_answer
 from arbiter_app.settings import load_settings
 from tests.conftest import OPERATOR, running
 
@@ -82,6 +86,50 @@ def test_a_run_against_a_real_arbiter_adds_up(gateway, tmp_path):
     assert bench(*words, "--fresh")[1].count("report: 80 calls") == 1
 
 
+def test_the_reports_interval_is_held_against_the_sandboxs_own_truth(tmp_path):
+    with running(tmp_path, ARBITER_HOLDOUT_SHARE="0.3", ARBITER_HOLDOUT_USD_PER_DAY="100") as gateway:
+        words = ("--url", gateway.url, "--key", OPERATOR)
+        code, said = bench(*words, "--n", "240", "--seed", "5")
+        report = gateway.http.get("/v1/report").json()
+        assert "other calls" in bench(*words, "--n", "3")[1], "the report covers more than this run"
+    assert code == 0 and "ground truth: the baseline would have cost" in said
+    saved = float(re.search(r"so \$([-0-9.]+) ", said)[1])
+    low, high = report["interval_usd"]
+    assert abs(saved - (low + high) / 2) < 3 * (high - low) / 2, "six standard errors off is no chance"
+    assert ("NOT inside" not in said) == (low <= saved <= high)
+
+
+def test_the_truth_is_what_the_baseline_charges_and_claims_nothing_unmeasured():
+    world = world_of(load_settings({}, env_file=None))
+    body = {"messages": [{"role": "user", "content": "What is 3 * 4?"}]}
+    cheap, base = (charge(world, body, model) for model in ("gpt-4o-mini", "gpt-4o"))
+    row = {
+        "bucket": "math",
+        "status": "ok",
+        "cost": cheap,
+        "answer_cost": cheap,
+        "cache": "miss",
+        "model": "gpt-4o-mini",
+    }
+    report = {"calls": 2, "by_bucket": [{"bucket": "math", "measured_calls": 2}], "interval_usd": None}
+    report |= {"actual_spend_exact": str(cheap * 2)}
+    failed = {**row, "status": "failed"}
+    found = truth(world, {"a": body, "b": body}, {"a": row, "b": failed}, report)
+    assert (found.baseline, found.saved) == (base, base - cheap * 2)
+    assert not found.inside and "states no interval" in told(found)
+    claimless = {**report, "by_bucket": [{"bucket": "math", "measured_calls": 0}]}
+    assert truth(world, {"a": body, "b": body}, {"a": row, "b": failed}, claimless).saved == 0
+    near = replace(found, interval=(found.saved, found.saved + 1))
+    assert near.inside and told(near).endswith(": inside")
+    assert told(replace(found, interval=(found.saved - 2, found.saved - 1))).endswith("NOT inside")
+    with pytest.raises(NoTruth, match="another sandbox"):
+        truth(world, {"a": body, "b": body}, {"a": {**row, "answer_cost": cheap * 2}, "b": failed}, report)
+
+
+def charge(world, body, model):
+    return Decimal(make_answer(world, {**body, "model": model}, model).charges["x-btl-customer-charge"])
+
+
 def test_without_a_key_one_is_made_in_the_local_store_and_revoked(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with running(tmp_path, ARBITER_API_KEYS="") as gateway:
@@ -103,7 +151,7 @@ def test_what_does_not_add_up_is_named():
     tally = Tally()
     for name, cost in (("d_1", "0.000002"), ("d_2", "0.000003")):
         told = {"task": "math", "difficulty": "easy", "classified_by": "rules", "model": "m", "mode": "exploit"}
-        tally.add(Answer(200, {}, {**told, "cost": Decimal(cost), "saved": None}, name, 5.0))
+        tally.add(Answer(200, {}, {**told, "cost": Decimal(cost), "saved": None}, name, 5.0), {})
     rows = {"d_1": {"cost": Decimal("0.000002")}, "d_2": {"cost": Decimal("0.000003")}}
     zero = {"calls": 0, "actual_spend_exact": "0", "judge_spend": Decimal("0.0")}
     right = {"calls": 2, "actual_spend_exact": "0.000006", "judge_spend": Decimal("0.000001")}
@@ -113,5 +161,5 @@ def test_what_does_not_add_up_is_named():
     assert "counts 3 calls" in " ".join(problems(tally, rows, zero, {**right, "calls": 3}))
     off = {**right, "actual_spend_exact": "0.000006000001"}
     assert "add up to 0.000005 USD" in " ".join(problems(tally, rows, zero, off))
-    tally.add(Answer(503, {}, {}, "", 1.0, "draining"))
+    tally.add(Answer(503, {}, {}, "", 1.0, "draining"), {})
     assert "1 requests failed" in " ".join(problems(tally, rows, zero, right))

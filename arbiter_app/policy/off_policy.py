@@ -1,0 +1,249 @@
+"""What other choices would have cost and scored on the same traffic, from the decisions that were made.
+
+Every decision counts for the model that was asked first, with the inverse of the probability with which it was asked
+(self-normalised; no weight over 1 / LEAST), in the bucket it learned in. What is averaged is the grade, and the charge beyond
+the list price of the prompt: the prices and sizes of the prompts that a model did not see are the model's mean there, the
+rest is corrected by the weighted residuals. Escalations belong to the model that was asked first.
+(Doubly robust estimation: Dudik, Langford and Li, Doubly robust policy evaluation and learning, 2011; self-normalised
+weights: Swaminathan and Joachims, The self-normalized estimator for counterfactual learning, 2015.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from arbiter_app.policy.savings import t95
+
+LEAST = 0.2
+SUPPORT = 3.0
+FEW = 30.0
+
+Target = Callable[[str, tuple[str, ...]], Mapping[str, float]]
+"""(bucket, eligible models) -> the probability of each model; they add up to 1, or to less where nobody can serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Sums over weighted values x: count, w, w^2, w x, w^2 x, w^2 x^2. They add up."""
+
+    n: float = 0.0
+    w: float = 0.0
+    ww: float = 0.0
+    wx: float = 0.0
+    wwx: float = 0.0
+    wwxx: float = 0.0
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(
+            self.n + other.n,
+            self.w + other.w,
+            self.ww + other.ww,
+            self.wx + other.wx,
+            self.wwx + other.wwx,
+            self.wwxx + other.wwxx,
+        )
+
+    @property
+    def effective(self) -> float:
+        """How many unweighted values are as informative."""
+        return self.w * self.w / self.ww if self.ww > 0 else 0.0
+
+    @property
+    def mean(self) -> float:
+        """The weighted mean; 0 without any."""
+        return self.wx / self.w if self.w > 0 else 0.0
+
+    @property
+    def spread(self) -> float:
+        """Variance of a single value, weighted like the mean's error; 0 below two."""
+        if self.effective <= 1.0 + 1e-9:
+            return 0.0
+        around = self.wwxx - 2 * self.mean * self.wwx + self.mean**2 * self.ww
+        return max(0.0, around / self.ww) * self.effective / (self.effective - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """What is known of one model in one bucket: charges beyond the prompt (USD), and grades."""
+
+    usd: Sums = Sums()
+    grade: Sums = Sums()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Decisions of one bucket that the same models could not serve: how many, their prompts' tokens, and how many of the
+    routed ones (not held out) asked each model."""
+
+    bucket: str
+    rejected: frozenset[str]
+    calls: float
+    tokens: float
+    routed: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The decisions of a period, summed."""
+
+    groups: Sequence[Group] = ()
+    arms: Mapping[tuple[str, str], Arm] = field(default_factory=dict)
+
+    @property
+    def calls(self) -> float:
+        """Decisions."""
+        return sum(group.calls for group in self.groups)
+
+    def arm(self, bucket: str, model: str) -> Arm:
+        """What is known of a model in a bucket."""
+        return self.arms.get((bucket, model), _NOTHING)
+
+    def supports(self, bucket: str, model: str) -> bool:
+        """Whether both charge and grade of a model in a bucket can be told at all."""
+        arm = self.arm(bucket, model)
+        return min(arm.usd.effective, arm.grade.effective) >= SUPPORT
+
+    def shares(self) -> dict[str, float]:
+        """How many routed decisions asked each model."""
+        asked: dict[str, float] = {}
+        for group in self.groups:
+            for model, n in group.routed.items():
+                asked[model] = asked.get(model, 0.0) + n
+        return asked
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A mean a call with its 95 % interval, and how many plain decisions would tell as much."""
+
+    value: float
+    low: float
+    high: float
+    effective: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Calls that a target would send to a model which has hardly been tried there."""
+
+    bucket: str
+    model: str
+    calls: float
+    answers: float
+    grades: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a target would have cost (USD a call) and scored; `covered` is the share of the calls that it speaks of, and
+    `models` how many of those each model would have got. Both means are None where nothing is covered."""
+
+    calls: float
+    covered: float
+    cost: Mean | None
+    quality: Mean | None
+    models: Mapping[str, float]
+    gaps: Sequence[Gap]
+
+
+def evaluate(seen: Evidence, target: Target, pool: Sequence[str], input_usd: Mapping[str, float]) -> Estimate:
+    """The mean cost and quality of a target on this traffic. `input_usd` is each model's list price of a prompt token."""
+    loads: dict[tuple[str, str], list[float]] = {}
+    for group in seen.groups:
+        eligible = tuple(model for model in pool if model not in group.rejected)
+        for model, share in (target(group.bucket, eligible) if eligible else {}).items():
+            load = loads.setdefault((group.bucket, model), [0.0, 0.0])
+            load[0] += share * group.calls
+            load[1] += share * group.tokens
+    told = {key: load for key, load in loads.items() if seen.supports(*key)}
+    gaps = [_gap(seen, key, load[0]) for key, load in loads.items() if key not in told]
+    covered = sum(load[0] for load in told.values())
+    if covered <= 0:
+        return Estimate(seen.calls, 0.0, None, None, {}, gaps)
+    asked: dict[str, float] = {}
+    for (_, model), load in told.items():
+        asked[model] = asked.get(model, 0.0) + load[0]
+    prompts = sum(load[1] * input_usd.get(model, 0.0) for (_, model), load in told.items())
+    usd = [(load[0] / covered, seen.arm(*key).usd) for key, load in told.items()]
+    grades = [(load[0] / covered, seen.arm(*key).grade) for key, load in told.items()]
+    cost, quality = _mean(usd, prompts / covered), _mean(grades, 0.0)
+    gaps.sort(key=lambda gap: -gap.calls)
+    return Estimate(seen.calls, covered / seen.calls, cost, quality, asked, gaps)
+
+
+def _mean(parts: Sequence[tuple[float, Sums]], known: float) -> Mean:
+    """A weighted sum of means; an arm with FEW values varies at least as all arms do together (they may be equal by luck)."""
+    free = sum(max(0.0, sums.effective - 1) for _, sums in parts)
+    common = sum(max(0.0, sums.effective - 1) * sums.spread for _, sums in parts) / free if free else 0.0
+    value, variance, weighed, thinned = known, 0.0, 0.0, 0.0
+    for share, sums in parts:
+        spread = sums.spread if sums.effective >= FEW else max(sums.spread, common)
+        part = share * share * spread / sums.effective
+        value += share * sums.mean
+        variance += part
+        weighed += part * part / max(1.0, sums.effective - 1)
+        thinned += share * share / sums.effective
+    width = t95(variance * variance / weighed) * math.sqrt(variance) if weighed > 0 else 0.0
+    return Mean(value, value - width, value + width, 1 / thinned)
+
+
+def _gap(seen: Evidence, key: tuple[str, str], calls: float) -> Gap:
+    arm = seen.arm(*key)
+    return Gap(*key, calls, arm.usd.n, arm.grade.n)
+
+
+def always(order: Sequence[str], seen: Evidence) -> Target:
+    """The first model in `order` that can serve and is known in the bucket; the first that can serve where none is."""
+
+    def target(bucket: str, eligible: tuple[str, ...]) -> Mapping[str, float]:
+        able = [model for model in order if model in eligible]
+        known = next((model for model in able if seen.supports(bucket, model)), None)
+        return {known or able[0]: 1.0} if able else {}
+
+    return target
+
+
+def only(model: str) -> Target:
+    """One model wherever it can serve."""
+    return lambda bucket, eligible: {model: 1.0} if model in eligible else {}
+
+
+def dealt(shares: Mapping[str, float], seen: Evidence) -> Target:
+    """Models in fixed shares, dealt at random whatever is asked, among those that can serve and are known in the bucket."""
+
+    def target(bucket: str, eligible: tuple[str, ...]) -> Mapping[str, float]:
+        able = {model: shares[model] for model in eligible if model in shares and seen.supports(bucket, model)}
+        total = sum(able.values())
+        return {model: share / total for model, share in able.items()} if total > 0 else {}
+
+    return target
+
+
+def blended(one: Target, other: Target, share: float) -> Target:
+    """The first target, but the second for this share of the calls."""
+
+    def target(bucket: str, eligible: tuple[str, ...]) -> Mapping[str, float]:
+        mixed = {model: (1 - share) * p for model, p in one(bucket, eligible).items()}
+        for model, p in other(bucket, eligible).items():
+            mixed[model] = mixed.get(model, 0.0) + share * p
+        return mixed
+
+    return target
+
+
+def summed(rows: Iterable[tuple[str, str, frozenset[str], float, float, float, Arm]]) -> Evidence:
+    """Evidence from sums by (bucket, model asked, models that could not serve): calls, tokens, routed calls, and the arm."""
+    groups: dict[tuple[str, frozenset[str]], tuple[float, float, dict[str, float]]] = {}
+    arms: dict[tuple[str, str], Arm] = {}
+    for bucket, model, rejected, calls, tokens, routed, arm in rows:
+        n, size, asked = groups.get((bucket, rejected), (0.0, 0.0, {}))
+        asked[model] = asked.get(model, 0.0) + routed
+        groups[bucket, rejected] = (n + calls, size + tokens, asked)
+        known = arms.get((bucket, model), _NOTHING)
+        arms[bucket, model] = Arm(known.usd + arm.usd, known.grade + arm.grade)
+    return Evidence([Group(*key, n, size, asked) for key, (n, size, asked) in groups.items()], arms)
+
+
+_NOTHING = Arm()

@@ -1,0 +1,237 @@
+"""What other settings, and the placebos, would have cost and scored on the traffic that was seen. Computed off the loop.
+
+The evidence is read from the newest decisions of a period and kept for as long as reading it took, times KEEP: whoever asks
+every second costs at most a twentieth of one core.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from arbiter_app import policy as brain
+from arbiter_app.pipeline.errors import Unprocessable
+from arbiter_app.pipeline.types import Json
+from arbiter_app.policy import off_policy
+from arbiter_app.policy.off_policy import Estimate, Evidence, Gap, Mean, Target
+from arbiter_app.store.evidence import evidence
+
+if TYPE_CHECKING:
+    from arbiter_app.services.arbiter import Arbiter
+
+KEEP = 20.0
+KEPT = 16
+ENOUGH = 30.0
+"""Plain decisions that an estimate must be worth."""
+COVERED = 0.95
+"""Share of the calls that an estimate must speak of."""
+TYPICAL_TOKENS = (1000, 300)
+BLEND = 1e-12
+
+Scope = tuple[float | None, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Evidence of a period (days, None for ever) and a key, when it was read and how long that took (seconds)."""
+
+    seen: Evidence
+    at: float
+    took: float
+
+
+class WhatIf:
+    """Answers over one `Arbiter`."""
+
+    def __init__(self, arbiter: Arbiter) -> None:
+        self._arbiter = arbiter
+        self._kept: dict[Scope, Kept] = {}
+        self._reading = asyncio.Lock()
+
+    async def ask(
+        self, *, tolerance: float, without: Collection[str], days: float | None, key_id: str | None = None
+    ) -> Json:
+        """The settled rule at another tolerance, and without some models. Raises Unprocessable for unknown models."""
+        models = self._arbiter.catalog.models
+        unknown = sorted(name for name in without if name not in models)
+        if unknown:
+            listed = ", ".join(sorted(models))
+            raise Unprocessable(f"unknown model {unknown[0][:80]!r}; known are {listed}", param="without")
+        if not set(self._pool()) - set(without):
+            raise Unprocessable("without these models nobody is left to serve", param="without")
+        seen = await self._evidence((days, key_id))
+        learned = [(bucket, model, replace(stats)) for bucket, model, stats in self._arbiter.policy.rows()]
+        told = await asyncio.to_thread(self._answer, seen, learned, tolerance, frozenset(without))
+        return {"tolerance": tolerance, "without": sorted(set(without)), "days": days, **told}
+
+    async def placebos(self, *, days: float | None, key_id: str | None) -> Json:
+        """What careless routing would have done: see `_placebos`."""
+        seen = await self._evidence((days, key_id))
+        return await asyncio.to_thread(self._placebos, seen)
+
+    def forget(self) -> None:
+        """Drop what was read (after a reset)."""
+        self._kept.clear()
+
+    async def _evidence(self, scope: Scope) -> Evidence:
+        async with self._reading:
+            kept = self._kept.get(scope)
+            if kept is not None and time.monotonic() - kept.at < KEEP * kept.took:
+                return kept.seen
+            started = time.monotonic()
+            days, key_id = scope
+            since = None if days is None else time.time() - days * 86_400
+            seen = await self._arbiter.store.read(evidence, since=since, key_id=key_id)
+            now = time.monotonic()
+            self._kept.pop(scope, None)
+            self._kept = {**dict(list(self._kept.items())[-KEPT + 1 :]), scope: Kept(seen, now, now - started)}
+            return seen
+
+    def _pool(self) -> tuple[str, ...]:
+        return tuple(model.id for model in self._arbiter.catalog.pool)
+
+    def _prices(self) -> dict[str, float]:
+        return {model.id: model.input_usd for model in self._arbiter.catalog.models.values()}
+
+    def _settled(self, learned: brain.Rows, tolerance: float, without: Collection[str]) -> Target:
+        """The policy in use over what it has learned, without any trial: the same code decides."""
+        arbiter = self._arbiter
+        settings = replace(
+            arbiter.settings.routing,
+            quality_tolerance=tolerance,
+            explore_share=0.0,
+            baseline_first=0.0,
+            repriced_calls=0.0,
+            min_samples=0,
+            epsilon=0.0,
+        )
+        rule = brain.build(
+            arbiter.policy.name, catalog=arbiter.facts(), baseline=arbiter.catalog.baseline, settings=settings
+        )
+        rule.load(learned, {})
+
+        def target(bucket: str, eligible: tuple[str, ...]) -> Mapping[str, float]:
+            left = tuple(model for model in eligible if model not in without)
+            return {rule.choose(brain.Ask(bucket, "", left), 0.0, 0).model: 1.0} if left else {}
+
+        return target
+
+    def _answer(self, seen: Evidence, learned: brain.Rows, tolerance: float, without: Collection[str]) -> Json:
+        estimate = self._evaluate(seen, self._settled(learned, tolerance, without))
+        routed = self._evaluate(seen, as_routed(seen))
+        refused = refusal(estimate)
+        return {
+            "policy": self._arbiter.policy.name,
+            "calls": int(seen.calls),
+            "covered": estimate.covered,
+            "refused": refused,
+            "effective_sample_size": _effective(estimate),
+            **shown(estimate if refused is None else None),
+            "as_routed": {**shown(routed), "effective_sample_size": _effective(routed)},
+            "models": [
+                {"model": model, "share": calls / (estimate.calls * estimate.covered)}
+                for model, calls in sorted(estimate.models.items(), key=lambda one: -one[1])
+            ],
+        }
+
+    def _placebos(self, seen: Evidence) -> Json:
+        """As routed, and three placebos, each with sample, effective size, share of the calls covered, and intervals.
+
+        always_best: the baseline wherever it can serve. always_cheapest: by list price, the cheapest that is known in the
+        bucket. shuffle: the same models in the same shares, dealt at random whatever is asked, and blended with one of
+        the other two until it costs what the routing did.
+        """
+        catalog = self._arbiter.catalog
+        order = sorted(self._pool(), key=lambda model: (_list_usd(catalog.models[model]), model))
+        best, cheapest = off_policy.only(catalog.baseline), off_policy.always(order, seen)
+        routed = self._evaluate(seen, as_routed(seen))
+        shuffle = self._cost_matched(seen, routed, best, cheapest)
+        lines = {
+            "as_routed": routed,
+            "always_best": self._evaluate(seen, best),
+            "always_cheapest": self._evaluate(seen, cheapest),
+            "shuffle": self._evaluate(seen, shuffle),
+        }
+        return {"calls": int(seen.calls), "lines": [_line(name, one) for name, one in lines.items()]}
+
+    def _cost_matched(self, seen: Evidence, routed: Estimate, best: Target, cheapest: Target) -> Target:
+        deal = off_policy.dealt(seen.shares(), seen)
+        plain = self._evaluate(seen, deal)
+        if plain.cost is None or routed.cost is None:
+            return deal
+        other = cheapest if plain.cost.value > routed.cost.value else best
+        end = self._evaluate(seen, other)
+        if end.cost is None or abs(end.cost.value - plain.cost.value) < BLEND:
+            return deal
+        share = (routed.cost.value - plain.cost.value) / (end.cost.value - plain.cost.value)
+        return off_policy.blended(deal, other, min(1.0, max(0.0, share)))
+
+    def _evaluate(self, seen: Evidence, target: Target) -> Estimate:
+        return off_policy.evaluate(seen, target, self._pool(), self._prices())
+
+
+def as_routed(seen: Evidence) -> Target:
+    """The shares in which the routed decisions of a bucket asked its models."""
+    asked: dict[str, dict[str, float]] = {}
+    for group in seen.groups:
+        shares = asked.setdefault(group.bucket, {})
+        for model, n in group.routed.items():
+            shares[model] = shares.get(model, 0.0) + n
+
+    def target(bucket: str, eligible: tuple[str, ...]) -> Mapping[str, float]:
+        able = {model: n for model, n in asked[bucket].items() if model in eligible}
+        total = sum(able.values())
+        return {model: n / total for model, n in able.items()} if total > 0 else {}
+
+    return target
+
+
+def refusal(estimate: Estimate) -> str | None:
+    """Why no estimate is given, in one sentence; None when it is."""
+    if estimate.calls < 1:
+        return "No decisions of this period can be used: there is nothing to estimate from."
+    if estimate.covered < COVERED:
+        missing = f"{1 - estimate.covered:.0%} of the calls"
+        if sum(gap.calls for gap in estimate.gaps) < (1 - estimate.covered) * estimate.calls / 2:
+            return f"{missing} could be served by none of the models that are left."
+        return f"{missing} would go where hardly anything was tried: {_told(estimate.gaps[0])}."
+    found = _effective(estimate)
+    if found is None or found < ENOUGH:
+        return (
+            f"The decisions that speak of this are worth {found or 0:.0f} plain ones, and {ENOUGH:.0f} are needed; "
+            "wait for more traffic, or ask about more days."
+        )
+    return None
+
+
+def shown(estimate: Estimate | None) -> Json:
+    """Cost a call in USD and quality, with their intervals; nulls for no estimate."""
+    cost, quality = (None, None) if estimate is None else (estimate.cost, estimate.quality)
+    return {
+        "cost": None if cost is None else cost.value,
+        "cost_interval": None if cost is None else [cost.low, cost.high],
+        "quality": None if quality is None else quality.value,
+        "quality_interval": None if quality is None else [quality.low, quality.high],
+    }
+
+
+def _told(gap: Gap) -> str:
+    return f"{gap.model} has {gap.answers:.0f} answers and {gap.grades:.0f} grades in {gap.bucket}"
+
+
+def _effective(estimate: Estimate) -> float | None:
+    means: list[Mean] = [one for one in (estimate.cost, estimate.quality) if one is not None]
+    return min(one.effective for one in means) if means else None
+
+
+def _line(name: str, estimate: Estimate) -> Json:
+    told = {**shown(estimate), "covered": estimate.covered, "effective_sample_size": _effective(estimate)}
+    return {"name": name, "calls": int(round(estimate.calls * estimate.covered)), **told}
+
+
+def _list_usd(model: Any) -> float:
+    tokens_in, tokens_out = TYPICAL_TOKENS
+    return float(tokens_in * model.input_usd + tokens_out * model.output_usd)

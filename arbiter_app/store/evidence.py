@@ -1,0 +1,63 @@
+"""What decisions tell about the models they asked, summed in SQL: the newest of a period, so that no read is unbounded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from sqlalchemy import ColumnElement, Connection, case, func, select
+
+from arbiter_app.pipeline.types import PICO_PER_USD, Mode
+from arbiter_app.policy.off_policy import LEAST, Arm, Evidence, Sums, summed
+from arbiter_app.store.tables import Decision, table
+
+NEWEST = 50_000
+CHOSEN = (Mode.EXPLORE, Mode.EXPLOIT, Mode.ESCALATE, Mode.HOLDOUT)
+
+_DECISIONS = table(Decision)
+
+
+def evidence(connection: Connection, *, since: float | None = None, key_id: str | None = None) -> Evidence:
+    """Sums over the newest decisions (at most NEWEST) that a policy or the holdout made, of a period and a key."""
+    columns = _DECISIONS.c
+    asked = func.coalesce(columns.cascaded_from, columns.model).label("asked")
+    picked = select(
+        columns.bucket,
+        asked,
+        columns.rejected,
+        columns.asked_tokens,
+        (columns.mode != Mode.HOLDOUT.value).label("routed"),
+        (1.0 / case((columns.propensity > LEAST, columns.propensity), else_=LEAST)).label("weight"),
+        (columns.beyond_pico / float(PICO_PER_USD)).label("usd"),
+        case((columns.failover_from.is_(None), columns.quality)).label("grade"),
+    )
+    picked = picked.where(
+        columns.status == "ok",
+        columns.mode.in_([mode.value for mode in CHOSEN]),
+        columns.asked_tokens.is_not(None),
+        columns.propensity.is_not(None),
+    )
+    if key_id is not None:
+        picked = picked.where(columns.key_id == key_id)
+    if since is not None:
+        picked = picked.where(columns.ts + 0 >= since)  # not by its index: the newest are wanted, in their order
+    newest = picked.order_by(columns.seq.desc()).limit(NEWEST).subquery()
+    groups = (newest.c.bucket, newest.c.asked, newest.c.rejected)
+    routed = func.sum(case((newest.c.routed, 1), else_=0))
+    sums = (*_sums(newest.c.usd, newest.c.weight), *_sums(newest.c.grade, newest.c.weight))
+    query = select(*groups, func.count(), func.sum(newest.c.asked_tokens), routed, *sums).group_by(*groups)
+    return summed(_row(*row) for row in connection.execute(query))
+
+
+def _sums(value: ColumnElement[Any], weight: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+    """The columns of `Sums` over the rows where there is a value."""
+    w = case((value.is_not(None), weight))
+    return [func.count(value), *map(func.sum, (w, w * w, w * value, w * w * value, w * w * value * value))]
+
+
+def _row(
+    bucket: str, asked: str, rejected: str | None, calls: int, tokens: int, routed: int, *sums: float | None
+) -> tuple[str, str, frozenset[str], float, float, float, Arm]:
+    known = [float(one or 0.0) for one in sums]
+    names = frozenset(orjson.loads(rejected)) if rejected else frozenset()
+    return bucket, asked, names, calls, tokens, routed, Arm(Sums(*known[:6]), Sums(*known[6:]))
