@@ -1,7 +1,7 @@
 """Filing decisions: what feeds and reports read of them is derived in slices, not request by request.
 
 A decision is written with nothing but the index of its id. Once a slice of them has gathered, one transaction lists them
-by key, task, model and mode and notes their time; another, of larger slices, adds them to roll-ups, slots and counters.
+by key, task, model and mode and notes their time; another adds them to roll-ups, slots and counters.
 Each moves a counter behind what it took. So a process may die at any moment: what is filed and what is not is always told
 apart, reads take the rest from the decisions themselves (never many), and whichever process files next goes on there.
 """
@@ -47,14 +47,12 @@ from arbiter_app.store.statements import Query, Statement
 from arbiter_app.store.tables import LISTS, Counter, Decision, LateGrade, Rollup, Slot, Span, table
 
 LISTED, SUMMED = "store.listed", "store.summed"
-SLICES = {LISTED: 512, SUMMED: 1024}
+SLICES = {LISTED: 512, SUMMED: 512}
 """How many decisions one transaction takes: few enough that no request waits 10 ms for it."""
-LOOKUP = 256
 
 _DECISIONS, _ROLLUPS, _SLOTS = table(Decision), table(Rollup), table(Slot)
 _COUNTERS, _SPANS, _LATES = table(Counter), table(Span), table(LateGrade)
 _D = _DECISIONS.c
-_ADDRESS = tuple_(_SLOTS.c.resolution, _SLOTS.c.key_id, _SLOTS.c.start)
 _IN_SLICE = and_(_D.seq > bindparam("after"), _D.seq <= bindparam("upto"))
 _EDGE = select(_COUNTERS.c.value).where(_COUNTERS.c.name == bindparam("name"))
 _NEWEST = select(func.coalesce(func.max(_D.seq), 0))
@@ -86,6 +84,7 @@ class Filer:
             Query(dialect, one.where(_IN_SLICE)) for one in (tail.CELLS, tail.BINS, tail.COUNTS)
         )
         self._lates, self._take_in = Query(dialect, tail.LATE_CELLS), Query(dialect, delete(_LATES))
+        self._stored = Query(dialect, _STORED)
         self._slot = Statement(dialect, Slot, put=("body",))
         self._counter = Statement(dialect, Counter, add=("value",))
         self._late = Statement(dialect, LateGrade, skip="id")
@@ -141,12 +140,15 @@ class Filer:
         self._counter.run(connection, list(tail.moved(self._counts.run(connection, **edges)).items()))
 
     def _add(self, connection: Connection, changes: Mapping[Address, folding.Slot]) -> None:
-        addresses = sorted(changes)
-        for at in range(0, len(addresses), LOOKUP):
-            found = select(_SLOTS).where(_ADDRESS.in_(addresses[at : at + LOOKUP]))
-            for resolution, key_id, start, body in connection.execute(found).all():
-                merge(changes[resolution, key_id, start], unpacked(body))
-        self._slot.run(connection, [(*address, packed(changes[address])) for address in addresses])
+        starts: dict[tuple[int, str], list[int]] = {}
+        for resolution, key_id, start in changes:
+            starts.setdefault((resolution, key_id), []).append(start)
+        for (resolution, key_id), of_it in starts.items():
+            edges = {"first": min(of_it), "last": max(of_it)}
+            for start, body in self._stored.run(connection, resolution=resolution, key_id=key_id, **edges):
+                if (changed := changes.get((resolution, key_id, start))) is not None:
+                    merge(changed, unpacked(body))
+        self._slot.run(connection, [(*address, packed(changes[address])) for address in sorted(changes)])
 
     def _filed(self, connection: Connection, what: str) -> int:
         found = self._edge.run(connection, name=what)
@@ -208,6 +210,10 @@ def _cells(key: tuple[Any, ...], sum_of: Mapping[str, Any]) -> Select[Any]:
     return select(*key, *[sum_of[name].label(name) for name in ROLLUP_SUMS]).group_by(*key)
 
 
+_STORED = select(_SLOTS.c.start, _SLOTS.c.body).where(
+    *(_SLOTS.c.resolution == bindparam("resolution"), _SLOTS.c.key_id == bindparam("key_id")),
+    *(_SLOTS.c.start >= bindparam("first"), _SLOTS.c.start <= bindparam("last")),
+)
 _GRADED = select(
     *(_D.seq, _D.ts, _D.key_id, _D.bucket, _D.model, _D.mode, _D.quality, _D.quality_source, _D.judge_cost_pico)
 ).where(_D.id == bindparam("id"))

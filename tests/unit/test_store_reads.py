@@ -16,7 +16,7 @@ from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.store import Store, decisions, filing, folding, notes, open_store, rollups
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.tables import LISTS
-from tests.stores import BUCKETS, KEYS, MODELS, NOW, file_all, mixed, record, summed
+from tests.stores import BUCKETS, KEYS, MODELS, NOW, connected, file_all, mixed, record, summed
 
 SINCE = (None, NOW - 30 * 86_400, NOW - 3 * 86_400, NOW - 7_200, NOW - 300)
 
@@ -243,6 +243,27 @@ def test_every_read_of_a_large_store_goes_through_an_index(store: Store) -> None
     for read in reads:
         for plan in _plans(store, read):
             assert "SCAN slot" not in plan and "SCAN rollup" not in plan and "SCAN decision" not in plan, plan
+
+
+def test_no_write_of_a_large_store_reads_a_whole_table(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "arbiter.db"))
+    said: set[str] = set()
+    traced = store.writer.call_now(lambda c: c.connection.driver_connection)
+    traced.set_trace_callback(said.add)
+    one = record(quality=None)
+    write(store, [*mixed(20), one])
+    file_all(store)
+    run(lambda: _graded(store, one.row["id"], 0.5, 1))
+    file_all(store)
+    run(lambda: store.retain(now=NOW + 50 * 86_400, keep_decisions=5, keep_trace_days=1.0))
+    traced.set_trace_callback(None)
+    wrote = [text for text in said if text.startswith(("SELECT", "INSERT", "UPDATE", "DELETE", "WITH"))]
+    assert len(wrote) > 30
+    with connected(store.path) as plain:
+        for text in wrote:
+            plan = "\n".join(row[3] for row in plain.execute(f"EXPLAIN QUERY PLAN {text}"))
+            assert not re.search(r"SCAN (slot|rollup|decision|listed_by_\w+)$", plan, re.MULTILINE), (text, plan)
+    store.close()
 
 
 def test_a_time_is_found_among_clocks_that_went_back(tmp_path: Path) -> None:
