@@ -29,6 +29,7 @@ METRICS = {
     "arbiter_store_pending": "writes waiting for the next commit",
     "arbiter_store_commits_total": "commits of the writer",
     "arbiter_store_write_seconds_total": "time spent writing, seconds",
+    "arbiter_store_degraded": "1 while the database refuses writes; learning is paused then",
     "arbiter_store_lost_total": "records lost because the database refused for too long",
     "arbiter_judgements_pending": "judgements under way",
     "arbiter_build_info": "version, always 1",
@@ -87,6 +88,7 @@ _GAUGES = (
     "arbiter_store_pending",
     "arbiter_store_commits_total",
     "arbiter_store_write_seconds_total",
+    "arbiter_store_degraded",
     "arbiter_store_lost_total",
     "arbiter_judgements_pending",
 )
@@ -101,6 +103,7 @@ def exposition(arbiter: Arbiter, admission: Admission) -> bytes:
         "arbiter_store_pending": writer.pending,
         "arbiter_store_commits_total": writer.commits,
         "arbiter_store_write_seconds_total": writer.write_s,
+        "arbiter_store_degraded": int(bool(writer.degraded)),
         "arbiter_store_lost_total": writer.lost,
         "arbiter_judgements_pending": arbiter.judging.pending,
     }

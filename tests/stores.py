@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import event
+
 from arbiter_app.pipeline.decision import decision_id
 from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.store import Store, filing
@@ -87,6 +89,28 @@ def file_all(store: Store) -> int:
         while went := store.writer.call_now(partial(store.writer.filer.file, what=what)):
             filed += went
     return filed
+
+
+class Pragma:
+    """A pragma that every new writing connection gets while it is set: how tests fill or protect the database."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.text = ""
+        event.listen(store.writer._engine, "connect", self._connected)
+
+    def _connected(self, connection: sqlite3.Connection, _record: Any) -> None:
+        if self.text:
+            connection.execute(self.text)
+
+    def set(self, text: str) -> None:
+        """From now on, also for the connection in use."""
+        self._store.writer.call_now(lambda connection: connection.exec_driver_sql(text))
+        self.text = text
+
+    def clear(self) -> None:
+        """The writer reconnects after every refusal, so that the next attempt is free of it."""
+        self.text = ""
 
 
 @contextmanager

@@ -117,7 +117,7 @@ COMPONENTS: dict[str, Schema] = {
         "quality:number? quality_reason:string cost:number? cost_state:string baseline_cost:number? saved:number? "
         "tokens_needed:integer? eligible_models:integer budget_max_cost:number? budget_met:boolean? latency_ms:number? "
         "overhead_ms:number max_latency:number? latency_capped:boolean cache:string cache_similarity:number? "
-        "cascaded_from:string?",
+        "cascaded_from:string? degraded:string?",
         failover_from=_NAMES,
     ),
     "Model": _open(
@@ -214,7 +214,7 @@ COMPONENTS: dict[str, Schema] = {
         "limit_week:integer?"
     ),
     "KeyState": _KEY_STATE,
-    "Health": _object("status:string version:string mode:string uptime_s:number"),
+    "Health": _object("status:string version:string mode:string uptime_s:number store:string learning:string"),
     "Ready": _object("status:string", reasons=_list(_STRING)),
     "Error": _object("", error=_object("message:string type:string param:string? code:string?")),
 }

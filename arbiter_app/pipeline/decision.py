@@ -81,6 +81,7 @@ class Decision:
     status: str = "ok"
     error_code: str = ""
     error: str = ""
+    degraded: str = ""
 
     @property
     def model(self) -> str:
@@ -150,6 +151,7 @@ class Decision:
             "cache_similarity": self.cache_similarity,
             "failover_from": self.failover_from or None,
             "cascaded_from": self.cascade.completion.model if self.cascade else None,
+            "degraded": f"learning is paused: {self.degraded}" if self.degraded else None,
         }
 
     def row(self) -> dict[str, Any]:

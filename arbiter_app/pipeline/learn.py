@@ -1,6 +1,8 @@
 """Stage 6: fold the outcome into the policy and write it down, in one transaction with the decision record.
 
-Only answered requests teach. A failed or aborted one is recorded with what it cost and moves no statistic.
+Only answered requests teach. A failed or aborted one is recorded with what it cost and moves no statistic. While the ledger
+cannot write, learning is paused: requests are recorded (later, from memory) and teach nothing, so that what the policy
+knows and what is stored never part.
 """
 
 from __future__ import annotations
@@ -38,10 +40,17 @@ class Learner:
         self._publish = publish
         self._alerted = alerted
 
+    @property
+    def paused(self) -> str:
+        """Why learning is paused; empty while it is not."""
+        return self._ledger.degraded
+
     def learn(self, decision: Decision) -> asyncio.Future[None]:
         """Teach the policy and hand the record to the ledger; the future is done when it is durable."""
         started = time.perf_counter()
-        learned = [self._policy.record(seen) for seen in self._observations(decision)]
+        decision.degraded = self.paused
+        seen = () if decision.degraded else self._observations(decision)
+        learned = [self._policy.record(one) for one in seen]
         alerts = self._alerts(learned)
         timing = decision.timing
         timing.learn_ms = (time.perf_counter() - started) * 1000
@@ -55,7 +64,8 @@ class Learner:
         """A judge's late grade: statistics and the decision's row change together. Unknown grades only add their cost."""
         if grade.quality is None and (cost is None or cost.pico is None):
             return None
-        learned = [self._policy.grade(self._judged(decision, grade))] if grade.quality is not None else []
+        teaches = grade.quality is not None and not decision.degraded and not self.paused
+        learned = [self._policy.grade(self._judged(decision, grade))] if teaches else []
         return self._ledger.grade(
             decision.id,
             quality=grade.quality,

@@ -210,6 +210,7 @@ class Lifecycle:
             await self._learner.learn(decision)
         except NotDurable as error:
             log.warning("answered before its record was durable: %s", error, extra={"decision": decision.id})
+        decision.degraded = self._learner.paused
 
     def keep(self, decision: Decision) -> None:
         """Offer a finished answer to the response cache (again when a late grade has come)."""

@@ -6,7 +6,6 @@ import asyncio
 import random
 import re
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -15,17 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from arbiter_app.store import NotDurable, Store, open_store, rollups
 from arbiter_app.store.decisions import Filter
-from tests.stores import mixed, record
+from tests.stores import Pragma, mixed, record
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WRITING = """
 import asyncio, sys
 from arbiter_app.store import open_store
-from tests.stores import mixed
+from tests.stores import Pragma, mixed
 
 async def main():
     store = open_store(sys.argv[1])
@@ -62,28 +60,6 @@ def store(tmp_path: Path) -> Iterator[Store]:
     one = open_store(str(tmp_path / "arbiter.db"))
     yield one
     one.close()
-
-
-class Pragma:
-    """A pragma that every new writing connection gets while it is set: how the tests fill or protect the database."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.text = ""
-        event.listen(store.writer._engine, "connect", self._connected)
-
-    def _connected(self, connection: sqlite3.Connection, _record: Any) -> None:
-        if self.text:
-            connection.execute(self.text)
-
-    def set(self, text: str) -> None:
-        """From now on, also for the connection in use."""
-        self._store.writer.call_now(lambda connection: connection.exec_driver_sql(text))
-        self.text = text
-
-    def clear(self) -> None:
-        """The writer reconnects after every refusal, so that the next attempt is free of it."""
-        self.text = ""
 
 
 async def recovered(store: Store) -> None:
