@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from arbiter_app.pipeline.ports import DecisionRecord, Delta
 from arbiter_app.policy import ModelStats
@@ -82,7 +82,9 @@ class Store:
         prepare(self.url)
         self.writer = Writer(engine_for(self.url, durability=durability))
         self.ledger = StoreLedger(self.writer, strict=durability != "relaxed")
-        self._reading: Engine = engine_for(self.url, read_only=self.path is not None)
+        reading = engine_for(self.url, read_only=self.path is not None)
+        one_snapshot = self.url.get_backend_name() == "sqlite"  # a server has to be asked for it
+        self._reading = reading if one_snapshot else reading.execution_options(isolation_level="REPEATABLE READ")
         self._probed_at, self._works = -math.inf, True
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="arbiter-reader")
 
@@ -161,11 +163,11 @@ class Store:
 
     async def reserve(self, key_id: str, limits: Mapping[str, int]) -> tuple[str, usage.Window] | None:
         """Count one routed request against a key's limits, or name the window that is used up."""
-        return await self.writer.call(lambda c: usage.reserve(c, key_id, limits, time.time()))
+        return await self.writer.call(lambda c: self.writer.meter.reserve(c, key_id, limits, time.time()))
 
     async def refund(self, key_id: str) -> None:
         """Take one counted request back."""
-        await self.writer.call(lambda c: usage.refund(c, key_id, time.time()))
+        await self.writer.call(lambda c: self.writer.meter.refund(c, key_id, time.time()))
 
     async def usage(self, key_id: str) -> dict[str, usage.Window]:
         """The windows of a key."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Dialect, bindparam, select
 
+from arbiter_app.store.statements import Query, Statement
 from arbiter_app.store.tables import Usage, table
 
 WINDOWS_S = {"six_hours": 6 * 3600.0, "week": 7 * 86_400.0}
 
 _USAGE = table(Usage)
+_OF = select(_USAGE.c.kind, _USAGE.c.start, _USAGE.c.used).where(_USAGE.c.key_id == bindparam("key_id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,37 +27,45 @@ class Window:
 
 def of(connection: Connection, key_id: str, now: float) -> dict[str, Window]:
     """The windows of a key as they are now."""
-    rows = {row.kind: row for row in connection.execute(select(_USAGE).where(_USAGE.c.key_id == key_id))}
+    return _windows(connection.execute(_OF, {"key_id": key_id}).all(), now)
+
+
+class Meter:
+    """Counts against limits, inside a transaction that no other writer shares: exactly, whichever process counts."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._of = Query(dialect, _OF)
+        self._put = Statement(dialect, Usage, put=("start", "used"))
+
+    def reserve(
+        self, connection: Connection, key_id: str, limits: Mapping[str, int], now: float
+    ) -> tuple[str, Window] | None:
+        """Count one routed request, or name the window that is used up (and count nothing)."""
+        windows = _windows(self._of.run(connection, key_id=key_id), now)
+        for kind, limit in limits.items():
+            if windows[kind].used >= limit:
+                return kind, windows[kind]
+        rows = []
+        for kind, length_s in WINDOWS_S.items():
+            window = windows[kind]
+            start = now if window.used == 0 else now + window.resets_in_s - length_s
+            rows.append((key_id, kind, start, window.used + 1))
+        self._put.run(connection, rows)
+        return None
+
+    def refund(self, connection: Connection, key_id: str, now: float) -> None:
+        """Take one request back: it was refused before any model was asked."""
+        windows = _windows(self._of.run(connection, key_id=key_id), now)
+        used = {kind: window for kind, window in windows.items() if window.used}
+        starts = {kind: now + window.resets_in_s - WINDOWS_S[kind] for kind, window in used.items()}
+        self._put.run(connection, [(key_id, kind, starts[kind], window.used - 1) for kind, window in used.items()])
+
+
+def _windows(rows: Iterable[Sequence[Any]], now: float) -> dict[str, Window]:
+    known = {kind: (start, used) for kind, start, used in rows}
     found = {}
     for kind, length_s in WINDOWS_S.items():
-        row = rows.get(kind)
-        fresh = row is None or now - row.start >= length_s
-        found[kind] = Window(0, length_s) if fresh or row is None else Window(row.used, row.start + length_s - now)
+        start, used = known.get(kind, (now, 0))
+        fresh = now - start >= length_s
+        found[kind] = Window(0, length_s) if fresh else Window(used, start + length_s - now)
     return found
-
-
-def reserve(connection: Connection, key_id: str, limits: Mapping[str, int], now: float) -> tuple[str, Window] | None:
-    """Count one routed request, or name the window that is used up (and count nothing)."""
-    windows = of(connection, key_id, now)
-    for kind, limit in limits.items():
-        if windows[kind].used >= limit:
-            return kind, windows[kind]
-    for kind, length_s in WINDOWS_S.items():
-        window = windows[kind]
-        start = now if window.used == 0 else now + window.resets_in_s - length_s
-        _set(connection, key_id, kind, start, window.used + 1)
-    return None
-
-
-def refund(connection: Connection, key_id: str, now: float) -> None:
-    """Take one request back: it was refused before any model was asked."""
-    for kind, window in of(connection, key_id, now).items():
-        if window.used:
-            _set(connection, key_id, kind, now + window.resets_in_s - WINDOWS_S[kind], window.used - 1)
-
-
-def _set(connection: Connection, key_id: str, kind: str, start: float, used: int) -> None:
-    build = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    row = build(_USAGE).values(key_id=key_id, kind=kind, start=start, used=used)
-    put = {"start": row.excluded.start, "used": row.excluded.used}
-    connection.execute(row.on_conflict_do_update(index_elements=["key_id", "kind"], set_=put))

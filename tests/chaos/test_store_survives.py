@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from arbiter_app.store import NotDurable, Store, open_store, rollups
+from arbiter_app.store import NotDurable, Store, filing, open_store, rollups
 from arbiter_app.store.decisions import Filter
 from tests.stores import Pragma, mixed, record
 
@@ -90,7 +90,7 @@ def test_killed_under_load_nothing_acknowledged_is_lost_and_sums_equal_outcomes(
             assert process.stdout is not None and process.stdout.readline() == "ready\n"
         for process in writing:
             assert process.stdout is not None
-            for _ in range(rng.randrange(50, 400)):
+            for _ in range(rng.randrange(200, 1_500)):  # some are killed while a slice is filed
                 acknowledged.add(process.stdout.readline().strip())
             process.send_signal(signal.SIGKILL)
             acknowledged |= {line.strip() for line in process.stdout.read().splitlines(True) if line.endswith("\n")}
@@ -102,6 +102,10 @@ def test_killed_under_load_nothing_acknowledged_is_lost_and_sums_equal_outcomes(
     rows = list(store.stretch(Filter()))
     assert len(acknowledged) >= 200
     assert acknowledged <= {row["id"] for row in rows}
+    assert store.read_now(filing.listed) > 0 and store.read_now(filing.summed) > 0
+    for task in {row["task"] for row in rows}:
+        wanted = [row["id"] for row in rows if row["task"] == task]
+        assert [row["id"] for row in store.stretch(Filter(task=task))] == wanted
     total = store.read_now(rollups.totals, ())[0]
     assert (total["calls"], total["cost_pico"]) == (len(rows), sum(row["cost_pico"] or 0 for row in rows))
     answered = [row for row in rows if row["status"] == "ok"]

@@ -65,12 +65,12 @@ def test_a_revoked_key_stays_revoked(store: Store) -> None:
 
 def test_a_window_fills_up_then_starts_anew_and_refunds_count(store: Store) -> None:
     def reserve(now: float) -> Any:
-        return store.writer.call_now(lambda connection: usage.reserve(connection, "k", LIMITS, now))
+        return store.writer.call_now(lambda connection: store.writer.meter.reserve(connection, "k", LIMITS, now))
 
     assert [reserve(NOW + at) for at in range(10)] == [None] * 10
     kind, window = reserve(NOW + 10)
     assert (kind, window.used, window.resets_in_s) == ("six_hours", 10, 6 * 3_600 - 10)
-    store.writer.call_now(lambda connection: usage.refund(connection, "k", NOW + 11))
+    store.writer.call_now(lambda connection: store.writer.meter.refund(connection, "k", NOW + 11))
     assert reserve(NOW + 12) is None
     assert reserve(NOW + 13) is not None
     assert reserve(NOW + 6 * 3_600) is None
@@ -82,7 +82,7 @@ def test_the_weekly_limit_holds_over_many_short_windows(store: Store) -> None:
     limits = {"six_hours": 10, "week": 12}
 
     def reserve(now: float) -> Any:
-        return store.writer.call_now(lambda connection: usage.reserve(connection, "k", limits, now))
+        return store.writer.call_now(lambda connection: store.writer.meter.reserve(connection, "k", limits, now))
 
     said = [reserve(NOW + at * 6 * 3_600) for at in range(13)]
     assert said[:12] == [None] * 12
