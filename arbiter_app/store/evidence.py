@@ -9,12 +9,11 @@ from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from arbiter_app.pipeline.types import PICO_PER_USD, Mode
 from arbiter_app.policy.off_policy import LEAST, Arm, Evidence, Sums, summed
+from arbiter_app.store import filing
 from arbiter_app.store.tables import Decision, table
 
 NEWEST = 50_000
-OUT_OF_ORDER = 1_000
-"""Decisions that may be stored before one that began earlier."""
-NEVER = 2**62
+"""Decisions that are looked at, whatever is asked."""
 CHOSEN = (Mode.EXPLORE, Mode.EXPLOIT, Mode.ESCALATE, Mode.HOLDOUT)
 
 _DECISIONS = table(Decision)
@@ -23,7 +22,6 @@ _DECISIONS = table(Decision)
 def evidence(connection: Connection, *, since: float | None = None, key_id: str | None = None) -> Evidence:
     """Sums over what a policy or the holdout decided among the newest decisions (at most NEWEST), of a period and a key."""
     columns = _DECISIONS.c
-    first = _first(connection, since, key_id)
     asked = func.coalesce(columns.cascaded_from, columns.model).label("asked")
     picked = select(
         columns.bucket,
@@ -40,31 +38,18 @@ def evidence(connection: Connection, *, since: float | None = None, key_id: str 
         columns.mode.in_([mode.value for mode in CHOSEN]),
         columns.asked_tokens.is_not(None),
         columns.propensity.is_not(None),
-        columns.seq > first,
+        columns.seq > filing.newest(connection) - NEWEST,
     )
     if key_id is not None:
         picked = picked.where(columns.key_id == key_id)
     if since is not None:
-        picked = picked.where(columns.ts + 0 >= since)  # not by its index: `first` has done that
-    newest = picked.order_by(columns.seq.desc()).limit(NEWEST).subquery()
+        picked = picked.where(columns.ts >= since)
+    newest = picked.subquery()
     groups = (newest.c.bucket, newest.c.asked, newest.c.rejected)
     routed = func.sum(case((newest.c.routed, 1), else_=0))
     sums = (*_sums(newest.c.usd, newest.c.weight), *_sums(newest.c.grade, newest.c.weight))
     query = select(*groups, func.count(), func.sum(newest.c.asked_tokens), routed, *sums).group_by(*groups)
     return summed(_row(*row) for row in connection.execute(query))
-
-
-def _first(connection: Connection, since: float | None, key_id: str | None) -> int:
-    """A `seq` before everything that is wanted, so that nothing older is looked at."""
-    columns = _DECISIONS.c
-    oldest = 0
-    if key_id is None:
-        oldest = (connection.execute(select(func.max(columns.seq))).scalar() or 0) - NEWEST
-    if since is not None:
-        known = select(columns.seq).where(columns.ts >= since).order_by(columns.ts).limit(1)
-        begun = connection.execute(known).scalar()
-        oldest = max(oldest, NEVER if begun is None else begun - OUT_OF_ORDER)
-    return oldest
 
 
 def _sums(value: ColumnElement[Any], weight: ColumnElement[Any]) -> list[ColumnElement[Any]]:
