@@ -141,7 +141,10 @@ COMPONENTS: dict[str, Schema] = {
             interval_usd=_PAIR,
             quality_interval=_PAIR,
         ),
-        placebos=_object("calls:integer", lines=_list(_object(f"name:string calls:integer {_ESTIMATE}", **_INTERVALS))),
+        placebos=_object(
+            "calls:integer",
+            lines=_list(_object(f"name:string calls:integer refused:string? {_ESTIMATE}", **_INTERVALS)),
+        ),
         cost_states=_object("settled:integer computed:integer estimated:integer unknown:integer"),
         by_bucket=_list(_object(f"bucket:string {_GROUP}")),
         by_model=_list(_object(f"model:string {_GROUP}")),

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from arbiter_app.policy.savings import t95
 
 LEAST = 0.2
-SUPPORT = 3.0
+SUPPORT = 2.0
 FEW = 30.0
 
 Target = Callable[[str, tuple[str, ...]], Mapping[str, float]]
@@ -100,10 +100,10 @@ class Evidence:
         """What is known of a model in a bucket."""
         return self.arms.get((bucket, model), _NOTHING)
 
-    def supports(self, bucket: str, model: str) -> bool:
-        """Whether both charge and grade of a model in a bucket can be told at all."""
+    def supports(self, bucket: str, model: str, least: float = SUPPORT) -> bool:
+        """Whether both charge and grade of a model in a bucket can be told: worth at least so many plain decisions."""
         arm = self.arm(bucket, model)
-        return min(arm.usd.effective, arm.grade.effective) >= SUPPORT
+        return min(arm.usd.effective, arm.grade.effective) >= least - 1e-9
 
     def shares(self) -> dict[str, float]:
         """How many routed decisions asked each model."""
@@ -148,8 +148,13 @@ class Estimate:
     gaps: Sequence[Gap]
 
 
-def evaluate(seen: Evidence, target: Target, pool: Sequence[str], input_usd: Mapping[str, float]) -> Estimate:
-    """The mean cost and quality of a target on this traffic. `input_usd` is each model's list price of a prompt token."""
+def evaluate(
+    seen: Evidence, target: Target, pool: Sequence[str], input_usd: Mapping[str, float], least: float = SUPPORT
+) -> Estimate:
+    """The mean cost and quality of a target on this traffic. `input_usd` is each model's list price of a prompt token.
+
+    A model counts in a bucket where it is worth `least` plain decisions.
+    """
     loads: dict[tuple[str, str], list[float]] = {}
     for group in seen.groups:
         eligible = tuple(model for model in pool if model not in group.rejected)
@@ -157,8 +162,9 @@ def evaluate(seen: Evidence, target: Target, pool: Sequence[str], input_usd: Map
             load = loads.setdefault((group.bucket, model), [0.0, 0.0])
             load[0] += share * group.calls
             load[1] += share * group.tokens
-    told = {key: load for key, load in loads.items() if seen.supports(*key)}
+    told = {key: load for key, load in loads.items() if seen.supports(*key, least)}
     gaps = [_gap(seen, key, load[0]) for key, load in loads.items() if key not in told]
+    gaps.sort(key=lambda gap: -gap.calls)
     covered = sum(load[0] for load in told.values())
     if covered <= 0:
         return Estimate(seen.calls, 0.0, None, None, {}, gaps)
@@ -169,7 +175,6 @@ def evaluate(seen: Evidence, target: Target, pool: Sequence[str], input_usd: Map
     usd = [(load[0] / covered, seen.arm(*key).usd) for key, load in told.items()]
     grades = [(load[0] / covered, seen.arm(*key).grade) for key, load in told.items()]
     cost, quality = _mean(usd, prompts / covered), _mean(grades, 0.0)
-    gaps.sort(key=lambda gap: -gap.calls)
     return Estimate(seen.calls, covered / seen.calls, cost, quality, asked, gaps)
 
 

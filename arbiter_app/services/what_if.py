@@ -29,6 +29,8 @@ ENOUGH = 30.0
 COVERED = 0.95
 """Share of the calls that an estimate must speak of."""
 TYPICAL_TOKENS = (1000, 300)
+LEAST_TOLERANCE = 0.001
+"""What a tolerance of nothing is taken for: losses are counted in tolerances."""
 BLEND = 1e-12
 
 Scope = tuple[float | None, str | None]
@@ -101,7 +103,7 @@ class WhatIf:
         arbiter = self._arbiter
         settings = replace(
             arbiter.settings.routing,
-            quality_tolerance=tolerance,
+            quality_tolerance=max(tolerance, LEAST_TOLERANCE),
             explore_share=0.0,
             baseline_first=0.0,
             repriced_calls=0.0,
@@ -121,7 +123,7 @@ class WhatIf:
 
     def _answer(self, seen: Evidence, learned: brain.Rows, tolerance: float, without: Collection[str]) -> Json:
         estimate = self._evaluate(seen, self._settled(learned, tolerance, without))
-        routed = self._evaluate(seen, as_routed(seen))
+        routed = self._evaluate(seen, as_routed(seen), least=1.0)
         refused = refusal(estimate)
         return {
             "policy": self._arbiter.policy.name,
@@ -147,7 +149,7 @@ class WhatIf:
         catalog = self._arbiter.catalog
         order = sorted(self._pool(), key=lambda model: (_list_usd(catalog.models[model]), model))
         best, cheapest = off_policy.only(catalog.baseline), off_policy.always(order, seen)
-        routed = self._evaluate(seen, as_routed(seen))
+        routed = self._evaluate(seen, as_routed(seen), least=1.0)
         shuffle = self._cost_matched(seen, routed, best, cheapest)
         lines = {
             "as_routed": routed,
@@ -169,8 +171,8 @@ class WhatIf:
         share = (routed.cost.value - plain.cost.value) / (end.cost.value - plain.cost.value)
         return off_policy.blended(deal, other, min(1.0, max(0.0, share)))
 
-    def _evaluate(self, seen: Evidence, target: Target) -> Estimate:
-        return off_policy.evaluate(seen, target, self._pool(), self._prices())
+    def _evaluate(self, seen: Evidence, target: Target, least: float = off_policy.SUPPORT) -> Estimate:
+        return off_policy.evaluate(seen, target, self._pool(), self._prices(), least)
 
 
 def as_routed(seen: Evidence) -> Target:
@@ -191,13 +193,9 @@ def as_routed(seen: Evidence) -> Target:
 
 def refusal(estimate: Estimate) -> str | None:
     """Why no estimate is given, in one sentence; None when it is."""
-    if estimate.calls < 1:
-        return "No decisions of this period can be used: there is nothing to estimate from."
-    if estimate.covered < COVERED:
-        missing = f"{1 - estimate.covered:.0%} of the calls"
-        if sum(gap.calls for gap in estimate.gaps) < (1 - estimate.covered) * estimate.calls / 2:
-            return f"{missing} could be served by none of the models that are left."
-        return f"{missing} would go where hardly anything was tried: {_told(estimate.gaps[0])}."
+    thin = uncovered(estimate)
+    if thin is not None:
+        return thin
     found = _effective(estimate)
     if found is None or found < ENOUGH:
         return (
@@ -207,19 +205,35 @@ def refusal(estimate: Estimate) -> str | None:
     return None
 
 
+def uncovered(estimate: Estimate) -> str | None:
+    """Why an estimate would not speak of all the calls; None when it does."""
+    if estimate.calls < 1:
+        return "No decisions of this period can be used: there is nothing to estimate from."
+    if estimate.covered < COVERED:
+        missing = f"{1 - estimate.covered:.0%} of the calls"
+        if sum(gap.calls for gap in estimate.gaps) < (1 - estimate.covered) * estimate.calls / 2:
+            return f"{missing} could be served by none of the models that are left."
+        return f"{missing} would go where hardly anything was tried: {_told(estimate.gaps[0])}."
+    return None
+
+
 def shown(estimate: Estimate | None) -> Json:
     """Cost a call in USD and quality, with their intervals; nulls for no estimate."""
     cost, quality = (None, None) if estimate is None else (estimate.cost, estimate.quality)
     return {
         "cost": None if cost is None else cost.value,
-        "cost_interval": None if cost is None else [cost.low, cost.high],
+        "cost_interval": None if cost is None else [max(0.0, cost.low), cost.high],
         "quality": None if quality is None else quality.value,
-        "quality_interval": None if quality is None else [quality.low, quality.high],
+        "quality_interval": None if quality is None else [max(0.0, quality.low), min(1.0, quality.high)],
     }
 
 
 def _told(gap: Gap) -> str:
-    return f"{gap.model} has {gap.answers:.0f} answers and {gap.grades:.0f} grades in {gap.bucket}"
+    return f"{gap.model} has {_some(gap.answers, 'answer')} and {_some(gap.grades, 'grade')} in {gap.bucket}"
+
+
+def _some(n: float, what: str) -> str:
+    return f"{n:.0f} {what}" if n == 1 else f"{n:.0f} {what}s"
 
 
 def _effective(estimate: Estimate) -> float | None:
@@ -228,8 +242,10 @@ def _effective(estimate: Estimate) -> float | None:
 
 
 def _line(name: str, estimate: Estimate) -> Json:
-    told = {**shown(estimate), "covered": estimate.covered, "effective_sample_size": _effective(estimate)}
-    return {"name": name, "calls": int(round(estimate.calls * estimate.covered)), **told}
+    refused = uncovered(estimate)
+    told = {"covered": estimate.covered, "effective_sample_size": _effective(estimate), "refused": refused}
+    calls = round(estimate.calls * estimate.covered)
+    return {"name": name, "calls": calls, **told, **shown(estimate if refused is None else None)}
 
 
 def _list_usd(model: Any) -> float:

@@ -25,6 +25,15 @@ class Reads(Protocol):
         """
         ...
 
+    async def placebos(self, seconds: float, key_id: str | None) -> list[Row]:
+        """The routing and what it must beat: name, cost (USD a call), quality, both with their intervals, covered,
+        effective_sample_size."""
+        ...
+
+    async def what_if(self, *, tolerance: float, without: str, key_id: str | None) -> Row:
+        """The answer of `GET /v1/what-if`; `without` is a model or empty."""
+        ...
+
     async def recent(
         self,
         *,

@@ -47,6 +47,18 @@ class Source:
             "tasks": len({row["bucket"].split(":")[0] for row in said["by_bucket"]}),
         }
 
+    async def placebos(self, seconds: float, key_id: str | None) -> list[Row]:
+        """What careless routing would have done."""
+        told = await self._arbiter.what_if.placebos(days=seconds / 86_400, key_id=key_id)
+        lines: list[Row] = told["lines"]
+        return lines
+
+    async def what_if(self, *, tolerance: float, without: str, key_id: str | None) -> Row:
+        """Another rule on the same traffic."""
+        leave = (without,) if without else ()
+        row: Row = await self._arbiter.what_if.ask(tolerance=tolerance, without=leave, days=None, key_id=key_id)
+        return row
+
     def _gap(self, buckets: list[Row]) -> float | None:
         """Mean graded quality of what was served minus that of the best known model, weighted by graded answers."""
         policy, gaps, weight = self._policy(), 0.0, 0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from arbiter_app.services.feed import Event
-from arbiter_app.web import views
+from arbiter_app.web import estimates, views
 from arbiter_app.web.ask import Workload
 from arbiter_app.web.charts import figures
 from arbiter_app.web.live import Room, Topic, Vars
@@ -110,6 +110,7 @@ async def _summary(reads: Reads, room: Room) -> Vars:
     return {
         "headline": views.headline(report),
         "figures": views.figures(report),
+        "placebos": estimates.placebos(await reads.placebos(seconds, key_id), baseline),
         "alerts": [views.alert(row) for row in alerts],
         "classifier": views.classifier(report.get("classifier") or {}),
         "spend": figures.spend(series, alerts, bucket_s=seconds / buckets, baseline=baseline),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import reflex as rx
 
 from arbiter_app.web.components import atoms, data
-from arbiter_app.web.components.frame import shell
+from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.pages.overview import SPANS, closed, no_calls
 from arbiter_app.web.state.models import Models
 from arbiter_app.web.theme import TASKS
@@ -18,6 +18,7 @@ def page() -> rx.Component:
     tools = atoms.segmented(SPANS, Models.span, Models.set_span, "Time range")
     body = rx.fragment(
         _heat(),
+        _what_if(),
         rx.el.div(_learned(), rx.el.div(_prices(), _latency(), class_name="stack"), class_name="two even"),
         _catalog(),
     )
@@ -34,6 +35,60 @@ def _heat() -> rx.Component:
         ),
         note="colour: mean quality; area: graded answers; ✓ current choice",
         tools=data.chart_tools("heat"),
+    )
+
+
+def _what_if() -> rx.Component:
+    answer = Models.answer
+    controls = rx.el.div(
+        atoms.field(
+            "Quality tolerance",
+            rx.el.input(
+                type="range",
+                min="0",
+                max="0.3",
+                step="0.01",
+                default_value=Models.tolerance,
+                on_change=Models.set_tolerance.debounce(150),
+                custom_attrs={"aria-valuetext": answer["asked"]},
+            ),
+            answer["asked"],
+        ),
+        atoms.field(
+            "Without",
+            rx.el.select(
+                rx.el.option("no model left out", value=""),
+                rx.foreach(Models.catalog, lambda row: rx.el.option(row["id"], value=row["id"])),
+                value=Models.without,
+                on_change=Models.set_without,
+                class_name="input",
+            ),
+            "as if it had not been in the pool",
+        ),
+        class_name="stack",
+    )
+    figures = rx.el.div(
+        rx.el.div(
+            atoms.figure("Cost of 1,000 calls", answer["cost"], answer["cost_sub"]),
+            atoms.figure("Quality", answer["quality"], answer["quality_sub"]),
+            class_name="row",
+        ),
+        rx.el.p(answer["now"], " · ", answer["sub"], class_name="soft"),
+        rx.el.p(answer["models"], class_name="mute"),
+        role="status",
+    )
+    refused = rx.el.p(answer["refused"], class_name="soft", role="status")
+    return atoms.panel(
+        "What if",
+        rx.el.div(
+            rx.cond(
+                answer["asked"] != "",
+                rx.el.div(controls, rx.cond(answer["refused"] != "", refused, figures), class_name="two even"),
+            ),
+            class_name="pad what-if",
+        ),
+        note="another rule on the traffic that was seen, with 95 % intervals",
+        tools=(link("How", to="/docs/strategies", class_name="btn mini ghost"),),
     )
 
 

@@ -39,6 +39,7 @@ def closed() -> rx.Component:
 def _open() -> rx.Component:
     return rx.fragment(
         _strip(),
+        _placebos(),
         rx.el.div(_spend(), _scatter(), class_name="two fill"),
         rx.el.div(
             rx.el.div(_feed(), _learning(), class_name="stack"),
@@ -72,6 +73,41 @@ def _strip() -> rx.Component:
         atoms.figure("Quality against best", figures["quality"], figures["quality_sub"], EXPLAIN["quality"]),
     ]
     return rx.el.section(hero, *rest, class_name="strip", aria_label="Figures")
+
+
+def _placebos() -> rx.Component:
+    def line(one: rx.Var[dict[str, str]]) -> rx.Component:
+        return rx.el.tr(
+            rx.el.td(
+                rx.el.span(one["name"], class_name="strong"), " ", rx.el.span(one["note"], class_name="mute hide")
+            ),
+            rx.el.td(one["cost"], class_name="n", title=one["cost_range"]),
+            rx.el.td(_spread(one, "cost"), class_name="hide"),
+            rx.el.td(one["quality"], class_name="n", title=one["quality_range"]),
+            rx.el.td(_spread(one, "quality"), class_name="hide"),
+            rx.el.td(one["worth"], class_name="n hide"),
+            class_name=rx.cond(one["ours"] != "", "win", ""),
+            key=one["name"],
+        )
+
+    table = rx.el.table(
+        data.heads("routing", "#cost of 1,000 calls", "95 %-", "#quality", "95 %-", "#worth, calls-"),
+        rx.el.tbody(rx.foreach(Overview.placebos, line)),
+        class_name="placebo",
+    )
+    waiting = rx.el.p("Needs a few graded answers of each model that served.", class_name="pad mute")
+    return atoms.panel(
+        "Against careless routing",
+        rx.el.div(rx.cond(Overview.placebos.length() > 0, table, waiting), class_name="scroll placebo-hold"),
+        note="the same traffic, estimated; dot and bar: mean and 95 % interval",
+        tools=(link("How", to="/docs/strategies", class_name="btn mini ghost"),),
+    )
+
+
+def _spread(one: rx.Var[dict[str, str]], name: str) -> rx.Component:
+    """The interval of a line, where it has one."""
+    left, width, at = (one[f"{name}_{part}"] for part in ("left", "width", "at"))
+    return rx.cond(at != "", atoms.whisker(left, width, at))
 
 
 def _spend() -> rx.Component:

@@ -7,8 +7,8 @@ from typing import Any
 import reflex as rx
 
 from arbiter_app.pipeline.errors import ArbiterError
-from arbiter_app.pipeline.types import Role
-from arbiter_app.web import door, topics, views
+from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.web import door, estimates, topics, views
 from arbiter_app.web.state import guard
 from arbiter_app.web.theme import TASKS
 
@@ -32,6 +32,9 @@ class Models(rx.State):
     catalog: list[View] = []
     any_rows: str = ""
     any_prices: str = ""
+    tolerance: str = ""
+    without: str = ""
+    answer: View = dict(estimates.BLANK)
 
     @rx.event
     async def load(self) -> None:
@@ -45,6 +48,25 @@ class Models(rx.State):
         self.span = self.span or await topics.fitting_span(door.parts().reads, None)
         await self._list()
         await self._watch()
+        self.tolerance = self.tolerance or f"{door.parts().settings.routing.quality_tolerance:g}"
+        await self._ask(who)
+
+    @rx.event
+    async def set_tolerance(self, value: Any) -> None:
+        """Ask what another tolerance would have done."""
+        who = await guard.seat(self)
+        found = guard.number(value, 0.0, 1.0)
+        if guard.may_read(who) and found is not None:
+            self.tolerance = f"{found:g}"
+            await self._ask(who)
+
+    @rx.event
+    async def set_without(self, value: str) -> None:
+        """Ask what would have been without a model."""
+        who = await guard.seat(self)
+        if guard.may_read(who):
+            self.without = guard.choice(value, {row["id"] for row in self.catalog}, "")
+            await self._ask(who)
 
     @rx.event
     async def set_span(self, value: str) -> None:
@@ -71,6 +93,11 @@ class Models(rx.State):
         except ArbiterError as error:
             self.error = str(error)
         await self._list()
+
+    async def _ask(self, who: Caller) -> None:
+        reads, tolerance = door.parts().reads, float(self.tolerance)
+        told = await reads.what_if(tolerance=tolerance, without=self.without, key_id=guard.scope(who))
+        self.answer = estimates.what_if(told, tolerance, self.without)
 
     async def _list(self) -> None:
         self.catalog = [views.catalog_row(row) for row in await door.parts().reads.pricing()]

@@ -24,6 +24,7 @@ class Overview(rx.State):
     rows: list[View] = []
     headline: View = {}
     figures: View = {}
+    placebos: list[View] = []
     alerts: list[View] = []
     classifier: list[View] = []
     spend: Figure = {}
