@@ -70,7 +70,7 @@ def topics(reads: Reads, workload: Workload) -> dict[str, Topic]:
 
 def fold_feed(room: Room, variables: Vars, events: list[Event]) -> Vars | None:
     """The feed after some events: new decisions on top, judged grades filled in. None when nothing concerns it."""
-    rows, changed = list(variables["rows"]), False
+    rows, changed = [row | {"fresh": ""} for row in variables["rows"]], False
     for event in events:
         if event.kind == "reset":
             rows, changed = [], True

@@ -25,17 +25,22 @@ def _head(name: str) -> rx.Component:
 
 
 def feed(rows: Rows, picked: Any, on_pick: Any) -> rx.Component:
-    """Decisions, newest first. A row opens its trace by click or by its button, with the keyboard too."""
+    """Decisions, newest first. A row opens its trace by click or by its button, with the keyboard too.
 
-    def line(row: Any) -> rx.Component:
+    A row of the table belongs to a place, not to a decision: texts change where they stand, and nothing on the page
+    moves while decisions flow. What has just come is marked.
+    """
+
+    def line(row: Any, place: Any) -> rx.Component:
         return rx.el.tr(
             rx.el.td(
+                rx.cond(row["fresh"] == "yes", rx.el.i(class_name="fresh", key=row["id"])),
                 rx.el.button(
                     atoms.task_badge(row["task"]),
                     rx.el.span(", open this decision", class_name="sr"),
                     class_name="rowlink",
                     type="button",
-                )
+                ),
             ),
             rx.el.td(row["model"], class_name="m", title=row["model"]),
             rx.el.td(atoms.mode_chip(row["mode"])),
@@ -44,16 +49,16 @@ def feed(rows: Rows, picked: Any, on_pick: Any) -> rx.Component:
             rx.el.td(row["saved"], class_name="n hide"),
             rx.el.td(row["ms"], class_name="n"),
             rx.el.td(atoms.clock(row["ts"]), class_name="n hide"),
-            class_name=rx.cond(row["id"] == picked, "pick on", rx.cond(row["fresh"] == "yes", "pick fresh", "pick")),
+            class_name=rx.cond(row["id"] == picked, "pick on", "pick"),
             on_click=on_pick(row["id"]),
-            key=row["id"],
+            key=place,
         )
 
     return rx.el.div(
         rx.el.table(
             heads("task", "model", "mode", "quality-", "#cost", "#saved-", "#ms", "#time-"),
             rx.el.tbody(rx.foreach(rows, line)),
-            class_name="feed",
+            class_name="feed steady",
         ),
         class_name="scroll",
     )
