@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from sqlalchemy import StaticPool, create_engine, select
 
 from arbiter_app.pipeline.holdout import drawn
 from arbiter_app.policy.savings import Repriced, half_width, t95, variance_of
 from arbiter_app.services import proof
-from arbiter_app.store.folding import ROLLUP_SUMS, sums_of
-from tests.stores import record
+from arbiter_app.store.tables import Decision, table
+from arbiter_app.store.tail import SUM_OF
 
 
 def covered(rng: random.Random, calls: int, n: int, spread: float) -> bool:
@@ -63,8 +65,30 @@ def test_t_quantiles(freedom: float, quantile: float) -> None:
 INPUT_USD, OUTPUT_USD = 2.5e-6, 1e-5
 RUNS = 300
 SLACK = 2.5 * math.sqrt(0.95 * 0.05 / RUNS)
-BLANK = record().row
+ENGINE = create_engine("sqlite://", poolclass=StaticPool)
+COLUMNS = ("bucket", "model", "mode", "cost_pico", "baseline_pico", "asked_tokens", "beyond_pico")
+DECISIONS = table(Decision)
+BY_BUCKET = [DECISIONS.c[name] for name in proof.BY]
+SUMS = select(*BY_BUCKET, *[column.label(name) for name, column in SUM_OF.items()]).group_by(*BY_BUCKET)
 ANSWERS = {"code": 400.0, "math": 60.0, "open": 700.0}
+
+
+def summed(made: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    """Roll-up rows of answered decisions, given as COLUMNS."""
+    with ENGINE.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM decision")
+        marks = ", ".join("?" * len(COLUMNS))
+        connection.exec_driver_sql(f"INSERT INTO decision (status, {', '.join(COLUMNS)}) VALUES ('ok', {marks})", made)
+        return [dict(row._mapping) for row in connection.execute(SUMS)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def a_table_of_decisions() -> Iterator[None]:
+    """The decisions' columns without what they must hold, so that few values need to be made."""
+    with ENGINE.begin() as connection:
+        connection.exec_driver_sql(f"CREATE TABLE decision ({', '.join(DECISIONS.c.keys())})")
+    yield
+    ENGINE.dispose()
 
 
 @dataclass
@@ -73,16 +97,16 @@ class Traffic:
 
     rng: random.Random
     share: float
-    rows: dict[tuple[str, str, str], list[Any]] = field(default_factory=dict)
+    made: list[tuple[Any, ...]] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
     saved: float = 0.0
     routed: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def send(self, calls: int) -> list[dict[str, Any]]:
-        """The roll-up rows after so many calls."""
+        """The roll-up rows after so many calls, summed as the store sums decisions."""
         for _ in range(calls):
             self._one()
-        return [dict(zip((*proof.BY, *ROLLUP_SUMS), (*key, *sums), strict=True)) for key, sums in self.rows.items()]
+        return summed(self.made)
 
     def _one(self) -> None:
         rng = self.rng
@@ -97,14 +121,8 @@ class Traffic:
         if mode != "holdout":
             self.routed[bucket] += price - paid
         beyond = paid - estimate * (INPUT_USD if own else INPUT_USD / 3)
-        row = BLANK | {
-            "cost_pico": round(paid * 1e12),
-            "baseline_pico": round(paid * 1e12) if own else None,
-            "asked_tokens": estimate,
-            "beyond_pico": round(beyond * 1e12),
-        }
-        known = self.rows.setdefault((bucket, model, mode), [0] * len(ROLLUP_SUMS))
-        known[:] = [a + b for a, b in zip(known, sums_of(row), strict=True)]
+        pico = round(paid * 1e12)
+        self.made.append((bucket, model, mode, pico, pico if own else None, estimate, round(beyond * 1e12)))
 
     def _choice(self, bucket: str) -> tuple[str, str]:
         if drawn(self.rng.getrandbits(48), self.share):
@@ -133,7 +151,7 @@ def test_the_holdouts_saving_is_covered_where_it_was_drawn() -> None:
     for seed in range(RUNS):
         traffic = Traffic(random.Random(seed), 0.06)
         told = proof.holdout(traffic.send(700), "base", INPUT_USD)
-        held = {bucket for bucket, _, mode in traffic.rows if mode == "holdout"}
+        held = {bucket for bucket, _, mode, *_ in traffic.made if mode == "holdout"}
         low, high = told["interval_usd"]
         inside += low <= sum(traffic.routed[bucket] for bucket in held) <= high
         proven += told["proven"]
