@@ -88,6 +88,8 @@ def file_all(store: Store) -> int:
         filed = 0
         while went := store.writer.call_now(partial(store.writer.filer.file, what=what)):
             filed += went
+    while store.writer.call_now(store.writer.filer.settle):
+        pass
     return filed
 
 

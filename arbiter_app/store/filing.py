@@ -35,6 +35,7 @@ from arbiter_app.store import folding, tail
 from arbiter_app.store.folding import (
     EVERYBODY,
     FIVE_MINUTES,
+    OPEN,
     RESOLUTIONS,
     ROLLUP_KEY,
     ROLLUP_SUMS,
@@ -49,6 +50,8 @@ from arbiter_app.store.tables import LISTS, Counter, Decision, LateGrade, Rollup
 LISTED, SUMMED = "store.listed", "store.summed"
 SLICES = {LISTED: 512, SUMMED: 512}
 """How many decisions one transaction takes: few enough that no request waits 10 ms for it."""
+OPEN_MOST, SETTLED = 1_024, 64
+"""Open roll-ups from which they are settled, and how many one transaction settles."""
 
 _DECISIONS, _ROLLUPS, _SLOTS = table(Decision), table(Rollup), table(Slot)
 _COUNTERS, _SPANS, _LATES = table(Counter), table(Span), table(LateGrade)
@@ -79,7 +82,9 @@ class Filer:
     def __init__(self, dialect: Dialect) -> None:
         self._edge, self._newest = Query(dialect, _EDGE), Query(dialect, _NEWEST)
         self._listing = [Query(dialect, one) for one in _LISTING]
-        self._rollup = Query(dialect, _folding(dialect))
+        self._open = Query(dialect, _opening(dialect))
+        self._settling = Query(dialect, _settling(dialect)), Query(dialect, _SETTLED)
+        self._opened = Query(dialect, _OPENED)
         self._cells, self._bins, self._counts = (
             Query(dialect, one.where(_IN_SLICE)) for one in (tail.CELLS, tail.BINS, tail.COUNTS)
         )
@@ -105,6 +110,16 @@ class Filer:
             self._sum(connection, after, upto)
         self._counter.run(connection, [(what, upto - after)])
         return upto - after
+
+    def opened(self, connection: Connection) -> int:
+        """How many roll-ups are open."""
+        return int(self._opened.run(connection, resolution=OPEN)[0][0])
+
+    def settle(self, connection: Connection) -> int:
+        """Move the first open roll-ups, at most SETTLED, to where they belong for good; returns how many are left."""
+        for one in self._settling:
+            one.run(connection, resolution=OPEN)
+        return self.opened(connection)
 
     def grade(
         self,
@@ -133,7 +148,7 @@ class Filer:
 
     def _sum(self, connection: Connection, after: int, upto: int) -> None:
         edges = {"after": after, "upto": upto}
-        self._rollup.run(connection, **edges)
+        self._open.run(connection, **edges)
         cells = [*self._cells.run(connection, **edges), *self._lates.run(connection)]
         self._take_in.run(connection)
         self._add(connection, folding.slots(cells, self._bins.run(connection, **edges)))
@@ -179,14 +194,21 @@ def _span() -> Insert:
     return insert(_SPANS).from_select(["last", "first", "earliest", "latest"], edges.having(func.count() > 0))
 
 
-def _folding(dialect: Dialect) -> Insert:
-    """Add a slice and the late grades to the roll-ups of every resolution, of their keys and of everybody, at once."""
+def _opening(dialect: Dialect) -> Insert:
+    """Add a slice and the late grades to the open roll-ups."""
     late = _LATES.c
     parts = (
         _cells((_D.key_id, tail.START, _D.model, _D.mode, _D.bucket), tail.SUM_OF).where(_IN_SLICE),
         _cells((late.key_id, late.start, late.model, late.mode, late.bucket), tail.LATE_SUM_OF),
     )
     cells = union_all(*parts).subquery("cells").c
+    key = (cells.key_id, cells.start, cells.model, cells.mode, cells.bucket)
+    return _adding(dialect, (literal_column(str(OPEN)), *key), cells, key)
+
+
+def _settling(dialect: Dialect) -> Insert:
+    """Add the first open roll-ups to those of every resolution, of their keys and of everybody."""
+    cells = _FIRST_OPEN.subquery("cells").c
     ladder = union_all(*[select(literal_column(str(one)).label("resolution")) for one in RESOLUTIONS]).subquery(
         "ladder"
     )
@@ -197,8 +219,12 @@ def _folding(dialect: Dialect) -> Insert:
         cells.start - cells.start % ladder.c.resolution,
         *(cells.model, cells.mode, cells.bucket),
     )
+    return _adding(dialect, key, cells, key)
+
+
+def _adding(dialect: Dialect, key: tuple[Any, ...], cells: Any, grouped: tuple[Any, ...]) -> Insert:
     sums = [func.sum(cells[name]) for name in ROLLUP_SUMS]
-    folded = select(*key, *sums).where(literal_column("1") == literal_column("1")).group_by(*key)
+    folded = select(*key, *sums).where(literal_column("1") == literal_column("1")).group_by(*grouped)
     build: Any = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
     made = build(_ROLLUPS).from_select([*ROLLUP_KEY, *ROLLUP_SUMS], folded)
     added = {name: _ROLLUPS.c[name] + made.excluded[name] for name in ROLLUP_SUMS}
@@ -213,6 +239,14 @@ def _cells(key: tuple[Any, ...], sum_of: Mapping[str, Any]) -> Select[Any]:
 _STORED = select(_SLOTS.c.start, _SLOTS.c.body).where(
     *(_SLOTS.c.resolution == bindparam("resolution"), _SLOTS.c.key_id == bindparam("key_id")),
     *(_SLOTS.c.start >= bindparam("first"), _SLOTS.c.start <= bindparam("last")),
+)
+_OPEN_ROWS = _ROLLUPS.c.resolution == bindparam("resolution")
+_FIRST_OPEN = select(_ROLLUPS).where(_OPEN_ROWS).order_by(*[_ROLLUPS.c[name] for name in ROLLUP_KEY]).limit(SETTLED)
+_OPENED = select(func.count()).select_from(_ROLLUPS).where(_OPEN_ROWS)
+_SETTLED = delete(_ROLLUPS).where(
+    tuple_(*[_ROLLUPS.c[name] for name in ROLLUP_KEY]).in_(
+        _FIRST_OPEN.with_only_columns(*[_ROLLUPS.c[name] for name in ROLLUP_KEY])
+    )
 )
 _GRADED = select(
     *(_D.seq, _D.ts, _D.key_id, _D.bucket, _D.model, _D.mode, _D.quality, _D.quality_source, _D.judge_cost_pico)

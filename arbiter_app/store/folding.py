@@ -1,7 +1,8 @@
 """What decisions add to the sums that reports and charts read. Pure functions over plain values.
 
 Roll-ups hold every sum by bucket, model and mode; slots hold the few that charts show, all of one time together. Both
-exist for every RESOLUTION, for each key and for EVERYBODY, so that no read has to add up more than it shows.
+exist for every RESOLUTION, for each key and for EVERYBODY, so that no read has to add up more than it shows. Roll-ups begin
+as OPEN ones, of five minutes and for their key only, and move into all the others together, before they are many.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from arbiter_app.store.tables import Rollup, table
 
 FIVE_MINUTES, HOUR, DAY, MONTH = 300, 3_600, 86_400, 30 * 86_400
 RESOLUTIONS = (FIVE_MINUTES, HOUR, DAY, MONTH)
+OPEN = 0
 EVERYBODY = "*"
 LATENCY_BASE = 1.15
 LOG_BASE = math.log(LATENCY_BASE)

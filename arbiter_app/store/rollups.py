@@ -15,6 +15,7 @@ from arbiter_app.store.folding import (
     EVERYBODY,
     FIVE_MINUTES,
     HOUR,
+    OPEN,
     RESOLUTIONS,
     ROLLUP_SUMS,
     SERIES_SUMS,
@@ -48,6 +49,7 @@ def totals(
     parts = stretches(since, time.time() if now is None else now)
     start, after = parts[0][1], filing.summed(connection)
     grouped = [_by(by, _ROLLUPS.c, _SUM_OF).where(_of(_ROLLUPS.c, key_id), _within(_ROLLUPS.c, part)) for part in parts]
+    grouped.append(_open(_by(by, _ROLLUPS.c, _SUM_OF), key_id, start))
     grouped.append(tail.behind(_by(by, _DECISIONS.c, tail.SUM_OF), after, key_id, start))
     grouped.append(tail.graded_late(_by(by, _LATES.c, tail.LATE_SUM_OF), key_id, start))
     merged: dict[tuple[Any, ...], list[Any]] = {} if by else {(): [0] * len(ROLLUP_SUMS)}
@@ -104,6 +106,14 @@ def stretches(since: float | None, now: float) -> list[Stretch]:
 def _by(by: Sequence[str], columns: Any, sum_of: Any) -> Select[Any]:
     keys = [columns[name] for name in by]
     return select(*keys, *[sum_of[name] for name in ROLLUP_SUMS]).group_by(*keys)
+
+
+def _open(query: Select[Any], key_id: str | None, since: int | None) -> Select[Any]:
+    """What has not moved into the roll-ups of every resolution yet."""
+    query = query.where(_ROLLUPS.c.resolution == OPEN)
+    if key_id is not None:
+        query = query.where(_ROLLUPS.c.key_id == key_id)
+    return query if since is None else query.where(_ROLLUPS.c.start >= since)
 
 
 def _unfiled(connection: Connection, since: int, key_id: str | None) -> Iterable[tuple[int, folding.Slot]]:

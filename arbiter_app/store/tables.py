@@ -167,7 +167,7 @@ class Counter(SQLModel, table=True):
 class Rollup(SQLModel, table=True):
     """Sums over decisions per time slot, key, model, mode and bucket: what reports read instead of decisions.
 
-    `key_id` is a key or `*` for everybody, `resolution` is in seconds. The primary key is the table's own order, so that
+    `key_id` is a key or `*` for everybody, `resolution` is in seconds, 0 while open (see `folding`). The primary key is the table's own order, so that
     a range of slots is read in one sweep.
     """
 

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -91,6 +92,7 @@ class Writer:
         self._connection: Connection | None = None
         self._sqlite = engine.dialect.name == "sqlite"
         self._unfiled = dict(filing.SLICES)  # not known yet
+        self._unsettled = False
         self._in_hand = 0
         self.degraded = ""
         self.lost = 0
@@ -206,16 +208,26 @@ class Writer:
         for what, slice_ in filing.SLICES.items():
             self._unfiled[what] += records
             if self._unfiled[what] >= slice_:
-                self._file_slice(what, slice_)
+                self._behind(partial(self._file_slice, what=what, slice_=slice_))
+        if self._unsettled:
+            self._behind(self._settle)
 
-    def _file_slice(self, what: str, slice_: int) -> None:
+    def _file_slice(self, connection: Connection, what: str, slice_: int) -> None:
+        waiting = self.filer.waiting(connection, what)
+        if waiting >= slice_:  # else another process was faster
+            waiting -= self.filer.file(connection, what)
+            self._unsettled = self._unsettled or self.filer.opened(connection) >= filing.OPEN_MOST
+        self._unfiled[what] = waiting
+
+    def _settle(self, connection: Connection) -> None:
+        self._unsettled = self.filer.settle(connection) > 0
+
+    def _behind(self, work: Callable[[Connection], None]) -> None:
+        """A transaction that nobody waits for."""
         try:
             connection = self._begin()
-            waiting = self.filer.waiting(connection, what)
-            if waiting >= slice_:  # else another process was faster
-                waiting -= self.filer.file(connection, what)
+            work(connection)
             connection.commit()
-            self._unfiled[what] = waiting
         except Exception as error:  # noqa: BLE001 - nothing is lost: what is not filed is read as it is
             self._disconnect()
             log.warning("decisions were not filed and will be later: %s", error)

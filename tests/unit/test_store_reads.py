@@ -139,6 +139,11 @@ def test_filing_changes_nothing_that_is_read(tmp_path: Path) -> None:
         for what in filing.SLICES:
             assert store.writer.call_now(partial(store.writer.filer.file, what=what, most=most)) == most
             assert [store.read_now(_rounded(read)) for read in reads] == before
+    left = store.read_now(store.writer.filer.opened)
+    while left:
+        assert store.writer.call_now(store.writer.filer.settle) < left
+        assert [store.read_now(_rounded(read)) for read in reads] == before
+        left = store.read_now(store.writer.filer.opened)
     assert file_all(store) == 0
     store.close()
 
