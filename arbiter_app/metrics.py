@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from arbiter_app import __version__
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.errors import ArbiterError
-from arbiter_app.pipeline.types import PICO_PER_USD
+from arbiter_app.pipeline.types import PICO_PER_USD, Task
 
 if TYPE_CHECKING:
     from arbiter_app.api.admission import Admission
@@ -32,6 +32,8 @@ METRICS = {
     "arbiter_store_degraded": "1 while the database refuses writes; learning is paused then",
     "arbiter_store_lost_total": "records lost because the database refused for too long",
     "arbiter_judgements_pending": "judgements under way",
+    "arbiter_judge_agreement": "share of answers on which judge and truth are on one side of 0.5, by whom it is compared with",
+    "arbiter_judge_weight": "what one judged grade weighs against an objective one, by task",
     "arbiter_build_info": "version, always 1",
 }
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -50,6 +52,8 @@ class Metrics:
         self.overhead = self._histogram("arbiter_overhead_seconds")
         self.gauges = {name: self._gauge(name) for name in _GAUGES}
         self.quarantined = self._gauge("arbiter_quarantined", ("model",))
+        self.agreement = self._gauge("arbiter_judge_agreement", ("against",))
+        self.trust = self._gauge("arbiter_judge_weight", ("task",))
         self.saved = self.gauges["arbiter_saved_usd"]
         self._gauge("arbiter_build_info", ("version",)).labels(__version__).set(1)
 
@@ -109,6 +113,12 @@ def exposition(arbiter: Arbiter, admission: Admission) -> bytes:
     }
     for name, value in now.items():
         metrics.gauges[name].set(value)
+    for against in ("objective", "people"):
+        told = arbiter.judging.told()[against]
+        if told is not None:
+            metrics.agreement.labels(against).set(told["agreement"])
+    for task in Task:
+        metrics.trust.labels(task.value).set(arbiter.judging.trust(task.value).weight)
     metrics.quarantined.clear()
     for model in arbiter.quarantined():
         metrics.quarantined.labels(model).set(1)

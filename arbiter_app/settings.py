@@ -81,6 +81,16 @@ class Settings(BaseModel):
     classify_timeout_s: float = _env("ARBITER_CLASSIFY_TIMEOUT_S", 2.0, "the classifier model's answer", gt=0)
     judge_timeout_s: float = _env("ARBITER_JUDGE_TIMEOUT_S", 30.0, "the judge's answer", gt=0)
     judge_sample: float = _env("ARBITER_JUDGE_SAMPLE", 0.02, "share of exploiting answers that is judged", ge=0, le=1)
+    judge_check: float = _env(
+        "ARBITER_JUDGE_CHECK",
+        0.05,
+        "share of objectively graded answers that is judged too, to know the judge",
+        ge=0,
+        le=1,
+    )
+    judge_check_usd_per_day: float = _env(
+        "ARBITER_JUDGE_CHECK_USD_PER_DAY", 0.5, "most that these checks may cost in a day, in each process", ge=0
+    )
     max_attempts: int = _env("ARBITER_MAX_ATTEMPTS", 3, "models tried for one request", ge=1, le=10)
     quarantine_s: float = _env("ARBITER_QUARANTINE_S", 5.0, "first quarantine of a failing model", gt=0)
     quarantine_max_s: float = _env("ARBITER_QUARANTINE_MAX_S", 300.0, "longest quarantine", gt=0)

@@ -31,6 +31,10 @@ def _ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+def _or_null(schema: Schema) -> Schema:
+    return {**schema, "type": [schema["type"], "null"]}
+
+
 def _open(schema: Schema) -> Schema:
     """The same, where not every field is there each time."""
     return {name: value for name, value in schema.items() if name != "required"}
@@ -54,6 +58,7 @@ _DECISION = (
     "overhead_ms:number stream:boolean status:string error_code:string cache:string cascaded_from:string? "
     "asked_tokens:integer?"
 )
+_AGREEMENT = "task:string against:string n:integer agreement:number low:number high:number bias:number weight:number?"
 _KEY_STATE = _object("key_id:string status:string")
 
 COMPONENTS: dict[str, Schema] = {
@@ -132,6 +137,16 @@ COMPONENTS: dict[str, Schema] = {
         "aborted:integer classifier_spend:number judge_spend:number explore_calls:integer explore_spend:number "
         "explore_share:number? explore_cap:number? explore_usd_share:number? explore_usd_cap:number? holdout_calls:integer "
         "mean_quality:number? graded:integer mean_latency_ms:number? mean_overhead_ms:number?",
+        judge={
+            **_object(
+                "model:string",
+                objective=_or_null(_object(_AGREEMENT)),
+                people=_or_null(_object(_AGREEMENT)),
+                by_task=_list(_object(_AGREEMENT)),
+            ),
+            "description": "how often the judge and the truth are on one side of 0.5, with the 95 % interval; its mean "
+            "error; and what one judged grade weighs against an objective one",
+        },
         interval={**_PAIR, "description": "95 % interval of saved_pct; null while it cannot be stated"},
         interval_usd=_PAIR,
         holdout=_object(

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from arbiter_app.pipeline.decision import Decision
-from arbiter_app.pipeline.ports import DecisionRecord, Ledger
+from arbiter_app.pipeline.ports import DecisionRecord, Ledger, Pairing
 from arbiter_app.pipeline.types import Completion, Cost, Grade, Json, Mode
 from arbiter_app.policy import Learned, Observation, Policy, Shift
+from arbiter_app.policy.agreement import Trust
 
 OBJECTIVE_WEIGHT = 1.0
 
@@ -29,14 +30,14 @@ class Learner:
         ledger: Ledger,
         *,
         now: Callable[[], float],
-        judge_weight: Callable[[str], float],
+        trust: Callable[[str], Trust],
         publish: Callable[[Decision], None],
         alerted: Callable[[list[dict[str, Any]]], None],
     ) -> None:
         self._policy = policy
         self._ledger = ledger
         self._now = now
-        self._judge_weight = judge_weight
+        self._trust = trust
         self._publish = publish
         self._alerted = alerted
 
@@ -77,10 +78,28 @@ class Learner:
             state=_state(learned),
         )
 
-    def vote(self, bucket: str, model: str, *, up: bool, withdrawn: bool = False) -> asyncio.Future[None]:
+    def checked(
+        self, decision: Decision, reason: str, cost: Cost | None, pairs: Sequence[Pairing]
+    ) -> asyncio.Future[None]:
+        """A judge's score of an answer that has an objective grade: that stays; what the judge cost and said is kept."""
+        return self._ledger.grade(
+            decision.id,
+            quality=None,
+            source=decision.grade.source,
+            reason=reason,
+            judge_cost_pico=cost.pico if cost else None,
+            deltas=(),
+            alerts=(),
+            state={},
+            pairs=pairs,
+        )
+
+    def vote(
+        self, bucket: str, model: str, *, up: bool, withdrawn: bool = False, pairs: Sequence[Pairing] = ()
+    ) -> asyncio.Future[None]:
         """A human's thumb, or taking one back: weighs like several grades (see the policy's vote weight)."""
         learned = [self._policy.vote(bucket, model, up, withdrawn)]
-        return self._ledger.adjust(_deltas(learned), self._alerts(learned), _state(learned))
+        return self._ledger.adjust(_deltas(learned), self._alerts(learned), _state(learned), pairs)
 
     def _observations(self, decision: Decision) -> Iterable[Observation]:
         if decision.status != "ok" or decision.cache == "hit":
@@ -91,6 +110,7 @@ class Learner:
             yield self._observation(decision, decision.completion, decision.grade, decision.mode)
 
     def _observation(self, decision: Decision, done: Completion, grade: Grade, mode: Mode) -> Observation:
+        quality, weight = self._believed(decision.bucket, grade)
         return Observation(
             bucket=decision.bucket,
             prompt=decision.request.ask,
@@ -98,14 +118,22 @@ class Learner:
             cost_usd=done.cost.usd if done.cost.measured else None,
             tokens_in=done.usage.prompt_tokens if done.usage else None,
             tokens_out=done.usage.completion_tokens if done.usage else None,
-            quality=grade.quality,
-            quality_weight=OBJECTIVE_WEIGHT,
+            quality=quality,
+            quality_weight=weight,
             latency_ms=done.latency_ms,
             mode=mode.value,
             now=self._now(),
         )
 
+    def _believed(self, bucket: str, grade: Grade) -> tuple[float | None, float]:
+        """What a grade says about the quality, and its weight: a judge's is read as its agreement with the truth allows."""
+        if grade.quality is None or grade.source != "judge":
+            return grade.quality, OBJECTIVE_WEIGHT
+        trust = self._trust(bucket)
+        return trust.read(grade.quality), trust.weight
+
     def _judged(self, decision: Decision, grade: Grade) -> Observation:
+        quality, weight = self._believed(decision.bucket, grade)
         return Observation(
             bucket=decision.bucket,
             prompt=decision.request.ask,
@@ -113,8 +141,8 @@ class Learner:
             cost_usd=None,
             tokens_in=None,
             tokens_out=None,
-            quality=grade.quality,
-            quality_weight=self._judge_weight(decision.bucket),
+            quality=quality,
+            quality_weight=weight,
             latency_ms=None,
             mode=decision.mode.value,
             now=self._now(),

@@ -201,8 +201,7 @@ class Lifecycle:
         self._router.served(decision)
         await self._record(decision)
         self.keep(decision)
-        if decision.judge_pending:
-            self._judge(decision)
+        self._judge(decision)
 
     async def _record(self, decision: Decision) -> None:
         """Learn, and wait until the record is durable. A database that refuses for long does not hold up answers."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from arbiter_app.pipeline.types import Json
+from arbiter_app.policy.agreement import Key, Pairs
 
 
 class RuntimeFault(Exception):
@@ -69,6 +70,7 @@ class Runtime(Protocol):
 
 
 Delta = tuple[str, str, Mapping[str, float]]
+Pairing = tuple[Key, Pairs]
 
 
 @dataclass(slots=True)
@@ -107,12 +109,17 @@ class Ledger(Protocol):
         deltas: Sequence[Delta],
         alerts: Sequence[dict[str, Any]],
         state: Mapping[str, bytes],
+        pairs: Sequence[Pairing] = (),
     ) -> asyncio.Future[None]:
         """A grade that comes after the record: the decision's row, roll-ups and statistics change together."""
         ...
 
     def adjust(
-        self, deltas: Sequence[Delta], alerts: Sequence[dict[str, Any]], state: Mapping[str, bytes]
+        self,
+        deltas: Sequence[Delta],
+        alerts: Sequence[dict[str, Any]],
+        state: Mapping[str, bytes],
+        pairs: Sequence[Pairing] = (),
     ) -> asyncio.Future[None]:
         """Statistics that change without a decision (a vote)."""
         ...

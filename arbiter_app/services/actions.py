@@ -30,7 +30,8 @@ class Actions:
             raise NotFound(f"no decision {decision_id[:40]} of yours")
         if row["status"] != "ok":
             raise Unprocessable("this request was not answered, so there is nothing to rate", param="decision_id")
-        return await self._vote(caller, row["bucket"], row["model"], up, decision_id)
+        score = row["quality"] if row["quality_source"] == "judge" else None
+        return await self._vote(caller, row["bucket"], row["model"], up, decision_id, score)
 
     async def vote_on_model(self, caller: Caller, model: str, task: str, rating: str) -> Json:
         """An operator's thumb on a model for a task."""
@@ -66,14 +67,20 @@ class Actions:
         self._arbiter.catalog = self._arbiter.catalog.routable(model, on)
         return {"model": model, "routable": on}
 
-    async def _vote(self, caller: Caller, bucket: str, model: str, up: bool, decision_id: str | None) -> Json:
+    async def _vote(
+        self, caller: Caller, bucket: str, model: str, up: bool, decision_id: str | None, score: float | None = None
+    ) -> Json:
         rating = "up" if up else "down"
         row = {"ts": time.time(), "decision_id": decision_id, "key_id": caller.key_id, "bucket": bucket, "model": model}
-        before = await self._arbiter.store.add_feedback({**row, "rating": rating})
-        if before != rating:
+        before = await self._arbiter.store.add_feedback({**row, "rating": rating, "score": score})
+        if before != (rating, score):
+            learner, judging = self._arbiter.learner, self._arbiter.judging
             if before is not None:
-                await self._arbiter.learner.vote(bucket, model, up=RATINGS[before], withdrawn=True)
-            await self._arbiter.learner.vote(bucket, model, up=up)
+                up_then, score_then = RATINGS[before[0]], before[1]
+                pairs = judging.voted(bucket, score_then, up_then, withdrawn=True)
+                await learner.vote(bucket, model, up=up_then, withdrawn=True, pairs=pairs)
+            await learner.vote(bucket, model, up=up, pairs=judging.voted(bucket, score, up))
+            await judging.learn_trust()
         return {"status": "recorded", "decision_id": decision_id, "task": bucket, "model": model, "rating": rating}
 
     def _known(self, model: str) -> None:

@@ -81,7 +81,7 @@ class Arbiter:
             self.policy,
             store.ledger,
             now=time.time,
-            judge_weight=lambda bucket: self.judging.weight(bucket),
+            trust=lambda bucket: self.judging.trust(bucket),
             publish=self._publish,
             alerted=self._alerted,
         )
@@ -90,6 +90,10 @@ class Arbiter:
             self.learner,
             feed=self.feed,
             sample=settings.judge_sample,
+            check=settings.judge_check,
+            check_usd_per_day=settings.judge_check_usd_per_day,
+            name=lambda: self.catalog.judge,
+            read=store.agreement,
             rng=random.Random(),
             graded=lambda decision: self.lifecycle.keep(decision),
         )
@@ -115,6 +119,7 @@ class Arbiter:
         arbiter = cls(settings, store, sandbox, catalog)
         rows, state = await store.load_policy()
         arbiter.policy.load(rows, state)
+        await arbiter.judging.learn_trust()
         minted = await arbiter.keys.ensure_operator()
         if minted is not None:
             arbiter.first_key = minted.secret
@@ -155,6 +160,7 @@ class Arbiter:
         self.prices.clear()
         self.holdout.forget()
         self.what_if.forget()
+        self.judging.forget()
         for memory in (self.cache, self.meaning):
             if memory is not None:
                 memory.forget()
@@ -186,7 +192,7 @@ class Arbiter:
             cache=self.cache,
             meaning=self.meaning,
             assembler=StreamAssembler,
-            judge=self.judging.schedule,
+            judge=self.judging.follow,
             wants_judge=self.judging.wants,
             timeout_s=settings.request_timeout_s,
             cascade_below=settings.cascade_below if settings.cascade else -1.0,

@@ -1,23 +1,40 @@
-"""The judge at work, after the answer has gone: which answers it grades, one task each, bounded in number."""
+"""The judge at work, after the answer has gone: which answers it grades, one task each, bounded in number.
+
+Of the answers that have an objective grade it judges a small share, too: so it is known how far it can be trusted.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any
 
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.judge import Judge
 from arbiter_app.pipeline.learn import Learner
-from arbiter_app.pipeline.types import Mode
+from arbiter_app.pipeline.ports import Pairing
+from arbiter_app.pipeline.types import Json, Mode
+from arbiter_app.policy import agreement
+from arbiter_app.policy.agreement import OBJECTIVE, PEOPLE, Key, Pairs, Trust
 from arbiter_app.services.feed import Feed
+from arbiter_app.store import StoreError
+
+log = logging.getLogger("arbiter.judging")
 
 MAX_PENDING = 64
 CLOSE_S = 5.0
+DAY_S = 86_400.0
 
 
 class Judging:
-    """Schedules judgements. Judges while exploring, and a small sample (`sample`) while exploiting."""
+    """Schedules judgements. Judges while exploring, and a small sample (`sample`) while exploiting.
+
+    `check` is the share of objectively graded answers that is judged to compare, at most `check_usd_per_day` USD a day;
+    `name` gives the judge's model, `read` what the store knows of its agreement.
+    """
 
     def __init__(
         self,
@@ -26,15 +43,26 @@ class Judging:
         *,
         feed: Feed,
         sample: float,
+        check: float,
+        check_usd_per_day: float,
+        name: Callable[[], str],
+        read: Callable[[], Awaitable[Mapping[Key, Pairs]]],
         rng: random.Random,
         graded: Callable[[Decision], None],
     ) -> None:
-        self._judge = judge
+        self.judge = judge
         self._learner = learner
         self._feed = feed
         self._sample = sample
+        self._check = check
+        self._check_usd_per_day = check_usd_per_day
+        self._name = name
+        self._read = read
         self._rng = rng
         self._graded = graded
+        self._known: Mapping[Key, Pairs] = {}
+        self._trusts: dict[str, Trust] = {}
+        self._day, self._checked_usd = 0.0, 0.0
         self._pending: set[asyncio.Task[None]] = set()
         self.dropped = 0
 
@@ -43,9 +71,43 @@ class Judging:
         """How many judgements are under way."""
         return len(self._pending)
 
-    def weight(self, bucket: str) -> float:
-        """How much one judged grade counts against an objective one."""
-        return 0.5
+    def trust(self, bucket: str) -> Trust:
+        """How far the judge is to be trusted in a bucket: what one grade weighs against an objective one, and says."""
+        task = bucket.partition(":")[0]
+        found = self._trusts.get(task)
+        if found is None:
+            found = self._trusts[task] = agreement.trust(self._known, self._name(), task)
+        return found
+
+    def told(self) -> Json:
+        """The judge, its agreement with objective checks and with people, in all and by task, and its weight by task."""
+        judge = self._name()
+        return {
+            "model": judge,
+            "objective": agreement.overall(self._known, judge, OBJECTIVE),
+            "people": agreement.overall(self._known, judge, PEOPLE),
+            "by_task": agreement.told(self._known, judge),
+        }
+
+    async def learn_trust(self) -> None:
+        """Read anew what the store knows of the judge's agreement."""
+        try:
+            self._known = await self._read()
+        except StoreError as error:
+            log.warning("the judge is trusted as it was a while ago: %s", error)
+            return
+        self._trusts = {}
+
+    def forget(self) -> None:
+        """Nothing is known of the judge."""
+        self._known, self._trusts = {}, {}
+
+    def voted(self, bucket: str, score: float | None, up: bool, *, withdrawn: bool = False) -> tuple[Pairing, ...]:
+        """What a thumb says about the judge's score of the same answer, if it has one."""
+        if score is None:
+            return ()
+        key = (self._name(), bucket.partition(":")[0], PEOPLE)
+        return ((key, agreement.pair(score, float(up), -1.0 if withdrawn else 1.0)),)
 
     def wants(self, decision: Decision) -> bool:
         """Whether this answer, which has no objective grade, goes to the judge."""
@@ -56,14 +118,24 @@ class Judging:
             return True
         return self._rng.random() < self._sample
 
-    def schedule(self, decision: Decision) -> None:
-        """Judge this answer in the background; over the bound the judgement is dropped and counted."""
-        if len(self._pending) >= MAX_PENDING:
-            self.dropped += 1
-            return
-        task = asyncio.get_running_loop().create_task(self._run(decision))
-        self._pending.add(task)
-        task.add_done_callback(self._pending.discard)
+    def follow(self, decision: Decision) -> None:
+        """After an answer: judge it in the background where that was decided, or now and then to check the judge."""
+        if decision.judge_pending:
+            self._schedule(self._grade(decision))
+        elif self.compares(decision):
+            self._schedule(self._compare(decision))
+
+    def compares(self, decision: Decision) -> bool:
+        """Whether this objectively graded answer is judged too, by chance and within the day's budget."""
+        done, grade = decision.completion, decision.grade
+        if grade.quality is None or grade.source != "objective" or done is None or not done.text:
+            return False
+        if decision.status != "ok" or decision.cache == "hit" or self._rng.random() >= self._check:
+            return False
+        today = time.time() // DAY_S
+        if today != self._day:
+            self._day, self._checked_usd = today, 0.0
+        return self._checked_usd < self._check_usd_per_day
 
     async def settled(self) -> None:
         """Wait until no judgement is under way."""
@@ -77,11 +149,21 @@ class Judging:
         for task in self._pending:
             task.cancel()
 
-    async def _run(self, decision: Decision) -> None:
+    def _schedule(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run in the background; over the bound the judgement is dropped and counted."""
+        if len(self._pending) >= MAX_PENDING:
+            self.dropped += 1
+            work.close()
+            return
+        task = asyncio.get_running_loop().create_task(work)
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
+
+    async def _grade(self, decision: Decision) -> None:
         seen, done = decision.classification, decision.completion
         if seen is None or done is None:
             return
-        grade, cost = await self._judge.judge(seen.task, decision.request.ask, done.text)
+        grade, cost = await self.judge.judge(seen.task, decision.request.ask, done.text)
         durable = self._learner.judged(decision, grade, cost)
         if grade.quality is not None:
             decision.grade = grade
@@ -90,3 +172,19 @@ class Judging:
             await durable
         data = {"id": decision.id, "quality": grade.quality, "quality_reason": grade.reason}
         self._feed.publish("grade", data)
+
+    async def _compare(self, decision: Decision) -> None:
+        seen, done, truth = decision.classification, decision.completion, decision.grade
+        if seen is None or done is None or truth.quality is None:
+            return
+        said, cost = await self.judge.judge(seen.task, decision.request.ask, done.text)
+        if cost is not None and cost.usd is not None:
+            self._checked_usd += cost.usd
+        if cost is None and said.quality is None:
+            return
+        pairs: tuple[Pairing, ...] = ()
+        if said.quality is not None:
+            key = (self._name(), seen.task.value, OBJECTIVE)
+            pairs = ((key, agreement.pair(said.quality, truth.quality)),)
+        await self._learner.checked(decision, f"{truth.reason}; the judge: {said.reason}", cost, pairs)
+        await self.learn_trust()

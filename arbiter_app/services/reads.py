@@ -47,6 +47,7 @@ class Reads:
             "aborted": total["aborted"],
             "classifier_spend": usd(total["classifier_pico"]),
             "judge_spend": usd(total["judge_pico"]),
+            "judge": self._arbiter.judging.told(),
             **self._exploration(rows, money),
             "holdout_calls": _summed(row for row in rows if row["mode"] == Mode.HOLDOUT)["calls"],
             "holdout": proof.holdout(rows, catalog.baseline, input_usd),

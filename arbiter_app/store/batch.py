@@ -9,10 +9,12 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Dialect
 
-from arbiter_app.pipeline.ports import DecisionRecord, Delta
+from arbiter_app.pipeline.ports import DecisionRecord, Delta, Pairing
+from arbiter_app.policy import agreement
 from arbiter_app.store.statements import Row, Statement
 from arbiter_app.store.tables import (
     STATISTIC_FIELDS,
+    Agreement,
     Alert,
     Counter,
     Decision,
@@ -29,6 +31,7 @@ class BatchWriter:
         self._decision = Statement(dialect, Decision, skip="seq")
         self._trace = Statement(dialect, DecisionTrace)
         self._statistic = Statement(dialect, Statistic, add=STATISTIC_FIELDS)
+        self._agreement = Statement(dialect, Agreement, add=agreement.FIELDS)
         self._counter = Statement(dialect, Counter, add=("value",))
         self._alert = Statement(dialect, Alert, skip="id")
         self._state = Statement(dialect, PolicyState, put=("value",))
@@ -55,11 +58,13 @@ class BatchWriter:
         deltas: Sequence[Delta],
         alerts: Sequence[Mapping[str, Any]],
         state: Mapping[str, bytes],
+        pairs: Sequence[Pairing] = (),
     ) -> None:
-        """Statistics, alerts and policy state."""
+        """Statistics, alerts, policy state, and pairs of a judge's score with the truth."""
         self._statistic.run(connection, _summed(deltas))
         self._alert.run(connection, [self._alert_row(alert) for alert in alerts])
         self._state.run(connection, list(state.items()))
+        self._agreement.run(connection, [(*key, *sums.as_dict().values()) for key, sums in pairs])
 
     def count(self, connection: Connection, counts: Mapping[str, int]) -> None:
         """Move counters."""

@@ -8,11 +8,13 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select
 
 from arbiter_app.policy import ModelStats, from_row
+from arbiter_app.policy.agreement import FIELDS, Key, Pairs
 from arbiter_app.store import filing, tail
-from arbiter_app.store.tables import Alert, Counter, Feedback, PolicyState, Statistic, table
+from arbiter_app.store.tables import Agreement, Alert, Counter, Feedback, PolicyState, Statistic, table
 
 _ALERTS, _FEEDBACK, _COUNTERS = table(Alert), table(Feedback), table(Counter)
 _STATISTICS, _STATE = table(Statistic), table(PolicyState)
+_AGREEMENT = table(Agreement)
 
 
 def alerts(connection: Connection, *, limit: int, before: int | None = None) -> list[dict[str, Any]]:
@@ -23,12 +25,13 @@ def alerts(connection: Connection, *, limit: int, before: int | None = None) -> 
     return [dict(row._mapping) for row in connection.execute(query)]
 
 
-def add_feedback(connection: Connection, row: Mapping[str, Any]) -> str | None:
-    """Keep a thumb, replacing the same key's earlier one on the decision; returns that earlier rating."""
+def add_feedback(connection: Connection, row: Mapping[str, Any]) -> tuple[str, float | None] | None:
+    """Keep a thumb, replacing the same key's earlier one on the decision; returns that one's rating and score."""
     before = None
     if row["decision_id"] is not None:
         same = (_FEEDBACK.c.decision_id == row["decision_id"]) & (_FEEDBACK.c.key_id == row["key_id"])
-        before = connection.execute(select(_FEEDBACK.c.rating).where(same)).scalar()
+        found = connection.execute(select(_FEEDBACK.c.rating, _FEEDBACK.c.score).where(same)).first()
+        before = None if found is None else (found.rating, found.score)
         connection.execute(delete(_FEEDBACK).where(same))
     connection.execute(insert(_FEEDBACK).values(**row))
     return before
@@ -42,6 +45,12 @@ def counters(connection: Connection) -> dict[str, int]:
     for name, n in tail.moved(unsummed).items():
         found[name] = found.get(name, 0) + n
     return found
+
+
+def agreement(connection: Connection) -> dict[Key, Pairs]:
+    """How each judge's scores compare with the truth."""
+    rows = connection.execute(select(_AGREEMENT))
+    return {(row.judge, row.task, row.against): Pairs(*(getattr(row, name) for name in FIELDS)) for row in rows}
 
 
 def policy(connection: Connection) -> tuple[list[tuple[str, str, ModelStats]], dict[str, bytes]]:

@@ -13,8 +13,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
-from arbiter_app.pipeline.ports import DecisionRecord, Delta
+from arbiter_app.pipeline.ports import DecisionRecord, Delta, Pairing
 from arbiter_app.policy import ModelStats
+from arbiter_app.policy import agreement as agreeing
 from arbiter_app.store import decisions, filing, keys, notes, rollups, upkeep, usage
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import back_up, engine_for, prepare, sqlite_path, url_of
@@ -56,22 +57,27 @@ class StoreLedger:
         deltas: Sequence[Delta],
         alerts: Sequence[dict[str, Any]],
         state: Mapping[str, bytes],
+        pairs: Sequence[Pairing] = (),
     ) -> asyncio.Future[None]:
         """A late grade: row, roll-ups and statistics in one transaction."""
 
         def work(connection: Connection) -> None:
             if not self._writer.filer.grade(connection, decision_id, quality, source, reason, judge_cost_pico):
                 return
-            self._writer.batch.write_learned(connection, deltas, alerts, state)
+            self._writer.batch.write_learned(connection, deltas, alerts, state, pairs)
 
         return self._writer.call(work, keep=True)
 
     def adjust(
-        self, deltas: Sequence[Delta], alerts: Sequence[dict[str, Any]], state: Mapping[str, bytes]
+        self,
+        deltas: Sequence[Delta],
+        alerts: Sequence[dict[str, Any]],
+        state: Mapping[str, bytes],
+        pairs: Sequence[Pairing] = (),
     ) -> asyncio.Future[None]:
         """Statistics that change without a decision."""
         write = self._writer.batch.write_learned
-        return self._writer.call(lambda connection: write(connection, deltas, alerts, state), keep=True)
+        return self._writer.call(lambda connection: write(connection, deltas, alerts, state, pairs), keep=True)
 
 
 class Store:
@@ -173,8 +179,12 @@ class Store:
         """The windows of a key."""
         return await self.read(usage.of, key_id, time.time())
 
-    async def add_feedback(self, row: Mapping[str, Any]) -> str | None:
-        """Keep a thumb; returns the rating it replaces."""
+    async def agreement(self) -> dict[agreeing.Key, agreeing.Pairs]:
+        """How each judge's scores compare with the truth."""
+        return await self.read(notes.agreement)
+
+    async def add_feedback(self, row: Mapping[str, Any]) -> tuple[str, float | None] | None:
+        """Keep a thumb; returns the rating and score of the one it replaces."""
         return await self.writer.call(lambda c: notes.add_feedback(c, row))
 
     async def reset(self) -> None:

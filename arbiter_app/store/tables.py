@@ -95,6 +95,22 @@ class Statistic(SQLModel, table=True):
     explore_usd: float = 0.0
 
 
+class Agreement(SQLModel, table=True):
+    """A judge's scores against the truth about the same answers: the sums of `policy.agreement.Pairs`."""
+
+    __tablename__ = "agreement"
+    judge: str = Field(primary_key=True)
+    task: str = Field(primary_key=True)
+    against: str = Field(primary_key=True)
+    n: float = 0.0
+    agreed: float = 0.0
+    score: float = 0.0
+    truth: float = 0.0
+    score_sq: float = 0.0
+    truth_sq: float = 0.0
+    product: float = 0.0
+
+
 class PolicyState(SQLModel, table=True):
     """Non-additive state of the policy."""
 
@@ -128,7 +144,7 @@ class Usage(SQLModel, table=True):
 
 
 class Feedback(SQLModel, table=True):
-    """A human's thumb."""
+    """A human's thumb. `score` is what the judge had said of the answer by then."""
 
     __tablename__ = "feedback"
     id: int | None = Field(default=None, primary_key=True)
@@ -138,6 +154,7 @@ class Feedback(SQLModel, table=True):
     bucket: str
     model: str
     rating: str
+    score: float | None = None
 
 
 class Alert(SQLModel, table=True):

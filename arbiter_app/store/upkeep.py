@@ -16,6 +16,7 @@ from arbiter_app.store.folding import DAY
 from arbiter_app.store.rollups import RETIRE_DAYS
 from arbiter_app.store.tables import (
     LISTS,
+    Agreement,
     Alert,
     Counter,
     Decision,
@@ -33,7 +34,20 @@ from arbiter_app.store.tables import (
 STEP = 250
 STEP_SLOTS = 12
 KEYS = 50
-LEARNED = (Decision, DecisionTrace, Statistic, PolicyState, Alert, Counter, Feedback, Rollup, Slot, Span, LateGrade)
+LEARNED = (
+    Decision,
+    DecisionTrace,
+    Statistic,
+    Agreement,
+    PolicyState,
+    Alert,
+    Counter,
+    Feedback,
+    Rollup,
+    Slot,
+    Span,
+    LateGrade,
+)
 
 _DECISIONS, _TRACES, _SLOTS = table(Decision), table(DecisionTrace), table(Slot)
 _ROLLUPS = table(Rollup)

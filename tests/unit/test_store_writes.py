@@ -170,9 +170,9 @@ def test_alerts_and_feedback_are_kept(store: Store) -> None:
 
     async def write() -> list[Any]:
         await store.ledger.adjust([], [alert, {**alert, "model": "gpt-4o-mini"}], {})
-        return [await store.add_feedback({**thumb, "rating": rating}) for rating in ("up", "up", "down")]
+        return [await store.add_feedback({**thumb, "rating": rating, "score": 0.4}) for rating in ("up", "up", "down")]
 
-    assert run(write) == [None, "up", "up"]
+    assert run(write) == [None, ("up", 0.4), ("up", 0.4)]
     newest = run(lambda: store.alerts(limit=1))
     assert [one["model"] for one in newest] == ["gpt-4o-mini"]
     assert [one["model"] for one in run(lambda: store.alerts(limit=5, before=newest[0]["id"]))] == ["gpt-4o"]

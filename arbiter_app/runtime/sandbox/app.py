@@ -61,7 +61,7 @@ class SandboxApp:
         if refused is not None:
             raise refused
         model, world = payload["model"], self.world
-        found = service(payload, world.seed)
+        found = service(payload, world.seed, world.taste)
         world.called(model, found[0] if found else "answer", payload, len(body))
         fault = world.fault(model)
         work = self._serve(payload, model, fault, scope, send)

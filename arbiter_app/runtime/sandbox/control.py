@@ -3,6 +3,7 @@
 POST /sandbox/faults   {"model": M or "*", fields of `world.Fault`}; without fields the model's fault is lifted
 POST /sandbox/prices   {"model": M, "multiplier": X}
 POST /sandbox/skill    {"model": M, "factor": X, "task": T (optional)}
+POST /sandbox/judge    {"noise": sd, "bias": mean error, "arbitrary": share of random scores}, each optional
 POST /sandbox/reset    everything back to the beginning
 GET  /sandbox/truth    expected quality and cost of every model per task and difficulty
 POST /sandbox/truth    a chat request: what each model would answer to it: exact quality and charge
@@ -15,6 +16,7 @@ from typing import Any
 
 from arbiter_app.pipeline.types import Json, Task
 from arbiter_app.runtime.sandbox.answers import bucket_of
+from arbiter_app.runtime.sandbox.judging import Taste
 from arbiter_app.runtime.sandbox.making import make_answer, refused_request
 from arbiter_app.runtime.sandbox.skills import TASKS
 from arbiter_app.runtime.sandbox.world import FAULT_FIELDS, Fault, World
@@ -30,6 +32,7 @@ def control(world: World, method: str, path: str, given: Json) -> Json:
         ("POST", "/sandbox/faults"): _faults,
         ("POST", "/sandbox/prices"): _prices,
         ("POST", "/sandbox/skill"): _skill,
+        ("POST", "/sandbox/judge"): _judge,
         ("POST", "/sandbox/reset"): _reset,
         ("GET", "/sandbox/truth"): _truth,
         ("POST", "/sandbox/truth"): _truth_of,
@@ -63,6 +66,18 @@ def _skill(world: World, given: Json) -> Json:
     if task is not None and task not in [one.value for one in TASKS]:
         raise BadControl(f"unknown task {task!r}")
     world.change_skill(_known(world, given.get("model")), _factor(given, "factor"), Task(task) if task else None)
+    return {"status": "ok"}
+
+
+def _judge(world: World, given: Json) -> Json:
+    limits = {"noise": (0.0, 1.0), "bias": (-1.0, 1.0), "arbitrary": (0.0, 1.0)}
+    for name, value in given.items():
+        low, high = limits.get(name, (1.0, 0.0))
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise BadControl(
+                f"{name} cannot be {value!r}: noise and arbitrary are 0 to 1, bias -1 to 1, others unknown"
+            )
+    world.taste = Taste(**given)
     return {"status": "ok"}
 
 

@@ -5,12 +5,14 @@ classifier  a system message that begins "You are Arbiter's classifier": the las
 judge       a system message that begins "You are Arbiter's judge": the last message carries the task between <task>
             and </task>, the prompt between <prompt> and </prompt>, the answer between <answer> and </answer>, each tag
             on a line of its own. The reply is {"score": s}: the quality that can be read off the answer (`readable`),
-            plus noise of 0.05 that depends on the text alone, so that judging twice gives the same score.
+            plus noise that depends on the text alone, so that judging twice gives the same score. How noisy, biased or
+            arbitrary it is is its `Taste`.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import orjson
 
@@ -20,14 +22,25 @@ from arbiter_app.runtime.sandbox.answers import Said, rng_of
 from arbiter_app.runtime.sandbox.tasks import task_of, text_of
 
 JUDGE, CLASSIFIER = "You are Arbiter's judge", "You are Arbiter's classifier"
-NOISE = 0.05
 _PARTS = {tag: re.compile(rf"<{tag}>\n(.*?)\n</{tag}>", re.DOTALL) for tag in ("task", "prompt", "answer")}
 _FENCED = re.compile(r"```\w*\n(.*?)```", re.DOTALL)
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 
 
-def service(payload: Json, seed: int) -> tuple[str, Said] | None:
+@dataclass(frozen=True, slots=True)
+class Taste:
+    """How the judge departs from what it reads: standard deviation, mean error, and share of scores drawn at random."""
+
+    noise: float = 0.05
+    bias: float = 0.0
+    arbitrary: float = 0.0
+
+
+FAIR = Taste()
+
+
+def service(payload: Json, seed: int, taste: Taste = FAIR) -> tuple[str, Said] | None:
     """The reply of a judge or classifier, with its kind; None for an ordinary request."""
     first = payload["messages"][0]
     system = text_of(first.get("content")) if first.get("role") == "system" else ""
@@ -37,15 +50,18 @@ def service(payload: Json, seed: int) -> tuple[str, Said] | None:
     if system.startswith(CLASSIFIER):
         return "classifier", Said(task_of(asked).value, [], 1.0)
     if system.startswith(JUDGE):
-        return "judge", Said(orjson.dumps({"score": judged(asked, seed)}).decode(), [], 1.0)
+        return "judge", Said(orjson.dumps({"score": judged(asked, seed, taste)}).decode(), [], 1.0)
     return None
 
 
-def judged(message: str, seed: int) -> float:
+def judged(message: str, seed: int, taste: Taste = FAIR) -> float:
     """The judge's score of the answer in a judge message, 0..1."""
     task, prompt, answer = (_part(tag, message) for tag in ("task", "prompt", "answer"))
-    noise = rng_of(seed, "judge", answer).gauss(0.0, NOISE)
-    return round(min(1.0, max(0.0, readable(task, prompt, answer) + noise)), 2)
+    rng = rng_of(seed, "judge", answer)
+    off = taste.bias + rng.gauss(0.0, taste.noise)
+    if rng.random() < taste.arbitrary:
+        return round(rng.random(), 2)
+    return round(min(1.0, max(0.0, readable(task, prompt, answer) + off)), 2)
 
 
 def readable(task: str, prompt: str, answer: str) -> float:

@@ -44,7 +44,7 @@ def refused_request(world: World, payload: Json) -> Refused | None:
 
 def make_answer(world: World, payload: Json, model: str, fault: Fault | None = None) -> Answer:
     """The answer of this model to a request that is not refused."""
-    found = service(payload, world.seed)
+    found = service(payload, world.seed, world.taste)
     facts = world.catalog.models[model]
     said = found[1] if found else answer(payload, model, world.skill(model), world.seed, tools=facts.tools)
     tokens_in = prompt_tokens(payload)

@@ -11,6 +11,7 @@ from typing import Any
 
 from arbiter_app.catalog import Catalog
 from arbiter_app.pipeline.types import PICO_PER_USD, Json, Task
+from arbiter_app.runtime.sandbox.judging import FAIR, Taste
 from arbiter_app.runtime.sandbox.skills import DEFAULT_SKILL, SKILLS, TASKS, Skill
 
 KEPT_PAYLOADS = 100
@@ -61,6 +62,7 @@ class World:
     faults: dict[str, Fault] = field(default_factory=dict)
     multipliers: dict[str, float] = field(default_factory=dict)
     skills: dict[str, Skill] = field(default_factory=lambda: dict(SKILLS))
+    taste: Taste = FAIR
     calls: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     payloads: deque[Json] = field(default_factory=lambda: deque(maxlen=KEPT_PAYLOADS))
@@ -104,6 +106,7 @@ class World:
         self.faults.clear()
         self.multipliers.clear()
         self.skills = dict(SKILLS)
+        self.taste = FAIR
         self.calls.clear()
         self.kinds.clear()
         self.payloads.clear()
