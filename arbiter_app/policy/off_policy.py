@@ -86,7 +86,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The decisions of a period, summed."""
+    """The decisions of a period, summed; the largest groups first."""
 
     groups: Sequence[Group] = ()
     arms: Mapping[tuple[str, str], Arm] = field(default_factory=dict)
@@ -248,7 +248,8 @@ def summed(rows: Iterable[tuple[str, str, frozenset[str], float, float, float, A
         groups[bucket, rejected] = (n + calls, size + tokens, asked)
         known = arms.get((bucket, model), _NOTHING)
         arms[bucket, model] = Arm(known.usd + arm.usd, known.grade + arm.grade)
-    return Evidence([Group(*key, n, size, asked) for key, (n, size, asked) in groups.items()], arms)
+    found = [Group(*key, n, size, asked) for key, (n, size, asked) in groups.items()]
+    return Evidence(sorted(found, key=lambda group: -group.calls), arms)
 
 
 _NOTHING = Arm()

@@ -29,6 +29,7 @@ ENOUGH = 30.0
 COVERED = 0.95
 """Share of the calls that an estimate must speak of."""
 TYPICAL_TOKENS = (1000, 300)
+EXACT = 200
 LEAST_TOLERANCE = 0.001
 """What a tolerance of nothing is taken for: losses are counted in tolerances."""
 BLEND = 1e-12
@@ -99,7 +100,10 @@ class WhatIf:
         return {model.id: model.input_usd for model in self._arbiter.catalog.models.values()}
 
     def _settled(self, learned: brain.Rows, tolerance: float, without: Collection[str]) -> Target:
-        """The policy in use over what it has learned, without any trial: the same code decides."""
+        """The policy in use over what it has learned, without any trial: the same code decides.
+
+        It is asked for the EXACT largest groups of calls; for more, its order of the whole pool in the bucket is followed.
+        """
         arbiter = self._arbiter
         settings = replace(
             arbiter.settings.routing,
@@ -115,9 +119,21 @@ class WhatIf:
         )
         rule.load(learned, {})
 
+        whole = tuple(model for model in self._pool() if model not in without)
+        rankings: dict[str, tuple[str, ...]] = {}
+        asked = 0
+
         def target(bucket: str, eligible: tuple[str, ...]) -> Mapping[str, float]:
+            nonlocal asked
             left = tuple(model for model in eligible if model not in without)
-            return {rule.choose(brain.Ask(bucket, "", left), 0.0, 0).model: 1.0} if left else {}
+            if not left:
+                return {}
+            asked += 1
+            if asked <= EXACT:
+                return {rule.choose(brain.Ask(bucket, "", left), 0.0, 0).model: 1.0}
+            if bucket not in rankings:
+                rankings[bucket] = rule.choose(brain.Ask(bucket, "", whole), 0.0, 0).ranking
+            return {next(model for model in rankings[bucket] if model in left): 1.0}
 
         return target
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from arbiter_app.policy.off_policy import Estimate, Gap, Mean
+from arbiter_app.services import what_if
 from arbiter_app.services.what_if import refusal
 from tests.conftest import Running, running
 
@@ -112,3 +113,12 @@ def test_a_reset_leaves_nothing_to_estimate_from(own_gateway: Running) -> None:
     assert ask(own_gateway)["calls"] == 1
     own_gateway.http.post("/v1/reset")
     assert ask(own_gateway)["calls"] == 0
+
+
+def test_many_kinds_of_requests_follow_the_order_of_the_whole_pool(
+    busy: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = ask(busy, tolerance=0.1)
+    monkeypatch.setattr(what_if, "EXACT", 0)
+    ordered = ask(busy, tolerance=0.1)
+    assert ordered["models"] == exact["models"] and ordered["cost"] == pytest.approx(exact["cost"])

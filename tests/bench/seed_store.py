@@ -18,6 +18,7 @@ from arbiter_app.catalog import load_catalog
 from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.store import Store, open_store
 from arbiter_app.store.decisions import Filter
+from arbiter_app.store.evidence import evidence
 from tests.stores import file_all, record
 
 BATCH = 2_000
@@ -114,6 +115,8 @@ def measured(store: Store) -> list[str]:
             Filter(task="math", mode="holdout", since=now - 50 * 86_400, until=now - 49 * 86_400), limit=50
         ),
         "alerts": lambda: store.alerts(limit=50),
+        "evidence for what-if, ever": lambda: store.read(evidence),
+        "evidence for what-if, 24 hours": lambda: store.read(evidence, since=now - 86_400),
         "counters": store.counters,
         "statistics": store.load_policy,
         "keys": store.keys,
