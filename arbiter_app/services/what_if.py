@@ -52,6 +52,7 @@ class WhatIf:
     def __init__(self, arbiter: Arbiter) -> None:
         self._arbiter = arbiter
         self._kept: dict[Scope, Kept] = {}
+        self._told: dict[Scope, tuple[Evidence, Json]] = {}
         self._reading = asyncio.Lock()
 
     async def ask(
@@ -72,12 +73,18 @@ class WhatIf:
 
     async def placebos(self, *, days: float | None, key_id: str | None) -> Json:
         """What careless routing would have done: see `_placebos`."""
-        seen = await self._evidence((days, key_id))
-        return await asyncio.to_thread(self._placebos, seen)
+        scope = (days, key_id)
+        seen = await self._evidence(scope)
+        told = self._told.get(scope)
+        if told is None or told[0] is not seen:
+            told = seen, await asyncio.to_thread(self._placebos, seen)
+            self._told = {**{one: self._told[one] for one in self._told if one in self._kept}, scope: told}
+        return told[1]
 
     def forget(self) -> None:
         """Drop what was read (after a reset)."""
         self._kept.clear()
+        self._told.clear()
 
     async def _evidence(self, scope: Scope) -> Evidence:
         async with self._reading:
