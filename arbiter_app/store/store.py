@@ -208,8 +208,8 @@ class Store:
 
     async def retain(self, *, now: float, keep_decisions: int, keep_trace_days: float) -> int:
         """Retire what is too old, in steps small enough that no other write waits; returns how many rows went."""
-        for what in filing.SLICES:  # only what is filed can be retired
-            while await self.writer.call(functools.partial(self.writer.filer.file, what=what)):
+        for what, slice_ in filing.SLICES.items():  # only what is filed can be retired
+            while await self.writer.call(functools.partial(self.writer.filer.file, what=what)) >= slice_:
                 pass
         steps: list[tuple[Callable[[Connection], int], int]] = [
             (lambda c: upkeep.retire_decisions(c, keep_decisions), upkeep.STEP),
