@@ -61,7 +61,7 @@ def what_if(told: Row, tolerance: float, without: str) -> View:
         "quality": score(told["quality"]),
         "quality_sub": _between(told, "quality"),
         "sub": f"worth {count(told['effective_sample_size'])} plain decisions of {count(told['calls'])}",
-        "now": f"as routed: {money(now['cost'] * THOUSAND)} and {score(now['quality'])}"
+        "now": f"as routed it was {money(now['cost'] * THOUSAND)} and {score(now['quality'])}"
         if now["cost"] is not None
         else "",
         "models": ", ".join(models),

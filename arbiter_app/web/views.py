@@ -140,7 +140,7 @@ def headline(report: Row) -> View:
         "explain": (
             f"Each call is re-priced at what {baseline} was measured to cost for the same kind of prompt, with the "
             "uncertainty of that measurement. Classifier, judge, failed and losing calls are counted against us. It is "
-            "called proven when the 95 % interval leaves zero."
+            f"called proven when the 95 % interval leaves zero.{_experiment(report.get('holdout') or {})}"
         ),
     }
 
@@ -151,6 +151,14 @@ def _from(holdout: int | None) -> str:
         if holdout
         else " · net of everything spent on learning"
     )
+
+
+def _experiment(holdout: Row) -> str:
+    """What the randomised holdout alone says, where it says something."""
+    if not holdout.get("interval"):
+        return ""
+    low, high = (share(one / 100, 0) for one in holdout["interval"])
+    return f" The random holdout alone says {share(holdout['saved_pct'] / 100, 0)}, between {low} and {high}."
 
 
 def _axis(value: float | None) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from arbiter_app.web.estimates import placebos, what_if
+from arbiter_app.web.views import headline
 
 
 def line(name: str, cost: float | None, quality: float | None, refused: str | None = None) -> dict[str, Any]:
@@ -48,7 +49,16 @@ def test_an_answer_has_its_interval_and_a_refusal_its_reason() -> None:
     assert shown["asked"] == "tolerance 0.10, without gpt-4.1"
     assert (shown["cost"], shown["cost_sub"]) == ("$0.0100", "$0.00500 to $0.0150")
     assert (shown["quality_sub"], shown["models"]) == ("0.80 to 1.00", "a 75%, b 25%")
-    assert shown["now"] == "as routed: $0.0300 and 0.92"
+    assert shown["now"] == "as routed it was $0.0300 and 0.92"
     assert shown["sub"] == "worth 1,234 plain decisions of 2,000"
     refused = what_if({**told, "refused": "too few"}, 0.0, "")
     assert (refused["refused"], refused["cost"], refused["asked"]) == ("too few", "", "tolerance 0.00")
+
+
+def test_the_headline_says_what_the_holdout_alone_says() -> None:
+    report = {"saved_pct": 0.8, "interval": [0.7, 0.9], "proven": True, "saved": 8.0, "baseline_spend": 10.0}
+    held = {"holdout_calls": 30, "holdout": {"saved_pct": 79.0, "interval": [-4.2, 99.0]}}
+    assert headline({**report, **held})["explain"].endswith(
+        "The random holdout alone says 79 %, between −4 % and 99 %."
+    )
+    assert "holdout" not in headline({**report, "holdout": {"saved_pct": None, "interval": None}})["explain"]
