@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 import orjson
 
-from arbiter_app import __version__, doctor, example_env, logs
+from arbiter_app import __version__, calibrate, doctor, example_env, logs
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.services.keys import Keys
 from arbiter_app.settings import Settings, SettingsError, load_settings
@@ -82,6 +82,9 @@ def _parser() -> argparse.ArgumentParser:
         export.add_argument(f"--{name}", help=f"only decisions of this {name}")
     export.add_argument("--hours", type=float, help="only the last so many hours")
 
+    calibrate.arguments(
+        command("calibrate", calibrate.run, "run your own prompts on every model, to start well informed")
+    )
     commands.add_parser("bench", add_help=False, help="send a realistic workload to a running Arbiter")
     commands.add_parser("replay", add_help=False, help="run a policy over recorded traffic, offline")
     return parser

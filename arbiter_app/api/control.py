@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from arbiter_app import __version__
-from arbiter_app.api import health, keys, operations, reference, reports
+from arbiter_app.api import calibrations, health, keys, operations, reference, reports
 from arbiter_app.api.admission import Admission
 from arbiter_app.api.errors import error_answer
 from arbiter_app.api.guard import Guarded
@@ -46,7 +46,7 @@ def control_app(arbiter: Arbiter, admission: Admission) -> FastAPI:
     app.state.arbiter = arbiter
     app.state.admission = admission
     app.router.route_class = Guarded
-    for module in (reports, operations, keys, health):
+    for module in (reports, operations, calibrations, keys, health):
         app.include_router(module.router)
     reference.mount(app)
     app.add_exception_handler(ArbiterError, _told)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("arbiter.api")
 MAX_CONTROL_BYTES = 64_000
+MAX_BYTES = {"/v1/calibrations": 4_000_000}
 _TOLD = (ArbiterError, StoreError, HTTPException, RequestValidationError)
 
 
@@ -68,7 +69,7 @@ class Guarded(APIRoute):
     async def _with_body(self, request: Request) -> Request:
         if self.body_field is None:
             return request
-        raw = await read_body(request.scope, request.receive, MAX_CONTROL_BYTES)
+        raw = await read_body(request.scope, request.receive, MAX_BYTES.get(self.path_format, MAX_CONTROL_BYTES))
         return Parsed(request, raw, load_json(raw) if raw else None)
 
 

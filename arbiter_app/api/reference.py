@@ -31,6 +31,9 @@ OWN_ERRORS = {
     "/v1/decisions/{decision_id}": {404: "no such decision of yours"},
     "/v1/models/{model}": {404: "no such model"},
     "/v1/feedback": {404: "no such decision of yours"},
+    "/v1/calibrations/{calibration_id}": {404: "no such calibration"},
+    "/v1/calibrations/{calibration_id}/start": {404: "no such calibration"},
+    "/v1/calibrations/{calibration_id}/cancel": {404: "no such calibration"},
     "/v1/register": {403: "sign-up is closed"},
     "/readyz": {},
 }

@@ -59,6 +59,7 @@ _DECISION = (
     "asked_tokens:integer?"
 )
 _AGREEMENT = "task:string against:string n:integer agreement:number low:number high:number bias:number weight:number?"
+_CALIBRATION = "id:string created:number changed:number max_usd:number estimate_usd:number state:string note:string"
 _KEY_STATE = _object("key_id:string status:string")
 
 COMPONENTS: dict[str, Schema] = {
@@ -134,7 +135,7 @@ COMPONENTS: dict[str, Schema] = {
     "Models": _object("object:string", data=_list(_ref("Model"))),
     "Report": _object(
         f"{_MONEY} since:number? baseline_model:string proven:boolean unmeasured_calls:integer failed:integer "
-        "aborted:integer classifier_spend:number judge_spend:number explore_calls:integer explore_spend:number "
+        "aborted:integer classifier_spend:number judge_spend:number calibrate_spend:number explore_calls:integer explore_spend:number "
         "explore_share:number? explore_cap:number? explore_usd_share:number? explore_usd_cap:number? holdout_calls:integer "
         "mean_quality:number? graded:integer mean_latency_ms:number? mean_overhead_ms:number?",
         judge={
@@ -223,6 +224,16 @@ COMPONENTS: dict[str, Schema] = {
         "direction:string reason:string"
     ),
     "Alerts": _object("", data=_list(_ref("Alert"))),
+    "Calibration": _object(
+        f"{_CALIBRATION} prompts:integer models:integer total:integer done:integer failed:integer spent_usd:number",
+        failures=_list(_STRING),
+        table=_list(
+            _object(
+                "bucket:string model:string n:integer graded:integer judged:integer quality:number? mean_cost:number?"
+            )
+        ),
+    ),
+    "Calibrations": _object("", data=_list(_object(_CALIBRATION))),
     "Vote": _object("status:string decision_id:string? task:string model:string rating:string"),
     "Price": _object("model:string multiplier:number active:boolean"),
     "Reset": _object("status:string"),
@@ -254,6 +265,11 @@ ANSWERS = {
     ("POST", "/v1/feedback"): "Vote",
     ("POST", "/v1/simulate-price"): "Price",
     ("POST", "/v1/reset"): "Reset",
+    ("POST", "/v1/calibrations"): "Calibration",
+    ("GET", "/v1/calibrations"): "Calibrations",
+    ("GET", "/v1/calibrations/{calibration_id}"): "Calibration",
+    ("POST", "/v1/calibrations/{calibration_id}/start"): "Calibration",
+    ("POST", "/v1/calibrations/{calibration_id}/cancel"): "Calibration",
     ("POST", "/v1/register"): "Registered",
     ("GET", "/v1/key"): "Key",
     ("POST", "/v1/key/pause"): "KeyState",

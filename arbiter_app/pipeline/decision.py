@@ -70,6 +70,7 @@ class Decision:
     cascade: Cascade | None = None
     grade: Grade = UNGRADED
     judge_pending: bool = False
+    judge_cost: Cost | None = None
     cache: str = "off"
     cache_similarity: float | None = None
     cache_keys: Keys | None = None
@@ -178,7 +179,7 @@ class Decision:
             "cost_pico": cost.pico,
             "answer_cost_pico": done.cost.pico if done else None,
             "classifier_cost_pico": seen.cost.pico if seen and seen.cost else None,
-            "judge_cost_pico": None,
+            "judge_cost_pico": self.judge_cost.pico if self.judge_cost else None,
             "cost_state": cost.state.value,
             "baseline_pico": self.baseline_pico,
             "prompt_tokens": usage.prompt_tokens if usage else None,

@@ -44,6 +44,7 @@ class Mode(StrEnum):
     PINNED = "pinned"
     CACHE = "cache"
     HOLDOUT = "holdout"
+    CALIBRATE = "calibrate"
 
 
 class CostState(StrEnum):

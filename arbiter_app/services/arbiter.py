@@ -35,6 +35,8 @@ from arbiter_app.runtime.embeddings import HttpEmbeddings
 from arbiter_app.runtime.sandbox import SandboxServer, start_sandbox
 from arbiter_app.runtime.sse import StreamAssembler
 from arbiter_app.services.actions import Actions
+from arbiter_app.services.calibrating import Caller
+from arbiter_app.services.calibration import Calibrations
 from arbiter_app.services.feed import Feed
 from arbiter_app.services.judging import Judging
 from arbiter_app.services.keys import Keys
@@ -106,6 +108,7 @@ class Arbiter:
         self.what_if = WhatIf(self)
         self.reads = Reads(self)
         self.actions = Actions(self)
+        self.calibrations = Calibrations(self)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -137,6 +140,7 @@ class Arbiter:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.calibrations.close()
         await self.judging.close()
         await self.runtime.aclose()
         if self.embeddings is not None:
@@ -176,6 +180,15 @@ class Arbiter:
             learned_usd=lambda bucket, model: self.policy.expected_cost_usd(bucket, model, 0, 0),
             max_attempts=settings.max_attempts,
         )
+        estimates = LearnedEstimates(lambda: self.catalog, self.policy, self.ratios, self.health)
+        self.caller = Caller(
+            classifier=self.classifier,
+            estimates=estimates,
+            calls=calls,
+            learner=self.learner,
+            judge=lambda: self.judging.judge,
+            timeout_s=settings.request_timeout_s,
+        )
         router = Router(
             self.policy,
             baseline=self.catalog.baseline,
@@ -185,7 +198,7 @@ class Arbiter:
         )
         return Lifecycle(
             classifier=self.classifier,
-            estimates=LearnedEstimates(lambda: self.catalog, self.policy, self.ratios, self.health),
+            estimates=estimates,
             router=router,
             calls=calls,
             learner=self.learner,

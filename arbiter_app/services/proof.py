@@ -37,6 +37,8 @@ class Baseline:
     def pico(self, row: Row) -> int:
         """What the baseline would have charged for the calls of one row; their own cost where nothing measures it."""
         known = self.known.get(row["bucket"])
+        if row["mode"] == Mode.CALIBRATE:
+            return 0  # nobody else would have made these calls: all they cost counts against us
         if self.own(row):
             return int(row["baseline_pico"])
         if known is None:
@@ -47,13 +49,14 @@ class Baseline:
         """The re-priced calls by bucket, for the interval."""
         calls: dict[str, int] = {}
         for row in rows:
-            if row["bucket"] in self.known and not self.own(row):
+            if row["bucket"] in self.known and not self.own(row) and row["mode"] != Mode.CALIBRATE:
                 calls[row["bucket"]] = calls.get(row["bucket"], 0) + row["asked"]
         return [self.known[bucket].repriced(n, self.input_usd) for bucket, n in calls.items()]
 
     def compared(self, rows: Iterable[Row]) -> int:
         """How many calls are compared with it."""
-        return sum(row["asked"] for row in rows if row["bucket"] in self.known or self.own(row))
+        asked = [row for row in rows if row["mode"] != Mode.CALIBRATE]
+        return sum(row["asked"] for row in asked if row["bucket"] in self.known or self.own(row))
 
 
 def tokens_of(row: Row, known: Measured) -> float:

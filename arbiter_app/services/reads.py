@@ -37,12 +37,15 @@ class Reads:
             row["repriced_pico"], row["measured_calls"] = baseline.pico(row), baseline.compared((row,))
         total = _summed(rows)
         money = _money(total)
+        calibrated = _summed(row for row in rows if row["mode"] == Mode.CALIBRATE)
+        asked = _summed(row for row in rows if row["mode"] != Mode.CALIBRATE)
         return {
             **money,
             "since": since,
             "baseline_model": catalog.baseline,
             **proof.certainty(money["saved"], money["baseline_spend"], baseline.unsure(rows)),
-            "unmeasured_calls": total["calls"] - total["failed"] - total["aborted"] - total["measured_calls"],
+            "unmeasured_calls": asked["calls"] - asked["failed"] - asked["aborted"] - asked["measured_calls"],
+            "calibrate_spend": usd(calibrated["cost_pico"] + calibrated["judge_pico"]),
             "failed": total["failed"],
             "aborted": total["aborted"],
             "classifier_spend": usd(total["classifier_pico"]),

@@ -111,6 +111,20 @@ class Agreement(SQLModel, table=True):
     product: float = 0.0
 
 
+class Calibration(SQLModel, table=True):
+    """An operator's prompts to be run on every model: `body` holds them and the models as JSON. Outcomes are decisions."""
+
+    __tablename__ = "calibration"
+    id: str = Field(primary_key=True)
+    created: float
+    changed: float
+    state: str
+    note: str
+    max_usd: float
+    estimate_usd: float
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
 class PolicyState(SQLModel, table=True):
     """Non-additive state of the policy."""
 

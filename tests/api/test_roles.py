@@ -15,7 +15,7 @@ from tests.served import OPERATOR as SERVED_OPERATOR
 from tests.served import served
 
 WHO = ("nobody", "caller", "paused", "revoked", "operator", "minted operator")
-MISSING = {"{decision_id}": "d_none", "{model}": "auto"}
+MISSING = {"{decision_id}": "d_none", "{model}": "auto", "{calibration_id}": "cal_none"}
 
 
 @dataclass(frozen=True)

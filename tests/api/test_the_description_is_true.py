@@ -29,6 +29,7 @@ def lived_in(gateway: Running) -> Running:
     gateway.chat("Write a poem about the sea", stream=True)
     gateway.world.faults["gpt-4o"] = Fault(status=500)
     gateway.chat("Calculate 2 * 5", arbiter_pin="gpt-4o")
+    gateway.http.post("/v1/calibrations", json={"jsonl": '{"prompt": "Calculate 3 * 3"}'})
     gateway.settle()
     return gateway
 
@@ -93,6 +94,7 @@ def test_the_chat_route_and_what_changes_things_answer_as_described(lived_in: Ru
     posts = {
         "/v1/feedback": vote,
         "/v1/simulate-price": {"model": "gpt-4o", "multiplier": 1},
+        "/v1/calibrations": {"jsonl": '{"prompt": "Calculate 2 * 3"}', "start": True},
         "/v1/register": {"email": "a@b.cd"},
     }
     for path, body in posts.items():

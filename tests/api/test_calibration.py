@@ -1,0 +1,151 @@
+"""Calibration over HTTP: price first, every prompt on every model, taught once however often it is interrupted, capped."""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+
+from arbiter_app import cli
+from arbiter_app.runtime.sandbox.world import Fault
+from tests.conftest import OPERATOR, Running, running
+
+PRICES = "/v1/calibrations"
+
+
+def prompts(n: int, **others: Any) -> str:
+    lines = [{"prompt": f"Calculate {at} * 24", "task": "math", "reference": at * 24, **others} for at in range(n)]
+    return "\n".join(orjson.dumps(line).decode() for line in lines)
+
+
+def create(gateway: Running, jsonl: str, **fields: Any) -> dict[str, Any]:
+    answer = gateway.http.post(PRICES, json={"jsonl": jsonl, **fields})
+    assert answer.status_code == 200, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def ended(gateway: Running, calibration_id: str) -> dict[str, Any]:
+    """The calibration once it runs no more."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        seen: dict[str, Any] = gateway.http.get(f"{PRICES}/{calibration_id}").json()
+        if seen["state"] != "running":
+            return seen
+    raise AssertionError("it did not end")
+
+
+def learned(gateway: Running, bucket: str = "math") -> dict[str, tuple[float, float]]:
+    rows = gateway.http.get("/v1/policy").json()["buckets"].get(bucket, [])
+    return {row["model"]: (row["calls"], row["n"]) for row in rows}
+
+
+def test_every_prompt_runs_on_every_model_and_teaches_once(own_gateway: Running) -> None:
+    made = create(own_gateway, prompts(4))
+    assert (made["state"], made["total"], made["done"]) == ("ready", 4 * 14, 0)
+    assert 0 < made["estimate_usd"] < 1
+    assert own_gateway.world.calls.total() == 0, "nothing is called before it is started"
+    own_gateway.http.post(f"{PRICES}/{made['id']}/start", json={})
+    seen = ended(own_gateway, made["id"])
+    assert (seen["state"], seen["done"], seen["failed"]) == ("done", 56, 0)
+    assert set(learned(own_gateway).values()) == {(4.0, 4.0)}
+    assert sum(row["n"] for row in seen["table"]) == 56
+    report = own_gateway.http.get("/v1/report").json()
+    assert report["actual_spend"] == seen["spent_usd"] == report["calibrate_spend"]
+    assert (report["baseline_spend"], report["unmeasured_calls"], report["explore_calls"]) == (0, 0, 0)
+    assert Decimal(repr(report["saved"])) == -Decimal(repr(report["actual_spend"])), "what it cost counts against us"
+    for _ in range(2):  # going on with what is done changes nothing
+        own_gateway.http.post(f"{PRICES}/{made['id']}/start", json={})
+        assert ended(own_gateway, made["id"])["done"] == 56
+    assert set(learned(own_gateway).values()) == {(4.0, 4.0)}
+    assert create(own_gateway, prompts(4))["id"] == made["id"], "the same prompts are the same calibration"
+    assert create(own_gateway, prompts(4), again=True)["id"] != made["id"]
+
+
+def test_it_stops_before_its_cap_and_goes_on_under_a_higher_one(own_gateway: Running) -> None:
+    made = create(own_gateway, prompts(6, max_tokens=64), max_usd=0.0015, start=True)
+    seen = ended(own_gateway, made["id"])
+    assert (seen["state"], seen["note"][:35]) == ("capped", "stopped before the cap of $0.0015; ")
+    assert 0 < seen["done"] < seen["total"]
+    assert seen["spent_usd"] < 0.0015
+    own_gateway.http.post(f"{PRICES}/{made['id']}/start", json={"max_usd": 1.0})
+    assert ended(own_gateway, made["id"])["done"] == 84
+    assert set(learned(own_gateway).values()) == {(6.0, 6.0)}
+
+
+def test_cancelled_or_killed_it_goes_on_where_it_was(tmp_path: Path) -> None:
+    with running(tmp_path, ARBITER_SANDBOX_LATENCY="0.05") as one:
+        made = create(one, prompts(8), start=True)
+        while one.http.get(f"{PRICES}/{made['id']}").json()["done"] < 10:
+            pass
+        refused = one.http.post(f"{PRICES}/{made['id']}/start", json={})
+        assert (refused.status_code, "is running" in refused.json()["error"]["message"]) == (422, True)
+        seen = one.http.post(f"{PRICES}/{made['id']}/cancel").json()
+        assert (seen["state"], 10 <= seen["done"] < 112) == ("cancelled", True)
+        one.http.post(f"{PRICES}/{made['id']}/start", json={})
+        while one.http.get(f"{PRICES}/{made['id']}").json()["done"] < 60:
+            pass
+    with running(tmp_path) as again:
+        seen = again.http.get(f"{PRICES}/{made['id']}").json()
+        assert (seen["state"], 60 <= seen["done"] < 112) == ("interrupted", True)
+        assert sum(calls for calls, _ in learned(again).values()) == seen["done"]
+        again.http.post(f"{PRICES}/{made['id']}/start", json={})
+        assert ended(again, made["id"])["done"] == 112
+        assert set(learned(again).values()) == {(8.0, 8.0)}
+
+
+def test_without_a_check_the_judge_grades_and_its_grades_weigh_what_it_is_worth(own_gateway: Running) -> None:
+    made = create(own_gateway, '{"prompt": "Write a poem about the sea", "task": "open"}', start=True)
+    seen = ended(own_gateway, made["id"])
+    assert [row["judged"] for row in seen["table"]] == [1] * 14
+    weights = {weight for _, weight in learned(own_gateway, "open").values()}
+    assert weights == {own_gateway.arbiter.judging.trust("open").weight}
+    assert own_gateway.world.kinds["judge"] == 14
+
+
+def test_a_runtime_that_is_down_is_said_and_what_failed_can_be_repeated(own_gateway: Running) -> None:
+    own_gateway.world.faults["*"] = Fault(status=500)
+    made = create(own_gateway, prompts(3), start=True)
+    seen = ended(own_gateway, made["id"])
+    assert (seen["state"], seen["done"]) == ("failed", 0)
+    assert seen["note"].startswith("the runtime answers nothing: ")
+    own_gateway.world.faults.clear()
+    own_gateway.arbiter.health.forget()
+    own_gateway.http.post(f"{PRICES}/{made['id']}/start", json={})
+    assert ended(own_gateway, made["id"])["done"] == 42
+
+
+def test_errors_are_sentences_and_callers_are_refused(gateway: Running) -> None:
+    told = gateway.http.post(PRICES, json={"jsonl": '{"prompt": "a"}\n{"promt": "b"}'})
+    assert (told.status_code, told.json()["error"]["param"]) == (422, "jsonl")
+    assert told.json()["error"]["message"].startswith("line 2: unknown field 'promt'")
+    assert gateway.http.post(PRICES, json={"jsonl": prompts(1), "max_usd": 0}).status_code == 422
+    assert gateway.http.post(f"{PRICES}/cal_none/start", json={}).status_code == 404
+    with gateway.client(gateway.caller()) as caller:
+        assert caller.post(PRICES, json={"jsonl": prompts(1)}).status_code == 403
+    assert httpx.get(gateway.url + PRICES).status_code == 401
+
+
+def test_the_command_line_shows_the_price_runs_and_is_idempotent(
+    own_gateway: Running, tmp_path: Path, capsys: Any
+) -> None:
+    file = tmp_path / "prompts.jsonl"
+    file.write_text(prompts(3))
+    words = ["calibrate", str(file), "--base-url", own_gateway.url, "--key", OPERATOR, "--yes"]
+    assert cli.main(words) == 0
+    told = capsys.readouterr()
+    assert "3 prompts on 14 models, 42 calls to make, about $0.0" in told.err.replace("\n", " ")
+    assert "done: 42 of 42 calls" in told.err
+    assert told.out.count("math") == 14
+    assert cli.main(words) == 0
+    assert "was run before" in capsys.readouterr().err
+    assert set(learned(own_gateway).values()) == {(3.0, 3.0)}
+    file.write_text("no json")
+    assert cli.main(words) == 1
+    assert "line 1 is no JSON" in capsys.readouterr().err
+    assert cli.main([*words[:3], "http://127.0.0.1:9", *words[4:]]) == 1
+    assert "no Arbiter answers on 127.0.0.1:9" in capsys.readouterr().err
