@@ -38,6 +38,7 @@ Told = tuple["asyncio.Future[Any]", Any]
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 1.0
 LOCK_POLL_S = 0.0005, 0.01
+BATCH = 1_024
 ONE_WRITER = 0x41524249544552
 """Key of the advisory lock under which processes write in turns on a server database: `seq` is then the order of commits,
 and filing, limits and late grades are as exact there as under SQLite's one writer."""
@@ -105,6 +106,11 @@ class Writer:
     def pending(self) -> int:
         """Writes that are queued or in the transaction under way."""
         return len(self._queue) + self._in_hand
+
+    @property
+    def thread_id(self) -> int:
+        """The thread that writes, as `time.pthread_getcpuclockid` wants it."""
+        return self._thread.ident or 0
 
     def record(self, record: DecisionRecord, *, wait: bool = True) -> asyncio.Future[None]:
         """Queue a decision record; done when committed, or, with `degraded` saying why, when it is kept in memory."""
@@ -180,12 +186,12 @@ class Writer:
         return bool(self._queue) or not self._closing
 
     def _turn(self) -> None:
-        """One transaction with everything that is queued once the lock is held. Raises _Refused, with all put back."""
+        """One transaction with what is queued once the lock is held, a BATCH at most. Raises _Refused, with all put back."""
         items: list[_Item] = []
         try:
             connection = self._begin()
             started = time.perf_counter()
-            self._in_hand = len(self._queue)
+            self._in_hand = min(len(self._queue), BATCH)
             items = [self._queue.popleft() for _ in range(self._in_hand)]
             outcomes = self._written(connection, items)
             connection.commit()

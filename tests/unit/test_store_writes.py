@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
+import resource
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -197,3 +200,34 @@ def test_closing_writes_what_is_queued(tmp_path: Path) -> None:
     again = open_store(str(tmp_path / "arbiter.db"))
     assert len(list(again.stretch(Filter()))) == 300
     again.close()
+
+
+def test_a_long_run_leaves_no_handles_no_memory_and_a_short_log(tmp_path: Path) -> None:
+    """Twenty thousand writes, in which slices are filed and roll-ups settled, and reads between them."""
+    store = open_store(str(tmp_path / "arbiter.db"))
+
+    async def some(seed: int, rounds: int) -> None:
+        for at in range(rounds):
+            await asyncio.gather(*[store.ledger.record(one) for one in mixed(100, seed=seed + at)])
+            await store.page(Filter(task="math"), limit=20)
+
+    run(lambda: some(0, 40))
+    before = _handles(), _resident_bytes()
+    run(lambda: some(1_000, 160))
+    after = _handles(), _resident_bytes()
+    assert after[0] <= before[0]
+    assert after[1] < before[1] * 1.1 + 2**22
+    assert store.path is not None
+    assert store.path.with_name("arbiter.db-wal").stat().st_size < 2**25
+    assert store.writer.pending == 0
+    assert total(store, "calls") == 20_000
+    store.close()
+
+
+def _handles() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def _resident_bytes() -> int:
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
