@@ -107,8 +107,9 @@ class Pragma:
 
     def set(self, text: str) -> None:
         """From now on, also for the connection in use."""
-        self.text = text
+        self._store.writer.call_now(lambda connection: None)  # it is connected, and has looked for what waits
         self._store.writer.call_now(lambda connection: connection.exec_driver_sql(text))
+        self.text = text
 
     def clear(self) -> None:
         """The writer reconnects after every refusal, so that the next attempt is free of it."""
