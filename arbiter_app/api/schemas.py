@@ -221,7 +221,13 @@ COMPONENTS: dict[str, Schema] = {
     "Pricing": _object("", data=_list(_ref("Model"))),
     "Alert": _object(
         "id:integer ts:number kind:string task:string bucket:string model:string old_unit:number? new_unit:number? "
-        "direction:string reason:string"
+        "direction:string reason:string settled:number? moved:string then:string summary:string",
+        known={"type": ["object", "null"], "description": "calls, graded and votes when it was raised"},
+        outcome={
+            "type": ["object", "null"],
+            "description": "what came of it so far: requests, trials and what they cost, shares by model before and after, "
+            "after how many requests traffic had moved, USD a request before, after, and with the model of the alert",
+        },
     ),
     "Alerts": _object("", data=_list(_ref("Alert"))),
     "Calibration": _object(

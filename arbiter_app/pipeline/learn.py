@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.ports import DecisionRecord, Ledger, Pairing
 from arbiter_app.pipeline.types import Completion, Cost, Grade, Json, Mode
@@ -148,14 +150,21 @@ class Learner:
             now=self._now(),
         )
 
+    def _known(self, shift: Shift) -> Json:
+        """What was known of a model in a bucket when something moved."""
+        for bucket, model, stats in self._policy.rows():
+            if (bucket, model) == (shift.bucket, shift.model):
+                return {"calls": stats.calls, "graded": stats.graded, "votes": stats.votes}
+        return {"calls": 0.0, "graded": 0.0, "votes": 0.0}
+
     def _alerts(self, learned: list[Learned]) -> list[dict[str, Any]]:
-        alerts = [_alert(shift, self._now()) for one in learned for shift in one.shifts]
+        alerts = [_alert(shift, self._now(), self._known(shift)) for one in learned for shift in one.shifts]
         if alerts:
             self._alerted(alerts)
         return alerts
 
 
-def _alert(shift: Shift, now: float) -> Json:
+def _alert(shift: Shift, now: float, known: Json) -> Json:
     return {
         "ts": now,
         "kind": shift.kind,
@@ -166,6 +175,7 @@ def _alert(shift: Shift, now: float) -> Json:
         "new_unit": shift.new_unit,
         "direction": shift.direction,
         "reason": shift.reason,
+        "known": orjson.dumps(known).decode(),
     }
 
 

@@ -35,6 +35,7 @@ from arbiter_app.runtime.embeddings import HttpEmbeddings
 from arbiter_app.runtime.sandbox import SandboxServer, start_sandbox
 from arbiter_app.runtime.sse import StreamAssembler
 from arbiter_app.services.actions import Actions
+from arbiter_app.services.alerting import Alerting
 from arbiter_app.services.calibrating import Caller
 from arbiter_app.services.calibration import Calibrations
 from arbiter_app.services.feed import Feed
@@ -85,7 +86,7 @@ class Arbiter:
             now=time.time,
             trust=lambda bucket: self.judging.trust(bucket),
             publish=self._publish,
-            alerted=self._alerted,
+            alerted=self.alerted,
         )
         self.judging = Judging(
             Judge(self._asker(lambda: self._part(self.catalog.judge), settings.judge_timeout_s, 32).ask),
@@ -109,6 +110,7 @@ class Arbiter:
         self.reads = Reads(self)
         self.actions = Actions(self)
         self.calibrations = Calibrations(self)
+        self.alerting = Alerting(self)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -128,6 +130,7 @@ class Arbiter:
             arbiter.first_key = minted.secret
         arbiter._background(arbiter._refresh_catalog())
         arbiter._background(arbiter._keep_house())
+        arbiter._background(arbiter.alerting.run())
         arbiter._background(arbiter._follow_keys())
         if arbiter.holdout.share > 0:
             await arbiter.read_holdout()
@@ -223,7 +226,9 @@ class Arbiter:
         if self.feed.listeners:
             self.feed.publish("decision", shown(decision.row()))
 
-    def _alerted(self, alerts: list[dict[str, Any]]) -> None:
+    def alerted(self, alerts: list[dict[str, Any]]) -> None:
+        """Tell the log and whoever listens of new alerts, and follow them up."""
+        self.alerting.raised()
         for alert in alerts:
             log.warning("%s shift of %s: %s", alert["kind"], alert["model"], alert["reason"])
             self.feed.publish("alert", alert)

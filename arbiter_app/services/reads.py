@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from arbiter_app.pipeline.types import PICO_PER_USD, Json, Mode
-from arbiter_app.services import proof
+from arbiter_app.services import aftermath, proof
 from arbiter_app.store.decisions import Filter
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Reads:
             "pool_size": len(arbiter.catalog.pool),
             "classifier": {name.removeprefix(prefix): n for name, n in counters.items() if name.startswith(prefix)},
             "decisions": counters.get("decisions", 0),
-            "alerts": await arbiter.store.alerts(limit=20),
+            "alerts": await self.alerts(limit=20),
             "active_price_overrides": arbiter.prices.active(),
             "cache_entries": len(arbiter.cache) if arbiter.cache is not None else 0,
             "cache_mode": _cache_mode(arbiter),
@@ -166,8 +166,14 @@ class Reads:
         return {"object": "list", "data": [auto, *pool]}
 
     async def alerts(self, *, limit: int, before: int | None = None) -> list[Json]:
-        """Price and quality shifts, newest first."""
-        return await self._arbiter.store.alerts(limit=limit, before=before)
+        """What moved, newest first, with what came of it."""
+        return [_followed(row) for row in await self._arbiter.store.alerts(limit=limit, before=before)]
+
+
+def _followed(row: Json) -> Json:
+    """An alert with its sentences: what moved, what came of it, and both together."""
+    moved, then = aftermath.told(row)
+    return {**row, "moved": moved, "then": then, "summary": f"{row['model']}: {moved}; {then}"}
 
 
 def _cache_mode(arbiter: Arbiter) -> str:

@@ -62,13 +62,16 @@ class BatchWriter:
     ) -> None:
         """Statistics, alerts, policy state, and pairs of a judge's score with the truth."""
         self._statistic.run(connection, _summed(deltas))
-        self._alert.run(connection, [self._alert_row(alert) for alert in alerts])
+        self._alert.run(connection, [self._alert_row({**_OPEN, **alert}) for alert in alerts])
         self._state.run(connection, list(state.items()))
         self._agreement.run(connection, [(*key, *sums.as_dict().values()) for key, sums in pairs])
 
     def count(self, connection: Connection, counts: Mapping[str, int]) -> None:
         """Move counters."""
         self._counter.run(connection, list(counts.items()))
+
+
+_OPEN: Mapping[str, Any] = {"known": None, "outcome": None, "settled": None}
 
 
 def _json(trace: Any) -> bytes:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+import orjson
+from sqlalchemy import Connection, delete, insert, select, update
 
 from arbiter_app.policy import ModelStats, from_row
 from arbiter_app.policy.agreement import FIELDS, Key, Pairs
@@ -15,6 +16,7 @@ from arbiter_app.store.tables import Agreement, Alert, Counter, Feedback, Policy
 _ALERTS, _FEEDBACK, _COUNTERS = table(Alert), table(Feedback), table(Counter)
 _STATISTICS, _STATE = table(Statistic), table(PolicyState)
 _AGREEMENT = table(Agreement)
+POOL = "pool"
 
 
 def alerts(connection: Connection, *, limit: int, before: int | None = None) -> list[dict[str, Any]]:
@@ -22,7 +24,42 @@ def alerts(connection: Connection, *, limit: int, before: int | None = None) -> 
     query = select(_ALERTS).order_by(_ALERTS.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(_ALERTS.c.id < before)
-    return [dict(row._mapping) for row in connection.execute(query)]
+    return [_alert(dict(row._mapping)) for row in connection.execute(query)]
+
+
+def open_alerts(connection: Connection) -> list[dict[str, Any]]:
+    """The alerts whose outcome is open, oldest first."""
+    query = select(_ALERTS).where(_ALERTS.c.settled.is_(None)).order_by(_ALERTS.c.id)
+    return [_alert(dict(row._mapping)) for row in connection.execute(query)]
+
+
+def follow(connection: Connection, alert_id: int, outcome: Mapping[str, Any], settled: float | None) -> None:
+    """What came of an alert so far, and when traffic had settled."""
+    told = {"outcome": orjson.dumps(outcome).decode(), "settled": settled}
+    connection.execute(update(_ALERTS).where(_ALERTS.c.id == alert_id, _ALERTS.c.settled.is_(None)).values(**told))
+
+
+def note_pool(connection: Connection, pool: Set[str], now: float) -> list[dict[str, Any]]:
+    """Note who is in the pool; returns the alerts of those who joined or left since it was last noted (none at first)."""
+    noted = connection.execute(select(_STATE.c.value).where(_STATE.c.key == POOL)).scalar()
+    before = set(orjson.loads(noted)) if noted is not None else set(pool)
+    connection.execute(delete(_STATE).where(_STATE.c.key == POOL))
+    connection.execute(insert(_STATE).values(key=POOL, value=orjson.dumps(sorted(pool))))
+    alerts = [_pool_alert("new", model, now) for model in sorted(pool - before)]
+    alerts += [_pool_alert("gone", model, now) for model in sorted(before - pool)]
+    for alert in alerts:
+        connection.execute(insert(_ALERTS).values(**alert))
+    return alerts
+
+
+def _pool_alert(kind: str, model: str, now: float) -> dict[str, Any]:
+    words = {"new": "is in the pool now, on trial", "gone": "is out of the pool; what is known of it stays"}
+    empty = {"task": "", "bucket": "", "old_unit": None, "new_unit": None}
+    return {"ts": now, "kind": kind, "model": model, "direction": kind, "reason": words[kind], **empty}
+
+
+def _alert(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, **{name: orjson.loads(row[name]) if row[name] else None for name in ("known", "outcome")}}
 
 
 def add_feedback(connection: Connection, row: Mapping[str, Any]) -> tuple[str, float | None] | None:

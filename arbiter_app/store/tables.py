@@ -172,7 +172,10 @@ class Feedback(SQLModel, table=True):
 
 
 class Alert(SQLModel, table=True):
-    """Something moved: a price or a quality."""
+    """Something moved: a price, a quality, or the pool. `known` and `outcome` are JSON: what was known, what came of it.
+
+    `settled` is when traffic had settled; NULL while that is open.
+    """
 
     __tablename__ = "alert"
     id: int | None = Field(default=None, primary_key=True)
@@ -185,6 +188,9 @@ class Alert(SQLModel, table=True):
     new_unit: float | None
     direction: str
     reason: str
+    known: str | None = None
+    outcome: str | None = None
+    settled: float | None = None
 
 
 class Counter(SQLModel, table=True):

@@ -196,26 +196,18 @@ def classifier(counts: Mapping[str, int]) -> list[View]:
 
 
 def alert(row: Row) -> View:
-    """A price or quality shift in one sentence."""
-    old, new = row.get("old_unit"), row.get("new_unit")
+    """What moved in one sentence, and what came of it in another."""
+    kind = str(row.get("kind") or "price")
     up = row.get("direction") == "up"
-    if row.get("kind") == "quality":
-        change = f"quality {score(old)} → {score(new)}"
-    else:
-        change = f"price {'+' if up else '−'}{abs(_relative(old, new)) * 100:,.0f} %" if old else "price moved"
     return {
         "ts": f"{row['ts']:.3f}",
         "model": str(row.get("model") or ""),
         "task": str(row.get("task") or ""),
-        "kind": str(row.get("kind") or "price"),
-        "harm": "yes" if up == (row.get("kind") != "quality") else "no",
-        "change": change,
-        "reason": str(row.get("reason") or ""),
+        "kind": kind,
+        "harm": "yes" if kind in ("quality", "gone") or (kind == "price" and up) else "no",
+        "change": str(row.get("moved") or ""),
+        "reason": str(row.get("then") or ""),
     }
-
-
-def _relative(old: float | None, new: float | None) -> float:
-    return 0.0 if not old or new is None else new / old - 1
 
 
 def policy_row(bucket: str, row: Row) -> View:

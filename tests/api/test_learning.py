@@ -51,6 +51,7 @@ def test_policy_feed_alerts_and_counters_survive_a_restart(tmp_path: Path) -> No
         first.http.post("/v1/simulate-price", json={"model": MATH[0], "multiplier": 8})
         teach(first, 30, start=500)
         first.settle()
+        first.run(first.arbiter.alerting.follow)
         before = {
             path: first.http.get(path).json() for path in ("/v1/policy", "/v1/recent", "/v1/alerts", "/v1/report")
         }

@@ -125,7 +125,7 @@ def shifts(rows: Rows) -> rx.Component:
                 ". ",
                 rx.el.span(one["reason"], class_name="soft"),
             ),
-            atoms.task_badge(one["task"]),
+            rx.cond(one["task"] != "", atoms.task_badge(one["task"])),
             class_name="item",
         )
 

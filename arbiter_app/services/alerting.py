@@ -1,0 +1,83 @@
+"""Following alerts up: each is completed with what came of it, from the decisions, so that a restart loses nothing.
+
+Models that joined or left the pool are alerts, too; the pool that was last noted is in the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from arbiter_app.pipeline.types import Json
+from arbiter_app.services import aftermath
+from arbiter_app.store import StoreError, notes
+from arbiter_app.store.decisions import Filter
+
+if TYPE_CHECKING:
+    from arbiter_app.services.arbiter import Arbiter
+
+log = logging.getLogger("arbiter.alerting")
+
+EVERY_S = 1.0
+LAPSE_S = 7 * 86_400.0
+
+
+class Alerting:
+    """Alerts of one `Arbiter`, followed until traffic has settled."""
+
+    def __init__(self, arbiter: Arbiter) -> None:
+        self._arbiter = arbiter
+        self._pool: frozenset[str] | None = None
+        self._open = True
+
+    def raised(self) -> None:
+        """There is an alert to follow."""
+        self._open = True
+
+    async def run(self) -> None:
+        """Follow for as long as the process runs."""
+        while True:
+            try:
+                await self.note_pool()
+                if self._open:
+                    self._open = await self.follow() > 0
+            except StoreError as error:
+                log.warning("alerts are followed later: %s", error)
+            await asyncio.sleep(EVERY_S)
+
+    async def note_pool(self) -> None:
+        """Raise an alert for each model that joined or left the pool since it was last noted, by whichever process."""
+        pool = frozenset(model.id for model in self._arbiter.catalog.pool)
+        if pool == self._pool:
+            return
+        now = time.time()
+        raised = await self._arbiter.store.writer.call(lambda connection: notes.note_pool(connection, pool, now))
+        self._pool = pool
+        if raised:
+            self._arbiter.alerted(raised)
+
+    async def follow(self) -> int:
+        """Bring every open alert up to date; returns how many stay open."""
+        left = 0
+        for alert in await self._arbiter.store.read(notes.open_alerts):
+            seen = await self._seen(alert)
+            settled = seen.pop("settled")
+            if settled is None and time.time() - alert["ts"] > LAPSE_S:
+                settled = time.time()
+            left += settled is None
+            if (settled, seen) != (alert["settled"], alert["outcome"]):
+                await self._keep(alert["id"], seen, settled)
+                self._arbiter.feed.publish("alert", {**alert, "outcome": seen, "settled": settled})
+        return left
+
+    async def _keep(self, alert_id: int, seen: Json, settled: float | None) -> None:
+        await self._arbiter.store.writer.call(lambda connection: notes.follow(connection, alert_id, seen, settled))
+
+    async def _seen(self, alert: Json) -> Json:
+        store, task = self._arbiter.store, alert["task"] or None
+        before = await store.page(Filter(task=task, until=alert["ts"]), limit=3 * aftermath.BEFORE)
+        after = await store.page(Filter(task=task, since=alert["ts"]), limit=2 * aftermath.MOST)
+        earlier, later = aftermath.concerned(alert, before), aftermath.concerned(alert, after)
+        return aftermath.outcome(alert, earlier, later)

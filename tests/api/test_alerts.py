@@ -1,0 +1,62 @@
+"""An alert is completed with what came of it, through a restart too; models that join or leave the pool are alerts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.api.test_learning import MATH, served, teach
+from tests.conftest import Running, running
+
+
+def alerts(gateway: Running) -> list[dict[str, Any]]:
+    gateway.run(gateway.arbiter.alerting.note_pool)
+    gateway.run(gateway.arbiter.alerting.follow)
+    found: list[dict[str, Any]] = gateway.http.get("/v1/alerts").json()["data"]
+    return found
+
+
+def test_a_price_alert_tells_what_it_cost_and_where_traffic_went(tmp_path: Path) -> None:
+    with running(tmp_path) as first:
+        for model in MATH:
+            first.world.change_skill(model, 1.1)
+        favourite = served(teach(first, 40)[-20:])
+        first.http.post("/v1/simulate-price", json={"model": favourite, "multiplier": 8})
+        teach(first, 12, start=1_000)
+        young = alerts(first)[0]
+        assert (young["kind"], young["model"], young["settled"]) == ("price", favourite, None)
+        assert young["known"]["calls"] >= 20
+    with running(tmp_path) as second:
+        for model in MATH:
+            second.world.change_skill(model, 1.1)
+        second.http.post("/v1/simulate-price", json={"model": favourite, "multiplier": 8})
+        after = teach(second, 60, start=2_000)
+        told = alerts(second)[-1]
+        seen = told["outcome"]
+        assert told["settled"] is not None
+        assert seen["served_before"] == favourite != seen["served_after"] == served(after[-20:])
+        assert seen["share_before"][favourite] > 0.4 > seen["share_after"].get(favourite, 0.0)
+        trials = [
+            row for row in second.http.get("/v1/recent?limit=100&mode=explore").json()["data"] if row["ts"] > told["ts"]
+        ]
+        assert 0 < seen["trials"] <= len(trials)
+        assert f"traffic moved from {favourite} to {seen['served_after']} in " in told["summary"]
+        assert "times dearer; " in told["summary"] and " instead of $" in told["summary"]
+        assert second.http.get("/v1/overview").json()["alerts"][-1]["summary"] == told["summary"]
+        assert alerts(second)[-1] == told, "what has settled stays as it is"
+
+
+def test_a_model_that_leaves_or_joins_is_an_alert_once(tmp_path: Path) -> None:
+    with running(tmp_path) as one:
+        assert alerts(one) == []
+        one.arbiter.actions.set_routable(MATH[0], False)
+        alerts(one)
+        for at in range(3):
+            one.chat(f"Calculate {at} * 17", arbiter_models=list(MATH[1:]))
+        told = alerts(one)
+        assert [(row["kind"], row["model"], row["moved"]) for row in told] == [("gone", MATH[0], "left the pool")]
+        assert told[0]["outcome"]["requests"] == 3
+    with running(tmp_path) as again:  # taking a model out lasts until the next start
+        assert [(row["kind"], row["model"]) for row in alerts(again)] == [("new", MATH[0]), ("gone", MATH[0])]
+    with running(tmp_path) as third:
+        assert len(alerts(third)) == 2
