@@ -7,7 +7,7 @@ from reflex.app import default_error_boundary
 
 from arbiter_app.web import door, faults
 from arbiter_app.web.components.data import table_view
-from arbiter_app.web.components.frame import connection_banner
+from arbiter_app.web.components.frame import connection_banner, paused_banner
 from arbiter_app.web.pages import (
     activity,
     demo,
@@ -40,7 +40,9 @@ app = rx.App(
     backend_exception_handler=faults.caught,
     app_wraps={
         (55, "ErrorBoundary"): lambda stateful: default_error_boundary(),
-        (5, "Overlay"): lambda stateful: rx.fragment(connection_banner(), table_view()) if stateful else None,
+        (5, "Overlay"): lambda stateful: (
+            rx.fragment(connection_banner(), paused_banner(), table_view()) if stateful else None
+        ),
     },
     head_components=[
         rx.el.script(src="/arbiter.js"),

@@ -49,6 +49,7 @@ from arbiter_app.store import Store, StoreError, open_store
 log = logging.getLogger("arbiter")
 
 HOLDOUT_READ_S = 10.0
+STORE_LOOK_S = 0.25
 
 
 class Arbiter:
@@ -132,6 +133,7 @@ class Arbiter:
         arbiter._background(arbiter._keep_house())
         arbiter._background(arbiter.alerting.run())
         arbiter._background(arbiter._follow_keys())
+        arbiter._background(arbiter._follow_store())
         if arbiter.holdout.share > 0:
             await arbiter.read_holdout()
             arbiter._background(arbiter._follow_holdout())
@@ -262,6 +264,15 @@ class Arbiter:
                 await self.keys.follow()
             except StoreError as error:
                 log.warning("the keys are as they were a while ago: %s", error)
+
+    async def _follow_store(self) -> None:
+        """Tell open pages when the store stops taking writes, and when it takes them again."""
+        told = ""
+        while True:
+            await asyncio.sleep(STORE_LOOK_S)
+            if self.store.ledger.degraded != told:
+                told = self.store.ledger.degraded
+                self.feed.publish("store", {"degraded": told})
 
     async def read_holdout(self) -> None:
         """Bring in what every process has spent on the holdout today."""

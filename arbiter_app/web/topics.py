@@ -39,8 +39,12 @@ async def fitting_span(reads: Reads, key_id: str | None) -> str:
 def topics(reads: Reads, workload: Workload) -> dict[str, Topic]:
     """Every topic of the web app over one source of data."""
     state = "reflex___state____state.arbiter_app___web___state___"
-    overview, models, demo, start = (
-        state + name for name in ("overview____overview", "models____models", "demo____demo", "start____start")
+    overview, models, demo, start, account = (
+        state + name
+        for name in (
+            *("overview____overview", "models____models", "demo____demo", "start____start"),
+            "account____account",
+        )
     )
 
     async def feed(room: Room) -> Vars:
@@ -56,6 +60,10 @@ def topics(reads: Reads, workload: Workload) -> dict[str, Topic]:
     async def timeline(room: Room) -> Vars:
         return await _timeline(reads, workload)
 
+    async def store(room: Room) -> Vars:
+        said = (await reads.overview()).get("store", "ok")
+        return {"paused": "" if said == "ok" else said}
+
     async def arrival(room: Room) -> Vars:
         return {"arrived": {}}
 
@@ -64,6 +72,7 @@ def topics(reads: Reads, workload: Workload) -> dict[str, Topic]:
         "summary": Topic(overview, 3.0, DECIDED | SHIFTED, summary),
         "models": Topic(models, 3.0, DECIDED | SHIFTED, learned),
         "demo": Topic(demo, 0.6, DECIDED | SHIFTED, timeline),
+        "store": Topic(account, 0.2, frozenset({"store"}), store),
         "arrival": Topic(start, 0.1, frozenset({"decision"}), arrival, fold_arrival),
     }
 

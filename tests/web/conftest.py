@@ -37,6 +37,7 @@ class Site:
     http: httpx.Client = field(repr=False)
     output: list[str] = field(repr=False)
     reader: threading.Thread = field(repr=False)
+    store: Path = field(repr=False)
 
     def chat(self, ask: str, key: str = OPERATOR, **more: Any) -> dict[str, Any]:
         """One routed request."""
@@ -90,7 +91,9 @@ def start_site(directory: Path, **environ: str) -> Site:
     reader.start()
     url = f"http://127.0.0.1:{port}"
     headers = {"authorization": f"Bearer {OPERATOR}"}
-    return Site(url, process, httpx.Client(base_url=url, timeout=30, headers=headers), said, reader)
+    return Site(
+        url, process, httpx.Client(base_url=url, timeout=30, headers=headers), said, reader, directory / "arbiter.db"
+    )
 
 
 def stop_site(site: Site) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import time
 
 from playwright.sync_api import BrowserContext, Page, expect
@@ -54,3 +56,15 @@ def test_a_lost_connection_shows_a_banner_and_recovers(context: BrowserContext, 
     expect(page.get_by_text("Connection lost")).to_be_hidden(timeout=40_000)
     site.chat("What is 5 * 5001?")
     expect(page.locator("table.feed tbody tr").first).to_contain_text("math")
+
+
+def test_a_database_that_refuses_shows_a_banner_on_an_open_page_until_it_recovers(page: Page, site: Site) -> None:
+    open_page(page, "/docs/quick-start")
+    expect(page.get_by_text("Learning is paused")).to_be_hidden()
+    with contextlib.closing(sqlite3.connect(site.store, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert "learning is paused" in site.chat("What is 6 * 6001?")["arbiter"]["degraded"]
+        expect(page.get_by_text("Learning is paused")).to_be_visible()
+        other.execute("ROLLBACK")
+    expect(page.get_by_text("Learning is paused")).to_be_hidden()
+    assert site.chat("What is 6 * 6002?")["arbiter"]["degraded"] is None

@@ -121,6 +121,17 @@ def connection_banner() -> rx.Component:
     )
 
 
+def paused_banner() -> rx.Component:
+    """Shown on every page while the database refuses writes, with why; goes away by itself."""
+    return rx.el.div(
+        rx.cond(
+            Account.paused != "",
+            rx.el.div("Learning is paused, answers go on: ", Account.paused, class_name="banner"),
+        ),
+        role="status",
+    )
+
+
 def announcer() -> rx.Component:
     """Where scripts say short things to screen readers."""
     return rx.el.div(id="announce", role="status", aria_live="polite", class_name="sr")

@@ -26,6 +26,7 @@ class Account(rx.State):
     signup: str = ""
     baseline: str = ""
     origin: str = ""
+    paused: str = ""
 
     @rx.event
     async def enter(self) -> None:
@@ -37,6 +38,7 @@ class Account(rx.State):
         self.signup = "yes" if settings.signup_open else "no"
         self.baseline = settings.baseline_model
         self.origin = self.router.headers.origin
+        self.paused = (await door.parts().live.watch(self.router.session.session_id, ("store",)))["paused"]
 
     @rx.event
     async def sign_out(self) -> Any:
