@@ -103,7 +103,7 @@ class Settings(BaseModel):
     cache_ttl_s: float = _env("ARBITER_CACHE_TTL_S", 3_600.0, "age at which a kept answer is dropped", gt=0)
     cache_min_quality: float = _env("ARBITER_CACHE_MIN_QUALITY", 0.8, "least grade of a kept answer", ge=0, le=1)
 
-    policy: str = _env("ARBITER_POLICY", "classic", "the routing policy by name")
+    policy: str = _env("ARBITER_POLICY", "arbiter", "the routing policy by name")
     keep_decisions: int = _env(
         "ARBITER_KEEP_DECISIONS", 2_000_000, "decisions kept; older ones live on in roll-ups", gt=0
     )

@@ -6,6 +6,7 @@ import random
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -125,3 +126,12 @@ def connected(path: Path | str | None) -> Iterator[sqlite3.Connection]:
             yield connection
     finally:
         connection.close()
+
+
+def rounded(value: Any) -> Any:
+    """Floats to nine digits: sums that are kept apart and added up later differ in their last ones. Money is exact."""
+    if isinstance(value, dict):
+        return {name: rounded(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [rounded(one) for one in value]
+    return float(f"{value:.9g}") if isinstance(value, Decimal | float) else value

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from arbiter_app.policy.belief import Array, GapPrior, cheapness, gap_prior, posterior
-from arbiter_app.policy.buckets import Bucket, expected_usd, heard
+from arbiter_app.policy.buckets import Bucket, Crowd, expected_usd
 from arbiter_app.policy.drift import Move, Watch, price_move, quality_move
 from arbiter_app.policy.holder import StatisticsHolder, delta_of
 from arbiter_app.policy.price import unit_price
@@ -35,7 +35,7 @@ class ArbiterPolicy(StatisticsHolder):
     def __init__(self, facts: Mapping[str, ModelFacts], baseline: str, settings: PolicySettings) -> None:
         super().__init__(facts, baseline, settings)
         self._watches: dict[tuple[str, str], Watch] = {}
-        self._buckets: dict[str, Bucket] = {}
+        self._falling: set[tuple[str, str]] = set()
         self._set_pool({baseline, *facts})
 
     def choose(self, ask: Ask, now: float, seed: int) -> Choice:
@@ -55,8 +55,9 @@ class ArbiterPolicy(StatisticsHolder):
         shifts = self._quality_shift(watch, seen, known, delta)
         learned = self._fold(seen.bucket, seen.model, delta)
         move = self._price_move(watch, seen, facts)
+        self._mark(seen.bucket, seen.model, watch)
         if move is not None:
-            learned = replace(learned, deltas=(*learned.deltas, *self._reprice(seen.model, move)))
+            learned = replace(learned, deltas=(*learned.deltas, *self._reprice(seen, move)))
             words = f"unit price {move.new / move.old:.2f} times what it was"
             shifts.append(_shift("price", seen, move, "up" if move.new > move.old else "down", words))
         return replace(learned, shifts=tuple(shifts), state=self._state(seen, watch, bool(shifts)))
@@ -79,6 +80,7 @@ class ArbiterPolicy(StatisticsHolder):
         super().load(rows, state)
         self._set_pool({*self._pool, *(model for _, model, _ in self._table.rows())})
         self._watches = {key: watch for name, data in state.items() if (key := _key(name)) and (watch := _watch(data))}
+        self._falling = {key for key, watch in self._watches.items() if watch.cheaper > 0}
 
     def merge(self, rows: Rows) -> None:
         """Add what other processes learned."""
@@ -89,7 +91,8 @@ class ArbiterPolicy(StatisticsHolder):
         """Drop everything learned."""
         super().forget()
         self._watches.clear()
-        self._buckets.clear()
+        self._falling.clear()
+        self._gather({})
 
     def table(self, bucket: str, models: Sequence[str]) -> list[dict[str, Any]]:
         """What is believed of each model in a bucket, and which one an exploiting request would get now."""
@@ -114,7 +117,7 @@ class ArbiterPolicy(StatisticsHolder):
         self._base = self._index[self._baseline]
         self._price = np.array([_typical_usd(self._facts.get(model, ModelFacts())) for model in self._pool])
         self._prior = _prior(self._price, self._base, self._settings)
-        self._buckets = {}
+        self._gather({})
         for bucket in self._table.buckets():
             for model in self._pool:
                 self._put(bucket, model)
@@ -123,19 +126,27 @@ class ArbiterPolicy(StatisticsHolder):
         row = self._buckets.get(bucket)
         if row is None:
             row = Bucket(len(self._pool))
-            self._buckets = dict(sorted({**self._buckets, bucket: row}.items()))
+            self._gather({**self._buckets, bucket: row})
             for other in self._pool:
                 self._put(bucket, other)
         known = self._table.known(bucket, model)
         row.put(self._index[model], known, self._facts.get(model), bucket.partition(":")[0], self._settings)
 
+    def _gather(self, buckets: Mapping[str, Bucket]) -> None:
+        """Take these buckets, in the order of their names, so that the order of arrival leaves no trace."""
+        self._buckets = dict(sorted(buckets.items()))
+        self._crowd = Crowd(self._buckets, len(self._pool))
+        for one in self._buckets.values():
+            one.said = False
+
     def _view(self, bucket: str) -> View:
         buckets = self._buckets
         here = buckets.get(bucket) or Bucket(len(self._pool))
-        others = heard(buckets, bucket, self._prior)
-        cost, unit = expected_usd(here, buckets.values(), self._price, self._base, self._settings.price_strength)
+        others = self._crowd.but(bucket, self._prior)
+        money = expected_usd(here, buckets.values(), self._price, self._base, self._settings.price_strength)
         belief = posterior(self._prior, others, here.seen())
-        return View(belief, cost, unit, here.seen(), here.graded, here.calls, here.tries, self._table.total)
+        falling = frozenset(model for where, model in self._falling if where == bucket)
+        return View(belief, money, here.seen(), here.graded, here.calls, here.tries, falling, self._table.total)
 
     def _price_move(self, watch: Watch, seen: Observation, facts: ModelFacts) -> Move | None:
         unit = unit_price(facts, seen)
@@ -149,15 +160,23 @@ class ArbiterPolicy(StatisticsHolder):
             prior_sd=PRICE_SD_LISTED if facts.listed else PRICE_SD_UNLISTED,
         )
 
-    def _reprice(self, model: str, move: Move) -> list[tuple[str, str, ModelStats]]:
+    def _mark(self, bucket: str, model: str, watch: Watch) -> None:
+        """Keep in mind whose last calls were cheaper than before."""
+        if watch.cheaper > 0:
+            self._falling.add((bucket, model))
+        else:
+            self._falling.discard((bucket, model))
+
+    def _reprice(self, seen: Observation, move: Move) -> list[tuple[str, str, ModelStats]]:
         """A model has one price: after an alarm its cost is learned anew in every bucket, from the new level."""
         deltas: list[tuple[str, str, ModelStats]] = []
         for bucket in self._table.buckets():
-            known = self._table.known(bucket, model)
+            known = self._table.known(bucket, seen.model)
             if known.cost_n > 0:
                 delta = known.repriced(move.new / move.old, move.new > move.old)
-                deltas.extend(self._fold(bucket, model, delta).deltas)
-                self._watches.setdefault((bucket, model), Watch()).reprice()
+                deltas.extend(self._fold(bucket, seen.model, delta).deltas)
+                if bucket != seen.bucket:
+                    self._watches.setdefault((bucket, seen.model), Watch()).reprice()
         return deltas
 
     def _quality_shift(self, watch: Watch, seen: Observation, known: ModelStats, delta: ModelStats) -> list[Shift]:

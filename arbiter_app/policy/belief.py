@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 LEVEL, LEVEL_SD = 0.75, 0.3
-NOISE, NOISE_N = 0.15, 5.0
-NOISE_OWN_N = 10.0
-NOISE_CAP_N = 8.0
-NOISE_FLOOR = 0.0025
+SPREAD, SPREAD_N = 0.8, 5.0
+SPREAD_OWN_N = 10.0
+SPREAD_CAP_N = 8.0
+SPREAD_MAX = 1.2
+MEAN_N, POOL_N, POOL_CAP_N = 5.0, 4.0, 20.0
+BINOMIAL_FLOOR, NOISE_FLOOR = 0.01, 0.0025
 CHEAPNESS_CAP = 6.0
 
 
@@ -84,18 +86,24 @@ def gap_prior(
 
 
 def evidence(weight: Array, total: Array, square: Array) -> Evidence:
-    """Means, with a noise variance for each model that is shrunk towards the bucket's.
+    """Means, with the variance of one grade for each model: `spread x q(1 - q)`, quasi-binomial (Wedderburn, 1974).
 
-    The bucket's is pooled over its models, each counted with at most `NOISE_CAP_N` degrees of freedom, so that the one
-    with most grades does not speak for all.
+    q is the model's mean, shrunk towards the bucket's, so that a first lucky or unlucky grade does not pass for
+    certainty; the spread is 1 for grades of 0 or 1 and less for others. It is the bucket's, each model counted with at
+    most `SPREAD_CAP_N` degrees of freedom, so that the one with most grades does not speak for all, and then the model's.
     """
     mean = total / np.maximum(weight, 1e-9)
     degrees = np.maximum(weight - 1, 0.0)
     scatter = np.maximum(square - total * mean, 0.0) * (degrees > 0)
-    share = NOISE_CAP_N / np.maximum(degrees, NOISE_CAP_N)
-    pooled = (NOISE_N * NOISE + scatter @ share) / (NOISE_N + degrees @ share)
-    noise = np.maximum((NOISE_OWN_N * pooled + scatter) / (NOISE_OWN_N + degrees), NOISE_FLOOR)
-    return Evidence(weight, mean, noise)
+    share = np.minimum(weight, POOL_CAP_N) / np.maximum(weight, 1e-9)
+    pool = (POOL_N * LEVEL + share @ total) / (POOL_N + share @ weight)
+    shrunk = (MEAN_N * pool + total) / (MEAN_N + weight)
+    binomial = np.maximum(shrunk * (1 - shrunk), BINOMIAL_FLOOR)
+    share = SPREAD_CAP_N / np.maximum(degrees, SPREAD_CAP_N)
+    prior = SPREAD_N * LEVEL * (1 - LEVEL)
+    spread = (prior * SPREAD + scatter @ share) / (prior + (degrees * binomial) @ share)
+    noise = min(float(spread), SPREAD_MAX) * binomial
+    return Evidence(weight, mean, np.maximum((SPREAD_OWN_N * noise + scatter) / (SPREAD_OWN_N + degrees), NOISE_FLOOR))
 
 
 def message(seen: Evidence, prior: GapPrior) -> Message:

@@ -102,7 +102,8 @@ class Move:
 
 
 def price_move(watch: Watch, unit: float, *, floor: float, threshold: float, prior_sd: float) -> Move | None:
-    """Count one call's unit price in; a `Move` (of unit prices) when it is an alarm, and the history starts anew.
+    """Count one call's unit price in; a `Move` (of unit prices) when it is an alarm; the calls since the change are its
+    history then.
 
     The test runs on the logarithm of the unit price, in standard deviations of its own history (`prior_sd` stands in
     for the first calls), each call clipped so that no single one is an alarm; moves under `floor` (relative) are none.
@@ -122,7 +123,9 @@ def price_move(watch: Watch, unit: float, *, floor: float, threshold: float, pri
     evidence = max(watch.dearer, watch.cheaper / 3)
     if evidence >= threshold:
         move = Move(math.exp(history.mean), math.exp(recent.mean), evidence)
-        watch.reprice()
+        watch.dearer = watch.cheaper = 0.0
+        history.clear()
+        history.absorb(recent)
         return move
     if watch.dearer == watch.cheaper == 0.0:
         history.absorb(recent)

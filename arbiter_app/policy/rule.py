@@ -5,28 +5,34 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
 from arbiter_app.policy.belief import Array, Belief, Evidence
+from arbiter_app.policy.buckets import Money
 from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.policy.telling import Telling
 from arbiter_app.policy.types import Ask, Choice, PolicySettings
 from arbiter_app.policy.worth import Mask, Stakes, Taste, stakes, value_of_trying
 
+RISEN = 1.3
+RECHECKS = 20.0
+FALLING = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything a decision rests on: belief, expected USD [K] and its unit, evidence; grades, calls and calls since the price
-    last rose [K]; totals."""
+    """Everything a decision rests on: belief, expected money, evidence; grades, calls and calls since the price last rose
+    [K]; the models whose last calls were cheaper than before; totals."""
 
     belief: Belief
-    cost_usd: Array
-    unit_usd: float
+    money: Money
     seen: Evidence
     graded: Array
     calls: Array
     tries: Array
+    falling: frozenset[str]
     spent: ModelStats
 
 
@@ -40,8 +46,8 @@ def decide(
     repriced = _repriced(view, settings)
     steady = allowed & ~repriced if (allowed & ~repriced).any() else allowed
     taste = Taste(settings.quality_tolerance, settings.caution, settings.lead)
-    at = stakes(view.belief, view.cost_usd / view.unit_usd, steady, _reference(view.belief, allowed, base), taste)
-    told = Telling(view.belief, at, view.graded, view.cost_usd, ask, seed, pool, eligible, settings)
+    at = stakes(view.belief, view.money.usd / view.money.unit, steady, _reference(view.belief, allowed, base), taste)
+    told = Telling(view.belief, at, view.graded, view.money.usd, ask, seed, pool, eligible, settings)
     own = index.get(ask.conversation_model or "", -1)
     if own >= 0 and steady[own] and at.loss[own] <= at.loss[at.best] + settings.sticky_margin:
         return told.exploit(own, 1.0, "this conversation keeps its model; ")
@@ -53,6 +59,14 @@ def decide(
         if rng.random() < settings.repriced_share:
             return told.again(again, settings.repriced_share)
         chance = 1 - settings.repriced_share
+    dear = _left_for_its_price(view, at, allowed)
+    if dear is not None:
+        share = (
+            settings.recheck_share / (1 + view.tries[dear] / RECHECKS) if pool[dear] not in view.falling else FALLING
+        )
+        if rng.random() < share:
+            return told.recheck(dear, chance * share)
+        chance *= 1 - share
     trial = best_trial(view, at, steady, taste, settings)
     if trial is None:
         return told.exploit(at.best, chance)
@@ -86,6 +100,16 @@ def _repriced(view: View, settings: PolicySettings) -> Mask:
     return (view.tries < settings.repriced_calls) & (view.calls > view.tries)
 
 
+def _left_for_its_price(view: View, at: Stakes, allowed: Mask) -> int | None:
+    """A model whose price rose once, and which would serve if it were back at its list price; None when there is none."""
+    rose = allowed & (view.calls > view.tries) & (view.money.usd > RISEN * view.money.listed)
+    if not rose.any():
+        return None
+    before = np.where(rose, at.loss - at.price + view.money.listed / view.money.unit, np.inf)
+    model = int(np.argmin(before))
+    return model if model != at.best and before[model] < at.loss[at.best] else None
+
+
 def _reference(belief: Belief, allowed: Mask, base: int) -> int:
     """The model that sets the bar: the baseline, unless another is better by more than the doubt about it."""
     gap, sd = belief.gap(base)
@@ -96,7 +120,7 @@ def _reference(belief: Belief, allowed: Mask, base: int) -> int:
 
 def _bar_unknown(view: View, base: int, settings: PolicySettings) -> bool:
     """Whether the baseline has too few grades here; given up after three times as many calls, where nothing grades."""
-    first = settings.baseline_first
+    first = settings.baseline_first + settings.baseline_growth * sqrt(max(float(view.calls.sum()), 0.0))
     return bool(view.graded[base] < first and view.calls[base] < 3 * first)
 
 
@@ -105,8 +129,8 @@ def _in_budget(view: View, settings: PolicySettings) -> Mask:
     spent = view.spent
     calls = spent.calls + settings.explore_start
     if spent.explore_n + 1 > settings.explore_share * calls:
-        return np.zeros(len(view.cost_usd), dtype=np.bool_)
-    return np.asarray(spent.explore_usd + view.cost_usd <= settings.explore_usd_share * calls * view.unit_usd)
+        return np.zeros(len(view.money.usd), dtype=np.bool_)
+    return np.asarray(spent.explore_usd + view.money.usd <= settings.explore_usd_share * calls * view.money.unit)
 
 
 def _too_dear(view: View, at: Stakes, model: int, calls: float, settings: PolicySettings) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from arbiter_app.policy.belief import Array, Belief
 from arbiter_app.policy.types import Ask, Candidate, Choice, PolicySettings
 from arbiter_app.policy.worth import Stakes
@@ -25,7 +27,9 @@ class Telling:
         settings: PolicySettings,
     ) -> None:
         self._mean: list[float] = belief.mean.tolist()
-        self._half: list[float] = [1.96 * max(variance, 0.0) ** 0.5 for variance in belief.cov.diagonal().tolist()]
+        half = 1.96 * np.sqrt(np.maximum(belief.cov.diagonal(), 0.0))
+        self._lows: list[float] = np.maximum(belief.mean - half, 0.0).tolist()
+        self._highs: list[float] = np.minimum(belief.mean + half, 1.0).tolist()
         self._price, self._loss = at.price.tolist(), at.loss.tolist()
         self._graded, self._cost = graded.tolist(), cost_usd.tolist()
         self._ask, self._seed, self._pool, self._eligible, self._settings = ask, seed, pool, eligible, settings
@@ -33,7 +37,7 @@ class Telling:
 
     def exploit(self, model: int, propensity: float, why: str = "") -> Choice:
         """The best known choice."""
-        quality = f"quality {self._mean[model]:.2f} (at least {self._low(model):.2f}) for a bar of {self._bar:.2f}"
+        quality = f"quality {self._mean[model]:.2f} (at least {self._lows[model]:.2f}) for a bar of {self._bar:.2f}"
         words = f"{why}least expected loss: {quality}, {self._price[model]:.0%} of the baseline's price"
         return self._choice(model, "exploit", words, propensity)
 
@@ -48,29 +52,29 @@ class Telling:
         words = f"its price rose: learned anew, {self._price[model]:.0%} of the baseline's price so far"
         return self._choice(model, "explore", words, propensity)
 
+    def recheck(self, model: int, propensity: float) -> Choice:
+        """A model that was left for its price."""
+        return self._choice(model, "explore", "it was left for its price: looking whether that fell again", propensity)
+
     def bar(self, model: int) -> Choice:
         """The baseline, to learn what the others must reach."""
-        grades = f"{self._graded[model]:.0f} of {self._settings.baseline_first:.0f} grades"
-        return self._choice(model, "explore", f"the baseline sets the bar first: {grades} in {self._ask.bucket}", 1.0)
+        words = f"the baseline sets the bar: {self._graded[model]:.0f} grades in {self._ask.bucket} so far"
+        return self._choice(model, "explore", words, 1.0)
 
     def _choice(self, model: int, mode: str, reason: str, propensity: float) -> Choice:
         loss, pool = self._loss, self._pool
         order = sorted(self._eligible, key=lambda at: (at != model, loss[at], at))
-        told = tuple(self._candidate(at, model) for at in self._eligible)
-        return Choice(pool[model], mode, reason, propensity, tuple(pool[at] for at in order), told, self._seed)
+        told = tuple([self._candidate(at, model) for at in self._eligible])
+        return Choice(pool[model], mode, reason, propensity, tuple([pool[at] for at in order]), told, self._seed)
 
     def _candidate(self, at: int, chosen: int) -> Candidate:
-        mean, half = self._mean[at], self._half[at]
-        low, high = max(0.0, mean - half), min(1.0, mean + half)
-        why = "" if at == chosen else self._why_not(at, chosen)
-        return Candidate(self._pool[at], self._graded[at], mean, low, high, self._cost[at], why)
-
-    def _why_not(self, at: int, chosen: int) -> str:
-        if self._loss[at] < self._loss[chosen]:
-            return "not its turn"
-        if self._price[at] >= self._price[chosen]:
-            return "dearer"
-        return f"bound {self._low(at):.2f} under {self._bar:.2f}"
-
-    def _low(self, at: int) -> float:
-        return max(0.0, self._mean[at] - self._half[at])
+        low = self._lows[at]
+        if at == chosen:
+            why = ""
+        elif self._loss[at] < self._loss[chosen]:
+            why = "not its turn"
+        elif self._price[at] >= self._price[chosen]:
+            why = "dearer"
+        else:
+            why = f"bound {low:.2f} under {self._bar:.2f}"
+        return Candidate(self._pool[at], self._graded[at], self._mean[at], low, self._highs[at], self._cost[at], why)

@@ -36,6 +36,7 @@ _SHARES = (
     "explore_usd_share",
     "explore_chance",
     "repriced_share",
+    "recheck_share",
     "holdout_share",
 )
 
@@ -64,15 +65,17 @@ class PolicySettings:
     """... after this many priced calls."""
     price_shift_tokens: int = 40
     """Tokens of history before any move is believed."""
-    baseline_first: float = 8.0
-    """Grades that the baseline gets in a bucket before anything else is tried: they set the bar."""
+    baseline_first: float = 5.0
+    """Grades that the baseline gets in a bucket before anything else is tried: they set the bar ..."""
+    baseline_growth: float = 0.6
+    """... plus this many for the square root of a bucket's calls: a bar that nobody looks at again is the dearest mistake."""
     caution: float = 0.2
     """Standard deviations of doubt by which a model is taken to be worse than it looks."""
     lead: float = 0.03
     """How much better than the bar's own model another may at most be."""
-    horizon_min: float = 200.0
+    horizon_min: float = 500.0
     """Requests a bucket is expected to see still, at least ..."""
-    horizon_growth: float = 2.0
+    horizon_growth: float = 1.0
     """... plus this many for each one seen so far."""
     gap_mean: float = 0.06
     """How much worse than the baseline a cheaper model is expected to be ..."""
@@ -108,6 +111,8 @@ class PolicySettings:
     """Calls with which a model whose price rose earns its traffic again; until then ..."""
     repriced_share: float = 0.10
     """... it serves this share of what would go to it, and the others are looked at anew."""
+    recheck_share: float = 0.05
+    """Share of requests that look whether the price of a model that was left for it fell again; less with every look."""
     price_alarm: float = 9.0
     """Evidence (CUSUM of standard deviations) that is a price alarm."""
     quality_alarm: float = 10.0

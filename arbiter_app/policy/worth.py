@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import erfc, exp, pi, sqrt
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,7 @@ Mask = NDArray[np.bool_]
 
 STEPS = np.array([1.0, 3.0, 8.0, 20.0, 50.0, 100.0])
 LEAST_CHANCE = 0.03
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
-_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
+_NODES = np.array([NormalDist().inv_cdf((at + 0.5) / 16) for at in range(16)])
 _REACH, _FINE = 8.0, 512.0
 _GRID = np.arange(-_REACH * _FINE, _REACH * _FINE + 1) / _FINE
 _CHANCE = np.array([0.5 * erfc(-z / sqrt(2)) for z in _GRID.tolist()])
@@ -93,8 +93,7 @@ def value_of_trying(
     short, chance = taste.shortfall(gap, left)
     loss = at.price[subject][:, None, None] + short
     gain = np.where(is_bar[:, None, None], loss - at.loss[reference], at.loss[best] - loss)
-    likely = chance * _WEIGHTS
-    better = (np.maximum(gain, 0.0) * likely).sum(axis=2) / np.maximum(likely.sum(axis=2), 1e-9)
+    better = (np.maximum(gain, 0.0) * chance).sum(axis=2) / np.maximum(chance.sum(axis=2), 1e-9)
     regret = (at.loss[models] - at.loss[best])[:, None]
     value: Array = np.where(ahead > STEPS, (ahead - STEPS) * better / STEPS - regret, -np.inf).max(axis=1)
     return value

@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from arbiter_app.bench.workload import workload
 from arbiter_app.store import Store, open_store
 from arbiter_app.store.decisions import Filter
 from tests.served import OPERATOR, Served, served, start
+from tests.stores import rounded
 
 ROUNDS = int(os.environ.get("KILLS", "12"))
 CALLERS = 6
@@ -136,16 +136,7 @@ def _state(one: Served) -> dict[str, Any]:
             "counters": [overview["classifier"], overview["decisions"], overview["cache_hits"]],
             "report": report,
         }
-        return {name: _rounded(value) for name, value in told.items()}
-
-
-def _rounded(value: Any) -> Any:
-    """Floats to nine digits: sums that are kept apart and added up later differ in their last ones. Money is exact."""
-    if isinstance(value, dict):
-        return {name: _rounded(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [_rounded(one) for one in value]
-    return float(f"{value:.9g}") if isinstance(value, Decimal) else value
+        return {name: rounded(value) for name, value in told.items()}
 
 
 def test_what_was_learned_survives_a_restart(tmp_path):
