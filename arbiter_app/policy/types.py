@@ -107,7 +107,7 @@ class PolicySettings:
     """... with this many requests granted in advance."""
     sticky_margin: float = 0.25
     """Gain, in baseline prices, under which a conversation keeps its model."""
-    repriced_calls: float = 6.0
+    repriced_calls: float = 20.0
     """Calls with which a model whose price rose earns its traffic again; until then ..."""
     repriced_share: float = 0.10
     """... it serves this share of what would go to it, and the others are looked at anew."""
