@@ -23,6 +23,7 @@ from arbiter_app.web.pages import (
 )
 from arbiter_app.web.state.account import Account
 from arbiter_app.web.state.activity import Activity, DecisionPage
+from arbiter_app.web.state.calibrate import Calibrate
 from arbiter_app.web.state.demo import Demo
 from arbiter_app.web.state.key import Key
 from arbiter_app.web.state.models import Models
@@ -72,7 +73,7 @@ _page(overview.page, "/app", "Overview", Overview.load)
 _page(playground.page, "/app/playground", "Playground", Playground.load)
 _page(activity.page, "/app/activity", "Activity", Activity.load)
 _page(activity.decision, "/app/decision/[decision_id]", "Decision", DecisionPage.load)
-_page(models.page, "/app/models", "Models", Models.load)
+_page(models.page, "/app/models", "Models", Models.load, Calibrate.load)
 _page(key.page, "/app/key", "Key", Key.load)
 _page(integration.page, "/app/integration", "Integration", Integration.load)
 _page(demo.page, "/demo", "Demo", Demo.load)

@@ -33,6 +33,12 @@
       if (!one.contains(event.target)) one.removeAttribute("open");
     });
   });
+  document.addEventListener("change", function (event) {
+    var name = event.target.getAttribute && event.target.getAttribute("data-fills"), file = name && event.target.files[0];
+    if (!file) return;
+    if (file.size > 400000) window.arbiterSay("This file is too large for the page; use the command `calibrate`.");
+    else file.text().then(function (text) { document.getElementById(name).value = text; });
+  });
   function showHere() {
     var here = document.querySelector(".side .on");
     if (here && matchMedia("(max-width: 900px)").matches) here.scrollIntoView({ inline: "center", block: "nearest" });

@@ -64,6 +64,10 @@ class Reads(Protocol):
         """Newest first: ts, task, model, kind, old_unit, new_unit, direction, reason."""
         ...
 
+    async def calibration(self, calibration_id: str) -> Row:
+        """A calibration's progress, money and table, as `GET /v1/calibrations/{id}` gives them. Raises NotFound."""
+        ...
+
     async def prices(self, since: float) -> list[Row]:
         """Observed unit prices: ts, model, task, cost (USD a call), multiplier; oldest first."""
         ...

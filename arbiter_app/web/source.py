@@ -119,6 +119,11 @@ class Source:
         rows: list[Row] = await self._arbiter.reads.alerts(limit=limit)
         return rows
 
+    async def calibration(self, calibration_id: str) -> Row:
+        """A calibration, as far as it is."""
+        row: Row = await self._arbiter.calibrations.view(calibration_id)
+        return row
+
     async def prices(self, since: float) -> list[Row]:
         """What a thousand tokens cost in each of the newest decisions, oldest first."""
         rows = await self._arbiter.reads.recent(Filter(since=since or None, status="ok"), limit=PRICE_ROWS)

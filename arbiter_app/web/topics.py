@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from arbiter_app.services.feed import Event
-from arbiter_app.web import estimates, views
+from arbiter_app.web import calibrations, estimates, views
 from arbiter_app.web.ask import Workload
 from arbiter_app.web.charts import figures
 from arbiter_app.web.live import Room, Topic, Vars
@@ -67,7 +67,12 @@ def topics(reads: Reads, workload: Workload) -> dict[str, Topic]:
     async def arrival(room: Room) -> Vars:
         return {"arrived": {}}
 
+    async def calibration(room: Room) -> Vars:
+        said = await reads.calibration(room[1])
+        return {"shown": calibrations.shown(said), "outcomes": calibrations.outcomes(said)}
+
     return {
+        "calibration": Topic(state + "calibrate____calibrate", 0.5, frozenset({"calibration"}), calibration),
         "feed": Topic(overview, 0.2, DECIDED, feed, fold_feed),
         "summary": Topic(overview, 3.0, DECIDED | SHIFTED, summary),
         "models": Topic(models, 3.0, DECIDED | SHIFTED, learned),
@@ -150,6 +155,7 @@ async def _learned(reads: Reads, room: Room) -> Vars:
         "prices": figures.prices(history, alerts, models=busiest),
         "latency": figures.latency(series, bucket_s=seconds / buckets),
         "learning": figures.exploration(series, cap=report.get("explore_cap")),
+        "judge": calibrations.judge(report.get("judge")),
         "any_rows": "yes" if any(policy.values()) else "no",
         "any_prices": "yes" if history else "no",
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reflex as rx
 
-from arbiter_app.web.components import atoms, data
+from arbiter_app.web.components import atoms, calibration, data
 from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.pages.overview import SPANS, closed, no_calls
 from arbiter_app.web.state.models import Models
@@ -19,6 +19,7 @@ def page() -> rx.Component:
     body = rx.fragment(
         _heat(),
         _what_if(),
+        calibration.panel(),
         rx.el.div(_learned(), rx.el.div(_prices(), _latency(), class_name="stack"), class_name="two even"),
         _catalog(),
     )
@@ -133,6 +134,7 @@ def _learned() -> rx.Component:
     return atoms.panel(
         "What is known",
         rx.cond(Models.any_rows == "yes", table, no_calls()),
+        rx.el.footer(rx.el.span(Models.judge, class_name="small soft"), class_name="row toolbar"),
         note="n: graded answers",
         tools=(atoms.choice([("", "all tasks"), *((t, t) for t in TASKS)], Models.task, Models.set_task, "Task"),),
     )

@@ -32,6 +32,7 @@ class Models(rx.State):
     catalog: list[View] = []
     any_rows: str = ""
     any_prices: str = ""
+    judge: str = ""
     tolerance: str = ""
     without: str = ""
     answer: View = dict(estimates.BLANK)

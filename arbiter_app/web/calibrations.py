@@ -1,0 +1,61 @@
+"""A calibration in words, for its panel; and what is known of the judge, in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from arbiter_app.web.views import View, count, money, percent_css, score
+
+BLANK: View = {"id": "", "state": "", "price": "", "progress": "", "width": "0%", "note": "", "go": ""}
+
+
+def shown(said: Mapping[str, Any]) -> View:
+    """The state of a calibration: what it costs, how far it is, and what can be done next."""
+    left = said["total"] - said["done"]
+    over = "; more than the cap, so it will stop before the end" if said["estimate_usd"] > said["max_usd"] else ""
+    failed = f", {count(said['failed'])} failed" if said["failed"] else ""
+    return {
+        "id": str(said["id"]),
+        "state": str(said["state"]),
+        "price": f"{count(said['prompts'])} prompts on {count(said['models'])} models, {count(said['total'])} calls: "
+        f"about {money(said['estimate_usd'])}, at most {money(said['max_usd'])}{over}.",
+        "progress": f"{said['state']}: {count(said['done'])} of {count(said['total'])} calls{failed}, "
+        f"{money(said['spent_usd'])} spent",
+        "width": percent_css(said["done"] / said["total"] if said["total"] else 0.0),
+        "note": ". ".join([one for one in (str(said["note"]), *map(str, said["failures"])) if one]),
+        "go": "" if said["state"] == "running" or not left else "Start" if not said["done"] else "Go on",
+    }
+
+
+def outcomes(said: Mapping[str, Any]) -> list[View]:
+    """The table: per task and model quality, mean cost and n."""
+    return [
+        {
+            "bucket": str(row["bucket"]),
+            "task": str(row["bucket"]).partition(":")[0],
+            "model": str(row["model"]),
+            "quality": score(row["quality"]),
+            "cost": money(row["mean_cost"]),
+            "n": count(row["n"]),
+            "judged": "by the judge" if row["judged"] else "",
+        }
+        for row in said["table"]
+    ]
+
+
+def judge(said: Mapping[str, Any] | None) -> str:
+    """How far the judge can be trusted, in one sentence."""
+    if said is None:
+        return ""
+    against = {"objective": "objective checks", "people": "people"}
+    parts = [
+        f"with {words} in {100 * one['agreement']:.0f} % ± {50 * (one['high'] - one['low']):.0f} of {count(one['n'])}"
+        for name, words in against.items()
+        if (one := said.get(name)) is not None
+    ]
+    if not parts:
+        return f"The judge, {said['model']}, has not been compared yet; its grades weigh half an objective one."
+    weights = {row["task"]: row["weight"] for row in said["by_task"]}
+    weighed = ", ".join(f"{weight:.2f} in {task}" for task, weight in weights.items())
+    return f"The judge, {said['model']}, agrees {', '.join(parts)}. Its grades weigh {weighed}, an objective one 1."

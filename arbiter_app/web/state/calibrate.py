@@ -1,0 +1,84 @@
+"""Calibration on the models page: prompts in, price, start, progress, cancel, table. For operators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import reflex as rx
+
+from arbiter_app.pipeline.errors import ArbiterError
+from arbiter_app.pipeline.types import Json, Role
+from arbiter_app.store import StoreError
+from arbiter_app.web import calibrations, door
+from arbiter_app.web.state import guard
+
+View = dict[str, str]
+MOST_CHARS = 400_000
+CAPS = (0.0001, 10_000.0)
+
+
+class Calibrate(rx.State):
+    """What the calibration panel shows."""
+
+    may: str = ""
+    error: str = ""
+    shown: View = dict(calibrations.BLANK)
+    outcomes: list[View] = []
+
+    @rx.event
+    async def load(self) -> None:
+        """Show the newest calibration, and from now on how far it is."""
+        who = await guard.seat(self)
+        self.may = "yes" if who.role is Role.OPERATOR else ""
+        if self.may == "yes":
+            newest = await door.parts().arbiter.calibrations.listing(1)
+            if newest:
+                await self._watch(newest[0]["id"])
+
+    @rx.event
+    async def estimate(self, form: dict[str, Any]) -> None:
+        """Take prompts in and say what they will cost."""
+        who = await guard.seat(self)
+        if who.role is not Role.OPERATOR or not isinstance(form, dict):
+            return
+        text, cap = form.get("jsonl"), guard.number(form.get("max_usd"), *CAPS)
+        self.error = ""
+        if not isinstance(text, str) or len(text) > MOST_CHARS:
+            self.error = "These are too many characters for the page; use `python -m arbiter_app calibrate FILE`."
+        elif cap is None:
+            self.error = f"The cap must be an amount in USD from {CAPS[0]:g} to {CAPS[1]:g}."
+        else:
+            made = await self._tried(door.parts().arbiter.calibrations.create(text, max_usd=cap))
+            if made is not None:
+                await self._watch(made["id"])
+
+    @rx.event
+    async def start(self) -> None:
+        """Run what is shown, or go on with it."""
+        who = await guard.seat(self)
+        if who.role is Role.OPERATOR and self.shown["id"]:
+            await self._tried(door.parts().arbiter.calibrations.start(self.shown["id"]))
+            await self._watch(self.shown["id"])
+
+    @rx.event
+    async def cancel(self) -> None:
+        """Begin no further call."""
+        who = await guard.seat(self)
+        if who.role is Role.OPERATOR and self.shown["id"]:
+            await self._tried(door.parts().arbiter.calibrations.cancel(self.shown["id"]))
+            await self._watch(self.shown["id"])
+
+    async def _tried(self, work: Any) -> Json | None:
+        self.error = ""
+        try:
+            done: Json = await work
+            return done
+        except (ArbiterError, StoreError) as error:
+            self.error = str(error)
+        return None
+
+    async def _watch(self, calibration_id: str) -> None:
+        room = ("calibration", calibration_id)
+        await door.parts().live.watch(self.router.session.session_id, room)
+        said = await door.parts().reads.calibration(calibration_id)
+        self.shown, self.outcomes = calibrations.shown(said), calibrations.outcomes(said)
