@@ -48,6 +48,7 @@ def parse_chat(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         allow=_models(given),
         pin=_pin(given),
         conversation=_conversation(given, messages, system),
+        named=_named(given) is not None,
         body_bytes=len(body),
     )
 
@@ -137,11 +138,16 @@ def _has_image(message: Json) -> bool:
 
 def _conversation(given: Json, messages: list[Json], system: str) -> str:
     """Which conversation this belongs to: an id the caller sends, or the system prompt and first user message."""
-    metadata = given.get("metadata")
-    stated = metadata.get("conversation_id") if isinstance(metadata, dict) else None
+    stated = _named(given)
     first = next((one.get("content") for one in messages if one.get("role") == "user"), None)
     packed = orjson.dumps([str(stated)] if stated is not None else [system, first])
     return hashlib.blake2b(packed, digest_size=12).hexdigest()
+
+
+def _named(given: Json) -> Any:
+    """The conversation's id as the caller sends it, None when it sends none."""
+    metadata = given.get("metadata")
+    return metadata.get("conversation_id") if isinstance(metadata, dict) else None
 
 
 def _kind(value: Any) -> str:

@@ -13,21 +13,25 @@ from arbiter_app.policy import Ask, Candidate, Choice, Policy
 
 
 class Conversations:
-    """Which model served a conversation last: bounded, newest kept. Only conversations that go on are looked up."""
+    """Which model served a caller's conversation last: bounded, newest kept.
+
+    Only conversations that go on are looked up: those that the caller names, or that hold an answer already.
+    """
 
     def __init__(self, entries: int = 10_000) -> None:
         self._entries = entries
-        self._models: OrderedDict[str, str] = OrderedDict()
+        self._models: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     def model_of(self, request: ChatRequest) -> str | None:
         """The model that served the conversation so far; None for a first message."""
-        goes_on = any(message.get("role") == "assistant" for message in request.messages)
-        return self._models.get(request.conversation) if goes_on else None
+        goes_on = request.named or any(message.get("role") == "assistant" for message in request.messages)
+        return self._models.get(_key(request)) if goes_on else None
 
     def served(self, request: ChatRequest, model: str) -> None:
         """Note who answered."""
-        self._models[request.conversation] = model
-        self._models.move_to_end(request.conversation)
+        key = _key(request)
+        self._models[key] = model
+        self._models.move_to_end(key)
         if len(self._models) > self._entries:
             self._models.popitem(last=False)
 
@@ -108,6 +112,10 @@ class Router:
         tried = {attempt.model for attempt in decision.attempts}
         others = [one for one in choice.candidates if one.model not in tried]
         return max(others, key=lambda one: _strength(one, self._baseline)).model if others else None
+
+
+def _key(request: ChatRequest) -> tuple[str, str]:
+    return request.caller.key_id, request.conversation
 
 
 def _strength(one: Candidate, baseline: str) -> tuple[float, bool]:

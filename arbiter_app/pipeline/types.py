@@ -79,7 +79,8 @@ class ChatRequest:
     """One parsed `POST /v1/chat/completions`.
 
     `payload` is what the runtime will get, apart from `model`: the caller's body without `arbiter_*` fields.
-    `ask` is the latest human message as plain text; `system` the system prompt; `body_bytes` the size of the body.
+    `ask` is the latest human message as plain text; `system` the system prompt; `body_bytes` the size of the body;
+    `named` says that the caller named the conversation.
     """
 
     request_id: str
@@ -100,6 +101,7 @@ class ChatRequest:
     allow: tuple[str, ...] | None = None
     pin: str | None = None
     conversation: str = ""
+    named: bool = False
     body_bytes: int = 0
 
 
