@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
 from arbiter_app import __version__
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.errors import ArbiterError
-from arbiter_app.pipeline.types import PICO_PER_USD, Task
+from arbiter_app.pipeline.types import PICO_PER_USD, Cost, Task
 
 if TYPE_CHECKING:
     from arbiter_app.api.admission import Admission
     from arbiter_app.services.arbiter import Arbiter
+
+Snapshot = list[list[Any]]
+"""The metrics of one process as plain values: name, help, type, and samples of name, labels and value."""
 
 METRICS = {
     "arbiter_requests_total": "requests by task, model, mode and status",
@@ -21,7 +27,7 @@ METRICS = {
     "arbiter_request_seconds": "whole request as the caller sees it, seconds",
     "arbiter_overhead_seconds": "time spent in Arbiter itself, seconds",
     "arbiter_upstream_errors_total": "failed calls of the runtime by model and status",
-    "arbiter_cost_usd_total": "charges in USD by model",
+    "arbiter_cost_usd_total": "charges in USD by model and kind: answer, classifier or judge",
     "arbiter_saved_usd": "estimated saving in USD, spent less than the baseline (may fall)",
     "arbiter_quarantined": "1 while a model rests after a failure",
     "arbiter_running": "requests in work",
@@ -47,7 +53,7 @@ class Metrics:
         self.requests = self._counter("arbiter_requests_total", ("task", "model", "mode", "status"))
         self.refusals = self._counter("arbiter_refused_total", ("code",))
         self.errors = self._counter("arbiter_upstream_errors_total", ("model", "status"))
-        self.cost = self._counter("arbiter_cost_usd_total", ("model",))
+        self.cost = self._counter("arbiter_cost_usd_total", ("model", "kind"))
         self.seconds = self._histogram("arbiter_request_seconds")
         self.overhead = self._histogram("arbiter_overhead_seconds")
         self.gauges = {name: self._gauge(name) for name in _GAUGES}
@@ -66,10 +72,14 @@ class Metrics:
         for attempt in decision.attempts:
             if attempt.error:
                 self.errors.labels(attempt.model, str(attempt.status)).inc()
-            if attempt.cost.pico:
-                self.cost.labels(attempt.model).inc(attempt.cost.pico / PICO_PER_USD)
+            self.charged("answer", attempt.model, attempt.cost)
         if decision.saved_pico is not None:
             self.saved.inc(decision.saved_pico / PICO_PER_USD)
+
+    def charged(self, kind: str, model: str, cost: Cost) -> None:
+        """Count a charge, where it is known."""
+        if cost.pico:
+            self.cost.labels(model, kind).inc(cost.pico / PICO_PER_USD)
 
     def refused(self, error: ArbiterError) -> None:
         """Count a chat request that ended in an error."""
@@ -98,8 +108,8 @@ _GAUGES = (
 )
 
 
-def exposition(arbiter: Arbiter, admission: Admission) -> bytes:
-    """The text that Prometheus scrapes."""
+def snapshot(arbiter: Arbiter, admission: Admission) -> Snapshot:
+    """The metrics of this process as they are now."""
     metrics, writer = arbiter.metrics, arbiter.store.writer
     now = {
         "arbiter_running": admission.running,
@@ -122,4 +132,31 @@ def exposition(arbiter: Arbiter, admission: Admission) -> bytes:
     metrics.quarantined.clear()
     for model in arbiter.quarantined():
         metrics.quarantined.labels(model).set(1)
-    return generate_latest(metrics.registry)
+    return [
+        [one.name, one.documentation, one.type, [[sample.name, sample.labels, sample.value] for sample in one.samples]]
+        for one in metrics.registry.collect()
+    ]
+
+
+def exposition(processes: Mapping[str, Snapshot]) -> bytes:
+    """The text that Prometheus scrapes; each sample says whose it is by the label `process`, unless that is empty."""
+    registry = CollectorRegistry()
+    registry.register(_Processes(processes))
+    return generate_latest(registry)
+
+
+class _Processes(Collector):
+    """Puts the samples of several processes under one name."""
+
+    def __init__(self, processes: Mapping[str, Snapshot]) -> None:
+        self._processes = processes
+
+    def collect(self) -> Iterator[Metric]:
+        found: dict[str, Metric] = {}
+        for process, metrics in self._processes.items():
+            own = {"process": process} if process else {}
+            for name, text, kind, samples in metrics:
+                metric = found.setdefault(name, Metric(name, text, kind))
+                for sample, labels, value in samples:
+                    metric.add_sample(sample, {**labels, **own}, value)
+        yield from found.values()

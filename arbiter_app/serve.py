@@ -1,78 +1,45 @@
-"""`python -m arbiter_app serve`: one process, one port, with pages, socket and gateway.
+"""`python -m arbiter_app serve`: one process, one port, with pages, socket and gateway; and gateway workers if set.
 
-SIGTERM or Ctrl-C: new work is refused, running requests get `ARBITER_DRAIN_S` seconds, then everything closes.
-A second signal ends the process at once.
+SIGTERM or Ctrl-C: new work is refused, running requests get `ARBITER_DRAIN_S` seconds, then end with an error, and
+everything closes. A second signal ends the process at once.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
-import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from arbiter_app.server import SOCKET_MESSAGE_BYTES, Server, config_of, raise_file_limit
 from arbiter_app.settings import Settings
 from arbiter_app.web import build, door
 from arbiter_app.web.front import Front
+from arbiter_app.workers.crew import Crew, listen
+
+if TYPE_CHECKING:
+    from arbiter_app.api.gateway import Gateway
 
 log = logging.getLogger("arbiter")
 
 FALLBACK = Path(__file__).parent / "web" / "fallback.html"
-SOCKET_MESSAGE_BYTES = 256_000
 Announce = Callable[[int, str | None], None]
-
-
-class Server(uvicorn.Server):
-    """Uvicorn with our signals: the first begins to drain and says so at once, the second ends.
-
-    `on_ready` gets the port once requests are accepted.
-    """
-
-    def __init__(
-        self, config: uvicorn.Config, *, on_ready: Callable[[int], None], on_drain: Callable[[], None]
-    ) -> None:
-        super().__init__(config)
-        self._on_ready = on_ready
-        self._on_drain = on_drain
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen, and say so."""
-        await super().startup(sockets)
-        if self.started:
-            self._on_ready(self.servers[0].sockets[0].getsockname()[1])
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Handle SIGTERM and SIGINT inside the event loop for as long as the server runs."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
-
-    def _stop(self) -> None:
-        self.force_exit = self.should_exit
-        self.should_exit = True
-        self._on_drain()
 
 
 class Application:
     """The ASGI application of the whole product: opens the services, then Reflex, then answers."""
 
-    def __init__(self, settings: Settings, *, with_pages: bool) -> None:
+    def __init__(self, settings: Settings, *, with_pages: bool, listening: socket.socket | None) -> None:
         self._settings = settings
         self._with_pages = with_pages
         self._front: Front | None = None
+        self._gateway: Gateway | None = None
+        self._crew: Crew | None = None
+        self._listening = listening
         self.first_key: str | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,6 +48,13 @@ class Application:
             await self._lifespan(receive, send)
         elif self._front is not None:
             await self._front(scope, receive, send)
+
+    def stop(self, at_once: bool) -> None:
+        """A stop signal has come: the gateways answer 503 from now on, running requests go on for a while."""
+        if self._crew is not None:
+            self._crew.stop(at_once)
+        if self._gateway is not None:
+            self._gateway.drain(at_once=at_once)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -99,6 +73,9 @@ class Application:
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
         opened = await stack.enter_async_context(door.opened(self._settings))
         self.first_key = opened.arbiter.first_key
+        self._gateway = opened.gateway
+        if self._listening is not None:
+            self._crew = await stack.enter_async_context(Crew(opened.arbiter, self._listening))
         events, pages = await self._pages(stack)
         self._front = Front(
             gateway=opened.gateway, pages=pages, session=opened.session_route, export=opened.export, socket=events
@@ -139,25 +116,13 @@ def serve(settings: Settings, announce: Announce, *, pages: bool = True) -> int:
     `announce` gets the port, and the operator key if one was made at this start, once requests are accepted.
     """
     with_pages = pages and build.ensure_pages()
-    application = Application(settings, with_pages=with_pages)
-    config = uvicorn.Config(
-        application,
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http="httptools",
-        ws="websockets-sansio",
-        ws_max_size=SOCKET_MESSAGE_BYTES,
-        ws_per_message_deflate=False,
-        lifespan="on",
-        log_level=settings.log_level if settings.log_level in ("debug", "error") else "warning",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=max(1, round(settings.drain_s)),
-        backlog=2048,
+    raise_file_limit()
+    listening = listen(settings.host, settings.workers_port) if settings.workers else None
+    application = Application(settings, with_pages=with_pages, listening=listening)
+    server = Server(
+        config_of(settings, application),
+        on_ready=lambda port: announce(port, application.first_key),
+        on_stop=application.stop,
     )
-    server = Server(config, on_ready=lambda port: announce(port, application.first_key), on_drain=door.drain)
     server.run()
     return 0 if server.started else 3

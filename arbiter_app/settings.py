@@ -69,6 +69,9 @@ class Settings(BaseModel):
     queue_wait_s: float = _env("ARBITER_QUEUE_WAIT_S", 5.0, "longest wait for a place before 503", gt=0)
     drain_s: float = _env("ARBITER_DRAIN_S", 10.0, "how long SIGTERM waits for running requests", ge=0)
     workers: int = _env("ARBITER_WORKERS", 0, "gateway processes beside the one that serves pages", ge=0, le=64)
+    gateway_port: int | None = _env(
+        "ARBITER_GATEWAY_PORT", None, "port of the gateway processes; unset: ARBITER_PORT + 1", ge=1, le=65535
+    )
     durability: Literal["strict", "relaxed", "power"] = _env(
         "ARBITER_DURABILITY",
         "strict",
@@ -121,6 +124,11 @@ class Settings(BaseModel):
     def sandbox(self) -> bool:
         """True when no runtime key is set, so that the embedded runtime answers."""
         return self.gateway_api_key is None
+
+    @property
+    def workers_port(self) -> int:
+        """Where the gateway processes listen, if there are any."""
+        return self.port + 1 if self.gateway_port is None else self.gateway_port
 
     @property
     def signup_open(self) -> bool:

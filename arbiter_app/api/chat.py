@@ -28,6 +28,7 @@ from arbiter_app.pipeline.errors import (
     Unauthorized,
     Unprocessable,
 )
+from arbiter_app.pipeline.relay import error_frame
 from arbiter_app.pipeline.types import Caller, ChatRequest, Json
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ STREAM = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache
 UNASKED = (ContextLengthExceeded, NoCapableModel, Unprocessable)
 """Refusals before any model was asked: they do not count against a key's limits."""
 BROKEN = (500, 502, 504)
+DRAINED = "Arbiter was stopped before this answer was complete; try again in a moment"
 
 
 class Chat:
@@ -52,12 +54,15 @@ class Chat:
         self._max_body = settings.max_body_bytes
         # The runtime has `request_timeout_s`; as long again for a caller to read. Who reads slower gives up its place.
         self._longest_s = 2 * settings.request_timeout_s
+        self._running: set[asyncio.Task[Any] | None] = set()
         self.admission = Admission(settings.max_concurrency, settings.max_queue, settings.queue_wait_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         """Answer one request. A caller who hangs up cancels the work, streamed or not."""
         log_request_id.set(request_id)
         reply = _Reply(send, request_id)
+        task = asyncio.current_task()
+        self._running.add(task)
         try:
             caller = self._caller(scope)
             request = await self._read(scope, receive, caller, request_id)
@@ -70,11 +75,25 @@ class Chat:
             await reply.error(error)
         except CallerGone:
             return
+        except asyncio.CancelledError:
+            if task is None or not self._arbiter.lifecycle.ending:
+                raise
+            task.uncancel()
+            await reply.broken_off(Overloaded(DRAINED, code="draining", retry_after_s=2.0))
         except Exception:
             log.exception("the chat route failed")
             await reply.error(
                 InternalError(f"Arbiter failed on this request; the log has the details under {request_id}")
             )
+        finally:
+            self._running.discard(task)
+
+    def end_all(self) -> None:
+        """End what is still running, each with an error: the time to drain is over."""
+        self._arbiter.lifecycle.ending = DRAINED
+        for task in self._running:
+            if task is not None:
+                task.cancel()
 
     def _caller(self, scope: Scope) -> Caller:
         caller = caller_of(self._arbiter.keys, scope)
@@ -125,6 +144,7 @@ class _Reply:
         self._send = send
         self._id = (b"x-request-id", request_id.encode())
         self._begun = False
+        self._streaming = False
 
     async def whole(self, decision: Decision, body: Json) -> None:
         data = orjson.dumps({**body, "arbiter": decision.public()})
@@ -132,12 +152,19 @@ class _Reply:
 
     async def stream(self, decision: Decision, frames: AsyncIterator[bytes]) -> None:
         headers = [*STREAM, *_named(decision), NOSNIFF, self._id]
-        self._begun = True
+        self._begun = self._streaming = True
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         async with contextlib.aclosing(frames) as open_frames:  # type: ignore[type-var]
             async for frame in open_frames:
                 await self._send({"type": "http.response.body", "body": frame, "more_body": True})
         await self._send({"type": "http.response.body", "body": b""})
+
+    async def broken_off(self, error: ArbiterError) -> None:
+        """End with an error, also in the middle of a stream."""
+        if self._streaming:
+            await self._send({"type": "http.response.body", "body": error_frame(error)})
+        else:
+            await self.error(error)
 
     async def error(self, error: ArbiterError) -> None:
         if self._begun:

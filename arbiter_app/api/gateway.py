@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,17 @@ class Gateway:
     """Dispatches by path: the chat route bare, the rest to FastAPI. Every answer carries `x-request-id`."""
 
     def __init__(self, arbiter: Arbiter) -> None:
+        self._arbiter = arbiter
         self.chat = Chat(arbiter)
         self._control = control_app(arbiter, self.chat.admission)
+
+    def drain(self, *, at_once: bool = False) -> None:
+        """Refuse new work from now on; what still runs after `ARBITER_DRAIN_S` seconds, or at once, ends with an error."""
+        if at_once:
+            self.chat.end_all()
+        elif not self._arbiter.draining:
+            self._arbiter.draining = True
+            asyncio.get_running_loop().call_later(self._arbiter.settings.drain_s, self.chat.end_all)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

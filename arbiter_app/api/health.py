@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from arbiter_app import __version__
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import arbiter_of
-from arbiter_app.metrics import exposition
+from arbiter_app.metrics import exposition, snapshot
 
 router = APIRouter(tags=["health"], route_class=Guarded)
 
@@ -33,6 +33,8 @@ async def readyz(request: Request) -> Response:
     reasons = []
     if arbiter.draining:
         reasons.append("draining")
+    if arbiter.not_ready:
+        reasons.append(arbiter.not_ready)
     if not await arbiter.store.writable():
         reasons.append(arbiter.store.ledger.degraded or "the store does not take writes")
     if arbiter.runtime_seen_at is None:
@@ -43,6 +45,8 @@ async def readyz(request: Request) -> Response:
 
 @router.get("/metrics")
 async def metrics(request: Request) -> Response:
-    """Prometheus text."""
-    text = exposition(arbiter_of(request), request.app.state.admission)
+    """Prometheus text: of this process, and, asked of the one that serves the pages, of the gateway workers too."""
+    arbiter = arbiter_of(request)
+    own = {arbiter.sharing.process: snapshot(arbiter, request.app.state.admission)}
+    text = exposition(own | await arbiter.sharing.others())
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4")

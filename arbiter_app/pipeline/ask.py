@@ -24,6 +24,7 @@ class Asker:
         *,
         timeout_s: float,
         max_tokens: int,
+        charged: Callable[[str, Cost], None],
     ) -> None:
         self._runtime = runtime
         self._meter = meter
@@ -31,6 +32,7 @@ class Asker:
         self._multiplier_of = multiplier_of
         self._timeout_s = timeout_s
         self._max_tokens = max_tokens
+        self._charged = charged
 
     async def ask(self, system: str, user: str) -> tuple[str, Cost]:
         """The model's answer to one system and one user message."""
@@ -44,4 +46,5 @@ class Asker:
         except (KeyError, IndexError, TypeError) as error:
             raise RuntimeFault("protocol", f"{model.id}: the answer has no text") from error
         cost = self._meter.cost_of(reply.headers, reply.json, model, multiplier=self._multiplier_of(model.id))
+        self._charged(model.id, cost)
         return str(text), cost

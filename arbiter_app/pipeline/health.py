@@ -1,11 +1,14 @@
 """Which models are quarantined: a failing model rests for a growing time, then one probe decides.
 
-Pure bookkeeping over a clock that is passed in (seconds, monotonic). One instance per process.
+Pure bookkeeping over a clock that is passed in (seconds, monotonic). One instance per process; `told` hears of every
+change, so that others can be kept equal.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(slots=True)
@@ -23,6 +26,7 @@ class Health:
         self._first_s = first_s
         self._max_s = max_s
         self._resting: dict[str, _Rest] = {}
+        self.told: Callable[[str, dict[str, Any] | None], None] = lambda model, rest: None
 
     def quarantined(self, model: str, now: float) -> bool:
         """True while the model rests, and while somebody else's probe of it is under way."""
@@ -37,7 +41,8 @@ class Health:
 
     def succeeded(self, model: str) -> None:
         """The model answered: it is healthy again."""
-        self._resting.pop(model, None)
+        if self._resting.pop(model, None) is not None:
+            self.told(model, None)
 
     def released(self, model: str) -> None:
         """The call ended without saying anything about the model (caller hung up, caller's own mistake)."""
@@ -53,7 +58,15 @@ class Health:
         if retry_after_s is not None:
             rest_s = min(self._max_s, max(rest_s, retry_after_s))
         self._resting[model] = _Rest(now + rest_s, failures, reason)
+        self.told(model, {"seconds_left": rest_s, "failures": failures, "reason": reason})
         return rest_s
+
+    def hear(self, model: str, rest: dict[str, Any] | None, now: float) -> None:
+        """Do as another process was `told`: the model rests, or (None) is healthy again."""
+        if rest is None:
+            self._resting.pop(model, None)
+        else:
+            self._resting[model] = _Rest(now + rest["seconds_left"], rest["failures"], rest["reason"])
 
     def snapshot(self, now: float) -> dict[str, dict[str, object]]:
         """The resting models: seconds left, failures in a row, the last reason."""

@@ -97,6 +97,8 @@ class Lifecycle:
         self._wants_judge = wants_judge
         self._timeout_s = timeout_s
         self._cascade_below = cascade_below
+        self.ending = ""
+        """Why requests are cut off, once the process ends; empty before."""
 
     async def answer(self, request: ChatRequest) -> tuple[Decision, Json]:
         """A plain answer: the decision and the runtime's body. Raises ArbiterError; a failure is on record by then."""
@@ -271,11 +273,18 @@ class Lifecycle:
         return error_frame(error)
 
     def _hung_up(self, decision: Decision, opened: Opened, relay: Relay) -> None:
-        """The caller went away in mid-stream: record what was received, without waiting for the commit."""
+        """Cut off in mid-stream, mostly by the caller: record what was received, without waiting for the commit."""
         if decision.completion is None:
-            decision.failed("aborted", "caller_gone", "the caller hung up")
-            decision.completion = self._calls.streamed(decision, opened, relay.body(), aborted="the caller hung up")
+            why = self._cut_off(decision)
+            decision.completion = self._calls.streamed(decision, opened, relay.body(), aborted=why)
             self._learner.learn(decision)
+
+    def _cut_off(self, decision: Decision) -> str:
+        """Mark a cancelled request with the reason: its caller left, unless the process ends."""
+        why = self.ending or "the caller hung up"
+        status, code = ("failed", "draining") if self.ending else ("aborted", "caller_gone")
+        decision.failed(status, code, why)
+        return why
 
     @asynccontextmanager
     async def _recorded(self, decision: Decision) -> AsyncIterator[None]:
@@ -288,7 +297,7 @@ class Lifecycle:
             await self._record(decision)
             raise
         except asyncio.CancelledError:
-            decision.failed("aborted", "caller_gone", "the caller hung up")
+            self._cut_off(decision)
             self._learner.learn(decision)
             raise
         except Exception as error:

@@ -50,6 +50,7 @@ class Actions:
                 f"multiplier must be between {low:g} and {high:g}, not {multiplier}", param="multiplier"
             )
         self._arbiter.prices.set(model, multiplier)
+        self._arbiter.sharing.tell("price", [model, multiplier])
         told = {"model": model, "multiplier": multiplier, "active": multiplier != 1.0}
         self._arbiter.feed.publish("price", {**told, "ts": time.time()})
         return told
@@ -58,6 +59,7 @@ class Actions:
         """Clear policy, feed, alerts, counters and overrides; keys stay."""
         await self._arbiter.store.reset()
         self._arbiter.forget()
+        self._arbiter.sharing.tell("reset", None)
         self._arbiter.feed.publish("reset", {"ts": time.time()})
         return {"status": "reset"}
 
@@ -65,6 +67,7 @@ class Actions:
         """Take a model into the pool or out of it, until the next start."""
         self._known(model)
         self._arbiter.catalog = self._arbiter.catalog.routable(model, on)
+        self._arbiter.sharing.tell("routable", [model, on])
         return {"model": model, "routable": on}
 
     async def _vote(

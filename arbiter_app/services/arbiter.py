@@ -32,7 +32,7 @@ from arbiter_app.pipeline.types import Mode, Model
 from arbiter_app.runtime import cost as meter
 from arbiter_app.runtime.client import HttpRuntime
 from arbiter_app.runtime.embeddings import HttpEmbeddings
-from arbiter_app.runtime.sandbox import SandboxServer, start_sandbox
+from arbiter_app.runtime.sandbox import SANDBOX_KEY, SandboxServer, start_sandbox
 from arbiter_app.runtime.sse import StreamAssembler
 from arbiter_app.services.actions import Actions
 from arbiter_app.services.alerting import Alerting
@@ -42,6 +42,7 @@ from arbiter_app.services.feed import Feed
 from arbiter_app.services.judging import Judging
 from arbiter_app.services.keys import Keys
 from arbiter_app.services.reads import Reads, shown
+from arbiter_app.services.sharing import FOLLOW_S, Sharing
 from arbiter_app.services.what_if import WhatIf
 from arbiter_app.settings import Settings
 from arbiter_app.store import Store, StoreError, open_store
@@ -59,13 +60,23 @@ class Arbiter:
     `cache`, `judging`, `keys`, `reads`, `actions`. `draining` is set while the process shuts down.
     """
 
-    def __init__(self, settings: Settings, store: Store, sandbox: SandboxServer | None, catalog: Catalog) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        catalog: Catalog,
+        *,
+        runtime_url: str,
+        sandbox: SandboxServer | None = None,
+    ) -> None:
         self.settings = settings
         self.store = store
         self.sandbox = sandbox
+        self.runtime_url = runtime_url
         self.catalog = catalog
         self.started_at = time.time()
         self.draining = False
+        self.not_ready = ""
         self.first_key: str | None = None
         self.runtime_seen_at: float | None = None
         self.prices = PriceOverrides()
@@ -77,7 +88,7 @@ class Arbiter:
         self.embeddings = _embeddings(settings)
         self.meaning = _meaning(settings, self.embeddings)
         self.ratios = TokenRatios()
-        self.runtime = _runtime(settings, sandbox)
+        self.runtime = _runtime(settings, runtime_url)
         self.policy = brain.build(
             settings.policy, catalog=_facts(catalog), baseline=catalog.baseline, settings=settings.routing
         )
@@ -90,7 +101,7 @@ class Arbiter:
             alerted=self.alerted,
         )
         self.judging = Judging(
-            Judge(self._asker(lambda: self._part(self.catalog.judge), settings.judge_timeout_s, 32).ask),
+            Judge(self._asker("judge", lambda: self._part(self.catalog.judge), settings.judge_timeout_s, 32).ask),
             self.learner,
             feed=self.feed,
             sample=settings.judge_sample,
@@ -102,7 +113,7 @@ class Arbiter:
             graded=lambda decision: self.lifecycle.keep(decision),
         )
         self.classifier = Classifier(
-            self._asker(lambda: self._part(self.catalog.classifier), settings.classify_timeout_s, 8).ask,
+            self._asker("classifier", lambda: self._part(self.catalog.classifier), settings.classify_timeout_s, 8).ask,
             timeout_s=settings.classify_timeout_s,
         )
         self.lifecycle = self._lifecycle()
@@ -112,17 +123,23 @@ class Arbiter:
         self.actions = Actions(self)
         self.calibrations = Calibrations(self)
         self.alerting = Alerting(self)
+        self.sharing = Sharing(self)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
-    async def start(cls, settings: Settings) -> Arbiter:
-        """Open the store (migrating it), start the sandbox when there is no key, load what was learned."""
+    async def start(cls, settings: Settings, *, worker_of: str = "") -> Arbiter:
+        """Open the store (migrating it), start the sandbox when there is no key, load what was learned.
+
+        `worker_of`: the runtime's URL, as told by the process that this one is a gateway worker of; that has the sandbox,
+        and does the housekeeping.
+        """
         catalog = load_catalog(
             settings.catalog, baseline=settings.baseline_model, baseline_context=settings.baseline_context
         )
         store = open_store(settings.db, durability=settings.durability)
-        sandbox = _sandbox(settings, catalog) if settings.sandbox else None
-        arbiter = cls(settings, store, sandbox, catalog)
+        sandbox = _sandbox(settings, catalog) if settings.sandbox and not worker_of else None
+        url = worker_of or (sandbox.url if sandbox is not None else settings.base_url)
+        arbiter = cls(settings, store, catalog, runtime_url=url, sandbox=sandbox)
         rows, state = await store.load_policy()
         arbiter.policy.load(rows, state)
         await arbiter.judging.learn_trust()
@@ -130,10 +147,13 @@ class Arbiter:
         if minted is not None:
             arbiter.first_key = minted.secret
         arbiter._background(arbiter._refresh_catalog())
-        arbiter._background(arbiter._keep_house())
-        arbiter._background(arbiter.alerting.run())
+        if not worker_of:
+            arbiter._background(arbiter._keep_house())
+            arbiter._background(arbiter.alerting.run())
         arbiter._background(arbiter._follow_keys())
         arbiter._background(arbiter._follow_store())
+        if settings.workers:
+            arbiter._background(arbiter.sharing.follow())
         if arbiter.holdout.share > 0:
             await arbiter.read_holdout()
             arbiter._background(arbiter._follow_holdout())
@@ -164,6 +184,7 @@ class Arbiter:
 
     def forget(self) -> None:
         """Drop everything learned and remembered in memory (the store is reset by its own method)."""
+        self.sharing.epoch += 1
         self.policy.forget()
         self.health.forget()
         self.prices.clear()
@@ -216,8 +237,16 @@ class Arbiter:
             cascade_below=settings.cascade_below if settings.cascade else -1.0,
         )
 
-    def _asker(self, model: Callable[[], Model], timeout_s: float, max_tokens: int) -> Asker:
-        return Asker(self.runtime, meter, model, self.prices.multiplier_of, timeout_s=timeout_s, max_tokens=max_tokens)
+    def _asker(self, kind: str, model: Callable[[], Model], timeout_s: float, max_tokens: int) -> Asker:
+        return Asker(
+            self.runtime,
+            meter,
+            model,
+            self.prices.multiplier_of,
+            timeout_s=timeout_s,
+            max_tokens=max_tokens,
+            charged=lambda asked, cost: self.metrics.charged(kind, asked, cost),
+        )
 
     def _part(self, model_id: str) -> Model:
         """A model of the catalog by id."""
@@ -259,7 +288,7 @@ class Arbiter:
     async def _follow_keys(self) -> None:
         """Bring in keys that another process or the command line changed."""
         while True:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(FOLLOW_S)
             try:
                 await self.keys.follow()
             except StoreError as error:
@@ -307,11 +336,11 @@ def _sandbox(settings: Settings, catalog: Catalog) -> SandboxServer:
     return start_sandbox(catalog, latency=settings.sandbox_latency, seed=settings.sandbox_seed)
 
 
-def _runtime(settings: Settings, sandbox: SandboxServer | None) -> HttpRuntime:
+def _runtime(settings: Settings, url: str) -> HttpRuntime:
     key = settings.gateway_api_key
     return HttpRuntime(
-        sandbox.url if sandbox is not None else settings.base_url,
-        sandbox.key if sandbox is not None else key.get_secret_value() if key is not None else "",
+        url,
+        SANDBOX_KEY if key is None else key.get_secret_value(),
         connect_timeout_s=settings.connect_timeout_s,
         first_byte_timeout_s=settings.first_byte_timeout_s,
         gap_timeout_s=settings.gap_timeout_s,

@@ -21,6 +21,7 @@ from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import back_up, engine_for, prepare, sqlite_path, url_of
 from arbiter_app.store.keys import Key, MintedKey
 from arbiter_app.store.refusals import refusal
+from arbiter_app.store.taught import State
 from arbiter_app.store.writer import StoreError, Writer
 
 P = ParamSpec("P")
@@ -92,6 +93,7 @@ class Store:
         one_snapshot = self.url.get_backend_name() == "sqlite"  # a server has to be asked for it
         self._reading = reading if one_snapshot else reading.execution_options(isolation_level="REPEATABLE READ")
         self._probed_at, self._works = -math.inf, True
+        self._taught: State = None
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="arbiter-reader")
 
     @property
@@ -117,6 +119,16 @@ class Store:
     async def load_policy(self) -> tuple[list[tuple[str, str, ModelStats]], dict[str, bytes]]:
         """What has been learned so far."""
         return await self.read(notes.policy)
+
+    async def taught_elsewhere(self) -> list[tuple[str, str, ModelStats]] | None:
+        """All statistics, with everything that was queued here before; None when no other process has written since.
+
+        Raises StoreError while the database refuses writes.
+        """
+        before = self._taught
+        state, rows = await self.writer.call(lambda connection: self.writer.taught.since(connection, before))
+        self._taught = state
+        return rows
 
     async def decision(self, decision_id: str) -> dict[str, Any] | None:
         """One decision with its trace."""

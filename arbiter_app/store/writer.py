@@ -28,6 +28,7 @@ from arbiter_app.store.decisions import exists
 from arbiter_app.store.filing import Filer
 from arbiter_app.store.refusals import is_lock, refusal
 from arbiter_app.store.taming import tamed
+from arbiter_app.store.taught import Taught
 from arbiter_app.store.usage import Meter
 
 log = logging.getLogger("arbiter.store")
@@ -85,6 +86,7 @@ class Writer:
         self.batch = BatchWriter(engine.dialect)
         self.filer = Filer(engine.dialect)
         self.meter = Meter(engine.dialect)
+        self.taught = Taught(engine.dialect)
         self.max_wait_s = max_wait_s
         self._max_pending = max_pending
         self._queue: deque[_Item] = deque()

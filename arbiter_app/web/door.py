@@ -28,7 +28,7 @@ class Parts:
     arbiter: Any
     reads: Reads
     sessions: Sessions
-    gateway: ASGIApp
+    gateway: Any
     session_route: ASGIApp
     export: ASGIApp
     live: Live
@@ -45,12 +45,6 @@ def parts() -> Parts:
     if _parts is None:
         raise RuntimeError("the services are not open: start Arbiter with `python -m arbiter_app serve`")
     return _parts
-
-
-def drain() -> None:
-    """A stop signal has come: the gateway answers 503 from now on, running requests go on."""
-    if _parts is not None:
-        _parts.arbiter.draining = True
 
 
 @contextlib.asynccontextmanager

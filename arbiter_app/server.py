@@ -1,0 +1,87 @@
+"""One uvicorn server with our signals and limits, the same for the process of the pages and for gateway workers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+
+from arbiter_app.settings import Settings
+
+SOCKET_MESSAGE_BYTES = 256_000
+GOODBYE_S = 1
+"""How long after the drain the last error frames may take to leave."""
+
+
+class Server(uvicorn.Server):
+    """Uvicorn with our signals: the first begins to drain and says so at once, the second ends.
+
+    `on_ready` gets the port once requests are accepted; `on_stop` is told for each signal whether to end at once.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, *, on_ready: Callable[[int], None], on_stop: Callable[[bool], None]
+    ) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+        self._on_stop = on_stop
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_ready(self.servers[0].sockets[0].getsockname()[1])
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle SIGTERM and SIGINT inside the event loop for as long as the server runs."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def stop(self) -> None:
+        """Drain and end; asked again, end at once."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        self._on_stop(self.force_exit)
+
+
+def config_of(settings: Settings, application: Any) -> uvicorn.Config:
+    """How every process of Arbiter serves."""
+    return uvicorn.Config(
+        application,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=SOCKET_MESSAGE_BYTES,
+        ws_per_message_deflate=False,
+        lifespan="on",
+        log_level=settings.log_level if settings.log_level in ("debug", "error") else "warning",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=round(settings.drain_s) + GOODBYE_S,
+        backlog=2048,
+    )
+
+
+def raise_file_limit() -> None:
+    """Let the process have as many connections open as it may: a shell's default of 1,024 files is soon used up."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

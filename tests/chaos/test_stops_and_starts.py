@@ -1,0 +1,109 @@
+"""SIGTERM: running requests get their time, then end with an error that says so; a second SIGTERM does not wait."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from arbiter_app.bench.client import Client
+from arbiter_app.catalog import load_catalog
+from arbiter_app.runtime.sandbox import SandboxServer, start_sandbox
+from arbiter_app.runtime.sandbox.world import Fault
+from tests.served import OPERATOR, Served, served
+
+KEY = {"authorization": f"Bearer {OPERATOR}"}
+CHAT = "/v1/chat/completions"
+ASK = {"messages": [{"role": "user", "content": "What is the capital of France?"}], "arbiter_pin": "gpt-4.1"}
+
+
+@contextmanager
+def runtime() -> Iterator[SandboxServer]:
+    """A runtime of the test's own, so that it can be scripted."""
+    one = start_sandbox(load_catalog(None, baseline="gpt-4o"), latency=0.0)
+    try:
+        yield one
+    finally:
+        one.stop()
+
+
+def over(one: SandboxServer) -> dict[str, str]:
+    return {"GATEWAY_API_KEY": one.key, "BTL_BASE_URL": one.url}
+
+
+def until(condition: object, within_s: float = 10) -> None:
+    """Poll until it holds."""
+    end = time.monotonic() + within_s
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def ask(one: Served, *, stream: bool) -> tuple[int, str]:
+    """A request that takes as long as it takes: status and text."""
+    with httpx.stream("POST", one.url + CHAT, json={**ASK, "stream": stream}, headers=KEY, timeout=60) as answer:
+        return answer.status_code, "".join(answer.iter_text())
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_what_runs_at_sigterm_is_finished(tmp_path: Path, workers: str) -> None:
+    with runtime() as slow, served(tmp_path, ARBITER_WORKERS=workers, **over(slow)) as one:
+        slow.world.faults["*"] = Fault(stall_s=0.7)
+        with ThreadPoolExecutor(2) as pool:
+            asked = [pool.submit(ask, one, stream=stream) for stream in (False, True)]
+            until(lambda: slow.world.open_requests == 2)
+            one.process.send_signal(signal.SIGTERM)
+            assert [future.result()[0] for future in asked] == [200, 200]
+            assert asked[1].result()[1].endswith("data: [DONE]\n\n")
+        assert one.process.wait(10) == 0
+
+
+def test_what_runs_longer_than_the_drain_ends_with_an_error_and_is_on_record(tmp_path: Path) -> None:
+    with runtime() as slow, served(tmp_path, ARBITER_DRAIN_S="0.5", **over(slow)) as one:
+        slow.world.faults["*"] = Fault(drip_s=0.3)
+        with ThreadPoolExecutor(2) as pool:
+            asked = [pool.submit(ask, one, stream=stream) for stream in (False, True)]
+            until(lambda: slow.world.open_requests == 2)
+            time.sleep(0.4)  # the stream's first byte has left
+            one.process.send_signal(signal.SIGTERM)
+            (plain_status, plain), (status, streamed) = (future.result() for future in asked)
+        assert one.process.wait(10) == 0
+    assert (plain_status, json.loads(plain)["error"]["code"]) == (503, "draining")
+    *_, last, end = streamed.split("\n\n")
+    assert (status, end) == (200, "")
+    assert json.loads(last.removeprefix("data: "))["error"]["code"] == "draining"
+    assert "[DONE]" not in streamed
+    with runtime() as again, served(tmp_path, **over(again)) as one, closing(Client(one.url, OPERATOR)) as client:
+        rows = client.get("/v1/recent")["data"]
+        assert [(row["status"], row["error_code"]) for row in rows] == [("failed", "draining")] * 2
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_second_sigterm_ends_at_once(tmp_path: Path, workers: str) -> None:
+    with runtime() as slow, served(tmp_path, ARBITER_WORKERS=workers, **over(slow)) as one:
+        slow.world.faults["*"] = Fault(stall_s=30)
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(ask, one, stream=True)
+            until(lambda: slow.world.open_requests == 1)
+            one.process.send_signal(signal.SIGTERM)
+            port = int(one.url.rpartition(":")[2])
+            until(lambda: not listens(port))
+            one.process.send_signal(signal.SIGTERM)
+            began = time.monotonic()
+            one.process.wait(20)
+            assert time.monotonic() - began < 5
+            status, text = asked.result()
+            assert (status, json.loads(text)["error"]["code"]) == (503, "draining")
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
