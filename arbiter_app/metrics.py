@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ METRICS = {
     "arbiter_judgements_pending": "judgements under way",
     "arbiter_judge_agreement": "share of answers on which judge and truth are on one side of 0.5, by whom it is compared with",
     "arbiter_judge_weight": "what one judged grade weighs against an objective one, by task",
+    "arbiter_tasks": "tasks of the event loop, this request's own among them",
     "arbiter_build_info": "version, always 1",
 }
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -105,6 +107,7 @@ _GAUGES = (
     "arbiter_store_degraded",
     "arbiter_store_lost_total",
     "arbiter_judgements_pending",
+    "arbiter_tasks",
 )
 
 
@@ -120,6 +123,7 @@ def snapshot(arbiter: Arbiter, admission: Admission) -> Snapshot:
         "arbiter_store_degraded": int(bool(writer.degraded)),
         "arbiter_store_lost_total": writer.lost,
         "arbiter_judgements_pending": arbiter.judging.pending,
+        "arbiter_tasks": len(asyncio.all_tasks()),
     }
     for name, value in now.items():
         metrics.gauges[name].set(value)

@@ -64,6 +64,7 @@ class Settings(BaseModel):
     limit_6h: int = _env("ARBITER_LIMIT_6H", 50, "routed requests of a minted key in 6 hours", gt=0)
     limit_week: int = _env("ARBITER_LIMIT_WEEK", 600, "routed requests of a minted key in a week", gt=0)
     max_body_bytes: int = _env("ARBITER_MAX_BODY_BYTES", 10_000_000, "largest request body", gt=0)
+    body_timeout_s: float = _env("ARBITER_BODY_TIMEOUT_S", 30.0, "a request's body has to arrive within", gt=0)
     max_concurrency: int = _env("ARBITER_MAX_CONCURRENCY", 256, "requests in work at once", gt=0)
     max_queue: int = _env("ARBITER_MAX_QUEUE", 256, "requests waiting for a place; more are refused with 503", ge=0)
     queue_wait_s: float = _env("ARBITER_QUEUE_WAIT_S", 5.0, "longest wait for a place before 503", gt=0)
@@ -116,6 +117,9 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = _env("ARBITER_LOG_LEVEL", "info", "least level logged")
     log_content: bool = _env("ARBITER_LOG_CONTENT", False, "log prompts and answers too")
     otlp_endpoint: str = _env("OTEL_EXPORTER_OTLP_ENDPOINT", "", "OpenTelemetry collector; off when empty")
+    otlp_content: bool = _env(
+        "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", False, "put prompts and answers into spans too"
+    )
 
     routing: PolicySettings = Field(default_factory=PolicySettings)
     sources: Mapping[str, str] = Field(default_factory=dict, repr=False)

@@ -1,21 +1,33 @@
-"""How many requests may be in work at once. More wait in a bounded queue, in order; the rest are refused at once."""
+"""How many requests may be in work at once. More wait in a bounded queue, in order; the rest are refused at once.
+
+Refused at once is also who would wait too long, by the pace at which places have been given lately: nobody should wait
+for a refusal.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
+from collections.abc import Callable
 
 from arbiter_app.pipeline.errors import Overloaded
+
+PACE_WEIGHT = 0.1
+"""Of the newest interval in the mean interval between two places given."""
 
 
 class Admission:
     """Bounded concurrency for one process. `enter` before the work, `leave` after it, always."""
 
-    def __init__(self, places: int, queue: int, wait_s: float) -> None:
+    def __init__(self, places: int, queue: int, wait_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._free = places
         self._queue = queue
         self._wait_s = wait_s
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._clock = clock
+        self._every_s = 0.0
+        self._given_at: float | None = None
         self.places = places
 
     @property
@@ -30,8 +42,11 @@ class Admission:
 
     def refuse_when_full(self) -> None:
         """Raises Overloaded when `enter` would at once."""
-        if self._free <= 0 and len(self._waiting) >= self._queue:
-            raise Overloaded("Arbiter is overloaded; try again in a moment", retry_after_s=1.0)
+        if self._free > 0:
+            return
+        wait_s = (len(self._waiting) + 1) * self._every_s
+        if len(self._waiting) >= self._queue or wait_s > self._wait_s:
+            raise Overloaded("Arbiter is overloaded; try again in a moment", retry_after_s=max(1.0, wait_s))
 
     async def enter(self) -> None:
         """Take a place, waiting for one if need be. Raises Overloaded."""
@@ -56,8 +71,17 @@ class Admission:
             place = self._waiting.popleft()
             if not place.done():
                 place.set_result(None)
+                self._note_pace()
                 return
         self._free += 1
+        self._given_at = None
+        self._every_s = 0.0
+
+    def _note_pace(self) -> None:
+        now = self._clock()
+        if self._given_at is not None:
+            self._every_s += PACE_WEIGHT * (now - self._given_at - self._every_s)
+        self._given_at = now
 
     def _give_up(self, place: asyncio.Future[None]) -> None:
         """Leave the queue; a place that was given at the same moment goes to the next."""

@@ -52,6 +52,7 @@ class Chat:
         self._arbiter = arbiter
         settings = arbiter.settings
         self._max_body = settings.max_body_bytes
+        self._body_s = settings.body_timeout_s
         # The runtime has `request_timeout_s`; as long again for a caller to read. Who reads slower gives up its place.
         self._longest_s = 2 * settings.request_timeout_s
         self._running: set[asyncio.Task[Any] | None] = set()
@@ -109,7 +110,7 @@ class Chat:
         if self._arbiter.draining:
             raise Overloaded("Arbiter is shutting down; try again in a moment", code="draining", retry_after_s=2.0)
         self.admission.refuse_when_full()
-        body = await read_body(scope, receive, self._max_body)
+        body = await read_body(scope, receive, self._max_body, self._body_s)
         if len(body) < BIG_BYTES:
             return parse_chat(body, caller, request_id)
         return await asyncio.to_thread(parse_chat, body, caller, request_id)

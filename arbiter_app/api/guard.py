@@ -69,7 +69,9 @@ class Guarded(APIRoute):
     async def _with_body(self, request: Request) -> Request:
         if self.body_field is None:
             return request
-        raw = await read_body(request.scope, request.receive, MAX_BYTES.get(self.path_format, MAX_CONTROL_BYTES))
+        most = MAX_BYTES.get(self.path_format, MAX_CONTROL_BYTES)
+        within_s = request.app.state.arbiter.settings.body_timeout_s
+        raw = await read_body(request.scope, request.receive, most, within_s)
         return Parsed(request, raw, load_json(raw) if raw else None)
 
 

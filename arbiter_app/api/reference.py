@@ -19,6 +19,7 @@ TEXT = {"/metrics": "text/plain", "/v1/reference": "text/html"}
 CHAT_ERRORS = {
     400: "malformed JSON, a prompt that fits no window, no capable model, or the runtime's own refusal",
     402: "the runtime is out of credit",
+    408: "the body did not arrive in time",
     413: "the body is too large",
     422: "`messages` is missing or no list of messages, or an `arbiter_*` field has the wrong type",
     429: "the key's limit or the runtime's is used up; see `Retry-After`",
@@ -128,7 +129,12 @@ def _errors(path: str, rule: str, operation: Document) -> dict[int, str]:
     if "422" in operation["responses"]:
         found = {**found, 422: "a parameter or field has the wrong type or value"}
     if "requestBody" in operation:
-        found = {400: "the body is no valid JSON", **found, 413: "the body is too large"}
+        found = {
+            400: "the body is no valid JSON",
+            **found,
+            408: "the body did not arrive in time",
+            413: "the body is too large",
+        }
     return dict(sorted({**found, **OWN_ERRORS.get(path, {})}.items()))
 
 

@@ -11,6 +11,7 @@ ArbiterError
 |   `-- KeyPaused 403
 |-- NotFound 404
 |-- MethodNotAllowed 405
+|-- BodyTooSlow 408          the body did not arrive in time
 |-- BodyTooLarge 413
 |-- Unprocessable 422         well-formed JSON that means nothing here
 |-- RateLimited 429           key limit or shed load, with Retry-After
@@ -102,6 +103,10 @@ class NotFound(ArbiterError):
 
 class MethodNotAllowed(ArbiterError):
     status, type, code = 405, "invalid_request_error", "method_not_allowed"
+
+
+class BodyTooSlow(ArbiterError):
+    status, type, code, retryable = 408, "invalid_request_error", "request_timeout", True
 
 
 class BodyTooLarge(ArbiterError):

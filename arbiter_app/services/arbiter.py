@@ -46,6 +46,7 @@ from arbiter_app.services.sharing import FOLLOW_S, Sharing
 from arbiter_app.services.what_if import WhatIf
 from arbiter_app.settings import Settings
 from arbiter_app.store import Store, StoreError, open_store
+from arbiter_app.tracing import open_tracing
 
 log = logging.getLogger("arbiter")
 
@@ -83,6 +84,7 @@ class Arbiter:
         self.holdout = Holdout(settings.routing.holdout_share, settings.routing.holdout_usd_per_day)
         self.feed = Feed()
         self.metrics = Metrics()
+        self.tracing = open_tracing(settings.otlp_endpoint, runtime_url, content=settings.otlp_content)
         self.health = Health(first_s=settings.quarantine_s, max_s=settings.quarantine_max_s)
         self.cache = _cache(settings)
         self.embeddings = _embeddings(settings)
@@ -170,6 +172,8 @@ class Arbiter:
         await self.runtime.aclose()
         if self.embeddings is not None:
             await self.embeddings.aclose()
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close)
         await asyncio.to_thread(self.store.close)
         if self.sandbox is not None:
             await asyncio.to_thread(self.sandbox.stop)
@@ -254,12 +258,15 @@ class Arbiter:
 
     def _publish(self, decision: Decision) -> None:
         self.metrics.seen(decision)
+        if self.tracing is not None:
+            self.tracing.seen(decision)
         if self.feed.listeners:
             self.feed.publish("decision", shown(decision.row()))
 
     def alerted(self, alerts: list[dict[str, Any]]) -> None:
         """Tell the log and whoever listens of new alerts, and follow them up."""
         self.alerting.raised()
+        self.sharing.tell("alerted", None)
         for alert in alerts:
             log.warning("%s shift of %s: %s", alert["kind"], alert["model"], alert["reason"])
             self.feed.publish("alert", alert)

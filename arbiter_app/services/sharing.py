@@ -78,6 +78,8 @@ class Sharing:
             arbiter.health.hear(model, rest, asyncio.get_running_loop().time())
         elif kind == "routable":
             arbiter.catalog = arbiter.catalog.routable(*data)
+        elif kind == "alerted":
+            arbiter.alerting.raised()
         elif kind == "reset":
             arbiter.forget()
 

@@ -60,20 +60,20 @@ def main() -> None:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         runtime = free_port()
-        _place(stack.enter_context(_module("tests.bench.runtime", str(runtime))).pid, CORES[1:])
-        _place(os.getpid(), CORES[1:])
+        place(stack.enter_context(module("tests.bench.runtime", str(runtime))).pid, CORES[1:])
+        place(os.getpid(), CORES[1:])
         url = f"http://127.0.0.1:{runtime}/v1"
         live = {"GATEWAY_API_KEY": "bench", "BTL_BASE_URL": url, "ARBITER_LOG_LEVEL": "error"}
         arbiter = stack.enter_context(served(directory, **live))
         port = free_port()
-        bare = stack.enter_context(_module("tests.bench.passthrough", str(port), url))
+        bare = stack.enter_context(module("tests.bench.passthrough", str(port), url))
         _until_ready(port)
         gateways = (
             Gateway("arbiter", int(arbiter.url.rpartition(":")[2]), arbiter.process.pid),
             Gateway("pass-through", port, bare.pid),
         )
         for gateway in gateways:
-            _place(gateway.pid, CORES[:1])
+            place(gateway.pid, CORES[:1])
         for case, (concurrency, stream) in CASES.items():
             _show(case, _measured(gateways, given.n, given.rounds, concurrency, stream))
 
@@ -90,12 +90,12 @@ def _measured(gateways: tuple[Gateway, ...], n: int, rounds: int, concurrency: i
 
 
 def _one(gateway: Gateway, n: int, concurrency: int, stream: bool) -> Figures:
-    before = _cpu_us(gateway.pid)
+    before = cpu_us(gateway.pid)
     run, took_s = uvloop.run(send(gateway.port, OPERATOR, n=n, concurrency=concurrency, stream=stream))
     if run.failed:
         raise SystemExit(f"{gateway.name}: {run.failed} of {n} requests failed")
     cuts = quantiles(run.latencies_ms, n=100)
-    return Figures(n / took_s, (_cpu_us(gateway.pid) - before) / n, cuts[49], cuts[98])
+    return Figures(n / took_s, (cpu_us(gateway.pid) - before) / n, cuts[49], cuts[98])
 
 
 def _medians(figures: list[Figures]) -> Figures:
@@ -115,20 +115,21 @@ def _show(case: str, figures: dict[str, Figures]) -> None:
     print(f"  CPU a request: {arbiter.cpu_us / bare.cpu_us:.2f} times the pass-through's", flush=True)
 
 
-def _cpu_us(pid: int) -> float:
+def cpu_us(pid: int) -> float:
     """User and system time of a process with all its threads, in microseconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) * TICK_US
 
 
-def _place(pid: int, cores: list[int]) -> None:
+def place(pid: int, cores: list[int]) -> None:
     """Keep a process and its threads to these cores, where there is a choice."""
     for thread in Path(f"/proc/{pid}/task").iterdir() if len(CORES) > 1 else ():
         os.sched_setaffinity(int(thread.name), cores)
 
 
 @contextmanager
-def _module(name: str, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+def module(name: str, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A module of ours as a process, for as long as the block runs."""
     process = subprocess.Popen([sys.executable, "-m", name, *words], cwd=ROOT)
     try:
         yield process

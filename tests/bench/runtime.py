@@ -1,6 +1,7 @@
 """A runtime that costs next to nothing: fixed answers over a raw protocol, so that only the gateway is measured.
 
-`python -m tests.bench.runtime PORT`. A body with `"stream":true` is answered with 63 events at once.
+`python -m tests.bench.runtime PORT [SECONDS]`. A body with `"stream":true` is answered with 63 events at once; each answer
+comes after so many seconds.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Answering(asyncio.Protocol):
     """One connection."""
 
     PLAIN, STREAMED = plain(), streamed()
+    after_s = 0.0
     MODELS = _head("application/json", b"content-length: 11\r\n") + b'{"data":[]}'
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -58,7 +60,11 @@ class Answering(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         stream = b'"stream":true' in self._body or b'"stream": true' in self._body
-        self._transport.write(self.MODELS if not self._body else self.STREAMED if stream else self.PLAIN)
+        answer = self.MODELS if not self._body else self.STREAMED if stream else self.PLAIN
+        if self.after_s:
+            asyncio.get_running_loop().call_later(self.after_s, self._transport.write, answer)
+        else:
+            self._transport.write(answer)
         self._begin()
 
     def _begin(self) -> None:
@@ -66,11 +72,12 @@ class Answering(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
 
 
-async def main(port: int) -> None:
+async def main(port: int, after_s: float = 0.0) -> None:
     """Answer until the process is ended."""
+    Answering.after_s = after_s
     server = await asyncio.get_running_loop().create_server(Answering, "127.0.0.1", port)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(main(int(sys.argv[1])))
+    uvloop.run(main(int(sys.argv[1]), *map(float, sys.argv[2:])))
