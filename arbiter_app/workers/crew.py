@@ -58,7 +58,7 @@ class _Member:
 
 
 class Crew:
-    """An asynchronous context: the workers run inside of it."""
+    """An asynchronous context: the workers run inside of it. `complete` is set once all of them have been ready."""
 
     def __init__(self, arbiter: Arbiter, listening: socket.socket) -> None:
         self._arbiter = arbiter
@@ -67,6 +67,7 @@ class Crew:
         self._tasks: list[asyncio.Task[None]] = []
         self._watched = False
         self._stopping = False
+        self.complete = asyncio.Event()
 
     async def __aenter__(self) -> Crew:
         self._arbiter.not_ready = "the gateway workers are starting"
@@ -172,6 +173,7 @@ class Crew:
             member.link.send("watched", self._watched)
         if all(one.ready for one in self._members):
             self._arbiter.not_ready = ""
+            self.complete.set()
 
     def _pass_on(self, origin: _Member | None, kind: str, data: Any) -> None:
         """Tell every worker but the one it came from."""

@@ -36,7 +36,7 @@ def main() -> None:
         held = []
         for number in range(1, WAVES + 1):
             uvloop.run(_wave(int(one.url.rpartition(":")[2])))
-            held.append(_memory(one.process.pid) / MIB)
+            held.append(memory(one.process.pid) / MIB)
             print(
                 f"{number * WAVE:6} requests: {held[-1]:6.1f} MiB, {_files(one)} files, {_tasks(one)} tasks", flush=True
             )
@@ -62,7 +62,7 @@ async def _hang_up(port: int, stream: bool) -> None:
     writer.transport.abort()
 
 
-def _memory(pid: int) -> int:
+def memory(pid: int) -> int:
     """Resident bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 

@@ -19,7 +19,9 @@ from arbiter_app.bench.workload import workload
 from arbiter_app.runtime.sandbox import SandboxServer
 from arbiter_app.runtime.sandbox.world import Fault
 from arbiter_app.store import open_store
+from arbiter_app.workers.crew import Crew, listen
 from tests.chaos.test_stops_and_starts import CHAT, KEY, listens, over, runtime, until
+from tests.conftest import FAST, running
 from tests.served import Served, free_port, served
 
 LIMIT = 10
@@ -33,6 +35,11 @@ class Team:
         self.port = port
         self.pages = httpx.Client(base_url=one.url, headers=KEY, timeout=30)
         self.gateway = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=KEY, timeout=30)
+
+    def close(self) -> None:
+        """Close the clients."""
+        self.pages.close()
+        self.gateway.close()
 
     def pids(self) -> list[int]:
         """The workers' processes."""
@@ -78,8 +85,7 @@ def team(tmp_path_factory: pytest.TempPathFactory, slow: SandboxServer) -> Itera
     with served(directory, ARBITER_JUDGE_SAMPLE="0", ARBITER_JUDGE_CHECK="0", **settings, **over(slow)) as one:
         both = Team(one, port)
         yield both
-        both.pages.close()
-        both.gateway.close()
+        both.close()
 
 
 def policy(client: httpx.Client) -> dict[Any, Any]:
@@ -159,8 +165,31 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path, slow: Sa
     port = free_port()
     settings = {"ARBITER_WORKERS": "1", "ARBITER_GATEWAY_PORT": str(port), **over(slow)}
     with served(tmp_path, **settings) as one:
-        (pid,) = Team(one, port).pids()
+        team = Team(one, port)
+        (pid,) = team.pids()
         one.kill()
         until(lambda: not _command(pid) and not listens(port), 3)
-        with served(tmp_path, **settings) as again:
-            assert Team(again, port).ask(about(1)).status_code == 200
+        with served(tmp_path, **settings):
+            assert team.ask(about(1)).status_code == 200
+        team.close()
+
+
+def test_the_feed_of_the_pages_shows_what_workers_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**FAST, "ARBITER_DB": str(tmp_path / "arbiter.db"), "ARBITER_WORKERS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    port = free_port()
+    headers = {"authorization": f"Bearer {FAST['ARBITER_API_KEYS']}"}
+    with running(tmp_path, ARBITER_WORKERS="1") as master:
+
+        async def follow() -> tuple[str, str]:
+            arbiter = master.arbiter
+            crew = Crew(arbiter, listen("127.0.0.1", port))
+            async with crew, httpx.AsyncClient(headers=headers) as client:
+                with arbiter.feed.subscribe() as events:
+                    await crew.complete.wait()
+                    answer = await client.post(f"http://127.0.0.1:{port}{CHAT}", json=about(1))
+                    event = await asyncio.wait_for(events.get(), 5)
+                    return answer.json()["arbiter"]["decision_id"], f"{event.kind} {event.data['id']}"
+
+        decision, told = master.run(follow)
+    assert told == f"decision {decision}"
