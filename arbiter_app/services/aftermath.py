@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +19,8 @@ SETTLED = 0.8
 LEAST = 20
 """Requests after the alert before anything is called settled; for a new model, unless it was tried often enough ..."""
 NEW_LEAST, NEW_TRIES = 100, 6
+NEWEST = 3
+"""Calls of the alert's model before it whose charges stand for later ones that were never made: they raised the alarm."""
 MOST = 300
 """Requests after which what is seen is the outcome, settled or not."""
 ROUTED = (Mode.EXPLORE, Mode.EXPLOIT, Mode.ESCALATE)
@@ -40,13 +43,14 @@ def outcome(alert: Row, before: Sequence[Row], after: Sequence[Row]) -> Json:
     start = _settling(alert, after, served)
     window = served[start : start + WINDOW] if start is not None else served[-WINDOW:]
     then, now = _favourite(before), _favourite([row for _, row in window])
-    stayed = [row for row in after if _asked(row) == alert["model"]]
+    own = [row for row in after if _asked(row) == alert["model"]]
+    stayed = own or [row for row in before if _asked(row) == alert["model"]][-NEWEST:]
     end = after[-1]["ts"] if start is None and len(after) >= MOST else None
     return {
         "requests": len(after),
         "trials": len(trials),
         "trial_usd": sum(row["cost_pico"] or 0 for row in trials) / PICO_PER_USD,
-        "own_calls": len(stayed),
+        "own_calls": len(own),
         "share_before": _shares(before),
         "share_after": _shares([row for _, row in window]),
         "served_before": then,
@@ -152,4 +156,6 @@ def _count(n: int, what: str) -> str:
 
 
 def _usd(usd: float) -> str:
-    return f"${usd:.2f}" if usd >= 0.1 or usd == 0 else f"${usd:.2g}" if usd >= 0.0001 else f"${usd:.8f}".rstrip("0")
+    if usd >= 0.1 or usd <= 0:
+        return f"${usd:.2f}"
+    return f"${usd:.{1 - math.floor(math.log10(usd))}f}"

@@ -33,7 +33,7 @@ log = logging.getLogger("arbiter.calibration")
 DEFAULT_MAX_USD = 1.0
 LARGEST_MAX_USD = 10_000.0
 AT_ONCE = 4
-BEAT_S, STALE_S = 2.0, 20.0
+BEAT_S, STALE_S = 2.0, 8.0
 TYPICAL_OUT = 256
 DOWN_AFTER = 12
 """Calls that fail in a row, of at least two models, after which the runtime is taken to be down."""

@@ -77,6 +77,14 @@ def test_it_stops_before_its_cap_and_goes_on_under_a_higher_one(own_gateway: Run
     assert set(learned(own_gateway).values()) == {(6.0, 6.0)}
 
 
+def test_no_call_is_begun_that_might_pass_the_cap(own_gateway: Running) -> None:
+    for model in own_gateway.arbiter.catalog.pool:
+        own_gateway.arbiter.actions.set_routable(model.id, model.id == "gpt-4o")
+    made = create(own_gateway, prompts(3, max_tokens=64), max_usd=0.0005, start=True)  # 64 tokens cost 0.00064
+    seen = ended(own_gateway, made["id"])
+    assert (seen["state"], seen["done"], own_gateway.world.calls.total()) == ("capped", 0, 0)
+
+
 def test_cancelled_or_killed_it_goes_on_where_it_was(tmp_path: Path) -> None:
     with running(tmp_path, ARBITER_SANDBOX_LATENCY="0.05") as one:
         made = create(one, prompts(8), start=True)

@@ -43,7 +43,7 @@ def test_a_price_alarm_tells_trials_their_cost_and_where_traffic_went() -> None:
     moved, then = told(after)
     assert moved == "8 times dearer"
     assert then == (
-        "4 trials for $0.002; traffic moved from A to B in 4 requests; 1,000 requests cost $0.15 instead of $0.80"
+        "4 trials for $0.0020; traffic moved from A to B in 4 requests; 1,000 requests cost $0.15 instead of $0.80"
     )
 
 
@@ -51,8 +51,12 @@ def test_traffic_that_stays_and_traffic_that_does_not_settle_is_said() -> None:
     assert told(seen(ALERT, "A" * 30, "A" * 25))[1] == "traffic stays with A; 1,000 requests cost $0.80"
     young = seen(ALERT, "A" * 30, "AAB", "..e")
     assert young["settled"] is None
-    assert told(young)[1] == "1 trial for $0.0001; 3 requests since, traffic has not settled yet"
+    assert told(young)[1] == "1 trial for $0.00010; 3 requests since, traffic has not settled yet"
     assert told({**ALERT, "settled": None, "outcome": None})[1] == "no request since"
+    gone = told(seen(ALERT, "A" * 30, "B" * 20))[1]
+    assert gone.endswith("1,000 requests cost $0.10 instead of $0.80"), (
+        "its last calls stand for those that were not made"
+    )
     restless = seen(ALERT, "A" * 30, "AB" * 200)
     assert restless["settled"] == 399.0
     assert told(restless)[1].startswith("traffic did not settle on one model in 300 requests")

@@ -17,7 +17,7 @@ def test_a_price_shift_from_the_page_is_alerted_and_the_choice_moves(
     row = page.locator("tr", has=page.locator(".t-math")).last
     favourite = row.locator("td.m").inner_text()
     page.get_by_role("button", name="Make it 8").click()
-    expect(page.locator("li.item", has_text=favourite).first).to_contain_text("price +", timeout=10_000)
+    expect(page.locator("li.item", has_text=favourite).first).to_contain_text("times dearer", timeout=10_000)
     expect(row.locator("td.m")).not_to_have_text(favourite, timeout=10_000)
     page.get_by_role("button", name="Stop").first.click()
     page.get_by_role("button", name="Clear").click()
