@@ -17,9 +17,11 @@ POOL = ["mistral-small-3.2-24b-instruct-2506", "gpt-4o-mini", "gpt-4o"]
 
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A gateway with 240 graded requests of two kinds over three models behind it."""
+    """A gateway with 500 graded requests of two kinds over three models behind it."""
     with running(tmp_path_factory.mktemp("busy"), ARBITER_POLICY="classic", ARBITER_EPSILON="0.5") as gateway:
-        for at in range(120):
+        for model in POOL:
+            gateway.world.change_skill(model, 1.4)  # always right: nothing escalates, so that prices alone decide
+        for at in range(250):
             gateway.chat(f"Calculate {at} * 24", arbiter_models=POOL)
             gateway.chat(f"Return a JSON object for {at} orders, with the keys name and count.", arbiter_models=POOL)
         yield gateway
@@ -34,13 +36,13 @@ def test_placebos_stand_beside_the_routing_with_sample_and_interval(busy: Runnin
     report = busy.http.get("/v1/report", params={"days": 1}).json()
     lines = {line["name"]: line for line in report["placebos"]["lines"]}
     assert list(lines) == ["as_routed", "always_best", "always_cheapest", "shuffle"]
-    assert report["placebos"]["calls"] == 240
+    assert report["placebos"]["calls"] == 500
     for line in lines.values():
-        assert line["covered"] == pytest.approx(1.0) and line["calls"] == 240
-        assert 30 <= line["effective_sample_size"] <= 240
+        assert line["covered"] == pytest.approx(1.0) and line["calls"] == 500
+        assert 30 <= line["effective_sample_size"] <= 500
         assert line["cost_interval"][0] <= line["cost"] <= line["cost_interval"][1]
         assert line["quality_interval"][0] <= line["quality"] <= line["quality_interval"][1]
-    paid = sum(row["actual_spend"] for row in report["by_mode"]) / 240
+    paid = sum(row["actual_spend"] for row in report["by_mode"]) / 500
     assert lines["as_routed"]["cost"] == pytest.approx(paid, rel=0.15)
     assert lines["always_cheapest"]["cost"] < lines["as_routed"]["cost"] < lines["always_best"]["cost"]
     assert lines["shuffle"]["cost"] == pytest.approx(lines["as_routed"]["cost"], rel=1e-6), "it is matched in cost"
@@ -56,7 +58,7 @@ def test_a_wide_tolerance_is_cheaper_and_a_model_left_out_serves_nothing(busy: R
     assert [one["model"] for one in left["models"]] == [POOL[1]]
     assert left["cost"] > wide["cost"]
     now = ask(busy)
-    assert (now["tolerance"], now["days"], now["calls"]) == (0.05, None, 240)
+    assert (now["tolerance"], now["days"], now["calls"]) == (0.05, None, 500)
     assert now["as_routed"]["cost_interval"][0] < now["as_routed"]["cost"]
     assert sum(one["share"] for one in now["models"]) == pytest.approx(1.0)
 
