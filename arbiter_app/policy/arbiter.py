@@ -87,6 +87,14 @@ class ArbiterPolicy(StatisticsHolder):
         super().merge(rows)
         self._set_pool({*self._pool, *(model for _, model, _ in self._table.rows())})
 
+    def moved(self, kind: str, bucket: str, model: str) -> None:
+        """Another process has noticed a shift: this one's tests of it begin anew. A model has one price in all buckets."""
+        for (where, whose), watch in self._watches.items():
+            if whose == model and kind == "price":
+                watch.reprice()
+            elif (where, whose) == (bucket, model) and kind == "quality":
+                watch.regrade()
+
     def forget(self) -> None:
         """Drop everything learned."""
         super().forget()

@@ -73,6 +73,12 @@ class Watch:
         self.price.clear()
         self.price_recent.clear()
 
+    def regrade(self) -> None:
+        """Start the grades' history anew."""
+        self.worse = 0.0
+        self.grade.clear()
+        self.grade_recent.clear()
+
     def packed(self) -> bytes:
         """As bytes, for the store."""
         flat = (self.dearer, self.cheaper, self.worse)

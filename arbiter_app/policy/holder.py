@@ -39,6 +39,9 @@ class StatisticsHolder:
         """Add what other processes learned."""
         self._table.add(rows)
 
+    def moved(self, kind: str, bucket: str, model: str) -> None:
+        """Another process has noticed a shift (`price` or `quality`), and its deltas come: nothing to notice again."""
+
     def forget(self) -> None:
         """Drop everything learned."""
         self._table.clear()

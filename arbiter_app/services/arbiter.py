@@ -266,7 +266,7 @@ class Arbiter:
     def alerted(self, alerts: list[dict[str, Any]]) -> None:
         """Tell the log and whoever listens of new alerts, and follow them up."""
         self.alerting.raised()
-        self.sharing.tell("alerted", None)
+        self.sharing.tell("alerted", [[alert["kind"], alert["bucket"], alert["model"]] for alert in alerts])
         for alert in alerts:
             log.warning("%s shift of %s: %s", alert["kind"], alert["model"], alert["reason"])
             self.feed.publish("alert", alert)

@@ -7,6 +7,7 @@ before it asked, and what every other process has committed. What memory lacks o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
@@ -37,6 +38,7 @@ class Sharing:
         self.process = "0" if arbiter.settings.workers else ""
         """The name of this process among those that share; empty where there is only one."""
         self.others: Callable[[], Awaitable[dict[str, Snapshot]]] = _nobody
+        self._hurry = asyncio.Event()
         self.epoch = 0
         """Counts how often everything was forgotten, so that what was asked before is not added afterwards."""
         arbiter.health.told = lambda model, rest: self.tell("rest", [model, rest])
@@ -44,7 +46,9 @@ class Sharing:
     async def follow(self) -> None:
         """Keep the policy up with what other processes teach, for as long as the process runs."""
         while True:
-            await asyncio.sleep(FOLLOW_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), FOLLOW_S)
+            self._hurry.clear()
             try:
                 await self.catch_up()
             except StoreError as error:
@@ -80,6 +84,9 @@ class Sharing:
             arbiter.catalog = arbiter.catalog.routable(*data)
         elif kind == "alerted":
             arbiter.alerting.raised()
+            for shift in data:
+                arbiter.policy.moved(*shift)
+            self._hurry.set()
         elif kind == "reset":
             arbiter.forget()
 

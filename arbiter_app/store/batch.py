@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Dialect
+from sqlalchemy import Connection, Dialect, update
 
 from arbiter_app.pipeline.ports import DecisionRecord, Delta, Pairing
 from arbiter_app.policy import agreement
+from arbiter_app.policy.statistics import COST_FIELDS
 from arbiter_app.store.statements import Row, Statement
 from arbiter_app.store.tables import (
     STATISTIC_FIELDS,
@@ -21,7 +22,12 @@ from arbiter_app.store.tables import (
     DecisionTrace,
     PolicyState,
     Statistic,
+    table,
 )
+
+_STATISTICS = table(Statistic).c
+RELEARNED = {"cost_n": COST_FIELDS, "tries": ("tries",), "graded": ("graded", "quality_sum", "quality_sq")}
+"""What a shift makes be learned anew, by the count of it."""
 
 
 class BatchWriter:
@@ -62,6 +68,8 @@ class BatchWriter:
     ) -> None:
         """Statistics, alerts, policy state, and pairs of a judge's score with the truth."""
         self._statistic.run(connection, _summed(deltas))
+        if any(delta.get("cost_n", 0.0) < 0 or delta.get("graded", 0.0) < 0 for _, _, delta in deltas):
+            _never_less_than_nothing(connection)
         self._alert.run(connection, [self._alert_row({**_OPEN, **alert}) for alert in alerts])
         self._state.run(connection, list(state.items()))
         self._agreement.run(connection, [(*key, *sums.as_dict().values()) for key, sums in pairs])
@@ -72,6 +80,13 @@ class BatchWriter:
 
 
 _OPEN: Mapping[str, Any] = {"known": None, "outcome": None, "settled": None}
+
+
+def _never_less_than_nothing(connection: Connection) -> None:
+    """Two processes that noticed the same shift in one moment have both taken away what was known: then nothing is."""
+    for counted, sums in RELEARNED.items():
+        nothing = {_STATISTICS[name]: 0.0 for name in sums}
+        connection.execute(update(table(Statistic)).where(_STATISTICS[counted] < 0).values(nothing))
 
 
 def _json(trace: Any) -> bytes:

@@ -1,0 +1,112 @@
+"""Several processes on one store: each adds what the others taught, once, and the same shift seen twice does no harm."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from arbiter_app import policy as brain
+from arbiter_app.policy import Learned, ModelFacts, ModelStats, Observation, Policy, PolicySettings
+from arbiter_app.services.sharing import missing
+from arbiter_app.store import Store, open_store
+from tests.conftest import running
+
+FACTS = {
+    "big": ModelFacts(input_usd_per_token=2e-6, output_usd_per_token=8e-6),
+    "small": ModelFacts(input_usd_per_token=1e-7, output_usd_per_token=4e-7),
+}
+
+
+def policy() -> Policy:
+    return brain.build("arbiter", catalog=FACTS, baseline="big", settings=PolicySettings())
+
+
+def seen(times: float) -> Observation:
+    """One call of the small model at so many times its price."""
+    cost = times * FACTS["small"].list_usd(1000, 300)
+    return Observation(
+        bucket="code",
+        prompt="",
+        model="small",
+        cost_usd=cost,
+        tokens_in=1000,
+        tokens_out=300,
+        quality=0.9,
+        quality_weight=1.0,
+        latency_ms=100.0,
+        mode="exploit",
+        now=0.0,
+    )
+
+
+async def write(store: Store, learned: Learned) -> None:
+    deltas = [(bucket, model, delta.as_dict()) for bucket, model, delta in learned.deltas]
+    await store.ledger.adjust(deltas, (), learned.state)
+
+
+async def catch_up(store: Store, one: Policy) -> dict[tuple[str, str], ModelStats]:
+    """Make a policy equal to the store; what it knows then."""
+    rows, _ = await store.load_policy()
+    one.merge(missing({(bucket, model): sums for bucket, model, sums in one.rows()}, rows))
+    return {(bucket, model): sums for bucket, model, sums in one.rows()}
+
+
+def test_two_who_notice_the_same_shift_at_once_leave_nothing_negative(tmp_path: Path) -> None:
+    async def run() -> None:
+        store = open_store(str(tmp_path / "arbiter.db"))
+        one, other = policy(), policy()
+        for _ in range(40):
+            await write(store, one.record(seen(1.0)))
+        await catch_up(store, other)
+        for _ in range(40):
+            await write(store, other.record(seen(1.0)))
+        await catch_up(store, one)
+        noticed = 0
+        while noticed < 2:  # each by itself, as neither has heard of the other
+            for teacher in (one, other):
+                learned = teacher.record(seen(10.0))
+                noticed += len(learned.shifts)
+                await write(store, learned)
+        known = await catch_up(store, one)
+        sums = known["code", "small"]
+        assert all(getattr(sums, name) >= 0 for name in ("cost_n", "tries", "graded", "cost_usd"))
+        for _ in range(20):
+            await write(store, one.record(seen(10.0)))
+        known = await catch_up(store, one)
+        assert await catch_up(store, other) == known
+        assert known["code", "small"].mean_cost_usd == pytest.approx(seen(10.0).cost_usd, rel=0.2)
+        store.close()
+
+    asyncio.run(run())
+
+
+def test_who_is_told_of_a_shift_does_not_notice_it_again() -> None:
+    one, other = policy(), policy()
+    for _ in range(40):
+        for teacher in (one, other):
+            teacher.record(seen(1.0))
+    shifts = [shift for _ in range(30) for shift in one.record(seen(10.0)).shifts]
+    assert [shift.kind for shift in shifts] == ["price"]
+    other.moved("price", "code", "small")
+    assert not [shift for _ in range(60) for shift in other.record(seen(10.0)).shifts]
+
+
+def test_statistics_of_two_gateways_become_equal_and_a_reset_reaches_zero(tmp_path: Path) -> None:
+    plain = {"ARBITER_JUDGE_SAMPLE": "0", "ARBITER_JUDGE_CHECK": "0", "ARBITER_CASCADE": "0", "ARBITER_WORKERS": "1"}
+    with running(tmp_path, **plain) as one, running(tmp_path, **plain) as other:
+        for at in range(20):
+            for gateway in (one, other):
+                assert gateway.chat(f"Calculate {at} + 1", arbiter_no_cache=True).status_code == 200
+        for gateway in (one, other):
+            gateway.settle()
+            gateway.run(gateway.arbiter.sharing.catch_up)
+        stored = {(b, m): sums.calls for b, m, sums in one.run(one.arbiter.store.load_policy)[0] if sums.calls}
+        assert sum(stored.values()) == 40
+        for gateway in (one, other):
+            gateway.run(gateway.arbiter.sharing.catch_up)
+            assert {(b, m): sums.calls for b, m, sums in gateway.arbiter.policy.rows() if sums.calls} == stored
+        one.http.post("/v1/reset")
+        other.run(other.arbiter.sharing.catch_up)
+        assert not any(sums.calls for gateway in (one, other) for _, _, sums in gateway.arbiter.policy.rows())
