@@ -6,25 +6,27 @@ the model of least expected loss, or, inside a budget, tries the one whose trial
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from struct import error as StructError
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from arbiter_app.policy.belief import Array, GapPrior, cheapness, gap_prior, posterior
+from arbiter_app.policy.belief import Array, Belief, GapPrior, cheapness, gap_prior
 from arbiter_app.policy.buckets import Bucket, Crowd, expected_usd
 from arbiter_app.policy.drift import Move, Watch, price_move, quality_move
 from arbiter_app.policy.holder import StatisticsHolder, delta_of
 from arbiter_app.policy.price import unit_price
-from arbiter_app.policy.rule import View, decide
+from arbiter_app.policy.rule import Pool, View, decide
 from arbiter_app.policy.statistics import ModelStats, Rows
+from arbiter_app.policy.text import Teller, features
 from arbiter_app.policy.types import Ask, Choice, Learned, ModelFacts, Observation, PolicySettings, Shift
 
 TYPICAL_TOKENS = (1000.0, 300.0)
-WATCH_EVERY = 8.0
+WATCH_EVERY, TEXT_EVERY = 8.0, 32.0
 PRICE_SD_LISTED, PRICE_SD_UNLISTED = 0.1, 0.35
+Kind = TypeVar("Kind", Watch, Teller)
 
 
 class ArbiterPolicy(StatisticsHolder):
@@ -35,14 +37,14 @@ class ArbiterPolicy(StatisticsHolder):
     def __init__(self, facts: Mapping[str, ModelFacts], baseline: str, settings: PolicySettings) -> None:
         super().__init__(facts, baseline, settings)
         self._watches: dict[tuple[str, str], Watch] = {}
+        self._tellers: dict[str, dict[str, Teller]] = {}
         self._falling: set[tuple[str, str]] = set()
         self._set_pool({baseline, *facts})
 
     def choose(self, ask: Ask, now: float, seed: int) -> Choice:
         """The model for one request; replaying the same statistics, ask and seed gives the same."""
-        if not self._index.keys() >= set(ask.eligible):
-            self._set_pool({*self._pool, *ask.eligible})
-        return decide(self._view(ask.bucket), ask, seed, self._pool, self._index, self._base, self._settings)
+        self._welcome(ask.eligible)
+        return decide(self._told(self._view(ask.bucket), ask), ask, seed, self._pool, self._settings)
 
     def record(self, seen: Observation) -> Learned:
         """Fold one call in. A price alarm makes the model's cost be learned anew, a quality alarm its grades."""
@@ -52,6 +54,7 @@ class ArbiterPolicy(StatisticsHolder):
         if seen.model == self._baseline and known.graded < self._settings.baseline_first:
             delta.explore_usd = 0.0
         watch = self._watches.setdefault((seen.bucket, seen.model), Watch())
+        self._read(seen, known)
         shifts = self._quality_shift(watch, seen, known, delta)
         learned = self._fold(seen.bucket, seen.model, delta)
         move = self._price_move(watch, seen, facts)
@@ -64,6 +67,7 @@ class ArbiterPolicy(StatisticsHolder):
 
     def grade(self, seen: Observation) -> Learned:
         """A grade that came after the call was recorded."""
+        self._read(seen, self._table.known(seen.bucket, seen.model))
         learned = super().grade(seen)
         if seen.quality is None:
             return learned
@@ -78,14 +82,18 @@ class ArbiterPolicy(StatisticsHolder):
     def load(self, rows: Rows, state: Mapping[str, bytes]) -> None:
         """Start from stored statistics and tests; a test that cannot be read starts anew."""
         super().load(rows, state)
-        self._set_pool({*self._pool, *(model for _, model, _ in self._table.rows())})
-        self._watches = {key: watch for name, data in state.items() if (key := _key(name)) and (watch := _watch(data))}
+        self._set_pool({*self._pool.models, *(model for _, model, _ in self._table.rows())})
+        self._watches = {key: one for key, data in _kept("watch", state) if (one := _whole(Watch, data))}
+        self._tellers = {}
+        for (bucket, model), data in _kept("text", state):
+            if teller := _whole(Teller, data):
+                self._tellers.setdefault(bucket, {})[model] = teller
         self._falling = {key for key, watch in self._watches.items() if watch.cheaper > 0}
 
     def merge(self, rows: Rows) -> None:
         """Add what other processes learned."""
         super().merge(rows)
-        self._set_pool({*self._pool, *(model for _, model, _ in self._table.rows())})
+        self._set_pool({*self._pool.models, *(model for _, model, _ in self._table.rows())})
 
     def moved(self, kind: str, bucket: str, model: str) -> None:
         """Another process has noticed a shift: this one's tests of it begin anew. A model has one price in all buckets."""
@@ -99,6 +107,7 @@ class ArbiterPolicy(StatisticsHolder):
         """Drop everything learned."""
         super().forget()
         self._watches.clear()
+        self._tellers.clear()
         self._falling.clear()
         self._gather({})
 
@@ -106,55 +115,86 @@ class ArbiterPolicy(StatisticsHolder):
         """What is believed of each model in a bucket, and which one an exploiting request would get now."""
         if not models:
             return []
-        choice = self.choose(Ask(bucket, "", tuple(models)), 0.0, 0)
+        self._welcome(models)
+        settled = replace(self._settings, explore_share=0.0, baseline_first=0.0, repriced_share=0.0, recheck_share=0.0)
+        choice = decide(self._view(bucket), Ask(bucket, "", tuple(models)), 0, self._pool, settled)
         best = next((one.model for one in choice.candidates if not one.why_not), None)
         return self._rows(bucket, choice.candidates, best)
 
     def _fold(self, bucket: str, model: str, delta: ModelStats) -> Learned:
         learned = super()._fold(bucket, model, delta)
-        if model in self._index:
+        if model in self._pool.index:
             self._put(bucket, model)
         else:
-            self._set_pool({*self._pool, model})
+            self._set_pool({*self._pool.models, model})
         return learned
+
+    def _welcome(self, models: Sequence[str]) -> None:
+        if not self._pool.index.keys() >= set(models):
+            self._set_pool({*self._pool.models, *models})
 
     def _set_pool(self, models: set[str]) -> None:
         """Fix the order of the models in all arrays, and the prior that follows from their prices."""
-        self._pool = tuple(sorted(models))
-        self._index = {model: at for at, model in enumerate(self._pool)}
-        self._base = self._index[self._baseline]
-        self._price = np.array([_typical_usd(self._facts.get(model, ModelFacts())) for model in self._pool])
-        self._prior = _prior(self._price, self._base, self._settings)
+        self._pool = Pool(tuple(models), self._baseline)
+        self._price = np.array([_typical_usd(self._facts.get(model, ModelFacts())) for model in self._pool.models])
+        self._prior = _prior(self._price, self._pool.base, self._settings)
         self._gather({})
         for bucket in self._table.buckets():
-            for model in self._pool:
+            for model in self._pool.models:
                 self._put(bucket, model)
 
     def _put(self, bucket: str, model: str) -> None:
         row = self._buckets.get(bucket)
         if row is None:
-            row = Bucket(len(self._pool))
+            row = Bucket(len(self._pool.models), self._pool.base)
             self._gather({**self._buckets, bucket: row})
-            for other in self._pool:
+            for other in self._pool.models:
                 self._put(bucket, other)
         known = self._table.known(bucket, model)
-        row.put(self._index[model], known, self._facts.get(model), bucket.partition(":")[0], self._settings)
+        row.put(self._pool.index[model], known, self._facts.get(model), bucket.partition(":")[0], self._settings)
 
     def _gather(self, buckets: Mapping[str, Bucket]) -> None:
         """Take these buckets, in the order of their names, so that the order of arrival leaves no trace."""
         self._buckets = dict(sorted(buckets.items()))
-        self._crowd = Crowd(self._buckets, len(self._pool))
+        self._crowd = Crowd(self._buckets, len(self._pool.models))
         for one in self._buckets.values():
-            one.said = False
+            one.said = -1
 
     def _view(self, bucket: str) -> View:
-        buckets = self._buckets
-        here = buckets.get(bucket) or Bucket(len(self._pool))
-        others = self._crowd.but(bucket, self._prior)
-        money = expected_usd(here, buckets.values(), self._price, self._base, self._settings.price_strength)
-        belief = posterior(self._prior, others, here.seen())
-        falling = frozenset(model for where, model in self._falling if where == bucket)
-        return View(belief, money, here.seen(), here.graded, here.calls, here.tries, falling, self._table.total)
+        here = self._buckets.get(bucket) or Bucket(len(self._pool.models), self._pool.base)
+        belief = here.believed(self._prior, self._crowd, bucket)
+        settings = self._settings
+        money = expected_usd(here, self._buckets.values(), self._price, self._pool.base, settings.price_strength)
+        falling = frozenset([model for where, model in self._falling if where == bucket])
+        return View(here, belief, money, falling, self._table.total)
+
+    def _told(self, view: View, ask: Ask) -> View:
+        """The view with what this prompt tells, for models whose grades it has been shown to predict.
+
+        A prompt that is hard for one is hard for the baseline, too: so nothing is told before that can be said of both.
+        """
+        tellers = self._tellers.get(ask.bucket, {})
+        bar = tellers.get(self._baseline)
+        if bar is None or not (bar.heard and ask.prompt):
+            return view
+        proven = [(model, one) for model, one in tellers.items() if one is not bar and one.proven]
+        if not proven:
+            return view
+        seen, mean = features(ask.prompt), view.belief.mean.copy()
+        harder = bar.shift(seen)
+        for model, one in proven:
+            mean[self._pool.index[model]] += one.shift(seen) - harder
+        return replace(view, belief=Belief(np.minimum(mean, 1.0), view.belief.cov))
+
+    def _read(self, seen: Observation, known: ModelStats) -> None:
+        """Learn what the prompt told of this grade."""
+        if seen.quality is None or not seen.prompt or known.graded < 1:
+            return
+        tellers = self._tellers.setdefault(seen.bucket, {})
+        teller = tellers.get(seen.model)
+        if teller is None:
+            teller = tellers[seen.model] = Teller()
+        teller.learn(features(seen.prompt), seen.quality - known.quality_sum / known.graded, seen.quality_weight)
 
     def _price_move(self, watch: Watch, seen: Observation, facts: ModelFacts) -> Move | None:
         unit = unit_price(facts, seen)
@@ -206,8 +246,12 @@ class ArbiterPolicy(StatisticsHolder):
         return [_shift("quality", seen, move, "down", f"its last grades average {move.new:.2f}")]
 
     def _state(self, seen: Observation, watch: Watch, alarmed: bool) -> Mapping[str, bytes]:
-        calls = self._table.known(seen.bucket, seen.model).calls
-        return {f"watch/{seen.bucket}/{seen.model}": watch.packed()} if alarmed or calls % WATCH_EVERY == 0 else {}
+        calls, place = self._table.known(seen.bucket, seen.model).calls, f"{seen.bucket}/{seen.model}"
+        state = {f"watch/{place}": watch.packed()} if alarmed or calls % WATCH_EVERY == 0 else {}
+        teller = self._tellers.get(seen.bucket, {}).get(seen.model)
+        if teller is not None and calls % TEXT_EVERY == 0:
+            state[f"text/{place}"] = teller.packed()
+        return state
 
 
 def _prior(price: Array, baseline: int, settings: PolicySettings) -> GapPrior:
@@ -231,14 +275,18 @@ def _shift(kind: str, seen: Observation, move: Move, direction: str, words: str)
     return Shift(kind, seen.bucket, seen.model, move.old, move.new, direction, reason)
 
 
-def _key(name: str) -> tuple[str, str] | None:
-    kind, _, rest = name.partition("/")
-    bucket, _, model = rest.partition("/")
-    return (bucket, model) if kind == "watch" and model else None
+def _kept(kind: str, state: Mapping[str, bytes]) -> Iterator[tuple[tuple[str, str], bytes]]:
+    """What is stored of one kind, by bucket and model."""
+    for name, data in state.items():
+        prefix, _, rest = name.partition("/")
+        bucket, _, model = rest.partition("/")
+        if prefix == kind and model:
+            yield (bucket, model), data
 
 
-def _watch(data: bytes) -> Watch | None:
+def _whole(kind: type[Kind], data: bytes) -> Kind | None:
+    """The value that these bytes are; None when they are of another form."""
     try:
-        return Watch.unpacked(data)
-    except StructError:
+        return kind.unpacked(data)
+    except (StructError, ValueError):
         return None

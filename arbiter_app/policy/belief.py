@@ -1,7 +1,7 @@
 """What is believed of every model's quality in one bucket: a joint Gaussian over the pool, learned by exact conditioning.
 
-Quality of model m in bucket t is  level_t - gap_m - own_tm.  The baseline has no gap; every other model's gap has a mean
-that grows with how much cheaper it is, and gaps of different models are correlated (a common part and a slope over the
+Quality of model m in bucket t is  level_t - size_t (gap_m + own_tm).  The baseline has no gap; every other model's gap has a
+mean that grows with how much cheaper it is, and gaps of different models are correlated (a common part and a slope over the
 logarithm of the price), so that one model's failure speaks against the others, most of all against the cheaper ones.
 Gap and own part share one covariance; `shared` says how much of it a bucket has in common with the other buckets.
 Grades are averages with Gaussian noise, so all of it is linear algebra on K x K matrices, K = models of the pool.
@@ -10,7 +10,7 @@ Grades are averages with Gaussian noise, so all of it is linear algebra on K x K
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ SPREAD_MAX = 1.2
 MEAN_N, POOL_N, POOL_CAP_N = 5.0, 4.0, 20.0
 BINOMIAL_FLOOR, NOISE_FLOOR = 0.01, 0.0025
 CHEAPNESS_CAP = 6.0
+LEAST = 1e-12
+SCALE_LEVEL, SCALE_N, SCALE_POWER, SCALE_RANGE = 0.85, 14.0, 0.65, (0.2, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What one bucket says about the shared part: precision [K, K], and precision times mean [K]."""
+    """What buckets say about the shared part: precision [K, K], and precision times mean [K]."""
 
     precision: Array
     pull: Array
@@ -62,8 +64,17 @@ class Belief:
 
     def gap(self, reference: int) -> tuple[Array, Array]:
         """Mean [K] and standard deviation [K] of the quality gap to a reference model."""
-        spread = self.cov.diagonal() + self.cov[reference, reference] - 2 * self.cov[reference]
+        row = self.cov[reference]
+        spread = self.cov.diagonal() - 2 * row + row[reference]
         return self.mean[reference] - self.mean, np.sqrt(np.maximum(spread, 0.0))
+
+    def learnable(self, reference: int) -> Array:
+        """Share [K] of the variance of each gap that grades of that model alone can take away; the rest is doubt about the
+        reference."""
+        own, row = self.cov.diagonal(), self.cov[reference]
+        link, spread = own - row, own - 2 * row + row[reference]
+        share: Array = np.minimum(np.maximum(link * link / np.maximum(own * spread, LEAST), LEAST), 1.0)
+        return share
 
 
 def cheapness(price: Array, baseline: int) -> Array:
@@ -82,57 +93,101 @@ def gap_prior(
     common, slope_sd, own = sd
     cov = common**2 * np.outer(other, other) + slope_sd**2 * np.outer(cheap, cheap) + own**2 * np.diag(other)
     expected = np.where(cheap > 0, mean + slope * cheap, mean / 2)
-    return GapPrior(expected * other, shared * cov, (1 - shared) * cov + LEVEL_SD**2)
+    return GapPrior(expected * other, shared * cov, (1 - shared) * cov)
 
 
-def evidence(weight: Array, total: Array, square: Array) -> Evidence:
+@dataclass(slots=True)
+class Grades:
+    """The grades of one bucket as columns [K]: their sums, and what follows from each model's own alone."""
+
+    weight: Array
+    total: Array
+    square: Array
+    mean: Array
+    scatter: Array
+    pooled: Array
+    spread: Array
+    shrink: Array
+    own: Array
+
+    @classmethod
+    def none(cls, size: int) -> Grades:
+        """No grades yet."""
+        grades = cls(*(np.zeros(size) for _ in fields(cls)))
+        grades.pooled[:] = grades.spread[:] = 1.0
+        grades.shrink[:], grades.own[:] = 1 / MEAN_N, 1 / SPREAD_OWN_N
+        return grades
+
+    def sums(self, at: int) -> tuple[float, float, float]:
+        """One model's weight, total and sum of squares."""
+        return float(self.weight[at]), float(self.total[at]), float(self.square[at])
+
+    def put(self, at: int, weight: float, total: float, square: float) -> None:
+        """Set one model's grades."""
+        mean = total / weight if weight > 0 else 0.0
+        degrees = max(weight - 1, 0.0)
+        self.weight[at], self.total[at], self.square[at], self.mean[at] = weight, total, square, mean
+        self.scatter[at] = max(square - total * mean, 0.0) if degrees > 0 else 0.0
+        self.pooled[at] = min(1.0, POOL_CAP_N / weight) if weight > 0 else 1.0
+        self.spread[at] = SPREAD_CAP_N / max(degrees, SPREAD_CAP_N)
+        self.shrink[at], self.own[at] = 1 / (MEAN_N + weight), 1 / (SPREAD_OWN_N + degrees)
+
+
+def evidence(grades: Grades) -> Evidence:
     """Means, with the variance of one grade for each model: `spread x q(1 - q)`, quasi-binomial (Wedderburn, 1974).
 
     q is the model's mean, shrunk towards the bucket's, so that a first lucky or unlucky grade does not pass for
     certainty; the spread is 1 for grades of 0 or 1 and less for others. It is the bucket's, each model counted with at
     most `SPREAD_CAP_N` degrees of freedom, so that the one with most grades does not speak for all, and then the model's.
     """
-    mean = total / np.maximum(weight, 1e-9)
-    degrees = np.maximum(weight - 1, 0.0)
-    scatter = np.maximum(square - total * mean, 0.0) * (degrees > 0)
-    share = np.minimum(weight, POOL_CAP_N) / np.maximum(weight, 1e-9)
-    pool = (POOL_N * LEVEL + share @ total) / (POOL_N + share @ weight)
-    shrunk = (MEAN_N * pool + total) / (MEAN_N + weight)
-    binomial = np.maximum(shrunk * (1 - shrunk), BINOMIAL_FLOOR)
-    share = SPREAD_CAP_N / np.maximum(degrees, SPREAD_CAP_N)
+    weight, total, scatter = grades.weight, grades.total, grades.scatter
+    pool = (POOL_N * LEVEL + float(grades.pooled @ total)) / (POOL_N + float(grades.pooled @ weight))
+    shrunk = (total + MEAN_N * pool) * grades.shrink
+    binomial = np.maximum(shrunk - shrunk * shrunk, BINOMIAL_FLOOR)
+    degrees = np.maximum(weight - 1, 0.0) * grades.spread
     prior = SPREAD_N * LEVEL * (1 - LEVEL)
-    spread = (prior * SPREAD + scatter @ share) / (prior + (degrees * binomial) @ share)
-    noise = min(float(spread), SPREAD_MAX) * binomial
-    return Evidence(weight, mean, np.maximum((SPREAD_OWN_N * noise + scatter) / (SPREAD_OWN_N + degrees), NOISE_FLOOR))
+    spread = (prior * SPREAD + float(grades.spread @ scatter)) / (prior + float(degrees @ binomial))
+    noise = (binomial * (SPREAD_OWN_N * min(spread, SPREAD_MAX)) + scatter) * grades.own
+    return Evidence(weight.copy(), grades.mean.copy(), np.maximum(noise, NOISE_FLOOR))
 
 
-def message(seen: Evidence, prior: GapPrior) -> Message:
-    """What a bucket's grades say about the shared part."""
+def scale(grades: Grades, baseline: int) -> float:
+    """How large gaps are expected to be in a bucket, against one where the baseline succeeds with chance `SCALE_LEVEL`.
+
+    Models of different strength come close to each other where a task is easy, because none can be better than right: on
+    the logistic scale gaps are alike, and in quality they are as q(1 - q) (Rasch, 1960). The square root of that is what
+    recorded pools show.
+    """
+    weight, total = float(grades.weight[baseline]), float(grades.total[baseline])
+    level = (SCALE_N * SCALE_LEVEL + total) / (SCALE_N + weight)
+    likeness = max(level * (1 - level), 0.0) / (SCALE_LEVEL * (1 - SCALE_LEVEL))
+    return min(max(float(likeness**SCALE_POWER), SCALE_RANGE[0]), SCALE_RANGE[1])
+
+
+def message(seen: Evidence, prior: GapPrior, size: float) -> Message:
+    """What the grades of a bucket whose gaps are of this size (see `scale`) say about the shared part."""
     known = seen.weight / seen.noise
-    spread = prior.own * known
-    spread.flat[:: len(known) + 1] += 1.0
-    precision: Array = known[:, None] * np.linalg.inv(spread)
-    return Message(precision, precision @ (seen.mean - LEVEL))
+    precision: Array = known[:, None] * _one_plus_inverse((prior.own * size**2 + LEVEL_SD**2) * known)
+    return Message(precision * size**2, precision @ (seen.mean - LEVEL) * size)
 
 
-def posterior(prior: GapPrior, heard: Message | None, seen: Evidence) -> Belief:
+def posterior(prior: GapPrior, heard: Message | None, seen: Evidence, size: float) -> Belief:
     """Belief about one bucket, from what all other buckets say together and from its own evidence."""
     mean, cov = -prior.mean, prior.shared
     if heard is not None:
-        spread = cov @ heard.precision
-        spread.flat[:: len(mean) + 1] += 1.0
-        cov = np.linalg.inv(spread) @ cov
+        cov = _one_plus_inverse(cov @ heard.precision) @ cov
         mean = mean + cov @ (heard.pull - heard.precision @ mean)
-    return _condition(mean + LEVEL, cov + prior.own, seen)
+    return _condition(mean * size + LEVEL, (cov + prior.own) * size**2 + LEVEL_SD**2, seen)
 
 
 def _condition(mean: Array, cov: Array, seen: Evidence) -> Belief:
-    """Condition on the grades, through the models that have any (Cholesky-free: the matrices are small)."""
-    at = np.flatnonzero(seen.weight)
-    if not len(at):
-        return Belief(mean, cov)
-    across = cov[at]
-    spread = across[:, at]
-    spread.flat[:: len(at) + 1] += seen.noise[at] / seen.weight[at]
-    gain = across.T @ np.linalg.inv(spread)
-    return Belief(mean + gain @ (seen.mean[at] - mean[at]), cov - gain @ across)
+    """Condition on the grades; models without any take part with no weight."""
+    known = seen.weight / seen.noise
+    kept = _one_plus_inverse(cov * known)
+    return Belief(kept @ (mean + cov @ (known * seen.mean)), kept @ cov)
+
+
+def _one_plus_inverse(matrix: Array) -> Array:
+    """The inverse of the identity plus a matrix, which is used up."""
+    matrix.flat[:: len(matrix) + 1] += 1.0
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)

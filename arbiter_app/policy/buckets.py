@@ -8,22 +8,43 @@ from math import exp, log
 
 import numpy as np
 
-from arbiter_app.policy.belief import Array, Evidence, GapPrior, Message, evidence, message
+from arbiter_app.policy.belief import (
+    Array,
+    Belief,
+    Evidence,
+    GapPrior,
+    Grades,
+    Message,
+    evidence,
+    message,
+    posterior,
+    scale,
+)
 from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.policy.types import ModelFacts, PolicySettings
 
+NOTHING_USD = 1e-30
+"""Stands for no charge where a logarithm is taken."""
+
 
 class Bucket:
-    """Grades, tries and charges of one bucket: arrays [K] in the order of the pool.
+    """Grades, calls and charges of one bucket: arrays [K] in the order of the pool.
 
-    `heard_of` is whether anything was graded here, `said` whether the crowd has the newest of it.
+    `all_calls` is their sum, `base_charged` and `base_usd` are the baseline's charged calls and what they cost, `rose` the
+    places of models whose price rose once. `version` counts the changes of the grades, `heard_of` is whether there are any,
+    `said` the version that the crowd has.
     """
 
-    def __init__(self, size: int) -> None:
-        self._sums = np.zeros((8, size))
+    def __init__(self, size: int, baseline: int) -> None:
+        self._grades = Grades.none(size)
+        self._baseline = baseline
         self._seen: Evidence | None = None
+        self._belief: tuple[tuple[int, int], Belief] | None = None
+        self.calls, self.tries, self.charged, self.mean_usd, self.graded = (np.zeros(size) for _ in range(5))
+        self.all_calls = self.base_charged = self.base_usd = 0.0
+        self.rose: set[int] = set()
         self.heard_of = False
-        self.said = False
+        self.version, self.said = 0, -1
 
     def put(self, at: int, known: ModelStats, facts: ModelFacts | None, task: str, settings: PolicySettings) -> None:
         """Set one model's columns from its statistics; votes and a benchmark prior count as grades."""
@@ -33,74 +54,70 @@ class Bucket:
         if prior is not None:
             strength = settings.prior_strength
             weight, total, square = weight + strength, total + strength * prior, square + strength * prior * prior
+        self._grade(at, max(weight, 0.0), total, square)
         charged = max(known.cost_n, 0.0)
         mean = max(known.cost_usd, 0.0) / charged if charged > 0.5 else 0.0
-        self._sums[:, at] = (max(weight, 0.0), total, square, known.calls, charged, mean, known.graded, known.tries)
-        self.heard_of = self.heard_of or weight > 0
-        self._seen, self.said = None, False
+        self.all_calls += known.calls - float(self.calls[at])
+        self.calls[at], self.tries[at], self.graded[at] = known.calls, known.tries, known.graded
+        self.charged[at], self.mean_usd[at] = charged, mean
+        if at == self._baseline:
+            self.base_charged, self.base_usd = charged, charged * mean
+        (self.rose.add if known.calls > known.tries else self.rose.discard)(at)
+
+    def _grade(self, at: int, *sums: float) -> None:
+        """Set one model's grades, where they changed."""
+        if self._grades.sums(at) == sums:
+            return
+        self._grades.put(at, *sums)
+        self.heard_of = self.heard_of or sums[0] > 0
+        self._seen, self.version = None, self.version + 1
 
     def seen(self) -> Evidence:
         """The grades as evidence."""
         if self._seen is None:
-            self._seen = evidence(self._sums[0], self._sums[1], self._sums[2])
+            self._seen = evidence(self._grades)
         return self._seen
 
     def says(self, prior: GapPrior) -> Message:
         """What these grades say about the part that buckets share."""
-        return message(self.seen(), prior)
+        return message(self.seen(), prior, scale(self._grades, self._baseline))
 
-    @property
-    def calls(self) -> Array:
-        """Calls [K]."""
-        calls: Array = self._sums[3]
-        return calls
-
-    @property
-    def tries(self) -> Array:
-        """Calls since the price last rose [K]."""
-        tries: Array = self._sums[7]
-        return tries
-
-    @property
-    def charged(self) -> Array:
-        """Calls with a known charge [K]."""
-        charged: Array = self._sums[4]
-        return charged
-
-    @property
-    def mean_usd(self) -> Array:
-        """Mean charge [K], 0 where none is known."""
-        mean: Array = self._sums[5]
-        return mean
-
-    @property
-    def graded(self) -> Array:
-        """Weight of the grades alone [K], without votes and priors."""
-        graded: Array = self._sums[6]
-        return graded
+    def believed(self, prior: GapPrior, crowd: Crowd, name: str) -> Belief:
+        """What is believed of the models here; worked out anew when any bucket's grades changed."""
+        state = self.version, crowd.version()
+        if self._belief is None or self._belief[0] != state:
+            size = scale(self._grades, self._baseline)
+            self._belief = state, posterior(prior, crowd.but(name, prior), self.seen(), size)
+        return self._belief[1]
 
 
 class Crowd:
-    """What every bucket says about the shared part, stacked: only a bucket that changed is asked again."""
+    """What every bucket says about the shared part, one row each: only a bucket that changed is asked again."""
 
     def __init__(self, buckets: Mapping[str, Bucket], size: int) -> None:
         self._buckets = list(buckets.values())
         self._place = {name: at for at, name in enumerate(buckets)}
-        self._precision = np.zeros((len(buckets), size, size))
-        self._pull = np.zeros((len(buckets), size))
+        self._size = size
+        self._said = np.zeros((len(buckets), size * size + size))
+
+    def version(self) -> int:
+        """Counts the changes of all grades."""
+        return sum([one.version for one in self._buckets])
 
     def but(self, name: str, prior: GapPrior) -> Message | None:
         """What all buckets but one say together; None when no other has a grade."""
-        own = self._place.get(name, -1)
-        others = [at for at, one in enumerate(self._buckets) if at != own and one.heard_of]
-        if not others:
+        own, size = self._place.get(name, -1), self._size
+        others = np.zeros(len(self._buckets))
+        for at, one in enumerate(self._buckets):
+            if at != own and one.heard_of:
+                others[at] = 1.0
+                if one.said != one.version:
+                    says, one.said = one.says(prior), one.version
+                    self._said[at, : size * size], self._said[at, size * size :] = says.precision.ravel(), says.pull
+        if not others.any():
             return None
-        for at in others:
-            one = self._buckets[at]
-            if not one.said:
-                says = one.says(prior)
-                self._precision[at], self._pull[at], one.said = says.precision, says.pull, True
-        return Message(np.add.reduce(self._precision[others]), np.add.reduce(self._pull[others]))
+        together = others @ self._said
+        return Message(together[: size * size].reshape(size, size), together[size * size :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +138,15 @@ def expected_usd(here: Bucket, buckets: Iterable[Bucket], price: Array, base: in
     """
     n = usd = 0.0
     for one in buckets:
-        charged = float(one.charged[base])
-        n, usd = n + charged, usd + charged * float(one.mean_usd[base])
+        n, usd = n + one.base_charged, usd + one.base_usd
     listed = float(price[base])
     prior = strength * _trust(n, usd, n * listed)
     unit = (prior * listed + usd) / (prior + n) if prior + n > 0 else 0.0
     calls, mean = here.charged, here.mean_usd
-    level = (strength * unit + calls[base] * mean[base]) / (strength + calls[base]) if strength + n > 0 else 0.0
+    level = (strength * unit + here.base_usd) / (strength + here.base_charged) if strength + n > 0 else 0.0
     expected = price * (level / listed) if listed > 0 else price
-    both = (expected > 0) & (mean > 0)
-    off = np.log(np.where(both, mean, 1.0) / np.where(both, expected, 1.0))
-    trust = np.where(both | (calls == 0), strength * np.exp(-0.5 * calls * off * off), 0.0)
+    off = np.log(np.maximum(mean, NOTHING_USD) / np.maximum(expected, NOTHING_USD))
+    trust = strength * np.exp(-0.5 * calls * off * off)
     cost: Array = (trust * expected + calls * mean) / np.maximum(trust + calls, 1e-12)
     return Money(cost, expected, float(unit) if unit > 0 else float(cost.max()) or 1.0)
 

@@ -1,139 +1,187 @@
-"""The rule of the default policy, purely: serve the least expected loss, or try the model whose trial is worth most."""
+"""The rule of the default policy, purely: serve the least expected loss, or try the model that may still be better."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 
 import numpy as np
 
-from arbiter_app.policy.belief import Array, Belief, Evidence
-from arbiter_app.policy.buckets import Money
+from arbiter_app.policy.belief import Array, Belief
+from arbiter_app.policy.buckets import Bucket, Money
 from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.policy.telling import Telling
 from arbiter_app.policy.types import Ask, Choice, PolicySettings
-from arbiter_app.policy.worth import Mask, Stakes, Taste, stakes, value_of_trying
+from arbiter_app.policy.worth import Stakes, Taste, hopeful, stakes
 
 RISEN = 1.3
 RECHECKS = 20.0
 FALLING = 0.5
+REMEMBERED = 256
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything a decision rests on: belief, expected money, evidence; grades, calls and calls since the price last rose
-    [K]; the models whose last calls were cheaper than before; totals."""
+    """Everything a decision rests on: what is known of the bucket, believed of it, and expected to be charged; the models
+    whose last calls were cheaper than before; totals."""
 
+    here: Bucket
     belief: Belief
     money: Money
-    seen: Evidence
-    graded: Array
-    calls: Array
-    tries: Array
     falling: frozenset[str]
     spent: ModelStats
 
 
-def decide(
-    view: View, ask: Ask, seed: int, pool: Sequence[str], index: Mapping[str, int], base: int, settings: PolicySettings
-) -> Choice:
-    """The choice for one request. `pool` names the models in the order of the arrays, `base` is the baseline's place."""
-    eligible = [index[model] for model in ask.eligible]
-    allowed = np.zeros(len(pool), dtype=np.bool_)
-    allowed[eligible] = True
-    repriced = _repriced(view, settings)
-    steady = allowed & ~repriced if (allowed & ~repriced).any() else allowed
-    taste = Taste(settings.quality_tolerance, settings.caution, settings.lead)
-    at = stakes(view.belief, view.money.usd / view.money.unit, steady, _reference(view.belief, allowed, base), taste)
-    told = Telling(view.belief, at, view.graded, view.money.usd, ask, seed, pool, eligible, settings)
-    own = index.get(ask.conversation_model or "", -1)
-    if own >= 0 and steady[own] and at.loss[own] <= at.loss[at.best] + settings.sticky_margin:
+@dataclass(frozen=True, slots=True)
+class Eligible:
+    """Places of the models that may serve; `barred` [K] is infinite for all others and else 0, to be added to losses."""
+
+    places: tuple[int, ...]
+    barred: Array
+
+    def without(self, places: set[int]) -> Eligible:
+        """The same without some, unless none would be left."""
+        left = tuple([at for at in self.places if at not in places])
+        return eligible(left, len(self.barred)) if left and len(left) < len(self.places) else self
+
+
+def eligible(places: tuple[int, ...], size: int) -> Eligible:
+    """From places in a pool of some size."""
+    barred = np.full(size, inf)
+    barred[list(places)] = 0.0
+    return Eligible(places, barred)
+
+
+class Pool:
+    """The models in the order of the arrays, and the baseline's place among them."""
+
+    def __init__(self, models: Sequence[str], baseline: str) -> None:
+        self.models = tuple(sorted(models))
+        self.index = {model: at for at, model in enumerate(self.models)}
+        self.base = self.index[baseline]
+        self._eligible: dict[tuple[str, ...], Eligible] = {}
+
+    def eligible(self, models: tuple[str, ...]) -> Eligible:
+        """The places of these models."""
+        found = self._eligible.get(models)
+        if found is None:
+            if len(self._eligible) >= REMEMBERED:
+                self._eligible.clear()
+            places = tuple(self.index[model] for model in models)
+            found = self._eligible[models] = eligible(places, len(self.models))
+        return found
+
+
+def decide(view: View, ask: Ask, seed: int, pool: Pool, settings: PolicySettings) -> Choice:
+    """The choice for one request."""
+    base, may = pool.base, pool.eligible(ask.eligible)
+    steady = may.without(_repriced(view, settings)) if view.here.rose else may
+    at = _stakes(view, may, base, settings)
+    best = int((at.loss + steady.barred).argmin())
+    told = Telling(view.belief, at, view.here.graded, view.money.usd, ask, seed, pool.models, may.places, settings)
+    own = pool.index.get(ask.conversation_model or "", -1)
+    if own in steady.places and at.loss[own] <= at.loss[best] + settings.sticky_margin:
         return told.exploit(own, 1.0, "this conversation keeps its model; ")
-    if steady[base] and _bar_unknown(view, base, settings):
-        return told.bar(base)
+    if base in steady.places:
+        bar = _bar(view, best, base, settings)
+        if bar is not None:
+            return told.bar(base) if bar else told.exploit(base, 1.0)
     rng = random.Random(seed)
-    again, chance = int(np.argmin(np.where(allowed, at.loss, np.inf))), 1.0
-    if at.loss[again] < at.loss[at.best]:
-        if rng.random() < settings.repriced_share:
-            return told.again(again, settings.repriced_share)
-        chance = 1 - settings.repriced_share
-    dear = _left_for_its_price(view, at, allowed)
-    if dear is not None:
-        share = (
-            settings.recheck_share / (1 + view.tries[dear] / RECHECKS) if pool[dear] not in view.falling else FALLING
-        )
-        if rng.random() < share:
-            return told.recheck(dear, chance * share)
-        chance *= 1 - share
-    trial = best_trial(view, at, steady, taste, settings)
+    chance = 1.0
+    if view.here.rose:
+        again = int((at.loss + may.barred).argmin())
+        if at.loss[again] < at.loss[best]:
+            if rng.random() < settings.repriced_share:
+                return told.again(again, settings.repriced_share)
+            chance = 1 - settings.repriced_share
+        dear = _left_for_its_price(view, at, best, may)
+        if dear is not None:
+            falling = pool.models[dear] in view.falling
+            share = FALLING if falling else settings.recheck_share / (1 + float(view.here.tries[dear]) / RECHECKS)
+            if rng.random() < share:
+                return told.recheck(dear, chance * share)
+            chance *= 1 - share
+    trial = best_trial(view, at, best, steady, settings)
     if trial is None:
-        return told.exploit(at.best, chance)
+        return told.exploit(best, chance)
     if rng.random() < settings.explore_chance:
         return told.explore(trial, chance * settings.explore_chance)
-    return told.exploit(at.best, chance * (1 - settings.explore_chance))
+    return told.exploit(best, chance * (1 - settings.explore_chance))
 
 
-def best_trial(view: View, at: Stakes, allowed: Mask, taste: Taste, settings: PolicySettings) -> int | None:
-    """The model whose trial is worth most; None when no trial pays, or no budget is left for it."""
-    calls = float(view.calls.sum())
-    if calls % (1 + calls // settings.explore_every) >= 1:
+def best_trial(view: View, at: Stakes, best: int, steady: Eligible, settings: PolicySettings) -> int | None:
+    """The model that may still turn out better than the best known one; None when there is none, or no budget for it."""
+    if view.spent.explore_n + 1 > settings.explore_share * (view.spent.calls + settings.explore_start):
         return None
-    worthy = allowed & (at.price < at.loss[at.best])
-    worthy[at.reference] = allowed[at.reference]
-    worthy[at.best] = False
-    models = np.flatnonzero(worthy & _in_budget(view, settings))
-    if not len(models):
-        return None
-    graded = np.minimum(1.0, (view.graded + 1) / (view.calls + 1))
-    ahead = settings.horizon_min + settings.horizon_growth * calls
-    value = value_of_trying(view.belief, at, models, view.seen.noise, graded, ahead, taste)
-    best = int(np.argmax(value))
-    if value[best] <= 0 or _too_dear(view, at, int(models[best]), calls, settings):
-        return None
-    return int(models[best])
+    here = view.here
+    graded = np.minimum((here.graded + 1) / (here.calls + 1), 1.0)
+    ahead = settings.horizon_min + settings.horizon_growth * here.all_calls
+    learnable = view.belief.learnable(at.reference)
+    loss = hopeful(at, learnable, here.seen().noise, graded, ahead, _taste(settings)) + steady.barred
+    free = loss[best], loss[at.reference]
+    loss[view.money.usd > _budget_usd(view, settings)] = inf
+    loss[best], loss[at.reference] = free
+    model = int(loss.argmin())
+    return None if model in (best, at.reference) or _too_dear(view, at, model, settings) else model
 
 
-def _repriced(view: View, settings: PolicySettings) -> Mask:
+def _stakes(view: View, may: Eligible, base: int, settings: PolicySettings) -> Stakes:
+    """Losses against the model that sets the bar: the baseline, unless another is better by more than the doubt about it."""
+    price = view.money.usd / view.money.unit
+    gap, sd = view.belief.gap(base)
+    nearest = gap + sd + may.barred
+    best = int(nearest.argmin())
+    if nearest[best] < 0 or base not in may.places:
+        base = best
+        gap, sd = view.belief.gap(base)
+    return stakes(gap, sd, price, base, _taste(settings))
+
+
+def _taste(settings: PolicySettings) -> Taste:
+    return Taste(settings.quality_tolerance, settings.caution, settings.caution_trial, settings.lead)
+
+
+def _repriced(view: View, settings: PolicySettings) -> set[int]:
     """Models whose price rose, and which have not been called often enough since."""
-    return (view.tries < settings.repriced_calls) & (view.calls > view.tries)
+    return {at for at in view.here.rose if view.here.tries[at] < settings.repriced_calls}
 
 
-def _left_for_its_price(view: View, at: Stakes, allowed: Mask) -> int | None:
+def _left_for_its_price(view: View, at: Stakes, best: int, may: Eligible) -> int | None:
     """A model whose price rose once, and which would serve if it were back at its list price; None when there is none."""
-    rose = allowed & (view.calls > view.tries) & (view.money.usd > RISEN * view.money.listed)
-    if not rose.any():
+    money, least, found = view.money, float(at.loss[best]), None
+    for model in sorted(view.here.rose.intersection(may.places) - {best}):
+        if money.usd[model] > RISEN * money.listed[model]:
+            before = float(at.loss[model] - at.price[model] + money.listed[model] / money.unit)
+            if before < least:
+                least, found = before, model
+    return found
+
+
+def _bar(view: View, best: int, base: int, settings: PolicySettings) -> bool | None:
+    """Whether the baseline is to be called for the sake of the bar, because it has too few grades here: True as a trial,
+    False where it would serve anyway. Given up after three times as many calls, where nothing grades."""
+    here = view.here
+    wanted = settings.baseline_first + settings.baseline_growth * sqrt(max(here.all_calls, 0.0))
+    graded = float(here.graded[base])
+    if graded >= wanted or here.calls[base] >= 3 * wanted:
         return None
-    before = np.where(rose, at.loss - at.price + view.money.listed / view.money.unit, np.inf)
-    model = int(np.argmin(before))
-    return model if model != at.best and before[model] < at.loss[at.best] else None
+    if graded < settings.baseline_first:
+        return True
+    if best == base:
+        return False
+    in_time = view.spent.explore_n + 1 <= settings.explore_share * (view.spent.calls + settings.explore_start)
+    return True if in_time and view.money.usd[base] <= _budget_usd(view, settings) else None
 
 
-def _reference(belief: Belief, allowed: Mask, base: int) -> int:
-    """The model that sets the bar: the baseline, unless another is better by more than the doubt about it."""
-    gap, sd = belief.gap(base)
-    ahead = np.where(allowed, -gap - sd, -np.inf)
-    best = int(np.argmax(ahead))
-    return best if ahead[best] > 0 or not allowed[base] else base
+def _budget_usd(view: View, settings: PolicySettings) -> float:
+    """What the next trial may cost."""
+    calls = view.spent.calls + settings.explore_start
+    return settings.explore_usd_share * calls * view.money.unit - view.spent.explore_usd
 
 
-def _bar_unknown(view: View, base: int, settings: PolicySettings) -> bool:
-    """Whether the baseline has too few grades here; given up after three times as many calls, where nothing grades."""
-    first = settings.baseline_first + settings.baseline_growth * sqrt(max(float(view.calls.sum()), 0.0))
-    return bool(view.graded[base] < first and view.calls[base] < 3 * first)
-
-
-def _in_budget(view: View, settings: PolicySettings) -> Mask:
-    """Which models may be tried within the budgets of requests and of dollars."""
-    spent = view.spent
-    calls = spent.calls + settings.explore_start
-    if spent.explore_n + 1 > settings.explore_share * calls:
-        return np.zeros(len(view.money.usd), dtype=np.bool_)
-    return np.asarray(spent.explore_usd + view.money.usd <= settings.explore_usd_share * calls * view.money.unit)
-
-
-def _too_dear(view: View, at: Stakes, model: int, calls: float, settings: PolicySettings) -> bool:
+def _too_dear(view: View, at: Stakes, model: int, settings: PolicySettings) -> bool:
     """Whether this trial would take the expected loss against always using the reference over its limit.
 
     What better choices gained so far counts as credit (Wu et al., Conservative bandits, 2016).
@@ -141,5 +189,5 @@ def _too_dear(view: View, at: Stakes, model: int, calls: float, settings: Policy
     extra = float(at.loss[model] - at.loss[at.reference])
     if extra <= 0:
         return False
-    lost = float(view.graded @ (at.loss - at.loss[at.reference]))
-    return lost + extra > settings.explore_loss_share * (calls + settings.explore_loss_start)
+    lost = float(view.here.graded @ (at.loss - at.loss[at.reference]))
+    return lost + extra > settings.explore_loss_share * (view.here.all_calls + settings.explore_loss_start)

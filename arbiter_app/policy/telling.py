@@ -63,9 +63,9 @@ class Telling:
 
     def _choice(self, model: int, mode: str, reason: str, propensity: float) -> Choice:
         loss, pool = self._loss, self._pool
-        order = sorted(self._eligible, key=lambda at: (at != model, loss[at], at))
+        order = sorted([(at != model, loss[at], at) for at in self._eligible])
         told = tuple([self._candidate(at, model) for at in self._eligible])
-        return Choice(pool[model], mode, reason, propensity, tuple([pool[at] for at in order]), told, self._seed)
+        return Choice(pool[model], mode, reason, propensity, tuple([pool[at] for _, _, at in order]), told, self._seed)
 
     def _candidate(self, at: int, chosen: int) -> Candidate:
         low = self._lows[at]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import NamedTuple
 
 from arbiter_app.policy.statistics import ModelStats
 
@@ -69,41 +70,41 @@ class PolicySettings:
     """Grades that the baseline gets in a bucket before anything else is tried: they set the bar ..."""
     baseline_growth: float = 0.6
     """... plus this many for the square root of a bucket's calls: a bar that nobody looks at again is the dearest mistake."""
-    caution: float = 0.2
-    """Standard deviations of doubt by which a model is taken to be worse than it looks."""
+    caution: float = 0.3
+    """Standard deviations of doubt by which a model is taken to be worse than it looks where it is to serve ..."""
+    caution_trial: float = 0.05
+    """... and where it is to be tried."""
     lead: float = 0.03
     """How much better than the bar's own model another may at most be."""
-    horizon_min: float = 500.0
-    """Requests a bucket is expected to see still, at least ..."""
-    horizon_growth: float = 1.0
+    horizon_min: float = 75.0
+    """Requests of a bucket within which a trial has to pay, at least ..."""
+    horizon_growth: float = 0.3
     """... plus this many for each one seen so far."""
-    gap_mean: float = 0.06
+    gap_mean: float = 0.12
     """How much worse than the baseline a cheaper model is expected to be ..."""
     gap_slope: float = 0.008
     """... plus this much for each factor of e in price."""
-    gap_common_sd: float = 0.06
+    gap_common_sd: float = 0.03
     """Standard deviation of what all cheaper models of a pool have in common."""
-    gap_slope_sd: float = 0.02
+    gap_slope_sd: float = 0.03
     """Standard deviation of that slope."""
-    gap_own_sd: float = 0.115
+    gap_own_sd: float = 0.11
     """Standard deviation of one model's own gap."""
-    gap_shared: float = 0.5
+    gap_shared: float = 0.7
     """Share of a gap's variance that is common to all buckets."""
     price_strength: float = 4.0
     """Calls that the list price counts for."""
     explore_share: float = 0.5
     """Largest share of all requests that may be trials."""
-    explore_usd_share: float = 0.08
+    explore_usd_share: float = 0.06
     """Largest share of the baseline's price of all requests that trials may cost."""
-    explore_every: float = 128.0
-    """Calls in a bucket after which only every second request may be a trial; every third after twice as many ..."""
-    explore_start: float = 40.0
+    explore_start: float = 50.0
     """Requests that both shares are granted in advance."""
     explore_chance: float = 0.9
     """Chance that a trial that pays is made; the rest of the time the best known model serves."""
-    explore_loss_share: float = 0.15
+    explore_loss_share: float = 0.2
     """Largest expected loss on the baseline for the sake of trials, per request ..."""
-    explore_loss_start: float = 400.0
+    explore_loss_start: float = 500.0
     """... with this many requests granted in advance."""
     sticky_margin: float = 0.25
     """Gain, in baseline prices, under which a conversation keeps its model."""
@@ -145,8 +146,7 @@ class Ask:
     conversation_model: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """One eligible model as the policy saw it: graded weight, quality with 95 % interval, expected cost in USD.
 
     `why_not` is a short sentence, empty for the model that was chosen.

@@ -1,105 +1,93 @@
-"""What serving a model is expected to cost, and what trying it may be worth. All money is relative to the baseline's.
+"""What serving a model is expected to cost, and what it may cost while it can still be tried. All money is relative to the
+baseline's.
 
 The loss of a model is its price plus its shortfall below the tolerance band over the tolerance: one whole price of the
-baseline weighs as much as quality that falls short by one tolerance. A trial costs the difference in loss to the best
-known choice; it is worth the chance that it turns out better, for as many requests as are still expected.
-(Knowledge gradient with several steps: Frazier and Powell, Paradoxes in learning and the marginal value of information,
-Decision Analysis 7(4), 2010.)
+baseline weighs as much as quality that falls short by one tolerance.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import erfc, exp, pi, sqrt
-from statistics import NormalDist
+from math import erfc, pi, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arbiter_app.policy.belief import Belief
+from arbiter_app.policy.belief import Array
+from arbiter_app.policy.stopping import hope
 
-Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
-
-STEPS = np.array([1.0, 3.0, 8.0, 20.0, 50.0, 100.0])
-LEAST_CHANCE = 0.03
-_NODES = np.array([NormalDist().inv_cdf((at + 0.5) / 16) for at in range(16)])
+LEAST_SD = 1e-6
 _REACH, _FINE = 8.0, 512.0
 _GRID = np.arange(-_REACH * _FINE, _REACH * _FINE + 1) / _FINE
-_CHANCE = np.array([0.5 * erfc(-z / sqrt(2)) for z in _GRID.tolist()])
-_EXCESS = np.array([exp(-0.5 * z * z) / sqrt(2 * pi) for z in _GRID.tolist()]) + _GRID * _CHANCE
+_DENSITY = np.exp(-0.5 * _GRID * _GRID) / sqrt(2 * pi)
+_OVER = np.array([0.5 * erfc(z / sqrt(2)) for z in _GRID.tolist()])
+_EXCESS = _DENSITY + _GRID * _OVER[::-1]
+_LIFT = _DENSITY / _OVER
+_NARROWED = np.sqrt(np.clip(1 + _GRID * _LIFT - _LIFT * _LIFT, 0.05, 1.0))
 
 
 @dataclass(frozen=True, slots=True)
 class Taste:
-    """How gaps are judged: `tolerance` is free, `caution` standard deviations of doubt count against a model, and no
-    model is taken to be better than the reference by more than `lead`."""
+    """How gaps are judged: `tolerance` is free, `caution` standard deviations of doubt count against a model that is to
+    serve (`caution_trial` where it is to be tried), and no model is taken to be better than the reference by more than
+    `lead`."""
 
     tolerance: float
     caution: float
+    caution_trial: float
     lead: float
-
-    def shortfall(self, gap: Array, sd: Array) -> tuple[Array, Array]:
-        """Expected shortfall over the tolerance, for gaps normal with this mean and sd and never under `-lead`; and the
-        chance of that condition (both of the arguments' shape)."""
-        z = gap / sd
-        chance = _CHANCE[_cell(z + self.lead / sd)]
-        beyond = z + (self.caution - self.tolerance / sd)
-        excess = sd * np.where(beyond > _REACH, beyond, _EXCESS[_cell(beyond)])
-        return excess / (self.tolerance * np.maximum(chance, LEAST_CHANCE)), chance
 
 
 @dataclass(frozen=True, slots=True)
 class Stakes:
-    """Price [K], gap to the reference with its sd [K], expected loss [K]; reference and best choice as indices."""
+    """Price [K], expected loss [K], and beyond the tolerance the gap to the reference with its sd [K]; the reference's
+    place."""
 
     price: Array
-    gap: Array
-    gap_sd: Array
     loss: Array
+    beyond: Array
+    sd: Array
     reference: int
-    best: int
 
 
-def stakes(belief: Belief, price: Array, allowed: Mask, reference: int, taste: Taste) -> Stakes:
-    """The expected loss of every model, and the allowed one where it is least (the first by index among equals)."""
-    gap, sd = belief.gap(reference)
-    sd = np.maximum(sd, 1e-6)
-    short, _ = taste.shortfall(gap, sd)
-    short[reference] = 0.0
-    loss = np.round(price + short, 12)
-    return Stakes(price, gap, sd, loss, reference, int(np.argmin(np.where(allowed, loss, np.inf))))
+def stakes(gap: Array, sd: Array, price: Array, reference: int, taste: Taste) -> Stakes:
+    """The expected loss of every model, from its gap to the reference and the sd of that gap.
 
-
-def value_of_trying(
-    belief: Belief, at: Stakes, models: NDArray[np.intp], noise: Array, graded: Array, ahead: float, taste: Taste
-) -> Array:
-    """Value per trial of trying each of `models`, in baseline prices: positive where trying pays. Same shape as `models`.
-
-    `noise` [K] is the variance of one grade, `graded` [K] the chance that a trial is graded at all, `ahead` the number of
-    requests still expected. Trying the reference shows how good the best choice really is, trying another model shows
-    that one's own gap: `subject` is whose gap a trial moves.
+    Gaps are normal and no smaller than `-lead`: mean and sd of that truncated distribution count from here on.
     """
-    reference, best = at.reference, at.best
-    is_bar = models == reference
-    subject = np.where(is_bar, best, models)
-    own = belief.cov.diagonal()[models]
-    link = np.abs(belief.cov[reference, models] - np.where(is_bar, belief.cov[reference, best], own))
-    spread = own[:, None] + (noise[models] / np.maximum(graded[models], 1e-3))[:, None] / STEPS
-    sd = at.gap_sd[subject][:, None]
-    learned = np.minimum(link[:, None] / np.sqrt(spread), sd)
-    left = np.sqrt(np.maximum(sd**2 - learned**2, 1e-12))[:, :, None]
-    gap = at.gap[subject][:, None, None] + learned[:, :, None] * _NODES
-    short, chance = taste.shortfall(gap, left)
-    loss = at.price[subject][:, None, None] + short
-    gain = np.where(is_bar[:, None, None], loss - at.loss[reference], at.loss[best] - loss)
-    better = (np.maximum(gain, 0.0) * chance).sum(axis=2) / np.maximum(chance.sum(axis=2), 1e-9)
-    regret = (at.loss[models] - at.loss[best])[:, None]
-    value: Array = np.where(ahead > STEPS, (ahead - STEPS) * better / STEPS - regret, -np.inf).max(axis=1)
-    return value
+    sd = np.maximum(sd, LEAST_SD)
+    least = _cell((gap + taste.lead) / -sd)
+    beyond = gap + sd * _LIFT.take(least) - taste.tolerance
+    sd = sd * _NARROWED.take(least)
+    loss = price + _excess(beyond / sd + taste.caution) * sd * (1 / taste.tolerance)
+    loss[reference] = price[reference]
+    return Stakes(price, loss, beyond, sd, reference)
+
+
+def hopeful(at: Stakes, learnable: Array, noise: Array, graded: Array, ahead: float, taste: Taste) -> Array:
+    """The loss to reckon with [K] while a model can be tried and left again: what a rival's loss must be under, so that
+    trying no longer pays.
+
+    `learnable` [K] is the share of the doubt about a gap that calls of that model can resolve (the rest is doubt about the
+    reference), `noise` [K] the variance of one grade, `graded` [K] the chance that a call is graded at all, and `ahead` the
+    number of requests for which a trial has to pay."""
+    z = at.beyond / at.sd + taste.caution_trial
+    tau = noise / (graded * (at.sd * at.sd) * learnable * ahead)
+    expected = _excess(z)
+    short = expected - learnable * np.maximum(expected - hope(z, tau), 0.0)
+    loss: Array = at.price + short * at.sd * (1 / taste.tolerance)
+    loss[at.reference] = at.price[at.reference]
+    return loss
+
+
+def _excess(z: Array) -> Array:
+    """Mean of what a normal variable of mean z and sd 1 is over zero (never under z)."""
+    mean: Array = np.maximum(_EXCESS.take(_cell(z)), z)
+    return mean
 
 
 def _cell(z: Array) -> NDArray[np.intp]:
     """Where z lies on the grid; what lies outside counts as its end."""
-    cells: NDArray[np.intp] = ((np.minimum(np.maximum(z, -_REACH), _REACH) + _REACH) * _FINE + 0.5).astype(np.intp)
+    inside = np.minimum(np.maximum(z, -_REACH), _REACH)
+    cells: NDArray[np.intp] = (inside * _FINE + (_REACH * _FINE + 0.5)).astype(np.intp)
     return cells

@@ -1,0 +1,118 @@
+"""The shortfall to reckon with while a model can still be tried and left again: an optimal stopping problem, solved once.
+
+A model's shortfall below the tolerance band is X, normal with mean z and standard deviation 1; below zero it costs nothing.
+Who serves the model knows more of X after every grade, and may go back to an alternative of known loss b whenever that
+looks better; `ahead` requests are left. Trying pays as long as b is over a boundary, and this boundary is the shortfall that
+counts: its expectation where nothing is left to learn, and less the more a few trials can tell. (Chernoff and Ray, A one
+sided sequential sampling problem, 1965; the index of Gittins, 1979, for a finite number of requests.)
+
+By the scaling of Brownian motion two numbers decide: z, and the share `tau` of what is known in what will be known, n / ahead,
+where n is the number of grades that would tell as much as is known. `python -m arbiter_app.policy.stopping` solves it and
+writes `stopping.txt`: rows log tau, columns z.
+"""
+
+from __future__ import annotations
+
+from math import erfc, log, pi, sqrt
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+TABLE = Path(__file__).with_suffix(".txt")
+TAU = (1e-4, 1e2)
+Z = (-4.0, 8.0)
+ROWS, COLUMNS = 29, 49
+FINER = 4, 32
+
+_STATES = np.linspace(-6.0, 10.0, 641)
+_RIVALS = np.exp(np.linspace(log(0.02), log(800.0), 96))
+_NODES = np.array([NormalDist().inv_cdf((at + 0.5) / 40) for at in range(40)])
+_NODES /= _NODES.std()
+_STEPS_A_ROW = 8
+
+
+def excess(z: Array) -> Array:
+    """Mean of what a normal variable of mean z and standard deviation 1 is over zero."""
+    chance = np.array([0.5 * erfc(-one / sqrt(2)) for one in z.ravel().tolist()]).reshape(z.shape)
+    mean: Array = np.exp(-0.5 * z * z) / sqrt(2 * pi) + z * chance
+    return mean
+
+
+def solve() -> Array:
+    """The table [ROWS, COLUMNS], by backward induction over the precision t of what is known, from 1 (the end) down."""
+    tau = np.exp(np.linspace(log(TAU[0]), log(TAU[1]), (ROWS - 1) * _STEPS_A_ROW + 1))
+    known = tau / (1 + tau)
+    short, columns = excess(_STATES), np.linspace(*Z, COLUMNS)
+    worth = np.zeros((len(_RIVALS), len(_STATES)))
+    table = np.empty((ROWS, COLUMNS))
+    then = 1.0
+    for at in range(len(tau) - 1, -1, -1):
+        now = float(known[at])
+        served = (_RIVALS[:, None] - short / sqrt(now)) * (then - now)
+        going_on = served + worth @ _moves(now, then).T
+        worth, then = np.maximum(going_on, 0.0), now
+        if at % _STEPS_A_ROW == 0:
+            table[at // _STEPS_A_ROW] = _boundary(going_on, _RIVALS * sqrt(now), columns)
+    return table
+
+
+def _moves(now: float, then: float) -> Array:
+    """How the state moves while the precision grows: the weights [from, to] of a linear interpolation between states.
+
+    Beyond the last state nothing is worth going on."""
+    spread = sqrt(max(1 / now - 1 / then, 0.0))
+    state = (_STATES[:, None] / sqrt(now) + spread * _NODES) * sqrt(then)
+    place = np.clip((state - _STATES[0]) / (_STATES[1] - _STATES[0]), 0, len(_STATES) - 1.000001)
+    left = place.astype(np.intp)
+    share = np.stack([1 - (place - left), place - left]) * (state <= _STATES[-1]) / len(_NODES)
+    cell = np.arange(len(_STATES))[:, None] * len(_STATES) + np.stack([left, left + 1])
+    moved = np.bincount(cell.ravel(), share.ravel(), len(_STATES) ** 2).reshape(len(_STATES), -1)
+    return np.asarray(moved, dtype=np.float64)
+
+
+def _boundary(going_on: Array, rivals: Array, columns: Array) -> Array:
+    """Where going on is worth nothing, as the rival's loss in standard deviations for each of the columns."""
+    last = (going_on > 0).sum(axis=1) - 1
+    inside = (last >= 0) & (last < len(_STATES) - 1)
+    row, at = np.flatnonzero(inside), last[inside]
+    here, beyond = going_on[row, at], going_on[row, at + 1]
+    state = _STATES[at] + (_STATES[1] - _STATES[0]) * here / (here - beyond)
+    order = state.argsort()
+    found = np.exp(np.interp(columns, state[order], np.log(rivals[inside][order])))
+    bounded: Array = np.minimum(found, excess(columns))
+    return bounded
+
+
+def _finer(table: Array) -> Array:
+    """The table with more rows and columns, linearly interpolated, so that the nearest entry is near enough."""
+    for axis, times in enumerate(FINER):
+        size = table.shape[axis]
+        at = np.linspace(0, size - 1, (size - 1) * times + 1)
+        left = np.minimum(at.astype(np.intp), size - 2)
+        share: Array = np.expand_dims(at - left, 1 - axis)
+        table = (1 - share) * table.take(left, axis) + share * table.take(left + 1, axis)
+    return table
+
+
+_HOPE = _finer(np.loadtxt(TABLE)) if TABLE.exists() else np.zeros((1, 1))
+_LAST = _HOPE.shape[0] - 0.5, _HOPE.shape[1] - 0.5
+_PER_LOG_TAU = (_HOPE.shape[0] - 1) / log(TAU[1] / TAU[0])
+_PER_Z = (_HOPE.shape[1] - 1) / (Z[1] - Z[0])
+_FIRST = 0.5 - log(TAU[0]) * _PER_LOG_TAU
+
+
+def hope(z: Array, tau: Array) -> Array:
+    """The shortfall to reckon with, in standard deviations: same shape as z and tau. What lies outside the table counts as
+    its edge, and a model certain to fall short (z over 8) as what it falls short."""
+    row = np.minimum(np.maximum(np.log(tau) * _PER_LOG_TAU + _FIRST, 0.0), _LAST[0]).astype(np.intp)
+    column = np.minimum(np.maximum(z * _PER_Z + (0.5 - Z[0] * _PER_Z), 0.0), _LAST[1]).astype(np.intp)
+    found: Array = _HOPE.take(row * _HOPE.shape[1] + column) + np.maximum(z - Z[1], 0.0)
+    return found
+
+
+if __name__ == "__main__":
+    np.savetxt(TABLE, solve(), fmt="%.4g")

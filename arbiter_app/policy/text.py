@@ -1,0 +1,109 @@
+"""What the prompt itself tells of a model's grade: online regressions on hashed words, used only where they have predicted.
+
+For each model of a bucket the sums of x r and x x are kept, where x are the features of a prompt and r is the grade less the
+model's mean before it: one ridge regression for each feature alone (marginal regression, Fan and Lv, 2008), whose sum is
+scaled by what it turned out to be worth. Every prediction is made before its grade is seen (prequential validation, Dawid,
+1984): sum(p r) over the root of sum((p r)^2) is standard normal while the prompt tells nothing, and only over `PROVEN` of
+these standard deviations does a prediction count. All of it is sums, so that processes can add them up; a model takes 6 KB.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import log1p, sqrt
+from zlib import crc32
+
+import numpy as np
+
+from arbiter_app.policy.belief import Array
+
+WORDS = 256
+PLAIN = 4
+SIZE = WORDS + PLAIN
+READ = 1000
+RIDGE = 4.0
+PROVEN = 3.0
+LEAST_GRADES = 60.0
+LARGEST_SHIFT = 0.5
+
+_LETTERS = bytes(at if chr(at).isalnum() or at >= 128 else 32 for at in range(256))
+
+
+def features(prompt: str) -> Array:
+    """Features [SIZE] of a prompt: which hashed words occur in its first characters, and four plain ones: its length, and
+    the shares of digits, of code's punctuation and of line ends."""
+    data = prompt[:READ].lower().encode("utf-8", "replace")
+    found = np.zeros(SIZE)
+    if data:
+        words = {crc32(word) % WORDS for word in data.translate(_LETTERS).split()}
+        found[list(words)] = 1 / sqrt(max(len(words), 1))
+        digits = len(data) - len(data.translate(None, b"0123456789"))
+        marks = len(data) - len(data.translate(None, b"()[]{};="))
+        found[WORDS:] = (
+            log1p(len(prompt)) / 10,
+            4 * digits / len(data),
+            8 * marks / len(data),
+            16 * data.count(10) / len(data),
+        )
+    return found
+
+
+@dataclass(slots=True)
+class Teller:
+    """The regression of one model in one bucket. `usual` is the sum of all features seen; `proof` holds the grades, sum(p r), sum(p p) and sum((p r)^2)."""
+
+    usual: Array = field(default_factory=lambda: np.zeros(SIZE))
+    pull: Array = field(default_factory=lambda: np.zeros(SIZE))
+    power: Array = field(default_factory=lambda: np.zeros(SIZE))
+    proof: Array = field(default_factory=lambda: np.zeros(4))
+
+    def learn(self, seen: Array, surprise: float, weight: float) -> None:
+        """Count one grade in: `surprise` is the grade less what was expected without the prompt."""
+        said = self._says(seen)
+        hit = weight * said * surprise
+        self.proof += (weight, hit, weight * said * said, hit * hit)
+        self.usual += seen * weight
+        self.pull += seen * (weight * surprise)
+        self.power += seen * seen * weight
+
+    def add(self, other: Teller) -> None:
+        """Add what another process has learned."""
+        self.usual += other.usual
+        self.pull += other.pull
+        self.power += other.power
+        self.proof += other.proof
+
+    @property
+    def heard(self) -> bool:
+        """Whether there are grades enough to say anything, be it that prompts tell nothing."""
+        return bool(self.proof[0] >= LEAST_GRADES)
+
+    @property
+    def proven(self) -> bool:
+        """Whether predictions have been right by more than chance allows."""
+        _, hits, _, squares = self.proof.tolist()
+        return self.heard and hits > PROVEN * sqrt(squares)
+
+    def shift(self, seen: Array) -> float:
+        """How much better than its mean the model will do with this prompt, scaled by what such predictions were worth."""
+        _, hits, size, _ = self.proof.tolist()
+        worth = min(max(hits / size, 0.0), 1.0) if size > 0 else 0.0
+        return min(max(worth * self._says(seen), -LARGEST_SHIFT), LARGEST_SHIFT)
+
+    def _says(self, seen: Array) -> float:
+        """The raw prediction: against the usual prompt, so that it is about this one alone."""
+        unusual = seen - self.usual / max(float(self.proof[0]), 1.0)
+        return float(unusual @ (self.pull / (self.power + RIDGE)))
+
+    def packed(self) -> bytes:
+        """As bytes, for the store."""
+        return np.concatenate([self.proof, self.usual, self.pull, self.power]).astype("<f4").tobytes()
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> Teller:
+        """From bytes. Raises ValueError when they are not of this form."""
+        flat = np.frombuffer(data, dtype="<f4").astype(np.float64)
+        if len(flat) != 4 + 3 * SIZE or not np.isfinite(flat).all():
+            raise ValueError("not what a teller packs")
+        usual, pull, power = flat[4:].reshape(3, SIZE).copy()
+        return cls(usual, pull, power, flat[:4].copy())
