@@ -16,6 +16,7 @@ from starlette.types import Message
 
 from arbiter_app.runtime.sandbox.world import Fault
 from tests.conftest import OPERATOR, Running, running
+from tests.waiting import until
 
 FACT = "What is the capital of France?"
 SHORT = {"ARBITER_FIRST_BYTE_TIMEOUT_S": "0.3", "ARBITER_GAP_TIMEOUT_S": "0.3", "REQUEST_TIMEOUT": "2"}
@@ -84,11 +85,11 @@ def test_a_caller_who_hangs_up_closes_the_runtimes_connection_within_a_second(
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {OPERATOR}\r\n"
     with socket.create_connection(("127.0.0.1", own_gateway.port)) as raw:
         raw.sendall(head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body)
-        wait_for(lambda: own_gateway.world.open_requests == 1, 5)
+        until(lambda: own_gateway.world.open_requests == 1)
         if stream:
             assert b"200" in raw.recv(4096)
-    wait_for(lambda: own_gateway.world.hung_up == 1, 1)
-    wait_for(lambda: own_gateway.http.get("/v1/recent?limit=1").json()["data"] != [], 2)
+    until(lambda: own_gateway.world.hung_up == 1, 1)
+    until(lambda: own_gateway.http.get("/v1/recent?limit=1").json()["data"] != [])
     newest = own_gateway.http.get("/v1/recent?limit=1").json()["data"][0]
     assert (newest["status"], newest["error_code"]) == ("aborted", "caller_gone")
     assert own_gateway.http.get("/v1/policy").json()["buckets"] == {}
@@ -188,11 +189,3 @@ def test_no_prompt_blocks_the_event_loop_for_more_than_50_ms(gateway: Running, n
     longest_s = [gateway.longest_step_s(ask) for _ in range(3)]
     # What blocks does so every time; the best of three leaves out the collector of this large test process.
     assert min(longest_s) < 0.05, f"the loop's thread worked without a pause for {longest_s} s"
-
-
-def wait_for(condition: object, within_s: float) -> None:
-    """Poll a condition until it holds; fail after `within_s`."""
-    end = time.monotonic() + within_s
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)

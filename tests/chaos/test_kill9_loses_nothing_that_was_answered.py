@@ -21,10 +21,12 @@ import pytest
 
 from arbiter_app.bench.client import Answer, Client
 from arbiter_app.bench.workload import workload
+from arbiter_app.services.aftermath import concerned
 from arbiter_app.store import Store, open_store
 from arbiter_app.store.decisions import Filter
 from tests.served import OPERATOR, Served, served, start
 from tests.stores import rounded
+from tests.waiting import until
 
 ROUNDS = int(os.environ.get("KILLS", "12"))
 CALLERS = 6
@@ -159,8 +161,25 @@ def test_what_was_learned_survives_a_restart(tmp_path):
 
 
 def _settled(one: Served) -> dict[str, Any]:
-    """The state once late grades have stopped coming in."""
+    """The state once alerts have been followed up to the last request and late grades have stopped coming in."""
+    with closing(Client(one.url, OPERATOR)) as client:
+        until(lambda: _followed_up(client))
     state, again = _state(one), _state(one)
     while state != again:
         state, again = again, _state(one)
     return again
+
+
+def _followed_up(client: Client) -> bool:
+    """Whether every alert tells of all requests since; what has settled stays as it is."""
+    newest_first = client.get("/v1/recent?limit=500")["data"]
+    alerts = client.get("/v1/alerts")["data"]
+    return bool(alerts) and all(
+        alert["settled"] is not None or (alert["outcome"] or {}).get("requests") == _since(alert, newest_first)
+        for alert in alerts
+    )
+
+
+def _since(alert: dict[str, Any], newest_first: list[dict[str, Any]]) -> int:
+    """How many requests came after an alert that it is about."""
+    return len(concerned(alert, [row for row in newest_first if row["ts"] >= alert["ts"]]))

@@ -1,0 +1,18 @@
+"""Waiting for what has to become true, by looking again and again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+PATIENCE_S = 30.0
+"""For what is no promise about time: how long a busy machine may take. A promise about time is told with its own."""
+LOOK_S = 0.01
+
+
+def until(condition: Callable[[], object], within_s: float = PATIENCE_S) -> None:
+    """Return once the condition holds; fail after `within_s`."""
+    end = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < end, f"it did not happen within {within_s:g} s"
+        time.sleep(LOOK_S)
