@@ -19,6 +19,7 @@ from arbiter_app.api.gateway import Gateway
 from arbiter_app.runtime.sandbox.world import World
 from arbiter_app.services.arbiter import Arbiter
 from arbiter_app.settings import Settings, load_settings
+from tests.served import TLS
 
 T = TypeVar("T")
 OPERATOR = "test-operator-key"
@@ -79,7 +80,7 @@ class Running:
     def client(self, key: str | None) -> httpx.Client:
         """An HTTP client with a key."""
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=60)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60, verify=TLS)
 
     def run(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run a coroutine on the gateway's event loop."""

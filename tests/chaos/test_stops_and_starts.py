@@ -18,7 +18,8 @@ from arbiter_app.bench.client import Client
 from arbiter_app.catalog import load_catalog
 from arbiter_app.runtime.sandbox import SandboxServer, start_sandbox
 from arbiter_app.runtime.sandbox.world import Fault
-from tests.served import OPERATOR, Served, served
+from tests.served import OPERATOR, TLS, Served, served
+from tests.waiting import until
 
 KEY = {"authorization": f"Bearer {OPERATOR}"}
 CHAT = "/v1/chat/completions"
@@ -39,17 +40,11 @@ def over(one: SandboxServer) -> dict[str, str]:
     return {"GATEWAY_API_KEY": one.key, "BTL_BASE_URL": one.url}
 
 
-def until(condition: object, within_s: float = 10) -> None:
-    """Poll until it holds."""
-    end = time.monotonic() + within_s
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)
-
-
 def ask(one: Served, *, stream: bool) -> tuple[int, str]:
     """A request that takes as long as it takes: status and text."""
-    with httpx.stream("POST", one.url + CHAT, json={**ASK, "stream": stream}, headers=KEY, timeout=60) as answer:
+    with httpx.stream(
+        "POST", one.url + CHAT, json={**ASK, "stream": stream}, headers=KEY, timeout=60, verify=TLS
+    ) as answer:
         return answer.status_code, "".join(answer.iter_text())
 
 

@@ -20,9 +20,10 @@ from arbiter_app.runtime.sandbox import SandboxServer
 from arbiter_app.runtime.sandbox.world import Fault
 from arbiter_app.store import open_store
 from arbiter_app.workers.crew import Crew, listen
-from tests.chaos.test_stops_and_starts import CHAT, KEY, listens, over, runtime, until
+from tests.chaos.test_stops_and_starts import CHAT, KEY, listens, over, runtime
 from tests.conftest import FAST, running
-from tests.served import Served, free_port, served
+from tests.served import TLS, Served, free_port, served
+from tests.waiting import until
 
 LIMIT = 10
 
@@ -33,8 +34,8 @@ class Team:
     def __init__(self, one: Served, port: int) -> None:
         self.one = one
         self.port = port
-        self.pages = httpx.Client(base_url=one.url, headers=KEY, timeout=30)
-        self.gateway = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=KEY, timeout=30)
+        self.pages = httpx.Client(base_url=one.url, headers=KEY, timeout=30, verify=TLS)
+        self.gateway = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=KEY, timeout=30, verify=TLS)
 
     def close(self) -> None:
         """Close the clients."""
@@ -49,7 +50,7 @@ class Team:
     def ask(self, body: dict[str, Any], key: str = "") -> httpx.Response:
         """One request over a connection of its own, so that either worker may get it."""
         headers = {"authorization": f"Bearer {key}"} if key else KEY
-        return httpx.post(f"http://127.0.0.1:{self.port}{CHAT}", json=body, headers=headers, timeout=30)
+        return httpx.post(f"http://127.0.0.1:{self.port}{CHAT}", json=body, headers=headers, timeout=30, verify=TLS)
 
     def metric(self, name: str) -> dict[str, float]:
         """A metric's sum by process."""
@@ -137,7 +138,9 @@ def _known_by_all(team: Team, key: str) -> bool:
     """Sixteen connections at once: both workers answer some."""
     with ThreadPoolExecutor(16) as pool:
         url, headers = f"http://127.0.0.1:{team.port}/v1/key", {"authorization": f"Bearer {key}"}
-        return {one.status_code for one in pool.map(lambda _: httpx.get(url, headers=headers), range(16))} == {200}
+        return {
+            one.status_code for one in pool.map(lambda _: httpx.get(url, headers=headers, verify=TLS), range(16))
+        } == {200}
 
 
 def test_prices_and_quarantines_are_known_to_all(team: Team, slow: SandboxServer) -> None:
@@ -184,7 +187,7 @@ def test_the_feed_of_the_pages_shows_what_workers_do(tmp_path: Path, monkeypatch
         async def follow() -> tuple[str, str]:
             arbiter = master.arbiter
             crew = Crew(arbiter, listen("127.0.0.1", port))
-            async with crew, httpx.AsyncClient(headers=headers) as client:
+            async with crew, httpx.AsyncClient(headers=headers, verify=TLS) as client:
                 with arbiter.feed.subscribe() as events:
                     await crew.complete.wait()
                     answer = await client.post(f"http://127.0.0.1:{port}{CHAT}", json=about(1))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser import FLAGS, ROOT, chromium
+from tests.served import TLS, free_port
 
 OPERATOR = "operator-of-the-pages"
 PATHS = ("/", "/start", "/app", "/app/playground", "/app/activity", "/app/models", "/app/key", "/app/integration")
@@ -61,8 +61,7 @@ def in_own_loop(work: Coroutine[Any, Any, T]) -> T:
 
 def start_site(directory: Path, **environ: str) -> Site:
     """Start `serve` over a store in `directory`; the pages are built first when their sources changed."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     own = {
         "ARBITER_DB": str(directory / "arbiter.db"),
         "ARBITER_PORT": str(port),
@@ -90,10 +89,8 @@ def start_site(directory: Path, **environ: str) -> Site:
     reader = threading.Thread(target=said.extend, args=(process.stdout,), daemon=True)
     reader.start()
     url = f"http://127.0.0.1:{port}"
-    headers = {"authorization": f"Bearer {OPERATOR}"}
-    return Site(
-        url, process, httpx.Client(base_url=url, timeout=30, headers=headers), said, reader, directory / "arbiter.db"
-    )
+    http = httpx.Client(base_url=url, timeout=30, headers={"authorization": f"Bearer {OPERATOR}"}, verify=TLS)
+    return Site(url, process, http, said, reader, directory / "arbiter.db")
 
 
 def stop_site(site: Site) -> None:
