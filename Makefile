@@ -11,7 +11,7 @@ run: .venv/runtime.done
 
 test: .venv/dev.done tests/node_modules/.package-lock.json
 	@.ci/browser >/dev/null
-	@exec $(PY) -m pytest
+	@exec $(PY) -m pytest -n 3 --no-loadscope-reorder
 
 lint: .venv/dev.done
 	ruff check .

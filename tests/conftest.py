@@ -21,6 +21,7 @@ from arbiter_app.services.arbiter import Arbiter
 from arbiter_app.settings import Settings, load_settings
 from tests.served import TLS
 
+pytest_plugins = ["tests.sharing"]
 T = TypeVar("T")
 OPERATOR = "test-operator-key"
 FAST = {"ARBITER_SANDBOX_LATENCY": "0", "ARBITER_API_KEYS": OPERATOR, "ARBITER_PORT": "0"}

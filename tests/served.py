@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import random
 import signal
 import socket
 import ssl
@@ -44,10 +46,23 @@ class Served:
         self.process.wait(30)
 
 
+def _ports() -> Iterator[int]:
+    """Below those that the kernel gives to outgoing connections; other ones for each process of a test run."""
+    first = 20_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    own = list(range(first, first + 1_000))
+    random.SystemRandom().shuffle(own)
+    return itertools.cycle(own)
+
+
+PORTS = _ports()
+
+
 def free_port() -> int:
-    """A port nobody listens on at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, and that nobody is given while a process is on its way to it."""
+    for port in PORTS:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("there is always a next one")
 
 
 def start(directory: Path, *words: str, **environ: str) -> Served:

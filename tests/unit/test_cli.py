@@ -13,6 +13,7 @@ import pytest
 
 from arbiter_app.cli import cell, main
 from tests.conftest import OPERATOR, Running, running
+from tests.served import free_port
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -22,7 +23,7 @@ def arbiter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     """Run a command in an empty directory with a store of its own; returns exit code, output and errors."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ARBITER_DB", str(tmp_path / "arbiter.db"))
-    monkeypatch.setenv("ARBITER_PORT", str(_free_port()))
+    monkeypatch.setenv("ARBITER_PORT", str(free_port()))
 
     def run(*words: str) -> tuple[int, str, str]:
         code = main(words)
@@ -44,11 +45,6 @@ def _three(gateway: Running) -> None:
     for ask in ("what is 17*23?", "=1+1 as JSON please", "write a haiku about rain"):
         assert gateway.chat(ask).status_code == 200
     gateway.settle()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def test_a_created_key_is_shown_once_and_works(arbiter, tmp_path):
@@ -142,7 +138,7 @@ def test_doctor_shows_where_a_setting_comes_from_and_masks_secrets(arbiter, tmp_
 def test_doctor_finds_a_taken_port_a_damaged_store_and_a_silent_runtime(arbiter, tmp_path, monkeypatch):
     (tmp_path / "arbiter.db").write_bytes(b"not a database at all" * 500)
     monkeypatch.setenv("GATEWAY_API_KEY", "k")
-    monkeypatch.setenv("BTL_BASE_URL", f"http://127.0.0.1:{_free_port()}/v1")
+    monkeypatch.setenv("BTL_BASE_URL", f"http://127.0.0.1:{free_port()}/v1")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setenv("ARBITER_PORT", str(taken.getsockname()[1]))
         code, said, _ = arbiter("doctor")

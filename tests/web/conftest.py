@@ -25,7 +25,17 @@ OPERATOR = "operator-of-the-pages"
 PATHS = ("/", "/start", "/app", "/app/playground", "/app/activity", "/app/models", "/app/key", "/app/integration")
 PATHS += ("/demo", "/docs", "/docs/quick-start")
 T = TypeVar("T")
+HERE = Path(__file__).parent
 READY = "Arbiter .* on http"
+BUILT_WITHIN_S = 720
+"""For whichever test comes first: on a fresh clone the pages are built for it, which takes minutes on a busy machine."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of the pages time for the build."""
+    for item in items:
+        if item.path.parent == HERE:
+            item.add_marker(pytest.mark.timeout(BUILT_WITHIN_S))
 
 
 @dataclass(slots=True)
@@ -107,7 +117,7 @@ def stop_site(site: Site) -> None:
         site.process.stdout.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One Arbiter for all tests of the pages, with some traffic already routed."""
     one = start_site(tmp_path_factory.mktemp("site"))
@@ -118,9 +128,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     stop_site(one)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Chromium."""
+    """Chromium, for as long as pages are tested: playwright leaves a running event loop behind in this thread."""
     with sync_playwright() as playwright:
         one = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         yield one
