@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import random
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, insert
+from sqlalchemy import Connection, Engine, create_engine
 
 from arbiter_app.policy import off_policy
 from arbiter_app.policy.off_policy import Arm, Evidence, Sums, evaluate
@@ -21,6 +22,7 @@ from tests.stores import record
 RUNS = 200
 SLACK = 2.5 * math.sqrt(0.95 * 0.05 / RUNS)
 BLANK = record().row
+INSERT = f"INSERT INTO decision ({', '.join(BLANK)}) VALUES ({', '.join('?' * len(BLANK))})"
 POOL = ("a", "b", "c", "d")
 INPUT = {"a": 4e-6, "b": 1e-6, "c": 5e-7, "d": 0.0}
 #               mean answer USD, quality: per bucket
@@ -39,13 +41,26 @@ TARGETS = {
 
 
 @dataclass
+class Looks:
+    """How a model has looked in a bucket so far."""
+
+    n: int = 0
+    total: float = 0.0
+
+    def add(self, value: float) -> None:
+        """One answer more."""
+        self.n += 1
+        self.total += value
+
+
+@dataclass
 class Logged:
     """An adaptive policy's log: every model a few times, then mostly the one that looks best, with its true probability."""
 
     rng: random.Random
     rows: list[dict[str, Any]] = field(default_factory=list)
-    asked: list[tuple[str, tuple[str, ...], float]] = field(default_factory=list)
-    looks: dict[tuple[str, str], list[float]] = field(default_factory=dict)
+    asked: defaultdict[tuple[str, tuple[str, ...]], list[int]] = field(default_factory=lambda: defaultdict(list))
+    looks: defaultdict[tuple[str, str], Looks] = field(default_factory=lambda: defaultdict(Looks))
 
     def run(self, calls: int) -> Logged:
         """Serve so many requests."""
@@ -56,14 +71,14 @@ class Logged:
     def truth(self, target: off_policy.Target, known: Evidence) -> tuple[float, float]:
         """The expected cost a call and quality of a target on these requests, where it is known at all."""
         cost = quality = calls = 0.0
-        for bucket, able, tokens in self.asked:
+        for (bucket, able), tokens in self.asked.items():
             for model, share in target(bucket, able).items():
                 if not known.supports(bucket, model):
                     continue
                 mean, good = WORLD[bucket][model]
-                calls += share
-                cost += share * (mean + tokens * INPUT[model])
-                quality += share * good
+                calls += share * len(tokens)
+                cost += share * (mean * len(tokens) + sum(tokens) * INPUT[model])
+                quality += share * good * len(tokens)
         return cost / calls, quality / calls
 
     def _one(self, at: int) -> None:
@@ -74,8 +89,8 @@ class Logged:
         model, chance = self._choice(bucket, able)
         mean, good = WORLD[bucket][model]
         usd, grade = rng.lognormvariate(math.log(mean) - 0.045, 0.3), float(rng.random() < good)
-        self.looks.setdefault((bucket, model), []).append(grade - usd * 20)
-        self.asked.append((bucket, able, float(tokens)))
+        self.looks[bucket, model].add(grade - usd * 20)
+        self.asked[bucket, able].append(tokens)
         rejected = [one for one in POOL if one not in able]
         changed = {"id": str(at), "bucket": bucket, "model": model, "propensity": chance, "asked_tokens": tokens}
         changed |= {"rejected": orjson.dumps(rejected).decode() if rejected else None, "mode": "explore"}
@@ -83,10 +98,10 @@ class Logged:
         self.rows.append(BLANK | changed)
 
     def _choice(self, bucket: str, able: tuple[str, ...]) -> tuple[str, float]:
-        thin = [one for one in able if len(self.looks.get((bucket, one), ())) < 6]
+        thin = [one for one in able if self.looks[bucket, one].n < 6]
         if thin:
             return thin[0], 1.0
-        best = max(able, key=lambda one: sum(self.looks[bucket, one]) / len(self.looks[bucket, one]))
+        best = max(able, key=lambda one: self.looks[bucket, one].total / self.looks[bucket, one].n)
         model = best if self.rng.random() > 0.3 else self.rng.choice(able)
         return model, 0.3 / len(able) + 0.7 * (model == best)
 
@@ -101,7 +116,7 @@ def engine() -> Engine:
 def seen(connection: Connection, rows: list[dict[str, Any]], **narrowed: Any) -> Evidence:
     """The evidence in exactly these decisions."""
     connection.execute(table(Decision).delete())
-    connection.execute(insert(table(Decision)), rows)
+    connection.exec_driver_sql(INSERT, [tuple(row.values()) for row in rows])
     return evidence(connection, **narrowed)
 
 
