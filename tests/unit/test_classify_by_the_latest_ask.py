@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from arbiter_app.pipeline.messages import latest_ask, system_prompt, unwrap
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.rules import classify_by_rules, is_hard
 from arbiter_app.pipeline.types import UNKNOWN_COST, Caller, ChatRequest, ClassifiedBy, Cost, Role, Task
+from tests.clock import least_cpu_s
 
 RULED = [
     ("Calculate 37 * 24", "math"),
@@ -116,10 +116,7 @@ def test_hard_is_told_from_easy() -> None:
     "hostile", ["write a " * 200_000, "<context>" * 100_000, "what is " + "(" * 500_000, "a" * 1_000_000]
 )
 def test_rules_cost_little_on_a_megabyte(hostile: str) -> None:
-    started = time.process_time()
-    classify_by_rules(unwrap(hostile))
-    is_hard(hostile)
-    assert time.process_time() - started < 0.1
+    assert least_cpu_s(lambda: (classify_by_rules(unwrap(hostile)), is_hard(hostile))) < 0.1
 
 
 def request(ask: str) -> ChatRequest:

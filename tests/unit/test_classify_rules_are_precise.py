@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
+from functools import partial
 
 import pytest
 
 from arbiter_app.pipeline.rules import HEAD_CHARS, classify_by_rules, has_choices
+from tests.clock import least_cpu_s
 
 ENVELOPE = (
     "\n\n## Instruction\n\nPresent your reasoning and your solution in the following json format.\n"
@@ -91,15 +92,9 @@ def test_the_middle_of_a_long_ask_is_not_read() -> None:
 )
 def test_no_repetition_makes_the_rules_slow(unit: str) -> None:
     hostile = unit * (1_000_000 // len(unit))
-    started = time.process_time()
-    classify_by_rules(hostile)
-    assert time.process_time() - started < 0.1
+    assert least_cpu_s(partial(classify_by_rules, hostile)) < 0.1
 
 
 def test_an_ordinary_prompt_costs_microseconds() -> None:
     asks = [WORDS, "What is the capital of France?", "Write a short story about a lighthouse and its keeper's cat"]
-    started = time.process_time()
-    for _ in range(100):
-        for ask in asks:
-            classify_by_rules(ask)
-    assert (time.process_time() - started) / 300 < 0.000_5
+    assert least_cpu_s(lambda: [classify_by_rules(ask) for ask in asks * 100]) / 300 < 0.000_5
