@@ -22,6 +22,8 @@ log = logging.getLogger("arbiter.alerting")
 
 EVERY_S = 1.0
 LAPSE_S = 7 * 86_400.0
+LATE_S = 60.0
+"""How long an alert is looked for: it is on record once the decision that raised it is, here or in a worker."""
 
 
 class Alerting:
@@ -31,21 +33,28 @@ class Alerting:
         self._arbiter = arbiter
         self._pool: frozenset[str] | None = None
         self._open = True
+        self._expected_until = 0.0
 
     def raised(self) -> None:
-        """There is an alert to follow."""
-        self._open = True
+        """There is an alert to follow, or there soon will be."""
+        self._expected_until = time.monotonic() + LATE_S
 
     async def run(self) -> None:
         """Follow for as long as the process runs."""
         while True:
             try:
-                await self.note_pool()
-                if self._open:
-                    self._open = await self.follow() > 0
+                await self.look()
             except StoreError as error:
                 log.warning("alerts are followed later: %s", error)
             await asyncio.sleep(EVERY_S)
+
+    async def look(self) -> None:
+        """Follow up whatever is open or expected; what waits for a database that refuses may hold an alert."""
+        await self.note_pool()
+        if self._arbiter.store.ledger.degraded:
+            self.raised()
+        if self._open or time.monotonic() < self._expected_until:
+            self._open = await self.follow() > 0
 
     async def note_pool(self) -> None:
         """Raise an alert for each model that joined or left the pool since it was last noted, by whichever process."""

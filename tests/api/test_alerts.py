@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 from tests.api.test_learning import MATH, served, teach
 from tests.conftest import Running, running
+from tests.waiting import until
 
 
 def alerts(gateway: Running) -> list[dict[str, Any]]:
@@ -44,6 +46,18 @@ def test_a_price_alert_tells_what_it_cost_and_where_traffic_went(tmp_path: Path)
         assert "times dearer; " in told["summary"] and " instead of $" in told["summary"]
         assert second.http.get("/v1/overview").json()["alerts"][-1]["summary"] == told["summary"]
         assert alerts(second)[-1] == told, "what has settled stays as it is"
+
+
+def test_an_alert_that_is_on_record_later_than_it_was_raised_is_followed(tmp_path: Path) -> None:
+    """It is raised before its decision is committed, by this process or a worker; a look in between finds nothing."""
+    with running(tmp_path) as one:
+        one.run(one.arbiter.alerting.look)
+        one.arbiter.alerting.raised()
+        one.run(one.arbiter.alerting.look)
+        told = {"ts": time.time(), "kind": "price", "task": "math", "bucket": "math", "model": MATH[0]}
+        told |= {"old_unit": 1.0, "new_unit": 8.0, "direction": "up", "reason": "", "known": None}
+        one.run(lambda: one.arbiter.store.ledger.adjust((), [told], {}))
+        until(lambda: one.http.get("/v1/alerts").json()["data"][0]["outcome"] is not None)
 
 
 def test_a_model_that_leaves_or_joins_is_an_alert_once(tmp_path: Path) -> None:
