@@ -67,6 +67,8 @@ def test_a_decision_opens_with_its_story_and_money(page: Page, site: Site) -> No
 
 
 def test_activity_exports_csv_and_json_under_its_filters(page: Page, site: Site, tmp_path: Path) -> None:
+    for at in range(2):
+        site.chat(f"What is {at} * 4321?")  # with those of the site, more than a page of them
     open_page(page, "/app/activity?task=math")
     page.locator("tbody tr").first.wait_for()
     for kind in ("csv", "json"):
