@@ -23,11 +23,9 @@ class SocketWire:
         return str(self._app.event_namespace.namespace)
 
     async def join(self, sid: str, room: str) -> None:
-        """Put a socket into a room. A socket that has just gone is ignored."""
-        try:
+        """Put a socket into a room. A socket that went while the room was loading is ignored."""
+        if self._app.sio.manager.is_connected(sid, self._namespace):
             await self._app.sio.enter_room(sid, room, namespace=self._namespace)
-        except ValueError:
-            return
 
     async def leave(self, sid: str, prefix: str) -> None:
         """Take a socket out of its rooms whose name begins so (its own private room stays)."""
