@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
 import pytest
 import socketio
 from reflex_base.registry import RegistrationContext
@@ -84,7 +84,7 @@ async def attack(site: Site, batch: list[dict[str, Any]]) -> list[str]:
 
     @client.on("event", namespace=NAMESPACE)
     async def _(data: Any) -> None:
-        said.append(orjson.dumps(data, default=str).decode())
+        said.append(json.dumps(data, default=str))
 
     address = f"{site.url}?token={uuid.uuid4()}"
     await client.connect(address, socketio_path="_event", namespaces=[NAMESPACE], transports=["websocket"])
