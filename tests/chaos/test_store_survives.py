@@ -27,6 +27,7 @@ from tests.stores import Pragma, mixed
 
 async def main():
     store = open_store(sys.argv[1])
+    store.writer.max_wait_s = 60  # for the other process: what is told is committed, never only kept in memory
     print("ready", flush=True)
     async def one(record):
         await store.ledger.record(record)
