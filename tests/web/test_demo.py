@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.web.conftest import Site, open_page, sign_in
 
 
+@pytest.mark.alone
 def test_a_price_shift_from_the_page_is_alerted_and_the_choice_moves(
     context: BrowserContext, page: Page, site: Site
 ) -> None:
     sign_in(context, site)
     open_page(page, "/demo")
     page.get_by_role("button", name="Find a favourite").click()
-    expect(page.get_by_text("120 of 120 prompts")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("120 of 120 prompts")).to_be_visible(timeout=120_000)
     row = page.locator("tr", has=page.locator(".t-math")).last
     favourite = row.locator("td.m").inner_text()
     page.get_by_role("button", name="Make it 8").click()
