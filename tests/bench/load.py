@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
 from dataclasses import dataclass, field
 from itertools import count
 
 import httptools
+import uvloop
 
 _NUMBERS = count()
 
@@ -74,3 +76,15 @@ async def send(port: int, key: str, *, n: int, concurrency: int, stream: bool) -
         await loop.create_connection(lambda: Caller(run, key, stream), "127.0.0.1", port)
     await run.done.wait()
     return run, time.perf_counter() - started
+
+
+def main() -> None:
+    """`python -m tests.bench.load PORT KEY N CONCURRENCY [stream]`: the same from a process of its own."""
+    port, key, n, concurrency, *stream = sys.argv[1:]
+    run, _ = uvloop.run(send(int(port), key, n=int(n), concurrency=int(concurrency), stream=bool(stream)))
+    if run.failed:
+        raise SystemExit(f"{run.failed} of {n} requests failed")
+
+
+if __name__ == "__main__":
+    main()
