@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
 
 import orjson
 
 from arbiter_app.pipeline.types import ChatRequest, Grade, Json
+from arbiter_app.policy.values import value
 
 _IGNORED = frozenset({"model", "messages", "stream", "stream_options", "user", "metadata", "store"})
 MAX_CACHED_BYTES = 256_000
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Cached:
     """A kept answer: its body as bytes, the model that gave it, its grade, the bucket, and when it was kept (seconds)."""
 
@@ -30,7 +30,7 @@ class Cached:
     exact: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Keys:
     """Digests of the request as it stands, of its near-identical form, and of everything but the latest ask."""
 

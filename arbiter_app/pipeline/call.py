@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import orjson
@@ -27,6 +26,7 @@ from arbiter_app.pipeline.errors import (
 from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.ports import Reply, ReplyStream, Runtime, RuntimeFault
 from arbiter_app.pipeline.types import UNKNOWN_COST, Attempt, Completion, Cost, Json, Model, Usage
+from arbiter_app.policy.values import value
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ class Meter(Protocol):
     def usage_of(self, body: Json) -> Usage | None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Opened:
     """A stream whose first byte has arrived: no failover after this point."""
 
@@ -104,9 +104,10 @@ class Calls:
 
     def streamed(self, decision: Decision, opened: Opened, body: Json, aborted: str = "") -> Completion:
         """The completion of a stream that has ended (`body` assembled from its chunks), or was cut (`aborted`)."""
-        took_ms = (time.perf_counter() - opened.started) * 1000
-        completion = self._completion(decision, opened.model, opened.stream.headers, body, took_ms)
-        completion = replace(completion, first_byte_ms=opened.stream.first_byte_ms, aborted=aborted)
+        stream, took_ms = opened.stream, (time.perf_counter() - opened.started) * 1000
+        completion = self._completion(
+            decision, opened.model, stream.headers, body, took_ms, stream.first_byte_ms, aborted
+        )
         decision.attempts.append(_success(completion) if not aborted else _cut(completion, aborted))
         return completion
 
@@ -157,11 +158,17 @@ class Calls:
         if not _message(reply.json):
             raise RuntimeFault("protocol", f"{model}: the answer has no choices")
         took_ms = (time.perf_counter() - started) * 1000
-        completion = self._completion(decision, model, reply.headers, reply.json, took_ms)
-        return replace(completion, first_byte_ms=reply.first_byte_ms)
+        return self._completion(decision, model, reply.headers, reply.json, took_ms, reply.first_byte_ms)
 
     def _completion(
-        self, decision: Decision, model: str, headers: Mapping[str, str], body: Json, took_ms: float
+        self,
+        decision: Decision,
+        model: str,
+        headers: Mapping[str, str],
+        body: Json,
+        took_ms: float,
+        first_byte_ms: float,
+        aborted: str = "",
     ) -> Completion:
         cost = self._meter.cost_of(
             headers,
@@ -179,8 +186,9 @@ class Calls:
             usage=self._meter.usage_of(body),
             cost=cost,
             latency_ms=took_ms,
-            first_byte_ms=took_ms,
+            first_byte_ms=first_byte_ms,
             finish_reason=_finish_reason(body),
+            aborted=aborted,
         )
 
 

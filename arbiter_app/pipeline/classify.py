@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.rules import classify_by_rules, is_hard
 from arbiter_app.pipeline.types import ChatRequest, Classification, ClassifiedBy, Cost, Task
+from arbiter_app.policy.values import value
 
 log = logging.getLogger("arbiter.classify")
 
@@ -27,7 +28,7 @@ ASKED_CHARS = 2_000
 Ask = Callable[[str, str], Awaitable[tuple[str, Cost]]]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Named:
     """What a round trip brought: the task (None when it named none), its cost, and how it went in words."""
 

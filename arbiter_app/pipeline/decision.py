@@ -29,6 +29,7 @@ from arbiter_app.pipeline.types import (
     Timing,
 )
 from arbiter_app.policy import Candidate, Choice
+from arbiter_app.policy.values import value
 
 _BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
 # Ids must be unlike each other, not secret: one system call a process instead of one a request.
@@ -42,7 +43,7 @@ def decision_id(now: float) -> str:
     return "d_" + "".join(_BASE32[(number >> shift) & 31] for shift in range(75, -1, -5))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Cascade:
     """The cheap answer that an objective check failed, before a stronger model was asked."""
 

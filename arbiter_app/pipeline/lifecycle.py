@@ -13,7 +13,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from typing import Protocol
 
 import orjson
@@ -40,6 +39,7 @@ from arbiter_app.pipeline.types import (
     Json,
     Mode,
 )
+from arbiter_app.policy.values import value
 
 log = logging.getLogger("arbiter.lifecycle")
 
@@ -58,7 +58,7 @@ class Estimates(Protocol):
     def learned(self, decision: Decision) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Streamed:
     """A streamed answer: the decision so far (model and task are known), and the frames still to come."""
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from arbiter_app.pipeline.types import Json
 from arbiter_app.policy.agreement import Key, Pairs
+from arbiter_app.policy.values import value
 
 
 class RuntimeFault(Exception):
@@ -29,7 +30,7 @@ class RuntimeFault(Exception):
         self.retry_after_s = retry_after_s
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reply:
     """A whole answer of the runtime: status 2xx, lower-case headers, its body and that parsed, time to first byte."""
 

@@ -8,17 +8,17 @@ meets few regular expressions; those read a bounded window of the ask, in lower 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from arbiter_app.pipeline.graders.arithmetic import find_expression
 from arbiter_app.pipeline.types import Task
+from arbiter_app.policy.values import value
 
 HEAD_CHARS = 2_000
 TAIL_CHARS = 1_500
 FACT_CHARS = 200
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Verdict:
     """A rule that held: the task, and the rule in words."""
 
@@ -26,7 +26,7 @@ class Verdict:
     rule: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Rule:
     """Holds when one of the cue words stands in the text and the pattern is found. No cues: the pattern alone."""
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from arbiter_app.policy.values import value
+
 PICO_PER_USD = 1_000_000_000_000
 
 Json = dict[str, Any]
@@ -64,7 +66,7 @@ class Role(StrEnum):
     OPERATOR = "operator"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Caller:
     """An authenticated client: the public id of its key, and what it may do."""
 
@@ -74,7 +76,7 @@ class Caller:
     status: str = "active"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ChatRequest:
     """One parsed `POST /v1/chat/completions`.
 
@@ -105,7 +107,7 @@ class ChatRequest:
     body_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Usage:
     """Token counts as the runtime reported them."""
 
@@ -113,7 +115,7 @@ class Usage:
     completion_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Cost:
     """What one call cost, and how we know. `pico` is None exactly when `state` is `unknown`."""
 
@@ -137,7 +139,7 @@ class Cost:
 UNKNOWN_COST = Cost(None, CostState.UNKNOWN)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Classification:
     """Stage 1: the task and how it was decided. `cost` is what asking a model cost, None when none was asked."""
 
@@ -158,7 +160,7 @@ class Classification:
         return "hard" if self.hard else "easy"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Eligible:
     """Stage 2: who can serve. `rejected` maps each other model to the gate that dropped it, in words."""
 
@@ -171,7 +173,7 @@ class Eligible:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Attempt:
     """One call of one model, good or bad. `error` is empty on success."""
 
@@ -182,7 +184,7 @@ class Attempt:
     cost: Cost
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Completion:
     """Stage 4: the answer that was received, whole or cut short.
 
@@ -201,7 +203,7 @@ class Completion:
     aborted: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Grade:
     """Stage 5: quality in 0..1, or None when it could not be judged. `source`: objective, judge, learned or none."""
 
@@ -232,7 +234,7 @@ class Timing:
         return max(0.0, self.total_ms - self.waited_ms)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Model:
     """One line of the catalog. Prices are USD per token; `context_tokens` None means the window is not known."""
 

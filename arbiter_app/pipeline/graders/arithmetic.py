@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
+
+from arbiter_app.policy.values import value
 
 MAX_BITS = 4_096
 MAX_FACTORIAL = 400
@@ -64,7 +65,7 @@ class OutOfBounds(ValueError):
     """The expression is not plain arithmetic, or its value is too large to be worth computing."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Expression:
     """An arithmetic expression found in a prompt, as it stood there."""
 
