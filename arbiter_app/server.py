@@ -77,6 +77,7 @@ def config_of(settings: Settings, application: Any) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # who asks through a proxy is told by its key; `auth.is_loopback` reads the headers itself
         timeout_keep_alive=75,
         timeout_graceful_shutdown=round(settings.drain_s) + GOODBYE_S,
         backlog=2048,

@@ -14,7 +14,7 @@ from arbiter_app.pipeline.ports import Reply, ReplyStream, RuntimeFault
 from arbiter_app.pipeline.types import Json
 from arbiter_app.runtime.faults import fault_of, refusal, stated_error
 from arbiter_app.runtime.sse import DONE, EventSplitter, EventTooLarge, event_data
-from arbiter_app.runtime.transport import CONTENT, BodyStream, PooledTransport, timeouts
+from arbiter_app.runtime.transport import Answer, Headers, Limits, PooledTransport, origin_of
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
@@ -36,34 +36,37 @@ class HttpRuntime:
         first_byte_timeout_s: float = 30.0,
         gap_timeout_s: float = 30.0,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
-        transport: httpx.AsyncBaseTransport | None = None,
+        transport: PooledTransport | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
-        self._chat_url = httpx.URL(f"{self._base_url}/chat/completions")
-        self._models_url = httpx.URL(f"{self._base_url}/models")
-        if self._chat_url.scheme not in ("http", "https") or not self._chat_url.host:
+        url = httpx.URL(self._base_url)
+        if url.scheme not in ("http", "https") or not url.host:
             raise ValueError(f"the runtime's base URL must start with http:// or https://, not {self._base_url!r}")
         self._key = api_key.strip()
         if not _fits_header(self._key):
             raise ValueError("the runtime's key has characters that cannot stand in a header")
-        self._headers = self._fixed_headers("application/json")
-        self._stream_headers = self._fixed_headers("text/event-stream")
-        self._timeout = timeouts(connect_timeout_s, first_byte_timeout_s, gap_timeout_s)
+        self._origin = origin_of(url)
+        self._plain = self._head("POST", httpx.URL(f"{self._base_url}/chat/completions"), "application/json")
+        self._streamed = self._head("POST", httpx.URL(f"{self._base_url}/chat/completions"), "text/event-stream")
+        self._models = self._head("GET", httpx.URL(f"{self._base_url}/models"), "application/json")
+        self._limits = Limits(connect_timeout_s, first_byte_timeout_s, gap_timeout_s)
         self._max_answer_bytes = max_answer_bytes
         self._transport = transport or PooledTransport()
 
-    def _fixed_headers(self, accept: str) -> httpx.Headers:
-        fixed = {"host": self._chat_url.netloc.decode(), "content-type": "application/json", "accept": accept}
-        return httpx.Headers(fixed | ({"authorization": f"Bearer {self._key}"} if self._key else {}))
+    def _head(self, method: str, url: httpx.URL, accept: str) -> bytes:
+        """The head of a request up to what differs between requests: the id, and the length of the body."""
+        lines = [f"{method} {url.raw_path.decode()} HTTP/1.1", f"host: {url.netloc.decode()}", f"accept: {accept}"]
+        lines += ["content-type: application/json", *([f"authorization: Bearer {self._key}"] if self._key else [])]
+        return "\r\n".join([*lines, ""]).encode()
 
     def __repr__(self) -> str:
         return f"HttpRuntime({self._base_url!r})"
 
     async def complete(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> Reply:
         """A whole answer. Raises RuntimeFault for everything that is not a JSON object with status 2xx."""
-        response, first_byte_ms = await self._send("POST", self._chat_url, payload, deadline, request_id, self._headers)
+        response, first_byte_ms = await self._send(self._plain, payload, deadline, request_id)
         body = await self._read(response, self._max_answer_bytes)
-        headers = _headers(response)
+        headers = _decoded(response.headers)
         answer = _json(headers, body)
         if not isinstance(answer, dict):
             raise RuntimeFault("protocol", "the runtime's answer is not a JSON object")
@@ -75,7 +78,7 @@ class HttpRuntime:
     async def stream(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> ReplyStream:
         """A streamed answer, returned when its first chunk has arrived, so that until then another model can serve."""
         started = time.perf_counter()
-        response, _ = await self._send("POST", self._chat_url, payload, deadline, request_id, self._stream_headers)
+        response, _ = await self._send(self._streamed, payload, deadline, request_id)
         stream = HttpReplyStream(response, started, self._max_answer_bytes)
         try:
             await stream.first()
@@ -90,8 +93,8 @@ class HttpRuntime:
     async def models(self) -> list[Json]:
         """The rows of the runtime's `GET /models`. Raises RuntimeFault."""
         deadline = asyncio.get_running_loop().time() + MODELS_DEADLINE_S
-        response, _ = await self._send("GET", self._models_url, b"", deadline, None, self._headers)
-        listing = _json(_headers(response), await self._read(response, self._max_answer_bytes))
+        response, _ = await self._send(self._models, b"", deadline)
+        listing = _json(_decoded(response.headers), await self._read(response, self._max_answer_bytes))
         rows = listing.get("data") if isinstance(listing, dict) else listing
         if not isinstance(rows, list):
             raise RuntimeFault("protocol", "the runtime's model list has no data")
@@ -102,50 +105,36 @@ class HttpRuntime:
         await self._transport.aclose()
 
     async def _send(
-        self,
-        method: str,
-        url: httpx.URL,
-        payload: bytes,
-        deadline: float,
-        request_id: str | None,
-        headers: httpx.Headers,
-    ) -> tuple[httpx.Response, float]:
-        """The response with its body unread, and the milliseconds to its head; faults for every status but 2xx."""
-        extensions = {"timeout": self._timeout, "deadline": deadline, CONTENT: payload}
-        body = httpx.ByteStream(payload)  # given as a stream, httpx does not work out headers that we know
-        request = httpx.Request(method, url, headers=headers, stream=body, extensions=extensions)
-        request.headers["content-length"] = str(len(payload))
+        self, head: bytes, payload: bytes, deadline: float, request_id: str | None = None
+    ) -> tuple[Answer, float]:
+        """The answer with its body unread, and the milliseconds to its head; faults for every status but 2xx."""
+        named = b""
         if request_id and _fits_header(request_id):
-            request.headers["x-request-id"] = request_id
+            named = b"x-request-id: %b\r\n" % request_id.encode()
+        data = b"%b%bcontent-length: %d\r\n\r\n%b" % (head, named, len(payload), payload)
         started = time.perf_counter()
         try:
-            response = await self._transport.handle_async_request(request)
+            answer = await self._transport.ask(self._origin, data, self._limits, deadline)
         except httpx.TransportError as error:
             raise fault_of(error) from error
-        status = response.status_code
+        status = answer.status
         if not 200 <= status < 300 or status == 204:
-            raise self._without_key(refusal(status, _headers(response), await self._read_error(response)))
-        return response, (time.perf_counter() - started) * 1000
+            raise self._without_key(refusal(status, _decoded(answer.headers), await self._read_error(answer)))
+        return answer, (time.perf_counter() - started) * 1000
 
-    async def _read(self, response: httpx.Response, limit: int) -> bytes:
-        parts, size = [], 0
-        stream = _stream(response)
+    async def _read(self, answer: Answer, limit: int) -> bytes:
         try:
-            async for data in stream:
-                parts.append(data)
-                size += len(data)
-                if size > limit:
-                    raise RuntimeFault("protocol", f"the runtime's answer is larger than {limit} bytes")
+            body = await answer.body.read(limit)
         except httpx.TransportError as error:
             raise fault_of(error) from error
-        finally:
-            await stream.aclose()
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        if body is None:
+            raise RuntimeFault("protocol", f"the runtime's answer is larger than {limit} bytes")
+        return body
 
-    async def _read_error(self, response: httpx.Response) -> bytes:
+    async def _read_error(self, answer: Answer) -> bytes:
         """What the runtime says about its refusal; the status stands even when that cannot be read."""
         try:
-            return await self._read(response, MAX_ERROR_BYTES)
+            return await self._read(answer, MAX_ERROR_BYTES)
         except RuntimeFault:
             return b""
 
@@ -161,12 +150,11 @@ class HttpRuntime:
 class HttpReplyStream:
     """The events of one streamed answer (`pipeline.ports.ReplyStream`). `[DONE]` ends it."""
 
-    def __init__(self, response: httpx.Response, started: float, limit: int) -> None:
-        self.headers: Mapping[str, str] = _headers(response)
+    def __init__(self, answer: Answer, started: float, limit: int) -> None:
+        self.headers: Mapping[str, str] = _decoded(answer.headers)
         self.first_byte_ms = 0.0
         self._started = started
-        self._body = _stream(response)
-        self._bytes = self._body.__aiter__()
+        self._body = answer.body
         self._splitter = EventSplitter()
         self._ready: deque[bytes] = deque()
         self._left = limit
@@ -211,14 +199,14 @@ class HttpReplyStream:
 
     async def aclose(self) -> None:
         """End the exchange; the connection is closed unless the stream was read to its end."""
-        if self._over and isinstance(self._body, BodyStream):
+        if self._over:
             self._body.release()
         await self._body.aclose()
 
     async def _more(self) -> bool:
         """Read on until there is at least one event; False at the end of the stream."""
         try:
-            async for data in self._bytes:
+            async for data in self._body:
                 self._left -= len(data)
                 if self._left < 0:
                     raise EventTooLarge("the runtime's stream is larger than any answer")
@@ -241,11 +229,6 @@ def _fits_header(value: str) -> bool:
     return value.isascii() and value.isprintable()
 
 
-def _stream(response: httpx.Response) -> httpx.AsyncByteStream:
-    assert isinstance(response.stream, httpx.AsyncByteStream)
-    return response.stream
-
-
 def _json(headers: Mapping[str, str], body: bytes) -> object:
     """The parsed body of an answer with status 2xx. Raises RuntimeFault when it is not JSON, or does not say so."""
     kind = headers.get("content-type", "")[:100]
@@ -266,5 +249,5 @@ def _error_frame(data: bytes) -> RuntimeFault | None:
     return stated_error(frame, data) if isinstance(frame, dict) else None
 
 
-def _headers(response: httpx.Response) -> dict[str, str]:
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
+def _decoded(headers: Headers) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}

@@ -135,6 +135,11 @@ class Connection(asyncio.Protocol):
         """Whether another request may be sent on this connection."""
         return not self._lost and self._transport is not None and not self._transport.is_closing()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the body has been read to its end."""
+        return self.complete and not self._chunks
+
     def reusable(self) -> bool:
         """Whether the answer was read to its end and the connection stays open."""
         return self.complete and not self._chunks and self._keep_alive and self._error is None and self.usable

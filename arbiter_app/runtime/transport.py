@@ -3,6 +3,8 @@
 httpx's default transport costs milliseconds a request under concurrency (it scans its pool and locks through several
 layers); this one keeps idle connections on a stack. A connection is closed, never reused, unless its answer was read
 to the end. TCP_NODELAY is on (asyncio sets it), so that small writes never wait for an acknowledgement.
+
+`ask` does the same for a request that is bytes already: who sends the same head every time need not have it made anew.
 """
 
 from __future__ import annotations
@@ -14,13 +16,32 @@ from typing import Any
 
 import httpx
 
+from arbiter_app.policy.values import value
 from arbiter_app.runtime.connection import ClosedEarly, Connection
 
 DRAIN_S = 1.0
 FOREVER_S = 3600.0
-CONTENT = "arbiter.content"  # extension of a request: its body as bytes, when it was given to httpx as a stream
 
 Origin = tuple[str, str, int]
+Headers = list[tuple[bytes, bytes]]
+
+
+@value
+class Limits:
+    """How long a request may take: to connect, to its first byte, and from one byte to the next; in seconds."""
+
+    connect_s: float = FOREVER_S
+    first_byte_s: float = FOREVER_S
+    gap_s: float = FOREVER_S
+
+
+@value
+class Answer:
+    """The head of an answer, with lower-case names of headers, and its body, still to be read."""
+
+    status: int
+    headers: Headers
+    body: BodyStream
 
 
 class BodyStream(httpx.AsyncByteStream):
@@ -54,6 +75,21 @@ class BodyStream(httpx.AsyncByteStream):
             await self.aclose()
             raise StopAsyncIteration
         return data
+
+    async def read(self, most_bytes: int) -> bytes | None:
+        """The whole body, and the connection back to its pool; None, with the connection closed, when it is larger."""
+        parts, size = [], 0
+        try:
+            async for data in self:
+                parts.append(data)
+                size += len(data)
+                if size > most_bytes:
+                    return None
+                if self._connection is not None and self._connection.ended:
+                    break
+        finally:
+            await self.aclose()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def aclose(self) -> None:
         connection, self._connection = self._connection, None
@@ -92,28 +128,33 @@ class PooledTransport(httpx.AsyncBaseTransport):
         return len(self._busy) + sum(one.usable for idle in self._idle.values() for one in idle)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        timeout: dict[str, float] = request.extensions.get("timeout", {})
+        given: dict[str, float] = request.extensions.get("timeout", {})
+        read_s = given.get("read") or FOREVER_S
+        limits = Limits(given.get("connect") or FOREVER_S, read_s, given.get("gap") or read_s)
         end = request.extensions.get("deadline", float("inf"))
-        url = request.url
-        origin = (url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
-        connection = await self._exchange(origin, _render(request), timeout, end)
-        stream = BodyStream(self, origin, connection, timeout.get("gap") or timeout.get("read") or FOREVER_S, end)
-        return httpx.Response(connection.status, headers=connection.headers, stream=stream, request=request)
+        answer = await self.ask(origin_of(request.url), _render(request), limits, end)
+        return httpx.Response(answer.status, headers=answer.headers, stream=answer.body, request=request)
 
-    async def _exchange(self, origin: Origin, data: bytes, timeout: dict[str, float], end: float) -> Connection:
+    async def ask(self, origin: Origin, data: bytes, limits: Limits, end: float) -> Answer:
+        """Send a whole request, and wait for the head of its answer; `end` is in loop time. Raises httpx's errors."""
+        connection = await self._exchange(origin, data, limits, end)
+        stream = BodyStream(self, origin, connection, limits.gap_s, end)
+        return Answer(connection.status, connection.headers, stream)
+
+    async def _exchange(self, origin: Origin, data: bytes, limits: Limits, end: float) -> Connection:
         """Send, and wait for the head; an idle connection that had been closed meanwhile is replaced by a new one."""
         loop = asyncio.get_running_loop()
-        first_byte_at = min(loop.time() + (timeout.get("read") or FOREVER_S), end)
+        first_byte_at = min(loop.time() + limits.first_byte_s, end)
         while True:
             if self._closed:
                 raise httpx.ConnectError("the client is closed")
-            if loop.time() >= end:
+            now = loop.time()
+            if now >= end:
                 raise httpx.ReadTimeout("the deadline passed before the request was sent")
-            connection = self._take(origin, loop.time())
+            connection = self._take(origin, now)
             fresh = connection is None
             if connection is None:
-                connect_at = min(loop.time() + (timeout.get("connect") or FOREVER_S), end)
-                connection = await self._connect(origin, connect_at, loop)
+                connection = await self._connect(origin, min(now + limits.connect_s, end), loop)
                 if self._closed:
                     connection.abort()
                     continue
@@ -194,6 +235,11 @@ class PooledTransport(httpx.AsyncBaseTransport):
         return self._ssl
 
 
+def origin_of(url: httpx.URL) -> Origin:
+    """Scheme, host and port."""
+    return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
+
+
 def _render(request: httpx.Request) -> bytes:
     """Request line, headers and body in one write. Raises LocalProtocolError for a header with a line break."""
     lines = [request.method.encode() + b" " + request.url.raw_path + b" HTTP/1.1"]
@@ -201,8 +247,7 @@ def _render(request: httpx.Request) -> bytes:
     head = b"\r\n".join(lines)
     if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1:
         raise httpx.LocalProtocolError("a request header has a line break")
-    content = request.extensions.get(CONTENT)
-    return head + b"\r\n\r\n" + (request.content if content is None else content)
+    return head + b"\r\n\r\n" + request.content
 
 
 def _waited(gap_s: float, since: float, end: float) -> str:
