@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from itertools import chain
 from typing import Any
 
 import orjson
 from starlette.types import Receive, Scope
 
-from arbiter_app.pipeline.errors import BadRequest, BodyTooLarge, BodyTooSlow
+from arbiter_app.pipeline.errors import BadRequest, BodyTooLarge
 
 MAX_VALUES = 50_000
 """JSON values in one body. Parsing a value costs up to 0.3 us, so that this bounds how long a parse takes."""
@@ -23,16 +22,8 @@ class CallerGone(Exception):
     """The caller hung up before the whole request was read."""
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int, within_s: float) -> bytes:
-    """The request's body. Raises BodyTooLarge as soon as it is known, BodyTooSlow, CallerGone when the caller hangs up."""
-    try:
-        async with asyncio.timeout(within_s):
-            return await _read(scope, receive, limit)
-    except TimeoutError:
-        raise BodyTooSlow(f"the body did not arrive within {within_s:g} s") from None
-
-
-async def _read(scope: Scope, receive: Receive, limit: int) -> bytes:
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The request's body. Raises BodyTooLarge as soon as it is known, CallerGone when the caller hangs up."""
     declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     if declared.isdigit() and int(declared) > limit:
         raise BodyTooLarge(f"the body is larger than {limit:,} bytes")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 from starlette.types import Receive, Scope, Send
@@ -16,10 +17,12 @@ from arbiter_app.api.auth import caller_of
 from arbiter_app.api.body import BIG_BYTES, CallerGone, read_body
 from arbiter_app.api.errors import error_answer
 from arbiter_app.api.parse import parse_chat
+from arbiter_app.api.watch import Watch, Watched
 from arbiter_app.logs import request_id as log_request_id
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.errors import (
     ArbiterError,
+    BodyTooSlow,
     ContextLengthExceeded,
     DeadlineExceeded,
     InternalError,
@@ -55,46 +58,60 @@ class Chat:
         self._body_s = settings.body_timeout_s
         # The runtime has `request_timeout_s`; as long again for a caller to read. Who reads slower gives up its place.
         self._longest_s = 2 * settings.request_timeout_s
-        self._running: set[asyncio.Task[Any] | None] = set()
+        self._watch = Watch()
         self.admission = Admission(settings.max_concurrency, settings.max_queue, settings.queue_wait_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         """Answer one request. A caller who hangs up cancels the work, streamed or not."""
         log_request_id.set(request_id)
         reply = _Reply(send, request_id)
-        task = asyncio.current_task()
-        self._running.add(task)
+        watched = self._watch.begin()
         try:
             caller = self._caller(scope)
-            request = await self._read(scope, receive, caller, request_id)
-            with _cancelled_by_hangup(receive):
-                await self._admitted(request, reply)
+            request = await self._read(scope, receive, caller, request_id, watched)
+            watched.listen_to(receive)
+            await self._admitted(request, reply, watched)
         except ArbiterError as error:
-            self._arbiter.metrics.refused(error)
-            if error.status in BROKEN:
-                log.warning("%s: %s", error.code, error.message, extra={"decision": error.decision_id})
-            await reply.error(error)
+            await self._refused(error, reply)
         except CallerGone:
             return
         except asyncio.CancelledError:
-            if task is None or not self._arbiter.lifecycle.ending:
+            if not await self._cut_off(watched, reply):
                 raise
-            task.uncancel()
-            await reply.broken_off(Overloaded(DRAINED, code="draining", retry_after_s=2.0))
         except Exception:
             log.exception("the chat route failed")
             await reply.error(
                 InternalError(f"Arbiter failed on this request; the log has the details under {request_id}")
             )
         finally:
-            self._running.discard(task)
+            self._watch.end(watched)
 
     def end_all(self) -> None:
         """End what is still running, each with an error: the time to drain is over."""
         self._arbiter.lifecycle.ending = DRAINED
-        for task in self._running:
-            if task is not None:
-                task.cancel()
+        self._watch.cancel_all()
+
+    async def _refused(self, error: ArbiterError, reply: _Reply) -> None:
+        self._arbiter.metrics.refused(error)
+        if error.status in BROKEN:
+            log.warning("%s: %s", error.code, error.message, extra={"decision": error.decision_id})
+        await reply.error(error)
+
+    async def _cut_off(self, watched: Watched, reply: _Reply) -> bool:
+        """Tell the caller why its request was cancelled, if it is still there; False when that was not our doing."""
+        if not (watched.gone or watched.late or self._arbiter.lifecycle.ending):
+            return False
+        watched.task.uncancel()
+        if watched.late:
+            await self._refused(self._late(reading=watched.reading), reply)
+        elif not watched.gone:
+            await reply.broken_off(Overloaded(DRAINED, code="draining", retry_after_s=2.0))
+        return True
+
+    def _late(self, *, reading: bool) -> ArbiterError:
+        if reading:
+            return BodyTooSlow(f"the body did not arrive within {self._body_s:g} s")
+        return DeadlineExceeded(f"the answer was not read within {self._longest_s:g} s")
 
     def _caller(self, scope: Scope) -> Caller:
         caller = caller_of(self._arbiter.keys, scope)
@@ -105,24 +122,26 @@ class Chat:
         self._arbiter.keys.may_route(caller)
         return caller
 
-    async def _read(self, scope: Scope, receive: Receive, caller: Caller, request_id: str) -> ChatRequest:
+    async def _read(
+        self, scope: Scope, receive: Receive, caller: Caller, request_id: str, watched: Watched
+    ) -> ChatRequest:
         """The request, read only while there is a chance that it is served. Big bodies are parsed beside the loop."""
         if self._arbiter.draining:
             raise Overloaded("Arbiter is shutting down; try again in a moment", code="draining", retry_after_s=2.0)
         self.admission.refuse_when_full()
-        body = await read_body(scope, receive, self._max_body, self._body_s)
+        watched.within(self._body_s)
+        body = await read_body(scope, receive, self._max_body)
+        watched.until = math.inf
         if len(body) < BIG_BYTES:
             return parse_chat(body, caller, request_id)
         return await asyncio.to_thread(parse_chat, body, caller, request_id)
 
-    async def _admitted(self, request: ChatRequest, reply: _Reply) -> None:
+    async def _admitted(self, request: ChatRequest, reply: _Reply, watched: Watched) -> None:
         await self.admission.enter()
         try:
             await self._arbiter.keys.count(request.caller)
-            async with asyncio.timeout(self._longest_s):
-                await self._answer(request, reply)
-        except TimeoutError:
-            raise DeadlineExceeded(f"the answer was not read within {self._longest_s:g} s") from None
+            watched.within(self._longest_s)
+            await self._answer(request, reply)
         except UNASKED:
             await self._arbiter.keys.uncount(request.caller)
             raise
@@ -178,32 +197,6 @@ class _Reply:
         raw = [*headers, NOSNIFF, self._id, (b"content-length", str(len(data)).encode())]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
         await self._send({"type": "http.response.body", "body": data})
-
-
-@contextlib.contextmanager
-def _cancelled_by_hangup(receive: Receive) -> Any:
-    """Cancel the work inside when the caller's connection goes away."""
-    task = asyncio.current_task()
-    gone = False
-
-    async def watch() -> None:
-        nonlocal gone
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        gone = True
-        if task is not None:
-            task.cancel()
-
-    watcher = asyncio.get_running_loop().create_task(watch())
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not gone or task is None:
-            raise
-        task.uncancel()
-        raise CallerGone from None
-    finally:
-        watcher.cancel()
 
 
 def _named(decision: Decision) -> list[tuple[bytes, bytes]]:

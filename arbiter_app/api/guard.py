@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from arbiter_app.api.auth import caller_of, is_loopback
 from arbiter_app.api.body import load_json, read_body
 from arbiter_app.api.roles import ROLES, asks_for_key, require
 from arbiter_app.logs import request_id
-from arbiter_app.pipeline.errors import ArbiterError, Forbidden, InternalError
+from arbiter_app.pipeline.errors import ArbiterError, BodyTooSlow, Forbidden, InternalError
 from arbiter_app.pipeline.types import Caller
 from arbiter_app.store import StoreError
 
@@ -71,7 +72,11 @@ class Guarded(APIRoute):
             return request
         most = MAX_BYTES.get(self.path_format, MAX_CONTROL_BYTES)
         within_s = request.app.state.arbiter.settings.body_timeout_s
-        raw = await read_body(request.scope, request.receive, most, within_s)
+        try:
+            async with asyncio.timeout(within_s):
+                raw = await read_body(request.scope, request.receive, most)
+        except TimeoutError:
+            raise BodyTooSlow(f"the body did not arrive within {within_s:g} s") from None
         return Parsed(request, raw, load_json(raw) if raw else None)
 
 

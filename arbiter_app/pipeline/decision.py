@@ -100,14 +100,17 @@ class Decision:
     @property
     def charges(self) -> list[Cost]:
         """Every charge of this request that is known to have arisen: classifier, losing and serving calls."""
-        asked = self.classification.cost if self.classification else None
-        called = [attempt.cost for attempt in self.attempts if not attempt.error or attempt.cost.pico is not None]
-        return [*([asked] if asked is not None else []), *called]
+        charges = [attempt.cost for attempt in self.attempts if not attempt.error or attempt.cost.pico is not None]
+        if self.classification is not None and self.classification.cost is not None:
+            charges.insert(0, self.classification.cost)
+        return charges
 
     @property
     def cost(self) -> Cost:
         """All charges together; its state is the worst of them. A cached answer costs nothing, settled."""
         charges = self.charges
+        if len(charges) == 1:
+            return charges[0]
         if not charges:
             return Cost(0, CostState.SETTLED) if self.cache == "hit" else UNKNOWN_COST
         state = next(state for state in _WORST_FIRST if any(charge.state is state for charge in charges))

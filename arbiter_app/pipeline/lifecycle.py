@@ -11,9 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol, TypeVar
 
 import orjson
 
@@ -42,6 +41,8 @@ from arbiter_app.pipeline.types import (
 from arbiter_app.policy.values import value
 
 log = logging.getLogger("arbiter.lifecycle")
+
+T = TypeVar("T")
 
 
 class Estimates(Protocol):
@@ -103,26 +104,31 @@ class Lifecycle:
     async def answer(self, request: ChatRequest) -> tuple[Decision, Json]:
         """A plain answer: the decision and the runtime's body. Raises ArbiterError; a failure is on record by then."""
         decision = self._begin(request)
-        async with self._recorded(decision):
-            hit = await self._decide(decision)
-            if hit is None:
-                await self._call(decision)
-                self._grade(decision)
-                await self._escalate(decision)
-            await self._settle(decision)
-        body = decision.completion.body if decision.completion else {}
-        return decision, body
+        await self._recorded(decision, self._answered(decision))
+        return decision, decision.completion.body if decision.completion else {}
 
     async def stream(self, request: ChatRequest) -> Streamed:
         """A streamed answer, returned once the first byte has come. Raises ArbiterError before that."""
         decision = self._begin(request)
-        async with self._recorded(decision):
-            hit = await self._decide(decision)
-            if hit is not None:
-                return Streamed(decision, self._replay(decision))
-            with _timed(decision, "call_ms"):
-                opened = await self._calls.open(decision, self._router.order(decision))
-        return Streamed(decision, self._relay(decision, opened))
+        return Streamed(decision, await self._recorded(decision, self._opened(decision)))
+
+    async def _answered(self, decision: Decision) -> None:
+        """All six stages."""
+        hit = await self._decide(decision)
+        if hit is None:
+            await self._call(decision)
+            self._grade(decision)
+            await self._escalate(decision)
+        await self._settle(decision)
+
+    async def _opened(self, decision: Decision) -> AsyncIterator[bytes]:
+        """The stages up to the first byte; iterating goes through the others."""
+        hit = await self._decide(decision)
+        if hit is not None:
+            return self._replay(decision)
+        with _Timed(decision, "call_ms"):
+            opened = await self._calls.open(decision, self._router.order(decision))
+        return self._relay(decision, opened)
 
     def _begin(self, request: ChatRequest) -> Decision:
         decision = new_decision(request, timeout_s=self._timeout_s, loop_time=asyncio.get_running_loop().time())
@@ -132,7 +138,7 @@ class Lifecycle:
 
     async def _decide(self, decision: Decision) -> Cached | None:
         """Stages 1 to 3, or a cached answer in their place after stage 1."""
-        with _timed(decision, "classify_ms"):
+        with _Timed(decision, "classify_ms"):
             decision.classification = self._classifier.try_rules(decision.request) or await self._ask_classifier(
                 decision
             )
@@ -140,9 +146,9 @@ class Lifecycle:
         if hit is not None:
             _serve_cached(decision, *hit)
             return hit[0]
-        with _timed(decision, "filter_ms"):
+        with _Timed(decision, "filter_ms"):
             decision.eligible = self._estimates.eligible(decision)
-        with _timed(decision, "route_ms"):
+        with _Timed(decision, "route_ms"):
             tokens_out = self._estimates.tokens_out(decision)
             self._router.route(decision, decision.classification, decision.eligible, tokens_out=tokens_out)
         return None
@@ -163,12 +169,12 @@ class Lifecycle:
         return None if found is None or kept is None else (kept, found[1])
 
     async def _call(self, decision: Decision) -> None:
-        with _timed(decision, "call_ms"):
+        with _Timed(decision, "call_ms"):
             decision.completion = await self._calls.complete(decision, self._router.order(decision))
 
     def _grade(self, decision: Decision) -> None:
         if decision.classification is not None and decision.completion is not None:
-            with _timed(decision, "grade_ms"):
+            with _Timed(decision, "grade_ms"):
                 decision.grade = grade(decision.request, decision.classification, decision.completion)
 
     async def _escalate(self, decision: Decision) -> None:
@@ -191,7 +197,7 @@ class Lifecycle:
         self._grade(decision)
 
     async def _call_once(self, decision: Decision, model: str) -> None:
-        with _timed(decision, "call_ms"):
+        with _Timed(decision, "call_ms"):
             decision.completion = await self._calls.complete(decision, (model,))
 
     async def _settle(self, decision: Decision) -> None:
@@ -286,11 +292,10 @@ class Lifecycle:
         decision.failed(status, code, why)
         return why
 
-    @asynccontextmanager
-    async def _recorded(self, decision: Decision) -> AsyncIterator[None]:
-        """Whatever goes wrong inside is on record before the caller hears of it."""
+    async def _recorded(self, decision: Decision, work: Awaitable[T]) -> T:
+        """The outcome of some stages; whatever goes wrong in them is on record before the caller hears of it."""
         try:
-            yield
+            return await work
         except ArbiterError as error:
             error.decision_id = decision.id
             decision.failed("failed", error.code, error.message)
@@ -307,15 +312,21 @@ class Lifecycle:
             raise _internal(decision) from error
 
 
-@contextmanager
-def _timed(decision: Decision, stage: str) -> Iterator[None]:
-    """Add the time spent inside to one field of the decision's timing, in milliseconds."""
-    started = time.perf_counter()
-    try:
-        yield
-    finally:
-        took_ms = (time.perf_counter() - started) * 1000
-        setattr(decision.timing, stage, getattr(decision.timing, stage) + took_ms)
+class _Timed:
+    """Adds the time spent in its block to one field of the decision's timing, in milliseconds."""
+
+    __slots__ = ("_stage", "_started", "_timing")
+
+    def __init__(self, decision: Decision, stage: str) -> None:
+        self._timing = decision.timing
+        self._stage = stage
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, *_error: object) -> None:
+        took_ms = (time.perf_counter() - self._started) * 1000
+        setattr(self._timing, self._stage, getattr(self._timing, self._stage) + took_ms)
 
 
 def _serve_cached(decision: Decision, kept: Cached, similarity: float) -> None:
