@@ -205,7 +205,7 @@ class Decision:
         }
 
     def trace(self) -> Json:
-        """What every stage saw, decided and took, for the decision page. Holds no prompt and no answer text."""
+        """What every stage saw, decided and took, as it is stored (see `expanded`). Holds no prompt and no answer text."""
         seen, eligible, choice, time_ms = self.classification, self.eligible, self.choice, self.timing
         return {
             "request": _request_view(self.request),
@@ -233,8 +233,8 @@ class Decision:
         return {
             "tokens_needed": eligible.tokens_needed,
             "prompt_tokens": eligible.prompt_tokens,
-            "eligible": list(eligible.models),
-            "rejected": dict(eligible.rejected),
+            "eligible": eligible.models,
+            "rejected": eligible.rejected,
             "budget_met": eligible.budget_met,
             "latency_capped": eligible.latency_capped,
             "note": eligible.note,
@@ -247,7 +247,7 @@ class Decision:
             "reason": self.reason,
             "propensity": self.propensity,
             "seed": choice.seed,
-            "candidates": [candidate_view(one) for one in choice.candidates],
+            "candidates": [candidate_row(one) for one in choice.candidates],
         }
 
     def _cascade_view(self) -> Json | None:
@@ -256,17 +256,24 @@ class Decision:
         return {"model": self.cascade.completion.model, **_grade_view(self.cascade.grade)}
 
 
-def candidate_view(one: Candidate) -> Json:
-    """One candidate of the route stage, as stored and shown."""
-    return {
-        "model": one.model,
-        "n": one.n,
-        "quality": one.quality,
-        "low": one.low,
-        "high": one.high,
-        "cost": one.cost_usd,
-        "why_not": one.why_not,
-    }
+CANDIDATE = ("model", "n", "quality", "low", "high", "cost", "why_not")
+"""What is told of a candidate of the route stage; stored as a row in this order."""
+
+
+def candidate_row(one: Candidate) -> tuple[Any, ...]:
+    """One candidate as it is stored: every decision has one for each model."""
+    return one.model, one.n, one.quality, one.low, one.high, one.cost_usd, one.why_not
+
+
+def expanded(trace: Json) -> Json:
+    """A stored trace as it is shown, with its candidates by name."""
+    route = trace.get("route")
+    if not route:
+        return trace
+    named = [
+        dict(zip(CANDIDATE, one, strict=True)) if not isinstance(one, dict) else one for one in route["candidates"]
+    ]
+    return {**trace, "route": {**route, "candidates": named}}
 
 
 def new_decision(request: ChatRequest, *, timeout_s: float, loop_time: float) -> Decision:

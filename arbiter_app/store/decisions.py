@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Row, Select, func, select
 
+from arbiter_app.pipeline.decision import expanded
 from arbiter_app.store import filing
 from arbiter_app.store.tables import LISTS, Decision, DecisionTrace, Span, table
 
@@ -70,7 +71,7 @@ def one(connection: Connection, decision_id: str) -> dict[str, Any] | None:
     if row is None:
         return None
     trace = connection.execute(select(_TRACES.c.body).where(_TRACES.c.id == decision_id)).scalar()
-    return {**row, "trace": None if trace is None else orjson.loads(trace)}
+    return {**row, "trace": None if trace is None else expanded(orjson.loads(trace))}
 
 
 def row_of(connection: Connection, decision_id: str) -> dict[str, Any] | None:

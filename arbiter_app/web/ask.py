@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from arbiter_app.api.parse import parse_chat
-from arbiter_app.pipeline.decision import Decision, new_decision
+from arbiter_app.pipeline.decision import Decision, expanded, new_decision
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.estimates import LearnedEstimates
 from arbiter_app.pipeline.types import Caller, ChatRequest, Classification, ClassifiedBy, Eligible, Role, Task
@@ -60,7 +60,9 @@ class Asked:
     @property
     def row(self) -> dict[str, Any] | None:
         """The decision as the read routes show it, with its trace."""
-        return None if self.decision is None else {**shown(self.decision.row()), "trace": self.decision.trace()}
+        return (
+            None if self.decision is None else {**shown(self.decision.row()), "trace": expanded(self.decision.trace())}
+        )
 
     async def pieces(self) -> AsyncIterator[str]:
         """The answer's text. Raises ArbiterError. Closing the iterator ends the call of the runtime."""

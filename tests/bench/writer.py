@@ -77,9 +77,9 @@ def _records(n: int) -> list[DecisionRecord]:
     return found
 
 
-def _candidate(rng: random.Random, model: str) -> dict[str, object]:
-    facts = {"n": float(rng.randrange(300)), "quality": rng.random(), "low": rng.random(), "high": rng.random()}
-    return {"model": model, **facts, "cost": rng.random() / 1000, "why_not": "quality 0.88 under the bar of 0.95"}
+def _candidate(rng: random.Random, model: str) -> tuple[object, ...]:
+    facts = float(rng.randrange(300)), rng.random(), rng.random(), rng.random(), rng.random() / 1000
+    return model, *facts, "quality 0.88 under the bar of 0.95"
 
 
 if __name__ == "__main__":
