@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from arbiter_app.pipeline.ports import RuntimeFault
-from arbiter_app.pipeline.rules import classify_by_rules, is_hard
+from arbiter_app.pipeline.rules import classify_by_rules, is_hard, reading
 from arbiter_app.pipeline.types import ChatRequest, Classification, ClassifiedBy, Cost, Task
 from arbiter_app.policy.values import value
 
@@ -58,11 +58,11 @@ class Classifier:
 
     def try_rules(self, request: ChatRequest) -> Classification | None:
         """The classification by rules alone, without waiting; None when they are unsure."""
-        json_format = _json_format(request)
-        verdict = classify_by_rules(request.ask, json_format=json_format)
+        ask, read = request.ask, reading(request.ask)
+        verdict = classify_by_rules(ask, json_format=_json_format(request), read=read)
         if verdict is not None:
-            return Classification(verdict.task, is_hard(request.ask), ClassifiedBy.RULES, verdict.rule)
-        if not request.ask.strip():
+            return Classification(verdict.task, is_hard(ask, read), ClassifiedBy.RULES, verdict.rule)
+        if not ask.strip():
             return Classification(Task.OPEN, False, ClassifiedBy.RULES, "nothing is asked in words")
         return None
 

@@ -49,7 +49,7 @@ class LearnedEstimates:
             tokens_in=tokens_in,
             expected_cost=expected_cost,
             expected_latency_s=expected_latency_s,
-            quarantined=lambda model: self._health.quarantined(model, now),
+            quarantined=self._health.resting(now).__contains__,
             ratios=self._ratios,
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from arbiter_app.pipeline.errors import ContextLengthExceeded, NoCapableModel, Unprocessable
-from arbiter_app.pipeline.tokens import TokenRatios
+from arbiter_app.pipeline.tokens import RATIO_RANGE, TokenRatios
 from arbiter_app.pipeline.types import ChatRequest, Eligible, Model
 
 # What a model of unknown window may be trusted to hold.
@@ -45,9 +45,11 @@ def eligible(
 
 def _named(request: ChatRequest, catalog: Sequence[Model], rejected: dict[str, str]) -> list[Model]:
     """The pool, or what the caller allows of it; names that are not in the pool are the caller's mistake."""
-    known = {model.id: model for model in catalog}
-    if not known:
+    if not catalog:
         raise NoCapableModel("no model is open for routing; the operator has switched off all of them")
+    if request.pin is None and request.allow is None:
+        return list(catalog)
+    known = {model.id: model for model in catalog}
     for field, names in (
         ("arbiter_models", request.allow or ()),
         ("arbiter_pin", (request.pin,) if request.pin else ()),
@@ -58,7 +60,7 @@ def _named(request: ChatRequest, catalog: Sequence[Model], rejected: dict[str, s
             raise Unprocessable(
                 f"{field} names {', '.join(map(repr, unknown))}, not in the pool: {listed}", param=field
             )
-    wanted = {request.pin} if request.pin else set(request.allow) if request.allow is not None else set(known)
+    wanted = {request.pin} if request.pin else set(request.allow or ())
     if not wanted:
         raise Unprocessable("arbiter_models is empty; name at least one model or leave it out", param="arbiter_models")
     why = f"not {request.pin}, which is pinned" if request.pin else "not on the caller's allow-list"
@@ -69,6 +71,9 @@ def _named(request: ChatRequest, catalog: Sequence[Model], rejected: dict[str, s
 def _fitting(
     models: Sequence[Model], tokens_in: int, reserve: int, ratios: TokenRatios, rejected: dict[str, str]
 ) -> tuple[list[Model], str]:
+    most = tokens_in * RATIO_RANGE[1] + 1 + reserve
+    if all(model.context_tokens is not None and most <= model.context_tokens for model in models):
+        return list(models), ""
     needed = {model.id: round(tokens_in * ratios.of(model.id)) + reserve for model in models}
     fits = [model for model in models if model.context_tokens is not None and needed[model.id] <= model.context_tokens]
     unknown = [model for model in models if model.context_tokens is None]

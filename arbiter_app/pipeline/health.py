@@ -19,6 +19,9 @@ class _Rest:
     probing: bool = False
 
 
+_NOBODY: frozenset[str] = frozenset()
+
+
 class Health:
     """Quarantine with growing rests (`first_s` doubled per failure up to `max_s`) and a single probe at the end."""
 
@@ -32,6 +35,10 @@ class Health:
         """True while the model rests, and while somebody else's probe of it is under way."""
         rest = self._resting.get(model)
         return rest is not None and (rest.probing or now < rest.until)
+
+    def resting(self, now: float) -> frozenset[str]:
+        """The models for which `quarantined` holds."""
+        return frozenset(model for model in self._resting if self.quarantined(model, now)) if self._resting else _NOBODY
 
     def begin(self, model: str) -> None:
         """A call of the model starts: after a rest this call is the probe, and others wait for its outcome."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -41,19 +41,16 @@ class Reply:
 
 
 class ReplyStream(Protocol):
-    """A streamed answer. Iterating yields raw SSE events (bytes of one event, without its blank line).
+    """A streamed answer as raw SSE events (bytes of one event, without its blank line).
 
-    `more` says that the next event is there already, so that getting it will not wait. Raises `RuntimeFault` when the
+    `together` gives the next event and those that have come with it; none at the end. It raises `RuntimeFault` when the
     runtime breaks off, stalls, or the deadline passes. `aclose` ends the connection at once.
     """
 
     headers: Mapping[str, str]
     first_byte_ms: float
 
-    @property
-    def more(self) -> bool: ...
-
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    async def together(self) -> Sequence[bytes]: ...
 
     async def aclose(self) -> None: ...
 

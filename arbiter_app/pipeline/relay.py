@@ -6,7 +6,7 @@ for usage), `[DONE]` (sent once, last), and the runtime's own error frame (which
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 import orjson
@@ -46,32 +46,29 @@ class Relay:
 
         Raises RuntimeFault when the stream breaks or ends without finishing, after what had come before that.
         """
-        held: list[bytes] = []
-        fault: RuntimeFault | None = None
-        try:
-            async for event in self._stream:
-                if self._passes(event):
-                    held += (event, b"\n\n")
-                if self._assembler.done:
-                    break
-                if held and not self._stream.more:
-                    yield b"".join(held)
-                    held.clear()
-        except RuntimeFault as error:
-            fault = error
-        if held:
-            yield b"".join(held)
-        if fault is not None:
-            raise fault
+        while not self._assembler.done and (events := await self._stream.together()):
+            passed, fault = self._taken(events)
+            if passed:
+                yield b"".join(passed)
+            if fault is not None:
+                raise fault
         if not self._assembler.done and self._assembler.finish_reason is None:
             raise RuntimeFault("transport", "the stream ended before the answer was finished")
 
-    def _passes(self, event: bytes) -> bool:
-        """Take an event in; whether the caller gets it as it is. Raises RuntimeFault for the runtime's error frame."""
-        chunk = self._assembler.feed(event)
-        if self._assembler.error is not None:
-            raise RuntimeFault("protocol", _said(self._assembler.error), status=502)
-        return chunk is not None and not self._assembler.done and bool(chunk.get("choices") or not chunk.get("usage"))
+    def _taken(self, events: Sequence[bytes]) -> tuple[list[bytes], RuntimeFault | None]:
+        """Take events in; what the caller gets of them as it is, up to the runtime's error frame or `[DONE]`."""
+        assembler = self._assembler
+        passed: list[bytes] = []
+        for event in events:
+            chunk = assembler.feed(event)
+            if chunk is not None:
+                if chunk.get("choices") or not chunk.get("usage"):
+                    passed += (event, b"\n\n")
+            elif assembler.error is not None:
+                return passed, RuntimeFault("protocol", _said(assembler.error), status=502)
+            elif assembler.done:
+                break
+        return passed, None
 
     def body(self) -> Json:
         """The answer so far as one `chat.completion` body."""

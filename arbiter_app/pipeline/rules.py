@@ -236,14 +236,29 @@ _COMMON = _words(
 _WORD = re.compile(r"[a-z]+")
 
 
-def classify_by_rules(ask: str, *, json_format: bool = False) -> Verdict | None:
+@value
+class Reading:
+    """An ask as the rules read it: its window in lower case, and the words of that, in order and as a set."""
+
+    text: str
+    listed: list[str]
+    words: frozenset[str]
+
+
+def reading(ask: str) -> Reading:
+    """Read an ask once, for all that is asked of it here."""
+    text = window(ask).lower()
+    listed = _WORD.findall(text)
+    return Reading(text, listed, frozenset(listed))
+
+
+def classify_by_rules(ask: str, *, json_format: bool = False, read: Reading | None = None) -> Verdict | None:
     """The task of a human ask, or None when no rule is sure. `json_format`: the request carries a JSON response format."""
     if json_format:
         return Verdict(Task.STRUCTURED, "response_format asks for JSON")
-    text = window(ask).lower()
-    listed = _WORD.findall(text)
-    words = frozenset(listed)
-    if not is_english(text, listed):
+    read = read or reading(ask)
+    text, words = read.text, read.words
+    if not is_english(text, read.listed):
         return _in_any_language(text, words)
     wrapped = _WRAPPED.search(text) if "json" in words else None
     if wrapped is not None:
@@ -335,13 +350,14 @@ _HARD = _rule(
 _LISTED = re.compile(r"^[ \t]*(?:[-*\u2022]|\d{1,3}[.)])[ \t]", re.MULTILINE)
 
 
-def is_hard(ask: str) -> bool:
+def is_hard(ask: str, read: Reading | None = None) -> bool:
     """Difficulty from plain features: length, listed demands, numbers to juggle, and words of hard work. Two count."""
-    text = window(ask).lower()
+    read = read or reading(ask)
+    text = read.text
     points = 2 if len(ask) > 6_000 else 1 if len(ask) > 1_500 else 0
-    if not _HARD.cues.isdisjoint(_WORD.findall(text)):
+    if not _HARD.cues.isdisjoint(read.words):
         points += min(2, len(set(_HARD.pattern.findall(text))))
-    points += 1 if len(_LISTED.findall(text)) >= 4 else 0
+    points += 1 if text.count("\n") >= 3 and len(_LISTED.findall(text)) >= 4 else 0
     points += 1 if len(_NUMBER.findall(text)) >= 8 else 0
     return points >= 2
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+import string
 from collections.abc import Sequence
 
 import orjson
@@ -36,8 +37,8 @@ _LATIN = re.compile(rf"[A-Z]?[a-z]{{1,3}}|[A-Z]{{1,2}}|[0-9]|{_MARKS}")
 _NAMES = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{2}")
 _NAME_TOKENS = 0.9
 _FOREIGN_LETTERS = re.compile(r"[\u00c0-\u024f]")
-_LETTERS = re.compile(r"[a-zA-Z]")
-_PROSE_MARKS = re.compile(r"[{}()=;<>_/\\]")
+_LETTERS = string.ascii_letters.encode()
+_CODE_MARKS = b"{}()=;<>_/\\"
 _STOP_WORDS = re.compile(
     r"\b(?:the|a|an|of|to|in|is|and|for|that|with|are|what|how|on|it|you|be|as|or|if|at|by|this|his|he|she)\b", re.I
 )
@@ -152,10 +153,16 @@ def _is_opaque(run: str) -> bool:
 
 def _is_foreign_latin(text: str) -> bool:
     """Whether words of Latin letters will fall into short tokens: neither English nor code."""
-    letters = len(_LETTERS.findall(text))
+    encoded = text.encode("utf-8", "surrogatepass")
+    letters = _how_many(encoded, _LETTERS)
     if not text.isascii() and len(_FOREIGN_LETTERS.findall(text)) > letters / 200:
         return True
     words = text.count(" ") + 1
-    if letters < 40 or len(_PROSE_MARKS.findall(text)) > letters / 40:
+    if letters < 40 or _how_many(encoded, _CODE_MARKS) > letters / 40:
         return False
     return len(_STOP_WORDS.findall(text)) < words / 20
+
+
+def _how_many(encoded: bytes, of: bytes) -> int:
+    """How many ASCII characters of a kind a text holds, faster than any regular expression."""
+    return len(encoded) - len(encoded.translate(None, of))

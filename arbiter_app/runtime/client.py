@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import httpx
 import orjson
@@ -156,7 +155,7 @@ class HttpReplyStream:
         self._started = started
         self._body = answer.body
         self._splitter = EventSplitter()
-        self._ready: deque[bytes] = deque()
+        self._ready: list[bytes] = []
         self._left = limit
         self._over = False
 
@@ -170,7 +169,7 @@ class HttpReplyStream:
                 raise RuntimeFault("protocol", "the runtime's stream is empty")
             if self.first_byte_ms == 0.0:
                 self.first_byte_ms = (time.perf_counter() - self._started) * 1000
-            self._ready = deque(event for event in self._ready if event_data(event))
+            self._ready = [event for event in self._ready if event_data(event)]
         data = event_data(self._ready[0]).strip()
         if data == DONE:
             raise RuntimeFault("protocol", "the runtime's stream is empty")
@@ -179,23 +178,27 @@ class HttpReplyStream:
             if fault is not None:
                 raise fault
 
-    @property
-    def more(self) -> bool:
-        """Whether an event has arrived that was not asked for yet."""
-        return bool(self._ready)
+    async def together(self) -> Sequence[bytes]:
+        """The next event and those that have come with it, `[DONE]` at most; none at the end."""
+        if not self._ready and (self._over or not await self._more()):
+            return ()
+        events, self._ready = self._ready, []
+        for at, event in enumerate(events):
+            if event.endswith(DONE) and event_data(event).strip() == DONE:
+                self._over = True
+                return events[: at + 1]
+        return events
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
-        while not self._ready:
-            if self._over or not await self._more():
-                raise StopAsyncIteration
-        event = self._ready.popleft()
-        if event.endswith(DONE) and event_data(event).strip() == DONE:
-            self._over = True
-            self._ready.clear()
-        return event
+        events = await self.together()
+        if not events:
+            raise StopAsyncIteration
+        if not self._over or len(events) > 1:
+            self._ready, self._over = list(events[1:]), False
+        return events[0]
 
     async def aclose(self) -> None:
         """End the exchange; the connection is closed unless the stream was read to its end."""

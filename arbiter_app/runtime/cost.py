@@ -39,7 +39,8 @@ def pico_of(stated: object, multiplier: float = 1.0, *, signed: bool = False) ->
     amount = Decimal(text)
     if abs(amount) > _MAX_CHARGE_USD or (amount < 0 and not signed):
         return None
-    return int((amount * PICO_PER_USD * Decimal(repr(multiplier))).to_integral_value())
+    pico = amount * PICO_PER_USD if multiplier == 1.0 else amount * PICO_PER_USD * Decimal(repr(multiplier))
+    return int(pico.to_integral_value())
 
 
 def usage_of(body: Json) -> Usage | None:

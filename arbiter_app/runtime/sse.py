@@ -79,7 +79,7 @@ class EventSplitter:
 def event_data(event: bytes) -> bytes:
     """The data of an event: its `data:` lines joined by newlines; empty for comments and other fields."""
     if b"\n" not in event:
-        return _line_data(event) or b""
+        return event[6:] if event.startswith(b"data: ") else _line_data(event) or b""
     return b"\n".join(part for line in event.split(b"\n") if (part := _line_data(line)) is not None)
 
 
@@ -110,16 +110,11 @@ class StreamAssembler:
 
     def feed(self, event: bytes) -> Json | None:
         """Take one event; returns its chunk, None for `[DONE]`, comments and what is not a chunk."""
-        data = event_data(event).strip()
-        if not data:
-            return None
-        if data == DONE:
-            self.done = True
-            return None
+        data = event_data(event)
         try:
             chunk = orjson.loads(data)
         except orjson.JSONDecodeError:
-            self.error = {"message": "the runtime sent an event that is not JSON"}
+            self._no_chunk(data.strip())
             return None
         if not isinstance(chunk, dict):
             self.error = {"message": "the runtime sent an event that is not a chunk"}
@@ -129,6 +124,12 @@ class StreamAssembler:
             return None
         self._take(chunk)
         return chunk
+
+    def _no_chunk(self, data: bytes) -> None:
+        if data == DONE:
+            self.done = True
+        elif data:
+            self.error = {"message": "the runtime sent an event that is not JSON"}
 
     def body(self) -> Json:
         """The answer so far."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -22,24 +21,14 @@ class Arrivals:
 
     def __init__(self, *groups: list[bytes], breaks: bool = False) -> None:
         self._groups = deque(groups)
-        self._ready: deque[bytes] = deque()
         self._breaks = breaks
 
-    @property
-    def more(self) -> bool:
-        return bool(self._ready)
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._ready:
-            if not self._groups:
-                if self._breaks:
-                    raise RuntimeFault("transport", "broken off")
-                raise StopAsyncIteration
-            self._ready.extend(self._groups.popleft())
-        return self._ready.popleft()
+    async def together(self) -> list[bytes]:
+        if self._groups:
+            return self._groups.popleft()
+        if self._breaks:
+            raise RuntimeFault("transport", "broken off")
+        return []
 
     async def aclose(self) -> None:
         return None

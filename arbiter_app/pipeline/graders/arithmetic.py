@@ -55,6 +55,7 @@ _DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}")
 _DIGITS = tuple("0123456789.")
 _FRACTION = re.compile(r"\\d?frac\{(\d{1,30})\}\{(\d{1,30})\}")
 _SPACES = re.compile(r"\s+")
+_SOME_DIGIT = re.compile(r"\d")
 _ANSWER_NUMBER = re.compile(
     r"[-\u2212]?\d+(?:,\d{3})+(?:\.\d+)?"
     r"|[-\u2212]?(?:\d+(?:\.\d+)?|\.\d+)(?: ?(?:[eE]|\u00d7 ?10\^|\* ?10\^) ?[-+]?\d{1,3}(?!\d))?(?:/\d{1,30})?"
@@ -74,9 +75,9 @@ class Expression:
 
 def find_expression(prompt: str) -> Expression | None:
     """The plain arithmetic expression that a prompt asks for; None when it asks for none."""
-    head = _SPACES.sub(" ", prompt[:SEARCHED_CHARS]).strip()
-    if not any(char.isdigit() for char in head):
+    if _SOME_DIGIT.search(prompt, 0, SEARCHED_CHARS) is None:
         return None
+    head = _SPACES.sub(" ", prompt[:SEARCHED_CHARS]).strip()
     bare = _expression_at(head, 0) if len(head) <= MAX_CHARS else None
     if bare is not None:
         return None if _NO_ARITHMETIC.fullmatch(bare.text) else bare
@@ -206,7 +207,7 @@ class _Parser:
             return value
         if part[:1] not in _DIGITS or len(part) > 300:
             raise OutOfBounds("a number is missing")
-        return _bounded(Fraction(part))
+        return _bounded(Fraction(int(part)) if part.isdecimal() else Fraction(part))
 
 
 def _bits(value: Fraction) -> int:
