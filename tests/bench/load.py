@@ -17,12 +17,13 @@ _NUMBERS = count()
 
 @dataclass(slots=True)
 class Run:
-    """What one run has measured so far; `left` requests are still to be sent."""
+    """What one run has measured so far; `left` requests are still to be sent. First bytes are those of bodies."""
 
     left: int
     open: int
     done: asyncio.Event = field(default_factory=asyncio.Event)
     latencies_ms: list[float] = field(default_factory=list)
+    first_ms: list[float] = field(default_factory=list)
     failed: int = 0
 
 
@@ -52,6 +53,11 @@ class Caller(asyncio.Protocol):
         if self._run.open == 0:
             self._run.done.set()
 
+    def on_body(self, _body: bytes) -> None:
+        if not self._begun:
+            self._begun = True
+            self._run.first_ms.append((time.perf_counter() - self._started) * 1000)
+
     def on_message_complete(self) -> None:
         self._run.latencies_ms.append((time.perf_counter() - self._started) * 1000)
         self._run.failed += self._parser.get_status_code() != 200
@@ -62,6 +68,7 @@ class Caller(asyncio.Protocol):
             self._transport.close()
             return
         self._run.left -= 1
+        self._begun = False
         self._parser = httptools.HttpResponseParser(self)
         self._started = time.perf_counter()
         self._transport.write(request_of(self._key, stream=self._stream))
