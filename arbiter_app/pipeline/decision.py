@@ -32,6 +32,7 @@ from arbiter_app.policy import Candidate, Choice
 from arbiter_app.policy.values import value
 
 _BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [first + second for first in _BASE32 for second in _BASE32]
 # Ids must be unlike each other, not secret: one system call a process instead of one a request.
 _RANDOM = random.Random()
 _WORST_FIRST = (CostState.UNKNOWN, CostState.ESTIMATED, CostState.COMPUTED, CostState.SETTLED)
@@ -40,7 +41,7 @@ _WORST_FIRST = (CostState.UNKNOWN, CostState.ESTIMATED, CostState.COMPUTED, Cost
 def decision_id(now: float) -> str:
     """`d_` and 16 base-32 characters: 48 bits of milliseconds, then 30 random bits. Sorts by time."""
     number = (int(now * 1000) << 32) | _RANDOM.getrandbits(32)
-    return "d_" + "".join(_BASE32[(number >> shift) & 31] for shift in range(75, -1, -5))
+    return "d_" + "".join([_PAIRS[(number >> shift) & 1023] for shift in range(70, -1, -10)])
 
 
 @value

@@ -192,10 +192,12 @@ _QUANTITY = _any(
     r"\bhow \w+ (?:farther|more|less|fewer|longer|older|is|are|does|did|will)\b",
 )
 _QUANTITY_CUES = _words("how what calculate compute determine find fraction percentage percent")
-_NUMBER = re.compile(
-    r"\d+(?:[.,/]\d+)*%?|\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|fifty|hundred|dozen|"
-    r"half|twice|double|triple|thrice|quarter|third|thirds)\b"
+_DIGIT = re.compile(r"\d")
+_NUMBER_WORDS = _words(
+    "two three four five six seven eight nine ten eleven twelve twenty thirty fifty hundred dozen half twice double triple "
+    "thrice quarter third thirds"
 )
+_NUMBER = re.compile(rf"\d+(?:[.,/]\d+)*%?|\b(?:{'|'.join(sorted(_NUMBER_WORDS))})\b")
 _MAKING = re.compile(
     r"(?:^|[.!?:]\s|\bplease |\byou to |\bto )(?:write|implement|code|rewrite|translate|summari[sz]e|estimate|recommend|suggest)\b"
     r"|\b(?:fps|gb|mbps|ghz)\b",
@@ -238,18 +240,24 @@ _WORD = re.compile(r"[a-z]+")
 
 @value
 class Reading:
-    """An ask as the rules read it: its window in lower case, and the words of that, in order and as a set."""
+    """An ask as the rules read it: its window in lower case, the words of that, in order and as a set, and its numbers."""
 
     text: str
     listed: list[str]
     words: frozenset[str]
+    numbers: int
 
 
 def reading(ask: str) -> Reading:
     """Read an ask once, for all that is asked of it here."""
-    text = window(ask).lower()
+    return _read(window(ask).lower())
+
+
+def _read(text: str) -> Reading:
     listed = _WORD.findall(text)
-    return Reading(text, listed, frozenset(listed))
+    words = frozenset(listed)
+    some = _DIGIT.search(text) is not None or not _NUMBER_WORDS.isdisjoint(words)
+    return Reading(text, listed, words, len(_NUMBER.findall(text)) if some else 0)
 
 
 def classify_by_rules(ask: str, *, json_format: bool = False, read: Reading | None = None) -> Verdict | None:
@@ -263,12 +271,12 @@ def classify_by_rules(ask: str, *, json_format: bool = False, read: Reading | No
     wrapped = _WRAPPED.search(text) if "json" in words else None
     if wrapped is not None:
         text = text[: max(text.rfind("\n\n", 0, wrapped.start()), 0)].rsplit("\n\n## instruction", 1)[0]
-        return _by_content(text, frozenset(_WORD.findall(text)))
+        return _by_content(_read(text))
     if _CALLS.holds(text, words):
         return _CALLS.verdict
     if _STRUCTURED.holds(text, words) and not _CODE_ASK.holds(text, words) and not _CHOICES.holds(text, words):
         return _STRUCTURED.verdict
-    return _by_content(text, words)
+    return _by_content(read)
 
 
 def has_choices(ask: str) -> bool:
@@ -284,12 +292,13 @@ def _in_any_language(text: str, words: frozenset[str]) -> Verdict | None:
     return None
 
 
-def _by_content(text: str, words: frozenset[str]) -> Verdict | None:
+def _by_content(read: Reading) -> Verdict | None:
+    text, words = read.text, read.words
     if _has_code(text):
         return _CONTAINS_CODE
     if _CHOICES.holds(text, words):
         return _CHOICES.verdict
-    quantities = _quantities(text, words)
+    quantities = _quantities(read)
     if quantities >= 3 and text.rstrip().endswith("?") and not _MAKING.search(text):
         return Verdict(Task.MATH, "word problem")
     for rule in (_CREATIVE, _PERSONA):
@@ -303,7 +312,7 @@ def _by_content(text: str, words: frozenset[str]) -> Verdict | None:
     if "=" in text and _EQUATION.search(text):
         return Verdict(Task.MATH, "equation")
     for rule in (_MATH_TERMS, _CHANCE):
-        if rule.holds(text, words) and _NUMBER.search(text):
+        if read.numbers and rule.holds(text, words):
             return rule.verdict
     if _OPEN_ASK.holds(text, words):
         return _OPEN_ASK.verdict
@@ -318,12 +327,11 @@ def _has_code(text: str) -> bool:
     return any(hint in text and pattern.search(text) is not None for hint, pattern in _CODE_MARKS)
 
 
-def _quantities(text: str, words: frozenset[str]) -> int:
+def _quantities(read: Reading) -> int:
     """How many numbers stand in a text that asks for a quantity; 0 when it asks for none."""
-    if _QUANTITY_CUES.isdisjoint(words):
+    if read.numbers < 2 or _QUANTITY_CUES.isdisjoint(read.words):
         return 0
-    numbers = len(_NUMBER.findall(text))
-    return numbers if numbers >= 2 and _QUANTITY.search(text) else 0
+    return read.numbers if _QUANTITY.search(read.text) else 0
 
 
 _CODE_LANGUAGE_ASK = _rule(
@@ -358,7 +366,7 @@ def is_hard(ask: str, read: Reading | None = None) -> bool:
     if not _HARD.cues.isdisjoint(read.words):
         points += min(2, len(set(_HARD.pattern.findall(text))))
     points += 1 if text.count("\n") >= 3 and len(_LISTED.findall(text)) >= 4 else 0
-    points += 1 if len(_NUMBER.findall(text)) >= 8 else 0
+    points += 1 if read.numbers >= 8 else 0
     return points >= 2
 
 

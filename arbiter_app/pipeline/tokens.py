@@ -12,6 +12,7 @@ import math
 import re
 import string
 from collections.abc import Sequence
+from itertools import islice
 
 import orjson
 
@@ -160,7 +161,8 @@ def _is_foreign_latin(text: str) -> bool:
     words = text.count(" ") + 1
     if letters < 40 or _how_many(encoded, _CODE_MARKS) > letters / 40:
         return False
-    return len(_STOP_WORDS.findall(text)) < words / 20
+    enough = math.ceil(words / 20)
+    return sum(1 for _ in islice(_STOP_WORDS.finditer(text), enough)) < enough
 
 
 def _how_many(encoded: bytes, of: bytes) -> int:
