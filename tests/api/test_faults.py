@@ -125,6 +125,17 @@ def test_a_caller_who_does_not_read_gives_up_its_place(tmp_path: Path, stream: b
         assert (row["status"], row["error_code"]) == (("aborted", "caller_gone") if stream else ("ok", ""))
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/feedback"])
+def test_a_body_that_does_not_arrive_is_not_waited_for(tmp_path: Path, path: str) -> None:
+    with running(tmp_path, ARBITER_BODY_TIMEOUT_S="0.2") as gateway:
+        head = f"POST {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {OPERATOR}\r\ncontent-length: 20\r\n\r\n{{"
+        with socket.create_connection(("127.0.0.1", gateway.port), 10) as raw:
+            raw.sendall(head.encode())
+            answer = raw.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert gateway.gateway.chat.admission.running == 0
+
+
 def test_fifty_parallel_requests_at_a_limit_of_ten_let_exactly_ten_through(tmp_path: Path) -> None:
     with running(tmp_path, ARBITER_LIMIT_6H="10") as gateway:
         key = gateway.caller()
