@@ -227,6 +227,18 @@ def test_a_decision_opens_with_its_trace_and_an_unknown_one_is_none(
     assert run(lambda: store.decision("d_0000000000000000")) is None
 
 
+def test_candidates_are_read_by_name_whether_they_were_stored_as_rows_or_named(tmp_path: Path) -> None:
+    named = {"model": "a", "n": 2.0, "quality": 0.9, "low": 0.5, "high": 1.0, "cost": 1e-5, "why_not": ""}
+    store = open_store(str(tmp_path / "arbiter.db"))
+    written = [record(), record()]
+    for one, candidates in zip(written, ([tuple(named.values())], [named]), strict=True):
+        one.trace["route"] = {"model": "a", "candidates": candidates}
+    write(store, written)
+    for one in written:
+        assert run(partial(store.decision, one.row["id"]))["trace"]["route"] == {"model": "a", "candidates": [named]}
+    store.close()
+
+
 def test_every_read_of_a_large_store_goes_through_an_index(store: Store) -> None:
     filters = [Filter(), *[Filter(**{name: "x"}) for name in LISTS]]
     filters += [Filter(status="failed", key_id="x"), Filter(since=1.0), Filter(task="code", until=2.0)]
