@@ -15,6 +15,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from arbiter_app.policy.values import value
+
 Array = NDArray[np.float64]
 
 LEVEL, LEVEL_SD = 0.75, 0.3
@@ -38,7 +40,7 @@ class GapPrior:
     own: Array
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Evidence:
     """Grades of one bucket: total weight [K], weighted mean [K] (0 where there is none), noise variance [K]."""
 
@@ -47,7 +49,7 @@ class Evidence:
     noise: Array
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Message:
     """What buckets say about the shared part: precision [K, K], and precision times mean [K]."""
 
@@ -55,7 +57,7 @@ class Message:
     pull: Array
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Belief:
     """Posterior of the models' quality in one bucket: mean [K], covariance [K, K]."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from math import exp, log
 
 import numpy as np
@@ -22,6 +21,7 @@ from arbiter_app.policy.belief import (
 )
 from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.policy.types import ModelFacts, PolicySettings
+from arbiter_app.policy.values import value
 
 NOTHING_USD = 1e-30
 """Stands for no charge where a logarithm is taken."""
@@ -120,7 +120,7 @@ class Crowd:
         return Message(together[: size * size].reshape(size, size), together[size * size :])
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Money:
     """Expected USD of a request [K] in one bucket, what it would be at list prices [K], and the baseline's mean over all
     buckets: the unit of money."""

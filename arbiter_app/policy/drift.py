@@ -11,6 +11,8 @@ import math
 from dataclasses import astuple, dataclass, field
 from struct import Struct
 
+from arbiter_app.policy.values import value
+
 PRICE_DRIFT = 1.0
 PRICE_CLIP = 3.0
 PRICE_MIN_CALLS = 4.0
@@ -98,7 +100,7 @@ class Watch:
 _LAYOUT = Struct("<15d")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Move:
     """An alarm: what it was, what it is, and the evidence (the CUSUM sum) that raised it."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import inf, sqrt
 
 import numpy as np
@@ -14,6 +13,7 @@ from arbiter_app.policy.buckets import Bucket, Money
 from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.policy.telling import Telling
 from arbiter_app.policy.types import Ask, Choice, PolicySettings
+from arbiter_app.policy.values import value
 from arbiter_app.policy.worth import Stakes, Taste, hopeful, stakes
 
 RISEN = 1.3
@@ -22,7 +22,7 @@ FALLING = 0.5
 REMEMBERED = 256
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class View:
     """Everything a decision rests on: what is known of the bucket, believed of it, and expected to be charged; the models
     whose last calls were cheaper than before; totals."""
@@ -34,7 +34,7 @@ class View:
     spent: ModelStats
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Eligible:
     """Places of the models that may serve; `barred` [K] is infinite for all others and else 0, to be added to losses."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
 from arbiter_app.policy.statistics import ModelStats
+from arbiter_app.policy.values import value
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ class PolicySettings:
                 raise ValueError(f"{name} is a share between 0 and 1, not {getattr(self, name)}")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ask:
     """One request to route. Token counts are estimates, 0 when unknown; `prompt` is the latest human ask."""
 
@@ -161,7 +162,7 @@ class Candidate(NamedTuple):
     why_not: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Choice:
     """The policy's decision. `ranking` lists every eligible model, chosen first, then in failover order.
 
@@ -177,7 +178,7 @@ class Choice:
     seed: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Observation:
     """What one call showed. None means unknown, and an unknown never moves a statistic."""
 
@@ -194,7 +195,7 @@ class Observation:
     now: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Shift:
     """Something changed: `kind` is price or quality, units are those of the statistic that moved."""
 
@@ -207,7 +208,7 @@ class Shift:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Learned:
     """What an observation changed: additive deltas by (bucket, model), shifts, and blobs of non-additive state."""
 

@@ -7,7 +7,6 @@ baseline weighs as much as quality that falls short by one tolerance.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import erfc, pi, sqrt
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from arbiter_app.policy.belief import Array
 from arbiter_app.policy.stopping import hope
+from arbiter_app.policy.values import value
 
 LEAST_SD = 1e-6
 _REACH, _FINE = 8.0, 512.0
@@ -26,7 +26,7 @@ _LIFT = _DENSITY / _OVER
 _NARROWED = np.sqrt(np.clip(1 + _GRID * _LIFT - _LIFT * _LIFT, 0.05, 1.0))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Taste:
     """How gaps are judged: `tolerance` is free, `caution` standard deviations of doubt count against a model that is to
     serve (`caution_trial` where it is to be tried), and no model is taken to be better than the reference by more than
@@ -38,7 +38,7 @@ class Taste:
     lead: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Stakes:
     """Price [K], expected loss [K], and beyond the tolerance the gap to the reference with its sd [K]; the reference's
     place."""
