@@ -10,6 +10,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("arbiter")
 
 FALLBACK = Path(__file__).parent / "web" / "fallback.html"
+PING_EVERY, PONG_WITHIN = timedelta(seconds=4), timedelta(seconds=20)
+"""How a tab's socket is looked after: whatever waits for one that has closed ends with the next ping; a page whose server
+is gone without a word says so after both."""
 Announce = Callable[[int, str | None], None]
 
 
@@ -99,6 +103,8 @@ def _load_reflex() -> Any:
     environment.REFLEX_ENV_MODE.set(constants.Env.PROD)
     environment.REFLEX_SKIP_COMPILE.set(True)
     environment.REFLEX_SOCKET_MAX_HTTP_BUFFER_SIZE.set(SOCKET_MESSAGE_BYTES)
+    environment.REFLEX_SOCKET_INTERVAL.set(PING_EVERY)
+    environment.REFLEX_SOCKET_TIMEOUT.set(PONG_WITHIN)
     from arbiter_app.arbiter_app import app
 
     return app()
