@@ -26,6 +26,10 @@ PATHS = ("/", "/start", "/app", "/app/playground", "/app/activity", "/app/models
 PATHS += ("/demo", "/docs", "/docs/quick-start")
 T = TypeVar("T")
 HERE = Path(__file__).parent
+FOCUSED = """() => {
+  const one = document.activeElement;
+  return one.getAttribute('aria-label') || (one.labels && one.labels.length ? one.labels[0] : one).innerText.trim();
+}"""
 READY = "Arbiter .* on http"
 BUILT_WITHIN_S = 720
 """For whichever test comes first: on a fresh clone the pages are built for it, which takes minutes on a busy machine."""
@@ -167,3 +171,13 @@ def open_page(page: Page, path: str) -> None:
     page.goto(path)
     page.wait_for_function("() => window.sessionStorage.getItem('token') !== null")
     page.locator("text=sandbox: simulated models").first.wait_for()
+
+
+def tab_to(page: Page, name: str, *, most: int = 60) -> None:
+    """Press Tab until the focus is on what is called `name`, and is seen to be there."""
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        if page.evaluate(FOCUSED) == name:
+            assert page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle") != "none"
+            return
+    raise AssertionError(f"no way to {name!r} by {most} presses of Tab")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -12,7 +10,7 @@ from tests.web.conftest import PATHS, ROOT, Site, open_page, sign_in
 AXE = ROOT / "tests" / "node_modules" / "axe-core" / "axe.min.js"
 
 
-@pytest.fixture(scope="module", params=[(1440, "light"), (390, "dark")], ids=["desk-light", "phone-dark"])
+@pytest.fixture(scope="module", params=[(1440, "light"), (390, "dark")], ids=["desk", "phone"])
 def tab(request: pytest.FixtureRequest, browser: Browser, site: Site) -> Page:
     width, scheme = request.param
     context = browser.new_context(
@@ -28,23 +26,30 @@ def tab(request: pytest.FixtureRequest, browser: Browser, site: Site) -> Page:
     return page
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_a_page_fits_its_screen_is_labelled_and_accessible(tab: Page, path: str) -> None:
+@pytest.mark.parametrize("path", [*PATHS, "/app/decision/*", "/no/such/page"])
+def test_a_page_fits_its_screen_is_labelled_and_accessible_in_both_themes(tab: Page, site: Site, path: str) -> None:
     errors: list[str] = []
     tab.on("pageerror", lambda error: errors.append(str(error)))
-    open_page(tab, path)
+    newest = site.http.get("/v1/recent", params={"limit": 1}).json()["data"][0]["id"]
+    open_page(tab, path.replace("*", newest))
     tab.wait_for_load_state("networkidle")
     assert tab.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
     expect(tab.locator("main")).to_have_count(1)
     expect(tab.locator("h1").first).to_be_attached()
-    assert axe(tab, AXE) == []
+    assert axe(tab) == []
+    theme = tab.locator("html").get_attribute("class")
+    tab.get_by_role("button", name="Switch between light and dark").click()
+    expect(tab.locator("html")).not_to_have_class(str(theme))
+    assert axe(tab, "color-contrast") == []
+    tab.evaluate("() => localStorage.removeItem('theme')")
     assert errors == []
 
 
-def axe(page: Page, script: Path) -> list[str]:
-    """Serious and critical violations, with the elements at fault."""
-    page.evaluate(script.read_text())
-    found = page.evaluate("async () => (await axe.run(document, {resultTypes: ['violations']})).violations")
+def axe(page: Page, *rules: str) -> list[str]:
+    """Serious and critical violations of these rules, or of all, with the elements at fault."""
+    page.evaluate(AXE.read_text())
+    asked = {"resultTypes": ["violations"]} | ({"runOnly": list(rules)} if rules else {})
+    found = page.evaluate("async asked => (await axe.run(document, asked)).violations", asked)
     return [
         f"{one['id']}: {node['target']} {node['failureSummary'][:200]}"
         for one in found

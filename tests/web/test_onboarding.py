@@ -5,7 +5,7 @@ from __future__ import annotations
 from openai import OpenAI
 from playwright.sync_api import Browser, Page, expect
 
-from tests.web.conftest import Site, open_page
+from tests.web.conftest import Site, open_page, tab_to
 
 
 def test_a_first_visit_to_the_app_is_led_through_the_start_once(browser: Browser, site: Site) -> None:
@@ -37,13 +37,25 @@ def test_a_visitor_gets_a_key_and_the_last_step_turns_green_on_a_real_call(page:
 
 def test_onboarding_works_by_keyboard_alone(page: Page, site: Site) -> None:
     open_page(page, "/start")
-    for _ in range(3):
-        page.get_by_role("button", name="Next").focus()
+    for step in range(2, 5):
+        tab_to(page, "Next")
         page.keyboard.press("Enter")
-    page.get_by_label("E-mail").focus()
+        expect(page.get_by_text(f"Step {step} of 5")).to_be_visible()
+    tab_to(page, "E-mail")
     page.keyboard.type("keys@example.com")
     page.keyboard.press("Enter")
     expect(page.locator(".step code")).to_contain_text("arb_")
+    key = page.locator(".step code").inner_text()
+    tab_to(page, "Next")
+    page.keyboard.press("Enter")
+    tab_to(page, "curl")
+    page.keyboard.press("Enter")
+    expect(page.locator(".step pre")).to_contain_text("curl ")
+    site.chat("What is 4 * 4404?", key=key)
+    expect(page.locator(".arrival.done")).to_be_visible()
+    tab_to(page, "see why")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/app/decision/*")
 
 
 def test_the_minted_key_is_signed_in_on_the_next_page_too(page: Page, site: Site) -> None:

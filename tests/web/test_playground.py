@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.web.conftest import OPERATOR, Site, open_page, sign_in
+from tests.web.conftest import OPERATOR, Site, open_page, sign_in, tab_to
 
 
 def test_a_prompt_is_previewed_answered_explained_and_rated(context: BrowserContext, page: Page, site: Site) -> None:
@@ -37,13 +37,19 @@ def test_a_lower_cost_ceiling_shows_who_drops_out_before_sending(
 def test_the_playground_works_by_keyboard_alone(context: BrowserContext, page: Page, site: Site) -> None:
     sign_in(context, site)
     open_page(page, "/app/playground")
-    page.get_by_label("Prompt", exact=True).focus()
+    tab_to(page, "Prompt")
     page.keyboard.press("Control+A")
     page.keyboard.type("What is 12 * 12?")
-    while page.evaluate("() => document.activeElement.type") != "submit":
-        page.keyboard.press("Tab")
+    tab_to(page, "Cost ceiling")
+    for _ in range(8):
+        page.keyboard.press("ArrowLeft")
+    expect(page.locator("#fit-count")).not_to_have_text("14 of 14 models fit")
+    tab_to(page, "Route it")
     page.keyboard.press("Enter")
     expect(page.locator("#answer")).to_contain_text("144")
+    tab_to(page, "Good answer")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Good answer")).to_have_attribute("aria-pressed", "true")
 
 
 def test_a_visitor_without_a_key_is_told_how_to_get_one(page: Page, site: Site) -> None:
