@@ -15,7 +15,9 @@ from arbiter_app.web.reads import Row
 
 SURE_N = 5
 """Graded answers from which a model's mean quality counts as the best known."""
-PRICE_ROWS = 400
+PRICE_ROWS, PRICE_ROWS_AROUND = 400, 60
+PRICE_ALERTS, PRICE_AFTER_S = 3, 1_800.0
+"""Decisions whose price is shown: the newest; and before each of the newest shifts, and until half an hour after it."""
 LEARNING = ("explore", "holdout")
 
 
@@ -37,7 +39,7 @@ class Source:
             "saved_pct": None if percent is None else percent / 100,
             "interval": None if interval is None else [one / 100 for one in interval],
             "settled_share": states["settled"] / priced if priced else None,
-            "learning_spend": said["explore_spend"],
+            "learning_spend": said["explore_usd_share"] and said["explore_usd_share"] * said["baseline_spend"],
             "learning_share": said["explore_usd_share"],
             "learning_cap": said["explore_usd_cap"],
             "quality_gap": self._gap(said["by_bucket"]),
@@ -125,11 +127,18 @@ class Source:
         return row
 
     async def prices(self, since: float) -> list[Row]:
-        """What a thousand tokens cost in each of the newest decisions, oldest first."""
-        rows = await self._arbiter.reads.recent(Filter(since=since or None, status="ok"), limit=PRICE_ROWS)
-        return [
-            dict(ts=row["ts"], model=row["model"], task=row["task"], cost=_per_thousand(row)) for row in reversed(rows)
-        ]
+        """What a thousand tokens cost in each of the newest decisions and in those around shifts, oldest first."""
+        reads, found = self._arbiter.reads, {}
+        newest = await reads.recent(Filter(since=since or None, status="ok"), limit=PRICE_ROWS)
+        pages, oldest = [newest], newest[-1]["ts"] if len(newest) == PRICE_ROWS else since
+        for one in await reads.alerts(limit=PRICE_ALERTS):
+            if since <= one["ts"] < oldest:
+                for until in (one["ts"], (one["settled"] or one["ts"]) + PRICE_AFTER_S):
+                    around = Filter(since=since or None, until=until, status="ok")
+                    pages.append(await reads.recent(around, limit=PRICE_ROWS_AROUND))
+        for row in (row for page in pages for row in page):
+            found[row["id"]] = dict(ts=row["ts"], model=row["model"], task=row["task"], cost=_per_thousand(row))
+        return sorted(found.values(), key=lambda row: float(row["ts"]))
 
     async def pricing(self) -> list[Row]:
         """The catalog."""

@@ -121,14 +121,16 @@ async def _summary(reads: Reads, room: Room) -> Vars:
     alerts = await reads.alerts(6)
     policy = await reads.policy()
     tolerance, baseline = report.get("tolerance") or 0.05, str(report.get("baseline_model"))
+    spend = figures.spend(series, alerts, bucket_s=seconds / buckets, baseline=baseline)
     return {
         "headline": views.headline(report),
         "figures": views.figures(report),
         "placebos": estimates.placebos(await reads.placebos(seconds, key_id), baseline),
         "alerts": [views.alert(row) for row in alerts],
         "classifier": views.classifier(report.get("classifier") or {}),
-        "spend": figures.spend(series, alerts, bucket_s=seconds / buckets, baseline=baseline),
-        "learning": figures.exploration(series, cap=report.get("explore_cap")),
+        "spend": spend,
+        "spend_legend": figures.legend(spend),
+        "learning": figures.exploration(series, cap=report.get("explore_cap"), bucket_s=seconds / buckets),
         "scatters": {task: figures.cost_quality(policy.get(task, []), tolerance=tolerance) for task in TASKS},
         "samples": {task: _sample(policy.get(task, [])) for task in TASKS},
         "any_calls": "yes" if report.get("calls") else "no",
@@ -149,12 +151,15 @@ async def _learned(reads: Reads, room: Room) -> Vars:
     busiest = _busiest(policy)
     history = await reads.prices(series[0]["ts"] if series else 0.0)
     report = await reads.report(seconds, None)
+    pool = [row["id"] for row in await reads.pricing() if row.get("routable")]
+    prices = figures.prices(history, alerts, models=busiest)
     return {
         "rows": [views.policy_row(bucket, row) for bucket in ordered for row in policy[bucket]],
-        "heat": figures.heat(policy),
-        "prices": figures.prices(history, alerts, models=busiest),
+        "heat": figures.heat(policy, pool=pool),
+        "prices": prices,
+        "prices_legend": figures.legend(prices),
         "latency": figures.latency(series, bucket_s=seconds / buckets),
-        "learning": figures.exploration(series, cap=report.get("explore_cap")),
+        "learning": figures.exploration(series, cap=report.get("explore_cap"), bucket_s=seconds / buckets),
         "judge": calibrations.judge(report.get("judge")),
         "any_rows": "yes" if any(policy.values()) else "no",
         "any_prices": "yes" if history else "no",
@@ -179,7 +184,7 @@ async def _timeline(reads: Reads, workload: Workload) -> Vars:
             "task": bucket,
             "model": row["model"],
             "cost": views.money(row.get("avg_cost")),
-            "n": views.count(row.get("n")),
+            "n": views.sample(row.get("n")),
         }
         for bucket in sorted(policy, key=lambda name: (figures.ORDER.get(name.split(":")[0], 9), name))
         for row in policy[bucket]

@@ -46,15 +46,22 @@ def dollars(usd: float | None) -> str:
 
 
 def ms(value: float | None) -> str:
-    """Milliseconds: `0.04`, `12`, `1,420`."""
+    """Milliseconds: `<0.01`, `0.04`, `12`, `1,420`."""
     if value is None:
         return NOTHING
+    if value < 0.005:
+        return "<0.01"
     return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 10 else f"{value:,.0f}"
 
 
 def count(value: int | float | None) -> str:
     """A whole number with thousands separators."""
     return NOTHING if value is None else f"{value:,.0f}"
+
+
+def sample(n: float | None) -> str:
+    """A number of grades, in which a judged one may count for less than one."""
+    return "<1" if n is not None and 0 < n < 0.5 else count(n)
 
 
 def share(value: float | None, digits: int = 1) -> str:
@@ -218,7 +225,7 @@ def policy_row(bucket: str, row: Row) -> View:
         "bucket": bucket,
         "task": bucket.split(":")[0],
         "model": str(row["model"]),
-        "n": count(row.get("n")),
+        "n": sample(row.get("n")),
         "quality": score(quality),
         "interval": f"{score(low)}–{score(high)}" if width is not None else NOTHING,
         "left": percent_css(low),
@@ -329,7 +336,7 @@ def _candidate(one: Row, served: str) -> View:
     win = one["model"] == served
     return {
         "model": str(one["model"]),
-        "n": count(one.get("n")),
+        "n": sample(one.get("n")),
         "quality": score(one.get("quality")) + (f" ±{spread:.2f}" if spread is not None else ""),
         "cost": money(one.get("cost")),
         "why": "served" if win else str(one.get("why_not") or "chosen, did not serve"),
@@ -365,10 +372,18 @@ def usage(row: Row) -> View:
     out["fixed"] = "yes" if out["key_id"].startswith("settings-") else ""
     for window in ("6h", "week"):
         used, limit = row.get(f"used_{window}") or 0, row.get(f"limit_{window}")
-        out[f"used_{window}"] = f"{count(used)} of {count(limit)}" if limit else f"{count(used)}, no limit"
+        out[f"used_{window}"] = _used(used, limit, counted=not out["fixed"])
+        out[f"limited_{window}"] = "yes" if limit else ""
         out[f"width_{window}"] = percent_css(used / limit) if limit else "0%"
         out[f"hot_{window}"] = "yes" if limit and used / limit > 0.8 else ""
     return out
+
+
+def _used(used: int, limit: int | None, *, counted: bool) -> str:
+    """Requests against a limit; those of a key from the settings are not counted."""
+    if limit:
+        return f"{count(used)} of {count(limit)} requests"
+    return f"{count(used)} requests, no limit" if counted else "no limit"
 
 
 def views(rows: Iterable[Row]) -> list[View]:

@@ -26,6 +26,10 @@ PATHS = ("/", "/start", "/app", "/app/playground", "/app/activity", "/app/models
 PATHS += ("/demo", "/docs", "/docs/quick-start")
 T = TypeVar("T")
 HERE = Path(__file__).parent
+FILLED = """() => {
+  const drawn = [...document.querySelectorAll('.chart')].every(one => one.querySelector('.main-svg'));
+  return drawn && !document.querySelector('.hold') && [...document.querySelectorAll('.fig .value')].every(one => one.textContent);
+}"""
 FOCUSED = """() => {
   const one = document.activeElement;
   return one.getAttribute('aria-label') || (one.labels && one.labels.length ? one.labels[0] : one).innerText.trim();
@@ -171,6 +175,11 @@ def open_page(page: Page, path: str) -> None:
     page.goto(path)
     page.wait_for_function("() => window.sessionStorage.getItem('token') !== null")
     page.locator("text=sandbox: simulated models").first.wait_for()
+
+
+def filled(page: Page) -> None:
+    """Wait until the socket has filled the page and every chart on it is drawn."""
+    page.wait_for_function(FILLED)
 
 
 def tab_to(page: Page, name: str, *, most: int = 60) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.web.conftest import PATHS, ROOT, Site, open_page, sign_in
+from tests.web.conftest import PATHS, ROOT, Site, filled, open_page, sign_in
 
 AXE = ROOT / "tests" / "node_modules" / "axe-core" / "axe.min.js"
 
@@ -32,7 +32,7 @@ def test_a_page_fits_its_screen_is_labelled_and_accessible_in_both_themes(tab: P
     tab.on("pageerror", lambda error: errors.append(str(error)))
     newest = site.http.get("/v1/recent", params={"limit": 1}).json()["data"][0]["id"]
     open_page(tab, path.replace("*", newest))
-    tab.wait_for_load_state("networkidle")
+    filled(tab)
     assert tab.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
     expect(tab.locator("main")).to_have_count(1)
     expect(tab.locator("h1").first).to_be_attached()

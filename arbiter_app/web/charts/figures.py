@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from arbiter_app.web.theme import SERIES, TASKS
-from arbiter_app.web.views import money
+from arbiter_app.web.views import money, sample
 
 Row = Mapping[str, Any]
 Figure = dict[str, Any]
@@ -19,6 +19,23 @@ HUES = {"code": "#8f63d6", "math": "#3f78d8", "structured": "#b3762a", "factual"
 _MARGIN = {"l": 8, "r": 12, "t": 12, "b": 8}
 MAX_SERIES = 5
 TIMELINE_S = 120.0
+MOST_MARKS = 4
+MOST_MODELS, FOLD_CHARS = 16, 12
+FRAME, DARK_FROM = "#e3a92f", 0.9
+"""Of the heat map: the frame of the current choice, and the quality from which a square is dark enough for white text."""
+NAME_CHARS = 26
+MINUTE_MS, DAY_MS = 60_000, 86_400_000
+UTC: Figure = {
+    "type": "date",
+    "showgrid": False,
+    "title": {"text": "time, UTC"},
+    "tickangle": 0,
+    "tickformatstops": [
+        {"dtickrange": [None, MINUTE_MS - 1], "value": "%H:%M:%S\n%-d %b"},
+        {"dtickrange": [MINUTE_MS, DAY_MS - 1], "value": "%H:%M\n%-d %b"},
+        {"dtickrange": [DAY_MS, None], "value": "%-d %b\n%Y"},
+    ],
+}
 ORDER = {name: place for place, name in enumerate(TASKS)}
 
 
@@ -38,15 +55,16 @@ def spend(rows: Sequence[Row], alerts: Sequence[Row], *, bucket_s: float, baseli
         for model, usd in (row.get("models") or {}).items():
             totals[model] += usd
     top = sorted((name for name in totals if totals[name] > 0), key=lambda name: -totals[name])
-    shown, rest = top[:MAX_SERIES], set(top[MAX_SERIES:])
-    x = [_iso(row["ts"]) for row in rows]
+    most = MAX_SERIES if len(top) > MAX_SERIES + 1 else MAX_SERIES + 1
+    shown, rest = top[:most], set(top[most:])
+    x, whole = [_iso(row["ts"]) for row in rows], _whole(bucket_s)
     bars = [
-        _bar(name, x, [(row.get("models") or {}).get(name, 0) for row in rows], SERIES[place], bucket_s)
+        _bar(name, x, [(row.get("models") or {}).get(name, 0) for row in rows], SERIES[place], whole)
         for place, name in enumerate(shown)
     ]
     if rest:
         values = [sum(v for k, v in (row.get("models") or {}).items() if k in rest) for row in rows]
-        bars.append(_bar(f"{len(rest)} others", x, values, GREY, bucket_s))
+        bars.append(_bar(f"{len(rest)} others", x, values, GREY, whole))
     line = {
         "type": "scatter",
         "mode": "lines+markers",
@@ -58,23 +76,44 @@ def spend(rows: Sequence[Row], alerts: Sequence[Row], *, bucket_s: float, baseli
         "customdata": [money(row.get("baseline")) for row in rows],
         "line": {"color": GREY, "width": 1.5, "dash": "dot"},
         "hovertemplate": "%{customdata}",
+        **whole,
     }
     top_usd = max([row.get("baseline") or 0 for row in rows] + [row.get("spend") or 0 for row in rows], default=0)
     layout = _layout(
         barmode="stack",
         bargap=0.25,
         yaxis={"rangemode": "tozero", "title": {"text": f"USD per {span(bucket_s)}"}, **_linear(top_usd)},
-        xaxis={"type": "date", "showgrid": False, "range": _range(rows, bucket_s)},
+        xaxis={**UTC, "range": (within := _range(rows, bucket_s))},
+        meta=_calls(rows),
     )
-    return {"data": [*bars, line], "layout": layout | _marks(alerts, x)}
+    return {"data": [*bars, line], "layout": layout | _marks(alerts, within)}
+
+
+def legend(figure: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Name and colour of what a figure's bars and dots stand for; lines have a sign of their own."""
+    shown = [trace for trace in figure["data"] if trace["type"] == "bar" or trace["mode"] == "markers"]
+    return [{"name": str(trace["name"]), "colour": str(trace["marker"]["color"])} for trace in shown]
+
+
+def _whole(bucket_s: float) -> Figure:
+    """A value that belongs to a whole bucket stands in its middle, though it is named by its beginning."""
+    return {"xperiod": bucket_s * 1000, "xperiodalignment": "middle"}
+
+
+def _calls(rows: Sequence[Row]) -> Figure:
+    """The sample behind each bucket, for the table of a figure."""
+    return {"calls": [row.get("calls") or 0 for row in rows]}
 
 
 def _range(rows: Sequence[Row], bucket_s: float) -> list[str] | None:
-    """From half a bucket before the first to half a bucket after the last, so that marks do not stretch the axis."""
-    return [_iso(rows[0]["ts"] - bucket_s / 2), _iso(rows[-1]["ts"] + bucket_s / 2)] if rows else None
+    """From the first bucket, and a little room for the axis, to the end of the last: marks do not stretch it."""
+    if not rows:
+        return None
+    first, last = rows[0]["ts"], rows[-1]["ts"] + bucket_s
+    return [_iso(first - 0.035 * (last - first)), _iso(last)]
 
 
-def _bar(name: str, x: list[str], y: list[float], colour: str, bucket_s: float) -> Figure:
+def _bar(name: str, x: list[str], y: list[float], colour: str, whole: Figure) -> Figure:
     return {
         "type": "bar",
         "name": name,
@@ -83,38 +122,70 @@ def _bar(name: str, x: list[str], y: list[float], colour: str, bucket_s: float) 
         "marker": {"color": colour, "line": {"width": 0}},
         "customdata": [money(one) for one in y],
         "hovertemplate": "%{customdata}",
+        **whole,
     }
 
 
-def _marks(alerts: Sequence[Row], x: list[str]) -> Figure:
-    """Vertical lines where a price or quality moved, with the model's name."""
-    inside = [one for one in alerts if x and _iso(one["ts"]) >= x[0]][:4]
-    shapes = [
-        {
-            "type": "line",
-            "x0": _iso(one["ts"]),
-            "x1": _iso(one["ts"]),
-            "yref": "paper",
-            "y0": 0,
-            "y1": 1,
-            "line": {"color": HARM if one.get("direction") == "up" else ACCENT, "width": 1},
-        }
-        for one in inside
-    ]
-    notes = [
-        {
-            "x": _iso(one["ts"]),
-            "y": 1 - 0.09 * place,
-            "yref": "paper",
-            "text": f"{one['model']} {one.get('kind', 'price')}",
-            "showarrow": False,
-            "xanchor": "left",
-            "xshift": 4,
-            "font": {"size": 11, "color": HARM if one.get("direction") == "up" else ACCENT},
-        }
-        for place, one in enumerate(inside)
-    ]
-    return {"shapes": shapes, "annotations": notes}
+def _marks(alerts: Sequence[Row], within: list[str] | None) -> Figure:
+    """Lines where a price or a quality moved, and dashed ones where traffic then went, each with its words.
+
+    `within` is the range of the axis. Words stand at the side of their line where there is more room, one below the other.
+    """
+    if not within:
+        return {"shapes": [], "annotations": []}
+    first, last = within
+    inside = [one for one in _moments(alerts) if first <= one["x"] <= last][-MOST_MARKS:]
+    middle = _iso((_seconds(first) + _seconds(last)) / 2)
+    return {
+        "shapes": [
+            {
+                "type": "line",
+                "x0": one["x"],
+                "x1": one["x"],
+                "yref": "paper",
+                "y0": 0,
+                "y1": 1,
+                "line": {"color": one["colour"], "width": 1, "dash": one["dash"]},
+            }
+            for one in inside
+        ],
+        "annotations": [
+            {
+                "x": one["x"],
+                "y": 1 - 0.09 * place,
+                "yref": "paper",
+                "yanchor": "top",
+                "text": one["text"],
+                "showarrow": False,
+                "xanchor": "left" if one["x"] < middle else "right",
+                "xshift": 4 if one["x"] < middle else -4,
+                "font": {"size": 11, "color": one["colour"]},
+            }
+            for place, one in enumerate(inside)
+        ],
+    }
+
+
+def _moments(alerts: Sequence[Row]) -> list[dict[str, str]]:
+    """What the alerts tell, oldest first: what moved, and where its traffic went once that had settled."""
+    found = []
+    for one in alerts:
+        colour = HARM if one.get("direction") == "up" else ACCENT
+        told = f"{_short(str(one['model']))} {one.get('moved') or one.get('kind', 'price')}"
+        found.append({"x": _iso(one["ts"]), "text": told, "colour": colour, "dash": "solid"})
+        went = one.get("outcome") or {}
+        if one.get("settled") and went.get("served_after") not in (None, went.get("served_before")):
+            told = f"{one.get('bucket') or 'traffic'} → {_short(str(went['served_after']))}"
+            found.append({"x": _iso(one["settled"]), "text": told, "colour": ACCENT, "dash": "dot"})
+    return sorted(found, key=lambda one: one["x"])
+
+
+def _short(model: str) -> str:
+    return model if len(model) <= NAME_CHARS else model[: NAME_CHARS - 1].rstrip("-.") + "…"
+
+
+def _seconds(iso: str) -> float:
+    return dt.datetime.fromisoformat(iso).timestamp()
 
 
 def span(seconds: float) -> str:
@@ -154,11 +225,18 @@ def cost_quality(rows: Sequence[Row], *, tolerance: float) -> Figure:
     layout = _layout(
         hovermode="closest",
         xaxis={"type": "log", "title": {"text": "USD a call (log)"}, **ticks},
-        yaxis={"title": {"text": "quality, 0 to 1"}, "tickformat": ".2f"},
+        yaxis={"title": {"text": "quality, 0 to 1"}, "tickformat": ".2f", "range": _around(known, best - tolerance)},
         shapes=[band],
         annotations=_names(points),
     )
     return {"data": [_front(points), _points(points)], "layout": layout}
+
+
+def _around(known: Sequence[Row], band: float) -> list[float]:
+    """A range that holds every interval and the band, with room for a name above."""
+    low = min(band, *(row.get("low") or row["quality"] for row in known))
+    high = max(row.get("high") or row["quality"] for row in known)
+    return [low - 0.08 * (high - low), high + 0.16 * (high - low)]
 
 
 def _points(points: Sequence[tuple[float, Row]]) -> Figure:
@@ -181,7 +259,7 @@ def _points(points: Sequence[tuple[float, Row]]) -> Figure:
             "color": [ACCENT if row.get("chosen") else GREY for _, row in points],
             "line": {"width": 0},
         },
-        "text": [f"{row['model']}<br>n {row.get('n', 0):,.0f}" for _, row in points],
+        "text": [f"{row['model']}<br>n {sample(row.get('n'))}" for _, row in points],
         "customdata": [money(row["avg_cost"]) for _, row in points],
         "hovertemplate": "%{text}<br>quality %{y:.2f}<br>%{customdata} a call<extra></extra>",
     }
@@ -203,19 +281,38 @@ def _front(points: Sequence[tuple[float, Row]]) -> Figure:
 
 
 def _names(points: Sequence[tuple[float, Row]]) -> list[Figure]:
+    """The current choice, the baseline and the best by name: above their intervals, and each on the side that has room.
+
+    Of names that would lie over each other only the more important is written; pointing at a dot names any.
+    """
     best = max(points, key=lambda one: one[1]["quality"])[1]["model"]
-    named = [(x, row) for x, row in points if row.get("chosen") or row.get("baseline") or row["model"] == best]
-    return [
-        {
-            "x": math.log10(x),
-            "y": row.get("high") or row["quality"],
-            "text": f"<b>{row['model']}</b>" if row.get("chosen") else row["model"],
-            "showarrow": False,
-            "yshift": 11,
-            "font": {"size": 11, "color": ACCENT} if row.get("chosen") else {"size": 11},
-        }
-        for x, row in named
-    ]
+    told = [(x, row) for x, row in points if row.get("chosen") or row.get("baseline") or row["model"] == best]
+    told.sort(key=lambda one: (not one[1].get("chosen"), not one[1].get("baseline")))
+    low, high = math.log10(min(x for x, _ in points)), math.log10(max(x for x, _ in points))
+    width, taken, notes = max(high - low, 0.1), [], []
+    for x, row in told:
+        place = (math.log10(x) - low) / width
+        side = "left" if place < 0.3 else "right" if place > 0.7 else "center"
+        length = len(_short(str(row["model"]))) * 0.018
+        start = place - {"left": 0, "right": length, "center": length / 2}[side]
+        if any(start < end and begin < start + length for begin, end in taken):
+            continue
+        taken.append((start, start + length))
+        notes.append(_name(x, row, side))
+    return notes
+
+
+def _name(x: float, row: Row, side: str) -> Figure:
+    name = _short(str(row["model"]))
+    return {
+        "x": math.log10(x),
+        "y": row.get("high") or row["quality"],
+        "text": f"<b>{name}</b>" if row.get("chosen") else name,
+        "showarrow": False,
+        "xanchor": side,
+        "yshift": 11,
+        "font": {"size": 11, "color": ACCENT} if row.get("chosen") else {"size": 11},
+    }
 
 
 def _log_ticks(low: float, high: float, has_free: bool) -> Figure:
@@ -266,18 +363,21 @@ def latency(rows: Sequence[Row], *, bucket_s: float) -> Figure:
             "marker": {"size": 4},
             "line": {"color": colour, "width": 1.8},
             "connectgaps": False,
-            "hovertemplate": "%{y:,.0f} ms",
+            "text": [f"{row.get('calls') or 0:,} calls" for row in rows],
+            "hovertemplate": "%{y:,.0f} ms, %{text}",
+            **_whole(bucket_s),
         }
         for key, name, colour in (("p50_ms", "median", ACCENT), ("p95_ms", "95th percentile", WARN))
     ]
     layout = _layout(
         yaxis={"title": {"text": "ms to the whole answer"}, "rangemode": "tozero"},
-        xaxis={"type": "date", "showgrid": False},
+        xaxis={**UTC, "range": _range(rows, bucket_s)},
+        meta=_calls(rows),
     )
     return {"data": lines, "layout": layout}
 
 
-def exploration(rows: Sequence[Row], *, cap: float | None) -> Figure:
+def exploration(rows: Sequence[Row], *, cap: float | None, bucket_s: float) -> Figure:
     """Share of calls spent on learning per bucket, against its cap."""
     x = [_iso(row["ts"]) for row in rows]
     area = {
@@ -289,7 +389,9 @@ def exploration(rows: Sequence[Row], *, cap: float | None) -> Figure:
         "x": x,
         "y": [row.get("explored") for row in rows],
         "line": {"color": WARN, "width": 1.4},
-        "hovertemplate": "%{y:.1%}",
+        "text": [f"{row.get('calls') or 0:,} calls" for row in rows],
+        "hovertemplate": "%{y:.1%} of %{text}",
+        **_whole(bucket_s),
     }
     line = {
         "type": "line",
@@ -302,63 +404,89 @@ def exploration(rows: Sequence[Row], *, cap: float | None) -> Figure:
     }
     layout = _layout(
         yaxis={"title": {"text": "share of calls"}, "tickformat": ".0%", "rangemode": "tozero"},
-        xaxis={"type": "date", "showgrid": False},
+        xaxis={**UTC, "range": _range(rows, bucket_s)},
+        meta=_calls(rows),
         shapes=[line] if cap is not None else [],
     )
     return {"data": [area], "layout": layout}
 
 
-def heat(buckets: Mapping[str, Sequence[Row]]) -> Figure:
-    """Task against model: colour is mean quality, the square's area grows with n; the current choice has a tick."""
+def heat(buckets: Mapping[str, Sequence[Row]], *, pool: Sequence[str]) -> Figure:
+    """Task against model: a square's colour is mean quality, written in it with its sample; the current choice is framed.
+
+    Models of the pool that no grade is known of stand as hollow squares, so that one sees what was not tried.
+    """
     names = sorted(buckets, key=lambda name: (ORDER.get(name.split(":")[0], 9), name))
     cells = {(name, row["model"]): row for name in names for row in buckets[name]}
-    models = sorted({model for _, model in cells}, key=lambda model: -_known(cells, names, model))
-    graded = [(name, model, cells[name, model]) for name in names for model in models if _graded(cells, name, model)]
+    known = sorted({model for _, model in cells}, key=lambda model: -_known(cells, names, model))
+    models = [*known, *(model for model in pool if model not in known)][:MOST_MODELS]
+    every = [(name, model, cells.get((name, model)) or {}) for name in names for model in models]
+    graded = [one for one in every if one[2].get("quality") is not None and one[2].get("n")]
+    blank = [one for one in every if one not in graded]
     trace = {
         "type": "scatter",
         "mode": "markers+text",
-        "x": [model for _, model, _ in graded],
+        "x": [_folded(model) for _, model, _ in graded],
         "y": [name for name, _, _ in graded],
-        "text": ["✓" if row.get("chosen") else "" for _, _, row in graded],
-        "textfont": {"color": "#ffffff", "size": 13},
-        "customdata": [[row["quality"], row.get("n") or 0] for _, _, row in graded],
+        "text": [f"{row['quality']:.2f}<br>n {sample(row['n'])}" for _, _, row in graded],
+        "textfont": {
+            "color": ["#ffffff" if row["quality"] >= DARK_FROM else "#1a1a17" for *_, row in graded],
+            "size": 10,
+        },
+        "customdata": [[model, row["quality"], sample(row["n"]), bool(row.get("chosen"))] for _, model, row in graded],
         "marker": {
             "symbol": "square",
-            "size": [_side(row.get("n") or 0) for _, _, row in graded],
+            "size": 36,
             "color": [row["quality"] for _, _, row in graded],
             "cmin": 0,
             "cmax": 1,
             "colorscale": [[0, "#b04a6d"], [0.5, "#d3b566"], [0.8, "#6db3a2"], [1, "#0b7566"]],
-            "line": {"width": 0},
+            "line": {"width": [3 if row.get("chosen") else 0 for *_, row in graded], "color": FRAME},
             "opacity": 1,
-            "colorbar": {"thickness": 8, "outlinewidth": 0, "title": {"text": "quality"}, "tickvals": [0, 0.5, 1]},
         },
-        "hovertemplate": "%{y} · %{x}<br>quality %{customdata[0]:.2f} · n %{customdata[1]:,.0f}<extra></extra>",
+        "hovertemplate": "%{y} · %{customdata[0]}<br>quality %{customdata[1]:.2f}, n %{customdata[2]}<extra></extra>",
     }
+    untried = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [_folded(model) for _, model, _ in blank],
+        "y": [name for name, _, _ in blank],
+        "marker": {"symbol": "square-open", "size": 32, "color": GREY, "opacity": 0.3, "line": {"width": 1}},
+        "hoverinfo": "skip",
+    }
+    columns = [_folded(model) for model in models]
     layout = _layout(
         hovermode="closest",
-        xaxis={"type": "category", "tickangle": -32, "showgrid": False},
+        xaxis={
+            "type": "category",
+            "categoryorder": "array",
+            "categoryarray": columns,
+            "range": [-0.6, max(len(columns), 6) - 0.4],
+            "tickangle": 0,
+            "tickfont": {"size": 10},
+            "showgrid": False,
+            "side": "top",
+        },
         yaxis={"type": "category", "categoryorder": "array", "categoryarray": names[::-1], "tickvals": names},
     )
-    return {"data": [trace], "layout": layout}
+    return {"data": [trace, untried], "layout": layout}
 
 
-def _graded(cells: Mapping[tuple[str, str], Row], bucket: str, model: str) -> bool:
-    return _at(cells, bucket, model, "quality") is not None
-
-
-def _side(n: float) -> float:
-    """Side of a square in pixels: 14 for one graded answer, 32 from a few hundred on."""
-    return min(32.0, 14.0 + 3.2 * math.log(max(1.0, n)))
-
-
-def _at(cells: Mapping[tuple[str, str], Row], bucket: str, model: str, key: str) -> Any:
-    row = cells.get((bucket, model))
-    return row.get(key) if row else None
+def _folded(model: str) -> str:
+    """A model's name on lines of its own, so that many stand side by side."""
+    lines = [""]
+    for part in model.split("-"):
+        joined = f"{lines[-1]}-{part}" if lines[-1] else part
+        lines = (
+            [*lines[:-1], joined]
+            if len(joined) <= FOLD_CHARS or not lines[-1]
+            else [*lines[:-1], f"{lines[-1]}-", part]
+        )
+    return "<br>".join(lines)
 
 
 def _known(cells: Mapping[tuple[str, str], Row], buckets: Sequence[str], model: str) -> float:
-    return sum(_at(cells, bucket, model, "n") or 0 for bucket in buckets)
+    return sum((cells.get((bucket, model)) or {}).get("n") or 0 for bucket in buckets)
 
 
 def prices(rows: Sequence[Row], alerts: Sequence[Row], *, models: Sequence[str]) -> Figure:
@@ -381,16 +509,14 @@ def prices(rows: Sequence[Row], alerts: Sequence[Row], *, models: Sequence[str])
             )
     x = sorted(point for line in lines for point in line["x"])
     layout = _layout(
-        showlegend=True,
-        legend={"orientation": "h", "y": -0.16},
-        xaxis={"type": "date", "showgrid": False},
+        xaxis=dict(UTC),
         yaxis={
             "type": "log",
             "title": {"text": "USD a 1,000 tokens (log)"},
             **_powers([y for line in lines for y in line["y"]]),
         },
     )
-    return {"data": lines, "layout": layout | _marks(alerts, x)}
+    return {"data": lines, "layout": layout | _marks(alerts, [x[0], x[-1]] if x else None)}
 
 
 def choices(rows: Sequence[Row], alerts: Sequence[Row], overrides: Sequence[Row]) -> Figure:
@@ -413,18 +539,32 @@ def choices(rows: Sequence[Row], alerts: Sequence[Row], overrides: Sequence[Row]
             ("explore", WARN, 9, "diamond-open", [r for r in rows if r.get("mode") in ("explore", "holdout")]),
         )
     ]
+    dearer = {one["model"]: one["multiplier"] for one in overrides}
+    x = sorted(point for one in dots for point in one["x"])
     layout = _layout(
         hovermode="closest",
-        showlegend=True,
-        legend={"orientation": "h", "y": 1.12},
-        xaxis={"type": "date", "showgrid": False},
-        yaxis={"type": "category", "categoryorder": "array", "categoryarray": lanes, "title": {"text": ""}},
-    )
-    x = sorted(point for one in dots for point in one["x"])
-    dearer = {one["model"]: one["multiplier"] for one in overrides}
-    layout["yaxis"] |= {
-        "tickmode": "array",
-        "tickvals": lanes,
-        "ticktext": [f"<b>{name} ×{dearer[name]:g}</b>" if name in dearer else name for name in lanes],
+        xaxis=dict(UTC),
+        yaxis={
+            "type": "category",
+            "categoryorder": "array",
+            "categoryarray": lanes,
+            "showticklabels": False,
+            "range": [-0.5, len(lanes) - 0.2],
+        },
+    ) | _marks(alerts, [x[0], _iso(_seconds(x[-1]) + 1)] if x else None)
+    layout["annotations"] = [*layout["annotations"], *(_lane(name, dearer.get(name)) for name in lanes)]
+    return {"data": dots, "layout": layout}
+
+
+def _lane(model: str, times: float | None) -> Figure:
+    """A lane's name over its line, so that it takes no width from the dots."""
+    return {
+        "xref": "paper",
+        "x": 0,
+        "y": model,
+        "xanchor": "left",
+        "yshift": 13,
+        "text": f"<b>{model} ×{times:g}</b>" if times else model,
+        "showarrow": False,
+        "font": {"size": 11, "color": HARM} if times else {"size": 11},
     }
-    return {"data": dots, "layout": layout | _marks(alerts, x)}

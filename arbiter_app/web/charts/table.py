@@ -21,10 +21,12 @@ def table(figure: Mapping[str, Any]) -> Table:
         return _points(data[0])
     if isinstance(next(iter(data[0].get("y") or []), None), str):
         return _lanes(data)
-    return _series(data)
+    return _series(data, (figure["layout"].get("meta") or {}).get("calls") or [])
 
 
-def _series(data: Sequence[Mapping[str, Any]]) -> Table:
+def _series(data: Sequence[Mapping[str, Any]], calls: Sequence[int]) -> Table:
+    if calls:
+        data = [*data, {"name": "calls", "x": data[0]["x"], "y": calls}]
     x = sorted({point for trace in data for point in trace["x"]})
     values = [dict(zip(trace["x"], trace["y"], strict=False)) for trace in data]
     head = ["time (UTC)", *[str(trace.get("name") or "value") for trace in data]]
@@ -44,8 +46,8 @@ def _points(trace: Mapping[str, Any]) -> Table:
 
 def _heat(trace: Mapping[str, Any]) -> Table:
     rows = [
-        [bucket, model, _cell(known[0]), _cell(known[1]), "chosen" if tick else ""]
-        for bucket, model, known, tick in zip(trace["y"], trace["x"], trace["customdata"], trace["text"], strict=True)
+        [bucket, model, _cell(quality), _cell(n), "chosen" if chosen else ""]
+        for bucket, (model, quality, n, chosen) in zip(trace["y"], trace["customdata"], strict=True)
     ]
     return ["task", "model", "quality", "n", "current choice"], rows
 

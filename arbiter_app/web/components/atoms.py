@@ -11,12 +11,13 @@ Part = rx.Component | Text
 
 
 def panel(
-    title: Text, *body: Part, note: Part = "", tools: tuple[rx.Component, ...] = (), cls: str = ""
+    title: Text, *body: Part, note: Part = "", explain: str = "", tools: tuple[rx.Component, ...] = (), cls: str = ""
 ) -> rx.Component:
-    """A bordered section with a heading, a quiet note beside it, and tools at the right."""
+    """A bordered section with a heading, how its numbers are computed, a quiet note beside it, and tools at the right."""
     return rx.el.section(
         rx.el.header(
             rx.el.h2(title),
+            how(explain) if explain else rx.fragment(),
             rx.el.em(note) if note is not None and not (isinstance(note, str) and not note) else rx.fragment(),
             rx.el.div(*tools, class_name="tools") if tools else rx.fragment(),
         ),

@@ -82,11 +82,35 @@ def trace(stages: Rows, candidates: Rows) -> rx.Component:
         )
 
     spans = rx.el.div(
-        rx.foreach(stages, lambda one: rx.el.i(style={"width": one["width"]}, title=one["name"])),
+        rx.foreach(stages, lambda one: rx.el.i(style={"width": one["width"]}, title=one["name"] + " " + one["ms"])),
         class_name="spans",
         aria_hidden="true",
+        title="where the time went, stage by stage",
     )
     return rx.el.div(spans, rx.el.ol(rx.foreach(stages, stage), class_name="trace"))
+
+
+def stages_ahead(text: str) -> rx.Component:
+    """The six stages before anything was routed: what each of them will tell."""
+    told = (
+        ("Classify", "which kind of prompt it is, and the rule that said so"),
+        ("Filter", "which models drop out, and the gate each met"),
+        ("Route", "every candidate with quality, interval, cost, and why not"),
+        ("Call", "who answered, failovers, tokens, the exact charge"),
+        ("Grade", "how good the answer was, and how that is known"),
+        ("Learn", "what the next decision knows that this one did not"),
+    )
+    steps = [
+        rx.el.li(
+            rx.el.span(class_name="dot"),
+            rx.el.div(rx.el.b(name), rx.el.p(what), class_name="body"),
+            class_name="stage wait",
+        )
+        for name, what in told
+    ]
+    return rx.el.div(
+        rx.el.p(text, class_name="small mute"), rx.el.ol(*steps, class_name="trace"), class_name="stack pad"
+    )
 
 
 def candidate_table(rows: Rows) -> rx.Component:
@@ -94,7 +118,11 @@ def candidate_table(rows: Rows) -> rx.Component:
 
     def line(one: Any) -> rx.Component:
         return rx.el.tr(
-            rx.el.td(one["model"], class_name="m", title=one["model"]),
+            rx.el.td(
+                rx.el.div(one["model"], class_name="clip", title=one["model"]),
+                rx.el.small(one["why"], class_name="narrow-why"),
+                class_name="m",
+            ),
             rx.el.td(one["quality"], class_name="n"),
             rx.el.td(one["n"], class_name="n hide"),
             rx.el.td(one["cost"], class_name="n"),
@@ -133,23 +161,41 @@ def shifts(rows: Rows) -> rx.Component:
 
 
 def chart(figure: Any, label: str, height: int = 260) -> rx.Component:
-    """A Plotly chart of the basic bundle in the colours of the visitor's theme; its height is reserved."""
+    """A Plotly chart of the basic bundle in the colours of the visitor's theme; its height is reserved.
+
+    The bundle is fetched once there is something to draw, after the figures and the feed have been shown.
+    """
     from plotly.graph_objs import Figure
     from plotly.graph_objs.layout import Template
 
     theme = rx.color_mode_cond(light=rx.Var.create(template(LIGHT)), dark=rx.Var.create(template(DARK)))
+    drawing = rx.plotly.basic(
+        data=figure.to(Figure),
+        template=theme.to(Template),
+        config={"displayModeBar": False, "responsive": True, "scrollZoom": False},
+        style={"width": "100%", "height": f"{height}px"},
+    )
     return rx.el.div(
-        rx.plotly.basic(
-            data=figure.to(Figure),
-            template=theme.to(Template),
-            config={"displayModeBar": False, "responsive": True, "scrollZoom": False},
-            style={"width": "100%", "height": f"{height}px"},
-        ),
+        rx.cond(figure.contains("data"), drawing),
         class_name="chart",
         style={"--h": f"{height}px"},
         role="img",
         aria_label=label,
     )
+
+
+def legend(rows: Rows, *more: rx.Component) -> rx.Component:
+    """What the colours of a chart stand for."""
+    return rx.el.div(
+        rx.foreach(rows, lambda one: rx.el.span(rx.el.i(style={"--k": one["colour"]}), one["name"])),
+        *more,
+        class_name="legend",
+    )
+
+
+def mark(kind: str, text: str) -> rx.Component:
+    """One entry of a legend that never changes: `kind` names its sign."""
+    return rx.el.span(rx.el.i(class_name=kind), text)
 
 
 def chart_tools(name: str) -> tuple[rx.Component, ...]:

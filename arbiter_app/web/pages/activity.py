@@ -72,7 +72,7 @@ def _filters() -> rx.Component:
         atoms.choice(modes, Activity.mode, lambda value: Activity.narrow("mode", value), "Mode"),
         atoms.choice(ages, Activity.age, lambda value: Activity.narrow("age", value), "Time"),
         rx.cond(Activity.query != "", atoms.button("Clear", on_click=Activity.clear, kind="mini ghost")),
-        class_name="row wrap toolbar",
+        class_name="row wrap toolbar filters",
         role="search",
         aria_label="Filters",
     )
@@ -82,7 +82,11 @@ def _rows() -> rx.Component:
     def line(row: rx.Var[dict[str, str]]) -> rx.Component:
         to = "/app/decision/" + row["id"]
         return rx.el.tr(
-            rx.el.td(atoms.day_clock(row["ts"]), class_name="n l"),
+            rx.el.td(
+                rx.el.span(atoms.day_clock(row["ts"]), class_name="hide"),
+                rx.el.span(atoms.clock(row["ts"]), class_name="only-s"),
+                class_name="n l",
+            ),
             rx.el.td(link(atoms.task_badge(row["task"]), to=to)),
             rx.el.td(link(row["model"], to=to), class_name="m"),
             rx.el.td(atoms.mode_chip(row["mode"])),
@@ -159,12 +163,35 @@ def _whole() -> rx.Component:
     raw = rx.el.details(
         rx.el.summary("Whole record as JSON", class_name="link small"), atoms.code(DecisionPage.raw), class_name="raw"
     )
-    return rx.fragment(rx.el.div(story, side, class_name="two"), raw)
+    return rx.fragment(_headline(), rx.el.div(rx.el.div(story, raw, class_name="stack"), side, class_name="two"))
+
+
+def _headline() -> rx.Component:
+    """The decision in one line."""
+    row = DecisionPage.row
+
+    def fact(name: str, *value: rx.Component) -> rx.Component:
+        return rx.el.div(rx.el.span(name, class_name="tiny mute"), rx.el.span(*value, class_name="row"))
+
+    return rx.el.section(
+        fact("model", rx.el.span(row["model"], class_name="num strong"), atoms.mode_chip(row["mode"])),
+        fact("task", atoms.task_badge(row["task"]), rx.el.span(row["difficulty"], class_name="small mute")),
+        fact("quality, 0 to 1", atoms.quality(row["width"], row["quality"])),
+        fact(
+            "cost", rx.el.span(row["cost"], class_name="num strong"), rx.el.span(row["state"], class_name="tiny mute")
+        ),
+        fact("saved, estimate", rx.el.span(row["saved"], class_name="num strong")),
+        fact("time", rx.el.span(row["ms"], " ms", class_name="num strong")),
+        fact("when", rx.el.span(atoms.day_clock(row["ts"]), class_name="num")),
+        class_name="panel facts seven",
+        aria_label="The decision in one line",
+    )
 
 
 def _pairs(rows: rx.Var[list[dict[str, str]]], note: bool = False) -> rx.Component:
     def line(one: rx.Var[dict[str, str]]) -> rx.Component:
-        cells = [rx.el.th(one["name"], scope="row"), rx.el.td(one["value"], class_name="num wrap")]
+        kept = "num nowrap" if note else "num wrap"
+        cells = [rx.el.th(one["name"], scope="row"), rx.el.td(one["value"], class_name=kept)]
         if note:
             cells.append(rx.el.td(one["note"], class_name="w hide"))
         return rx.el.tr(*cells)

@@ -115,7 +115,10 @@ def _use() -> rx.Component:
                 rx.el.span(info[f"used_{key}"], class_name="num small push"),
                 class_name="row",
             ),
-            atoms.meter(info[f"width_{key}"], f"use in {name}", info[f"hot_{key}"] == "yes"),
+            rx.cond(
+                info[f"limited_{key}"] != "",
+                atoms.meter(info[f"width_{key}"], f"use in {name}", info[f"hot_{key}"] == "yes"),
+            ),
             class_name="stack tight",
         )
 
@@ -178,14 +181,17 @@ def _everybody() -> rx.Component:
     return atoms.panel(
         "Every key",
         rx.cond(Key.minted != "", shown),
-        rx.cond(Key.keys.length() == 0, atoms.empty("No minted keys", "Mint one above, or let people sign up.")),
-        rx.el.div(
-            rx.el.table(
-                data.heads("id", "whose", "role-", "status", "#made-", ""),
-                rx.el.tbody(rx.foreach(Key.keys, line)),
-                class_name="feed long",
+        rx.cond(
+            Key.keys.length() == 0,
+            atoms.empty("No minted keys", "Mint one above, or let people sign up."),
+            rx.el.div(
+                rx.el.table(
+                    data.heads("id", "whose", "role-", "status", "#made-", ""),
+                    rx.el.tbody(rx.foreach(Key.keys, line)),
+                    class_name="feed long",
+                ),
+                class_name="scroll",
             ),
-            class_name="scroll",
         ),
         note="minted keys; those of ARBITER_API_KEYS are not listed",
         tools=(mint,),

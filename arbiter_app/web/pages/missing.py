@@ -12,7 +12,7 @@ def page() -> rx.Component:
     """The page."""
     return site(
         rx.el.div(
-            rx.el.h1("Not found", class_name="sr"),
+            rx.el.h1("404"),
             atoms.empty(
                 "There is nothing at this address",
                 "It may have moved, or the link is mistyped.",
@@ -22,6 +22,6 @@ def page() -> rx.Component:
                     class_name="row",
                 ),
             ),
-            class_name="wide",
+            class_name="wide missing",
         )
     )

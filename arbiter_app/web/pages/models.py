@@ -11,6 +11,25 @@ from arbiter_app.web.state.models import Models
 from arbiter_app.web.theme import TASKS
 
 Row = rx.Var[dict[str, str]]
+HOW = {
+    "heat": (
+        "The mean grade of a model's answers to one kind of prompt, objective checks and judged grades "
+        "weighed by what each is worth, with the number of grades it rests on. Framed: the model that would "
+        "be chosen now."
+    ),
+    "known": (
+        "Mean grade with its 95 % interval, mean charge and mean time of a call. Before there is a grade, "
+        "what is expected of a model of its price stands there with n 0."
+    ),
+    "prices": (
+        "The charge of each decision, divided by its tokens, so that long and short answers compare. Lines: "
+        "where a shift was noticed, and where the traffic settled after it."
+    ),
+    "latency": (
+        "From the request's arrival to the last byte of the answer, over the calls of each bucket. The table "
+        "has the number of calls."
+    ),
+}
 
 
 def page() -> rx.Component:
@@ -18,9 +37,9 @@ def page() -> rx.Component:
     tools = atoms.segmented(SPANS, Models.span, Models.set_span, "Time range")
     body = rx.fragment(
         _heat(),
+        rx.el.div(_learned(), rx.el.div(_prices(), _latency(), class_name="stack"), class_name="two even"),
         _what_if(),
         calibration.panel(),
-        rx.el.div(_learned(), rx.el.div(_prices(), _latency(), class_name="stack"), class_name="two even"),
         _catalog(),
     )
     return shell("models", "Models", rx.cond(Models.closed == "yes", closed(), body), tools=tools)
@@ -31,10 +50,26 @@ def _heat() -> rx.Component:
         "Task and model",
         rx.cond(
             Models.any_rows == "yes",
-            rx.el.div(data.chart(Models.heat, "Mean quality per task and model", 320), class_name="pad"),
+            rx.fragment(
+                rx.el.div(
+                    data.chart(Models.heat, "Mean quality per task and model", 430),
+                    class_name="pad scroll wide-chart",
+                    tab_index=0,
+                    role="region",
+                    aria_label="Heat map of tasks and models",
+                ),
+                rx.el.div(
+                    data.mark("k-scale", "mean quality from 0 to 1"),
+                    data.mark("k-frame", "current choice"),
+                    data.mark("k-hollow", "no grade yet"),
+                    rx.el.span("n: graded answers"),
+                    class_name="legend",
+                ),
+            ),
             no_calls(),
         ),
-        note="colour: mean quality; area: graded answers; ✓ current choice",
+        explain=HOW["heat"],
+        note="what is known of each model, per kind of prompt",
         tools=data.chart_tools("heat"),
     )
 
@@ -135,6 +170,7 @@ def _learned() -> rx.Component:
         "What is known",
         rx.cond(Models.any_rows == "yes", table, no_calls()),
         rx.el.footer(rx.el.span(Models.judge, class_name="small soft"), class_name="row toolbar"),
+        explain=HOW["known"],
         note="n: graded answers",
         tools=(atoms.choice([("", "all tasks"), *((t, t) for t in TASKS)], Models.task, Models.set_task, "Task"),),
     )
@@ -145,10 +181,20 @@ def _prices() -> rx.Component:
         "Prices",
         rx.cond(
             Models.any_prices == "yes",
-            rx.el.div(data.chart(Models.prices, "USD a thousand tokens per model over time", 320), class_name="pad"),
+            rx.fragment(
+                rx.el.div(
+                    data.chart(Models.prices, "USD a thousand tokens per model over time", 300), class_name="pad"
+                ),
+                data.legend(
+                    Models.prices_legend,
+                    data.mark("k-moved", "a shift"),
+                    data.mark("k-went", "where traffic then went"),
+                ),
+            ),
             atoms.empty("No paid calls yet", "Each decision's measured price shows here, with every shift marked."),
         ),
-        note="measured, newest 400 decisions",
+        explain=HOW["prices"],
+        note="measured: the newest decisions, and those around shifts",
         tools=data.chart_tools("prices"),
     )
 
@@ -162,6 +208,7 @@ def _latency() -> rx.Component:
             rx.el.span(rx.el.i(style={"--k": "#b3762a"}), "95th percentile"),
             class_name="legend",
         ),
+        explain=HOW["latency"],
         note="ms to the whole answer",
         tools=data.chart_tools("latency"),
     )

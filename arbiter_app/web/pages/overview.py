@@ -11,10 +11,44 @@ from arbiter_app.web.theme import TASKS
 
 SPANS = [("1h", "1 h"), ("24h", "24 h"), ("7d", "7 d"), ("30d", "30 d")]
 EXPLAIN = {
-    "calls": "Requests routed in this time range, cached answers included. Failed: no model answered, after failover. Aborted: the caller went away.",
-    "spend": "Exact sum of every charge: answers, classifier, judge, failed and losing calls. Settled: the runtime stated the charge itself.",
-    "learning": "What trials of other models cost, as a share of what the baseline would have charged for everything; the policy keeps it under its cap.",
-    "quality": "Mean graded quality of what was served, minus that of the best known model for the same kind of prompt.",
+    "calls": (
+        "Requests routed in this time range, cached answers included. Failed: no model answered, after "
+        "failover. Aborted: the caller went away."
+    ),
+    "spend": (
+        "Exact sum of every charge: answers, classifier, judge, failed and losing calls. Settled: the runtime"
+        " stated the charge itself."
+    ),
+    "learning": (
+        "What trials of other models cost, as a share of what the baseline would have charged for everything;"
+        " the policy keeps it under its cap."
+    ),
+    "quality": (
+        "Mean graded quality of what was served, minus that of the best known model for the same kind of prompt."
+    ),
+}
+HOW = {
+    "placebos": (
+        "What the same requests would have cost, and how good their answers would have been, under other "
+        "rules: each decision that was made counts for those like it that were not, by the probability with "
+        "which it was made."
+    ),
+    "spend": (
+        "Exact charges of all calls in a bucket, stacked by the model that answered. The dotted line prices "
+        "the same calls at what the baseline was measured to cost. The table has the number of calls."
+    ),
+    "scatter": (
+        "Each dot is a model in this task: mean charge of its calls, mean grade of its answers, and the 95 % "
+        "interval of that mean. The line joins the models that none beats in both. n is the number of grades."
+    ),
+    "learning": (
+        "Calls whose model was chosen to learn something, as a share of the calls in each bucket. The table "
+        "has the number of calls."
+    ),
+    "classifier": (
+        "What named the task of each request: a rule, the same prompt seen before, or a model asked because "
+        "rules were unsure."
+    ),
 }
 
 
@@ -42,8 +76,8 @@ def _open() -> rx.Component:
         _placebos(),
         rx.el.div(_spend(), _scatter(), class_name="two fill"),
         rx.el.div(
-            rx.el.div(_feed(), _learning(), class_name="stack"),
-            rx.el.div(_decision(), _shifts(), _classifier(), class_name="stack"),
+            rx.el.div(_feed(), _learning(), _classifier(), class_name="stack"),
+            rx.el.div(_decision(), _shifts(), class_name="stack"),
             class_name="two",
         ),
     )
@@ -54,7 +88,7 @@ def _strip() -> rx.Component:
     interval = rx.el.div(
         rx.el.s(style={"left": "50%"}),
         rx.el.i(style={"left": head["left"], "width": head["width"]}),
-        rx.cond(head["at"] != "", rx.el.u(style={"left": head["at"]})),
+        rx.cond((Overview.any_calls != "") & (head["at"] != ""), rx.el.u(style={"left": head["at"]})),
         class_name="ci",
         role="img",
         aria_label="95 % interval on an axis from minus 100 % to plus 100 %; the thin line is zero",
@@ -95,11 +129,15 @@ def _placebos() -> rx.Component:
         rx.el.tbody(rx.foreach(Overview.placebos, line)),
         class_name="placebo",
     )
-    waiting = rx.el.p("Needs a few graded answers of each model that served.", class_name="pad mute")
+    waiting = rx.cond(
+        Overview.any_calls != "",
+        rx.el.p("Needs a few graded answers of each model that served.", class_name="pad mute"),
+    )
     return atoms.panel(
         "Against careless routing",
         rx.el.div(rx.cond(Overview.placebos.length() > 0, table, waiting), class_name="scroll placebo-hold"),
-        note="the same traffic, estimated; dot and bar: mean and 95 % interval",
+        explain=HOW["placebos"],
+        note="the same traffic, estimated; line and bar: mean and 95 % interval",
         tools=(link("How", to="/docs/strategies", class_name="btn mini ghost"),),
     )
 
@@ -115,12 +153,16 @@ def _spend() -> rx.Component:
         "Spend",
         rx.cond(
             Overview.any_calls != "no",
-            rx.el.div(
-                data.chart(Overview.spend, "Spend over time by model, against the baseline", 276), class_name="pad"
+            rx.fragment(
+                rx.el.div(
+                    data.chart(Overview.spend, "Spend over time by model, against the baseline", 276), class_name="pad"
+                ),
+                data.legend(Overview.spend_legend, data.mark("k-base", "the baseline for everything")),
             ),
             no_calls(),
         ),
-        note="USD, by model; dashed: the baseline for everything",
+        explain=HOW["spend"],
+        note="USD, by model, against the baseline for everything",
         tools=data.chart_tools("spend"),
     )
 
@@ -129,16 +171,18 @@ def _scatter() -> rx.Component:
     return atoms.panel(
         "Cost and quality",
         rx.el.div(
-            data.chart(Overview.scatters[Overview.scatter_task], "Cost a call against quality, per model"),
+            data.chart(Overview.scatters[Overview.scatter_task], "Cost a call against quality, per model", 276),
             class_name="pad",
         ),
         rx.el.div(
-            rx.el.span(rx.el.i(style={"--k": "#0f8472"}), "current choice"),
-            rx.el.span("band: within tolerance of the best"),
-            rx.el.span("bars: 95 % interval"),
+            data.mark("k-dot", "current choice"),
+            data.mark("k-line", "Pareto front"),
+            data.mark("k-band", "within tolerance of the best"),
+            data.mark("k-bar", "95 % interval"),
+            rx.el.span(Overview.samples[Overview.scatter_task], class_name="num"),
             class_name="legend",
         ),
-        note=Overview.samples[Overview.scatter_task],
+        explain=HOW["scatter"],
         tools=(
             atoms.choice([(one, one) for one in TASKS], Overview.scatter_task, Overview.set_scatter_task, "Task"),
             *data.chart_tools("scatter"),
@@ -184,7 +228,7 @@ def _decision() -> rx.Component:
             rx.el.div(data.trace(Overview.stages, Overview.candidates), class_name="pad"),
             rx.cond(
                 Overview.any_calls == "no",
-                atoms.empty("Nothing picked", "Choose a decision in the feed to see its six stages."),
+                data.stages_ahead("Choose a decision in the feed; each stage says here what it saw and what it took."),
                 rx.el.div(class_name="hold trace-hold"),
             ),
         ),
@@ -204,7 +248,13 @@ def _shifts() -> rx.Component:
         rx.cond(
             Overview.alerts.length() > 0,
             data.shifts(Overview.alerts),
-            atoms.empty("Nothing has moved", "Price and quality shifts show here, with what Arbiter did about them."),
+            rx.cond(
+                Overview.any_calls != "",
+                atoms.empty(
+                    "Nothing has moved", "Price and quality shifts show here, with what Arbiter did about them."
+                ),
+                rx.el.div(class_name="hold shift-hold"),
+            ),
         ),
         note="what moved and what Arbiter did",
     )
@@ -214,6 +264,7 @@ def _learning() -> rx.Component:
     return atoms.panel(
         "Exploration",
         rx.el.div(data.chart(Overview.learning, "Share of calls spent on learning over time", 150), class_name="pad"),
+        explain=HOW["learning"],
         note="share of calls spent on learning; dashed: the cap",
         tools=data.chart_tools("learning"),
     )
@@ -231,5 +282,6 @@ def _classifier() -> rx.Component:
     return atoms.panel(
         "Classifier",
         rx.el.table(rx.el.tbody(rx.foreach(Overview.classifier, line))),
+        explain=HOW["classifier"],
         note="how tasks were recognised",
     )

@@ -203,10 +203,7 @@ def _trace() -> rx.Component:
         rx.cond(
             Playground.stages.length() > 0,
             rx.el.div(data.trace(Playground.stages, Playground.candidates), class_name="pad"),
-            atoms.empty(
-                "Six stages",
-                "Classify, filter, route, call, grade, learn: each shows here what it saw and what it took.",
-            ),
+            data.stages_ahead("Route a prompt; each stage says here what it saw and what it took."),
         ),
         note=rx.el.span(Playground.result["id"], class_name="num"),
         tools=(

@@ -27,6 +27,7 @@ class Models(rx.State):
     rows: list[View] = []
     heat: Figure = {}
     prices: Figure = {}
+    prices_legend: list[View] = []
     latency: Figure = {}
     learning: Figure = {}
     catalog: list[View] = []

@@ -28,6 +28,7 @@ class Overview(rx.State):
     alerts: list[View] = []
     classifier: list[View] = []
     spend: Figure = {}
+    spend_legend: list[View] = []
     learning: Figure = {}
     scatters: dict[str, Figure] = {task: {} for task in TASKS}
     samples: View = {}
