@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -121,6 +121,11 @@ def prompt_of(rng: random.Random, task: str = "") -> str:
     return rng.choice(PROMPTS[chosen]).format(a=rng.randint(10, 9_999), b=rng.randint(3, 99))
 
 
+Enough = Callable[[], Awaitable[bool]]
+MORE, MOST_TIMES = 20, 4
+"""A workload that is not enough yet goes on by so many prompts, to so many times what it began with."""
+
+
 class Workload:
     """A paced stream of demo prompts; one at a time per process. It spends sandbox money, or an operator's."""
 
@@ -137,12 +142,12 @@ class Workload:
         """Whether prompts are being sent."""
         return self._task is not None and not self._task.done()
 
-    def start(self, total: int, per_s: float, task: str) -> bool:
-        """Send `total` prompts at a pace. False when a workload is already running."""
+    def start(self, total: int, per_s: float, task: str, enough: Enough | None = None) -> bool:
+        """Send `total` prompts at a pace, and more until they are `enough`. False when a workload is already running."""
         if self.running:
             return False
         self.total, self.sent, self.failed = total, 0, 0
-        self._task = asyncio.get_running_loop().create_task(self._run(total, per_s, task), name="demo workload")
+        self._task = asyncio.get_running_loop().create_task(self._run(per_s, task, enough), name="demo workload")
         return True
 
     def stop(self) -> None:
@@ -150,13 +155,16 @@ class Workload:
         if self._task is not None:
             self._task.cancel()
 
-    async def _run(self, total: int, per_s: float, task: str) -> None:
+    async def _run(self, per_s: float, task: str, enough: Enough | None) -> None:
         rng, loop = random.Random(), asyncio.get_running_loop()
-        began = loop.time()
+        began, most, at = loop.time(), self.total * MOST_TIMES, 0
         async with asyncio.TaskGroup() as group:
-            for at in range(total):
+            while at < self.total:
                 await asyncio.sleep(max(0.0, began + at / per_s - loop.time()))
                 group.create_task(self._one(prompt_of(rng, task)))
+                at += 1
+                if at == self.total < most and enough is not None and not await enough():
+                    self.total += MORE
 
     async def _one(self, prompt: str) -> None:
         request = request_of(DEMO, prompt, max_cost_usd=None, max_latency_s=None, no_cache=True)

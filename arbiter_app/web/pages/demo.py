@@ -45,11 +45,12 @@ def _scenario() -> rx.Component:
     steps = rx.el.ol(
         rx.el.li(
             rx.el.b("Let it find a favourite."),
-            " 120 sums in six seconds. Arbiter tries models, grades each answer by computing it, and settles.",
+            " 120 sums in six seconds, more if it needs them. Arbiter tries models, grades each answer by computing it, "
+            "and settles on one that is cheaper than the baseline.",
         ),
         rx.el.li(
             rx.el.b("Make the favourite 8 times dearer."),
-            " Its charges rise from one call to the next; nobody tells Arbiter. 90 more sums follow.",
+            " Its charges rise from one call to the next; nobody tells Arbiter. 150 more sums follow.",
         ),
         rx.el.li(
             rx.el.b("Watch."), " The shift is alerted below, its price is learned anew, and sums move to another model."
@@ -153,12 +154,26 @@ def _timeline() -> rx.Component:
         "Timeline",
         rx.cond(
             Demo.any_calls == "yes",
-            rx.el.div(
-                data.chart(Demo.timeline, "Which model answered each decision, over time", 380), class_name="pad"
+            rx.fragment(
+                rx.el.div(
+                    data.chart(Demo.timeline, "Which model answered each decision, over time", 380), class_name="pad"
+                ),
+                rx.el.div(
+                    data.mark("k-dot", "exploited"),
+                    data.mark("k-try", "explored"),
+                    data.mark("k-moved", "a shift is alerted"),
+                    data.mark("k-went", "traffic has settled elsewhere"),
+                    class_name="legend",
+                ),
             ),
             atoms.empty(
                 "Nothing has happened yet", "Press the first button; every decision becomes a dot in its model's lane."
             ),
+        ),
+        explain=(
+            "The newest decisions of the last two minutes, each in the lane of the model that answered. Nothing "
+            "here is scripted: the lines are drawn when the alert was raised, and when its traffic had settled on"
+            " one model."
         ),
         note="each dot a decision, in the lane of its model, live",
         tools=data.chart_tools("timeline"),

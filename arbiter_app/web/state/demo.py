@@ -9,13 +9,16 @@ import reflex as rx
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.web import door
+from arbiter_app.web.ask import Enough
 from arbiter_app.web.state import guard
 from arbiter_app.web.theme import TASKS
 
 View = dict[str, str]
 Figure = dict[str, Any]
 MULTIPLIERS = ("0.25", "0.5", "2", "4", "8", "16")
-SCENARIO = {"task": "math", "warm": 120, "warm_per_s": 20.0, "after": 90, "after_per_s": 9.0, "times": 8.0}
+SCENARIO = {"task": "math", "warm": 120, "warm_per_s": 20.0, "after": 150, "after_per_s": 15.0, "times": 8.0}
+SURE_N = 12
+"""Grades from which a model that is chosen instead of the baseline counts as a favourite."""
 RATES = {"2": 2.0, "5": 5.0, "10": 10.0, "20": 20.0}
 TOTALS = {"50": 50, "200": 200, "1000": 1_000}
 
@@ -86,7 +89,7 @@ class Demo(rx.State):
         """Step one of the known scenario: a burst of sums, until Arbiter has a favourite for them."""
         who = await guard.seat(self)
         if _may(who):
-            self._start(int(SCENARIO["warm"]), float(SCENARIO["warm_per_s"]), str(SCENARIO["task"]))
+            self._start(int(SCENARIO["warm"]), float(SCENARIO["warm_per_s"]), str(SCENARIO["task"]), _has_favourite)
 
     @rx.event
     async def shift(self) -> None:
@@ -114,8 +117,9 @@ class Demo(rx.State):
             await self._watch()
             self.progress = {**self.progress, "running": "no"}
 
-    def _start(self, total: int, per_s: float, task: str) -> None:
-        self.error = "" if door.parts().workload.start(total, per_s, task) else "A workload is already running."
+    def _start(self, total: int, per_s: float, task: str, enough: Enough | None = None) -> None:
+        begun = door.parts().workload.start(total, per_s, task, enough)
+        self.error = "" if begun else "A workload is already running."
         self.progress = {**self.progress, "running": "yes", "any": "yes"}
 
     async def _price(self, model: str, times: float) -> None:
@@ -138,6 +142,12 @@ class Demo(rx.State):
     async def _favourite_now(self) -> str:
         rows = (await door.parts().reads.policy()).get(str(SCENARIO["task"]), [])
         return next((str(row["model"]) for row in rows if row["chosen"]), "")
+
+
+async def _has_favourite() -> bool:
+    """Whether the scenario's task has settled on a model that is not the baseline."""
+    rows = (await door.parts().reads.policy()).get(str(SCENARIO["task"]), [])
+    return any(row["chosen"] and not row["baseline"] and (row["n"] or 0) >= SURE_N for row in rows)
 
 
 def _may(who: Caller) -> bool:
