@@ -1,25 +1,35 @@
-"""`make screenshots`: every page in both themes and both widths, into docs/screens, after some real traffic.
+"""`make screenshots`: every page in both themes and both widths, into docs/screens, after a day of real traffic.
 
-The traffic is seeded; half-way the price of the busiest paid model goes up eightfold, so that there is a shift to show.
+The day is played in a minute and a half: every request is routed, graded and learned from, only the wall clock runs faster.
+The traffic is seeded, busier by day than by night; in the afternoon the cheap favourite becomes eight times dearer.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
+import re
 import tempfile
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
 from arbiter_app.bench.workload import workload
+from arbiter_app.web import build
 from tests.browser import FLAGS, ROOT, chromium
-from tests.web.conftest import PATHS, Site, open_page, sign_in, start_site, stop_site
+from tests.web.conftest import PATHS, Site, filled, open_page, sign_in, start_site, stop_site
 
 TARGET = ROOT / "docs" / "screens"
 THEMES = ("light", "dark")
 WIDTHS = {"desk": (1440, 900), "phone": (390, 844)}
-REQUESTS = 300
+DEMO = "/demo"
+REQUESTS = 3_000
+DAY_S, STARTS_IN_S = 90.0, 15.0
+DEARER_AT = 0.6
+"""The moment of the day at which the favourite's price rises, as a share of it."""
 QUALITY = 82
 
 
@@ -27,30 +37,83 @@ def main() -> None:
     """Take them all."""
     TARGET.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
-        site = start_site(Path(directory))
+        site = after_a_day(Path(directory))
         try:
-            fill(site)
             with playwright.chromium.launch(executable_path=chromium(), args=FLAGS) as browser:
+                newest = site.http.get("/v1/recent", params={"limit": 1}).json()["data"][0]["id"]
+                pages = [*(path for path in PATHS if path != DEMO), f"/app/decision/{newest}"]
                 for theme, width in itertools.product(THEMES, WIDTHS):
-                    take(browser, site, theme, width)
+                    take(browser, site, theme, width, pages)
+                show_the_moment(browser, site)
+                for theme, width in itertools.product(THEMES, WIDTHS):
+                    take(browser, site, theme, width, [DEMO])
         finally:
             stop_site(site)
 
 
-def fill(site: Site) -> None:
-    """Route a workload, with a price shift in the middle."""
-    asks = workload(REQUESTS, seed=11, stream_share=0.0)
-    for ask in asks[: REQUESTS // 2]:
-        site.http.post("/v1/chat/completions", json=ask.body).raise_for_status()
+def after_a_day(directory: Path) -> Site:
+    """An Arbiter at the end of the day that it was played."""
+    build.ensure_pages()
+    begins = time.time() + STARTS_IN_S
+    clock = {"PYTHONPATH": str(Path(__file__).parent / "played_day"), "PLAYED_DAY_S": str(DAY_S)}
+    site = start_site(directory, **clock, PLAYED_FROM=str(begins), ARBITER_SANDBOX_LATENCY="0.05")
+    play(site, begins)
+    return site
+
+
+def play(site: Site, begins: float) -> None:
+    """A workload at a pace that follows the hours, with a price shift in it."""
+    asks, moments = workload(REQUESTS, seed=11, stream_share=0.0), paced(REQUESTS)
+    shift = next(at for at, moment in enumerate(moments) if moment > DEARER_AT)
+
+    def one(at: int) -> None:
+        time.sleep(max(0.0, begins + moments[at] * DAY_S - time.time()))
+        if at == shift:
+            dearer(site)
+        site.http.post("/v1/chat/completions", json=asks[at].body).raise_for_status()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(one, range(REQUESTS)))
+
+
+def paced(n: int) -> list[float]:
+    """When each of `n` requests is sent, as shares of the day: three times as many at its busiest hour as at its quietest."""
+    grid = [at / 1_000 for at in range(1_001)]
+    sums = list(itertools.accumulate(2 + math.sin(2 * math.pi * (at - 0.3)) for at in grid))
+    places = iter(zip(grid, sums, strict=True))
+    at, so_far = next(places)
+    found = []
+    for number in range(n):
+        while so_far < sums[-1] * (number + 0.5) / n:
+            at, so_far = next(places)
+        found.append(at)
+    return found
+
+
+def dearer(site: Site) -> None:
+    """Scale the price of the paid model that answers most and is not the baseline."""
     newest = site.http.get("/v1/recent", params={"limit": 100}).json()["data"]
-    busiest = Counter(row["model"] for row in newest if row["cost"]).most_common(1)[0][0]
-    site.http.post("/v1/simulate-price", json={"model": busiest, "multiplier": 8}).raise_for_status()
-    for ask in asks[REQUESTS // 2 :]:
-        site.http.post("/v1/chat/completions", json=ask.body).raise_for_status()
+    busy = Counter(row["model"] for row in newest if row["cost"] and row["model"] != "gpt-4o")
+    body = {"model": busy.most_common(1)[0][0], "multiplier": 8}
+    site.http.post("/v1/simulate-price", json=body).raise_for_status()
 
 
-def take(browser: Browser, site: Site, theme: str, width: str) -> None:
-    """Every page in one theme and width; motion is off, so that a picture does not depend on its moment."""
+def show_the_moment(browser: Browser, site: Site) -> None:
+    """Press the two buttons of the demo, and wait until the traffic has moved."""
+    context = browser.new_context(base_url=site.url)
+    sign_in(context, site)
+    page = context.new_page()
+    open_page(page, DEMO)
+    page.get_by_role("button", name="Find a favourite").click()
+    page.get_by_text(re.compile(r"^(\d+) of \1 prompts$")).wait_for()
+    page.get_by_role("button", name="Make it 8").click()
+    page.locator(".chart", has_text="math → ").wait_for()
+    page.get_by_text("150 of 150 prompts").wait_for()
+    context.close()
+
+
+def take(browser: Browser, site: Site, theme: str, width: str, paths: list[str]) -> None:
+    """These pages in one theme and width; motion is off, so that a picture does not depend on its moment."""
     across, down = WIDTHS[width]
     context = browser.new_context(
         base_url=site.url,
@@ -61,11 +124,10 @@ def take(browser: Browser, site: Site, theme: str, width: str) -> None:
     context.add_init_script("localStorage.setItem('arbiter-seen', '1')")
     sign_in(context, site)
     page = context.new_page()
-    newest = site.http.get("/v1/recent", params={"limit": 1}).json()["data"][0]["id"]
-    for path in (*PATHS, f"/app/decision/{newest}"):
+    for path in paths:
         open_page(page, path)
-        page.wait_for_load_state("networkidle")
-        name = "decision" if newest in path else path.strip("/").replace("/", "-") or "landing"
+        filled(page)
+        name = "decision" if "/decision/" in path else path.strip("/").replace("/", "-") or "landing"
         page.screenshot(path=TARGET / f"{name}-{theme}-{width}.jpg", type="jpeg", quality=QUALITY)
     context.close()
 
