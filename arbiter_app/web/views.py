@@ -276,7 +276,7 @@ def _filtered(part: Mapping[str, Any], row: Row) -> str:
 
 
 def _routed(part: Mapping[str, Any], row: Row) -> str:
-    chance = part.get("propensity")
+    chance = row.get("propensity")
     return f"{part.get('mode')} · {part.get('reason')}" + (f" · chosen with probability {chance:.2f}" if chance else "")
 
 

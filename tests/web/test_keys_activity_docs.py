@@ -8,6 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page, expect
 
+from arbiter_app.web import views
 from tests.web.conftest import Site, open_page, sign_in
 
 
@@ -64,6 +65,17 @@ def test_a_decision_opens_with_its_story_and_money(page: Page, site: Site) -> No
     expect(page.get_by_role("row", name="in total")).to_be_visible()
     open_page(page, "/app/decision/d_nothing")
     expect(page.get_by_text("No such decision")).to_be_visible()
+
+
+def test_every_decision_that_was_made_can_be_told(site: Site) -> None:
+    for at in range(40):
+        site.chat(f"Write a Python function that adds {at} to each number of a list.", arbiter_no_cache=True)
+    for seen in site.http.get("/v1/recent", params={"limit": 200}).json()["data"]:
+        row = site.http.get(f"/v1/decisions/{seen['id']}").json()
+        route = row["trace"].get("route") or {}
+        assert route.get("propensity") is None or 0 < route["propensity"] <= 1
+        assert len(views.trace(row)) == 6
+        assert views.facts(row) and views.charges(row) and views.candidates(row) is not None
 
 
 def test_activity_exports_csv_and_json_under_its_filters(page: Page, site: Site, tmp_path: Path) -> None:
