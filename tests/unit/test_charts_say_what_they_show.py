@@ -103,6 +103,18 @@ def test_names_of_models_of_one_price_are_not_written_over_each_other() -> None:
     assert [one["xanchor"] for one in notes] == ["left", "right"]
 
 
+@pytest.mark.parametrize(
+    ("costs", "ticks"),
+    [
+        ((0.0, 1e-5, 1e-3), ["free", "$10 µ", "$100 µ", "$0.001"]),
+        ((1.2e-5, 3e-4), ["$20 µ", "$50 µ", "$100 µ", "$200 µ"]),
+    ],
+)
+def test_an_axis_of_costs_has_ticks_enough_to_read_it(costs: tuple[float, ...], ticks: list[str]) -> None:
+    rows = [known(f"m{at}", cost, 0.9) for at, cost in enumerate(costs)]
+    assert figures.cost_quality(rows, tolerance=0.05)["layout"]["xaxis"]["ticktext"] == ticks
+
+
 def test_the_heat_map_tells_quality_and_sample_and_what_was_not_tried() -> None:
     buckets = {"math": [known("a", 1e-5, 0.9, n=40, chosen=True), known("b", 1e-5, 0.7, n=0.35)], "code": []}
     figure = figures.heat(buckets, pool=["a", "b", "never-called"])

@@ -221,7 +221,8 @@ def cost_quality(rows: Sequence[Row], *, tolerance: float) -> Figure:
         "line": {"width": 0},
         "layer": "below",
     }
-    ticks = _log_ticks(free, max(x for x, _ in points), bool(paid) and free < min(paid))
+    low, high = min(x for x, _ in points), max(x for x, _ in points)
+    ticks = _log_ticks(low, high, low == free)
     layout = _layout(
         hovermode="closest",
         xaxis={"type": "log", "title": {"text": "USD a call (log)"}, **ticks},
@@ -316,11 +317,15 @@ def _name(x: float, row: Row, side: str) -> Figure:
 
 
 def _log_ticks(low: float, high: float, has_free: bool) -> Figure:
-    """Powers of ten in range, the free models' place called `free`."""
-    powers = range(math.ceil(math.log10(low) + (0.3 if has_free else 0)), math.floor(math.log10(high)) + 1)
-    values = ([low] if has_free else []) + [10.0**p for p in powers]
-    texts = (["free"] if has_free else []) + [_tick(10.0**p) for p in powers]
-    return {"tickmode": "array", "tickvals": values, "ticktext": texts}
+    """Powers of ten in range, and 2 and 5 times them where those are few; the free models' place called `free`."""
+    least = low * 2 if has_free else low
+    powers = range(math.floor(math.log10(least)), math.floor(math.log10(high)) + 1)
+    every = [(step * 10.0**power, step) for power in powers for step in (1, 2, 5)]
+    inside = [one for one in every if least <= one[0] <= high]
+    whole = [one for one in inside if one[1] == 1]
+    values = [value for value, _ in (whole if len(whole) > 1 else inside)]
+    free, name = ([low], ["free"]) if has_free else ([], [])
+    return {"tickmode": "array", "tickvals": [*free, *values], "ticktext": [*name, *map(_tick, values)]}
 
 
 def _powers(values: Sequence[float]) -> Figure:
