@@ -13,6 +13,7 @@ from tests.web.conftest import Site, open_page, sign_in
 WITHIN_MS = 10_000
 """From pressing the button to everything being on the page."""
 
+
 @pytest.mark.alone
 def test_a_price_shift_from_the_page_is_alerted_explored_and_left_within_ten_seconds(
     context: BrowserContext, page: Page, site: Site

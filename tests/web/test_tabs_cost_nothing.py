@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.bench.__main__ import cpu_us
 from tests.bench.tabs import tabs
 from tests.web.conftest import Site, in_own_loop
@@ -47,6 +49,7 @@ def idle(site: Site, tasks_before: float, busy_before: float) -> None:
         assert time.monotonic() - closed < IDLE_WITHIN_S, left
 
 
+@pytest.mark.alone
 def test_forty_tabs_opened_and_closed_leave_no_task_and_no_load(site: Site) -> None:
     in_own_loop(opened_and_closed(site, 1))  # what runs once per process runs from now on
     idle(site, TASKS_ONCE, ONE_TENTH)
