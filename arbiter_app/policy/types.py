@@ -71,13 +71,13 @@ class PolicySettings:
     """Grades that the baseline gets in a bucket before anything else is tried: they set the bar ..."""
     baseline_growth: float = 0.6
     """... plus this many for the square root of a bucket's calls: a bar that nobody looks at again is the dearest mistake."""
-    caution: float = 0.3
+    caution: float = 0.0
     """Standard deviations of doubt by which a model is taken to be worse than it looks where it is to serve ..."""
     caution_trial: float = 0.05
     """... and where it is to be tried."""
     lead: float = 0.03
     """How much better than the bar's own model another may at most be."""
-    horizon_min: float = 75.0
+    horizon_min: float = 70.0
     """Requests of a bucket within which a trial has to pay, at least ..."""
     horizon_growth: float = 0.3
     """... plus this many for each one seen so far."""

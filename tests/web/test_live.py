@@ -40,9 +40,13 @@ def test_two_tabs_show_the_same_decision(context: BrowserContext, page: Page, si
     other = context.new_page()
     open_page(page, "/app")
     open_page(other, "/app")
+    for tab in (page, other):
+        expect(tab.locator("table.feed tbody tr").first).to_be_visible()
     decision = site.chat("What is 123 * 456?")["arbiter"]
     for tab in (page, other):
-        tab.locator("table.feed tbody tr").first.click()
+        first = tab.locator("table.feed tbody tr").first
+        expect(first.locator("i.fresh")).to_be_attached(timeout=15_000)
+        first.click()
         expect(tab.locator("section", has_text="Decision").locator("em .num").first).to_have_text(
             decision["decision_id"], timeout=15_000
         )
