@@ -147,7 +147,9 @@ def test_what_was_learned_survives_a_restart(tmp_path):
         asks = workload(300, 4, 0.3)
         for ask in asks[:200]:
             assert client.chat(ask.body).status == 200
-        favourite = Counter(row["model"] for row in client.get("/v1/recent?limit=40")["data"]).most_common(1)[0][0]
+        newest = client.get("/v1/recent?limit=60")["data"]
+        served_by = Counter((row["task"], row["model"]) for row in newest if row["cost"] and row["mode"] == "exploit")
+        (_, favourite), _ = served_by.most_common(1)[0]
         client.post("/v1/simulate-price", {"model": favourite, "multiplier": 8})
         for ask in asks[200:]:
             assert client.chat(ask.body).status == 200
