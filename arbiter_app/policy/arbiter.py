@@ -156,13 +156,13 @@ class ArbiterPolicy(StatisticsHolder):
     def _gather(self, buckets: Mapping[str, Bucket]) -> None:
         """Take these buckets, in the order of their names, so that the order of arrival leaves no trace."""
         self._buckets = dict(sorted(buckets.items()))
-        self._crowd = Crowd(self._buckets, len(self._pool.models))
+        self._crowd = Crowd(self._buckets, self._prior)
         for one in self._buckets.values():
             one.said = -1
 
     def _view(self, bucket: str) -> View:
         here = self._buckets.get(bucket) or Bucket(len(self._pool.models), self._pool.base)
-        belief = here.believed(self._prior, self._crowd, bucket)
+        belief = here.believed(self._crowd)
         settings = self._settings
         money = expected_usd(here, self._buckets.values(), self._price, self._pool.base, settings.price_strength)
         falling = frozenset([model for where, model in self._falling if where == bucket])

@@ -50,11 +50,19 @@ class Evidence:
 
 
 @value
-class Message:
-    """What buckets say about the shared part: precision [K, K], and precision times mean [K]."""
+class Reading:
+    """What the grades of one bucket say. Of the shared part: precision [K, K], and precision times mean [K]. Of its own
+    models, were the shared part h known: mean `level` + `carry` h, covariance `rest` ([K], [K, K] and [K, K])."""
 
     precision: Array
     pull: Array
+    level: Array
+    carry: Array
+    rest: Array
+
+    def given(self, mean: Array, cov: Array) -> Belief:
+        """The belief about the models of this bucket, from mean [K] and covariance [K, K] of the shared part."""
+        return Belief(self.level + self.carry @ mean, self.rest + self.carry @ cov @ self.carry.T)
 
 
 @value
@@ -166,30 +174,23 @@ def scale(grades: Grades, baseline: int) -> float:
     return min(max(float(likeness**SCALE_POWER), SCALE_RANGE[0]), SCALE_RANGE[1])
 
 
-def message(seen: Evidence, prior: GapPrior, size: float) -> Message:
-    """What the grades of a bucket whose gaps are of this size (see `scale`) say about the shared part."""
-    known = seen.weight / seen.noise
-    precision: Array = known[:, None] * _one_plus_inverse((prior.own * size**2 + LEVEL_SD**2) * known)
-    return Message(precision * size**2, precision @ (seen.mean - LEVEL) * size)
+def reading(seen: Evidence, prior: GapPrior, size: float) -> Reading:
+    """What the grades of a bucket whose gaps are of this size (see `scale`) say; models without any have no weight."""
+    known, off = seen.weight / seen.noise, seen.mean - LEVEL
+    cov = prior.own * size**2 + LEVEL_SD**2
+    kept = np.asarray(np.linalg.inv(_one_plus(cov * known)), dtype=np.float64)
+    rest, precision = kept @ cov, known[:, None] * kept
+    return Reading(precision * size**2, precision @ off * size, rest @ (known * off) + LEVEL, kept * size, rest)
 
 
-def posterior(prior: GapPrior, heard: Message | None, seen: Evidence, size: float) -> Belief:
-    """Belief about one bucket, from what all other buckets say together and from its own evidence."""
-    mean, cov = -prior.mean, prior.shared
-    if heard is not None:
-        cov = _one_plus_inverse(cov @ heard.precision) @ cov
-        mean = mean + cov @ (heard.pull - heard.precision @ mean)
-    return _condition(mean * size + LEVEL, (cov + prior.own) * size**2 + LEVEL_SD**2, seen)
+def shared(prior: GapPrior, precision: Array, pull: Array) -> tuple[Array, Array]:
+    """Mean [K] and covariance [K, K] of the shared part (of the gaps with the sign of quality), from what all buckets say
+    together."""
+    cov = np.asarray(np.linalg.solve(_one_plus(prior.shared @ precision), prior.shared), dtype=np.float64)
+    return cov @ (pull + precision @ prior.mean) - prior.mean, cov
 
 
-def _condition(mean: Array, cov: Array, seen: Evidence) -> Belief:
-    """Condition on the grades; models without any take part with no weight."""
-    known = seen.weight / seen.noise
-    kept = _one_plus_inverse(cov * known)
-    return Belief(kept @ (mean + cov @ (known * seen.mean)), kept @ cov)
-
-
-def _one_plus_inverse(matrix: Array) -> Array:
-    """The inverse of the identity plus a matrix, which is used up."""
+def _one_plus(matrix: Array) -> Array:
+    """The identity plus a matrix, which is used up."""
     matrix.flat[:: len(matrix) + 1] += 1.0
-    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+    return matrix

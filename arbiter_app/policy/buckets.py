@@ -13,11 +13,11 @@ from arbiter_app.policy.belief import (
     Evidence,
     GapPrior,
     Grades,
-    Message,
+    Reading,
     evidence,
-    message,
-    posterior,
+    reading,
     scale,
+    shared,
 )
 from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.policy.types import ModelFacts, PolicySettings
@@ -31,19 +31,19 @@ class Bucket:
     """Grades, calls and charges of one bucket: arrays [K] in the order of the pool.
 
     `all_calls` is their sum, `base_charged` and `base_usd` are the baseline's charged calls and what they cost, `rose` the
-    places of models whose price rose once. `version` counts the changes of the grades, `heard_of` is whether there are any,
-    `said` the version that the crowd has.
+    places of models whose price rose once. `version` counts the changes of the grades, `said` is the version that the crowd
+    has.
     """
 
     def __init__(self, size: int, baseline: int) -> None:
         self._grades = Grades.none(size)
         self._baseline = baseline
         self._seen: Evidence | None = None
+        self._reading: Reading | None = None
         self._belief: tuple[tuple[int, int], Belief] | None = None
         self.calls, self.tries, self.charged, self.mean_usd, self.graded = (np.zeros(size) for _ in range(5))
         self.all_calls = self.base_charged = self.base_usd = 0.0
         self.rose: set[int] = set()
-        self.heard_of = False
         self.version, self.said = 0, -1
 
     def put(self, at: int, known: ModelStats, facts: ModelFacts | None, task: str, settings: PolicySettings) -> None:
@@ -69,8 +69,7 @@ class Bucket:
         if self._grades.sums(at) == sums:
             return
         self._grades.put(at, *sums)
-        self.heard_of = self.heard_of or sums[0] > 0
-        self._seen, self.version = None, self.version + 1
+        self._seen, self._reading, self.version = None, None, self.version + 1
 
     def seen(self) -> Evidence:
         """The grades as evidence."""
@@ -78,46 +77,46 @@ class Bucket:
             self._seen = evidence(self._grades)
         return self._seen
 
-    def says(self, prior: GapPrior) -> Message:
-        """What these grades say about the part that buckets share."""
-        return message(self.seen(), prior, scale(self._grades, self._baseline))
+    def says(self, prior: GapPrior) -> Reading:
+        """What these grades say, of the part that buckets share and of the models here."""
+        if self._reading is None:
+            self._reading = reading(self.seen(), prior, scale(self._grades, self._baseline))
+        return self._reading
 
-    def believed(self, prior: GapPrior, crowd: Crowd, name: str) -> Belief:
+    def believed(self, crowd: Crowd) -> Belief:
         """What is believed of the models here; worked out anew when any bucket's grades changed."""
         state = self.version, crowd.version()
         if self._belief is None or self._belief[0] != state:
-            size = scale(self._grades, self._baseline)
-            self._belief = state, posterior(prior, crowd.but(name, prior), self.seen(), size)
+            self._belief = state, self.says(crowd.prior).given(*crowd.shared())
         return self._belief[1]
 
 
 class Crowd:
-    """What every bucket says about the shared part, one row each: only a bucket that changed is asked again."""
+    """What all buckets say together about the part that they share: only one that changed is asked again."""
 
-    def __init__(self, buckets: Mapping[str, Bucket], size: int) -> None:
+    def __init__(self, buckets: Mapping[str, Bucket], prior: GapPrior) -> None:
+        self.prior = prior
         self._buckets = list(buckets.values())
-        self._place = {name: at for at, name in enumerate(buckets)}
-        self._size = size
-        self._said = np.zeros((len(buckets), size * size + size))
+        self._size = len(prior.mean)
+        self._said = np.zeros((len(buckets), self._size**2 + self._size))
+        self._shared: tuple[int, tuple[Array, Array]] | None = None
 
     def version(self) -> int:
         """Counts the changes of all grades."""
         return sum([one.version for one in self._buckets])
 
-    def but(self, name: str, prior: GapPrior) -> Message | None:
-        """What all buckets but one say together; None when no other has a grade."""
-        own, size = self._place.get(name, -1), self._size
-        others = np.zeros(len(self._buckets))
-        for at, one in enumerate(self._buckets):
-            if at != own and one.heard_of:
-                others[at] = 1.0
+    def shared(self) -> tuple[Array, Array]:
+        """Mean [K] and covariance [K, K] of the shared part."""
+        version, cells = self.version(), self._size**2
+        if self._shared is None or self._shared[0] != version:
+            for at, one in enumerate(self._buckets):
                 if one.said != one.version:
-                    says, one.said = one.says(prior), one.version
-                    self._said[at, : size * size], self._said[at, size * size :] = says.precision.ravel(), says.pull
-        if not others.any():
-            return None
-        together = others @ self._said
-        return Message(together[: size * size].reshape(size, size), together[size * size :])
+                    says, one.said = one.says(self.prior), one.version
+                    self._said[at, :cells], self._said[at, cells:] = says.precision.ravel(), says.pull
+            together = np.add.reduce(self._said)
+            precision = together[:cells].reshape(self._size, -1)
+            self._shared = version, shared(self.prior, precision, together[cells:])
+        return self._shared[1]
 
 
 @value
