@@ -24,7 +24,8 @@ from arbiter_app.policy.text import Teller, features
 from arbiter_app.policy.types import Ask, Choice, Learned, ModelFacts, Observation, PolicySettings, Shift
 
 TYPICAL_TOKENS = (1000.0, 300.0)
-WATCH_EVERY, TEXT_EVERY = 8.0, 32.0
+WATCH_EVERY = 8.0
+TEXT_EVERY = 4 * WATCH_EVERY
 PRICE_SD_LISTED, PRICE_SD_UNLISTED = 0.1, 0.35
 Kind = TypeVar("Kind", Watch, Teller)
 
@@ -53,17 +54,17 @@ class ArbiterPolicy(StatisticsHolder):
         delta = delta_of(seen, facts)
         if seen.model == self._baseline and known.graded < self._settings.baseline_first:
             delta.explore_usd = 0.0
-        watch = self._watches.setdefault((seen.bucket, seen.model), Watch())
+        watch = self._watch(seen.bucket, seen.model)
         self._read(seen, known)
         shifts = self._quality_shift(watch, seen, known, delta)
-        learned = self._fold(seen.bucket, seen.model, delta)
+        deltas = self._fold(seen.bucket, seen.model, delta).deltas
         move = self._price_move(watch, seen, facts)
         self._mark(seen.bucket, seen.model, watch)
         if move is not None:
-            learned = replace(learned, deltas=(*learned.deltas, *self._reprice(seen, move)))
+            deltas = (*deltas, *self._reprice(seen, move))
             words = f"unit price {move.new / move.old:.2f} times what it was"
             shifts.append(_shift("price", seen, move, "up" if move.new > move.old else "down", words))
-        return replace(learned, shifts=tuple(shifts), state=self._state(seen, watch, bool(shifts)))
+        return Learned(deltas, tuple(shifts), self._state(seen, watch, bool(shifts)))
 
     def grade(self, seen: Observation) -> Learned:
         """A grade that came after the call was recorded."""
@@ -71,8 +72,7 @@ class ArbiterPolicy(StatisticsHolder):
         learned = super().grade(seen)
         if seen.quality is None:
             return learned
-        watch = self._watches.setdefault((seen.bucket, seen.model), Watch())
-        delta = ModelStats()
+        watch, delta = self._watch(seen.bucket, seen.model), ModelStats()
         shifts = self._quality_shift(watch, seen, self._table.known(seen.bucket, seen.model), delta)
         if not shifts:
             return learned
@@ -208,6 +208,12 @@ class ArbiterPolicy(StatisticsHolder):
             prior_sd=PRICE_SD_LISTED if facts.listed else PRICE_SD_UNLISTED,
         )
 
+    def _watch(self, bucket: str, model: str) -> Watch:
+        watch = self._watches.get((bucket, model))
+        if watch is None:
+            watch = self._watches[bucket, model] = Watch()
+        return watch
+
     def _mark(self, bucket: str, model: str, watch: Watch) -> None:
         """Keep in mind whose last calls were cheaper than before."""
         if watch.cheaper > 0:
@@ -224,7 +230,7 @@ class ArbiterPolicy(StatisticsHolder):
                 delta = known.repriced(move.new / move.old, move.new > move.old)
                 deltas.extend(self._fold(bucket, seen.model, delta).deltas)
                 if bucket != seen.bucket:
-                    self._watches.setdefault((bucket, seen.model), Watch()).reprice()
+                    self._watch(bucket, seen.model).reprice()
         return deltas
 
     def _quality_shift(self, watch: Watch, seen: Observation, known: ModelStats, delta: ModelStats) -> list[Shift]:
@@ -246,8 +252,11 @@ class ArbiterPolicy(StatisticsHolder):
         return [_shift("quality", seen, move, "down", f"its last grades average {move.new:.2f}")]
 
     def _state(self, seen: Observation, watch: Watch, alarmed: bool) -> Mapping[str, bytes]:
-        calls, place = self._table.known(seen.bucket, seen.model).calls, f"{seen.bucket}/{seen.model}"
-        state = {f"watch/{place}": watch.packed()} if alarmed or calls % WATCH_EVERY == 0 else {}
+        calls = self._table.known(seen.bucket, seen.model).calls
+        if not alarmed and calls % WATCH_EVERY:
+            return {}
+        place = f"{seen.bucket}/{seen.model}"
+        state = {f"watch/{place}": watch.packed()}
         teller = self._tellers.get(seen.bucket, {}).get(seen.model)
         if teller is not None and calls % TEXT_EVERY == 0:
             state[f"text/{place}"] = teller.packed()

@@ -10,7 +10,8 @@ Grades are averages with Gaussian noise, so all of it is linear algebra on K x K
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,19 +73,30 @@ class Belief:
     mean: Array
     cov: Array
 
-    def gap(self, reference: int) -> tuple[Array, Array]:
-        """Mean [K] and standard deviation [K] of the quality gap to a reference model."""
-        row = self.cov[reference]
-        spread = self.cov.diagonal() - 2 * row + row[reference]
-        return self.mean[reference] - self.mean, np.sqrt(np.maximum(spread, 0.0))
+    def gap(self, reference: int) -> Gap:
+        """The quality gap to a reference model."""
+        own, row = self.cov.diagonal(), self.cov[reference]
+        link = own - row
+        variance = np.maximum(link - row + row[reference], 0.0)
+        return Gap(self.mean[reference] - self.mean, np.sqrt(variance), variance, link, own)
 
-    def learnable(self, reference: int) -> Array:
+
+@value
+class Gap:
+    """Gaps of the models to one of them, each [K]: mean, standard deviation and variance; its covariance with the model's
+    own quality (with the sign turned), and the variance of that."""
+
+    mean: Array
+    sd: Array
+    variance: Array
+    link: Array
+    own: Array
+
+    def learnable(self) -> Array:
         """Share [K] of the variance of each gap that grades of that model alone can take away; the rest is doubt about the
         reference."""
-        own, row = self.cov.diagonal(), self.cov[reference]
-        link, spread = own - row, own - 2 * row + row[reference]
-        share: Array = np.minimum(np.maximum(link * link / np.maximum(own * spread, LEAST), LEAST), 1.0)
-        return share
+        share = self.link * self.link / np.maximum(self.own * self.variance, LEAST)
+        return np.asarray(np.minimum(np.maximum(share, LEAST), 1.0), dtype=np.float64)
 
 
 def cheapness(price: Array, baseline: int) -> Array:
@@ -106,40 +118,27 @@ def gap_prior(
     return GapPrior(expected * other, shared * cov, (1 - shared) * cov)
 
 
-@dataclass(slots=True)
 class Grades:
-    """The grades of one bucket as columns [K]: their sums, and what follows from each model's own alone."""
+    """The grades of one bucket: their sums, and what follows from each model's own alone, as columns [K] (lists where only
+    their sum counts): its part in the bucket's mean and spread, and how far its own are shrunk towards these."""
 
-    weight: Array
-    total: Array
-    square: Array
-    mean: Array
-    scatter: Array
-    pooled: Array
-    spread: Array
-    shrink: Array
-    own: Array
-
-    @classmethod
-    def none(cls, size: int) -> Grades:
+    def __init__(self, size: int) -> None:
         """No grades yet."""
-        grades = cls(*(np.zeros(size) for _ in fields(cls)))
-        grades.pooled[:] = grades.spread[:] = 1.0
-        grades.shrink[:], grades.own[:] = 1 / MEAN_N, 1 / SPREAD_OWN_N
-        return grades
-
-    def sums(self, at: int) -> tuple[float, float, float]:
-        """One model's weight, total and sum of squares."""
-        return float(self.weight[at]), float(self.total[at]), float(self.square[at])
+        self.sums = [(0.0, 0.0, 0.0)] * size
+        self.weight, self.total, self.mean, self.scatter, self.degrees = (np.zeros(size) for _ in range(5))
+        self.shrink, self.own = np.full(size, 1 / MEAN_N), np.full(size, 1 / SPREAD_OWN_N)
+        self.pooled_weight, self.pooled_total, self.pooled_scatter = ([0.0] * size for _ in range(3))
 
     def put(self, at: int, weight: float, total: float, square: float) -> None:
-        """Set one model's grades."""
+        """Set one model's grades: weight, total and sum of squares."""
         mean = total / weight if weight > 0 else 0.0
         degrees = max(weight - 1, 0.0)
-        self.weight[at], self.total[at], self.square[at], self.mean[at] = weight, total, square, mean
-        self.scatter[at] = max(square - total * mean, 0.0) if degrees > 0 else 0.0
-        self.pooled[at] = min(1.0, POOL_CAP_N / weight) if weight > 0 else 1.0
-        self.spread[at] = SPREAD_CAP_N / max(degrees, SPREAD_CAP_N)
+        scatter = max(square - total * mean, 0.0) if degrees > 0 else 0.0
+        pooled, spread = POOL_CAP_N / max(weight, POOL_CAP_N), SPREAD_CAP_N / max(degrees, SPREAD_CAP_N)
+        self.sums[at] = weight, total, square
+        self.weight[at], self.total[at], self.mean[at], self.scatter[at] = weight, total, mean, scatter
+        self.pooled_weight[at], self.pooled_total[at] = pooled * weight, pooled * total
+        self.degrees[at], self.pooled_scatter[at] = spread * degrees, spread * scatter
         self.shrink[at], self.own[at] = 1 / (MEAN_N + weight), 1 / (SPREAD_OWN_N + degrees)
 
 
@@ -150,15 +149,13 @@ def evidence(grades: Grades) -> Evidence:
     certainty; the spread is 1 for grades of 0 or 1 and less for others. It is the bucket's, each model counted with at
     most `SPREAD_CAP_N` degrees of freedom, so that the one with most grades does not speak for all, and then the model's.
     """
-    weight, total, scatter = grades.weight, grades.total, grades.scatter
-    pool = (POOL_N * LEVEL + float(grades.pooled @ total)) / (POOL_N + float(grades.pooled @ weight))
-    shrunk = (total + MEAN_N * pool) * grades.shrink
+    pool = (POOL_N * LEVEL + sum(grades.pooled_total)) / (POOL_N + sum(grades.pooled_weight))
+    shrunk = (grades.total + MEAN_N * pool) * grades.shrink
     binomial = np.maximum(shrunk - shrunk * shrunk, BINOMIAL_FLOOR)
-    degrees = np.maximum(weight - 1, 0.0) * grades.spread
     prior = SPREAD_N * LEVEL * (1 - LEVEL)
-    spread = (prior * SPREAD + float(grades.spread @ scatter)) / (prior + float(degrees @ binomial))
-    noise = (binomial * (SPREAD_OWN_N * min(spread, SPREAD_MAX)) + scatter) * grades.own
-    return Evidence(weight.copy(), grades.mean.copy(), np.maximum(noise, NOISE_FLOOR))
+    spread = (prior * SPREAD + sum(grades.pooled_scatter)) / (prior + float(grades.degrees @ binomial))
+    noise = (binomial * (SPREAD_OWN_N * min(spread, SPREAD_MAX)) + grades.scatter) * grades.own
+    return Evidence(grades.weight, grades.mean, np.maximum(noise, NOISE_FLOOR))
 
 
 def scale(grades: Grades, baseline: int) -> float:
@@ -168,7 +165,7 @@ def scale(grades: Grades, baseline: int) -> float:
     the logistic scale gaps are alike, and in quality they are as q(1 - q) (Rasch, 1960). The square root of that is what
     recorded pools show.
     """
-    weight, total = float(grades.weight[baseline]), float(grades.total[baseline])
+    weight, total, _ = grades.sums[baseline]
     level = (SCALE_N * SCALE_LEVEL + total) / (SCALE_N + weight)
     likeness = max(level * (1 - level), 0.0) / (SCALE_LEVEL * (1 - SCALE_LEVEL))
     return min(max(float(likeness**SCALE_POWER), SCALE_RANGE[0]), SCALE_RANGE[1])
@@ -178,7 +175,7 @@ def reading(seen: Evidence, prior: GapPrior, size: float) -> Reading:
     """What the grades of a bucket whose gaps are of this size (see `scale`) say; models without any have no weight."""
     known, off = seen.weight / seen.noise, seen.mean - LEVEL
     cov = prior.own * size**2 + LEVEL_SD**2
-    kept = np.asarray(np.linalg.inv(_one_plus(cov * known)), dtype=np.float64)
+    kept = _one_plus_inverse(cov * known)
     rest, precision = kept @ cov, known[:, None] * kept
     return Reading(precision * size**2, precision @ off * size, rest @ (known * off) + LEVEL, kept * size, rest)
 
@@ -186,11 +183,16 @@ def reading(seen: Evidence, prior: GapPrior, size: float) -> Reading:
 def shared(prior: GapPrior, precision: Array, pull: Array) -> tuple[Array, Array]:
     """Mean [K] and covariance [K, K] of the shared part (of the gaps with the sign of quality), from what all buckets say
     together."""
-    cov = np.asarray(np.linalg.solve(_one_plus(prior.shared @ precision), prior.shared), dtype=np.float64)
+    cov = _one_plus_inverse(prior.shared @ precision) @ prior.shared
     return cov @ (pull + precision @ prior.mean) - prior.mean, cov
 
 
-def _one_plus(matrix: Array) -> Array:
-    """The identity plus a matrix, which is used up."""
-    matrix.flat[:: len(matrix) + 1] += 1.0
-    return matrix
+def _one_plus_inverse(matrix: Array) -> Array:
+    """The inverse of the identity plus a matrix, which is used up."""
+    matrix += _one(len(matrix))
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+
+
+@cache
+def _one(size: int) -> Array:
+    return np.eye(size)

@@ -36,7 +36,7 @@ class Bucket:
     """
 
     def __init__(self, size: int, baseline: int) -> None:
-        self._grades = Grades.none(size)
+        self._grades = Grades(size)
         self._baseline = baseline
         self._seen: Evidence | None = None
         self._reading: Reading | None = None
@@ -66,7 +66,7 @@ class Bucket:
 
     def _grade(self, at: int, *sums: float) -> None:
         """Set one model's grades, where they changed."""
-        if self._grades.sums(at) == sums:
+        if self._grades.sums[at] == sums:
             return
         self._grades.put(at, *sums)
         self._seen, self._reading, self.version = None, None, self.version + 1

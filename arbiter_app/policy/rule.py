@@ -118,8 +118,7 @@ def best_trial(view: View, at: Stakes, best: int, steady: Eligible, settings: Po
     here = view.here
     graded = np.minimum((here.graded + 1) / (here.calls + 1), 1.0)
     ahead = settings.horizon_min + settings.horizon_growth * here.all_calls
-    learnable = view.belief.learnable(at.reference)
-    loss = hopeful(at, learnable, here.seen().noise, graded, ahead, _taste(settings)) + steady.barred
+    loss = hopeful(at, here.seen().noise, graded, ahead, _taste(settings)) + steady.barred
     free = loss[best], loss[at.reference]
     loss[view.money.usd > _budget_usd(view, settings)] = inf
     loss[best], loss[at.reference] = free
@@ -130,13 +129,13 @@ def best_trial(view: View, at: Stakes, best: int, steady: Eligible, settings: Po
 def _stakes(view: View, may: Eligible, base: int, settings: PolicySettings) -> Stakes:
     """Losses against the model that sets the bar: the baseline, unless another is better by more than the doubt about it."""
     price = view.money.usd / view.money.unit
-    gap, sd = view.belief.gap(base)
-    nearest = gap + sd + may.barred
+    gap = view.belief.gap(base)
+    nearest = gap.mean + gap.sd + may.barred
     best = int(nearest.argmin())
     if nearest[best] < 0 or base not in may.places:
         base = best
-        gap, sd = view.belief.gap(base)
-    return stakes(gap, sd, price, base, _taste(settings))
+        gap = view.belief.gap(base)
+    return stakes(gap, price, base, _taste(settings))
 
 
 def _taste(settings: PolicySettings) -> Taste:

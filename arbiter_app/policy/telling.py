@@ -64,17 +64,28 @@ class Telling:
     def _choice(self, model: int, mode: str, reason: str, propensity: float) -> Choice:
         loss, pool = self._loss, self._pool
         order = sorted([(at != model, loss[at], at) for at in self._eligible])
-        told = tuple([self._candidate(at, model) for at in self._eligible])
-        return Choice(pool[model], mode, reason, propensity, tuple([pool[at] for _, _, at in order]), told, self._seed)
+        ranking = tuple([pool[at] for _, _, at in order])
+        return Choice(pool[model], mode, reason, propensity, ranking, self._candidates(model), self._seed)
 
-    def _candidate(self, at: int, chosen: int) -> Candidate:
-        low = self._lows[at]
-        if at == chosen:
-            why = ""
-        elif self._loss[at] < self._loss[chosen]:
-            why = "not its turn"
-        elif self._price[at] >= self._price[chosen]:
-            why = "dearer"
-        else:
-            why = f"bound {low:.2f} under {self._bar:.2f}"
-        return Candidate(self._pool[at], self._graded[at], self._mean[at], low, self._highs[at], self._cost[at], why)
+    def _candidates(self, chosen: int) -> tuple[Candidate, ...]:
+        pool, graded, mean, lows, highs, cost = (
+            self._pool,
+            self._graded,
+            self._mean,
+            self._lows,
+            self._highs,
+            self._cost,
+        )
+        price, loss, under = self._price, self._loss, f" under {self._bar:.2f}"
+        told = []
+        for at in self._eligible:
+            if at == chosen:
+                why = ""
+            elif loss[at] < loss[chosen]:
+                why = "not its turn"
+            elif price[at] >= price[chosen]:
+                why = "dearer"
+            else:
+                why = f"bound {lows[at]:.2f}{under}"
+            told.append(Candidate(pool[at], graded[at], mean[at], lows[at], highs[at], cost[at], why))
+        return tuple(told)

@@ -55,44 +55,48 @@ class Teller:
     usual: Array = field(default_factory=lambda: np.zeros(SIZE))
     pull: Array = field(default_factory=lambda: np.zeros(SIZE))
     power: Array = field(default_factory=lambda: np.zeros(SIZE))
-    proof: Array = field(default_factory=lambda: np.zeros(4))
+    proof: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
     def learn(self, seen: Array, surprise: float, weight: float) -> None:
         """Count one grade in: `surprise` is the grade less what was expected without the prompt."""
         said = self._says(seen)
         hit = weight * said * surprise
-        self.proof += (weight, hit, weight * said * said, hit * hit)
-        self.usual += seen * weight
-        self.pull += seen * (weight * surprise)
-        self.power += seen * seen * weight
+        grades, hits, size, squares = self.proof
+        self.proof = grades + weight, hits + hit, size + weight * said * said, squares + hit * hit
+        weighed = seen * weight
+        self.usual += weighed
+        self.pull += weighed * surprise
+        self.power += weighed * seen
 
     def add(self, other: Teller) -> None:
         """Add what another process has learned."""
         self.usual += other.usual
         self.pull += other.pull
         self.power += other.power
-        self.proof += other.proof
+        grades, hits, size, squares = self.proof
+        more = other.proof
+        self.proof = grades + more[0], hits + more[1], size + more[2], squares + more[3]
 
     @property
     def heard(self) -> bool:
         """Whether there are grades enough to say anything, be it that prompts tell nothing."""
-        return bool(self.proof[0] >= LEAST_GRADES)
+        return self.proof[0] >= LEAST_GRADES
 
     @property
     def proven(self) -> bool:
         """Whether predictions have been right by more than chance allows."""
-        _, hits, _, squares = self.proof.tolist()
+        _, hits, _, squares = self.proof
         return self.heard and hits > PROVEN * sqrt(squares)
 
     def shift(self, seen: Array) -> float:
         """How much better than its mean the model will do with this prompt, scaled by what such predictions were worth."""
-        _, hits, size, _ = self.proof.tolist()
+        _, hits, size, _ = self.proof
         worth = min(max(hits / size, 0.0), 1.0) if size > 0 else 0.0
         return min(max(worth * self._says(seen), -LARGEST_SHIFT), LARGEST_SHIFT)
 
     def _says(self, seen: Array) -> float:
         """The raw prediction: against the usual prompt, so that it is about this one alone."""
-        unusual = seen - self.usual / max(float(self.proof[0]), 1.0)
+        unusual = seen - self.usual / max(self.proof[0], 1.0)
         return float(unusual @ (self.pull / (self.power + RIDGE)))
 
     def packed(self) -> bytes:
@@ -106,4 +110,5 @@ class Teller:
         if len(flat) != 4 + 3 * SIZE or not np.isfinite(flat).all():
             raise ValueError("not what a teller packs")
         usual, pull, power = flat[4:].reshape(3, SIZE).copy()
-        return cls(usual, pull, power, flat[:4].copy())
+        grades, hits, size, squares = flat[:4].tolist()
+        return cls(usual, pull, power, (grades, hits, size, squares))

@@ -12,7 +12,7 @@ from math import erfc, pi, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from arbiter_app.policy.belief import Array
+from arbiter_app.policy.belief import Array, Gap
 from arbiter_app.policy.stopping import hope
 from arbiter_app.policy.values import value
 
@@ -40,9 +40,10 @@ class Taste:
 
 @value
 class Stakes:
-    """Price [K], expected loss [K], and beyond the tolerance the gap to the reference with its sd [K]; the reference's
-    place."""
+    """The gaps to the reference; price [K], expected loss [K], and beyond the tolerance the gap with its sd [K]; the
+    reference's place."""
 
+    gap: Gap
     price: Array
     loss: Array
     beyond: Array
@@ -50,27 +51,27 @@ class Stakes:
     reference: int
 
 
-def stakes(gap: Array, sd: Array, price: Array, reference: int, taste: Taste) -> Stakes:
-    """The expected loss of every model, from its gap to the reference and the sd of that gap.
+def stakes(gap: Gap, price: Array, reference: int, taste: Taste) -> Stakes:
+    """The expected loss of every model, from its gap to the reference.
 
     Gaps are normal and no smaller than `-lead`: mean and sd of that truncated distribution count from here on.
     """
-    sd = np.maximum(sd, LEAST_SD)
-    least = _cell((gap + taste.lead) / -sd)
-    beyond = gap + sd * _LIFT.take(least) - taste.tolerance
-    sd = sd * _NARROWED.take(least)
+    sd = np.maximum(gap.sd, LEAST_SD)
+    least = _cell((gap.mean + taste.lead) / -sd)
+    beyond = gap.mean + sd * _LIFT.take(least, mode="clip") - taste.tolerance
+    sd = sd * _NARROWED.take(least, mode="clip")
     loss = price + _excess(beyond / sd + taste.caution) * sd * (1 / taste.tolerance)
     loss[reference] = price[reference]
-    return Stakes(price, loss, beyond, sd, reference)
+    return Stakes(gap, price, loss, beyond, sd, reference)
 
 
-def hopeful(at: Stakes, learnable: Array, noise: Array, graded: Array, ahead: float, taste: Taste) -> Array:
+def hopeful(at: Stakes, noise: Array, graded: Array, ahead: float, taste: Taste) -> Array:
     """The loss to reckon with [K] while a model can be tried and left again: what a rival's loss must be under, so that
     trying no longer pays.
 
-    `learnable` [K] is the share of the doubt about a gap that calls of that model can resolve (the rest is doubt about the
-    reference), `noise` [K] the variance of one grade, `graded` [K] the chance that a call is graded at all, and `ahead` the
-    number of requests for which a trial has to pay."""
+    `noise` [K] is the variance of one grade, `graded` [K] the chance that a call is graded at all, and `ahead` the number of
+    requests for which a trial has to pay."""
+    learnable = at.gap.learnable()
     z = at.beyond / at.sd + taste.caution_trial
     tau = noise / (graded * (at.sd * at.sd) * learnable * ahead)
     expected = _excess(z)
@@ -82,12 +83,11 @@ def hopeful(at: Stakes, learnable: Array, noise: Array, graded: Array, ahead: fl
 
 def _excess(z: Array) -> Array:
     """Mean of what a normal variable of mean z and sd 1 is over zero (never under z)."""
-    mean: Array = np.maximum(_EXCESS.take(_cell(z)), z)
+    mean: Array = np.maximum(_EXCESS.take(_cell(z), mode="clip"), z)
     return mean
 
 
 def _cell(z: Array) -> NDArray[np.intp]:
-    """Where z lies on the grid; what lies outside counts as its end."""
-    inside = np.minimum(np.maximum(z, -_REACH), _REACH)
-    cells: NDArray[np.intp] = (inside * _FINE + (_REACH * _FINE + 0.5)).astype(np.intp)
+    """Where z lies on the grid; to be clipped, so that what lies outside counts as its end."""
+    cells: NDArray[np.intp] = (z * _FINE + (_REACH * _FINE + 0.5)).astype(np.intp)
     return cells
