@@ -78,7 +78,8 @@ def decide(view: View, ask: Ask, seed: int, pool: Pool, settings: PolicySettings
     """The choice for one request."""
     base, may = pool.base, pool.eligible(ask.eligible)
     steady = may.without(_repriced(view, settings)) if view.here.rose else may
-    at = _stakes(view, may, base, settings)
+    taste = Taste(settings.quality_tolerance, settings.caution, settings.caution_trial, settings.lead)
+    at = _stakes(view, may, base, taste)
     best = int((at.loss + steady.barred).argmin())
     told = Telling(view.belief, at, view.here.graded, view.money.usd, ask, seed, pool.models, may.places, settings)
     own = pool.index.get(ask.conversation_model or "", -1)
@@ -103,7 +104,7 @@ def decide(view: View, ask: Ask, seed: int, pool: Pool, settings: PolicySettings
             if rng.random() < share:
                 return told.recheck(dear, chance * share)
             chance *= 1 - share
-    trial = best_trial(view, at, best, steady, settings)
+    trial = best_trial(view, at, best, steady, settings, taste)
     if trial is None:
         return told.exploit(best, chance)
     if rng.random() < settings.explore_chance:
@@ -111,14 +112,16 @@ def decide(view: View, ask: Ask, seed: int, pool: Pool, settings: PolicySettings
     return told.exploit(best, chance * (1 - settings.explore_chance))
 
 
-def best_trial(view: View, at: Stakes, best: int, steady: Eligible, settings: PolicySettings) -> int | None:
+def best_trial(
+    view: View, at: Stakes, best: int, steady: Eligible, settings: PolicySettings, taste: Taste
+) -> int | None:
     """The model that may still turn out better than the best known one; None when there is none, or no budget for it."""
     if view.spent.explore_n + 1 > settings.explore_share * (view.spent.calls + settings.explore_start):
         return None
     here = view.here
     graded = np.minimum((here.graded + 1) / (here.calls + 1), 1.0)
     ahead = settings.horizon_min + settings.horizon_growth * here.all_calls
-    loss = hopeful(at, here.seen().noise, graded, ahead, _taste(settings)) + steady.barred
+    loss = hopeful(at, here.seen().noise, graded, ahead, taste) + steady.barred
     free = loss[best], loss[at.reference]
     loss[view.money.usd > _budget_usd(view, settings)] = inf
     loss[best], loss[at.reference] = free
@@ -126,7 +129,7 @@ def best_trial(view: View, at: Stakes, best: int, steady: Eligible, settings: Po
     return None if model in (best, at.reference) or _too_dear(view, at, model, settings) else model
 
 
-def _stakes(view: View, may: Eligible, base: int, settings: PolicySettings) -> Stakes:
+def _stakes(view: View, may: Eligible, base: int, taste: Taste) -> Stakes:
     """Losses against the model that sets the bar: the baseline, unless another is better by more than the doubt about it."""
     price = view.money.usd / view.money.unit
     gap = view.belief.gap(base)
@@ -135,11 +138,7 @@ def _stakes(view: View, may: Eligible, base: int, settings: PolicySettings) -> S
     if nearest[best] < 0 or base not in may.places:
         base = best
         gap = view.belief.gap(base)
-    return stakes(gap, price, base, _taste(settings))
-
-
-def _taste(settings: PolicySettings) -> Taste:
-    return Taste(settings.quality_tolerance, settings.caution, settings.caution_trial, settings.lead)
+    return stakes(gap, price, base, taste)
 
 
 def _repriced(view: View, settings: PolicySettings) -> set[int]:

@@ -99,7 +99,6 @@ def _finer(table: Array) -> Array:
 
 
 _HOPE = _finer(np.loadtxt(TABLE)) if TABLE.exists() else np.zeros((1, 1))
-_LAST = _HOPE.shape[0] - 0.5, _HOPE.shape[1] - 0.5
 _PER_LOG_TAU = (_HOPE.shape[0] - 1) / log(TAU[1] / TAU[0])
 _PER_Z = (_HOPE.shape[1] - 1) / (Z[1] - Z[0])
 _FIRST = 0.5 - log(TAU[0]) * _PER_LOG_TAU
@@ -108,9 +107,10 @@ _FIRST = 0.5 - log(TAU[0]) * _PER_LOG_TAU
 def hope(z: Array, tau: Array) -> Array:
     """The shortfall to reckon with, in standard deviations: same shape as z and tau. What lies outside the table counts as
     its edge, and a model certain to fall short (z over 8) as what it falls short."""
-    row = np.minimum(np.maximum(np.log(tau) * _PER_LOG_TAU + _FIRST, 0.0), _LAST[0]).astype(np.intp)
-    column = np.minimum(np.maximum(z * _PER_Z + (0.5 - Z[0] * _PER_Z), 0.0), _LAST[1]).astype(np.intp)
-    found: Array = _HOPE.take(row * _HOPE.shape[1] + column) + np.maximum(z - Z[1], 0.0)
+    row = (np.log(tau) * _PER_LOG_TAU + _FIRST).astype(np.intp)
+    column = (z * _PER_Z + (0.5 - Z[0] * _PER_Z)).astype(np.intp)
+    cell = np.ravel_multi_index((row, column), _HOPE.shape, mode="clip")
+    found: Array = _HOPE.take(cell) + np.maximum(z - Z[1], 0.0)
     return found
 
 
