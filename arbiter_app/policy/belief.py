@@ -52,18 +52,21 @@ class Evidence:
 
 @value
 class Reading:
-    """What the grades of one bucket say. Of the shared part: precision [K, K], and precision times mean [K]. Of its own
-    models, were the shared part h known: mean `level` + `carry` h, covariance `rest` ([K], [K, K] and [K, K])."""
+    """What the grades of one bucket say, in units of the size of its gaps. Of the shared part: precision [K, K], and
+    precision times mean [K]. Of its own models, were the shared part h known: mean `off` + `kept` h, covariance `rest` ([K],
+    [K, K] and [K, K])."""
 
+    size: float
     precision: Array
     pull: Array
-    level: Array
-    carry: Array
+    off: Array
+    kept: Array
     rest: Array
 
     def given(self, mean: Array, cov: Array) -> Belief:
         """The belief about the models of this bucket, from mean [K] and covariance [K, K] of the shared part."""
-        return Belief(self.level + self.carry @ mean, self.rest + self.carry @ cov @ self.carry.T)
+        size, kept = self.size, self.kept
+        return Belief(LEVEL + size * (self.off + kept.dot(mean)), size * size * (self.rest + kept @ cov @ kept.T))
 
 
 @value
@@ -153,7 +156,7 @@ def evidence(grades: Grades) -> Evidence:
     shrunk = (grades.total + MEAN_N * pool) * grades.shrink
     binomial = np.maximum(shrunk - shrunk * shrunk, BINOMIAL_FLOOR)
     prior = SPREAD_N * LEVEL * (1 - LEVEL)
-    spread = (prior * SPREAD + sum(grades.pooled_scatter)) / (prior + float(grades.degrees @ binomial))
+    spread = (prior * SPREAD + sum(grades.pooled_scatter)) / (prior + float(grades.degrees.dot(binomial)))
     noise = (binomial * (SPREAD_OWN_N * min(spread, SPREAD_MAX)) + grades.scatter) * grades.own
     return Evidence(grades.weight, grades.mean, np.maximum(noise, NOISE_FLOOR))
 
@@ -173,18 +176,18 @@ def scale(grades: Grades, baseline: int) -> float:
 
 def reading(seen: Evidence, prior: GapPrior, size: float) -> Reading:
     """What the grades of a bucket whose gaps are of this size (see `scale`) say; models without any have no weight."""
-    known, off = seen.weight / seen.noise, seen.mean - LEVEL
-    cov = prior.own * size**2 + LEVEL_SD**2
+    known, off = seen.weight / seen.noise * size**2, (seen.mean - LEVEL) / size
+    cov = prior.own + (LEVEL_SD / size) ** 2
     kept = _one_plus_inverse(cov * known)
     rest, precision = kept @ cov, known[:, None] * kept
-    return Reading(precision * size**2, precision @ off * size, rest @ (known * off) + LEVEL, kept * size, rest)
+    return Reading(size, precision, precision.dot(off), rest.dot(known * off), kept, rest)
 
 
 def shared(prior: GapPrior, precision: Array, pull: Array) -> tuple[Array, Array]:
     """Mean [K] and covariance [K, K] of the shared part (of the gaps with the sign of quality), from what all buckets say
     together."""
     cov = _one_plus_inverse(prior.shared @ precision) @ prior.shared
-    return cov @ (pull + precision @ prior.mean) - prior.mean, cov
+    return cov.dot(pull + precision.dot(prior.mean)) - prior.mean, cov
 
 
 def _one_plus_inverse(matrix: Array) -> Array:

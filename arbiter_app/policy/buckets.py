@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from math import exp, log
 
 import numpy as np
@@ -129,15 +129,13 @@ class Money:
     unit: float
 
 
-def expected_usd(here: Bucket, buckets: Iterable[Bucket], price: Array, base: int, strength: float) -> Money:
+def expected_usd(here: Bucket, buckets: Collection[Bucket], price: Array, base: int, strength: float) -> Money:
     """What a request is expected to cost.
 
     List prices, scaled to what the baseline costs here, count as `strength` calls: fewer where calls contradict them, by
     the likelihood of the difference between the logarithms (standard deviation 1 a call).
     """
-    n = usd = 0.0
-    for one in buckets:
-        n, usd = n + one.base_charged, usd + one.base_usd
+    n, usd = sum([one.base_charged for one in buckets]), sum([one.base_usd for one in buckets])
     listed = float(price[base])
     prior = strength * _trust(n, usd, n * listed)
     unit = (prior * listed + usd) / (prior + n) if prior + n > 0 else 0.0

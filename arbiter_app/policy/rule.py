@@ -187,5 +187,5 @@ def _too_dear(view: View, at: Stakes, model: int, settings: PolicySettings) -> b
     extra = float(at.loss[model] - at.loss[at.reference])
     if extra <= 0:
         return False
-    lost = float(view.here.graded @ (at.loss - at.loss[at.reference]))
+    lost = float(view.here.graded.dot(at.loss - at.loss[at.reference]))
     return lost + extra > settings.explore_loss_share * (view.here.all_calls + settings.explore_loss_start)

@@ -97,7 +97,7 @@ class Teller:
     def _says(self, seen: Array) -> float:
         """The raw prediction: against the usual prompt, so that it is about this one alone."""
         unusual = seen - self.usual / max(self.proof[0], 1.0)
-        return float(unusual @ (self.pull / (self.power + RIDGE)))
+        return float(unusual.dot(self.pull / (self.power + RIDGE)))
 
     def packed(self) -> bytes:
         """As bytes, for the store."""
