@@ -10,7 +10,7 @@ Grades are averages with Gaussian noise, so all of it is linear algebra on K x K
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from arbiter_app.policy.values import value
 
 Array = NDArray[np.float64]
+Interval = tuple[list[float], list[float], list[float]]
+"""Means, lower and upper ends, each [K]."""
 
 LEVEL, LEVEL_SD = 0.75, 0.3
 SPREAD, SPREAD_N = 0.8, 5.0
@@ -29,6 +31,7 @@ MEAN_N, POOL_N, POOL_CAP_N = 5.0, 4.0, 20.0
 BINOMIAL_FLOOR, NOISE_FLOOR = 0.01, 0.0025
 CHEAPNESS_CAP = 6.0
 LEAST = 1e-12
+Z95 = 1.96
 SCALE_LEVEL, SCALE_N, SCALE_POWER, SCALE_RANGE = 0.85, 14.0, 0.65, (0.2, 2.0)
 
 
@@ -70,36 +73,43 @@ class Reading:
 
 
 @value
-class Belief:
-    """Posterior of the models' quality in one bucket: mean [K], covariance [K, K]."""
-
-    mean: Array
-    cov: Array
-
-    def gap(self, reference: int) -> Gap:
-        """The quality gap to a reference model."""
-        own, row = self.cov.diagonal(), self.cov[reference]
-        link = own - row
-        variance = np.maximum(link - row + row[reference], 0.0)
-        return Gap(self.mean[reference] - self.mean, np.sqrt(variance), variance, link, own)
-
-
-@value
 class Gap:
-    """Gaps of the models to one of them, each [K]: mean, standard deviation and variance; its covariance with the model's
-    own quality (with the sign turned), and the variance of that."""
+    """Gaps of the models to one of them, each [K]: mean, standard deviation, and the share of the variance that grades of that
+    model alone can take away; the rest is doubt about the reference."""
 
     mean: Array
     sd: Array
-    variance: Array
-    link: Array
-    own: Array
+    learnable: Array
 
-    def learnable(self) -> Array:
-        """Share [K] of the variance of each gap that grades of that model alone can take away; the rest is doubt about the
-        reference."""
-        share = self.link * self.link / np.maximum(self.own * self.variance, LEAST)
-        return np.asarray(np.minimum(np.maximum(share, LEAST), 1.0), dtype=np.float64)
+
+@value
+class Belief:
+    """Posterior of the models' quality in one bucket: mean [K], covariance [K, K]. It holds until the next grade, so what
+    decisions ask of it is worked out once."""
+
+    mean: Array
+    cov: Array
+    _gaps: dict[int, Gap] = field(default_factory=dict, compare=False)
+    _interval: list[Interval] = field(default_factory=list, compare=False)
+
+    def gap(self, reference: int) -> Gap:
+        """The quality gap to a reference model."""
+        found = self._gaps.get(reference)
+        if found is None:
+            own, row = self.cov.diagonal(), self.cov[reference]
+            link = own - row
+            variance = np.maximum(link - row + row[reference], 0.0)
+            share = np.minimum(np.maximum(link * link / np.maximum(own * variance, LEAST), LEAST), 1.0)
+            found = self._gaps[reference] = Gap(self.mean[reference] - self.mean, np.sqrt(variance), share)
+        return found
+
+    def interval(self) -> Interval:
+        """The mean and the 95 % interval of each model, within 0..1."""
+        if not self._interval:
+            half = Z95 * np.sqrt(np.maximum(self.cov.diagonal(), 0.0))
+            lows, highs = np.maximum(self.mean - half, 0.0), np.minimum(self.mean + half, 1.0)
+            self._interval.append((self.mean.tolist(), lows.tolist(), highs.tolist()))
+        return self._interval[0]
 
 
 def cheapness(price: Array, baseline: int) -> Array:

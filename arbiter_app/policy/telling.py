@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from arbiter_app.policy.belief import Array, Belief
 from arbiter_app.policy.types import Ask, Candidate, Choice, PolicySettings
 from arbiter_app.policy.worth import Stakes
@@ -26,10 +24,7 @@ class Telling:
         eligible: Sequence[int],
         settings: PolicySettings,
     ) -> None:
-        self._mean: list[float] = belief.mean.tolist()
-        half = 1.96 * np.sqrt(np.maximum(belief.cov.diagonal(), 0.0))
-        self._lows: list[float] = np.maximum(belief.mean - half, 0.0).tolist()
-        self._highs: list[float] = np.minimum(belief.mean + half, 1.0).tolist()
+        self._mean, self._lows, self._highs = belief.interval()
         self._price, self._loss = at.price.tolist(), at.loss.tolist()
         self._graded, self._cost = graded.tolist(), cost_usd.tolist()
         self._ask, self._seed, self._pool, self._eligible, self._settings = ask, seed, pool, eligible, settings

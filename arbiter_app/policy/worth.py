@@ -71,7 +71,7 @@ def hopeful(at: Stakes, noise: Array, graded: Array, ahead: float, taste: Taste)
 
     `noise` [K] is the variance of one grade, `graded` [K] the chance that a call is graded at all, and `ahead` the number of
     requests for which a trial has to pay."""
-    learnable = at.gap.learnable()
+    learnable = at.gap.learnable
     z = at.beyond / at.sd + taste.caution_trial
     tau = noise / (graded * (at.sd * at.sd) * learnable * ahead)
     expected = _excess(z)
