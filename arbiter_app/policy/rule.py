@@ -89,6 +89,9 @@ def decide(view: View, ask: Ask, seed: int, pool: Pool, settings: PolicySettings
         bar = _bar(view, best, base, settings)
         if bar is not None:
             return told.bar(base) if bar else told.exploit(base, 1.0)
+    trial = best_trial(view, at, best, steady, settings, taste)
+    if trial is None and not view.here.rose:
+        return told.exploit(best, 1.0)
     rng = random.Random(seed)
     chance = 1.0
     if view.here.rose:
@@ -104,7 +107,6 @@ def decide(view: View, ask: Ask, seed: int, pool: Pool, settings: PolicySettings
             if rng.random() < share:
                 return told.recheck(dear, chance * share)
             chance *= 1 - share
-    trial = best_trial(view, at, best, steady, settings, taste)
     if trial is None:
         return told.exploit(best, chance)
     if rng.random() < settings.explore_chance:
