@@ -23,9 +23,9 @@ def test_a_price_shift_from_the_page_is_alerted_explored_and_left_within_ten_sec
     page.get_by_role("button", name="Find a favourite").click()
     expect(page.get_by_text(re.compile(r"^(\d+) of \1 prompts$"))).to_be_visible(timeout=120_000)
     row = page.locator("tr", has=page.locator(".t-math")).last
-    favourite = row.locator("td.m").inner_text()
     page.get_by_role("button", name="Make it 8").click()
     pressed = time.monotonic()
+    favourite = page.locator("li.row", has_text="×8").locator(".num").inner_text(timeout=WITHIN_MS)
     alert = page.locator("li.item", has_text=favourite).first
     expect(alert).to_contain_text("times dearer", timeout=WITHIN_MS)
     expect(alert).to_contain_text(re.compile(r"[1-9]\d* trials?"), timeout=WITHIN_MS)
