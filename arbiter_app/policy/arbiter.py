@@ -1,7 +1,7 @@
 """The default policy: traffic starts at the baseline, and cheaper models earn it where that is expected to pay.
 
 Every decision is a pure function of (statistics, ask, seed): believe (`belief.py`), weigh (`worth.py`), choose. It serves
-the model of least expected loss, or, inside a budget, tries the one whose trial is worth most.
+the model of least expected loss, or, inside a budget, tries one that may still turn out better.
 """
 
 from __future__ import annotations

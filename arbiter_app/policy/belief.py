@@ -175,8 +175,8 @@ def scale(grades: Grades, baseline: int) -> float:
     """How large gaps are expected to be in a bucket, against one where the baseline succeeds with chance `SCALE_LEVEL`.
 
     Models of different strength come close to each other where a task is easy, because none can be better than right: on
-    the logistic scale gaps are alike, and in quality they are as q(1 - q) (Rasch, 1960). The square root of that is what
-    recorded pools show.
+    the logistic scale gaps are alike, and in quality they are as q(1 - q) (Rasch, 1960). Recorded pools show less of that: its
+    power `SCALE_POWER`.
     """
     weight, total, _ = grades.sums[baseline]
     level = (SCALE_N * SCALE_LEVEL + total) / (SCALE_N + weight)

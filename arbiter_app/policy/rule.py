@@ -118,7 +118,7 @@ def best_trial(
     view: View, at: Stakes, best: int, steady: Eligible, settings: PolicySettings, taste: Taste
 ) -> int | None:
     """The model that may still turn out better than the best known one; None when there is none, or no budget for it."""
-    if view.spent.explore_n + 1 > settings.explore_share * (view.spent.calls + settings.explore_start):
+    if not _trials_left(view, settings):
         return None
     here = view.here
     graded = np.minimum((here.graded + 1) / (here.calls + 1), 1.0)
@@ -171,8 +171,13 @@ def _bar(view: View, best: int, base: int, settings: PolicySettings) -> bool | N
         return True
     if best == base:
         return False
-    in_time = view.spent.explore_n + 1 <= settings.explore_share * (view.spent.calls + settings.explore_start)
-    return True if in_time and view.money.usd[base] <= _budget_usd(view, settings) else None
+    in_budget = _trials_left(view, settings) and view.money.usd[base] <= _budget_usd(view, settings)
+    return True if in_budget else None
+
+
+def _trials_left(view: View, settings: PolicySettings) -> bool:
+    """Whether the share of requests that may be trials leaves room for one more."""
+    return view.spent.explore_n + 1 <= settings.explore_share * (view.spent.calls + settings.explore_start)
 
 
 def _budget_usd(view: View, settings: PolicySettings) -> float:
