@@ -75,7 +75,6 @@ class Router:
             decision.mode, decision.reason = Mode.PINNED, "pinned by the caller"
         elif self._baseline in eligible.models:
             self._draw(decision, choice, self._holdout.chance(now), seed)
-        decision.propensity = float(decision.propensity)  # a policy computes in arrays, whose numbers are not JSON's
 
     def _draw(self, decision: Decision, choice: Choice, chance: float, seed: int) -> None:
         """Hold the request out by chance; its propensity says how probable the model was by both ways."""

@@ -87,6 +87,20 @@ def test_a_price_alarm_learns_the_cost_anew_and_keeps_the_quality() -> None:
     assert known.graded == 30.0
 
 
+def test_whatever_is_drawn_after_a_price_alarm_is_told_in_plain_numbers() -> None:
+    made, rng = policy(), random.Random(6)
+    for _ in range(60):
+        made.record(Observation(bucket="code", model="small", cost_usd=1e-4, tokens_in=500, tokens_out=50, quality=1.0))
+        made.record(Observation(bucket="code", model="big", cost_usd=2e-3, tokens_in=500, tokens_out=50, quality=0.9))
+    while not call(made, rng, lambda i, o: 8 * listed(i, o)):
+        pass
+    for _ in range(30):
+        call(made, rng, lambda i, o: 90 * listed(i, o))
+    choices = [made.choose(Ask("code", "", ("big", "small")), 0.0, seed) for seed in range(200)]
+    assert {choice.model for choice in choices} == {"big", "small"}
+    assert {type(choice.propensity) for choice in choices} == {float}
+
+
 def graded(made: ArbiterPolicy, quality: float, model: str = "small") -> list[Shift]:
     return list(made.record(Observation(bucket="code", model=model, cost_usd=1e-4, quality=quality)).shifts)
 
