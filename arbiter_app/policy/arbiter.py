@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from struct import error as StructError
 from typing import Any, TypeVar
 
 import numpy as np
 
 from arbiter_app.policy.belief import Array, Belief, GapPrior, cheapness, gap_prior
-from arbiter_app.policy.buckets import Bucket, Crowd, expected_usd
+from arbiter_app.policy.buckets import NEWS, Bucket, Crowd, expected_usd
 from arbiter_app.policy.drift import Move, Watch, price_move, quality_move
+from arbiter_app.policy.eligible import Pool
 from arbiter_app.policy.holder import StatisticsHolder, delta_of
 from arbiter_app.policy.price import unit_price
-from arbiter_app.policy.rule import Pool, View, decide
+from arbiter_app.policy.plan import View
+from arbiter_app.policy.rule import decide
 from arbiter_app.policy.statistics import ModelStats, Rows
 from arbiter_app.policy.text import Teller, features
 from arbiter_app.policy.types import Ask, Choice, Learned, ModelFacts, Observation, PolicySettings, Shift
@@ -28,6 +31,8 @@ WATCH_EVERY = 8.0
 TEXT_EVERY = 4 * WATCH_EVERY
 PRICE_SD_LISTED, PRICE_SD_UNLISTED = 0.1, 0.35
 Kind = TypeVar("Kind", Watch, Teller)
+Looked = tuple[View | None, float, float]
+_NEVER: Looked = (None, 0.0, 0.0)
 
 
 class ArbiterPolicy(StatisticsHolder):
@@ -40,12 +45,14 @@ class ArbiterPolicy(StatisticsHolder):
         self._watches: dict[tuple[str, str], Watch] = {}
         self._tellers: dict[str, dict[str, Teller]] = {}
         self._falling: set[tuple[str, str]] = set()
+        self._views: dict[str, Looked] = {}
+        self._news = 0.0
         self._set_pool({baseline, *facts})
 
     def choose(self, ask: Ask, now: float, seed: int) -> Choice:
         """The model for one request; replaying the same statistics, ask and seed gives the same."""
         self._welcome(ask.eligible)
-        return decide(self._told(self._view(ask.bucket), ask), ask, seed, self._pool, self._settings)
+        return decide(self._told(self._view(ask.bucket), ask), ask, seed, self._pool, self._settings, self._falling)
 
     def record(self, seen: Observation) -> Learned:
         """Fold one call in. A price alarm makes the model's cost be learned anew, a quality alarm its grades."""
@@ -64,6 +71,8 @@ class ArbiterPolicy(StatisticsHolder):
             deltas = (*deltas, *self._reprice(seen, move))
             words = f"unit price {move.new / move.old:.2f} times what it was"
             shifts.append(_shift("price", seen, move, "up" if move.new > move.old else "down", words))
+        if shifts:
+            self._look_again()
         return Learned(deltas, tuple(shifts), self._state(seen, watch, bool(shifts)))
 
     def grade(self, seen: Observation) -> Learned:
@@ -77,7 +86,13 @@ class ArbiterPolicy(StatisticsHolder):
         if not shifts:
             return learned
         more = self._fold(seen.bucket, seen.model, delta)
+        self._look_again()
         return Learned((*learned.deltas, *more.deltas), tuple(shifts), self._state(seen, watch, True))
+
+    def vote(self, bucket: str, model: str, up: bool, withdrawn: bool = False) -> Learned:
+        """A human's thumb weighs several grades: what is believed is looked at anew."""
+        self._look_again()
+        return super().vote(bucket, model, up, withdrawn)
 
     def load(self, rows: Rows, state: Mapping[str, bytes]) -> None:
         """Start from stored statistics and tests; a test that cannot be read starts anew."""
@@ -117,7 +132,7 @@ class ArbiterPolicy(StatisticsHolder):
             return []
         self._welcome(models)
         settled = replace(self._settings, explore_share=0.0, baseline_first=0.0, repriced_share=0.0, recheck_share=0.0)
-        choice = decide(self._view(bucket), Ask(bucket, "", tuple(models)), 0, self._pool, settled)
+        choice = decide(self._look(bucket), Ask(bucket, "", tuple(models)), 0, self._pool, settled)
         best = next((one.model for one in choice.candidates if not one.why_not), None)
         return self._rows(bucket, choice.candidates, best)
 
@@ -151,22 +166,41 @@ class ArbiterPolicy(StatisticsHolder):
             for other in self._pool.models:
                 self._put(bucket, other)
         known = self._table.known(bucket, model)
+        before = row.news
         row.put(self._pool.index[model], known, self._facts.get(model), bucket.partition(":")[0], self._settings)
+        self._news += row.news - before
 
     def _gather(self, buckets: Mapping[str, Bucket]) -> None:
         """Take these buckets, in the order of their names, so that the order of arrival leaves no trace."""
         self._buckets = dict(sorted(buckets.items()))
         self._crowd = Crowd(self._buckets, self._prior)
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """Something moved by more than one call: whatever is believed is worked out anew."""
+        self._views.clear()
         for one in self._buckets.values():
-            one.said = -1
+            one.said = -inf
 
     def _view(self, bucket: str) -> View:
+        """What decisions in a bucket rest on: looked at anew on news enough there, or twice as many a bucket in all."""
+        view, here, there = self._views.get(bucket, _NEVER)
+        now = self._buckets.get(bucket)
+        if (
+            view is None
+            or now is None
+            or now.news - here > NEWS
+            or self._news - there > 2 * NEWS * len(self._buckets)
+        ):
+            view = self._look(bucket)
+            self._views[bucket] = view, view.here.news, self._news
+        return view
+
+    def _look(self, bucket: str) -> View:
         here = self._buckets.get(bucket) or Bucket(len(self._pool.models), self._pool.base)
-        belief = here.believed(self._crowd)
-        settings = self._settings
-        money = expected_usd(here, self._buckets.values(), self._price, self._pool.base, settings.price_strength)
-        falling = frozenset([model for where, model in self._falling if where == bucket])
-        return View(here, belief, money, falling, self._table.total)
+        strength, buckets = self._settings.price_strength, self._buckets.values()
+        money = expected_usd(here, buckets, self._price, self._pool.base, strength)
+        return View(here, here.believed(self._crowd), money, self._table.total)
 
     def _told(self, view: View, ask: Ask) -> View:
         """The view with what this prompt tells, for models whose grades it has been shown to predict.
@@ -184,7 +218,7 @@ class ArbiterPolicy(StatisticsHolder):
         harder = bar.shift(seen)
         for model, one in proven:
             mean[self._pool.index[model]] += one.shift(seen) - harder
-        return replace(view, belief=Belief(np.minimum(mean, 1.0), view.belief.cov))
+        return view.believing(Belief(np.minimum(mean, 1.0), view.belief.cov))
 
     def _read(self, seen: Observation, known: ModelStats) -> None:
         """Learn what the prompt told of this grade."""

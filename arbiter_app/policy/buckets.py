@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from math import exp, log
+from math import exp, inf, log
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.policy.types import ModelFacts, PolicySettings
 from arbiter_app.policy.values import value
 
+NEWS = 1 / 24
+"""What is believed is worked out anew once the means under it may have moved by this share."""
 NOTHING_USD = 1e-30
 """Stands for no charge where a logarithm is taken."""
 
@@ -30,9 +32,9 @@ NOTHING_USD = 1e-30
 class Bucket:
     """Grades, calls and charges of one bucket: arrays [K] in the order of the pool.
 
-    `all_calls` is their sum, `base_charged` and `base_usd` are the baseline's charged calls and what they cost, `rose` the
-    places of models whose price rose once. `version` counts the changes of the grades, `said` is the version that the crowd
-    has.
+    `all_calls` is their sum; `base_calls`, `base_graded`, `base_charged` and `base_usd` are the baseline's, `rose` the places of
+    models whose price rose once. `news` tells by which shares means may have moved so far, a grade or a charge among n
+    by 1/n; `graded_news` is the grades' part, and `said` what it was when the crowd heard of it.
     """
 
     def __init__(self, size: int, baseline: int) -> None:
@@ -42,9 +44,10 @@ class Bucket:
         self._reading: Reading | None = None
         self._belief: tuple[tuple[int, int], Belief] | None = None
         self.calls, self.tries, self.charged, self.mean_usd, self.graded = (np.zeros(size) for _ in range(5))
-        self.all_calls = self.base_charged = self.base_usd = 0.0
+        self.all_calls = self.base_calls = self.base_graded = self.base_charged = self.base_usd = 0.0
         self.rose: set[int] = set()
-        self.version, self.said = 0, -1
+        self.news = self.graded_news = 0.0
+        self.said = -inf
 
     def put(self, at: int, known: ModelStats, facts: ModelFacts | None, task: str, settings: PolicySettings) -> None:
         """Set one model's columns from its statistics; votes and a benchmark prior count as grades."""
@@ -54,13 +57,16 @@ class Bucket:
         if prior is not None:
             strength = settings.prior_strength
             weight, total, square = weight + strength, total + strength * prior, square + strength * prior * prior
+        told = self.graded_news
         self._grade(at, max(weight, 0.0), total, square)
         charged = max(known.cost_n, 0.0)
+        self.news += max(1 / max(charged, 1.0), self.graded_news - told)
         mean = max(known.cost_usd, 0.0) / charged if charged > 0.5 else 0.0
         self.all_calls += known.calls - float(self.calls[at])
         self.calls[at], self.tries[at], self.graded[at] = known.calls, known.tries, known.graded
         self.charged[at], self.mean_usd[at] = charged, mean
         if at == self._baseline:
+            self.base_calls, self.base_graded = known.calls, known.graded
             self.base_charged, self.base_usd = charged, charged * mean
         (self.rose.add if known.calls > known.tries else self.rose.discard)(at)
 
@@ -69,7 +75,8 @@ class Bucket:
         if self._grades.sums[at] == sums:
             return
         self._grades.put(at, *sums)
-        self._seen, self._reading, self.version = None, None, self.version + 1
+        self._seen = self._reading = None
+        self.graded_news += 1 / max(sums[0], 1.0)
 
     def seen(self) -> Evidence:
         """The grades as evidence."""
@@ -84,39 +91,38 @@ class Bucket:
         return self._reading
 
     def believed(self, crowd: Crowd) -> Belief:
-        """What is believed of the models here; worked out anew when any bucket's grades changed."""
-        state = self.version, crowd.version()
-        if self._belief is None or self._belief[0] != state:
-            self._belief = state, self.says(crowd.prior).given(*crowd.shared())
+        """What is believed of the models here."""
+        mean, cov, version = crowd.shared(self)
+        if self._belief is None or self._belief[0] != version:
+            self._belief = version, self.says(crowd.prior).given(mean, cov)
         return self._belief[1]
 
 
 class Crowd:
-    """What all buckets say together about the part that they share: only one that changed is asked again."""
+    """What all buckets say together about the part that they share. One is asked again when it has news enough."""
 
     def __init__(self, buckets: Mapping[str, Bucket], prior: GapPrior) -> None:
         self.prior = prior
         self._buckets = list(buckets.values())
         self._size = len(prior.mean)
         self._said = np.zeros((len(buckets), self._size**2 + self._size))
-        self._shared: tuple[int, tuple[Array, Array]] | None = None
+        self._shared: tuple[Array, Array] | None = None
+        self._version = 0
 
-    def version(self) -> int:
-        """Counts the changes of all grades."""
-        return sum([one.version for one in self._buckets])
-
-    def shared(self) -> tuple[Array, Array]:
-        """Mean [K] and covariance [K, K] of the shared part."""
-        version, cells = self.version(), self._size**2
-        if self._shared is None or self._shared[0] != version:
-            for at, one in enumerate(self._buckets):
-                if one.said != one.version:
-                    says, one.said = one.says(self.prior), one.version
-                    self._said[at, :cells], self._said[at, cells:] = says.precision.ravel(), says.pull
+    def shared(self, asking: Bucket) -> tuple[Array, Array, int]:
+        """Mean [K] and covariance [K, K] of the shared part, and how often they changed. Who asks is heard in any case."""
+        cells, before = self._size**2, self._version
+        for at, one in enumerate(self._buckets):
+            news = one.graded_news - one.said
+            if news > NEWS or (news > 0 and one is asking):
+                says, one.said = one.says(self.prior), one.graded_news
+                self._said[at, :cells], self._said[at, cells:] = says.precision.ravel(), says.pull
+                self._version += 1
+        if self._shared is None or self._version != before:
             together = np.add.reduce(self._said)
             precision = together[:cells].reshape(self._size, -1)
-            self._shared = version, shared(self.prior, precision, together[cells:])
-        return self._shared[1]
+            self._shared = shared(self.prior, precision, together[cells:])
+        return *self._shared, self._version
 
 
 @value

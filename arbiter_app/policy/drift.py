@@ -8,7 +8,7 @@ affairs; it joins the history when the sum returns to zero, so that a beginning 
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from struct import Struct
 
 from arbiter_app.policy.values import value
@@ -84,7 +84,7 @@ class Watch:
     def packed(self) -> bytes:
         """As bytes, for the store."""
         flat = (self.dearer, self.cheaper, self.worse)
-        return _LAYOUT.pack(*flat, *(value for one in self._parts() for value in astuple(one)))
+        return _LAYOUT.pack(*flat, *[value for one in self._parts() for value in (one.n, one.total, one.square)])
 
     @classmethod
     def unpacked(cls, data: bytes) -> Watch:

@@ -5,82 +5,84 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from arbiter_app.policy.belief import Array, Belief
-from arbiter_app.policy.types import Ask, Candidate, Choice, PolicySettings
+from arbiter_app.policy.types import Candidate, Choice, PolicySettings
 from arbiter_app.policy.worth import Stakes
+
+Told = tuple[tuple[str, ...], tuple[Candidate, ...]]
 
 
 class Telling:
-    """Builds the choice for one ask. Indices are places in the pool."""
+    """Builds choices from what one plan says. Indices are places in the pool; lists are [K]."""
 
     def __init__(
         self,
         belief: Belief,
         at: Stakes,
         graded: Array,
-        cost_usd: Array,
-        ask: Ask,
-        seed: int,
+        cost_usd: Sequence[float],
         pool: Sequence[str],
         eligible: Sequence[int],
         settings: PolicySettings,
     ) -> None:
         self._mean, self._lows, self._highs = belief.interval()
         self._price, self._loss = at.price.tolist(), at.loss.tolist()
-        self._graded, self._cost = graded.tolist(), cost_usd.tolist()
-        self._ask, self._seed, self._pool, self._eligible, self._settings = ask, seed, pool, eligible, settings
+        self._graded, self._cost = graded.tolist(), cost_usd
+        self._pool, self._eligible = pool, eligible
         self._bar = self._mean[at.reference] - settings.quality_tolerance
+        self._told: dict[int, Told] = {}
 
-    def exploit(self, model: int, propensity: float, why: str = "") -> Choice:
+    def exploit(self, model: int, seed: int, propensity: float, why: str = "") -> Choice:
         """The best known choice."""
         quality = f"quality {self._mean[model]:.2f} (at least {self._lows[model]:.2f}) for a bar of {self._bar:.2f}"
         words = f"{why}least expected loss: {quality}, {self._price[model]:.0%} of the baseline's price"
-        return self._choice(model, "exploit", words, propensity)
+        return self._choice(model, "exploit", words, seed, propensity)
 
-    def explore(self, model: int, propensity: float) -> Choice:
+    def explore(self, model: int, bucket: str, seed: int, propensity: float) -> Choice:
         """A trial."""
-        grades = f"{self._graded[model]:.0f} grades in {self._ask.bucket} so far"
+        grades = f"{self._graded[model]:.0f} grades in {bucket} so far"
         words = f"worth a trial: {grades}, {self._price[model]:.0%} of the baseline's price"
-        return self._choice(model, "explore", words, propensity)
+        return self._choice(model, "explore", words, seed, propensity)
 
-    def again(self, model: int, propensity: float) -> Choice:
+    def again(self, model: int, seed: int, propensity: float) -> Choice:
         """A model whose price rose."""
         words = f"its price rose: learned anew, {self._price[model]:.0%} of the baseline's price so far"
-        return self._choice(model, "explore", words, propensity)
+        return self._choice(model, "explore", words, seed, propensity)
 
-    def recheck(self, model: int, propensity: float) -> Choice:
+    def recheck(self, model: int, seed: int, propensity: float) -> Choice:
         """A model that was left for its price."""
-        return self._choice(model, "explore", "it was left for its price: looking whether that fell again", propensity)
+        words = "it was left for its price: looking whether that fell again"
+        return self._choice(model, "explore", words, seed, propensity)
 
-    def bar(self, model: int) -> Choice:
+    def bar(self, model: int, bucket: str, seed: int) -> Choice:
         """The baseline, to learn what the others must reach."""
-        words = f"the baseline sets the bar: {self._graded[model]:.0f} grades in {self._ask.bucket} so far"
-        return self._choice(model, "explore", words, 1.0)
+        words = f"the baseline sets the bar: {self._graded[model]:.0f} grades in {bucket} so far"
+        return self._choice(model, "explore", words, seed, 1.0)
 
-    def _choice(self, model: int, mode: str, reason: str, propensity: float) -> Choice:
-        loss, pool = self._loss, self._pool
-        order = sorted([(at != model, loss[at], at) for at in self._eligible])
-        ranking = tuple([pool[at] for _, _, at in order])
-        return Choice(pool[model], mode, reason, propensity, ranking, self._candidates(model), self._seed)
+    def _choice(self, model: int, mode: str, reason: str, seed: int, propensity: float) -> Choice:
+        told = self._told.get(model)
+        if told is None:
+            told = self._told[model] = self._ranking(model), self._candidates(model)
+        return Choice(self._pool[model], mode, reason, propensity, *told, seed)
+
+    def _ranking(self, chosen: int) -> tuple[str, ...]:
+        order = sorted([(at != chosen, self._loss[at], at) for at in self._eligible])
+        return tuple([self._pool[at] for _, _, at in order])
 
     def _candidates(self, chosen: int) -> tuple[Candidate, ...]:
-        pool, graded, mean, lows, highs, cost = (
-            self._pool,
-            self._graded,
-            self._mean,
-            self._lows,
-            self._highs,
-            self._cost,
+        pool, graded, mean, cost = self._pool, self._graded, self._mean, self._cost
+        lows, highs, why = self._lows, self._highs, self._why_not
+        return tuple(
+            [
+                Candidate(pool[at], graded[at], mean[at], lows[at], highs[at], cost[at], why(at, chosen))
+                for at in self._eligible
+            ]
         )
-        price, loss, under = self._price, self._loss, f" under {self._bar:.2f}"
-        told = []
-        for at in self._eligible:
-            if at == chosen:
-                why = ""
-            elif loss[at] < loss[chosen]:
-                why = "not its turn"
-            elif price[at] >= price[chosen]:
-                why = "dearer"
-            else:
-                why = f"bound {lows[at]:.2f}{under}"
-            told.append(Candidate(pool[at], graded[at], mean[at], lows[at], highs[at], cost[at], why))
-        return tuple(told)
+
+    def _why_not(self, at: int, chosen: int) -> str:
+        if at == chosen:
+            return ""
+        if self._loss[at] < self._loss[chosen]:
+            return "not its turn"
+        if self._price[at] >= self._price[chosen]:
+            return "dearer"
+        return f"bound {self._lows[at]:.2f} under {self._bar:.2f}"

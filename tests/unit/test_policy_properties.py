@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arbiter_app.policy import Ask, ModelFacts, ModelStats, Observation, Policy, PolicySettings, build
+from arbiter_app.policy.statistics import FIELDS
 
 MODELS = ("free", "tiny", "small", "middle", "big")
 PRICES = (0.0, 0.02, 0.06, 0.4, 1.0)
@@ -139,6 +140,30 @@ def test_a_choice_is_eligible_ranked_first_and_explained(name: str, rows, seed: 
     assert 0 < choice.propensity <= 1
     assert choice.reason
     assert [one.why_not == "" for one in choice.candidates if one.model == choice.model] == [True]
+
+
+def test_a_look_is_never_older_than_a_share_of_the_evidence_and_an_alarm_ends_it() -> None:
+    policy, draw = make("arbiter"), random.Random(3)
+    ask, oldest, looked = Ask("code", "", MODELS), 0.0, 0
+    for at in range(1, 1500):
+        choice = policy.choose(ask, 0.0, at)
+        known = {one.model: one.n for one in choice.candidates}
+        now = {row["model"]: row["n"] for row in policy.table("code", MODELS)}
+        oldest = max([oldest, *[1 - known[one] / now[one] for one in MODELS if now[one]]])
+        looked += known == now
+        policy.record(seen(("code", choice.model, float(draw.random() < 0.9), 1.0, 2)))
+    assert 0 < oldest <= 1 / 24
+    assert 32 < looked < 750
+    before = policy.choose(ask, 0.0, 7)
+    policy.vote("code", before.model, up=False)
+    voted = next(one for one in policy.choose(ask, 0.0, 7).candidates if one.model == before.model)
+    assert voted.quality < next(one for one in before.candidates if one.model == before.model).quality
+
+
+def test_adding_statistics_adds_every_one_of_them() -> None:
+    one = ModelStats(*[float(at) for at in range(len(FIELDS))])
+    one.add(ModelStats(*[100.0 * at for at in range(len(FIELDS))]))
+    assert [getattr(one, name) for name in FIELDS] == [101.0 * at for at in range(len(FIELDS))]
 
 
 def test_every_statistic_is_a_sum() -> None:

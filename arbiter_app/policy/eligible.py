@@ -1,0 +1,53 @@
+"""The models in the order of the arrays, and which of them may serve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+
+import numpy as np
+
+from arbiter_app.policy.belief import Array
+from arbiter_app.policy.values import value
+
+REMEMBERED = 256
+
+
+@value
+class Eligible:
+    """Places of the models that may serve; `barred` [K] is infinite for all others and else 0, to be added to losses."""
+
+    places: tuple[int, ...]
+    barred: Array
+
+    def without(self, places: set[int]) -> Eligible:
+        """The same without some, unless none would be left."""
+        left = tuple([at for at in self.places if at not in places])
+        return eligible(left, len(self.barred)) if left and len(left) < len(self.places) else self
+
+
+def eligible(places: tuple[int, ...], size: int) -> Eligible:
+    """From places in a pool of some size."""
+    barred = np.full(size, inf)
+    barred[list(places)] = 0.0
+    return Eligible(places, barred)
+
+
+class Pool:
+    """The models in the order of the arrays, and the baseline's place among them."""
+
+    def __init__(self, models: Sequence[str], baseline: str) -> None:
+        self.models = tuple(sorted(models))
+        self.index = {model: at for at, model in enumerate(self.models)}
+        self.base = self.index[baseline]
+        self._eligible: dict[tuple[str, ...], Eligible] = {}
+
+    def eligible(self, models: tuple[str, ...]) -> Eligible:
+        """The places of these models."""
+        found = self._eligible.get(models)
+        if found is None:
+            if len(self._eligible) >= REMEMBERED:
+                self._eligible.clear()
+            places = tuple(self.index[model] for model in models)
+            found = self._eligible[models] = eligible(places, len(self.models))
+        return found
