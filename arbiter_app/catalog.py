@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,12 @@ class Catalog:
     baseline: str
     classifier: str
     judge: str
+    pool: tuple[Model, ...] = field(init=False)
+    """The models that may be routed to, in catalog order."""
 
-    @property
-    def pool(self) -> tuple[Model, ...]:
-        """The models that may be routed to, in catalog order."""
-        return tuple(model for model in self.models.values() if model.routable)
+    def __post_init__(self) -> None:
+        """Work out the pool."""
+        object.__setattr__(self, "pool", tuple(model for model in self.models.values() if model.routable))
 
     def routable(self, model_id: str, on: bool) -> Catalog:
         """The same catalog with one model's routable switch set. Raises KeyError for an unknown model."""

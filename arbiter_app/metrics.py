@@ -1,14 +1,19 @@
-"""Prometheus metrics. Counters live in the process; gauges are read when they are asked for."""
+"""Prometheus metrics. Counters live in the process as plain numbers that only the event loop moves; gauges are read when
+they are asked for."""
 
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import Metric
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from arbiter_app import __version__
 from arbiter_app.pipeline.decision import Decision
@@ -62,51 +67,78 @@ class Metrics:
         self.quarantined = self._gauge("arbiter_quarantined", ("model",))
         self.agreement = self._gauge("arbiter_judge_agreement", ("against",))
         self.trust = self._gauge("arbiter_judge_weight", ("task",))
-        self.saved = self.gauges["arbiter_saved_usd"]
+        self.saved_pico = 0
         self._gauge("arbiter_build_info", ("version",)).labels(__version__).set(1)
 
     def seen(self, decision: Decision) -> None:
         """Count one finished request."""
         task = decision.classification.task.value if decision.classification else ""
-        self.requests[task, decision.model, decision.mode.value, decision.status].inc()
+        self.requests.add(task, decision.model, decision.mode.value, decision.status)
         self.seconds.observe(decision.timing.total_ms / 1000)
         self.overhead.observe(decision.timing.overhead_ms / 1000)
         for attempt in decision.attempts:
             if attempt.error:
-                self.errors[attempt.model, str(attempt.status)].inc()
+                self.errors.add(attempt.model, str(attempt.status))
             self.charged("answer", attempt.model, attempt.cost)
-        if decision.saved_pico is not None:
-            self.saved.inc(decision.saved_pico / PICO_PER_USD)
+        self.saved_pico += decision.saved_pico or 0
 
     def charged(self, kind: str, model: str, cost: Cost) -> None:
         """Count a charge, where it is known."""
         if cost.pico:
-            self.cost[model, kind].inc(cost.pico / PICO_PER_USD)
+            self.cost.add(model, kind, amount=cost.pico / PICO_PER_USD)
 
     def refused(self, error: ArbiterError) -> None:
         """Count a chat request that ended in an error."""
-        self.refusals[(error.code,)].inc()
+        self.refusals.add(error.code)
 
-    def _counter(self, name: str, labels: tuple[str, ...]) -> _Counters:
-        return _Counters(Counter(name.removesuffix("_total"), METRICS[name], labels, registry=self.registry))
+    def _counter(self, name: str, labels: tuple[str, ...]) -> _Counts:
+        found = _Counts(name, labels)
+        self.registry.register(found)
+        return found
 
     def _gauge(self, name: str, labels: tuple[str, ...] = ()) -> Gauge:
         return Gauge(name, METRICS[name], labels, registry=self.registry)
 
-    def _histogram(self, name: str) -> Histogram:
-        return Histogram(name, METRICS[name], registry=self.registry, buckets=_SECONDS)
-
-
-class _Counters(dict[tuple[str, ...], Counter]):
-    """The counters of one metric by the values of its labels. Finding one by `labels` takes ten times as long."""
-
-    def __init__(self, metric: Counter) -> None:
-        super().__init__()
-        self._metric = metric
-
-    def __missing__(self, labels: tuple[str, ...]) -> Counter:
-        found = self[labels] = self._metric.labels(*labels)
+    def _histogram(self, name: str) -> _Durations:
+        found = _Durations(name)
+        self.registry.register(found)
         return found
+
+
+class _Counts(Collector):
+    """The sums of one counter by the values of its labels. (A client library's counter takes a lock for each addition.)"""
+
+    def __init__(self, name: str, labels: tuple[str, ...]) -> None:
+        self._name, self._labels = name, labels
+        self._sums: defaultdict[tuple[str, ...], float] = defaultdict(float)
+
+    def add(self, *labels: str, amount: float = 1.0) -> None:
+        """Move the counter with these values of its labels."""
+        self._sums[labels] += amount
+
+    def collect(self) -> Iterator[Metric]:
+        metric = CounterMetricFamily(self._name, METRICS[self._name], labels=self._labels)
+        for labels, value in self._sums.items():
+            metric.add_metric(labels, value)
+        yield metric
+
+
+class _Durations(Collector):
+    """A histogram of seconds."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._counts, self._sum = [0] * (len(_SECONDS) + 1), 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one in."""
+        self._counts[bisect_left(_SECONDS, seconds)] += 1
+        self._sum += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        ends = [*map(floatToGoString, _SECONDS), "+Inf"]
+        buckets = list(zip(ends, accumulate(self._counts), strict=True))
+        yield HistogramMetricFamily(self._name, METRICS[self._name], buckets=buckets, sum_value=self._sum)
 
 
 _GAUGES = (
@@ -127,6 +159,7 @@ def snapshot(arbiter: Arbiter, admission: Admission) -> Snapshot:
     """The metrics of this process as they are now."""
     metrics, writer = arbiter.metrics, arbiter.store.writer
     now = {
+        "arbiter_saved_usd": metrics.saved_pico / PICO_PER_USD,
         "arbiter_running": admission.running,
         "arbiter_queue_depth": admission.waiting,
         "arbiter_store_pending": writer.pending,

@@ -15,6 +15,7 @@ from sqlalchemy import event
 
 from arbiter_app.pipeline.decision import decision_id
 from arbiter_app.pipeline.ports import DecisionRecord
+from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.store import Store, filing
 
 NOW = 1_790_000_123.0
@@ -39,7 +40,7 @@ def record(ts: float = NOW, **changes: Any) -> DecisionRecord:
         **changes,
     }
     graded = {} if row["quality"] is None else {"graded": 1.0, "quality_sum": row["quality"]}
-    deltas = [(row["bucket"], row["model"], {"calls": 1.0, **graded})] if row["status"] == "ok" else []
+    deltas = [(row["bucket"], row["model"], ModelStats(calls=1.0, **graded))] if row["status"] == "ok" else []
     return DecisionRecord(row, {"classify": {"rule": "fence"}}, deltas)
 
 

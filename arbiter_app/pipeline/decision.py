@@ -28,7 +28,7 @@ from arbiter_app.pipeline.types import (
     Mode,
     Timing,
 )
-from arbiter_app.policy import Candidate, Choice
+from arbiter_app.policy import Choice
 from arbiter_app.policy.values import value
 
 _BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -248,7 +248,7 @@ class Decision:
             "reason": self.reason,
             "propensity": self.propensity,
             "seed": choice.seed,
-            "candidates": [candidate_row(one) for one in choice.candidates],
+            "candidates": list(map(tuple, choice.candidates)),
         }
 
     def _cascade_view(self) -> Json | None:
@@ -258,12 +258,7 @@ class Decision:
 
 
 CANDIDATE = ("model", "n", "quality", "low", "high", "cost", "why_not")
-"""What is told of a candidate of the route stage; stored as a row in this order."""
-
-
-def candidate_row(one: Candidate) -> tuple[Any, ...]:
-    """One candidate as it is stored: every decision has one for each model."""
-    return one.model, one.n, one.quality, one.low, one.high, one.cost_usd, one.why_not
+"""What is told of a candidate of the route stage (`policy.Candidate`); stored as a row in this order."""
 
 
 def expanded(trace: Json) -> Json:

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from arbiter_app.pipeline.decision import Decision
-from arbiter_app.pipeline.ports import DecisionRecord, Ledger, Pairing
+from arbiter_app.pipeline.ports import DecisionRecord, Delta, Ledger, Pairing
 from arbiter_app.pipeline.types import Completion, Cost, Grade, Json, Mode
 from arbiter_app.policy import Learned, Observation, Policy, Shift
 from arbiter_app.policy.agreement import Trust
@@ -179,8 +179,8 @@ def _alert(shift: Shift, now: float, known: Json) -> Json:
     }
 
 
-def _deltas(learned: Iterable[Learned]) -> list[tuple[str, str, Mapping[str, float]]]:
-    return [(bucket, model, delta.as_dict()) for one in learned for bucket, model, delta in one.deltas]
+def _deltas(learned: Iterable[Learned]) -> list[Delta]:
+    return [delta for one in learned for delta in one.deltas]
 
 
 def _state(learned: Iterable[Learned]) -> Mapping[str, bytes]:

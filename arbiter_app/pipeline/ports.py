@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from arbiter_app.pipeline.types import Json
 from arbiter_app.policy.agreement import Key, Pairs
+from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.policy.values import value
 
 
@@ -67,7 +68,7 @@ class Runtime(Protocol):
     async def aclose(self) -> None: ...
 
 
-Delta = tuple[str, str, Mapping[str, float]]
+Delta = tuple[str, str, ModelStats]
 Pairing = tuple[Key, Pairs]
 
 
@@ -76,7 +77,7 @@ class DecisionRecord:
     """Everything one request leaves behind, written in one transaction (see `store.tables.Decision`).
 
     `row` holds the columns of the decision; `trace` what every stage saw (JSON-ready); `deltas` the additive
-    changes of the statistics, (bucket, model, {field: delta}); `alerts` rows of the alert table; `state` blobs of
+    changes of the statistics, by bucket and model; `alerts` rows of the alert table; `state` blobs of
     policy state by key.
     """
 

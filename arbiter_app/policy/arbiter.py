@@ -19,8 +19,8 @@ from arbiter_app.policy.buckets import NEWS, Bucket, Crowd, expected_usd
 from arbiter_app.policy.drift import Move, Watch, price_move, quality_move
 from arbiter_app.policy.eligible import Pool
 from arbiter_app.policy.holder import StatisticsHolder, delta_of
-from arbiter_app.policy.price import unit_price
 from arbiter_app.policy.plan import View
+from arbiter_app.policy.price import unit_price
 from arbiter_app.policy.rule import decide
 from arbiter_app.policy.statistics import ModelStats, Rows
 from arbiter_app.policy.text import Teller, features
@@ -186,12 +186,7 @@ class ArbiterPolicy(StatisticsHolder):
         """What decisions in a bucket rest on: looked at anew on news enough there, or twice as many a bucket in all."""
         view, here, there = self._views.get(bucket, _NEVER)
         now = self._buckets.get(bucket)
-        if (
-            view is None
-            or now is None
-            or now.news - here > NEWS
-            or self._news - there > 2 * NEWS * len(self._buckets)
-        ):
+        if view is None or now is None or now.news - here > NEWS or self._news - there > 2 * NEWS * len(self._buckets):
             view = self._look(bucket)
             self._views[bucket] = view, view.here.news, self._news
         return view

@@ -42,7 +42,7 @@ class Bucket:
         self._baseline = baseline
         self._seen: Evidence | None = None
         self._reading: Reading | None = None
-        self._belief: tuple[tuple[int, int], Belief] | None = None
+        self._belief: tuple[int, Belief] | None = None
         self.calls, self.tries, self.charged, self.mean_usd, self.graded = (np.zeros(size) for _ in range(5))
         self.all_calls = self.base_calls = self.base_graded = self.base_charged = self.base_usd = 0.0
         self.rose: set[int] = set()

@@ -48,8 +48,10 @@ class Plan:
         self.view, self.may, self._settings = view, may, settings
         self._taste = Taste(settings.quality_tolerance, settings.caution, settings.caution_trial, settings.lead)
         self.at = _stakes(view, may, pool.base, self._taste)
-        self.loss, self.price = self.at.loss.tolist(), self.at.price.tolist()
-        self.usd, self.listed_usd = view.money.usd.tolist(), view.money.listed.tolist()
+        self.loss: list[float] = self.at.loss.tolist()
+        self.price: list[float] = self.at.price.tolist()
+        self.usd: list[float] = view.money.usd.tolist()
+        self.listed_usd: list[float] = view.money.listed.tolist()
         self.best = self.among(may)
         self.told = Telling(view.belief, self.at, view.here.graded, self.usd, pool.models, may.places, settings)
         self._hopes: Array | None = None

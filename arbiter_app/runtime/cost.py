@@ -23,6 +23,9 @@ TIER_HEADER = "x-btl-cache-tier"
 _MAX_CHARGE_USD = Decimal(100_000)
 _MAX_TOKENS = 1 << 40
 _AMOUNT = re.compile(r"[+-]?(?:\d{1,20}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,3})?", re.ASCII)
+_PLAIN = re.compile(r"(\d{1,4})\.(\d{1,12})", re.ASCII)
+"""What runtimes mostly send, and whole pico-dollars well under the largest charge: read without decimal arithmetic."""
+_PICO_DIGITS = 12
 _PRICE_STEP_PICO = Decimal("0.000001")
 
 
@@ -34,6 +37,9 @@ def pico_of(stated: object, multiplier: float = 1.0, *, signed: bool = False) ->
     if stated is None or isinstance(stated, bool):
         return None
     text = str(stated).strip()
+    plain = _PLAIN.fullmatch(text) if multiplier == 1.0 else None
+    if plain is not None:
+        return int(plain[1]) * PICO_PER_USD + int(plain[2].ljust(_PICO_DIGITS, "0"))
     if not _AMOUNT.fullmatch(text):
         return None
     amount = Decimal(text)

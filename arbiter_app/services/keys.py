@@ -18,6 +18,8 @@ log = logging.getLogger("arbiter.keys")
 
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s.\x00-\x1f\x7f]{1,63}(?:\.[^@\s.\x00-\x1f\x7f]{1,63}){1,8}")
 SETTINGS_KEY = "settings"
+REMEMBERED = 1_024
+"""Callers whose key need not be digested again: in memory, until any key changes."""
 
 
 class Keys:
@@ -30,6 +32,7 @@ class Keys:
         self._by_digest: Mapping[str, Key] = {}
         self._by_id: dict[str, Key] = {}
         self._version: tuple[float, ...] = ()
+        self._callers: dict[str, Caller] = {}
         self._reading = asyncio.Lock()
         self.sessions: Callable[[str], str | None] = lambda cookie_header: None
         """The web app's sign-in: the key id behind a Cookie header. Nobody is signed in where there are no pages."""
@@ -56,6 +59,15 @@ class Keys:
 
     def authenticate(self, secret: str) -> Caller:
         """The caller behind a key. Raises Unauthorized; a paused key authenticates (see `may_route`)."""
+        found = self._callers.get(secret)
+        if found is None:
+            found = self._authenticate(secret)
+            if len(self._callers) >= REMEMBERED:
+                self._callers.clear()
+            self._callers[secret] = found
+        return found
+
+    def _authenticate(self, secret: str) -> Caller:
         digest = digest_of(secret)
         at = self._operators.get(digest)
         if at is not None:
@@ -173,6 +185,7 @@ class Keys:
 
     def _take(self, by_digest: Mapping[str, Key]) -> None:
         self._by_digest = by_digest
+        self._callers.clear()
         self._by_id = {key.id: key for key in by_digest.values()}
 
 

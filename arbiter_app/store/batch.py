@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Dialect, update
 
 from arbiter_app.pipeline.ports import DecisionRecord, Delta, Pairing
 from arbiter_app.policy import agreement
-from arbiter_app.policy.statistics import COST_FIELDS
+from arbiter_app.policy.statistics import COST_FIELDS, ModelStats
 from arbiter_app.store.statements import Row, Statement
 from arbiter_app.store.tables import (
     STATISTIC_FIELDS,
@@ -26,6 +26,7 @@ from arbiter_app.store.tables import (
 )
 
 _STATISTICS = table(Statistic).c
+_SUMS = operator.attrgetter(*STATISTIC_FIELDS)
 RELEARNED = {"cost_n": COST_FIELDS, "tries": ("tries",), "graded": ("graded", "quality_sum", "quality_sq")}
 """What a shift makes be learned anew, by the count of it."""
 
@@ -68,7 +69,7 @@ class BatchWriter:
     ) -> None:
         """Statistics, alerts, policy state, and pairs of a judge's score with the truth."""
         self._statistic.run(connection, _summed(deltas))
-        if any(delta.get("cost_n", 0.0) < 0 or delta.get("graded", 0.0) < 0 for _, _, delta in deltas):
+        if any([delta.cost_n < 0 or delta.graded < 0 for _, _, delta in deltas]):
             _never_less_than_nothing(connection)
         self._alert.run(connection, [self._alert_row({**_OPEN, **alert}) for alert in alerts])
         self._state.run(connection, list(state.items()))
@@ -96,9 +97,7 @@ def _json(trace: Any) -> bytes:
 
 def _summed(deltas: Iterable[Delta]) -> list[Row]:
     """One statistics row per bucket and model, in the order of the table's columns."""
-    folded: dict[tuple[str, str], dict[str, float]] = {}
+    folded: dict[tuple[str, str], ModelStats] = {}
     for bucket, model, delta in deltas:
-        known = folded.setdefault((bucket, model), {})
-        for name, value in delta.items():
-            known[name] = known.get(name, 0.0) + value
-    return [(*key, *[sums.get(name, 0.0) for name in STATISTIC_FIELDS]) for key, sums in folded.items()]
+        folded.setdefault((bucket, model), ModelStats()).add(delta)
+    return [(*key, *_SUMS(stats)) for key, stats in folded.items()]

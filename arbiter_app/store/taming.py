@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from arbiter_app.pipeline.ports import DecisionRecord
+from arbiter_app.policy.statistics import ModelStats
 
 _INT64 = 2**63
 
@@ -29,5 +29,5 @@ def _storable(value: Any) -> Any:
     return value
 
 
-def _finite(delta: Mapping[str, float]) -> Mapping[str, float]:
-    return {name: value for name, value in delta.items() if math.isfinite(value)}
+def _finite(delta: ModelStats) -> ModelStats:
+    return ModelStats(**{name: value for name, value in delta.as_dict().items() if math.isfinite(value)})

@@ -42,8 +42,7 @@ def seen(times: float) -> Observation:
 
 
 async def write(store: Store, learned: Learned) -> None:
-    deltas = [(bucket, model, delta.as_dict()) for bucket, model, delta in learned.deltas]
-    await store.ledger.adjust(deltas, (), learned.state)
+    await store.ledger.adjust(learned.deltas, (), learned.state)
 
 
 async def catch_up(store: Store, one: Policy) -> dict[tuple[str, str], ModelStats]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.store import Store, StoreError, open_store
 from arbiter_app.store.decisions import Filter
 from tests.stores import NOW, connected, mixed, record
@@ -137,7 +138,7 @@ def test_a_late_grade_changes_row_sums_and_statistics_together(store: Store) -> 
             source="judge",
             reason="the judge said 0.5",
             judge_cost_pico=77,
-            deltas=[("code", "gpt-4o", {"graded": 1.0, "quality_sum": 0.5})],
+            deltas=[("code", "gpt-4o", ModelStats(graded=1.0, quality_sum=0.5))],
             alerts=[],
             state={"drift": b"x"},
         )
