@@ -8,6 +8,7 @@ votes) stays in memory, bounded, and is written in order once the database takes
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -90,7 +92,8 @@ class Writer:
         self.max_wait_s = max_wait_s
         self._max_pending = max_pending
         self._queue: deque[_Item] = deque()
-        self._awake = threading.Event()
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._asleep = False
         self._closing = False
         self._connection: Connection | None = None
         self._sqlite = engine.dialect.name == "sqlite"
@@ -144,7 +147,7 @@ class Writer:
     def close(self, timeout_s: float = 10.0) -> None:
         """Write what is queued (for a bounded time) and end."""
         self._closing = True
-        self._awake.set()
+        self._bell.put(None)
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             log.error("the database did not finish in %s s; %s writes are open", timeout_s, self.pending)
@@ -158,8 +161,9 @@ class Writer:
             if not kept:
                 return
         self._queue.append(item)
-        if not self._awake.is_set():
-            self._awake.set()
+        if self._asleep:
+            self._asleep = False
+            self._bell.put(None)
 
     def _run(self) -> None:
         retry_s = FIRST_RETRY_S
@@ -181,10 +185,14 @@ class Writer:
 
     def _await_work(self, probe_s: float) -> bool:
         """Sleep until there is something to write, or, while degraded, it is time to probe; False at the end."""
-        if not self._queue and not self._closing:
-            self._awake.clear()
-            if not self._queue and not self._closing:
-                self._awake.wait(probe_s if self.degraded else None)
+        while not self._queue and not self._closing:
+            self._asleep = True
+            if not self._queue and not self._closing:  # what was put a moment before has not rung
+                with contextlib.suppress(Empty):
+                    self._bell.get(timeout=probe_s if self.degraded else None)
+            self._asleep = False
+            if self.degraded:
+                break
         return bool(self._queue) or not self._closing
 
     def _turn(self) -> None:
@@ -196,7 +204,7 @@ class Writer:
             self._in_hand = min(len(self._queue), BATCH)
             items = [self._queue.popleft() for _ in range(self._in_hand)]
             outcomes = self._written(connection, items)
-            connection.commit()
+            self._commit(connection)
         except Exception as error:
             self._disconnect()
             self._queue.extendleft(reversed(items))
@@ -235,7 +243,7 @@ class Writer:
         try:
             connection = self._begin()
             work(connection)
-            connection.commit()
+            self._commit(connection)
         except Exception as error:  # noqa: BLE001 - nothing is lost: what is not filed is read as it is
             self._disconnect()
             log.warning("decisions were not filed and will be later: %s", error)
@@ -251,6 +259,8 @@ class Writer:
                 raise
             log.info("one of %s writes fails and will be singled out: %s", len(items), error)
         connection.rollback()
+        if self._sqlite:
+            connection.connection.rollback()
         connection = self._begin()
         return [self._guarded(connection, item) for item in items]
 
@@ -322,12 +332,19 @@ class Writer:
             connection = self._connection = self._engine.connect()
             if self._sqlite:
                 connection.connection.cursor().execute("PRAGMA busy_timeout=0")  # `_lock` does the waiting
-        connection.begin()
         if self._sqlite:
             self._lock(connection.connection.cursor())
         else:
+            connection.begin()
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ONE_WRITER})")
         return connection
+
+    def _commit(self, connection: Connection) -> None:
+        """Commit. SQLAlchemy knows of the transaction where it has run something in it; most records go past it."""
+        if connection.in_transaction():
+            connection.commit()
+        else:
+            connection.connection.commit()
 
     def _lock(self, cursor: Any) -> None:
         """BEGIN IMMEDIATE. SQLite's own waiting grows to 100 ms a step; writers take turns faster by asking often."""

@@ -13,6 +13,7 @@ import pytest
 
 from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.policy import FIELDS
+from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.store import Store, open_store
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import StoreUnusable, integrity, url_of
@@ -64,7 +65,7 @@ BLANK: dict[str, Any] = {
 
 def record(at: int, **fields: Any) -> DecisionRecord:
     row = {**BLANK, "id": f"d_{at:016d}", "ts": NOW + at, **fields}
-    return DecisionRecord(row, {"at": at}, [("math", row["model"], {"calls": 1.0})])
+    return DecisionRecord(row, {"at": at}, [("math", row["model"], ModelStats(calls=1.0))])
 
 
 def with_store(path: Path, work: Callable[[Store], Awaitable[Any]], **options: Any) -> Any:

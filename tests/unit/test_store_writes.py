@@ -156,7 +156,7 @@ def test_statistics_equal_the_sum_of_all_deltas(store: Store) -> None:
 
     async def write() -> None:
         await asyncio.gather(*[store.ledger.record(one) for one in records])
-        await store.ledger.adjust([("code", "gpt-4o", {"votes": 1.0, "votes_sum": 1.0})], [], {})
+        await store.ledger.adjust([("code", "gpt-4o", ModelStats(votes=1.0, votes_sum=1.0))], [], {})
 
     run(write)
     rows, _ = run(store.load_policy)
