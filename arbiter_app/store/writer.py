@@ -119,10 +119,11 @@ class Writer:
 
     def record(self, record: DecisionRecord, *, wait: bool = True) -> asyncio.Future[None]:
         """Queue a decision record; done when committed, or, with `degraded` saying why, when it is kept in memory."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
         if not wait:
             future.set_result(None)
-        self._put(_Item(record, None, future if wait else None, True))
+        self._put(_Item(record, None, future if wait else None, True), loop)
         return future
 
     def call(self, work: Callable[[Connection], T], *, keep: bool = False) -> asyncio.Future[T]:
@@ -131,8 +132,9 @@ class Writer:
         It may run twice when its transaction has to be made again. While the database refuses writes it fails with
         NotDurable; with `keep` its future is done then, and it runs after the recovery.
         """
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._put(_Item(None, work, future, keep))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._put(_Item(None, work, future, keep), loop)
         return future
 
     def call_now(self, work: Callable[[Connection], T], timeout_s: float = 10.0) -> T:
@@ -152,8 +154,11 @@ class Writer:
         if self._thread.is_alive():
             log.error("the database did not finish in %s s; %s writes are open", timeout_s, self.pending)
 
-    def _put(self, item: _Item) -> None:
-        """Queue an item. Once degraded nobody waits; once the queue is full what comes new is refused, not what waits."""
+    def _put(self, item: _Item, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Queue an item. Once degraded nobody waits; once the queue is full what comes new is refused, not what waits.
+
+        An event loop rings once it has run what is ready: a writer that woke before could only wait for the interpreter.
+        """
         if self.degraded:
             kept = item.keep and self.pending < self._max_pending
             self.lost += item.keep and not kept
@@ -163,7 +168,10 @@ class Writer:
         self._queue.append(item)
         if self._asleep:
             self._asleep = False
-            self._bell.put(None)
+            if loop is None:
+                self._bell.put(None)
+            else:
+                loop.call_soon(self._bell.put, None)
 
     def _run(self) -> None:
         retry_s = FIRST_RETRY_S
