@@ -145,10 +145,10 @@ class Connection(asyncio.Protocol):
         return self.complete and not self._chunks and self._keep_alive and self._error is None and self.usable
 
     def send(self, data: bytes) -> None:
-        """Start a new exchange."""
+        """Start a new exchange: written once the event loop has run what is ready, so that the runtime wakes once for all."""
         self._begin()
         if self._transport is not None:
-            self._transport.write(data)
+            self._loop.call_soon(self._transport.write, data)
 
     async def head(self, timeout_at: float) -> None:
         """Wait for status and headers. Raises ClosedEarly, httpx errors, or TimeoutError at `timeout_at`, loop time."""
