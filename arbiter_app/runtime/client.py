@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from itertools import dropwhile
 
 import httpx
 import orjson
@@ -169,7 +170,7 @@ class HttpReplyStream:
                 raise RuntimeFault("protocol", "the runtime's stream is empty")
             if self.first_byte_ms == 0.0:
                 self.first_byte_ms = (time.perf_counter() - self._started) * 1000
-            self._ready = [event for event in self._ready if event_data(event)]
+            self._ready = list(dropwhile(_says_nothing, self._ready))
         data = event_data(self._ready[0]).strip()
         if data == DONE:
             raise RuntimeFault("protocol", "the runtime's stream is empty")
@@ -226,6 +227,10 @@ class HttpReplyStream:
         if rest:
             self._ready.append(rest)
         return bool(rest)
+
+
+def _says_nothing(event: bytes) -> bool:
+    return not event_data(event)
 
 
 def _fits_header(value: str) -> bool:

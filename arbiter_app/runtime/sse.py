@@ -79,7 +79,7 @@ class EventSplitter:
 def event_data(event: bytes) -> bytes:
     """The data of an event: its `data:` lines joined by newlines; empty for comments and other fields."""
     if b"\n" not in event:
-        return event[6:] if event.startswith(b"data: ") else _line_data(event) or b""
+        return _line_data(event) or b""
     return b"\n".join(part for line in event.split(b"\n") if (part := _line_data(line)) is not None)
 
 
@@ -110,7 +110,8 @@ class StreamAssembler:
 
     def feed(self, event: bytes) -> Json | None:
         """Take one event; returns its chunk, None for `[DONE]`, comments and what is not a chunk."""
-        data = event_data(event)
+        plain = event[:6] == b"data: " and b"\n" not in event
+        data = event[6:] if plain else event_data(event)
         try:
             chunk = orjson.loads(data)
         except orjson.JSONDecodeError:
