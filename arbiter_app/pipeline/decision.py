@@ -234,7 +234,7 @@ class Decision:
         return {
             "tokens_needed": eligible.tokens_needed,
             "prompt_tokens": eligible.prompt_tokens,
-            "eligible": eligible.models,
+            "eligible": None if self.choice is not None else eligible.models,
             "rejected": eligible.rejected,
             "budget_met": eligible.budget_met,
             "latency_capped": eligible.latency_capped,
@@ -262,14 +262,16 @@ CANDIDATE = ("model", "n", "quality", "low", "high", "cost", "why_not")
 
 
 def expanded(trace: Json) -> Json:
-    """A stored trace as it is shown, with its candidates by name."""
-    route = trace.get("route")
+    """A stored trace as it is shown, with its candidates by name; these are the eligible models, which are not stored twice."""
+    route, gate = trace.get("route"), trace.get("filter")
     if not route:
         return trace
     named = [
         dict(zip(CANDIDATE, one, strict=True)) if not isinstance(one, dict) else one for one in route["candidates"]
     ]
-    return {**trace, "route": {**route, "candidates": named}}
+    if gate and gate["eligible"] is None:
+        gate = {**gate, "eligible": [one["model"] for one in named]}
+    return {**trace, "filter": gate, "route": {**route, "candidates": named}}
 
 
 def new_decision(request: ChatRequest, *, timeout_s: float, loop_time: float) -> Decision:

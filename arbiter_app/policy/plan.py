@@ -53,7 +53,7 @@ class Plan:
         self.usd: list[float] = view.money.usd.tolist()
         self.listed_usd: list[float] = view.money.listed.tolist()
         self.best = self.among(may)
-        self.told = Telling(view.belief, self.at, view.here.graded, self.usd, pool.models, may.places, settings)
+        self.told = Telling(view.belief, self.at, view.here.graded, view.money.usd, pool.models, may.places, settings)
         self._hopes: Array | None = None
         self._hoped = -1
 

@@ -8,6 +8,8 @@ from arbiter_app.policy.belief import Array, Belief
 from arbiter_app.policy.types import Candidate, Choice, PolicySettings
 from arbiter_app.policy.worth import Stakes
 
+GRADE_DIGITS, USD_DIGITS = 3, 12
+"""As exact as anybody reads and as a charge can be: every decision is stored with these numbers of every model."""
 Told = tuple[tuple[str, ...], tuple[Candidate, ...]]
 
 
@@ -19,14 +21,14 @@ class Telling:
         belief: Belief,
         at: Stakes,
         graded: Array,
-        cost_usd: Sequence[float],
+        cost_usd: Array,
         pool: Sequence[str],
         eligible: Sequence[int],
         settings: PolicySettings,
     ) -> None:
         self._mean, self._lows, self._highs = belief.interval()
         self._price, self._loss = at.price.tolist(), at.loss.tolist()
-        self._graded, self._cost = graded.tolist(), cost_usd
+        self._graded, self._cost = graded.round(GRADE_DIGITS).tolist(), cost_usd.round(USD_DIGITS).tolist()
         self._pool, self._eligible = pool, eligible
         self._bar = self._mean[at.reference] - settings.quality_tolerance
         self._told: dict[int, Told] = {}
@@ -69,14 +71,11 @@ class Telling:
         return tuple([self._pool[at] for _, _, at in order])
 
     def _candidates(self, chosen: int) -> tuple[Candidate, ...]:
-        pool, graded, mean, cost = self._pool, self._graded, self._mean, self._cost
-        lows, highs, why = self._lows, self._highs, self._why_not
-        return tuple(
-            [
-                Candidate(pool[at], graded[at], mean[at], lows[at], highs[at], cost[at], why(at, chosen))
-                for at in self._eligible
-            ]
-        )
+        return tuple([self._candidate(at, chosen) for at in self._eligible])
+
+    def _candidate(self, at: int, chosen: int) -> Candidate:
+        n, quality, cost = self._graded[at], self._mean[at], self._cost[at]
+        return Candidate(self._pool[at], n, quality, self._lows[at], self._highs[at], cost, self._why_not(at, chosen))
 
     def _why_not(self, at: int, chosen: int) -> str:
         if at == chosen:
