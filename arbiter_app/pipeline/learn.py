@@ -125,6 +125,7 @@ class Learner:
             latency_ms=done.latency_ms,
             mode=mode.value,
             now=self._now(),
+            asked_tokens=decision.eligible.prompt_tokens if decision.eligible else 0,
         )
 
     def _believed(self, bucket: str, grade: Grade) -> tuple[float | None, float]:

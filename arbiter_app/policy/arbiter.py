@@ -22,6 +22,7 @@ from arbiter_app.policy.holder import StatisticsHolder, delta_of
 from arbiter_app.policy.plan import View
 from arbiter_app.policy.price import unit_price
 from arbiter_app.policy.rule import decide
+from arbiter_app.policy.size import size_of
 from arbiter_app.policy.statistics import ModelStats, Rows
 from arbiter_app.policy.text import Teller, features
 from arbiter_app.policy.types import Ask, Choice, Learned, ModelFacts, Observation, PolicySettings, Shift
@@ -195,7 +196,7 @@ class ArbiterPolicy(StatisticsHolder):
         here = self._buckets.get(bucket) or Bucket(len(self._pool.models), self._pool.base)
         strength, buckets = self._settings.price_strength, self._buckets.values()
         money = expected_usd(here, buckets, self._price, self._pool.base, strength)
-        return View(here, here.believed(self._crowd), money, self._table.total)
+        return View(here, here.believed(self._crowd), money, size_of(here.sizes), self._table.total)
 
     def _told(self, view: View, ask: Ask) -> View:
         """The view with what this prompt tells, for models whose grades it has been shown to predict.

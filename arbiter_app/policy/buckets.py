@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from math import exp, inf, log
+from operator import attrgetter
 
 import numpy as np
 
@@ -19,18 +20,20 @@ from arbiter_app.policy.belief import (
     scale,
     shared,
 )
-from arbiter_app.policy.statistics import ModelStats
+from arbiter_app.policy.statistics import SIZE_FIELDS, ModelStats
 from arbiter_app.policy.types import ModelFacts, PolicySettings
 from arbiter_app.policy.values import value
 
 NEWS = 1 / 24
 """What is believed is worked out anew once the means under it may have moved by this share."""
+_SIZES = attrgetter(*SIZE_FIELDS)
 NOTHING_USD = 1e-30
 """Stands for no charge where a logarithm is taken."""
 
 
 class Bucket:
-    """Grades, calls and charges of one bucket: arrays [K] in the order of the pool.
+    """Grades, calls and charges of one bucket: arrays [K] in the order of the pool, and the sums that tell what long prompts
+    cost, `sizes` [6, K].
 
     `all_calls` is their sum; `base_calls`, `base_graded`, `base_charged` and `base_usd` are the baseline's, `rose` the places of
     models whose price rose once. `news` tells by which shares means may have moved so far, a grade or a charge among n
@@ -44,6 +47,7 @@ class Bucket:
         self._reading: Reading | None = None
         self._belief: tuple[int, Belief] | None = None
         self.calls, self.tries, self.charged, self.mean_usd, self.graded = (np.zeros(size) for _ in range(5))
+        self.sizes = np.zeros((len(SIZE_FIELDS), size))
         self.all_calls = self.base_calls = self.base_graded = self.base_charged = self.base_usd = 0.0
         self.rose: set[int] = set()
         self.news = self.graded_news = 0.0
@@ -68,6 +72,7 @@ class Bucket:
         if at == self._baseline:
             self.base_calls, self.base_graded = known.calls, known.graded
             self.base_charged, self.base_usd = charged, charged * mean
+        self.sizes[:, at] = _SIZES(known)
         (self.rose.add if known.calls > known.tries else self.rose.discard)(at)
 
     def _grade(self, at: int, *sums: float) -> None:

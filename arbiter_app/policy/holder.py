@@ -112,6 +112,10 @@ def delta_of(seen: Observation, facts: ModelFacts) -> ModelStats:
     if seen.cost_usd is not None:
         delta.cost_n, delta.cost_usd, delta.cost_sq = 1.0, seen.cost_usd, seen.cost_usd**2
         delta.tokens_in, delta.tokens_out = float(seen.tokens_in or 0), float(seen.tokens_out or 0)
+        if seen.asked_tokens > 0:
+            cost, length = seen.cost_usd, seen.asked_tokens
+            delta.sized_n, delta.sized_usd, delta.sized_sq = 1.0, cost, cost * cost
+            delta.size_sum, delta.size_sq, delta.size_usd = length, length * length, length * cost
         unit = unit_price(facts, seen)
         if unit is not None:
             delta.unit_n, delta.unit_sum, delta.unit_sq = 1.0, unit, unit * unit

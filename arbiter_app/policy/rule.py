@@ -19,7 +19,7 @@ def decide(
     view: View, ask: Ask, seed: int, pool: Pool, settings: PolicySettings, falling: Container[tuple[str, str]] = ()
 ) -> Choice:
     """The choice for one request. `falling`: the (bucket, model) whose last calls were cheaper than before."""
-    plan, base = view.plan(ask.eligible, pool, settings), pool.base
+    plan, base = view.plan(ask.eligible, ask.tokens_in, pool, settings), pool.base
     may, loss, told = plan.may, plan.loss, plan.told
     steady = may.without(_repriced(view, settings)) if view.here.rose else may
     best = plan.best if steady is may else plan.among(steady)
@@ -73,7 +73,8 @@ def _left_for_its_price(plan: Plan, best: int) -> int | None:
     least, found = plan.loss[best], None
     for model in sorted(plan.view.here.rose.intersection(plan.may.places) - {best}):
         if plan.usd[model] > RISEN * plan.listed_usd[model]:
-            before = plan.loss[model] - plan.price[model] + plan.listed_usd[model] / plan.view.money.unit
+            listed = plan.listed_usd[model] / plan.view.money.unit
+            before = plan.loss[model] + (listed - plan.price[model]) * plan.times
             if before < least:
                 least, found = before, model
     return found
@@ -111,8 +112,6 @@ def _too_dear(plan: Plan, model: int, settings: PolicySettings) -> bool:
 
     What better choices gained so far counts as credit (Wu et al., Conservative bandits, 2016).
     """
-    extra = plan.loss[model] - plan.loss[plan.at.reference]
-    if extra <= 0:
-        return False
+    extra, lost = plan.expected_losses(model)
     allowed = settings.explore_loss_share * (plan.view.here.all_calls + settings.explore_loss_start)
-    return plan.lost() + extra > allowed
+    return extra > 0 and lost + extra > allowed

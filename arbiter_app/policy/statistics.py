@@ -9,12 +9,20 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 
-COST_FIELDS = ("tries", "cost_n", "cost_usd", "cost_sq", "unit_n", "unit_sum", "unit_sq", "tokens_in", "tokens_out")
+SIZE_FIELDS = ("sized_n", "sized_usd", "sized_sq", "size_sum", "size_sq", "size_usd")
+COST_FIELDS = (
+    *("tries", "cost_n", "cost_usd", "cost_sq", "unit_n", "unit_sum", "unit_sq", "tokens_in", "tokens_out"),
+    *SIZE_FIELDS,
+)
 
 
 @dataclass(slots=True)
 class ModelStats:
-    """Additive sums. Money in USD, latency in milliseconds, quality weighted by the reliability of its grade."""
+    """Additive sums. Money in USD, latency in milliseconds, quality weighted by the reliability of its grade.
+
+    The last six are of charged calls whose prompt's length was known, in estimated tokens: calls, cost, cost squared, length,
+    length squared, and length times cost.
+    """
 
     calls: float = 0.0
     tries: float = 0.0
@@ -35,6 +43,12 @@ class ModelStats:
     latency_ms: float = 0.0
     explore_n: float = 0.0
     explore_usd: float = 0.0
+    sized_n: float = 0.0
+    sized_usd: float = 0.0
+    sized_sq: float = 0.0
+    size_sum: float = 0.0
+    size_sq: float = 0.0
+    size_usd: float = 0.0
 
     def add(self, other: ModelStats) -> None:
         """Add another's sums to these: every field, by name (a loop over the names takes four times as long)."""
@@ -57,6 +71,12 @@ class ModelStats:
         self.latency_ms += other.latency_ms
         self.explore_n += other.explore_n
         self.explore_usd += other.explore_usd
+        self.sized_n += other.sized_n
+        self.sized_usd += other.sized_usd
+        self.sized_sq += other.sized_sq
+        self.size_sum += other.size_sum
+        self.size_sq += other.size_sq
+        self.size_usd += other.size_usd
 
     def as_dict(self) -> dict[str, float]:
         """The sums that are not zero, by name."""

@@ -3,40 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from arbiter_app.policy.belief import Array, Belief
 from arbiter_app.policy.types import Candidate, Choice, PolicySettings
-from arbiter_app.policy.worth import Stakes
+
+if TYPE_CHECKING:
+    from arbiter_app.policy.plan import Plan
 
 GRADE_DIGITS, USD_DIGITS = 3, 12
 """As exact as anybody reads and as a charge can be: every decision is stored with these numbers of every model."""
+MIDDLE = 0.6, 1.7
+"""Sizes of a prompt that are not worth a word."""
 Told = tuple[tuple[str, ...], tuple[Candidate, ...]]
 
 
 class Telling:
     """Builds choices from what one plan says. Indices are places in the pool; lists are [K]."""
 
-    def __init__(
-        self,
-        belief: Belief,
-        at: Stakes,
-        graded: Array,
-        cost_usd: Array,
-        pool: Sequence[str],
-        eligible: Sequence[int],
-        settings: PolicySettings,
-    ) -> None:
-        self._mean, self._lows, self._highs = belief.interval()
-        self._price, self._loss = at.price.tolist(), at.loss.tolist()
-        self._graded, self._cost = graded.round(GRADE_DIGITS).tolist(), cost_usd.round(USD_DIGITS).tolist()
-        self._pool, self._eligible = pool, eligible
-        self._bar = self._mean[at.reference] - settings.quality_tolerance
+    def __init__(self, plan: Plan, pool: Sequence[str], settings: PolicySettings) -> None:
+        self._mean, self._lows, self._highs = plan.view.belief.interval()
+        self._price, self._loss = plan.price, plan.loss
+        self._graded = plan.view.here.graded.round(GRADE_DIGITS).tolist()
+        self._cost = (plan.view.money.usd * plan.times).round(USD_DIGITS).tolist()
+        self._pool, self._eligible = pool, plan.may.places
+        self._bar = self._mean[plan.at.reference] - settings.quality_tolerance
+        unusual = not MIDDLE[0] < plan.times < MIDDLE[1]
+        self._sized = f"; a prompt {plan.times:.1f} times as dear as the mean" if unusual else ""
         self._told: dict[int, Told] = {}
 
     def exploit(self, model: int, seed: int, propensity: float, why: str = "") -> Choice:
         """The best known choice."""
         quality = f"quality {self._mean[model]:.2f} (at least {self._lows[model]:.2f}) for a bar of {self._bar:.2f}"
-        words = f"{why}least expected loss: {quality}, {self._price[model]:.0%} of the baseline's price"
+        words = f"{why}least expected loss: {quality}, {self._price[model]:.0%} of the baseline's price{self._sized}"
         return self._choice(model, "exploit", words, seed, propensity)
 
     def explore(self, model: int, bucket: str, seed: int, propensity: float) -> Choice:

@@ -137,7 +137,10 @@ class PolicySettings:
 
 @value
 class Ask:
-    """One request to route. Token counts are estimates, 0 when unknown; `prompt` is the latest human ask."""
+    """One request to route. Token counts are estimates, 0 when unknown; `prompt` is the latest human ask.
+
+    `tokens_in` tells long prompts from short ones: any measure will do that is also given as `Observation.asked_tokens`.
+    """
 
     bucket: str
     prompt: str
@@ -180,7 +183,8 @@ class Choice:
 
 @value
 class Observation:
-    """What one call showed. None means unknown, and an unknown never moves a statistic."""
+    """What one call showed. None means unknown, and an unknown never moves a statistic; nor does `asked_tokens` (the
+    estimate that the ask carried) of 0."""
 
     bucket: str
     model: str
@@ -193,6 +197,7 @@ class Observation:
     latency_ms: float | None = None
     mode: str = "exploit"
     now: float = 0.0
+    asked_tokens: float = 0.0
 
 
 @value

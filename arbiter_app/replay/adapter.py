@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
+from arbiter_app.pipeline.tokens import estimate_tokens
 from arbiter_app.policy import Ask, ModelFacts, Observation, Policy, PolicySettings, build
 
 
@@ -37,7 +39,8 @@ class ReplayPolicy:
     def choose(self, task: str, prompt: str, eligible: tuple[str, ...]) -> str:
         """The model for the next request."""
         self._now += 1.0
-        choice = self.policy.choose(Ask(str(task), prompt, eligible), self._now, self._seed + int(self._now))
+        ask = Ask(str(task), prompt, eligible, _tokens(prompt))
+        choice = self.policy.choose(ask, self._now, self._seed + int(self._now))
         self._mode = choice.mode
         return choice.model
 
@@ -66,9 +69,15 @@ class ReplayPolicy:
             quality=quality,
             mode=mode,
             now=self._now,
+            asked_tokens=_tokens(prompt),
         )
         for shift in self.policy.record(seen).shifts:
             self.alarms[shift.kind] += 1
+
+
+@lru_cache(maxsize=50_000)
+def _tokens(prompt: str) -> int:
+    return estimate_tokens(prompt)
 
 
 class ClassicReplayPolicy(ReplayPolicy):

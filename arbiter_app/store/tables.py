@@ -93,6 +93,12 @@ class Statistic(SQLModel, table=True):
     latency_ms: float = 0.0
     explore_n: float = 0.0
     explore_usd: float = 0.0
+    sized_n: float = 0.0
+    sized_usd: float = 0.0
+    sized_sq: float = 0.0
+    size_sum: float = 0.0
+    size_sq: float = 0.0
+    size_usd: float = 0.0
 
 
 class Agreement(SQLModel, table=True):

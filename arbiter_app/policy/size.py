@@ -1,0 +1,61 @@
+"""How much dearer a long prompt is than a short one: what calls cost against the length of their prompts.
+
+Money grows with the length of a prompt, quality that falls short does not: so a cheaper model pays most on long prompts, a
+better one on short prompts. The slope is that of the relative cost against the relative length, one for all models of a
+bucket, from sums that add up; it counts only as far as it is beyond doubt: a positive-part James-Stein estimate (Baranchik,
+1964) that stays zero until the slope is two standard errors from it.
+"""
+
+from __future__ import annotations
+
+from math import log2
+
+from arbiter_app.policy.belief import Array
+from arbiter_app.policy.values import value
+
+LEAST_DEGREES = 5.0
+DOUBT = 4.0
+SMALLEST = 0.1
+STEPS = 4.0
+"""Sizes are told apart in steps of the fourth root of two, so that what follows from one serves many prompts."""
+LEAST = 1e-12
+
+
+@value
+class Size:
+    """The mean length of a bucket's prompts, in estimated tokens, and the slope, 0 to 1."""
+
+    mean: float = 0.0
+    slope: float = 0.0
+
+    def step(self, length: float) -> int:
+        """What a prompt of this length costs against one of mean length, as a number of steps; 0 where it is not known."""
+        if self.slope <= 0 or length <= 0:
+            return 0
+        return round(STEPS * log2(max(1 + self.slope * (length / self.mean - 1), SMALLEST)))
+
+
+def times(step: int) -> float:
+    """A step as a factor."""
+    return float(2.0 ** (step / STEPS))
+
+
+def size_of(sums: Array) -> Size:
+    """From the sums of each model [6, K]: calls, cost, cost squared, length, length squared, length times cost.
+
+    Every model's cost counts relative to its mean. Models without two calls, or without cost, say nothing.
+    """
+    told = sums[:, (sums[0] > 1) & (sums[1] > 0)]
+    n, usd, usd_sq, length, length_sq, product = told
+    calls, degrees = float(sums[0].sum()), float((n - 1).sum())
+    if degrees < LEAST_DEGREES:
+        return Size()
+    mean, cost = float(sums[3].sum()) / calls, usd / n
+    both = float(((product - length * cost) / cost).sum()) / mean
+    lengths = float((length_sq - length * length / n).sum()) / (mean * mean)
+    costs = float((usd_sq / (cost * cost) - n).sum())
+    if both <= 0 or lengths <= LEAST:
+        return Size(mean)
+    slope = both / lengths
+    doubt = max(costs - both * slope, 0.0) / (degrees - 1) / lengths
+    return Size(mean, min(slope * max(0.0, 1 - DOUBT * doubt / (slope * slope)), 1.0))
