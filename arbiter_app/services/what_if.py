@@ -246,9 +246,14 @@ def shown(estimate: Estimate | None) -> Json:
     return {
         "cost": None if cost is None else cost.value,
         "cost_interval": None if cost is None else [max(0.0, cost.low), cost.high],
-        "quality": None if quality is None else quality.value,
-        "quality_interval": None if quality is None else [max(0.0, quality.low), min(1.0, quality.high)],
+        "quality": None if quality is None else _share(quality.value),
+        "quality_interval": None if quality is None else [_share(quality.low), _share(quality.high)],
     }
+
+
+def _share(quality: float) -> float:
+    """A quality within 0..1, where an interval or the rounding of sums leaves that."""
+    return min(1.0, max(0.0, quality))
 
 
 def _told(gap: Gap) -> str:
