@@ -167,8 +167,8 @@ class _Reply:
         self._streaming = False
 
     async def whole(self, decision: Decision, body: Json) -> None:
-        data = orjson.dumps({**body, "arbiter": decision.public()})
-        await self._respond(200, [JSON, *_named(decision)], data)
+        raw = decision.completion.raw if decision.completion else b""
+        await self._respond(200, [JSON, *_named(decision)], _with_arbiter(raw, body, decision.public()))
 
     async def stream(self, decision: Decision, frames: AsyncIterator[bytes]) -> None:
         headers = [*STREAM, *_named(decision), NOSNIFF, self._id]
@@ -197,6 +197,13 @@ class _Reply:
         raw = [*headers, NOSNIFF, self._id, (b"content-length", str(len(data)).encode())]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
         await self._send({"type": "http.response.body", "body": data})
+
+
+def _with_arbiter(raw: bytes, body: Json, arbiter: Json) -> bytes:
+    """An answer with our object as its last member: the runtime's own bytes, where they have no member of that name."""
+    if raw[-1:] == b"}" and b'"arbiter"' not in raw:
+        return b'%b,"arbiter":%b}' % (raw[:-1], orjson.dumps(arbiter))
+    return orjson.dumps({**body, "arbiter": arbiter})
 
 
 def _named(decision: Decision) -> list[tuple[bytes, bytes]]:

@@ -106,7 +106,7 @@ class Calls:
         """The completion of a stream that has ended (`body` assembled from its chunks), or was cut (`aborted`)."""
         stream, took_ms = opened.stream, (time.perf_counter() - opened.started) * 1000
         completion = self._completion(
-            decision, opened.model, stream.headers, body, took_ms, stream.first_byte_ms, aborted
+            decision, opened.model, stream.headers, body, took_ms, stream.first_byte_ms, aborted=aborted
         )
         decision.attempts.append(_success(completion) if not aborted else _cut(completion, aborted))
         return completion
@@ -158,7 +158,8 @@ class Calls:
         if not _message(reply.json):
             raise RuntimeFault("protocol", f"{model}: the answer has no choices")
         took_ms = (time.perf_counter() - started) * 1000
-        return self._completion(decision, model, reply.headers, reply.json, took_ms, reply.first_byte_ms)
+        raw = reply.body.rstrip()
+        return self._completion(decision, model, reply.headers, reply.json, took_ms, reply.first_byte_ms, raw=raw)
 
     def _completion(
         self,
@@ -168,7 +169,9 @@ class Calls:
         body: Json,
         took_ms: float,
         first_byte_ms: float,
+        *,
         aborted: str = "",
+        raw: bytes = b"",
     ) -> Completion:
         cost = self._meter.cost_of(
             headers,
@@ -189,6 +192,7 @@ class Calls:
             first_byte_ms=first_byte_ms,
             finish_reason=_finish_reason(body),
             aborted=aborted,
+            raw=raw,
         )
 
 

@@ -339,6 +339,7 @@ def _serve_cached(decision: Decision, kept: Cached, similarity: float) -> None:
     decision.completion = Completion(
         model=kept.model,
         body=body,
+        raw=kept.body,
         text=text if isinstance(text, str) else "",
         tool_calls=[],
         usage=None,

@@ -188,7 +188,8 @@ class Attempt:
 class Completion:
     """Stage 4: the answer that was received, whole or cut short.
 
-    `body` is the runtime's JSON (for a stream: assembled from its chunks). `text` is the answer's content.
+    `body` is the runtime's JSON (for a stream: assembled from its chunks), `raw` its bytes where they came as one. `text` is
+    the answer's content.
     """
 
     model: str
@@ -201,6 +202,7 @@ class Completion:
     first_byte_ms: float
     finish_reason: str | None = None
     aborted: str = ""
+    raw: bytes = b""
 
 
 @value

@@ -49,21 +49,23 @@ class Statement:
         """Execute for many rows, inside the connection's transaction."""
         if not rows:
             return
+        if self._by_size:
+            self._in_chunks(connection.connection.driver_connection, rows)
+            return
         cursor = connection.connection.cursor()
         try:
-            if self._by_size:
-                self._in_chunks(cursor, rows)
-            else:
-                cursor.executemany(self._sql, [dict(zip(self.columns, row, strict=True)) for row in rows])
+            cursor.executemany(self._sql, [dict(zip(self.columns, row, strict=True)) for row in rows])
         finally:
             cursor.close()
 
-    def _in_chunks(self, cursor: Any, rows: Sequence[Row]) -> None:
+    def _in_chunks(self, driver: Any, rows: Sequence[Row]) -> None:
         at, left = 0, len(rows)
         for size in CHUNKS:
             while left >= size:
-                cursor.execute(self._by_size[size], list(chain.from_iterable(rows[at : at + size])))
+                driver.execute(self._by_size[size], list(chain.from_iterable(rows[at : at + size])))
                 at, left = at + size, left - size
+            if not left:
+                return
 
 
 class Query:

@@ -341,7 +341,7 @@ class Writer:
             if self._sqlite:
                 connection.connection.cursor().execute("PRAGMA busy_timeout=0")  # `_lock` does the waiting
         if self._sqlite:
-            self._lock(connection.connection.cursor())
+            self._lock(connection.connection.driver_connection)
         else:
             connection.begin()
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ONE_WRITER})")
@@ -354,13 +354,13 @@ class Writer:
         else:
             connection.connection.commit()
 
-    def _lock(self, cursor: Any) -> None:
+    def _lock(self, driver: Any) -> None:
         """BEGIN IMMEDIATE. SQLite's own waiting grows to 100 ms a step; writers take turns faster by asking often."""
         until = time.monotonic() + self.max_wait_s
         pause_s, longest_s = LOCK_POLL_S
         while True:
             try:
-                cursor.execute("BEGIN IMMEDIATE")
+                driver.execute("BEGIN IMMEDIATE")
                 return
             except Exception as error:
                 if not is_lock(error) or time.monotonic() >= until:
