@@ -22,7 +22,6 @@ from arbiter_app.policy.holder import StatisticsHolder, delta_of
 from arbiter_app.policy.plan import View
 from arbiter_app.policy.price import unit_price
 from arbiter_app.policy.rule import decide
-from arbiter_app.policy.size import size_of
 from arbiter_app.policy.statistics import ModelStats, Rows
 from arbiter_app.policy.text import Teller, features
 from arbiter_app.policy.types import Ask, Choice, Learned, ModelFacts, Observation, PolicySettings, Shift
@@ -169,7 +168,7 @@ class ArbiterPolicy(StatisticsHolder):
         known = self._table.known(bucket, model)
         before = row.news
         row.put(self._pool.index[model], known, self._facts.get(model), bucket.partition(":")[0], self._settings)
-        self._news += row.news - before
+        self._news += min(row.news - before, NEWS)
 
     def _gather(self, buckets: Mapping[str, Bucket]) -> None:
         """Take these buckets, in the order of their names, so that the order of arrival leaves no trace."""
@@ -196,7 +195,7 @@ class ArbiterPolicy(StatisticsHolder):
         here = self._buckets.get(bucket) or Bucket(len(self._pool.models), self._pool.base)
         strength, buckets = self._settings.price_strength, self._buckets.values()
         money = expected_usd(here, buckets, self._price, self._pool.base, strength)
-        return View(here, here.believed(self._crowd), money, size_of(here.sizes), self._table.total)
+        return View(here, here.believed(self._crowd), money, here.size(), self._table.total)
 
     def _told(self, view: View, ask: Ask) -> View:
         """The view with what this prompt tells, for models whose grades it has been shown to predict.

@@ -20,6 +20,7 @@ from arbiter_app.policy.belief import (
     scale,
     shared,
 )
+from arbiter_app.policy.size import Size, size_of
 from arbiter_app.policy.statistics import SIZE_FIELDS, ModelStats
 from arbiter_app.policy.types import ModelFacts, PolicySettings
 from arbiter_app.policy.values import value
@@ -49,6 +50,7 @@ class Bucket:
         self.calls, self.tries, self.charged, self.mean_usd, self.graded = (np.zeros(size) for _ in range(5))
         self.sizes = np.zeros((len(SIZE_FIELDS), size))
         self.all_calls = self.base_calls = self.base_graded = self.base_charged = self.base_usd = 0.0
+        self._size = 0.0, Size()
         self.rose: set[int] = set()
         self.news = self.graded_news = 0.0
         self.said = -inf
@@ -82,6 +84,13 @@ class Bucket:
         self._grades.put(at, *sums)
         self._seen = self._reading = None
         self.graded_news += 1 / max(sums[0], 1.0)
+
+    def size(self) -> Size:
+        """What long prompts cost here; worked out anew on news enough."""
+        calls = float(self.sizes[0].sum())
+        if calls > self._size[0] * (1 + NEWS) or calls < self._size[0]:
+            self._size = calls, size_of(self.sizes)
+        return self._size[1]
 
     def seen(self) -> Evidence:
         """The grades as evidence."""

@@ -13,7 +13,7 @@ from arbiter_app.policy.buckets import Bucket, Money
 from arbiter_app.policy.eligible import Eligible, Pool
 from arbiter_app.policy.size import Size, times
 from arbiter_app.policy.statistics import ModelStats
-from arbiter_app.policy.telling import Telling
+from arbiter_app.policy.telling import GRADE_DIGITS, Telling
 from arbiter_app.policy.types import PolicySettings
 from arbiter_app.policy.worth import Stakes, Taste, hopeful, stakes
 
@@ -49,13 +49,21 @@ class View:
 
 
 class Outlook:
-    """What is at stake for the models that may serve, whatever the prompt's size."""
+    """What is at stake for the models that may serve, whatever the prompt's size. Lists are [K]: `price` over the baseline's
+    mean, `usd` expected, `listed_usd` at list prices, and the weight of what was `graded`; `columns` are those of the models
+    that may serve, as `Candidate` begins with them."""
 
     def __init__(self, view: View, may: Eligible, pool: Pool, settings: PolicySettings) -> None:
         self.view, self.may, self._settings = view, may, settings
         self._taste = Taste(settings.quality_tolerance, settings.caution, settings.caution_trial, settings.lead)
         self.at = _stakes(view, may, pool.base, self._taste)
         self.short = self.at.loss - self.at.price
+        self.price: list[float] = self.at.price.tolist()
+        self.usd: list[float] = view.money.usd.tolist()
+        self.listed_usd: list[float] = view.money.listed.tolist()
+        self.graded: list[float] = view.here.graded.round(GRADE_DIGITS).tolist()
+        columns = pool.models, self.graded, *view.belief.interval()
+        self.columns = [[column[at] for at in may.places] for column in columns]
         self._hopes: Array | None = None
 
     def hopes(self) -> Array:
@@ -69,19 +77,20 @@ class Outlook:
 
 
 class Plan:
-    """What follows for prompts of one size, `times` as dear as those of mean length. Lists are [K]: `loss` counts money at
-    that size, `price` and `usd` are those of the mean length; `best` is the place of the least loss, `told` the words."""
+    """What follows for prompts of one size, `times` as dear as those of mean length: the `loss` [K] counts money at that size,
+    `best` is the place of the least, and `told` has the words."""
 
     def __init__(self, outlook: Outlook, times: float, pool: Pool, settings: PolicySettings) -> None:
-        self.view, self.may, self.at, self.times = outlook.view, outlook.may, outlook.at, times
-        money = self.view.money
-        self._outlook, self._usd = outlook, money.usd
+        self.view, self.may, self.at, self.times, self.outlook = outlook.view, outlook.may, outlook.at, times, outlook
+        self.price, self.usd, self.listed_usd, self.graded = (
+            outlook.price,
+            outlook.usd,
+            outlook.listed_usd,
+            outlook.graded,
+        )
         self._loss = outlook.short + self.at.price * times
         self._tried = 1 + TRIED_SIZE * (times - 1)
         self.loss: list[float] = self._loss.tolist()
-        self.price: list[float] = self.at.price.tolist()
-        self.usd: list[float] = money.usd.tolist()
-        self.listed_usd: list[float] = money.listed.tolist()
         self.best = self.among(self.may)
         self.told = Telling(self, pool.models, settings)
         self._hopes: Array | None = None
@@ -94,13 +103,13 @@ class Plan:
     def trial(self, best: int, steady: Eligible, budget_usd: float) -> int | None:
         """The model that may still turn out better than the best known one, if its trial is within the budget."""
         if self._hopes is None:
-            self._hopes = self._outlook.hopes() + self.at.price * self._tried
+            self._hopes = self.outlook.hopes() + self.at.price * self._tried
             self._hoped = int((self._hopes + self.may.barred).argmin())
         free, model = (best, self.at.reference), self._hoped
         if steady is not self.may or (self.usd[model] > budget_usd and model not in free):
             loss = self._hopes + steady.barred
             kept = loss[best], loss[self.at.reference]
-            loss[self._usd > budget_usd] = np.inf
+            loss[self.view.money.usd > budget_usd] = np.inf
             loss[best], loss[self.at.reference] = kept
             model = int(loss.argmin())
         return None if model in free else model
@@ -108,7 +117,7 @@ class Plan:
     def expected_losses(self, model: int) -> tuple[float, float]:
         """What a trial of this model is expected to lose against the reference, and what the bucket's grades have lost so far,
         at the size that counts for trying."""
-        loss = self._outlook.short + self.at.price * self._tried
+        loss = self.outlook.short + self.at.price * self._tried
         extra = loss - loss[self.at.reference]
         return float(extra[model]), float(self.view.here.graded.dot(extra))
 

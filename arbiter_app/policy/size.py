@@ -16,8 +16,8 @@ from arbiter_app.policy.values import value
 LEAST_DEGREES = 5.0
 DOUBT = 4.0
 SMALLEST = 0.1
-STEPS = 4.0
-"""Sizes are told apart in steps of the fourth root of two, so that what follows from one serves many prompts."""
+STEPS = 2.0
+"""Sizes are told apart in steps of the root of two, so that what follows from one serves many prompts."""
 LEAST = 1e-12
 
 

@@ -22,10 +22,14 @@ class Telling:
 
     def __init__(self, plan: Plan, pool: Sequence[str], settings: PolicySettings) -> None:
         self._mean, self._lows, self._highs = plan.view.belief.interval()
-        self._price, self._loss = plan.price, plan.loss
-        self._graded = plan.view.here.graded.round(GRADE_DIGITS).tolist()
-        self._cost = (plan.view.money.usd * plan.times).round(USD_DIGITS).tolist()
-        self._pool, self._eligible = pool, plan.may.places
+        self._price, self._loss, self._graded, self._usd, self._times = (
+            plan.price,
+            plan.loss,
+            plan.graded,
+            plan.usd,
+            plan.times,
+        )
+        self._pool, self._eligible, self._columns = pool, plan.may.places, plan.outlook.columns
         self._bar = self._mean[plan.at.reference] - settings.quality_tolerance
         unusual = not MIDDLE[0] < plan.times < MIDDLE[1]
         self._sized = f"; a prompt {plan.times:.1f} times as dear as the mean" if unusual else ""
@@ -69,17 +73,12 @@ class Telling:
         return tuple([self._pool[at] for _, _, at in order])
 
     def _candidates(self, chosen: int) -> tuple[Candidate, ...]:
-        return tuple([self._candidate(at, chosen) for at in self._eligible])
-
-    def _candidate(self, at: int, chosen: int) -> Candidate:
-        n, quality, cost = self._graded[at], self._mean[at], self._cost[at]
-        return Candidate(self._pool[at], n, quality, self._lows[at], self._highs[at], cost, self._why_not(at, chosen))
-
-    def _why_not(self, at: int, chosen: int) -> str:
-        if at == chosen:
-            return ""
-        if self._loss[at] < self._loss[chosen]:
-            return "not its turn"
-        if self._price[at] >= self._price[chosen]:
-            return "dearer"
-        return f"bound {self._lows[at]:.2f} under {self._bar:.2f}"
+        here, loss, price, lows = self._eligible, self._loss, self._price, self._lows
+        least, paid, bar = loss[chosen], price[chosen], f" under {self._bar:.2f}"
+        why_not = [
+            "not its turn" if loss[at] < least else "dearer" if price[at] >= paid else f"bound {lows[at]:.2f}{bar}"
+            for at in here
+        ]
+        why_not[here.index(chosen)] = ""
+        costs = [round(self._usd[at] * self._times, USD_DIGITS) for at in here]
+        return tuple(map(Candidate, *self._columns, costs, why_not))

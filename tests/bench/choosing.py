@@ -1,6 +1,6 @@
 """CPU of one decision: `python -m tests.bench.choosing`. The policy alone, with 14 models and 10 buckets, seeded.
 
-Prints `choose` and `record` in microseconds, as medians over blocks of requests (reading the clock around each would cost
+Prompts have five lengths, which what they cost follows. Prints `choose` and `record` in microseconds, as medians over blocks of requests (reading the clock around each would cost
 more than what is measured), and their ratio to inverting one matrix of the pool's size in the same run, so that two
 machines can be compared.
 """
@@ -19,7 +19,8 @@ from arbiter_app.policy import Ask, Choice, ModelFacts, Observation, PolicySetti
 MODELS, BUCKETS, BLOCK, BLOCKS = 14, 10, 200, 30
 NAMES = tuple(f"model-{at:02d}" for at in range(MODELS))
 FACTS = {model: ModelFacts(1e-7 * 1.5**at, 4e-7 * 1.5**at) for at, model in enumerate(NAMES)}
-ASKS = [Ask(f"bucket-{at}", "a prompt", NAMES, 900, 250) for at in range(BUCKETS)]
+LENGTHS = (60, 200, 400, 900, 2_500)
+ASKS = [Ask(f"bucket-{at}", "a prompt", NAMES, length, 250) for at in range(BUCKETS) for length in LENGTHS]
 
 
 def main() -> None:
@@ -50,7 +51,15 @@ def _seen(ask: Ask, choice: Choice, draw: random.Random | None) -> Observation:
     quality = None if draw is None else float(draw.random() < 0.6 + 0.02 * NAMES.index(choice.model))
     usd = facts.list_usd(ask.tokens_in, ask.tokens_out)
     return Observation(
-        ask.bucket, choice.model, ask.prompt, usd, ask.tokens_in, ask.tokens_out, quality, mode=choice.mode
+        bucket=ask.bucket,
+        model=choice.model,
+        prompt=ask.prompt,
+        cost_usd=usd,
+        tokens_in=ask.tokens_in,
+        tokens_out=ask.tokens_out,
+        quality=quality,
+        mode=choice.mode,
+        asked_tokens=ask.tokens_in,
     )
 
 
