@@ -1,15 +1,32 @@
-"""Uvicorn's HTTP protocol, with what it writes in one step of the event loop sent to the socket in one piece.
+"""HTTP/1.1 as uvicorn speaks it, with two additions: an answer goes to the socket in one piece, and whoever serves a request can
+be told when its caller hangs up.
 
 Uvicorn writes the head of an answer and its body one after the other, and each is a system call (with TCP_NODELAY: a packet
-of its own); on a loopback that costs as much as classifying a request.
+of its own); on a loopback that costs as much as classifying a request. To learn of a caller's end by ASGI alone takes a task
+that waits for it, for each request.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+Call = Callable[[], None]
+WHEN_GONE = "arbiter.when_gone"
+
+
+def when_gone(scope: Scope) -> Callable[[Call | None], None]:
+    """Call what this gives with what is to be called when the caller of a request hangs up, or with None for nothing."""
+    told: Callable[[Call | None], None] = scope.get("extensions", {}).get(WHEN_GONE, _nobody_tells)
+    return told
+
+
+def _nobody_tells(_call: Call | None) -> None:
+    """Another server serves: it ends with its request."""
 
 
 class Corked:
@@ -18,6 +35,7 @@ class Corked:
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop
         self._held: list[bytes] = []
+        self.is_closing = transport.is_closing
 
     def write(self, data: bytes) -> None:
         """Write with what else is written in this step."""
@@ -40,9 +58,26 @@ class Corked:
         return getattr(self._transport, name)
 
 
-class CorkedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 over a corked transport."""
+class Protocol(HttpToolsProtocol):
+    """One connection of a caller."""
+
+    _gone: Call | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A caller has connected."""
         super().connection_made(cast(asyncio.Transport, Corked(transport, self.loop)))
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self.scope["extensions"] = cast(Any, {WHEN_GONE: self._when_gone})
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The caller has hung up, or the answer was its last."""
+        super().connection_lost(exc)
+        gone, self._gone = self._gone, None
+        if gone is not None:
+            gone()
+
+    def _when_gone(self, call: Call | None) -> None:
+        self._gone = call

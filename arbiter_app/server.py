@@ -13,7 +13,7 @@ from typing import Any
 
 import uvicorn
 
-from arbiter_app.protocol import CorkedProtocol
+from arbiter_app.protocol import Protocol
 from arbiter_app.settings import Settings
 
 SOCKET_MESSAGE_BYTES = 256_000
@@ -69,7 +69,7 @@ def config_of(settings: Settings, application: Any) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=CorkedProtocol,
+        http=Protocol,
         ws="websockets-sansio",
         ws_max_size=SOCKET_MESSAGE_BYTES,
         ws_per_message_deflate=False,

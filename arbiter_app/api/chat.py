@@ -33,6 +33,7 @@ from arbiter_app.pipeline.errors import (
 )
 from arbiter_app.pipeline.relay import error_frame
 from arbiter_app.pipeline.types import Caller, ChatRequest, Json
+from arbiter_app.protocol import when_gone
 
 if TYPE_CHECKING:
     from arbiter_app.services.arbiter import Arbiter
@@ -65,11 +66,12 @@ class Chat:
         """Answer one request. A caller who hangs up cancels the work, streamed or not."""
         log_request_id.set(request_id)
         reply = _Reply(send, request_id)
-        watched = self._watch.begin()
+        watched, told = self._watch.begin(), when_gone(scope)
+        told(watched.hang_up)
         try:
             caller = self._caller(scope)
             request = await self._read(scope, receive, caller, request_id, watched)
-            watched.listen_to(receive)
+            watched.reading = False
             await self._admitted(request, reply, watched)
         except ArbiterError as error:
             await self._refused(error, reply)
@@ -84,6 +86,7 @@ class Chat:
                 InternalError(f"Arbiter failed on this request; the log has the details under {request_id}")
             )
         finally:
+            told(None)
             self._watch.end(watched)
 
     def end_all(self) -> None:

@@ -1,8 +1,8 @@
 """CPU of one decision: `python -m tests.bench.choosing`. The policy alone, with 14 models and 10 buckets, seeded.
 
-Prompts have five lengths, which what they cost follows. Prints `choose` and `record` in microseconds, as medians over blocks of requests (reading the clock around each would cost
-more than what is measured), and their ratio to inverting one matrix of the pool's size in the same run, so that two
-machines can be compared.
+Prompts have five lengths, and cost in proportion. Prints `choose` and `record` in microseconds, as medians over blocks of
+requests (reading the clock around each would cost more than what is measured), and their ratio to inverting one matrix of
+the pool's size in the same run, so that two machines can be compared.
 """
 
 from __future__ import annotations
