@@ -23,7 +23,7 @@ from arbiter_app.policy.plan import View
 from arbiter_app.policy.price import unit_price
 from arbiter_app.policy.rule import decide
 from arbiter_app.policy.statistics import ModelStats, Rows
-from arbiter_app.policy.text import Teller, features
+from arbiter_app.policy.text import Teller, features, head
 from arbiter_app.policy.types import Ask, Choice, Learned, ModelFacts, Observation, PolicySettings, Shift
 
 TYPICAL_TOKENS = (1000.0, 300.0)
@@ -209,7 +209,7 @@ class ArbiterPolicy(StatisticsHolder):
         proven = [(model, one) for model, one in tellers.items() if one is not bar and one.proven]
         if not proven:
             return view
-        seen, mean = features(ask.prompt), view.belief.mean.copy()
+        seen, mean = features([head(ask.prompt)]), view.belief.mean.copy()
         harder = bar.shift(seen)
         for model, one in proven:
             mean[self._pool.index[model]] += one.shift(seen) - harder
@@ -223,7 +223,7 @@ class ArbiterPolicy(StatisticsHolder):
         teller = tellers.get(seen.model)
         if teller is None:
             teller = tellers[seen.model] = Teller()
-        teller.learn(features(seen.prompt), seen.quality - known.quality_sum / known.graded, seen.quality_weight)
+        teller.hear(seen.prompt, seen.quality - known.quality_sum / known.graded, seen.quality_weight)
 
     def _price_move(self, watch: Watch, seen: Observation, facts: ModelFacts) -> Move | None:
         unit = unit_price(facts, seen)

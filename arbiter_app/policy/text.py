@@ -11,6 +11,7 @@ million). All of it is sums, so that processes can add them up; a model takes 6 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import log1p, sqrt
 from zlib import crc32
@@ -27,48 +28,71 @@ RIDGE = 4.0
 PROVEN = 5.0
 LEAST_GRADES = 60.0
 LARGEST_SHIFT = 0.5
+BATCH = 16
+"""Grades that are learned together: sixteen one by one take six times as long."""
 
+Head = tuple[str, int]
 _LETTERS = bytes(at if chr(at).isalnum() or at >= 128 else 32 for at in range(256))
 
 
-def features(prompt: str) -> Array:
-    """Features [SIZE] of a prompt: which hashed words occur in its first characters, and four plain ones: its length, and
+def head(prompt: str) -> Head:
+    """What is read of a prompt: its first characters, and its length."""
+    return prompt[:READ], len(prompt)
+
+
+def features(prompts: Sequence[Head]) -> Array:
+    """Features [prompts, SIZE]: which hashed words occur in the first characters of each, and four plain ones: its length, and
     the shares of digits, of code's punctuation and of line ends."""
-    data = prompt[:READ].lower().encode("utf-8", "replace")
-    found = np.zeros(SIZE)
-    if data:
-        words = {crc32(word) % WORDS for word in data.translate(_LETTERS).split()}
-        found[list(words)] = 1 / sqrt(max(len(words), 1))
-        digits = len(data) - len(data.translate(None, b"0123456789"))
-        marks = len(data) - len(data.translate(None, b"()[]{};="))
-        found[WORDS:] = (
-            log1p(len(prompt)) / 10,
-            4 * digits / len(data),
-            8 * marks / len(data),
-            16 * data.count(10) / len(data),
-        )
+    found = np.zeros((len(prompts), SIZE))
+    for row, (text, length) in zip(found, prompts, strict=True):
+        data = text.lower().encode("utf-8", "replace")
+        if data:
+            words = {crc32(word) % WORDS for word in data.translate(_LETTERS).split()}
+            row[list(words)] = 1 / sqrt(max(len(words), 1))
+            digits = len(data) - len(data.translate(None, b"0123456789"))
+            marks = len(data) - len(data.translate(None, b"()[]{};="))
+            row[WORDS:] = (
+                log1p(length) / 10,
+                4 * digits / len(data),
+                8 * marks / len(data),
+                16 * data.count(10) / len(data),
+            )
     return found
 
 
 @dataclass(slots=True)
 class Teller:
-    """The regression of one model in one bucket. `usual` is the sum of all features seen; `proof` holds the grades, sum(p r), sum(p p) and sum((p r)^2)."""
+    """The regression of one model in one bucket. `usual` is the sum of all features seen; `proof` holds the grades, sum(p r),
+    sum(p p) and sum((p r)^2); `waiting` the grades that are to be learned with the next ones."""
 
     usual: Array = field(default_factory=lambda: np.zeros(SIZE))
     pull: Array = field(default_factory=lambda: np.zeros(SIZE))
     power: Array = field(default_factory=lambda: np.zeros(SIZE))
     proof: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    waiting: list[tuple[Head, float, float]] = field(default_factory=list, compare=False)
 
-    def learn(self, seen: Array, surprise: float, weight: float) -> None:
+    def hear(self, prompt: str, surprise: float, weight: float) -> None:
         """Count one grade in: `surprise` is the grade less what was expected without the prompt."""
+        self.waiting.append((head(prompt), surprise, weight))
+        if len(self.waiting) >= BATCH:
+            prompts, surprises, weights = zip(*self.waiting, strict=True)
+            self.waiting.clear()
+            self.learn(features(prompts), np.array(surprises), np.array(weights))
+
+    def learn(self, seen: Array, surprise: Array, weight: Array) -> None:
+        """Count grades in, all predicted before any of them is: features [n, SIZE], surprises [n] and weights [n]."""
         said = self._says(seen)
-        hit = weight * said * surprise
-        grades, hits, size, squares = self.proof
-        self.proof = grades + weight, hits + hit, size + weight * said * said, squares + hit * hit
-        weighed = seen * weight
-        self.usual += weighed
-        self.pull += weighed * surprise
-        self.power += weighed * seen
+        hits = weight * said * surprise
+        grades, all_hits, size, squares = self.proof
+        self.proof = (
+            grades + float(weight.sum()),
+            all_hits + float(hits.sum()),
+            size + float((weight * said).dot(said)),
+            squares + float(hits.dot(hits)),
+        )
+        self.usual += weight.dot(seen)
+        self.pull += (weight * surprise).dot(seen)
+        self.power += weight.dot(seen * seen)
 
     def add(self, other: Teller) -> None:
         """Add what another process has learned."""
@@ -91,15 +115,15 @@ class Teller:
         return self.heard and hits > PROVEN * sqrt(squares)
 
     def shift(self, seen: Array) -> float:
-        """How much better than its mean the model will do with this prompt, scaled by what such predictions were worth."""
+        """How much better than its mean the model will do with a prompt [1, SIZE], scaled by what such predictions were worth."""
         _, hits, size, _ = self.proof
         worth = min(max(hits / size, 0.0), 1.0) if size > 0 else 0.0
-        return min(max(worth * self._says(seen), -LARGEST_SHIFT), LARGEST_SHIFT)
+        return min(max(worth * float(self._says(seen)[0]), -LARGEST_SHIFT), LARGEST_SHIFT)
 
-    def _says(self, seen: Array) -> float:
-        """The raw prediction: against the usual prompt, so that it is about this one alone."""
-        unusual = seen - self.usual / max(self.proof[0], 1.0)
-        return float(unusual.dot(self.pull / (self.power + RIDGE)))
+    def _says(self, seen: Array) -> Array:
+        """The raw predictions [n]: against the usual prompt, so that they are about each alone."""
+        said: Array = (seen - self.usual / max(self.proof[0], 1.0)).dot(self.pull / (self.power + RIDGE))
+        return said
 
     def packed(self) -> bytes:
         """As bytes, for the store."""

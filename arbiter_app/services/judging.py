@@ -187,4 +187,11 @@ class Judging:
             key = (self._name(), seen.task.value, OBJECTIVE)
             pairs = ((key, agreement.pair(said.quality, truth.quality)),)
         await self._learner.checked(decision, f"{truth.reason}; the judge: {said.reason}", cost, pairs)
-        await self.learn_trust()
+        self._take_in(pairs)
+
+    def _take_in(self, pairs: tuple[Pairing, ...]) -> None:
+        """Count stored pairs in; those of other processes come with the next `learn_trust`."""
+        for key, pair in pairs:
+            known = self._known.get(key)
+            self._known = {**self._known, key: pair if known is None else known + pair}
+            self._trusts.pop(key[1], None)

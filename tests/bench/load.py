@@ -28,9 +28,10 @@ class Run:
 
 
 def request_of(key: str, *, stream: bool) -> bytes:
-    """One request as bytes. Every ask is another, so that no cache answers it."""
-    ask = f"What is the capital of place {next(_NUMBERS)}?"
-    body = json.dumps({"model": "auto", "messages": [{"role": "user", "content": ask}], "stream": stream}).encode()
+    """One request as bytes, whose answer can be graded. Every system prompt is another, so that no cache answers it."""
+    system = {"role": "system", "content": f"You are the helpful assistant number {next(_NUMBERS)}."}
+    messages = [system, {"role": "user", "content": "Calculate 37 * 24"}]
+    body = json.dumps({"model": "auto", "messages": messages, "stream": stream, "max_tokens": 128}).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {key}\r\n"
     return f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
 

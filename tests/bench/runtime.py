@@ -20,7 +20,7 @@ USAGE = {"prompt_tokens": 20, "completion_tokens": EVENTS, "total_tokens": 20 + 
 
 def plain() -> bytes:
     """A whole answer, head and body."""
-    message = {"role": "assistant", "content": "The capital is a city. " * 6}
+    message = {"role": "assistant", "content": f"37 * 24 = 888.{' So it is.' * 12}"}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
     body = json.dumps({"id": "c-1", "object": "chat.completion", "model": "m", "choices": [choice], "usage": USAGE})
     return _head("application/json", CHARGE + f"content-length: {len(body)}\r\n".encode()) + body.encode()
@@ -29,7 +29,7 @@ def plain() -> bytes:
 def streamed() -> bytes:
     """A whole streamed answer in chunked encoding, with usage in its last chunk."""
     base = {"id": "c-1", "object": "chat.completion.chunk", "model": "m"}
-    told = [{**base, "choices": [{"index": 0, "delta": {"content": " city"}}]} for _ in range(EVENTS - 1)]
+    told = [{**base, "choices": [{"index": 0, "delta": {"content": " 888"}}]} for _ in range(EVENTS - 1)]
     told.append({**base, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     told.append({**base, "choices": [], "usage": USAGE})
     events = b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in told) + b"data: [DONE]\n\n"

@@ -9,7 +9,7 @@ import pytest
 
 from arbiter_app.policy import Ask, ModelFacts, Observation, PolicySettings, build
 from arbiter_app.policy.arbiter import ArbiterPolicy
-from arbiter_app.policy.text import PROVEN, SIZE, Teller, features
+from arbiter_app.policy.text import PROVEN, SIZE, Teller, features, head
 
 FACTS = {"big": ModelFacts(2.5e-6, 10e-6), "small": ModelFacts(0.15e-6, 0.6e-6)}
 WORDS = "river stone cloud paper window garden music table winter letter".split()
@@ -57,11 +57,11 @@ def test_where_prompts_do_not_predict_they_change_nothing(seed: int) -> None:
 
 def test_chance_hardly_ever_passes_for_proof() -> None:
     rng, proven = random.Random(3), 0
-    texts = [features(prompt(rng, rng.random() < 0.5)) for _ in range(200)]
+    texts = [prompt(rng, rng.random() < 0.5) for _ in range(200)]
     for _ in range(300):
         teller, ever = Teller(), False
         for seen in texts:
-            teller.learn(seen, float(rng.random() < 0.7) - 0.7, 1.0)
+            teller.hear(seen, float(rng.random() < 0.7) - 0.7, 1.0)
             ever = ever or teller.proven
         proven += ever
     assert proven == 0, f"nothing that chance does should ever be over {PROVEN} standard deviations"
@@ -82,9 +82,9 @@ def test_sums_of_two_processes_add_up() -> None:
     rng = random.Random(4)
     one, other, whole = Teller(), Teller(), Teller()
     for at in range(40):
-        seen = features(prompt(rng, at % 3 == 0))
-        (one, other)[at % 2].learn(seen, 0.1, 1.0)
-        whole.learn(seen, 0.1, 1.0)
+        seen, grade = features([head(prompt(rng, at % 3 == 0))]), (np.array([0.1]), np.array([1.0]))
+        (one, other)[at % 2].learn(seen, *grade)
+        whole.learn(seen, *grade)
     one.add(other)
     assert np.allclose(one.pull, whole.pull)
     assert np.allclose(one.power, whole.power)
@@ -92,5 +92,5 @@ def test_sums_of_two_processes_add_up() -> None:
 
 @pytest.mark.parametrize("text", ["", " ", "\x00", "日本語", "\ud800", "a" * 100_000, "🙂" * 5000])
 def test_any_text_gives_finite_features(text: str) -> None:
-    assert features(text).shape == (SIZE,)
-    assert np.isfinite(features(text)).all()
+    assert features([head(text)]).shape == (1, SIZE)
+    assert np.isfinite(features([head(text)])).all()

@@ -111,13 +111,16 @@ def _expression_at(text: str, start: int) -> Expression | None:
     return Expression(expression)
 
 
+Number = int | Fraction
+
+
 def evaluate(text: str) -> Fraction:
     """The exact value. Raises OutOfBounds for anything but bounded plain arithmetic (also division by zero)."""
     parser = _Parser(_tokens(_SPACES.sub(" ", text[: MAX_CHARS + 1]).strip()))
     value = parser.sum(0)
     if parser.at != len(parser.tokens):
         raise OutOfBounds("unbalanced expression")
-    return value
+    return Fraction(value)
 
 
 def _tokens(text: str) -> list[str]:
@@ -153,7 +156,7 @@ class _Parser:
         self.at += 1
         return token
 
-    def sum(self, depth: int) -> Fraction:
+    def sum(self, depth: int) -> Number:
         if depth > MAX_DEPTH:
             raise OutOfBounds("brackets are too deep")
         value = self._product(depth)
@@ -161,7 +164,7 @@ class _Parser:
             value = _add(value, self._product(depth)) if self._take() == "+" else _add(value, -self._product(depth))
         return value
 
-    def _product(self, depth: int) -> Fraction:
+    def _product(self, depth: int) -> Number:
         value = self._unary(depth)
         while self._peek() in ("*", "/", "%"):
             operator, other = self._take(), self._unary(depth)
@@ -170,10 +173,10 @@ class _Parser:
             elif other == 0:
                 raise OutOfBounds("division by zero")
             else:
-                value = _multiply(value, 1 / other) if operator == "/" else _bounded(value % other)
+                value = _multiply(value, 1 / Fraction(other)) if operator == "/" else _bounded(value % other)
         return value
 
-    def _unary(self, depth: int) -> Fraction:
+    def _unary(self, depth: int) -> Number:
         if depth > MAX_DEPTH:
             raise OutOfBounds("too many signs")
         if self._peek() == "-":
@@ -184,21 +187,21 @@ class _Parser:
             return self._unary(depth + 1)
         return self._power(depth)
 
-    def _power(self, depth: int) -> Fraction:
+    def _power(self, depth: int) -> Number:
         base = self._postfix(depth)
         if self._peek() in ("**", "^"):
             self._take()
             return _power(base, self._unary(depth + 1))
         return base
 
-    def _postfix(self, depth: int) -> Fraction:
+    def _postfix(self, depth: int) -> Number:
         value = self._atom(depth)
         while self._peek() == "!":
             self._take()
             value = _factorial(value)
         return value
 
-    def _atom(self, depth: int) -> Fraction:
+    def _atom(self, depth: int) -> Number:
         part = self._take()
         if part == "(":
             value = self.sum(depth + 1)
@@ -207,41 +210,41 @@ class _Parser:
             return value
         if part[:1] not in _DIGITS or len(part) > 300:
             raise OutOfBounds("a number is missing")
-        return _bounded(Fraction(int(part)) if part.isdecimal() else Fraction(part))
+        return _bounded(int(part) if part.isdecimal() else Fraction(part))
 
 
-def _bits(value: Fraction) -> int:
+def _bits(value: Number) -> int:
     return value.numerator.bit_length() + value.denominator.bit_length()
 
 
-def _bounded(value: Fraction) -> Fraction:
+def _bounded(value: Number) -> Number:
     if _bits(value) > MAX_BITS:
         raise OutOfBounds("the numbers get too large")
     return value
 
 
-def _add(a: Fraction, b: Fraction) -> Fraction:
+def _add(a: Number, b: Number) -> Number:
     return _bounded(a + b)
 
 
-def _multiply(a: Fraction, b: Fraction) -> Fraction:
+def _multiply(a: Number, b: Number) -> Number:
     if _bits(a) + _bits(b) > 2 * MAX_BITS:
         raise OutOfBounds("the numbers get too large")
     return _bounded(a * b)
 
 
-def _power(base: Fraction, exponent: Fraction) -> Fraction:
+def _power(base: Number, exponent: Number) -> Number:
     if exponent.denominator != 1 or abs(exponent.numerator) > MAX_BITS:
         raise OutOfBounds("the exponent is not a small whole number")
     if _bits(base) * abs(exponent.numerator) > MAX_BITS or (base == 0 and exponent < 0):
         raise OutOfBounds("the power gets too large")
-    return Fraction(base**exponent.numerator)
+    return Fraction(base) ** exponent.numerator
 
 
-def _factorial(value: Fraction) -> Fraction:
+def _factorial(value: Number) -> Number:
     if value.denominator != 1 or not 0 <= value.numerator <= MAX_FACTORIAL:
         raise OutOfBounds("the factorial is not of a small whole number")
-    return Fraction(math.factorial(value.numerator))
+    return math.factorial(value.numerator)
 
 
 def contains_value(answer: str, expected: Fraction, *, besides: str = "") -> bool | None:
