@@ -28,7 +28,7 @@ from arbiter_app.policy.types import Ask, Choice, Learned, ModelFacts, Observati
 
 TYPICAL_TOKENS = (1000.0, 300.0)
 WATCH_EVERY = 8.0
-TEXT_EVERY = 4 * WATCH_EVERY
+TEXT_EVERY = 16 * WATCH_EVERY
 PRICE_SD_LISTED, PRICE_SD_UNLISTED = 0.1, 0.35
 Kind = TypeVar("Kind", Watch, Teller)
 Looked = tuple[View | None, float, float]

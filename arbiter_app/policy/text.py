@@ -43,20 +43,22 @@ def head(prompt: str) -> Head:
 def features(prompts: Sequence[Head]) -> Array:
     """Features [prompts, SIZE]: which hashed words occur in the first characters of each, and four plain ones: its length, and
     the shares of digits, of code's punctuation and of line ends."""
-    found = np.zeros((len(prompts), SIZE))
-    for row, (text, length) in zip(found, prompts, strict=True):
+    found, plain = np.zeros((len(prompts), SIZE)), [(0.0, 0.0, 0.0, 0.0)] * len(prompts)
+    rows: list[int] = []
+    columns: list[int] = []
+    for at, (text, length) in enumerate(prompts):
         data = text.lower().encode("utf-8", "replace")
         if data:
             words = {crc32(word) % WORDS for word in data.translate(_LETTERS).split()}
-            row[list(words)] = 1 / sqrt(max(len(words), 1))
+            columns += words
+            rows += [at] * len(words)
             digits = len(data) - len(data.translate(None, b"0123456789"))
             marks = len(data) - len(data.translate(None, b"()[]{};="))
-            row[WORDS:] = (
-                log1p(length) / 10,
-                4 * digits / len(data),
-                8 * marks / len(data),
-                16 * data.count(10) / len(data),
-            )
+            shares = 4 * digits / len(data), 8 * marks / len(data), 16 * data.count(10) / len(data)
+            plain[at] = (log1p(length) / 10, *shares)
+    found[rows, columns] = 1.0
+    found /= np.sqrt(np.maximum(found.sum(axis=1, keepdims=True), 1.0))
+    found[:, WORDS:] = plain
     return found
 
 
