@@ -89,11 +89,12 @@ class ModelStats:
     def repriced(self, ratio: float, risen: bool) -> ModelStats:
         """The delta after which one call at `ratio` times the mean charge is all that is known of the cost.
 
-        Where the price has risen, `tries` starts again, too: they count the calls since (`calls` goes on).
+        Where the price has risen, `tries` starts again, too: they count the calls since (`calls` goes on). Where it has fallen,
+        they are as many as the calls again: nothing has to be earned anew.
         """
         delta, mean = self.cost_reset(), self.mean_cost_usd
         if not risen:
-            delta.tries = 0.0
+            delta.tries = self.calls - self.tries
         if mean is not None:
             delta.add(ModelStats(cost_n=1.0, cost_usd=mean * ratio, cost_sq=(mean * ratio) ** 2))
         return delta

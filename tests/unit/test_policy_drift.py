@@ -87,6 +87,27 @@ def test_a_price_alarm_learns_the_cost_anew_and_keeps_the_quality() -> None:
     assert known.graded == 30.0
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_model_whose_price_fell_again_serves_at_once(seed: int) -> None:
+    made, rng = policy(), random.Random(seed)
+    for _ in range(60):
+        for model, usd in (("small", listed(500, 50)), ("big", FACTS["big"].list_usd(500, 50))):
+            seen = Observation(bucket="code", model=model, cost_usd=usd, tokens_in=500, tokens_out=50, quality=1.0)
+            made.record(seen)
+
+    def share() -> float:
+        choices = [made.choose(Ask("code", "", ("big", "small")), 0.0, draw) for draw in range(100)]
+        return sum(choice.model == "small" for choice in choices) / 100
+
+    assert share() == 1.0
+    while not call(made, rng, lambda i, o: 90 * listed(i, o)):
+        pass
+    assert share() < 0.2
+    while not call(made, rng, listed):
+        pass
+    assert share() == 1.0
+
+
 def test_whatever_is_drawn_after_a_price_alarm_is_told_in_plain_numbers() -> None:
     made, rng = policy(), random.Random(6)
     for _ in range(60):
