@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -115,3 +116,15 @@ def test_size_count_and_age_are_bounded() -> None:
     for at in range(40):
         kept(small, ask(f"ask {at}"), size=40)
     assert 0 < len(small) <= 20
+
+
+def test_a_kept_answer_holds_little_more_memory_than_it_is_long() -> None:
+    store = cache(entries=500, max_bytes=10_000_000)
+    tracemalloc.start()
+    try:
+        for at in range(500):
+            kept(store, ask(f"ask {at}"), size=300)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held / 500 < 1_500
