@@ -66,7 +66,7 @@ class Settings(BaseModel):
     max_body_bytes: int = _env("ARBITER_MAX_BODY_BYTES", 10_000_000, "largest request body", gt=0)
     body_timeout_s: float = _env("ARBITER_BODY_TIMEOUT_S", 30.0, "a request's body has to arrive within", gt=0)
     max_concurrency: int = _env("ARBITER_MAX_CONCURRENCY", 256, "requests in work at once", gt=0)
-    max_queue: int = _env("ARBITER_MAX_QUEUE", 128, "requests waiting for a place; more are refused with 503", ge=0)
+    max_queue: int = _env("ARBITER_MAX_QUEUE", 64, "requests waiting for a place; more are refused with 503", ge=0)
     queue_wait_s: float = _env("ARBITER_QUEUE_WAIT_S", 5.0, "longest wait for a place before 503", gt=0)
     drain_s: float = _env("ARBITER_DRAIN_S", 10.0, "how long SIGTERM waits for running requests", ge=0)
     workers: int = _env("ARBITER_WORKERS", 0, "gateway processes beside the one that serves pages", ge=0, le=64)

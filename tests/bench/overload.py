@@ -1,6 +1,6 @@
 """`python -m tests.bench.overload`: ten times as many callers as there are places, for 60 s, beside an ordinary load.
 
-Sixteen places, a queue half as long, as by default, and a runtime that takes 50 ms. Normal: as many callers as places.
+Sixteen places, a queue a quarter as long, as by default, and a runtime that takes 50 ms. Normal: as many callers as places.
 Overload: ten times as many, each of whom comes back 50 ms after a refusal, which is ten times what can be served. Prints what
 refusals, admitted requests, `/health` and a read took, what the process held before and after, and how soon the normal
 latency was back.
@@ -61,7 +61,7 @@ async def main(seconds: float) -> None:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         runtime = free_port()
         stack.enter_context(module("tests.bench.runtime", str(runtime), str(RUNTIME_S)))
-        settings = {"ARBITER_MAX_CONCURRENCY": str(PLACES), "ARBITER_MAX_QUEUE": str(PLACES // 2)}
+        settings = {"ARBITER_MAX_CONCURRENCY": str(PLACES), "ARBITER_MAX_QUEUE": str(PLACES // 4)}
         live = {"GATEWAY_API_KEY": "overload", "BTL_BASE_URL": f"http://127.0.0.1:{runtime}/v1"}
         one = stack.enter_context(served(directory, ARBITER_LOG_LEVEL="error", **settings, **live))
         port, pid = int(one.url.rpartition(":")[2]), one.process.pid
