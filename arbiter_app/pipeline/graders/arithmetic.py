@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable
 from fractions import Fraction
+from functools import lru_cache
 
 from arbiter_app.policy.values import value
 
@@ -57,8 +58,8 @@ _FRACTION = re.compile(r"\\d?frac\{(\d{1,30})\}\{(\d{1,30})\}")
 _SPACES = re.compile(r"\s+")
 _SOME_DIGIT = re.compile(r"\d")
 _ANSWER_NUMBER = re.compile(
-    r"[-\u2212]?\d+(?:,\d{3})+(?:\.\d+)?"
-    r"|[-\u2212]?(?:\d+(?:\.\d+)?|\.\d+)(?: ?(?:[eE]|\u00d7 ?10\^|\* ?10\^) ?[-+]?\d{1,3}(?!\d))?(?:/\d{1,30})?"
+    r"(?=[-\u2212.\d])(?:[-\u2212]?\d+(?:,\d{3})+(?:\.\d+)?"
+    r"|[-\u2212]?(?:\d+(?:\.\d+)?|\.\d+)(?: ?(?:[eE]|\u00d7 ?10\^|\* ?10\^) ?[-+]?\d{1,3}(?!\d))?(?:/\d{1,30})?)"
 )
 
 
@@ -74,10 +75,15 @@ class Expression:
 
 
 def find_expression(prompt: str) -> Expression | None:
-    """The plain arithmetic expression that a prompt asks for; None when it asks for none."""
+    """The plain arithmetic expression that a prompt asks for, in lower case; None when it asks for none."""
     if _SOME_DIGIT.search(prompt, 0, SEARCHED_CHARS) is None:
         return None
-    head = _SPACES.sub(" ", prompt[:SEARCHED_CHARS]).strip()
+    return _find(_SPACES.sub(" ", prompt[:SEARCHED_CHARS]).strip().lower())
+
+
+@lru_cache(maxsize=64)
+def _find(head: str) -> Expression | None:
+    """The same of the head of a prompt: who classifies asks, and who grades the answer asks again."""
     bare = _expression_at(head, 0) if len(head) <= MAX_CHARS else None
     if bare is not None:
         return None if _NO_ARITHMETIC.fullmatch(bare.text) else bare
