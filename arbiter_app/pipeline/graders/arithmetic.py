@@ -69,7 +69,7 @@ class OutOfBounds(ValueError):
 
 @value
 class Expression:
-    """An arithmetic expression found in a prompt, as it stood there."""
+    """An arithmetic expression found in a prompt, in lower case."""
 
     text: str
 
