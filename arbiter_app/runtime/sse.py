@@ -110,8 +110,7 @@ class StreamAssembler:
 
     def feed(self, event: bytes) -> Json | None:
         """Take one event; returns its chunk, None for `[DONE]`, comments and what is not a chunk."""
-        plain = event[:6] == b"data: " and b"\n" not in event
-        data = event[6:] if plain else event_data(event)
+        data = event_data(event)
         try:
             chunk = orjson.loads(data)
         except orjson.JSONDecodeError:
