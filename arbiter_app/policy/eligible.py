@@ -10,8 +10,6 @@ import numpy as np
 from arbiter_app.policy.belief import Array
 from arbiter_app.policy.values import value
 
-REMEMBERED = 256
-
 
 @value
 class Eligible:
@@ -40,14 +38,7 @@ class Pool:
         self.models = tuple(sorted(models))
         self.index = {model: at for at, model in enumerate(self.models)}
         self.base = self.index[baseline]
-        self._eligible: dict[tuple[str, ...], Eligible] = {}
 
-    def eligible(self, models: tuple[str, ...]) -> Eligible:
+    def eligible(self, models: Sequence[str]) -> Eligible:
         """The places of these models."""
-        found = self._eligible.get(models)
-        if found is None:
-            if len(self._eligible) >= REMEMBERED:
-                self._eligible.clear()
-            places = tuple(self.index[model] for model in models)
-            found = self._eligible[models] = eligible(places, len(self.models))
-        return found
+        return eligible(tuple([self.index[model] for model in models]), len(self.models))

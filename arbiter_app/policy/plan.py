@@ -82,17 +82,11 @@ class Plan:
 
     def __init__(self, outlook: Outlook, times: float, pool: Pool, settings: PolicySettings) -> None:
         self.view, self.may, self.at, self.times, self.outlook = outlook.view, outlook.may, outlook.at, times, outlook
-        self.price, self.usd, self.listed_usd, self.graded = (
-            outlook.price,
-            outlook.usd,
-            outlook.listed_usd,
-            outlook.graded,
-        )
         self._loss = outlook.short + self.at.price * times
         self._tried = 1 + TRIED_SIZE * (times - 1)
         self.loss: list[float] = self._loss.tolist()
         self.best = self.among(self.may)
-        self.told = Telling(self, pool.models, settings)
+        self.told = Telling(self, pool.models, settings.quality_tolerance)
         self._hopes: Array | None = None
         self._hoped = -1
 
@@ -106,7 +100,7 @@ class Plan:
             self._hopes = self.outlook.hopes() + self.at.price * self._tried
             self._hoped = int((self._hopes + self.may.barred).argmin())
         free, model = (best, self.at.reference), self._hoped
-        if steady is not self.may or (self.usd[model] > budget_usd and model not in free):
+        if steady is not self.may or (self.outlook.usd[model] > budget_usd and model not in free):
             loss = self._hopes + steady.barred
             kept = loss[best], loss[self.at.reference]
             loss[self.view.money.usd > budget_usd] = np.inf

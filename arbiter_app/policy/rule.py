@@ -70,11 +70,11 @@ def _repriced(view: View, settings: PolicySettings) -> set[int]:
 
 def _left_for_its_price(plan: Plan, best: int) -> int | None:
     """A model whose price rose once, and which would serve if it were back at its list price; None when there is none."""
-    least, found = plan.loss[best], None
+    least, found, outlook = plan.loss[best], None, plan.outlook
     for model in sorted(plan.view.here.rose.intersection(plan.may.places) - {best}):
-        if plan.usd[model] > RISEN * plan.listed_usd[model]:
-            listed = plan.listed_usd[model] / plan.view.money.unit
-            before = plan.loss[model] + (listed - plan.price[model]) * plan.times
+        if outlook.usd[model] > RISEN * outlook.listed_usd[model]:
+            listed = outlook.listed_usd[model] / plan.view.money.unit
+            before = plan.loss[model] + (listed - outlook.price[model]) * plan.times
             if before < least:
                 least, found = before, model
     return found
@@ -92,7 +92,7 @@ def _bar(plan: Plan, best: int, base: int, settings: PolicySettings) -> bool | N
         return True
     if best == base:
         return False
-    in_budget = _trials_left(view, settings) and plan.usd[base] <= _budget_usd(view, settings)
+    in_budget = _trials_left(view, settings) and plan.outlook.usd[base] <= _budget_usd(view, settings)
     return True if in_budget else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from arbiter_app.policy.types import Candidate, Choice, PolicySettings
+from arbiter_app.policy.types import Candidate, Choice
 
 if TYPE_CHECKING:
     from arbiter_app.policy.plan import Plan
@@ -20,17 +20,12 @@ Told = tuple[tuple[str, ...], tuple[Candidate, ...]]
 class Telling:
     """Builds choices from what one plan says. Indices are places in the pool; lists are [K]."""
 
-    def __init__(self, plan: Plan, pool: Sequence[str], settings: PolicySettings) -> None:
-        self._mean, self._lows, self._highs = plan.view.belief.interval()
-        self._price, self._loss, self._graded, self._usd, self._times = (
-            plan.price,
-            plan.loss,
-            plan.graded,
-            plan.usd,
-            plan.times,
-        )
-        self._pool, self._eligible, self._columns = pool, plan.may.places, plan.outlook.columns
-        self._bar = self._mean[plan.at.reference] - settings.quality_tolerance
+    def __init__(self, plan: Plan, pool: Sequence[str], tolerance: float) -> None:
+        self._mean, self._lows, _ = plan.view.belief.interval()
+        self._pool, self._loss, self._times, self._eligible = pool, plan.loss, plan.times, plan.may.places
+        self._price, self._graded, self._usd = plan.outlook.price, plan.outlook.graded, plan.outlook.usd
+        self._columns = plan.outlook.columns
+        self._bar = self._mean[plan.at.reference] - tolerance
         unusual = not MIDDLE[0] < plan.times < MIDDLE[1]
         self._sized = f"; a prompt {plan.times:.1f} times as dear as the mean" if unusual else ""
         self._told: dict[int, Told] = {}
