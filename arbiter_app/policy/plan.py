@@ -57,7 +57,6 @@ class Outlook:
         self.view, self.may, self._settings = view, may, settings
         self._taste = Taste(settings.quality_tolerance, settings.caution, settings.caution_trial, settings.lead)
         self.at = _stakes(view, may, pool.base, self._taste)
-        self.short = self.at.loss - self.at.price
         self.price: list[float] = self.at.price.tolist()
         self.usd: list[float] = view.money.usd.tolist()
         self.listed_usd: list[float] = view.money.listed.tolist()
@@ -67,12 +66,12 @@ class Outlook:
         self._hopes: Array | None = None
 
     def hopes(self) -> Array:
-        """The losses without money to reckon with [K] while a model can be tried and left again."""
+        """What quality costs to reckon with [K] while a model can be tried and left again."""
         if self._hopes is None:
             here, settings = self.view.here, self._settings
             graded = np.minimum((here.graded + 1) / (here.calls + 1), 1.0)
             ahead = settings.horizon_min + settings.horizon_growth * here.all_calls
-            self._hopes = hopeful(self.at, here.seen().noise, graded, ahead, self._taste) - self.at.price
+            self._hopes = hopeful(self.at, here.seen().noise, graded, ahead, self._taste)
         return self._hopes
 
 
@@ -82,7 +81,7 @@ class Plan:
 
     def __init__(self, outlook: Outlook, times: float, pool: Pool, settings: PolicySettings) -> None:
         self.view, self.may, self.at, self.times, self.outlook = outlook.view, outlook.may, outlook.at, times, outlook
-        self._loss = outlook.short + self.at.price * times
+        self._loss = self.at.short + self.at.price * times
         self._tried = 1 + TRIED_SIZE * (times - 1)
         self.loss: list[float] = self._loss.tolist()
         self.best = self.among(self.may)
@@ -111,7 +110,7 @@ class Plan:
     def expected_losses(self, model: int) -> tuple[float, float]:
         """What a trial of this model is expected to lose against the reference, and what the bucket's grades have lost so far,
         at the size that counts for trying."""
-        loss = self.outlook.short + self.at.price * self._tried
+        loss = self.at.short + self.at.price * self._tried
         extra = loss - loss[self.at.reference]
         return float(extra[model]), float(self.view.here.graded.dot(extra))
 

@@ -40,19 +40,19 @@ class Taste:
 
 @value
 class Stakes:
-    """The gaps to the reference; price [K], expected loss [K], and beyond the tolerance the gap with its sd [K]; the
-    reference's place."""
+    """The gaps to the reference; price [K], what quality is expected to cost, `short` [K], and beyond the tolerance the gap with
+    its sd [K]; the reference's place."""
 
     gap: Gap
     price: Array
-    loss: Array
+    short: Array
     beyond: Array
     sd: Array
     reference: int
 
 
 def stakes(gap: Gap, price: Array, reference: int, taste: Taste) -> Stakes:
-    """The expected loss of every model, from its gap to the reference.
+    """What every model's quality is expected to cost, from its gap to the reference.
 
     Gaps are normal and no smaller than `-lead`: mean and sd of that truncated distribution count from here on.
     """
@@ -60,14 +60,14 @@ def stakes(gap: Gap, price: Array, reference: int, taste: Taste) -> Stakes:
     least = _cell((gap.mean + taste.lead) / -sd)
     beyond = gap.mean + sd * _LIFT.take(least, mode="clip") - taste.tolerance
     sd = sd * _NARROWED.take(least, mode="clip")
-    loss = price + _excess(beyond / sd + taste.caution) * sd * (1 / taste.tolerance)
-    loss[reference] = price[reference]
-    return Stakes(gap, price, loss, beyond, sd, reference)
+    short = _excess(beyond / sd + taste.caution) * sd * (1 / taste.tolerance)
+    short[reference] = 0.0
+    return Stakes(gap, price, short, beyond, sd, reference)
 
 
 def hopeful(at: Stakes, noise: Array, graded: Array, ahead: float, taste: Taste) -> Array:
-    """The loss to reckon with [K] while a model can be tried and left again: what a rival's loss must be under, so that
-    trying no longer pays.
+    """What a model's quality costs to reckon with [K] while it can be tried and left again: with its price, what a rival's
+    loss must be under, so that trying no longer pays.
 
     `noise` [K] is the variance of one grade, `graded` [K] the chance that a call is graded at all, and `ahead` the number of
     requests for which a trial has to pay."""
@@ -75,10 +75,10 @@ def hopeful(at: Stakes, noise: Array, graded: Array, ahead: float, taste: Taste)
     z = at.beyond / at.sd + taste.caution_trial
     tau = noise / (graded * (at.sd * at.sd) * learnable * ahead)
     expected = _excess(z)
-    short = expected - learnable * np.maximum(expected - hope(z, tau), 0.0)
-    loss: Array = at.price + short * at.sd * (1 / taste.tolerance)
-    loss[at.reference] = at.price[at.reference]
-    return loss
+    left = expected - learnable * np.maximum(expected - hope(z, tau), 0.0)
+    short: Array = left * at.sd * (1 / taste.tolerance)
+    short[at.reference] = 0.0
+    return short
 
 
 def _excess(z: Array) -> Array:
