@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -577,12 +580,13 @@ def test_it_carries_the_load_of_a_test_suite(server: SandboxServer) -> None:
     assert use(server, test) > 150  # measured with client and sandbox in one process: over 1,500 on an idle core
 
 
-def test_it_runs_on_its_own_and_stops_when_told() -> None:
+def test_it_runs_on_its_own_and_stops_whichever_thread_is_told() -> None:
     command = [sys.executable, "-m", "arbiter_app.runtime.sandbox", "--port", "0", "--latency", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().split()[-1]
         with urllib.request.urlopen(url.removesuffix("/v1") + "/sandbox/truth") as response:
             assert response.status == 200
-        process.terminate()
+        _, other, *_ = sorted(int(thread) for thread in os.listdir(f"/proc/{process.pid}/task"))
+        assert ctypes.CDLL(None).tgkill(process.pid, other, signal.SIGTERM) == 0
         assert process.wait(10) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import signal
 import sys
 
@@ -17,13 +18,19 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=1.0, help="scale of the simulated latencies; 0 for none")
     parser.add_argument("--seed", type=int, default=7)
     given = parser.parse_args()
-    ending = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, ending)  # before any thread starts, so that none of them is struck
+    asyncio.run(_serve(given))
+
+
+async def _serve(given: argparse.Namespace) -> None:
+    """Serve until SIGINT or SIGTERM. The loop hears them whichever thread they strike: NumPy's run since it was imported."""
+    told, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, told.set)
     catalog = load_catalog(None, baseline="gpt-4o")
     server = start_sandbox(catalog, latency=given.latency, seed=given.seed, port=given.port)
     sys.stdout.write(f"sandbox runtime on {server.url}\n")
     sys.stdout.flush()
-    signal.sigwait(ending)
+    await told.wait()
     server.stop()
 
 
