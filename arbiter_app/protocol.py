@@ -1,5 +1,5 @@
-"""HTTP/1.1 as uvicorn speaks it, with two additions: an answer goes to the socket in one piece, and whoever serves a request can
-be told when its caller hangs up.
+"""HTTP/1.1 as uvicorn speaks it, with three additions: an answer goes to the socket in one piece, one that is known as a whole is
+written as a whole (`answer`), and whoever serves a request can be told when its caller hangs up.
 
 Uvicorn writes the head of an answer and its body one after the other, and each is a system call (with TCP_NODELAY: a packet
 of its own); on a loopback that costs as much as classifying a request. To learn of a caller's end by ASGI alone takes a task
@@ -12,10 +12,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
-from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 Call = Callable[[], None]
+Headers = list[tuple[bytes, bytes]]
 WHEN_GONE = "arbiter.when_gone"
 
 
@@ -27,6 +28,33 @@ def when_gone(scope: Scope) -> Callable[[Call | None], None]:
 
 def _nobody_tells(_call: Call | None) -> None:
     """Another server serves: it ends with its request."""
+
+
+async def answer(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    """Send a whole answer; `headers` are in lower case and have no line breaks in them (RuntimeError).
+
+    By ASGI it takes two messages, for each of which a server checks what it may assume of nobody: as long as parsing the request.
+    """
+    cycle = getattr(send, "__self__", None)
+    headers = [*headers, (b"content-length", b"%d" % len(body))]
+    if not isinstance(cycle, RequestResponseCycle) or not _is_plain(cycle):
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        return
+    lines = [b"%b: %b\r\n" % header for header in (*cycle.default_headers, *headers)]
+    head = b"%b%b\r\n" % (STATUS_LINE[status], b"".join(lines))
+    if not head.count(b"\n") == head.count(b"\r") == len(lines) + 2:
+        raise RuntimeError("a header has a line break")
+    cycle.response_started = cycle.response_complete = True
+    cycle.transport.write(head + body)
+    cycle.message_event.set()
+    cycle.on_response()
+
+
+def _is_plain(cycle: RequestResponseCycle) -> bool:
+    """Whether an answer may be written as it is: the first, on a connection that stays, to somebody who reads."""
+    waits = cycle.response_started or cycle.flow.write_paused or cycle.waiting_for_100_continue
+    return cycle.keep_alive and not waits and not cycle.disconnected
 
 
 class Corked:

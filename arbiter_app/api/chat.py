@@ -33,7 +33,7 @@ from arbiter_app.pipeline.errors import (
 )
 from arbiter_app.pipeline.relay import error_frame
 from arbiter_app.pipeline.types import Caller, ChatRequest, Json
-from arbiter_app.protocol import when_gone
+from arbiter_app.protocol import answer, when_gone
 
 if TYPE_CHECKING:
     from arbiter_app.services.arbiter import Arbiter
@@ -197,9 +197,7 @@ class _Reply:
 
     async def _respond(self, status: int, headers: list[tuple[bytes, bytes]], data: bytes) -> None:
         self._begun = True
-        raw = [*headers, NOSNIFF, self._id, (b"content-length", str(len(data)).encode())]
-        await self._send({"type": "http.response.start", "status": status, "headers": raw})
-        await self._send({"type": "http.response.body", "body": data})
+        await answer(self._send, status, [*headers, NOSNIFF, self._id], data)
 
 
 def _with_arbiter(raw: bytes, body: Json, arbiter: Json) -> bytes:
@@ -210,7 +208,7 @@ def _with_arbiter(raw: bytes, body: Json, arbiter: Json) -> bytes:
 
 
 def _named(decision: Decision) -> list[tuple[bytes, bytes]]:
-    task = decision.classification.task.value if decision.classification else ""
+    task = str(decision.classification.task) if decision.classification else ""
     return [
         (b"x-arbiter-decision", decision.id.encode()),
         (b"x-arbiter-model", decision.model.encode("latin-1", "replace")),
