@@ -33,10 +33,17 @@ class Catalog:
     judge: str
     pool: tuple[Model, ...] = field(init=False)
     """The models that may be routed to, in catalog order."""
+    names: tuple[str, ...] = field(init=False)
+    """Their ids."""
+    least_window: int = field(init=False)
+    """The tokens that every one of them is known to hold; 0 where one's window is not known, or there is none."""
 
     def __post_init__(self) -> None:
         """Work out the pool."""
-        object.__setattr__(self, "pool", tuple(model for model in self.models.values() if model.routable))
+        pool = tuple(model for model in self.models.values() if model.routable)
+        object.__setattr__(self, "pool", pool)
+        object.__setattr__(self, "names", tuple(model.id for model in pool))
+        object.__setattr__(self, "least_window", min((model.context_tokens or 0 for model in pool), default=0))
 
     def routable(self, model_id: str, on: bool) -> Catalog:
         """The same catalog with one model's routable switch set. Raises KeyError for an unknown model."""

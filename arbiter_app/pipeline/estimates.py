@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Callable
 
 from arbiter_app.catalog import Catalog
 from arbiter_app.pipeline.decision import Decision
-from arbiter_app.pipeline.filter import eligible
+from arbiter_app.pipeline.filter import eligible, everybody
 from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.tokens import TokenRatios, estimate_messages
 from arbiter_app.pipeline.types import PICO_PER_USD, Eligible, Model
@@ -31,8 +31,10 @@ class LearnedEstimates:
         if seen is None:
             raise ValueError("a request is classified before it is filtered")
         tokens_in = estimate_messages(request.messages, request.payload.get("tools"))
+        catalog, resting = self._catalog(), self._health.resting(time.monotonic())
+        if not resting and (found := everybody(request, catalog.names, catalog.least_window, tokens_in)) is not None:
+            return found
         tokens_out = self.tokens_out(decision)
-        now = asyncio.get_running_loop().time()
 
         def expected_cost(model: Model) -> float | None:
             learned = self._policy.expected_cost_usd(seen.bucket, model.id, tokens_in, tokens_out)
@@ -45,11 +47,11 @@ class LearnedEstimates:
 
         return eligible(
             request,
-            self._catalog().pool,
+            catalog.pool,
             tokens_in=tokens_in,
             expected_cost=expected_cost,
             expected_latency_s=expected_latency_s,
-            quarantined=self._health.resting(now).__contains__,
+            quarantined=resting.__contains__,
             ratios=self._ratios,
         )
 

@@ -16,6 +16,17 @@ from arbiter_app.pipeline.types import ChatRequest, Eligible, Model
 SMALL_TOKENS = 4_096
 
 
+def everybody(request: ChatRequest, names: tuple[str, ...], least_window: int, tokens_in: int) -> Eligible | None:
+    """All of a healthy pool, where it is plain that no gate stops anybody: nothing is asked for that a model could lack, and the
+    prompt fits every window (`least_window`), however it turns out to be counted. None where the gates have to be looked at."""
+    asks = request.needs_vision or request.needs_tools or request.needs_json_schema
+    bound = request.pin or request.allow is not None or request.max_cost_usd is not None
+    reserve = request.max_tokens or 0
+    if asks or bound or request.max_latency_s is not None or not names or _most(tokens_in, reserve) > least_window:
+        return None
+    return Eligible(names, {}, tokens_in + reserve, tokens_in)
+
+
 def eligible(
     request: ChatRequest,
     catalog: Sequence[Model],
@@ -71,7 +82,7 @@ def _named(request: ChatRequest, catalog: Sequence[Model], rejected: dict[str, s
 def _fitting(
     models: Sequence[Model], tokens_in: int, reserve: int, ratios: TokenRatios, rejected: dict[str, str]
 ) -> tuple[list[Model], str]:
-    most = tokens_in * RATIO_RANGE[1] + 1 + reserve
+    most = _most(tokens_in, reserve)
     if all(model.context_tokens is not None and most <= model.context_tokens for model in models):
         return list(models), ""
     needed = {model.id: round(tokens_in * ratios.of(model.id)) + reserve for model in models}
@@ -93,6 +104,11 @@ def _fitting(
         "messages or lower max_tokens.",
         param="messages",
     )
+
+
+def _most(tokens_in: int, reserve: int) -> float:
+    """The most tokens that a request may turn out to need with any model."""
+    return tokens_in * RATIO_RANGE[1] + 1 + reserve
 
 
 def _capable(request: ChatRequest, models: Sequence[Model], rejected: dict[str, str]) -> list[Model]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from arbiter_app.pipeline.errors import ContextLengthExceeded, NoCapableModel, Unprocessable
-from arbiter_app.pipeline.filter import eligible
+from arbiter_app.pipeline.filter import eligible, everybody
 from arbiter_app.pipeline.tokens import TokenRatios
 from arbiter_app.pipeline.types import Caller, ChatRequest, Eligible, Model, Role
 
@@ -27,7 +27,8 @@ def gates(
     ratios: TokenRatios | None = None,
     **fields: Any,
 ) -> Eligible:
-    return eligible(
+    """What the gates say; what is said without looking at them must be the same."""
+    found = eligible(
         replace(REQUEST, **fields),
         pool,
         tokens_in=tokens_in,
@@ -36,6 +37,24 @@ def gates(
         quarantined=lambda model: model in sick,
         ratios=ratios or TokenRatios(),
     )
+    assert sick or quick(tokens_in, pool, **fields) in (None, found)
+    return found
+
+
+def quick(tokens_in: int = 100, pool: tuple[Model, ...] = (NARROW, WIDE), **fields: Any) -> Eligible | None:
+    least = min((model.context_tokens or 0 for model in pool), default=0)
+    return everybody(replace(REQUEST, **fields), tuple(model.id for model in pool), least, tokens_in)
+
+
+def test_the_gates_are_passed_over_only_where_they_stop_nobody() -> None:
+    assert quick() == gates() == Eligible(("narrow", "wide"), {}, 100, 100)
+    assert quick(max_tokens=500) == gates(max_tokens=500) == Eligible(("narrow", "wide"), {}, 600, 100)
+    assert quick(333) == gates(333)  # three tokens of the model for one of the estimate, and one to spare
+    assert quick(334) is None
+    assert quick(pool=()) is quick(pool=(WIDE, DARK)) is None
+    asks = {"needs_vision": True}, {"needs_tools": True}, {"needs_json_schema": True}
+    bounds = {"pin": "wide"}, {"allow": ("wide",)}, {"max_cost_usd": 1.0}, {"max_latency_s": 1.0}
+    assert [quick(**one) for one in (*asks, *bounds)] == [None] * 7
 
 
 def test_a_pin_that_cannot_serve_says_why() -> None:
