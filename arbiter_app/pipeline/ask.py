@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Callable
 
 import orjson
@@ -39,7 +39,7 @@ class Asker:
         model = self._model()
         messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
         payload = {"model": model.id, "messages": messages, "temperature": 0, "max_tokens": self._max_tokens}
-        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        deadline = time.monotonic() + self._timeout_s
         reply = await self._runtime.complete(orjson.dumps(payload), deadline=deadline)
         try:
             text = reply.json["choices"][0]["message"]["content"]

@@ -27,14 +27,14 @@ class Cached:
     model: str
     grade: Grade
     kept: float
-    exact: str
+    exact: int
 
 
 @value
 class Keys:
-    """Digests of the request as it stands, of its near-identical form, and of everything but the latest ask."""
+    """A hash of the latest ask as it stands, and digests of the request with its near-identical form, and without it."""
 
-    exact: str
+    exact: int
     near: str
     shape: str
 
@@ -53,7 +53,8 @@ def keys_of(request: ChatRequest) -> Keys | None:
     allow = sorted(request.allow) if request.allow is not None else None
     shape = _digest([request.caller.key_id, allow, kept, request.messages[:-1], _without_text(request.messages[-1])])
     last = request.messages[-1].get("content")
-    return Keys(_digest([shape, last]), _digest([shape, _normalised(last)]), shape)
+    exact = hash(last if isinstance(last, str) else orjson.dumps(last))
+    return Keys(exact, _digest([shape, _normalised(last)]), shape)
 
 
 class ResponseCache:
@@ -86,13 +87,13 @@ class ResponseCache:
         self._kept.move_to_end(near)
         return hit
 
-    def put(self, keys: Keys, body: Json, model: str, grade: Grade, now: float) -> bool:
-        """Keep an answer if it is graded well enough; says whether it was kept."""
+    def put(self, keys: Keys, body: bytes, model: str, grade: Grade, now: float) -> bool:
+        """Keep an answer (its JSON) if it is graded well enough; says whether it was kept."""
         if grade.quality is None or grade.quality < self._min_quality or self._entries == 0:
             return False
-        kept = bytes(memoryview(orjson.dumps(body)))  # a copy of its length: what orjson gives holds four kilobytes
-        if len(kept) > self._max_bytes // 16:
+        if len(body) > self._max_bytes // 16:
             return False
+        kept = bytes(memoryview(body))  # a copy of its length: what orjson gives holds four kilobytes
         self._drop(keys.near)
         self._kept[keys.near] = Cached(kept, model, grade, now, keys.exact)
         self._bytes += len(kept)

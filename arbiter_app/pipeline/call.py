@@ -7,7 +7,6 @@ gone to the caller. The caller's own mistakes go back as they came and quarantin
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
@@ -105,15 +104,16 @@ class Calls:
     def streamed(self, decision: Decision, opened: Opened, body: Json, aborted: str = "") -> Completion:
         """The completion of a stream that has ended (`body` assembled from its chunks), or was cut (`aborted`)."""
         stream, took_ms = opened.stream, (time.perf_counter() - opened.started) * 1000
+        choice, first_byte_ms = _first_choice(body), stream.first_byte_ms
         completion = self._completion(
-            decision, opened.model, stream.headers, body, took_ms, stream.first_byte_ms, aborted=aborted
+            decision, opened.model, stream.headers, body, choice, took_ms, first_byte_ms, aborted=aborted
         )
         decision.attempts.append(_success(completion) if not aborted else _cut(completion, aborted))
         return completion
 
     def broke(self, opened: Opened, fault: RuntimeFault) -> None:
         """The stream broke after its first byte: the model rests, though nobody else can take over."""
-        self._health.failed(opened.model, _now(), fault.message, fault.retry_after_s)
+        self._health.failed(opened.model, time.monotonic(), fault.message, fault.retry_after_s)
 
     def _payload(self, decision: Decision, model: str) -> bytes:
         request = decision.request
@@ -125,7 +125,7 @@ class Calls:
     async def _first_success(self, decision: Decision, order: Sequence[str], send: Callable[[str], Awaitable[T]]) -> T:
         faults: list[RuntimeFault] = []
         for model in order[: self._max_attempts]:
-            if _now() >= decision.deadline:
+            if time.monotonic() >= decision.deadline:
                 break
             self._health.begin(model)
             started = time.perf_counter()
@@ -151,15 +151,17 @@ class Calls:
         if 400 <= fault.status < 500 and fault.status not in FAILOVER_STATUSES:
             self._health.released(model)
             raise _rejected(model, fault)
-        self._health.failed(model, _now(), fault.message, fault.retry_after_s)
+        self._health.failed(model, time.monotonic(), fault.message, fault.retry_after_s)
         decision.failover_from.append(model)
 
     def _read(self, decision: Decision, model: str, reply: Reply, started: float) -> Completion:
-        if not _message(reply.json):
+        choice = _first_choice(reply.json)
+        if choice is None:
             raise RuntimeFault("protocol", f"{model}: the answer has no choices")
-        took_ms = (time.perf_counter() - started) * 1000
-        raw = reply.body.rstrip()
-        return self._completion(decision, model, reply.headers, reply.json, took_ms, reply.first_byte_ms, raw=raw)
+        took_ms, raw = (time.perf_counter() - started) * 1000, reply.body.rstrip()
+        return self._completion(
+            decision, model, reply.headers, reply.json, choice, took_ms, reply.first_byte_ms, raw=raw
+        )
 
     def _completion(
         self,
@@ -167,6 +169,7 @@ class Calls:
         model: str,
         headers: Mapping[str, str],
         body: Json,
+        choice: Json | None,
         took_ms: float,
         first_byte_ms: float,
         *,
@@ -180,7 +183,7 @@ class Calls:
             multiplier=self._multiplier_of(model),
             learned_usd=self._learned_usd(decision.bucket, model),
         )
-        message = _message(body) or {}
+        message, finish_reason = (choice["message"], choice.get("finish_reason")) if choice is not None else ({}, None)
         return Completion(
             model=model,
             body=body,
@@ -190,14 +193,10 @@ class Calls:
             cost=cost,
             latency_ms=took_ms,
             first_byte_ms=first_byte_ms,
-            finish_reason=_finish_reason(body),
+            finish_reason=finish_reason if isinstance(finish_reason, str) else None,
             aborted=aborted,
             raw=raw,
         )
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 def _success(completion: Completion) -> Attempt:
@@ -208,11 +207,12 @@ def _cut(completion: Completion, aborted: str) -> Attempt:
     return Attempt(completion.model, 200, aborted, completion.latency_ms, completion.cost)
 
 
-def _message(body: Json) -> Json | None:
+def _first_choice(body: Json) -> Json | None:
+    """The first choice of an answer, if it has one with a message in it."""
     choices = body.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
     message = first.get("message") if isinstance(first, dict) else None
-    return message if isinstance(message, dict) else None
+    return first if message and isinstance(message, dict) else None
 
 
 def _text(content: object) -> str:
@@ -228,11 +228,6 @@ def _tool_calls(message: Json) -> list[Json]:
     return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
 
 
-def _finish_reason(body: Json) -> str | None:
-    reason = body["choices"][0].get("finish_reason") if _message(body) else None
-    return reason if isinstance(reason, str) else None
-
-
 def _rejected(model: str, fault: RuntimeFault) -> UpstreamRejected:
     return UpstreamRejected(f"{model} refused the request: {fault.message}", status=fault.status, raw=fault.body)
 
@@ -240,7 +235,7 @@ def _rejected(model: str, fault: RuntimeFault) -> UpstreamRejected:
 def _exhausted(decision: Decision, faults: Sequence[RuntimeFault]) -> ArbiterError:
     """The error for the caller when no model answered, named after what the models said."""
     tried = ", ".join(f"{one.model} ({one.error})" for one in decision.attempts if one.error) or "none"
-    if _now() >= decision.deadline:
+    if time.monotonic() >= decision.deadline:
         return DeadlineExceeded(f"no model answered before the deadline; tried: {tried}")
     statuses = {fault.status for fault in faults}
     if 402 in statuses:

@@ -109,6 +109,9 @@ class Decision:
     @property
     def cost(self) -> Cost:
         """All charges together; its state is the worst of them. A cached answer costs nothing, settled."""
+        seen = self.classification
+        if len(self.attempts) == 1 and self.completion is not None and (seen is None or seen.cost is None):
+            return self.attempts[0].cost  # as it is with most, and asked for several times
         charges = self.charges
         if len(charges) == 1:
             return charges[0]
@@ -170,12 +173,12 @@ class Decision:
             "request_id": self.request.request_id,
             "key_id": self.request.caller.key_id,
             "conversation": self.request.conversation,
-            "task": seen.task.value if seen else "",
+            "task": str(seen.task) if seen else "",
             "difficulty": seen.difficulty if seen else "",
             "bucket": self.bucket,
-            "classified_by": seen.classified_by.value if seen else "",
+            "classified_by": str(seen.classified_by) if seen else "",
             "model": self.model,
-            "mode": self.mode.value,
+            "mode": str(self.mode),
             "reason": self.reason,
             "propensity": self.propensity,
             "quality": self.grade.quality,
@@ -185,7 +188,7 @@ class Decision:
             "answer_cost_pico": done.cost.pico if done else None,
             "classifier_cost_pico": seen.cost.pico if seen and seen.cost else None,
             "judge_cost_pico": self.judge_cost.pico if self.judge_cost else None,
-            "cost_state": cost.state.value,
+            "cost_state": str(cost.state),
             "baseline_pico": self.baseline_pico,
             "prompt_tokens": usage.prompt_tokens if usage else None,
             "completion_tokens": usage.completion_tokens if usage else None,
@@ -274,10 +277,10 @@ def expanded(trace: Json) -> Json:
     return {**trace, "filter": gate, "route": {**route, "candidates": named}}
 
 
-def new_decision(request: ChatRequest, *, timeout_s: float, loop_time: float) -> Decision:
-    """The empty record of a request that has just arrived; `deadline` is in `loop.time()` seconds."""
+def new_decision(request: ChatRequest, *, timeout_s: float) -> Decision:
+    """The empty record of a request that has just arrived; `deadline` is in `time.monotonic()` seconds."""
     now = time.time()
-    return Decision(decision_id(now), request, now, time.perf_counter(), loop_time + timeout_s)
+    return Decision(decision_id(now), request, now, time.perf_counter(), time.monotonic() + timeout_s)
 
 
 def _usd(pico: int | None) -> float | None:

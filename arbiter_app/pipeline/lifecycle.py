@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 import orjson
@@ -116,7 +116,7 @@ class Lifecycle:
         """All six stages."""
         hit = await self._decide(decision)
         if hit is None:
-            await self._call(decision)
+            await self._call(decision, self._router.order(decision))
             self._grade(decision)
             await self._escalate(decision)
         await self._settle(decision)
@@ -126,31 +126,35 @@ class Lifecycle:
         hit = await self._decide(decision)
         if hit is not None:
             return self._replay(decision)
-        with _Timed(decision, "call_ms"):
+        started = time.perf_counter()
+        try:
             opened = await self._calls.open(decision, self._router.order(decision))
+        finally:
+            decision.timing.call_ms += _ms_since(started)
         return self._relay(decision, opened)
 
     def _begin(self, request: ChatRequest) -> Decision:
-        decision = new_decision(request, timeout_s=self._timeout_s, loop_time=asyncio.get_running_loop().time())
+        decision = new_decision(request, timeout_s=self._timeout_s)
         decision.cache_keys = keys_of(request) if self._cache is not None else None
         decision.cache = "off" if decision.cache_keys is None else "miss"
         return decision
 
     async def _decide(self, decision: Decision) -> Cached | None:
         """Stages 1 to 3, or a cached answer in their place after stage 1."""
-        with _Timed(decision, "classify_ms"):
-            decision.classification = self._classifier.try_rules(decision.request) or await self._ask_classifier(
-                decision
-            )
+        timing, started = decision.timing, time.perf_counter()
+        seen = self._classifier.try_rules(decision.request) or await self._ask_classifier(decision)
+        decision.classification = seen
+        timing.classify_ms = _ms_since(started)
         hit = await self._cached(decision)
         if hit is not None:
             _serve_cached(decision, *hit)
             return hit[0]
-        with _Timed(decision, "filter_ms"):
-            decision.eligible = self._estimates.eligible(decision)
-        with _Timed(decision, "route_ms"):
-            tokens_out = self._estimates.tokens_out(decision)
-            self._router.route(decision, decision.classification, decision.eligible, tokens_out=tokens_out)
+        started = time.perf_counter()
+        decision.eligible = self._estimates.eligible(decision)
+        timing.filter_ms = _ms_since(started)
+        started = time.perf_counter()
+        self._router.route(decision, seen, decision.eligible, tokens_out=self._estimates.tokens_out(decision))
+        timing.route_ms = _ms_since(started)
         return None
 
     async def _cached(self, decision: Decision) -> tuple[Cached, float] | None:
@@ -163,19 +167,23 @@ class Lifecycle:
             return hit
         started = time.perf_counter()
         decision.vector = await self._meaning.vector(decision.classification.task, decision.request.ask)
-        decision.timing.waited_ms += (time.perf_counter() - started) * 1000
+        decision.timing.waited_ms += _ms_since(started)
         found = self._meaning.nearest(keys.shape, decision.vector) if decision.vector is not None else None
         kept = self._cache.at(found[0], time.monotonic()) if found is not None else None
         return None if found is None or kept is None else (kept, found[1])
 
-    async def _call(self, decision: Decision) -> None:
-        with _Timed(decision, "call_ms"):
-            decision.completion = await self._calls.complete(decision, self._router.order(decision))
+    async def _call(self, decision: Decision, order: Sequence[str]) -> None:
+        started = time.perf_counter()
+        try:
+            decision.completion = await self._calls.complete(decision, order)
+        finally:
+            decision.timing.call_ms += _ms_since(started)
 
     def _grade(self, decision: Decision) -> None:
         if decision.classification is not None and decision.completion is not None:
-            with _Timed(decision, "grade_ms"):
-                decision.grade = grade(decision.request, decision.classification, decision.completion)
+            started = time.perf_counter()
+            decision.grade = grade(decision.request, decision.classification, decision.completion)
+            decision.timing.grade_ms += _ms_since(started)
 
     async def _escalate(self, decision: Decision) -> None:
         """The cascade: an objective check that failed the answer sends the request once to a stronger model."""
@@ -187,7 +195,7 @@ class Lifecycle:
             return
         failed = Cascade(cheap, decision.grade)
         try:
-            await self._call_once(decision, stronger)
+            await self._call(decision, (stronger,))
         except ArbiterError as error:
             log.info("escalation failed, the first answer stands", extra={"decision": decision.id, "error": error.code})
             return
@@ -195,10 +203,6 @@ class Lifecycle:
         decision.mode = Mode.ESCALATE
         decision.reason = f"{cheap.model} failed its check ({failed.grade.reason}); escalated to {stronger}"
         self._grade(decision)
-
-    async def _call_once(self, decision: Decision, model: str) -> None:
-        with _Timed(decision, "call_ms"):
-            decision.completion = await self._calls.complete(decision, (model,))
 
     async def _settle(self, decision: Decision) -> None:
         """Stage 6 and what follows an answer: durable record first, then cache and judge."""
@@ -226,7 +230,8 @@ class Lifecycle:
             return
         if done.finish_reason not in ("stop", "tool_calls"):
             return
-        kept = self._cache.put(keys, done.body, done.model, decision.grade, time.monotonic())
+        body = done.raw or orjson.dumps(done.body)
+        kept = self._cache.put(keys, body, done.model, decision.grade, time.monotonic())
         if kept and self._meaning is not None and decision.vector is not None:
             self._meaning.keep(keys, decision.vector)
 
@@ -236,7 +241,7 @@ class Lifecycle:
         try:
             return await self._classifier.classify(decision.request)
         finally:
-            decision.timing.waited_ms += (time.perf_counter() - started) * 1000
+            decision.timing.waited_ms += _ms_since(started)
 
     async def _relay(self, decision: Decision, opened: Opened) -> AsyncIterator[bytes]:
         """Stages 4 to 6 of a streamed answer: pass frames on, then grade, learn, and end with `arbiter` and `[DONE]`."""
@@ -244,7 +249,7 @@ class Lifecycle:
         try:
             async for frame in relay.frames():
                 yield frame
-            decision.timing.waited_ms += (time.perf_counter() - started) * 1000
+            decision.timing.waited_ms += _ms_since(started)
             decision.completion = self._calls.streamed(decision, opened, relay.body())
             self._grade(decision)
             await self._settle(decision)
@@ -312,21 +317,8 @@ class Lifecycle:
             raise _internal(decision) from error
 
 
-class _Timed:
-    """Adds the time spent in its block to one field of the decision's timing, in milliseconds."""
-
-    __slots__ = ("_stage", "_started", "_timing")
-
-    def __init__(self, decision: Decision, stage: str) -> None:
-        self._timing = decision.timing
-        self._stage = stage
-
-    def __enter__(self) -> None:
-        self._started = time.perf_counter()
-
-    def __exit__(self, *_error: object) -> None:
-        took_ms = (time.perf_counter() - self._started) * 1000
-        setattr(self._timing, self._stage, getattr(self._timing, self._stage) + took_ms)
+def _ms_since(started: float) -> float:
+    return (time.perf_counter() - started) * 1000
 
 
 def _serve_cached(decision: Decision, kept: Cached, similarity: float) -> None:

@@ -57,7 +57,7 @@ class ReplyStream(Protocol):
 
 
 class Runtime(Protocol):
-    """The one client of the OpenAI-compatible runtime. `deadline` is absolute, in `loop.time()` seconds."""
+    """The one client of the OpenAI-compatible runtime. `deadline` is absolute, in `time.monotonic()` seconds, the clock of event loops."""
 
     async def complete(self, payload: bytes, *, deadline: float) -> Reply: ...
 

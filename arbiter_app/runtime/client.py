@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import dropwhile
@@ -92,7 +91,7 @@ class HttpRuntime:
 
     async def models(self) -> list[Json]:
         """The rows of the runtime's `GET /models`. Raises RuntimeFault."""
-        deadline = asyncio.get_running_loop().time() + MODELS_DEADLINE_S
+        deadline = time.monotonic() + MODELS_DEADLINE_S
         response, _ = await self._send(self._models, b"", deadline)
         listing = _json(_decoded(response.headers), await self._read(response, self._max_answer_bytes))
         rows = listing.get("data") if isinstance(listing, dict) else listing

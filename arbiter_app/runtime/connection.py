@@ -6,6 +6,7 @@ Everything a runtime can send is bounded: the head of an answer in bytes, the un
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import cast
@@ -61,14 +62,14 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         self._any_byte = True
+        if not self._head_done:
+            self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(httpx.RemoteProtocolError(f"the runtime does not speak HTTP: {error}"))
-        if not self._head_done:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEADER_BYTES:
-                self._fail(httpx.RemoteProtocolError("the head of the runtime's answer is too large"))
+        if not self._head_done and self._head_bytes > MAX_HEADER_BYTES:
+            self._fail(httpx.RemoteProtocolError("the head of the runtime's answer is too large"))
         if self._drained is not None:
             self._drain()
             return
@@ -110,7 +111,7 @@ class Connection(asyncio.Protocol):
         if self.status >= 200:
             self._head_done = True
             self._sized = self._sized or self.status in (204, 304)
-            if sum(len(name) + len(value) for name, value in self.headers) > MAX_HEADER_BYTES:
+            if self._head_bytes > MAX_HEADER_BYTES and self._header_bytes() > MAX_HEADER_BYTES:
                 raise ValueError("the headers are too large")
 
     def on_body(self, body: bytes) -> None:
@@ -123,6 +124,9 @@ class Connection(asyncio.Protocol):
             return
         self.complete = True
         self._keep_alive = self._parser.should_keep_alive()
+
+    def _header_bytes(self) -> int:
+        return sum(len(name) + len(value) for name, value in self.headers)
 
     def _refuse_second(self) -> None:
         if self.complete:
@@ -151,7 +155,7 @@ class Connection(asyncio.Protocol):
             self._loop.call_soon(self._transport.write, data)
 
     async def head(self, timeout_at: float) -> None:
-        """Wait for status and headers. Raises ClosedEarly, httpx errors, or TimeoutError at `timeout_at`, loop time."""
+        """Wait for status and headers. Raises ClosedEarly, httpx errors, or TimeoutError at `timeout_at`, by `time.monotonic`."""
         while not self._head_done:
             await self._wait(timeout_at)
 
@@ -161,7 +165,11 @@ class Connection(asyncio.Protocol):
             if self.complete:
                 return b""
             await self._wait(timeout_at)
-        data = b"".join(self._chunks) if len(self._chunks) > 1 else self._chunks[0]
+        return self.arrived()
+
+    def arrived(self) -> bytes:
+        """The bytes of the body that have arrived and were not read yet."""
+        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         self._buffered = 0
         self._resume()
@@ -218,7 +226,7 @@ class Connection(asyncio.Protocol):
         self._timer = None
         if self._waiter is None and self._drained is None:
             return
-        if self._loop.time() < self._limit_at - 0.001:
+        if time.monotonic() < self._limit_at - 0.001:
             self._arm(self._limit_at)
         elif self._drained is not None:
             self._error = TimeoutError()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 
 import httpx
 import orjson
@@ -34,7 +34,7 @@ class HttpEmbeddings:
         content = orjson.dumps({"model": self._model, "input": text[:MAX_CHARS]})
         extensions = {
             "timeout": timeouts(DEADLINE_S, DEADLINE_S, DEADLINE_S),
-            "deadline": asyncio.get_running_loop().time() + DEADLINE_S,
+            "deadline": time.monotonic() + DEADLINE_S,
         }
         request = httpx.Request("POST", self._url, headers=self._headers, content=content, extensions=extensions)
         try:

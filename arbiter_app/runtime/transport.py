@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -51,7 +52,6 @@ class BodyStream(httpx.AsyncByteStream):
         self._transport = transport
         self._origin = origin
         self._connection: Connection | None = connection
-        self._loop = asyncio.get_running_loop()
         self._gap_s = gap_s
         self._end = end
 
@@ -62,7 +62,7 @@ class BodyStream(httpx.AsyncByteStream):
         connection = self._connection
         if connection is None:
             raise StopAsyncIteration
-        now = self._loop.time()
+        now = time.monotonic()
         try:
             data = await connection.chunk(min(now + self._gap_s, self._end))
         except TimeoutError:
@@ -77,7 +77,11 @@ class BodyStream(httpx.AsyncByteStream):
         return data
 
     async def read(self, most_bytes: int) -> bytes | None:
-        """The whole body, and the connection back to its pool; None, with the connection closed, when it is larger."""
+        """The whole body, and the connection back to its pool; None when it is larger."""
+        if self._connection is not None and self._connection.complete:
+            data = self._connection.arrived()
+            await self.aclose()
+            return data if len(data) <= most_bytes else None
         parts, size = [], 0
         try:
             async for data in self:
@@ -111,7 +115,7 @@ class BodyStream(httpx.AsyncByteStream):
 class PooledTransport(httpx.AsyncBaseTransport):
     """Keeps idle connections per origin, newest first.
 
-    Reads its deadlines from `request.extensions`: `timeout` = {connect, read, gap} in seconds, `deadline` in loop time.
+    Reads its deadlines from `request.extensions`: `timeout` = {connect, read, gap} in seconds, `deadline` by `time.monotonic`.
     """
 
     def __init__(self, *, max_idle: int = 512, idle_s: float = 55.0, verify: ssl.SSLContext | None = None) -> None:
@@ -136,25 +140,24 @@ class PooledTransport(httpx.AsyncBaseTransport):
         return httpx.Response(answer.status, headers=answer.headers, stream=answer.body, request=request)
 
     async def ask(self, origin: Origin, data: bytes, limits: Limits, end: float) -> Answer:
-        """Send a whole request, and wait for the head of its answer; `end` is in loop time. Raises httpx's errors."""
+        """Send a whole request, and wait for the head of its answer; `end` is by `time.monotonic`. Raises httpx's errors."""
         connection = await self._exchange(origin, data, limits, end)
         stream = BodyStream(self, origin, connection, limits.gap_s, end)
         return Answer(connection.status, connection.headers, stream)
 
     async def _exchange(self, origin: Origin, data: bytes, limits: Limits, end: float) -> Connection:
         """Send, and wait for the head; an idle connection that had been closed meanwhile is replaced by a new one."""
-        loop = asyncio.get_running_loop()
-        first_byte_at = min(loop.time() + limits.first_byte_s, end)
+        first_byte_at = min(time.monotonic() + limits.first_byte_s, end)
         while True:
             if self._closed:
                 raise httpx.ConnectError("the client is closed")
-            now = loop.time()
+            now = time.monotonic()
             if now >= end:
                 raise httpx.ReadTimeout("the deadline passed before the request was sent")
             connection = self._take(origin, now)
             fresh = connection is None
             if connection is None:
-                connection = await self._connect(origin, min(now + limits.connect_s, end), loop)
+                connection = await self._connect(origin, min(now + limits.connect_s, end))
                 if self._closed:
                     connection.abort()
                     continue
@@ -179,7 +182,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
         """Keep a connection whose answer was read to the end; close any other."""
         self._busy.discard(connection)
         idle = self._idle.setdefault(origin, [])
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         if idle and now - idle[0].idle_since > self._idle_s:
             idle.pop(0).abort()
         if connection.reusable() and len(idle) < self._max_idle and not self._closed:
@@ -190,7 +193,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
 
     def drain(self, origin: Origin, connection: Connection) -> None:
         """Keep a connection of which only the end of its answer is missing, once that has come."""
-        until = asyncio.get_running_loop().time() + DRAIN_S
+        until = time.monotonic() + DRAIN_S
         connection.drain(lambda one: self.give_back(origin, one), until)
 
     def drop(self, connection: Connection) -> None:
@@ -216,7 +219,8 @@ class PooledTransport(httpx.AsyncBaseTransport):
             connection.abort()
         return None
 
-    async def _connect(self, origin: Origin, connect_at: float, loop: asyncio.AbstractEventLoop) -> Connection:
+    async def _connect(self, origin: Origin, connect_at: float) -> Connection:
+        loop = asyncio.get_running_loop()
         scheme, host, port = origin
         context = self._context() if scheme == "https" else None
         try:

@@ -180,7 +180,7 @@ class Arbiter:
 
     def quarantined(self) -> dict[str, dict[str, object]]:
         """The models that rest after a failure."""
-        return self.health.snapshot(asyncio.get_running_loop().time())
+        return self.health.snapshot(time.monotonic())
 
     def facts(self) -> dict[str, brain.ModelFacts]:
         """What the policy may know of the catalog's models."""

@@ -61,8 +61,7 @@ class Caller:
 
     async def call(self, prompt: Prompt, model: str, outcome_id: str, calibration_id: str) -> Decision:
         """The decision, durable. Only an answered one has the id `outcome_id`: a failed call may be made again."""
-        loop_time = asyncio.get_running_loop().time()
-        decision = new_decision(prompt.request, timeout_s=self._timeout_s, loop_time=loop_time)
+        decision = new_decision(prompt.request, timeout_s=self._timeout_s)
         decision.mode, decision.reason = Mode.CALIBRATE, f"calibration {calibration_id}: every prompt on every model"
         try:
             decision.classification = await self._classified(prompt)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,7 @@ class Sharing:
         arbiter = self._arbiter
         prices = [("price", [model, times]) for model, times in arbiter.prices.active().items()]
         pool = [("routable", [model.id, model.routable]) for model in arbiter.catalog.models.values()]
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         return [*prices, *pool, *[("rest", [model, rest]) for model, rest in arbiter.health.snapshot(now).items()]]
 
     def hear(self, kind: str, data: Any) -> None:
@@ -79,7 +80,7 @@ class Sharing:
             arbiter.prices.set(*data)
         elif kind == "rest":
             model, rest = data
-            arbiter.health.hear(model, rest, asyncio.get_running_loop().time())
+            arbiter.health.hear(model, rest, time.monotonic())
         elif kind == "routable":
             arbiter.catalog = arbiter.catalog.routable(*data)
         elif kind == "alerted":

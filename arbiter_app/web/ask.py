@@ -41,7 +41,7 @@ def request_of(
 
 def preview(arbiter: Any, request: ChatRequest) -> tuple[Classification, Eligible]:
     """Stages 1 and 2 without sending anything: an unsure rule counts as an open question."""
-    decision = new_decision(request, timeout_s=60.0, loop_time=asyncio.get_running_loop().time())
+    decision = new_decision(request, timeout_s=60.0)
     seen = arbiter.classifier.try_rules(request)
     decision.classification = seen or Classification(Task.OPEN, False, ClassifiedBy.FALLBACK, "")
     estimates = LearnedEstimates(lambda: arbiter.catalog, arbiter.policy, arbiter.ratios, arbiter.health)

@@ -6,6 +6,7 @@ import tracemalloc
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 
 from arbiter_app.pipeline.cache import ResponseCache, keys_of
@@ -57,7 +58,7 @@ def cache(**bounds: Any) -> ResponseCache:
 def kept(store: ResponseCache, request: ChatRequest, grade: Grade = GOOD, now: float = 0.0, size: int = 10) -> bool:
     keys = keys_of(request)
     assert keys is not None
-    return store.put(keys, {"text": "x" * size}, "m", grade, now)
+    return store.put(keys, orjson.dumps({"text": "x" * size}), "m", grade, now)
 
 
 def hit(store: ResponseCache, request: ChatRequest, now: float = 0.0) -> float | None:
