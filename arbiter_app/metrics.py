@@ -72,8 +72,8 @@ class Metrics:
 
     def seen(self, decision: Decision) -> None:
         """Count one finished request."""
-        task = decision.classification.task.value if decision.classification else ""
-        self.requests.add(task, decision.model, decision.mode.value, decision.status)
+        task = str(decision.classification.task) if decision.classification else ""
+        self.requests.add(task, decision.model, str(decision.mode), decision.status)
         self.seconds.observe(decision.timing.total_ms / 1000)
         self.overhead.observe(decision.timing.overhead_ms / 1000)
         for attempt in decision.attempts:

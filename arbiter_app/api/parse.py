@@ -21,7 +21,7 @@ def parse_chat(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     """One chat request. Raises BadRequest for what is no JSON object, Unprocessable for what means nothing."""
     given = load_object(body)
     messages = _messages(given)
-    payload = {name: value for name, value in given.items() if not name.startswith("arbiter_")}
+    payload = {name: value for name, value in given.items() if name not in FIELDS}
     system = system_prompt(messages)
     stream, options = given.get("stream"), given.get("stream_options")
     if stream is not None and not isinstance(stream, bool):

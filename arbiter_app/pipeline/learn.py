@@ -123,7 +123,7 @@ class Learner:
             quality=quality,
             quality_weight=weight,
             latency_ms=done.latency_ms,
-            mode=mode.value,
+            mode=str(mode),
             now=self._now(),
             asked_tokens=decision.eligible.prompt_tokens if decision.eligible else 0,
         )
@@ -147,7 +147,7 @@ class Learner:
             quality=quality,
             quality_weight=weight,
             latency_ms=None,
-            mode=decision.mode.value,
+            mode=str(decision.mode),
             now=self._now(),
         )
 

@@ -27,18 +27,19 @@ MARGIN = 1.08
 RATIO_RANGE = (0.5, 3.0)
 
 # Runs of letters and digits without a word in them (base64, hashes, keys): characters a token.
-_OPAQUE = re.compile(r"[A-Za-z0-9+/=]{24,}")
-_OPAQUE_CHARS = 1.1
+_OPAQUE_LEAST, _OPAQUE_CHARS = 24, 1.1
+_OPAQUE = re.compile(rf"[A-Za-z0-9+/=]{{{_OPAQUE_LEAST},}}")
 _SOLID_CHARS = 60
 _DIGIT = re.compile(r"[0-9]")
 # One piece is about one token: parts of words, digits, marks (with the pairs that go together), white space in runs.
 _MARKS = r"\(\)|\);?|=\"|\">|\",|\":|'s\b|\{\{|\}\}|//+|==+|->|=>|\*\*+|--+|##+|\.\.+|[!-/:-@\[-`{-~]|[\r\n]{1,12}|\t{1,2}| {2,16}|[\x00-\x08\x0e-\x1f]"
 _ENGLISH = re.compile(rf"[A-Z]?[a-z]{{1,7}}|[A-Z]{{1,3}}|[0-9]|{_MARKS}")
 _LATIN = re.compile(rf"[A-Z]?[a-z]{{1,3}}|[A-Z]{{1,2}}|[0-9]|{_MARKS}")
-_NAMES = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{2}")
+_NAMES = re.compile(r"[a-z,] (?=[A-Z][a-z]{2})")
 _NAME_TOKENS = 0.9
 _FOREIGN_LETTERS = re.compile(r"[\u00c0-\u024f]")
 _LETTERS = string.ascii_letters.encode()
+_FEW_LETTERS = 40
 _CODE_MARKS = b"{}()=;<>_/\\"
 _STOP_WORDS = re.compile(
     r"\b(?:the|a|an|of|to|in|is|and|for|that|with|are|what|how|on|it|you|be|as|or|if|at|by|this|his|he|she)\b", re.I
@@ -133,6 +134,8 @@ def _dumped(value: object) -> str:
 
 
 def _count(text: str) -> float:
+    if text.isascii() and len(text) < _OPAQUE_LEAST:  # too short for runs, and to tell languages apart
+        return len(_ENGLISH.findall(text)) + _NAME_TOKENS * len(_NAMES.findall(text))
     opaque = [run for run in _OPAQUE.findall(text) if _is_opaque(run)]
     total = sum(map(len, opaque)) / _OPAQUE_CHARS
     for run in opaque:
@@ -159,7 +162,7 @@ def _is_foreign_latin(text: str) -> bool:
     if not text.isascii() and len(_FOREIGN_LETTERS.findall(text)) > letters / 200:
         return True
     words = text.count(" ") + 1
-    if letters < 40 or _how_many(encoded, _CODE_MARKS) > letters / 40:
+    if letters < _FEW_LETTERS or _how_many(encoded, _CODE_MARKS) > letters / 40:
         return False
     enough = math.ceil(words / 20)
     return sum(1 for _ in islice(_STOP_WORDS.finditer(text), enough)) < enough

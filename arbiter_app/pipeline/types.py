@@ -148,11 +148,12 @@ class Classification:
     classified_by: ClassifiedBy
     rule: str
     cost: Cost | None = None
+    bucket: str = field(init=False)
+    """Where this request learns: `code`, or `code:hard`."""
 
-    @property
-    def bucket(self) -> str:
-        """Where this request learns: `code`, or `code:hard`."""
-        return f"{self.task.value}:hard" if self.hard else self.task.value
+    def __post_init__(self) -> None:
+        """Name the bucket."""
+        object.__setattr__(self, "bucket", f"{self.task}:hard" if self.hard else str(self.task))
 
     @property
     def difficulty(self) -> str:

@@ -72,6 +72,14 @@ class Teller:
     power: Array = field(default_factory=lambda: np.zeros(SIZE))
     proof: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     waiting: list[tuple[Head, float, float]] = field(default_factory=list, compare=False)
+    heard: bool = field(default=False, init=False)
+    """Whether there are grades enough to say anything, be it that prompts tell nothing."""
+    proven: bool = field(default=False, init=False)
+    """Whether predictions have been right by more than chance allows."""
+
+    def __post_init__(self) -> None:
+        """See what the grades so far prove."""
+        self._prove()
 
     def hear(self, prompt: str, surprise: float, weight: float) -> None:
         """Count one grade in: `surprise` is the grade less what was expected without the prompt."""
@@ -92,6 +100,7 @@ class Teller:
             size + float((weight * said).dot(said)),
             squares + float(hits.dot(hits)),
         )
+        self._prove()
         self.usual += weight.dot(seen)
         self.pull += (weight * surprise).dot(seen)
         self.power += weight.dot(seen * seen)
@@ -104,17 +113,12 @@ class Teller:
         grades, hits, size, squares = self.proof
         more = other.proof
         self.proof = grades + more[0], hits + more[1], size + more[2], squares + more[3]
+        self._prove()
 
-    @property
-    def heard(self) -> bool:
-        """Whether there are grades enough to say anything, be it that prompts tell nothing."""
-        return self.proof[0] >= LEAST_GRADES
-
-    @property
-    def proven(self) -> bool:
-        """Whether predictions have been right by more than chance allows."""
-        _, hits, _, squares = self.proof
-        return self.heard and hits > PROVEN * sqrt(squares)
+    def _prove(self) -> None:
+        grades, hits, _, squares = self.proof
+        self.heard = grades >= LEAST_GRADES
+        self.proven = self.heard and hits > PROVEN * sqrt(squares)
 
     def shift(self, seen: Array) -> float:
         """How much better than its mean the model will do with a prompt [1, SIZE], scaled by what such predictions were worth."""

@@ -124,7 +124,7 @@ def evaluate(text: str) -> Fraction:
     """The exact value. Raises OutOfBounds for anything but bounded plain arithmetic (also division by zero)."""
     parser = _Parser(_tokens(_SPACES.sub(" ", text[: MAX_CHARS + 1]).strip()))
     value = parser.sum(0)
-    if parser.at != len(parser.tokens):
+    if parser.next:
         raise OutOfBounds("unbalanced expression")
     return Fraction(value)
 
@@ -151,28 +151,25 @@ class _Parser:
     """Recursive descent with a depth bound: sum > product > unary > power > factorial > atom."""
 
     def __init__(self, tokens: list[str]) -> None:
-        self.tokens = tokens
-        self.at = 0
-
-    def _peek(self) -> str:
-        return self.tokens[self.at] if self.at < len(self.tokens) else ""
+        self._tokens = iter(tokens)
+        self.next = next(self._tokens, "")
+        """The token ahead; empty at the end."""
 
     def _take(self) -> str:
-        token = self._peek()
-        self.at += 1
+        token, self.next = self.next, next(self._tokens, "")
         return token
 
     def sum(self, depth: int) -> Number:
         if depth > MAX_DEPTH:
             raise OutOfBounds("brackets are too deep")
         value = self._product(depth)
-        while self._peek() in ("+", "-"):
+        while self.next in ("+", "-"):
             value = _add(value, self._product(depth)) if self._take() == "+" else _add(value, -self._product(depth))
         return value
 
     def _product(self, depth: int) -> Number:
         value = self._unary(depth)
-        while self._peek() in ("*", "/", "%"):
+        while self.next in ("*", "/", "%"):
             operator, other = self._take(), self._unary(depth)
             if operator == "*":
                 value = _multiply(value, other)
@@ -185,24 +182,24 @@ class _Parser:
     def _unary(self, depth: int) -> Number:
         if depth > MAX_DEPTH:
             raise OutOfBounds("too many signs")
-        if self._peek() == "-":
+        if self.next == "-":
             self._take()
             return -self._unary(depth + 1)
-        if self._peek() == "+":
+        if self.next == "+":
             self._take()
             return self._unary(depth + 1)
         return self._power(depth)
 
     def _power(self, depth: int) -> Number:
         base = self._postfix(depth)
-        if self._peek() in ("**", "^"):
+        if self.next in ("**", "^"):
             self._take()
             return _power(base, self._unary(depth + 1))
         return base
 
     def _postfix(self, depth: int) -> Number:
         value = self._atom(depth)
-        while self._peek() == "!":
+        while self.next == "!":
             self._take()
             value = _factorial(value)
         return value
