@@ -15,6 +15,8 @@ import httptools
 import httpx
 
 HIGH_WATER_BYTES = 256 * 1024
+TOGETHER = 4
+"""Requests that are written at once, at most: 1 takes a tenth more CPU, any number a fifth more time with a runtime of 50 ms."""
 MAX_HEADER_BYTES = 64 * 1024
 
 
@@ -22,11 +24,33 @@ class ClosedEarly(Exception):
     """The connection ended before a single byte of the answer: on a reused connection, worth one retry."""
 
 
+class Outbox:
+    """Writes the requests of all connections: those of one step of the event loop together, for it is dear to wake a runtime that
+    sleeps; but a few at a time, or everybody's answers would come in one burst, too, with nothing to do before."""
+
+    def __init__(self) -> None:
+        self._held: list[tuple[asyncio.Transport, bytes]] = []
+
+    def put(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Write this soon."""
+        if not self._held:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._held.append((transport, data))
+        if len(self._held) >= TOGETHER:
+            self._write()
+
+    def _write(self) -> None:
+        for transport, data in self._held:
+            transport.write(data)
+        self._held.clear()
+
+
 class Connection(asyncio.Protocol):
     """One connection, one answer at a time. llhttp calls the `on_*` methods."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> None:
         self._loop = loop
+        self._outbox = outbox
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -149,10 +173,10 @@ class Connection(asyncio.Protocol):
         return self.complete and not self._chunks and self._keep_alive and self._error is None and self.usable
 
     def send(self, data: bytes) -> None:
-        """Start a new exchange: written once the event loop has run what is ready, so that the runtime wakes once for all."""
+        """Start a new exchange."""
         self._begin()
         if self._transport is not None:
-            self._loop.call_soon(self._transport.write, data)
+            self._outbox.put(self._transport, data)
 
     async def head(self, timeout_at: float) -> None:
         """Wait for status and headers. Raises ClosedEarly, httpx errors, or TimeoutError at `timeout_at`, by `time.monotonic`."""

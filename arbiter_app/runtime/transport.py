@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from arbiter_app.policy.values import value
-from arbiter_app.runtime.connection import ClosedEarly, Connection
+from arbiter_app.runtime.connection import ClosedEarly, Connection, Outbox
 
 DRAIN_S = 1.0
 FOREVER_S = 3600.0
@@ -123,6 +123,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
         self._max_idle = max_idle
         self._idle_s = idle_s
         self._ssl = verify
+        self._outbox = Outbox()
         self._busy: set[Connection] = set()
         self._closed = False
 
@@ -225,7 +226,9 @@ class PooledTransport(httpx.AsyncBaseTransport):
         context = self._context() if scheme == "https" else None
         try:
             async with asyncio.timeout_at(connect_at):
-                _, connection = await loop.create_connection(lambda: Connection(loop), host, port, ssl=context)
+                _, connection = await loop.create_connection(
+                    lambda: Connection(loop, self._outbox), host, port, ssl=context
+                )
         except TimeoutError:
             raise httpx.ConnectTimeout(f"no connection to {host}:{port} in time") from None
         except OSError as error:
