@@ -40,7 +40,7 @@ Work = Callable[[Connection], Any]
 Told = tuple["asyncio.Future[Any]", Any]
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 1.0
-LOCK_POLL_S = 0.0005, 0.01
+LOCK_POLL_S = 0.0005, 0.002
 BATCH = 1_024
 ONE_WRITER = 0x41524249544552
 """Key of the advisory lock under which processes write in turns on a server database: `seq` is then the order of commits,
