@@ -3,7 +3,8 @@
 Tokenizers differ and download their vocabularies; an estimate that is never far under is enough to keep prompts out of
 windows they do not fit. The rates are upper bounds over the vocabularies of several model families (some of which spell
 numbers digit by digit), measured on prose, code, data and a score of scripts. Long texts are sampled in many slices, so
-that a megabyte costs a few milliseconds.
+that a megabyte costs a few milliseconds. What was counted is remembered by a hash: instructions are the same with every
+request, and a conversation comes back whole with every turn.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from itertools import islice
 import orjson
 
 from arbiter_app.pipeline.types import Json
+from arbiter_app.policy.values import Recent
 
 MESSAGE_TOKENS = 4
 IMAGE_TOKENS = 1_100
@@ -24,6 +26,7 @@ WHOLE_CHARS = 20_000
 SLICES = 50
 SLICE_CHARS = 400
 MARGIN = 1.08
+REMEMBERED = 8_192
 RATIO_RANGE = (0.5, 3.0)
 
 # Runs of letters and digits without a word in them (base64, hashes, keys): characters a token.
@@ -66,13 +69,13 @@ _SCRIPTS = (
 )
 
 
+_MEASURED: Recent[tuple[int, int], float] = Recent(REMEMBERED)
+"""By hash and length: the tokens of a text, without the margin."""
+
+
 def estimate_tokens(text: str) -> int:
     """Tokens of a text, at least 0.9 of what common tokenizers count, for prose, code, base64, CJK and emoji alike."""
-    if len(text) <= WHOLE_CHARS:
-        return math.ceil(_count(text) * MARGIN)
-    step = (len(text) - SLICE_CHARS) / (SLICES - 1)
-    sample = "".join(text[round(at * step) : round(at * step) + SLICE_CHARS] for at in range(SLICES))
-    return math.ceil(_count(sample) * MARGIN * len(text) / len(sample))
+    return math.ceil(_measured(text) * MARGIN)
 
 
 def estimate_messages(messages: Sequence[Json], tools: object = None) -> int:
@@ -85,7 +88,7 @@ def estimate_messages(messages: Sequence[Json], tools: object = None) -> int:
             texts.append(_dumped(message["tool_calls"]))
     if tools:
         texts.append(_dumped(tools))
-    return 3 + MESSAGE_TOKENS * len(messages) + IMAGE_TOKENS * images + estimate_tokens("\n".join(texts))
+    return 3 + MESSAGE_TOKENS * len(messages) + IMAGE_TOKENS * images + math.ceil(_together(texts) * MARGIN)
 
 
 class TokenRatios:
@@ -131,6 +134,31 @@ def _dumped(value: object) -> str:
         return orjson.dumps(value).decode("utf-8", "replace")
     except TypeError:
         return str(value)
+
+
+def _together(texts: Sequence[str]) -> float:
+    """Tokens of several texts. Of those that were not seen lately some are measured and remembered, the others sampled as one."""
+    total, left, rest = float(len(texts)), WHOLE_CHARS, []
+    for text in texts:
+        key = hash(text), len(text)
+        known = _MEASURED.get(key)
+        if known is None:
+            left -= min(len(text), WHOLE_CHARS)
+            if left < 0:
+                rest.append(text)
+                continue
+            known = _MEASURED.keep(key, _measured(text))
+        total += known
+    return total + _measured("\n".join(rest)) if rest else total
+
+
+def _measured(text: str) -> float:
+    """Tokens of one text; a long one is sampled."""
+    if len(text) <= WHOLE_CHARS:
+        return _count(text)
+    step = (len(text) - SLICE_CHARS) / (SLICES - 1)
+    sample = "".join(text[round(at * step) : round(at * step) + SLICE_CHARS] for at in range(SLICES))
+    return _count(sample) * len(text) / len(sample)
 
 
 def _count(text: str) -> float:

@@ -15,6 +15,7 @@ from arbiter_app.policy.size import Size, times
 from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.policy.telling import GRADE_DIGITS, Telling
 from arbiter_app.policy.types import PolicySettings
+from arbiter_app.policy.values import Recent
 from arbiter_app.policy.worth import Stakes, Taste, hopeful, stakes
 
 REMEMBERED = 256
@@ -27,8 +28,8 @@ class View:
 
     def __init__(self, here: Bucket, belief: Belief, money: Money, size: Size, spent: ModelStats) -> None:
         self.here, self.belief, self.money, self.size, self.spent = here, belief, money, size, spent
-        self._outlooks: dict[tuple[str, ...], Outlook] = {}
-        self._plans: dict[tuple[tuple[str, ...], int], Plan] = {}
+        self._outlooks: Recent[tuple[str, ...], Outlook] = Recent(REMEMBERED)
+        self._plans: Recent[tuple[tuple[str, ...], int], Plan] = Recent(REMEMBERED)
 
     def believing(self, belief: Belief) -> View:
         """The same with another belief."""
@@ -39,12 +40,10 @@ class View:
         key = models, self.size.step(length)
         found = self._plans.get(key)
         if found is None:
-            if len(self._plans) >= REMEMBERED:
-                self._plans.clear()
-                self._outlooks.clear()
-            if models not in self._outlooks:
-                self._outlooks[models] = Outlook(self, pool.eligible(models), pool, settings)
-            found = self._plans[key] = Plan(self._outlooks[models], times(key[1]), pool, settings)
+            outlook = self._outlooks.get(models)
+            if outlook is None:
+                outlook = self._outlooks.keep(models, Outlook(self, pool.eligible(models), pool, settings))
+            found = self._plans.keep(key, Plan(outlook, times(key[1]), pool, settings))
         return found
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from arbiter_app.pipeline.errors import Forbidden, KeyPaused, NotFound, RateLimited, Unauthorized, Unprocessable
 from arbiter_app.pipeline.types import Caller, Json, Role
+from arbiter_app.policy.values import Recent
 from arbiter_app.settings import Settings
 from arbiter_app.store import Key, MintedKey, Store, StoreError
 from arbiter_app.store.keys import digest_of, well_formed
@@ -32,7 +33,7 @@ class Keys:
         self._by_digest: Mapping[str, Key] = {}
         self._by_id: dict[str, Key] = {}
         self._version: tuple[float, ...] = ()
-        self._callers: dict[str, Caller] = {}
+        self._callers: Recent[str, Caller] = Recent(REMEMBERED)
         self._reading = asyncio.Lock()
         self.sessions: Callable[[str], str | None] = lambda cookie_header: None
         """The web app's sign-in: the key id behind a Cookie header. Nobody is signed in where there are no pages."""
@@ -61,10 +62,7 @@ class Keys:
         """The caller behind a key. Raises Unauthorized; a paused key authenticates (see `may_route`)."""
         found = self._callers.get(secret)
         if found is None:
-            found = self._authenticate(secret)
-            if len(self._callers) >= REMEMBERED:
-                self._callers.clear()
-            self._callers[secret] = found
+            found = self._callers.keep(secret, self._authenticate(secret))
         return found
 
     def _authenticate(self, secret: str) -> Caller:

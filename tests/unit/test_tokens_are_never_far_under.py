@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 import pytest
@@ -72,6 +73,20 @@ def test_a_long_text_of_parts_is_sampled_evenly() -> None:
 def test_many_messages_cost_no_more_than_one_long_one() -> None:
     messages = [{"role": "user", "content": "The quick brown fox. " * 400}] * 500
     assert least_cpu_s(partial(estimate_messages, messages)) < 0.08
+
+
+def test_what_came_before_is_not_measured_again() -> None:
+    """Instructions and earlier turns come with every request: only the new turn costs anything."""
+    turns = [{"role": "user", "content": f"{COUNTED['prose'][0]} {turn}. " * 40} for turn in range(4)]
+    said = [{"role": "system", "content": COUNTED["code"][0] * 900}, *turns]
+    clock = time.process_time
+    before = clock()
+    first = estimate_messages(said)
+    between = clock()
+    again = [estimate_messages([*said, {"role": "user", "content": f"And {turn}?"}]) for turn in range(50)]
+    assert (clock() - between) / 50 < (between - before) / 5
+    assert max(again) - min(again) <= 1
+    assert min(again) >= first + 5
 
 
 @settings(max_examples=200, deadline=None)
