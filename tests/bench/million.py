@@ -46,7 +46,7 @@ READS = (
     *("recent", "recent?limit=500", "recent?limit=500&before=500000", "recent?task=math&mode=holdout"),
     *("recent?model=gpt-4.1", "recent?mode=escalate", "recent?status=failed", "recent?status=failed&task=open"),
     *("recent?task=math&model=gpt-4.1&mode=pinned&status=failed", "recent?model=nobody&task=code"),
-    *("recent?until={month_ago}", "recent?task=code&since={month_ago}&until={after_that}", "key"),
+    *("recent?until={month_ago}", "recent?task=code&since={month_ago}&until={after_that}", "key", "what-if"),
 )
 
 

@@ -1,7 +1,8 @@
 """`python -m tests.bench.workers`: the throughput of two gateway workers against that of one, alternating.
 
-The runtime answers after 20 ms and costs next to nothing; callers, runtime and workers share the cores. Where there are no
-more cores than workers, the callers take their part of them, so CPU a request is printed as well: what cores could serve.
+Every worker has a core of its own. The runtime answers after 20 ms and costs next to nothing; it and the callers, of whom there
+are enough to keep everybody busy, take what time is left. Where there are no more cores than workers, that is part of theirs, so
+CPU a request is printed as well: what cores could serve.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from statistics import median
 
 import uvloop
 
-from tests.bench.__main__ import cpu_us, module
+from tests.bench.__main__ import CORES, cpu_us, module, place
 from tests.bench.load import send
 from tests.served import OPERATOR, Served, free_port, served
 
 RUNTIME_S = 0.02
-CONCURRENCY = 64
+CONCURRENCY = 256
 WARM = 400
 
 
@@ -44,6 +45,8 @@ def main() -> None:
             settings = {"ARBITER_WORKERS": str(workers), "ARBITER_GATEWAY_PORT": str(port)}
             one = stack.enter_context(served(directory, **settings, **live))
             crews[workers] = port, workers_of(one)
+            for pid, core in zip(crews[workers][1], CORES, strict=False):
+                place(pid, [core])
             uvloop.run(send(port, OPERATOR, n=WARM, concurrency=CONCURRENCY, stream=False))
         runs: dict[int, list[tuple[float, float]]] = {workers: [] for workers in crews}
         for _ in range(given.rounds):
