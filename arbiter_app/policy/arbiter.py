@@ -29,6 +29,9 @@ from arbiter_app.policy.types import Ask, Choice, Learned, ModelFacts, Observati
 TYPICAL_TOKENS = (1000.0, 300.0)
 WATCH_EVERY = 8.0
 TEXT_EVERY = 16 * WATCH_EVERY
+READ_ALL, READ_EVERY = 1_000, 4
+"""Grades of a model in a bucket whose prompts are all read, and of how many later ones one is: reading one takes a sixth of what
+choosing and recording take."""
 PRICE_SD_LISTED, PRICE_SD_UNLISTED = 0.1, 0.35
 Kind = TypeVar("Kind", Watch, Teller)
 Looked = tuple[View | None, float, float]
@@ -216,8 +219,10 @@ class ArbiterPolicy(StatisticsHolder):
         return view.believing(Belief(np.minimum(mean, 1.0), view.belief.cov))
 
     def _read(self, seen: Observation, known: ModelStats) -> None:
-        """Learn what the prompt told of this grade."""
+        """Learn what the prompt told of this grade: of every one at first, of some once there were many."""
         if seen.quality is None or not seen.prompt or known.graded < 1:
+            return
+        if known.graded > READ_ALL and int(known.graded) % READ_EVERY:
             return
         tellers = self._tellers.setdefault(seen.bucket, {})
         teller = tellers.get(seen.model)

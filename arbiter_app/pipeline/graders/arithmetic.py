@@ -57,6 +57,7 @@ _DIGITS = tuple("0123456789.")
 _FRACTION = re.compile(r"\\d?frac\{(\d{1,30})\}\{(\d{1,30})\}")
 _SPACES = re.compile(r"\s+")
 _SOME_DIGIT = re.compile(r"\d")
+_WRITTEN = re.compile(_NUMBER)
 _ANSWER_NUMBER = re.compile(
     r"(?=[-\u2212.\d])(?:[-\u2212]?\d+(?:,\d{3})+(?:\.\d+)?"
     r"|[-\u2212]?(?:\d+(?:\.\d+)?|\.\d+)(?: ?(?:[eE]|\u00d7 ?10\^|\* ?10\^) ?[-+]?\d{1,3}(?!\d))?(?:/\d{1,30})?)"
@@ -260,8 +261,8 @@ def contains_value(answer: str, expected: Fraction, *, besides: str = "") -> boo
     text = answer if whole else f"{answer[:ANSWER_CHARS]}\n{answer[-ANSWER_CHARS:]}"
     text = _FRACTION.sub(r"\1/\2", text.replace(besides, " ") if besides else text).replace("{,}", ",")
     near = _near(expected)
-    operand = any(_states(match.group(0), expected) for match in re.finditer(_NUMBER, besides))
-    found = [match for match in _ANSWER_NUMBER.finditer(text)]
+    operand = any(near(match.group(0)) and _states(match.group(0), expected) for match in _WRITTEN.finditer(besides))
+    found = list(_ANSWER_NUMBER.finditer(text))
     for match in found:
         stated = near(match.group(0)) and _states(match.group(0), expected)
         if stated and (not operand or match is found[-1] or _is_result(text, match)):
