@@ -90,7 +90,9 @@ def _grade_math(ask: str, answer: str, *, cut_off: bool) -> Grade:
         expected = evaluate(expression.text)
     except OutOfBounds as error:
         return Grade(None, f"not evaluated: {error}", "none")
-    shown = str(expected) if len(str(expected)) <= 40 else f"{str(expected)[:20]}..."
+    shown = str(expected)
+    if len(shown) > 40:
+        shown = f"{shown[:20]}..."
     found = contains_value(answer, expected, besides=expression.text)
     if found is None:
         return Grade(None, f"expected {shown}, not found in the parts of a long answer that were read", "none")

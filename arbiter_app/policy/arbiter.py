@@ -24,7 +24,7 @@ from arbiter_app.policy.price import unit_price
 from arbiter_app.policy.rule import decide
 from arbiter_app.policy.statistics import ModelStats, Rows
 from arbiter_app.policy.text import Teller, features, head
-from arbiter_app.policy.types import Ask, Choice, Learned, ModelFacts, Observation, PolicySettings, Shift
+from arbiter_app.policy.types import UNLISTED, Ask, Choice, Learned, ModelFacts, Observation, PolicySettings, Shift
 
 TYPICAL_TOKENS = (1000.0, 300.0)
 WATCH_EVERY = 8.0
@@ -60,7 +60,7 @@ class ArbiterPolicy(StatisticsHolder):
     def record(self, seen: Observation) -> Learned:
         """Fold one call in. A price alarm makes the model's cost be learned anew, a quality alarm its grades."""
         known = self._table.known(seen.bucket, seen.model)
-        facts = self._facts.get(seen.model, ModelFacts())
+        facts = self._facts.get(seen.model, UNLISTED)
         delta = delta_of(seen, facts)
         if seen.model == self._baseline and known.graded < self._settings.baseline_first:
             delta.explore_usd = 0.0
@@ -154,7 +154,7 @@ class ArbiterPolicy(StatisticsHolder):
     def _set_pool(self, models: set[str]) -> None:
         """Fix the order of the models in all arrays, and the prior that follows from their prices."""
         self._pool = Pool(tuple(models), self._baseline)
-        self._price = np.array([_typical_usd(self._facts.get(model, ModelFacts())) for model in self._pool.models])
+        self._price = np.array([_typical_usd(self._facts.get(model, UNLISTED)) for model in self._pool.models])
         self._prior = _prior(self._price, self._pool.base, self._settings)
         self._gather({})
         for bucket in self._table.buckets():

@@ -13,7 +13,17 @@ from typing import Any
 from arbiter_app.policy.holder import StatisticsHolder, delta_of
 from arbiter_app.policy.price import price_moved, unit_price
 from arbiter_app.policy.statistics import ModelStats, wilson
-from arbiter_app.policy.types import Ask, Candidate, Choice, Learned, ModelFacts, Observation, PolicySettings, Shift
+from arbiter_app.policy.types import (
+    UNLISTED,
+    Ask,
+    Candidate,
+    Choice,
+    Learned,
+    ModelFacts,
+    Observation,
+    PolicySettings,
+    Shift,
+)
 
 
 class ClassicPolicy(StatisticsHolder):
@@ -28,7 +38,7 @@ class ClassicPolicy(StatisticsHolder):
     def record(self, seen: Observation) -> Learned:
         """Fold one call in; a price shift makes the model's cost be learned anew."""
         known = self._table.known(seen.bucket, seen.model)
-        facts = self._facts.get(seen.model, ModelFacts())
+        facts = self._facts.get(seen.model, UNLISTED)
         shift = _shift(known, seen, facts, self._settings)
         delta = delta_of(seen, facts)
         if shift is not None:

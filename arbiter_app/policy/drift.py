@@ -20,6 +20,7 @@ PRICE_SD_N = 3.0
 PRICE_SD_FLOOR = 0.02
 UNIT_FLOOR = 1e-12
 QUALITY_MIN_GRADES = 10.0
+QUALITY_BEFORE = 0.05, 0.98
 QUALITY_FALL = 0.5
 
 
@@ -122,9 +123,12 @@ def price_move(watch: Watch, unit: float, *, floor: float, threshold: float, pri
     if history.n < PRICE_MIN_CALLS:
         history.add(value)
         return None
+    off, still = value - history.mean, math.log1p(floor)
+    if recent.n == 0.0 and abs(off) <= still:
+        history.add(value)  # as it would be in the end: nothing moves, and nothing had
+        return None
     sd = max(math.sqrt((PRICE_SD_N * prior_sd**2 + history.scatter) / (PRICE_SD_N + history.n)), PRICE_SD_FLOOR)
-    off = value - history.mean
-    z = max(-PRICE_CLIP, min(PRICE_CLIP, off / sd)) if abs(off) > math.log1p(floor) else 0.0
+    z = max(-PRICE_CLIP, min(PRICE_CLIP, off / sd)) if abs(off) > still else 0.0
     watch.dearer = max(0.0, watch.dearer + z - PRICE_DRIFT)
     watch.cheaper = max(0.0, watch.cheaper - z - PRICE_DRIFT)
     recent.add(value)
@@ -147,11 +151,11 @@ def quality_move(watch: Watch, quality: float, weight: float, *, threshold: floa
     as a share of successes; `as before` is one standard error under the mean, so that a lucky start is no promise.
     """
     history, recent = watch.grade, watch.grade_recent
-    if history.n < QUALITY_MIN_GRADES:
-        history.add(quality, weight)
+    if history.n < QUALITY_MIN_GRADES or (recent.n == 0.0 and quality >= QUALITY_BEFORE[1]):
+        history.add(quality, weight)  # nobody is suspected, least of all for a grade as good as any before
         return None
     error = math.sqrt((history.scatter + 0.25) / (history.n + 1) / history.n)
-    before = min(0.98, max(0.05, history.mean - error))
+    before = min(QUALITY_BEFORE[1], max(QUALITY_BEFORE[0], history.mean - error))
     after = before * QUALITY_FALL
     ratio = quality * math.log(after / before) + (1 - quality) * math.log((1 - after) / (1 - before))
     watch.worse = max(0.0, watch.worse + weight * ratio)

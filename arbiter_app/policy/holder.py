@@ -7,7 +7,7 @@ from typing import Any
 
 from arbiter_app.policy.price import unit_price
 from arbiter_app.policy.statistics import ModelStats, Rows, StatsTable
-from arbiter_app.policy.types import Candidate, Learned, ModelFacts, Observation, PolicySettings
+from arbiter_app.policy.types import UNLISTED, Candidate, Learned, ModelFacts, Observation, PolicySettings
 
 
 class StatisticsHolder:
@@ -66,7 +66,7 @@ class StatisticsHolder:
         """What the baseline would charge, from its own measured calls in this bucket; None while it has none."""
         known = self._table.known(bucket, self._baseline)
         mean = known.mean_cost_usd
-        facts = self._facts.get(self._baseline, ModelFacts())
+        facts = self._facts.get(self._baseline, UNLISTED)
         if mean is None or not tokens_in or known.tokens_in <= 0:
             return mean
         level = known.mean_unit if known.mean_unit is not None else 1.0

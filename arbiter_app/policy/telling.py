@@ -29,12 +29,16 @@ class Telling:
         unusual = not MIDDLE[0] < plan.times < MIDDLE[1]
         self._sized = f"; a prompt {plan.times:.1f} times as dear as the mean" if unusual else ""
         self._told: dict[int, Told] = {}
+        self._words: dict[int, str] = {}
 
     def exploit(self, model: int, seed: int, propensity: float, why: str = "") -> Choice:
         """The best known choice."""
-        quality = f"quality {self._mean[model]:.2f} (at least {self._lows[model]:.2f}) for a bar of {self._bar:.2f}"
-        words = f"{why}least expected loss: {quality}, {self._price[model]:.0%} of the baseline's price{self._sized}"
-        return self._choice(model, "exploit", words, seed, propensity)
+        words = self._words.get(model)
+        if words is None:
+            quality = f"quality {self._mean[model]:.2f} (at least {self._lows[model]:.2f}) for a bar of {self._bar:.2f}"
+            words = f"least expected loss: {quality}, {self._price[model]:.0%} of the baseline's price{self._sized}"
+            self._words[model] = words
+        return self._choice(model, "exploit", why + words, seed, propensity)
 
     def explore(self, model: int, bucket: str, seed: int, propensity: float) -> Choice:
         """A trial."""

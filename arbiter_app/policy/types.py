@@ -30,6 +30,9 @@ class ModelFacts:
         return listed if listed or self.coarse_request_usd is None else self.coarse_request_usd
 
 
+UNLISTED = ModelFacts()
+"""Of a model that nobody has listed."""
+
 _SHARES = (
     "quality_tolerance",
     "epsilon",

@@ -139,17 +139,20 @@ def _tokens(text: str) -> list[str]:
         match = _TOKEN.match(text, position)
         if match is None:
             raise OutOfBounds(f"not arithmetic at {text[position : position + 10]!r}")
-        if match["percent"]:
+        kind = match.lastgroup or ""
+        if kind == "number":
+            tokens.append(match[kind].replace(",", ""))
+        elif kind == "percent":
             tokens += ["/", "100", "*"]
         else:
-            written = (match["number"] or "").replace(",", "") or (match["operator"] or match["word"]).lower()
+            written = match[kind].lower()
             tokens.append(_SYMBOLS.get(written, written))
         position = match.end()
     return tokens
 
 
 class _Parser:
-    """Recursive descent with a depth bound: sum > product > unary > power > factorial > atom."""
+    """Recursive descent with a depth bound: sum > product > unary > power (and factorial) > atom."""
 
     def __init__(self, tokens: list[str]) -> None:
         self._tokens = iter(tokens)
@@ -183,27 +186,20 @@ class _Parser:
     def _unary(self, depth: int) -> Number:
         if depth > MAX_DEPTH:
             raise OutOfBounds("too many signs")
-        if self.next == "-":
-            self._take()
-            return -self._unary(depth + 1)
-        if self.next == "+":
-            self._take()
-            return self._unary(depth + 1)
+        if self.next in ("-", "+"):
+            sign, value = self._take(), self._unary(depth + 1)
+            return -value if sign == "-" else value
         return self._power(depth)
 
     def _power(self, depth: int) -> Number:
-        base = self._postfix(depth)
+        base = self._atom(depth)
+        while self.next == "!":
+            self._take()
+            base = _factorial(base)
         if self.next in ("**", "^"):
             self._take()
             return _power(base, self._unary(depth + 1))
         return base
-
-    def _postfix(self, depth: int) -> Number:
-        value = self._atom(depth)
-        while self.next == "!":
-            self._take()
-            value = _factorial(value)
-        return value
 
     def _atom(self, depth: int) -> Number:
         part = self._take()
@@ -261,11 +257,15 @@ def contains_value(answer: str, expected: Fraction, *, besides: str = "") -> boo
     text = answer if whole else f"{answer[:ANSWER_CHARS]}\n{answer[-ANSWER_CHARS:]}"
     text = _FRACTION.sub(r"\1/\2", text.replace(besides, " ") if besides else text).replace("{,}", ",")
     near = _near(expected)
-    operand = any(near(match.group(0)) and _states(match.group(0), expected) for match in _WRITTEN.finditer(besides))
+
+    def stated(match: re.Match[str]) -> bool:
+        return near(match.group(0)) and _states(match.group(0), expected)
+
     found = list(_ANSWER_NUMBER.finditer(text))
     for match in found:
-        stated = near(match.group(0)) and _states(match.group(0), expected)
-        if stated and (not operand or match is found[-1] or _is_result(text, match)):
+        if stated(match) and (
+            match is found[-1] or _is_result(text, match) or not any(map(stated, _WRITTEN.finditer(besides)))
+        ):
             return True
     return False if whole else None
 
