@@ -88,7 +88,7 @@ class Settings(BaseModel):
     judge_check: float = _env(
         "ARBITER_JUDGE_CHECK",
         0.05,
-        "share of objectively graded answers that is judged too, to know the judge",
+        "share of objectively graded answers that is judged too, to know the judge; less once it is known well",
         ge=0,
         le=1,
     )

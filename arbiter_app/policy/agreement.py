@@ -20,6 +20,9 @@ PRIOR_WEIGHT = 0.5
 PRIOR_TRUTH_VARIANCE = 0.15
 POOLED_N = 24.0
 """Pairs that all other tasks together count for at most, where one task is concerned."""
+ENOUGH, LEAST_CHECKED = 400.0, 0.1
+"""Pairs of a task with objective checks by which a weight is known to within 0.04 (its standard error); with more of them
+fewer answers are compared, down to this share of those that would be."""
 SLOPE_LEAST = 0.25
 GOOD = 0.5
 
@@ -128,6 +131,12 @@ class Trust:
         """The truth that a score speaks for, in 0..1: `bias` is the mean of score - truth, `around` the mean truth."""
         said = self.around + (score - self.bias - self.around) / max(self.slope, SLOPE_LEAST)
         return min(1.0, max(0.0, said))
+
+
+def still_checked(known: Mapping[Key, Pairs], judge: str, task: str) -> float:
+    """Of the answers of a task that may be compared with the judge: the share that still is, so much being known of it."""
+    pairs = known.get((judge, task, OBJECTIVE))
+    return 1.0 if pairs is None or pairs.n <= ENOUGH else max(ENOUGH / pairs.n, LEAST_CHECKED)
 
 
 def trust(known: Mapping[Key, Pairs], judge: str, task: str) -> Trust:

@@ -32,8 +32,8 @@ DAY_S = 86_400.0
 class Judging:
     """Schedules judgements. Judges while exploring, and a small sample (`sample`) while exploiting.
 
-    `check` is the share of objectively graded answers that is judged to compare, at most `check_usd_per_day` USD a day;
-    `name` gives the judge's model, `read` what the store knows of its agreement.
+    `check` is the share of objectively graded answers that is judged to compare, less once much is known, at most
+    `check_usd_per_day` USD a day; `name` gives the judge's model, `read` what the store knows of its agreement.
     """
 
     def __init__(
@@ -130,7 +130,10 @@ class Judging:
         done, grade = decision.completion, decision.grade
         if grade.quality is None or grade.source != "objective" or done is None or not done.text:
             return False
-        if decision.status != "ok" or decision.cache == "hit" or self._rng.random() >= self._check:
+        if decision.status != "ok" or decision.cache == "hit":
+            return False
+        task = decision.bucket.partition(":")[0]
+        if self._rng.random() >= self._check * agreement.still_checked(self._known, self._name(), task):
             return False
         today = time.time() // DAY_S
         if today != self._day:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from arbiter_app.policy.agreement import OBJECTIVE, Pairs
 from arbiter_app.runtime.sandbox.judging import Taste
 from tests.conftest import Running, running
 
@@ -71,6 +72,15 @@ def test_a_judge_is_not_asked_beyond_the_budget_or_the_share(tmp_path: Path) -> 
     with running(tmp_path, ARBITER_JUDGE_CHECK="0") as one:
         ask(one, 5, start=100)
         assert one.world.kinds["judge"] == 0
+
+
+def test_a_judge_that_is_known_well_is_asked_less(tmp_path: Path) -> None:
+    with running(tmp_path, **ALWAYS) as one:
+        key = one.arbiter.catalog.judge, "math", OBJECTIVE
+        one.run(lambda: one.arbiter.store.ledger.adjust([], [], {}, [(key, Pairs(n=1e6))]))
+        one.run(one.arbiter.judging.learn_trust)
+        ask(one, 60)
+        assert one.world.kinds["judge"] < 30  # 6 are expected
 
 
 def test_a_thumb_on_a_judged_answer_is_compared_once_and_can_be_turned(tmp_path: Path) -> None:

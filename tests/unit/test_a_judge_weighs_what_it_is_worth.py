@@ -7,6 +7,7 @@ from functools import reduce
 
 import pytest
 
+from arbiter_app.policy import agreement
 from arbiter_app.policy.agreement import OBJECTIVE, PEOPLE, PRIOR_WEIGHT, Key, Pairs, Trust, overall, pair, told, trust
 
 TASK = "math"
@@ -94,3 +95,11 @@ def test_what_is_told_is_the_share_on_one_side_of_one_half() -> None:
     assert 0.78 < float(str(line["low"])) < 0.87 < float(str(line["high"])) < 0.93
     assert [one["task"] for one in told({("j", TASK, OBJECTIVE): pairs}, "j")] == [TASK]
     assert overall({}, "j", PEOPLE) is None
+
+
+def test_a_judge_that_is_known_well_is_checked_less() -> None:
+    def share(n: float, task: str = "math") -> float:
+        return agreement.still_checked({("judge", "math", OBJECTIVE): Pairs(n=n)}, "judge", task)
+
+    assert [share(n) for n in (0, 1, 400, 800, 4_000, 1e9)] == [1.0, 1.0, 1.0, 0.5, 0.1, 0.1]
+    assert share(1e9, "code") == agreement.still_checked({}, "judge", "math") == 1.0
