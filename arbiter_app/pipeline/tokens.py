@@ -26,7 +26,7 @@ WHOLE_CHARS = 20_000
 SLICES = 50
 SLICE_CHARS = 400
 MARGIN = 1.08
-REMEMBERED = 8_192
+REMEMBERED = 4_096
 RATIO_RANGE = (0.5, 3.0)
 
 # Runs of letters and digits without a word in them (base64, hashes, keys): characters a token.
@@ -69,8 +69,8 @@ _SCRIPTS = (
 )
 
 
-_MEASURED: Recent[tuple[int, int], float] = Recent(REMEMBERED)
-"""By hash and length: the tokens of a text, without the margin."""
+_MEASURED: Recent[int, float] = Recent(REMEMBERED)
+"""By its hash: the tokens of a text, without the margin."""
 
 
 def estimate_tokens(text: str) -> int:
@@ -140,7 +140,7 @@ def _together(texts: Sequence[str]) -> float:
     """Tokens of several texts. Of those that were not seen lately some are measured and remembered, the others sampled as one."""
     total, left, rest = float(len(texts)), WHOLE_CHARS, []
     for text in texts:
-        key = hash(text), len(text)
+        key = hash(text)
         known = _MEASURED.get(key)
         if known is None:
             left -= min(len(text), WHOLE_CHARS)
