@@ -111,7 +111,7 @@ def template(colours: dict[str, str]) -> dict[str, Any]:
             "yaxis": axis,
             "hoverlabel": hover,
             "legend": {"font": {"size": 11.5, "color": colours["ink2"]}},
-            "annotationdefaults": {"font": {"size": 11, "color": colours["ink2"]}},
+            "annotationdefaults": {"font": {"size": 11, "color": colours["ink2"]}, "bgcolor": colours["panel"] + "b3"},
         }
     }
 
