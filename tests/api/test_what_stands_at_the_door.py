@@ -129,13 +129,10 @@ def test_a_damaged_database_file_is_503_for_readers_while_answers_go_on(tmp_path
         gateway.chat("Calculate 2 + 2")
         for name in ("arbiter.db", "arbiter.db-wal"):
             (tmp_path / name).write_bytes(b"not a database" * 10_000)
-        for path in ("/v1/recent", "/v1/report", "/v1/overview", "/v1/timeseries", "/v1/alerts"):
+        with (tmp_path / "arbiter.db-shm").open("r+b") as index:
+            index.write(bytes(136))  # its head: whoever holds pages in memory looks at the file again
+        for path in ("/v1/recent", "/v1/report", "/v1/overview", "/v1/alerts", "/v1/timeseries"):
             answer = gateway.http.get(path)
-            if (
-                path == "/v1/alerts" and answer.status_code == 200
-            ):  # looked at in the background: SQLite may still hold its page
-                assert answer.json()["data"] == []
-                continue
             assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store_unavailable"), path
             assert int(answer.headers["retry-after"]) >= 1
             assert "SELECT" not in answer.text
