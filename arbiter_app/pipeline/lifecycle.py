@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol, TypeVar
 
 import orjson
@@ -116,7 +116,8 @@ class Lifecycle:
         """All six stages."""
         hit = await self._decide(decision)
         if hit is None:
-            await self._call(decision, self._router.order(decision))
+            call = self._calls.complete(decision, self._router.order(decision))
+            decision.completion = await self._called(decision, call)
             self._grade(decision)
             await self._escalate(decision)
         await self._settle(decision)
@@ -126,11 +127,7 @@ class Lifecycle:
         hit = await self._decide(decision)
         if hit is not None:
             return self._replay(decision)
-        started = time.perf_counter()
-        try:
-            opened = await self._calls.open(decision, self._router.order(decision))
-        finally:
-            decision.timing.call_ms += _ms_since(started)
+        opened = await self._called(decision, self._calls.open(decision, self._router.order(decision)))
         return self._relay(decision, opened)
 
     def _begin(self, request: ChatRequest) -> Decision:
@@ -172,10 +169,11 @@ class Lifecycle:
         kept = self._cache.at(found[0], time.monotonic()) if found is not None else None
         return None if found is None or kept is None else (kept, found[1])
 
-    async def _call(self, decision: Decision, order: Sequence[str]) -> None:
+    async def _called(self, decision: Decision, call: Awaitable[T]) -> T:
+        """Stage 4: the outcome of a call; its time counts whatever comes of it."""
         started = time.perf_counter()
         try:
-            decision.completion = await self._calls.complete(decision, order)
+            return await call
         finally:
             decision.timing.call_ms += _ms_since(started)
 
@@ -195,7 +193,7 @@ class Lifecycle:
             return
         failed = Cascade(cheap, decision.grade)
         try:
-            await self._call(decision, (stronger,))
+            decision.completion = await self._called(decision, self._calls.complete(decision, (stronger,)))
         except ArbiterError as error:
             log.info("escalation failed, the first answer stands", extra={"decision": decision.id, "error": error.code})
             return
