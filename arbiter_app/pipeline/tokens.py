@@ -30,8 +30,8 @@ REMEMBERED = 4_096
 RATIO_RANGE = (0.5, 3.0)
 
 # Runs of letters and digits without a word in them (base64, hashes, keys): characters a token.
-_OPAQUE_LEAST, _OPAQUE_CHARS = 24, 1.1
-_OPAQUE = re.compile(rf"[A-Za-z0-9+/=]{{{_OPAQUE_LEAST},}}")
+_OPAQUE = re.compile(r"[A-Za-z0-9+/=]{24,}")
+_OPAQUE_CHARS = 1.1
 _SOLID_CHARS = 60
 _DIGIT = re.compile(r"[0-9]")
 # One piece is about one token: parts of words, digits, marks (with the pairs that go together), white space in runs.
@@ -162,8 +162,6 @@ def _measured(text: str) -> float:
 
 
 def _count(text: str) -> float:
-    if text.isascii() and len(text) < _OPAQUE_LEAST:  # too short for runs, and to tell languages apart
-        return len(_ENGLISH.findall(text)) + _NAME_TOKENS * len(_NAMES.findall(text))
     opaque = [run for run in _OPAQUE.findall(text) if _is_opaque(run)]
     total = sum(map(len, opaque)) / _OPAQUE_CHARS
     for run in opaque:
@@ -185,6 +183,8 @@ def _is_opaque(run: str) -> bool:
 
 def _is_foreign_latin(text: str) -> bool:
     """Whether words of Latin letters will fall into short tokens: neither English nor code."""
+    if text.isascii() and len(text) < _FEW_LETTERS:
+        return False
     encoded = text.encode("utf-8", "surrogatepass")
     letters = _how_many(encoded, _LETTERS)
     if not text.isascii() and len(_FOREIGN_LETTERS.findall(text)) > letters / 200:
