@@ -58,7 +58,7 @@ class Alerting:
 
     async def note_pool(self) -> None:
         """Raise an alert for each model that joined or left the pool since it was last noted, by whichever process."""
-        pool = frozenset(model.id for model in self._arbiter.catalog.pool)
+        pool = frozenset(self._arbiter.catalog.names)
         if pool == self._pool:
             return
         now = time.time()

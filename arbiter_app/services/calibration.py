@@ -91,7 +91,7 @@ class Calibrations:
         """A new calibration with its estimated price; the same prompts give the same one, unless `again`."""
         items = parse_items(text)
         cap = _cap(max_usd)
-        models = [model.id for model in self._arbiter.catalog.pool]
+        models = list(self._arbiter.catalog.names)
         body = orjson.dumps({"items": [asdict(item) for item in items], "models": models})
         salt = secrets.token_bytes(8) if again else b""
         calibration_id = "cal_" + hashlib.blake2b(body + salt, digest_size=6).hexdigest()

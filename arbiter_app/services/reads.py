@@ -87,7 +87,7 @@ class Reads:
 
     def policy(self) -> Json:
         """Per bucket, the models: n, quality with interval, mean cost, latency, and which one is chosen."""
-        pool = [model.id for model in self._arbiter.catalog.pool]
+        pool = self._arbiter.catalog.names
         policy = self._arbiter.policy
         buckets = {bucket: policy.table(bucket, pool) for bucket in policy.buckets()}
         return {"policy": policy.name, "baseline": self._arbiter.catalog.baseline, "buckets": buckets}

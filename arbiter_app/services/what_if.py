@@ -101,7 +101,7 @@ class WhatIf:
             return seen
 
     def _pool(self) -> tuple[str, ...]:
-        return tuple(model.id for model in self._arbiter.catalog.pool)
+        return self._arbiter.catalog.names
 
     def _prices(self) -> dict[str, float]:
         return {model.id: model.input_usd for model in self._arbiter.catalog.models.values()}

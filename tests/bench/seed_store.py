@@ -49,7 +49,7 @@ def main() -> None:
 def seed(store: Store, n: int, *, days: float, keys: int, seed: int = 11) -> None:
     """Write `n` decisions of `keys` callers over the last `days`, oldest first."""
     rng = random.Random(seed)
-    models = [model.id for model in load_catalog(None, baseline="gpt-4o", baseline_context=128_000).pool]
+    models = list(load_catalog(None, baseline="gpt-4o", baseline_context=128_000).names)
     start, step = time.time() - days * 86_400, days * 86_400 / n
     for first in range(0, n, BATCH):
         batch = [some(rng, start + at * step, models, keys) for at in range(first, min(n, first + BATCH))]

@@ -69,7 +69,7 @@ async def measured(store: Store, n: int, callers: int) -> str:
 
 def _records(n: int) -> list[DecisionRecord]:
     rng, start = random.Random(5), time.time()
-    models = [model.id for model in load_catalog(None, baseline="gpt-4o", baseline_context=128_000).pool]
+    models = list(load_catalog(None, baseline="gpt-4o", baseline_context=128_000).names)
     found = [some(rng, start + at / 1000, models, KEYS) for at in range(n)]
     for one in found:
         one.trace["route"] = {"candidates": [_candidate(rng, model) for model in models]}
