@@ -13,6 +13,7 @@ from arbiter_app.api.control import control_app
 from arbiter_app.api.errors import error_answer
 from arbiter_app.logs import request_id as log_request_id
 from arbiter_app.pipeline.errors import MethodNotAllowed
+from arbiter_app.protocol import answer
 
 if TYPE_CHECKING:
     from arbiter_app.services.arbiter import Arbiter
@@ -68,9 +69,7 @@ async def _only_post(method: str, send: Send) -> None:
         await send({"type": "http.response.body"})
         return
     status, headers, body = error_answer(MethodNotAllowed(f"{method} is not allowed here; POST a chat request"))
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length, (b"allow", b"POST")]})
-    await send({"type": "http.response.body", "body": body})
+    await answer(send, status, [*headers, (b"allow", b"POST")], body)
 
 
 def _request_id(scope: Scope) -> str:
