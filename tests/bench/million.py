@@ -23,11 +23,11 @@ from statistics import median
 import uvloop
 
 from arbiter_app.store import open_store
+from tests.bench.__main__ import CORES, place
 from tests.bench.load import send
 from tests.served import OPERATOR, ROOT, Served, free_port, served
 
 WARM = 300
-CORES = sorted(os.sched_getaffinity(0))
 DAY = 86_400
 READS = (
     *(
@@ -64,8 +64,8 @@ def main() -> None:
         process = subprocess.Popen([sys.executable, "-m", "tests.bench.runtime", str(runtime)], cwd=ROOT)
         stack.callback(process.wait, 10)
         stack.callback(process.terminate)
-        _place(process.pid, CORES[1:])
-        _place(os.getpid(), CORES[1:])
+        place(process.pid, CORES[1:])
+        place(os.getpid(), CORES[1:])
         live = {"GATEWAY_API_KEY": "bench", "BTL_BASE_URL": f"http://127.0.0.1:{runtime}/v1"}
         live |= {"ARBITER_LOG_LEVEL": "error", "ARBITER_JUDGE_SAMPLE": "0"}
         stores = {"full": given.file.resolve(), "empty": directory / "empty" / "arbiter.db"}
@@ -76,7 +76,7 @@ def main() -> None:
                 _teach(file, given.file)
             gateways[name] = stack.enter_context(served(directory / name, **live, ARBITER_DB=str(file)))
         for one in gateways.values():
-            _place(one.process.pid, CORES[:1])
+            place(one.process.pid, CORES[:1])
         _compare(gateways, given.n, given.rounds, given.concurrency)
         _read(gateways["full"])
 
@@ -128,12 +128,6 @@ def _read(one: Served) -> None:
 
 def _port(one: Served) -> int:
     return int(one.url.rpartition(":")[2])
-
-
-def _place(pid: int, cores: list[int]) -> None:
-    """Keep a process and its threads to these cores, where there is a choice."""
-    for thread in Path(f"/proc/{pid}/task").iterdir() if len(CORES) > 1 else ():
-        os.sched_setaffinity(int(thread.name), cores)
 
 
 if __name__ == "__main__":
