@@ -85,6 +85,8 @@ class Decision:
     error_code: str = ""
     error: str = ""
     degraded: str = ""
+    settled: bool = False
+    """Its record is made, or will be, whatever becomes of the request now."""
 
     @property
     def model(self) -> str:

@@ -23,7 +23,7 @@ def grade(request: ChatRequest, seen: Classification, done: Completion) -> Grade
         return _grade(request, seen, done)
     except Exception:
         # A defect of a grader must not cost the caller the answer: the grade is unknown, and the log says why.
-        log.exception("a grader failed")
+        log.exception("a grader failed", extra={"request_id": request.request_id})
         return Grade(None, "the grader failed", "none")
 
 

@@ -8,6 +8,7 @@ knows and what is stored never part.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -19,6 +20,8 @@ from arbiter_app.pipeline.ports import DecisionRecord, Delta, Ledger, Pairing
 from arbiter_app.pipeline.types import Completion, Cost, Grade, Json, Mode
 from arbiter_app.policy import Learned, Observation, Policy, Shift
 from arbiter_app.policy.agreement import Trust
+
+log = logging.getLogger("arbiter.learn")
 
 OBJECTIVE_WEIGHT = 1.0
 
@@ -48,20 +51,34 @@ class Learner:
         """Why learning is paused; empty while it is not."""
         return self._ledger.degraded
 
-    def learn(self, decision: Decision) -> asyncio.Future[None]:
-        """Teach the policy and hand the record to the ledger; the future is done when it is durable."""
-        started = time.perf_counter()
+    def learn(self, *decisions: Decision, told: Sequence[asyncio.Future[Any]] = ()) -> asyncio.Future[Any]:
+        """Teach the policy and hand the records to the ledger, see there."""
+        taught = [self._teach(decision) for decision in decisions]
+        records = [
+            DecisionRecord(decision.row(), decision.trace(), _deltas(learned), alerts, _state(learned))
+            for decision, (learned, alerts) in zip(decisions, taught, strict=True)
+        ]
+        durable = self._ledger.record(*records, told=told)
+        for decision in decisions:
+            self._publish(decision)
+        return durable
+
+    def _teach(self, decision: Decision) -> tuple[list[Learned], list[dict[str, Any]]]:
+        """What the policy has learned from a decision, and the alerts that it raised."""
+        started, timing = time.perf_counter(), decision.timing
         decision.degraded = self.paused
-        seen = () if decision.degraded else self._observations(decision)
-        learned = [self._policy.record(one) for one in seen]
-        alerts = self._alerts(learned)
-        timing = decision.timing
+        learned: list[Learned] = []
+        alerts: list[dict[str, Any]] = []
+        try:
+            seen = () if decision.degraded else self._observations(decision)
+            learned = [self._policy.record(one) for one in seen]
+            alerts = self._alerts(learned)
+        except Exception:
+            # A defect of the policy must not cost the caller the answer, nor the others theirs: it is recorded, and teaches nothing.
+            log.exception("nothing was learned", extra={"decision": decision.id})
         timing.learn_ms = (time.perf_counter() - started) * 1000
         timing.total_ms = (time.perf_counter() - decision.clock0) * 1000
-        record = DecisionRecord(decision.row(), decision.trace(), _deltas(learned), alerts, _state(learned))
-        durable = self._ledger.record(record)
-        self._publish(decision)
-        return durable
+        return learned, alerts
 
     def judged(self, decision: Decision, grade: Grade, cost: Cost | None) -> asyncio.Future[None] | None:
         """A judge's late grade: statistics and the decision's row change together. Unknown grades only add their cost."""

@@ -27,6 +27,7 @@ from arbiter_app.pipeline.meaning import MeaningIndex
 from arbiter_app.pipeline.ports import NotDurable, RuntimeFault
 from arbiter_app.pipeline.relay import DONE, Assembler, Relay, error_frame, last_chunk, replayed
 from arbiter_app.pipeline.route import Router
+from arbiter_app.pipeline.together import Together, Waiting
 from arbiter_app.pipeline.types import (
     ChatRequest,
     Classification,
@@ -43,6 +44,9 @@ from arbiter_app.policy.values import value
 log = logging.getLogger("arbiter.lifecycle")
 
 T = TypeVar("T")
+
+AT_ONCE = 16
+"""How many decisions go through a stage side by side, at most, while more than those are out at the models."""
 
 
 class Estimates(Protocol):
@@ -98,6 +102,9 @@ class Lifecycle:
         self._wants_judge = wants_judge
         self._timeout_s = timeout_s
         self._cascade_below = cascade_below
+        self._here = self._out = 0
+        self._deciding = Together(self._decide_together, most=self._most_decided, crowd=self._crowd)
+        self._finishing = Together(self._finish_together, most=self._most, crowd=self._crowd)
         self.ending = ""
         """Why requests are cut off, once the process ends; empty before."""
 
@@ -114,18 +121,19 @@ class Lifecycle:
 
     async def _answered(self, decision: Decision) -> None:
         """All six stages."""
-        hit = await self._decide(decision)
-        if hit is None:
+        await self._decide(decision)
+        if decision.cache != "hit":
             call = self._calls.complete(decision, self._router.order(decision))
             decision.completion = await self._called(decision, call)
-            self._grade(decision)
-            await self._escalate(decision)
-        await self._settle(decision)
+        stronger = await self._finish(decision)
+        if stronger is not None:
+            await self._escalate(decision, stronger)
+            await self._finish(decision, final=True)
 
     async def _opened(self, decision: Decision) -> AsyncIterator[bytes]:
         """The stages up to the first byte; iterating goes through the others."""
-        hit = await self._decide(decision)
-        if hit is not None:
+        await self._decide(decision)
+        if decision.cache == "hit":
             return self._replay(decision)
         opened = await self._called(decision, self._calls.open(decision, self._router.order(decision)))
         return self._relay(decision, opened)
@@ -136,89 +144,186 @@ class Lifecycle:
         decision.cache = "off" if decision.cache_keys is None else "miss"
         return decision
 
-    async def _decide(self, decision: Decision) -> Cached | None:
-        """Stages 1 to 3, or a cached answer in their place after stage 1."""
-        timing, started = decision.timing, time.perf_counter()
-        seen = self._classifier.try_rules(decision.request) or await self._ask_classifier(decision)
-        decision.classification = seen
-        timing.classify_ms = _ms_since(started)
-        hit = await self._cached(decision)
-        if hit is not None:
-            _serve_cached(decision, *hit)
-            return hit[0]
+    async def _decide(self, decision: Decision) -> None:
+        """Stages 1 to 3, or a cached answer in the place of 2 to 4. What takes a wait is done by each for itself."""
+        await self._deciding.put(decision)
+        if decision.choice is not None or decision.cache == "hit":
+            return
+        if decision.classification is None:
+            decision.classification = await self._ask_classifier(decision)
+            self._look_up(decision)
+        if decision.cache != "hit" and self._meaning is not None:
+            await self._look_up_meaning(decision, self._meaning)
+        if decision.cache != "hit":
+            self._filter(decision)
+            self._route(decision)
+
+    def _decide_together(self, waiting: list[Waiting]) -> None:
+        """The same for all that need no wait."""
+        waiting = [one for one in waiting if not one.told.done()]
+        seen = [one for one in self._each(waiting, self._classify) if one.decision.classification is not None]
+        new = [one for one in self._each(seen, self._look_up) if one.decision.cache != "hit"]
+        if self._meaning is None:
+            self._each(self._each(new, self._filter), self._route)
+        for one in waiting:
+            one.tell()
+
+    def _classify(self, decision: Decision) -> None:
+        """Stage 1 by rules, where they are sure."""
+        started = time.perf_counter()
+        decision.classification = self._classifier.try_rules(decision.request)
+        decision.timing.classify_ms = _ms_since(started)
+
+    def _filter(self, decision: Decision) -> None:
+        """Stage 2."""
         started = time.perf_counter()
         decision.eligible = self._estimates.eligible(decision)
-        timing.filter_ms = _ms_since(started)
-        started = time.perf_counter()
-        self._router.route(decision, seen, decision.eligible, tokens_out=self._estimates.tokens_out(decision))
-        timing.route_ms = _ms_since(started)
-        return None
+        decision.timing.filter_ms = _ms_since(started)
 
-    async def _cached(self, decision: Decision) -> tuple[Cached, float] | None:
-        """A kept answer to the same or a near-identical prompt, or (where configured) to one of the same meaning."""
-        keys = decision.cache_keys
-        if self._cache is None or keys is None or decision.classification is None:
-            return None
-        hit = self._cache.get(keys, time.monotonic())
-        if hit is not None or self._meaning is None:
-            return hit
+    def _route(self, decision: Decision) -> None:
+        """Stage 3."""
+        started, seen, eligible = time.perf_counter(), decision.classification, decision.eligible
+        if seen is not None and eligible is not None:
+            self._router.route(decision, seen, eligible, tokens_out=self._estimates.tokens_out(decision))
+        decision.timing.route_ms = _ms_since(started)
+
+    def _look_up(self, decision: Decision) -> None:
+        """Serve a kept answer to the same or a near-identical prompt, if there is one."""
+        if self._cache is not None and decision.cache_keys is not None:
+            hit = self._cache.get(decision.cache_keys, time.monotonic())
+            if hit is not None:
+                _serve_cached(decision, *hit)
+
+    async def _look_up_meaning(self, decision: Decision, meaning: MeaningIndex) -> None:
+        """Serve a kept answer to a prompt of the same meaning, if there is one."""
+        keys, seen = decision.cache_keys, decision.classification
+        if self._cache is None or keys is None or seen is None:
+            return
         started = time.perf_counter()
-        decision.vector = await self._meaning.vector(decision.classification.task, decision.request.ask)
+        decision.vector = await meaning.vector(seen.task, decision.request.ask)
         decision.timing.waited_ms += _ms_since(started)
-        found = self._meaning.nearest(keys.shape, decision.vector) if decision.vector is not None else None
+        found = meaning.nearest(keys.shape, decision.vector) if decision.vector is not None else None
         kept = self._cache.at(found[0], time.monotonic()) if found is not None else None
-        return None if found is None or kept is None else (kept, found[1])
+        if found is not None and kept is not None:
+            _serve_cached(decision, kept, found[1])
 
     async def _called(self, decision: Decision, call: Awaitable[T]) -> T:
         """Stage 4: the outcome of a call; its time counts whatever comes of it."""
         started = time.perf_counter()
+        self._out += 1
         try:
             return await call
         finally:
+            self._out -= 1
             decision.timing.call_ms += _ms_since(started)
 
+    def _crowd(self) -> int:
+        """How many requests are on their way."""
+        return self._here
+
+    def _most(self, waiting: int) -> int:
+        """How many of those that wait are done at once: a few, while the answers of more than those are still to come.
+
+        Done all at once, all would leave at once, and their callers come back in one burst, too.
+        """
+        return AT_ONCE if self._out > waiting else waiting
+
+    def _most_decided(self, waiting: int) -> int:
+        """The same; but one, while that may become a probe: nobody else must choose the model before it has begun."""
+        return 1 if self._calls.probes_next else self._most(waiting)
+
+    async def _finish(self, decision: Decision, *, final: bool = False) -> str | None:
+        """Stages 5 and 6, until the record is durable; or, unless `final`, the stronger model that has to be asked before."""
+        decision.settled = True
+        try:
+            stronger = await self._finishing.put(decision, final=final)
+        except NotDurable as error:
+            # A database that refuses for long does not hold up answers.
+            log.warning("answered before its record was durable: %s", error, extra={"decision": decision.id})
+            stronger = None
+        if stronger is None:
+            decision.degraded = self._learner.paused
+            self.keep(decision)
+            self._judge(decision)
+        return stronger
+
+    def _finish_together(self, waiting: list[Waiting]) -> asyncio.Future[str | None] | None:
+        """The same for all that were answered. While more are out at the models, the next have to wait for the future."""
+        ending = []
+        for one in self._each(waiting, self._grade):
+            stronger = None if one.final or one.told.done() else self._escalates_to(one.decision)
+            if stronger is None:
+                ending.append(one)
+            else:
+                one.decision.settled = False
+                one.tell(stronger)
+        ending = self._each(ending, self._settle)
+        if not ending:
+            return None
+        durable = self._learner.learn(*[one.decision for one in ending], told=[one.told for one in ending])
+        return durable if self._out > len(waiting) else None
+
+    def _each(self, waiting: list[Waiting], stage: Callable[[Decision], None]) -> list[Waiting]:
+        """Do a stage for all; those with whom it went well."""
+        done = []
+        for one in waiting:
+            try:
+                stage(one.decision)
+            except Exception as error:  # noqa: BLE001 - `_recorded` tells of it
+                self._spoilt(one, error)
+            else:
+                done.append(one)
+        return done
+
+    def _spoilt(self, one: Waiting, error: Exception) -> None:
+        """A stage failed: whoever waits puts it on record; where nobody does any more, that is done here."""
+        if not one.fail(error) and one.decision.settled:
+            log.error("a request failed inside Arbiter", exc_info=error, extra={"decision": one.decision.id})
+            one.decision.failed("failed", "internal_error", type(error).__name__)
+            self._learner.learn(one.decision)
+
     def _grade(self, decision: Decision) -> None:
-        if decision.classification is not None and decision.completion is not None:
+        """Stage 5."""
+        if decision.cache != "hit" and decision.classification is not None and decision.completion is not None:
             started = time.perf_counter()
             decision.grade = grade(decision.request, decision.classification, decision.completion)
             decision.timing.grade_ms += _ms_since(started)
 
-    async def _escalate(self, decision: Decision) -> None:
+    def _escalates_to(self, decision: Decision) -> str | None:
         """The cascade: an objective check that failed the answer sends the request once to a stronger model."""
-        quality, cheap = decision.grade.quality, decision.completion
-        if quality is None or cheap is None or quality >= self._cascade_below:
-            return
-        stronger = self._router.stronger(decision)
-        if stronger is None:
-            return
-        failed = Cascade(cheap, decision.grade)
+        quality = decision.grade.quality
+        if decision.cache == "hit" or quality is None or quality >= self._cascade_below:
+            return None
+        return self._router.stronger(decision)
+
+    async def _escalate(self, decision: Decision, stronger: str) -> None:
+        """Ask the stronger model; if it fails, the first answer stands."""
+        cheap, failed = decision.completion, decision.grade
         try:
-            decision.completion = await self._called(decision, self._calls.complete(decision, (stronger,)))
+            better = await self._called(decision, self._calls.complete(decision, (stronger,)))
         except ArbiterError as error:
             log.info("escalation failed, the first answer stands", extra={"decision": decision.id, "error": error.code})
             return
-        decision.cascade = failed
-        decision.mode = Mode.ESCALATE
-        decision.reason = f"{cheap.model} failed its check ({failed.grade.reason}); escalated to {stronger}"
-        self._grade(decision)
+        if cheap is not None:
+            decision.cascade = Cascade(cheap, failed)
+            decision.reason = f"{cheap.model} failed its check ({failed.reason}); escalated to {stronger}"
+        decision.completion, decision.mode = better, Mode.ESCALATE
 
-    async def _settle(self, decision: Decision) -> None:
-        """Stage 6 and what follows an answer: durable record first, then cache and judge."""
+    def _settle(self, decision: Decision) -> None:
+        """What is known once an answer is graded: what the baseline would have cost, and whether a judge is asked."""
         decision.baseline_pico = self._estimates.baseline_pico(decision)
         decision.beyond_pico = self._estimates.beyond_pico(decision)
         decision.judge_pending = self._wants_judge(decision)
         self._estimates.learned(decision)
         self._router.served(decision)
-        await self._record(decision)
-        self.keep(decision)
-        self._judge(decision)
 
     async def _record(self, decision: Decision) -> None:
-        """Learn, and wait until the record is durable. A database that refuses for long does not hold up answers."""
+        """Put a failed request on record, and wait until that is durable."""
+        decision.settled = True
         try:
             await self._learner.learn(decision)
         except NotDurable as error:
-            log.warning("answered before its record was durable: %s", error, extra={"decision": decision.id})
+            log.warning("failed before its record was durable: %s", error, extra={"decision": decision.id})
         decision.degraded = self._learner.paused
 
     def keep(self, decision: Decision) -> None:
@@ -235,22 +340,23 @@ class Lifecycle:
 
     async def _ask_classifier(self, decision: Decision) -> Classification:
         """The rules were unsure: ask the free model. The wait counts as waiting for a model, not as overhead."""
-        started = time.perf_counter()
+        started, timing = time.perf_counter(), decision.timing
         try:
             return await self._classifier.classify(decision.request)
         finally:
-            decision.timing.waited_ms += _ms_since(started)
+            waited_ms = _ms_since(started)
+            timing.waited_ms, timing.classify_ms = timing.waited_ms + waited_ms, timing.classify_ms + waited_ms
 
     async def _relay(self, decision: Decision, opened: Opened) -> AsyncIterator[bytes]:
         """Stages 4 to 6 of a streamed answer: pass frames on, then grade, learn, and end with `arbiter` and `[DONE]`."""
         relay, request, started = Relay(opened.stream, self._assembler()), decision.request, time.perf_counter()
+        self._here += 1
         try:
             async for frame in relay.frames():
                 yield frame
             decision.timing.waited_ms += _ms_since(started)
             decision.completion = self._calls.streamed(decision, opened, relay.body())
-            self._grade(decision)
-            await self._settle(decision)
+            await self._finish(decision, final=True)
             arbiter = decision.public()
         except RuntimeFault as fault:
             self._calls.broke(opened, fault)
@@ -264,6 +370,7 @@ class Lifecycle:
             yield await self._broken(decision, opened, relay, _internal(decision))
             return
         finally:
+            self._here -= 1
             await opened.stream.aclose()
         yield last_chunk(relay.body(), arbiter, include_usage=request.include_usage) + DONE
 
@@ -271,7 +378,7 @@ class Lifecycle:
         """A cached answer as a stream."""
         body = decision.completion.body if decision.completion else {}
         yield b"".join(replayed(body))
-        await self._settle(decision)
+        await self._finish(decision, final=True)
         yield last_chunk(body, decision.public(), include_usage=decision.request.include_usage) + DONE
 
     async def _broken(self, decision: Decision, opened: Opened, relay: Relay, error: ArbiterError) -> bytes:
@@ -283,7 +390,7 @@ class Lifecycle:
 
     def _hung_up(self, decision: Decision, opened: Opened, relay: Relay) -> None:
         """Cut off in mid-stream, mostly by the caller: record what was received, without waiting for the commit."""
-        if decision.completion is None:
+        if not decision.settled:
             why = self._cut_off(decision)
             decision.completion = self._calls.streamed(decision, opened, relay.body(), aborted=why)
             self._learner.learn(decision)
@@ -297,6 +404,7 @@ class Lifecycle:
 
     async def _recorded(self, decision: Decision, work: Awaitable[T]) -> T:
         """The outcome of some stages; whatever goes wrong in them is on record before the caller hears of it."""
+        self._here += 1
         try:
             return await work
         except ArbiterError as error:
@@ -305,14 +413,18 @@ class Lifecycle:
             await self._record(decision)
             raise
         except asyncio.CancelledError:
-            self._cut_off(decision)
-            self._learner.learn(decision)
+            if not decision.settled:
+                self._cut_off(decision)
+                self._learner.learn(decision)
             raise
         except Exception as error:
             log.exception("a request failed inside Arbiter", extra={"decision": decision.id})
-            decision.failed("failed", "internal_error", type(error).__name__)
-            await self._record(decision)
+            if not decision.settled:
+                decision.failed("failed", "internal_error", type(error).__name__)
+                await self._record(decision)
             raise _internal(decision) from error
+        finally:
+            self._here -= 1
 
 
 def _ms_since(started: float) -> float:

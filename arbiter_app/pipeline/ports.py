@@ -93,9 +93,12 @@ class NotDurable(Exception):
 
 
 class Ledger(Protocol):
-    """The durable side of learning. `record` returns a future that is done when the transaction is committed."""
+    """The durable side of learning. `record` returns a future that is done (with None) when all of the records are committed.
 
-    def record(self, record: DecisionRecord) -> asyncio.Future[None]: ...
+    `told` are futures of the caller, one for each record, which are done when that is; the last one is returned then.
+    """
+
+    def record(self, *records: DecisionRecord, told: Sequence[asyncio.Future[Any]] = ()) -> asyncio.Future[Any]: ...
 
     def grade(
         self,

@@ -43,9 +43,9 @@ class StoreLedger:
         """Why writing does not work at the moment; empty when it does."""
         return self._writer.degraded
 
-    def record(self, record: DecisionRecord) -> asyncio.Future[None]:
-        """Queue a decision record."""
-        return self._writer.record(record, wait=self._strict)
+    def record(self, *records: DecisionRecord, told: Sequence[asyncio.Future[Any]] = ()) -> asyncio.Future[Any]:
+        """Queue decision records."""
+        return self._writer.record(*records, told=told, wait=self._strict)
 
     def grade(
         self,

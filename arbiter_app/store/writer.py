@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -117,14 +117,20 @@ class Writer:
         """The thread that writes, as `time.pthread_getcpuclockid` wants it."""
         return self._thread.ident or 0
 
-    def record(self, record: DecisionRecord, *, wait: bool = True) -> asyncio.Future[None]:
-        """Queue a decision record; done when committed, or, with `degraded` saying why, when it is kept in memory."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        if not wait:
-            future.set_result(None)
-        self._put(_Item(record, None, future if wait else None, True), loop)
-        return future
+    def record(
+        self, *records: DecisionRecord, told: Sequence[asyncio.Future[Any]] = (), wait: bool = True
+    ) -> asyncio.Future[Any]:
+        """Queue decision records. The future is done when all are committed, or, with `degraded` saying why, kept in memory.
+
+        `told` are futures of the caller, one for each record, which are done when that is; the last one is returned then.
+        """
+        if not told:
+            told = [asyncio.get_running_loop().create_future() for _ in records]
+        for record, future in zip(records, told, strict=True):
+            if not wait:
+                _settle(future, None)
+            self._put(_Item(record, None, future if wait else None, True))
+        return told[-1]
 
     def call(self, work: Callable[[Connection], T], *, keep: bool = False) -> asyncio.Future[T]:
         """Run a function in the writer's transaction; done with its result once that is committed.
@@ -157,7 +163,7 @@ class Writer:
     def _put(self, item: _Item, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Queue an item. Once degraded nobody waits; once the queue is full what comes new is refused, not what waits.
 
-        An event loop rings once it has run what is ready: a writer that woke before could only wait for the interpreter.
+        With a loop, it rings once that has run what is ready, for others may have something to write, too.
         """
         if self.degraded:
             kept = item.keep and self.pending < self._max_pending
