@@ -255,18 +255,21 @@ def contains_value(answer: str, expected: Fraction, *, besides: str = "") -> boo
     """
     whole = len(answer) <= 2 * ANSWER_CHARS
     text = answer if whole else f"{answer[:ANSWER_CHARS]}\n{answer[-ANSWER_CHARS:]}"
-    text = _FRACTION.sub(r"\1/\2", text.replace(besides, " ") if besides else text).replace("{,}", ",")
+    text = text.replace(besides, " ") if besides else text
+    if "{" in text:
+        text = _FRACTION.sub(r"\1/\2", text).replace("{,}", ",")
     near = _near(expected)
 
     def stated(match: re.Match[str]) -> bool:
         return near(match.group(0)) and _states(match.group(0), expected)
 
-    found = list(_ANSWER_NUMBER.finditer(text))
-    for match in found:
-        if stated(match) and (
-            match is found[-1] or _is_result(text, match) or not any(map(stated, _WRITTEN.finditer(besides)))
-        ):
+    states = False
+    for match in _ANSWER_NUMBER.finditer(text):
+        states = stated(match)
+        if states and (_is_result(text, match) or not any(map(stated, _WRITTEN.finditer(besides)))):
             return True
+    if states:  # the last one does
+        return True
     return False if whole else None
 
 
