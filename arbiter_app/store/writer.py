@@ -234,12 +234,13 @@ class Writer:
         self._file(sum(item.record is not None for item in items))
 
     def _file(self, records: int) -> None:
-        """Once a slice has gathered, after everybody has been told: file it. Left for later when it is refused."""
-        for what, slice_ in filing.SLICES.items():
+        """Once a slice has gathered, after everybody has been told: file it, one kind at a time. Left for later when refused."""
+        for what in filing.SLICES:
             self._unfiled[what] += records
-            if self._unfiled[what] >= slice_:
-                self._behind(partial(self._file_slice, what=what, slice_=slice_))
-        if self._unsettled:
+        due = [(what, slice_) for what, slice_ in filing.SLICES.items() if self._unfiled[what] >= slice_]
+        if due:
+            self._behind(partial(self._file_slice, what=due[0][0], slice_=due[0][1]))
+        elif self._unsettled:
             self._behind(self._settle)
 
     def _file_slice(self, connection: Connection, what: str, slice_: int) -> None:
