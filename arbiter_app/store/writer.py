@@ -234,19 +234,22 @@ class Writer:
         self._file(sum(item.record is not None for item in items))
 
     def _file(self, records: int) -> None:
-        """Once a slice has gathered, after everybody has been told: file it, one kind at a time. Left for later when refused."""
-        for what in filing.SLICES:
+        """Once a slice has gathered, after everybody has been told: file it, one kind in turn. Left for later when refused."""
+        for what in self._unfiled:
             self._unfiled[what] += records
-        due = [(what, slice_) for what, slice_ in filing.SLICES.items() if self._unfiled[what] >= slice_]
+        due = [what for what, waiting in self._unfiled.items() if waiting >= filing.SLICES[what]]
         if due:
-            self._behind(partial(self._file_slice, what=due[0][0], slice_=due[0][1]))
-        elif self._unsettled:
+            what = due[0]
+            self._unfiled[what] = self._unfiled.pop(what)  # to the end: whatever becomes of it, the other kind is next
+            self._behind(partial(self._file_slice, what=what, most=len(filing.SLICES) * records))
+        if self._unsettled:
             self._behind(self._settle)
 
-    def _file_slice(self, connection: Connection, what: str, slice_: int) -> None:
+    def _file_slice(self, connection: Connection, what: str, most: int) -> None:
+        """A slice, or `most` where that is more: what comes between two turns of a kind, so that filing never falls behind."""
         waiting = self.filer.waiting(connection, what)
-        if waiting >= slice_:  # else another process was faster
-            waiting -= self.filer.file(connection, what)
+        if waiting >= filing.SLICES[what]:  # else another process was faster
+            waiting -= self.filer.file(connection, what, max(most, filing.SLICES[what]))
             self._unsettled = self._unsettled or self.filer.opened(connection) >= filing.OPEN_MOST
         self._unfiled[what] = waiting
 

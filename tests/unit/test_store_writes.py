@@ -8,13 +8,14 @@ import os
 import resource
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from arbiter_app.policy.statistics import ModelStats
-from arbiter_app.store import Store, StoreError, open_store
+from arbiter_app.store import Store, StoreError, filing, open_store
 from arbiter_app.store.decisions import Filter
 from tests.stores import NOW, connected, mixed, record
 
@@ -232,3 +233,32 @@ def _handles() -> int:
 def _resident_bytes() -> int:
     gc.collect()
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def left_to_file(store: Store) -> dict[str, int]:
+    """How many decisions wait to be listed, and to be summed."""
+    return {what: store.writer.call_now(partial(store.writer.filer.waiting, what=what)) for what in filing.SLICES}
+
+
+def test_filing_keeps_up_with_commits_that_are_larger_than_its_slices(store: Store) -> None:
+    async def commits() -> None:
+        for at in range(12):
+            await store.ledger.record(*mixed(600, seed=at))
+
+    run(commits)
+    assert all(left < 4 * 600 for left in left_to_file(store).values())
+
+
+def test_a_kind_that_cannot_be_filed_holds_up_no_other(store: Store) -> None:
+    with connected(store.path) as other:
+        other.execute("ALTER TABLE listed_by_mode RENAME TO elsewhere")
+
+    async def commits() -> None:
+        for at in range(40):
+            await store.ledger.record(*mixed(40, seed=at))
+
+    run(commits)
+    left = left_to_file(store)
+    assert left[filing.LISTED] == 1_600
+    assert left[filing.SUMMED] < 2 * filing.SLICES[filing.SUMMED]
+    assert total(store, "calls") == 1_600
