@@ -42,7 +42,7 @@ class Health:
 
     def probes_next(self, now: float) -> bool:
         """True while the next call of some model would be its probe."""
-        return any(now >= rest.until and not rest.probing for rest in self._resting.values())
+        return any(not self.quarantined(model, now) for model in self._resting)
 
     def begin(self, model: str) -> None:
         """A call of the model starts: after a rest this call is the probe, and others wait for its outcome."""

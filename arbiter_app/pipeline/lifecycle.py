@@ -103,8 +103,8 @@ class Lifecycle:
         self._timeout_s = timeout_s
         self._cascade_below = cascade_below
         self._here = self._out = 0
-        self._deciding = Together(self._decide_together, most=self._most_decided, crowd=self._crowd)
-        self._finishing = Together(self._finish_together, most=self._most, crowd=self._crowd)
+        self._deciding = Together(self._decide_together, most=self._most_decided, crowd=lambda: self._here)
+        self._finishing = Together(self._finish_together, most=self._most, crowd=lambda: self._here)
         self.ending = ""
         """Why requests are cut off, once the process ends; empty before."""
 
@@ -217,10 +217,6 @@ class Lifecycle:
             self._out -= 1
             decision.timing.call_ms += _ms_since(started)
 
-    def _crowd(self) -> int:
-        """How many requests are on their way."""
-        return self._here
-
     def _most(self, waiting: int) -> int:
         """How many of those that wait are done at once: a few, while the answers of more than those are still to come.
 
@@ -235,14 +231,8 @@ class Lifecycle:
     async def _finish(self, decision: Decision, *, final: bool = False) -> str | None:
         """Stages 5 and 6, until the record is durable; or, unless `final`, the stronger model that has to be asked before."""
         decision.settled = True
-        try:
-            stronger = await self._finishing.put(decision, final=final)
-        except NotDurable as error:
-            # A database that refuses for long does not hold up answers.
-            log.warning("answered before its record was durable: %s", error, extra={"decision": decision.id})
-            stronger = None
+        stronger = await self._durable(decision, self._finishing.put(decision, final=final))
         if stronger is None:
-            decision.degraded = self._learner.paused
             self.keep(decision)
             self._judge(decision)
         return stronger
@@ -320,11 +310,17 @@ class Lifecycle:
     async def _record(self, decision: Decision) -> None:
         """Put a failed request on record, and wait until that is durable."""
         decision.settled = True
+        await self._durable(decision, self._learner.learn(decision))
+
+    async def _durable(self, decision: Decision, record: Awaitable[T]) -> T | None:
+        """The outcome of writing a record. A database that refuses for long does not hold up answers."""
         try:
-            await self._learner.learn(decision)
+            return await record
         except NotDurable as error:
-            log.warning("failed before its record was durable: %s", error, extra={"decision": decision.id})
-        decision.degraded = self._learner.paused
+            log.warning("ended before its record was durable: %s", error, extra={"decision": decision.id})
+            return None
+        finally:
+            decision.degraded = self._learner.paused
 
     def keep(self, decision: Decision) -> None:
         """Offer a finished answer to the response cache (again when a late grade has come)."""

@@ -11,8 +11,6 @@ import argparse
 import contextlib
 import os
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -23,9 +21,9 @@ from statistics import median
 import uvloop
 
 from arbiter_app.store import open_store
-from tests.bench.__main__ import CORES, place
+from tests.bench.__main__ import CORES, module, place
 from tests.bench.load import send
-from tests.served import OPERATOR, ROOT, Served, free_port, served
+from tests.served import OPERATOR, Served, free_port, served
 
 WARM = 300
 DAY = 86_400
@@ -61,10 +59,7 @@ def main() -> None:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         runtime = free_port()
-        process = subprocess.Popen([sys.executable, "-m", "tests.bench.runtime", str(runtime)], cwd=ROOT)
-        stack.callback(process.wait, 10)
-        stack.callback(process.terminate)
-        place(process.pid, CORES[1:])
+        place(stack.enter_context(module("tests.bench.runtime", str(runtime))).pid, CORES[1:])
         place(os.getpid(), CORES[1:])
         live = {"GATEWAY_API_KEY": "bench", "BTL_BASE_URL": f"http://127.0.0.1:{runtime}/v1"}
         live |= {"ARBITER_LOG_LEVEL": "error", "ARBITER_JUDGE_SAMPLE": "0"}
