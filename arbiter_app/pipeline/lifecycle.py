@@ -45,8 +45,10 @@ log = logging.getLogger("arbiter.lifecycle")
 
 T = TypeVar("T")
 
-AT_ONCE = 16
-"""How many decisions go through a stage side by side, at most, while more than those are out at the models."""
+AT_ONCE = 8
+"""How many decisions go through a stage side by side, at most, while requests spend most of their time at the models."""
+OF_LATE = 0.02
+"""Weight of one request in that share of time."""
 
 
 class Estimates(Protocol):
@@ -102,7 +104,8 @@ class Lifecycle:
         self._wants_judge = wants_judge
         self._timeout_s = timeout_s
         self._cascade_below = cascade_below
-        self._here = self._out = 0
+        self._here = 0  # requests
+        self._away = 1.0  # the share of their time that they spend at the models
         self._deciding = Together(self._decide_together, most=self._most_decided, crowd=lambda: self._here)
         self._finishing = Together(self._finish_together, most=self._most, crowd=lambda: self._here)
         self.ending = ""
@@ -210,19 +213,23 @@ class Lifecycle:
     async def _called(self, decision: Decision, call: Awaitable[T]) -> T:
         """Stage 4: the outcome of a call; its time counts whatever comes of it."""
         started = time.perf_counter()
-        self._out += 1
         try:
             return await call
         finally:
-            self._out -= 1
             decision.timing.call_ms += _ms_since(started)
 
     def _most(self, waiting: int) -> int:
-        """How many of those that wait are done at once: a few, while the answers of more than those are still to come.
+        """How many of those that wait are done at once: a few, unless requests wait for Arbiter more than for the models.
 
-        Done all at once, all would leave at once, and their callers come back in one burst, too.
+        Done all at once, all would leave at once, and come back in one burst, with nothing to do before: from the models as
+        from their callers. While there is always something to do, that does no harm.
         """
-        return AT_ONCE if self._out > waiting else waiting
+        return AT_ONCE if self._models_are_slower else waiting
+
+    @property
+    def _models_are_slower(self) -> bool:
+        """Whether requests have spent most of their time at the models, of late."""
+        return self._away > 0.5
 
     def _most_decided(self, waiting: int) -> int:
         """The same; but one, while that may become a probe: nobody else must choose the model before it has begun."""
@@ -238,7 +245,7 @@ class Lifecycle:
         return stronger
 
     def _finish_together(self, waiting: list[Waiting]) -> asyncio.Future[str | None] | None:
-        """The same for all that were answered. While more are out at the models, the next have to wait for the future."""
+        """The same for all that were answered. While the models are slower, the next have to wait for the future."""
         ending = []
         for one in self._each(waiting, self._grade):
             stronger = None if one.final or one.told.done() else self._escalates_to(one.decision)
@@ -251,7 +258,10 @@ class Lifecycle:
         if not ending:
             return None
         durable = self._learner.learn(*[one.decision for one in ending], told=[one.told for one in ending])
-        return durable if self._out > len(waiting) else None
+        for one in ending:
+            timing = one.decision.timing
+            self._away += (timing.waited_ms / timing.total_ms - self._away) * OF_LATE
+        return durable if self._models_are_slower else None
 
     def _each(self, waiting: list[Waiting], stage: Callable[[Decision], None]) -> list[Waiting]:
         """Do a stage for all; those with whom it went well."""
