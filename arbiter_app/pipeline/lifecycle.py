@@ -258,8 +258,7 @@ class Lifecycle:
         if not ending:
             return None
         durable = self._learner.learn(*[one.decision for one in ending], told=[one.told for one in ending])
-        for one in ending:
-            timing = one.decision.timing
+        for timing in [one.decision.timing for one in ending if one.decision.attempts]:
             self._away += (timing.waited_ms / timing.total_ms - self._away) * OF_LATE
         return durable if self._models_are_slower else None
 

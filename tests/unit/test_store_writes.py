@@ -17,7 +17,10 @@ import pytest
 from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.store import Store, StoreError, filing, open_store
 from arbiter_app.store.decisions import Filter
+from arbiter_app.store.engine import CHECKPOINT_PAGES
 from tests.stores import NOW, connected, mixed, record
+
+PAGE_BYTES = 4_096
 
 
 @pytest.fixture
@@ -238,6 +241,15 @@ def _resident_bytes() -> int:
 def left_to_file(store: Store) -> dict[str, int]:
     """How many decisions wait to be listed, and to be summed."""
     return {what: store.writer.call_now(partial(store.writer.filer.waiting, what=what)) for what in filing.SLICES}
+
+
+def test_the_log_stays_short_so_that_no_commit_has_to_move_much_of_it(store: Store) -> None:
+    async def commits() -> None:
+        for one in mixed(500):
+            await store.ledger.record(one)
+
+    run(commits)
+    assert Path(f"{store.path}-wal").stat().st_size < 2 * CHECKPOINT_PAGES * PAGE_BYTES
 
 
 def test_filing_keeps_up_with_commits_that_are_larger_than_its_slices(store: Store) -> None:
