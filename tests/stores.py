@@ -101,6 +101,7 @@ class Pragma:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.text = ""
+        self._connect()  # before there is one more listener: a list of them must not grow while it is gone through
         event.listen(store.writer._engine, "connect", self._connected)
 
     def _connected(self, connection: sqlite3.Connection, _record: Any) -> None:
@@ -109,9 +110,13 @@ class Pragma:
 
     def set(self, text: str) -> None:
         """From now on, also for the connection in use."""
-        self._store.writer.call_now(lambda connection: None)  # it is connected, and has looked for what waits
+        self._connect()
         self._store.writer.call_now(lambda connection: connection.exec_driver_sql(text))
         self.text = text
+
+    def _connect(self) -> None:
+        """Afterwards the writer is connected, and has looked for what waits."""
+        self._store.writer.call_now(lambda connection: None)
 
     def clear(self) -> None:
         """The writer reconnects after every refusal, so that the next attempt is free of it."""
