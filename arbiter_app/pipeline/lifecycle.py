@@ -122,6 +122,10 @@ class Lifecycle:
         decision = self._begin(request)
         return Streamed(decision, await self._recorded(decision, self._opened(decision)))
 
+    def flush(self) -> None:
+        """Learn from and record what was answered and still waits for that: its caller has gone, and the process ends."""
+        self._finishing.flush()
+
     async def _answered(self, decision: Decision) -> None:
         """All six stages."""
         await self._decide(decision)

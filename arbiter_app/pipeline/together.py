@@ -70,6 +70,11 @@ class Together:
                 loop.call_soon(self._step, context=self._context)
         return told
 
+    def flush(self) -> None:
+        """Do what waits now, whatever it waits for."""
+        while self._waiting:
+            self._context.run(self._step)
+
     def _step(self) -> None:
         most = self._most(len(self._waiting))
         now, self._waiting = self._waiting[:most], self._waiting[most:]

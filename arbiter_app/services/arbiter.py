@@ -172,6 +172,7 @@ class Arbiter:
         await self.runtime.aclose()
         if self.embeddings is not None:
             await self.embeddings.aclose()
+        self.lifecycle.flush()
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
         await asyncio.to_thread(self.store.close)

@@ -59,6 +59,28 @@ def test_the_next_ones_wait_for_the_future_of_those_before() -> None:
     assert groups == [1, 3]
 
 
+def test_what_waits_is_done_at_the_end_whatever_it_waits_for() -> None:
+    groups: list[int] = []
+
+    async def put() -> None:
+        never: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+        def work(waiting: list[Waiting]) -> asyncio.Future[Outcome] | None:
+            groups.append(len(waiting))
+            for one in waiting:
+                one.tell()
+            return never
+
+        together = Together(work, most=lambda waiting: 2, crowd=lambda: 10)
+        await together.put(decisions(1)[0])
+        late = [together.put(one) for one in decisions(3)]
+        together.flush()
+        assert all(one.done() for one in late)
+
+    asyncio.run(put())
+    assert groups == [1, 2, 1]
+
+
 def test_who_is_alone_waits_for_no_other_step() -> None:
     async def put() -> bool:
         together = Together(lambda waiting: waiting[0].tell(), most=lambda waiting: waiting, crowd=lambda: 1)
