@@ -42,6 +42,12 @@ async def ask(gateway: Running, number: int, *, stream: bool = False) -> int:
     return status
 
 
+def be_right(gateway: Running) -> None:
+    """From now on no answer fails its check: price alone decides, and nothing is asked twice."""
+    for model in MODELS:
+        gateway.world.change_skill(model, 1.1)
+
+
 def recorded(gateway: Running) -> list[tuple[str, str]]:
     """Id and status of every decision on record."""
     rows = gateway.http.get("/v1/recent?limit=500").json()["data"]
@@ -60,6 +66,8 @@ def learned_calls(gateway: Running) -> float:
 
 
 def test_a_burst_is_answered_learned_and_recorded_once_each(own_gateway: Running) -> None:
+    be_right(own_gateway)
+
     async def burst() -> list[int]:
         return await asyncio.gather(*[ask(own_gateway, at, stream=at % 2 == 0) for at in range(100)])
 
@@ -81,8 +89,7 @@ def test_answers_that_come_in_one_moment_from_slow_models_leave_a_few_at_a_time(
 
 
 def test_of_a_burst_one_request_is_the_probe_of_a_model_that_has_rested(own_gateway: Running) -> None:
-    for model in MODELS:
-        own_gateway.world.change_skill(model, 1.1)  # always right, so that price alone decides
+    be_right(own_gateway)
     for at in range(120):
         favourite = own_gateway.chat(f"Calculate {at} * 31", arbiter_models=MODELS).json()["arbiter"]["model"]
     assert favourite == MODELS[0]
@@ -104,6 +111,7 @@ def test_of_a_burst_one_request_is_the_probe_of_a_model_that_has_rested(own_gate
 def test_who_hangs_up_at_any_moment_is_on_record_once_and_taught_at_most_once(
     own_gateway: Running, caplog: pytest.LogCaptureFixture, stream: bool
 ) -> None:
+    be_right(own_gateway)
     rng = random.Random(7)
 
     async def left_after(number: int, steps: int) -> None:
