@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from arbiter_app.pipeline.decision import Decision, new_decision
-from arbiter_app.pipeline.together import Outcome, Together, Waiting
+from arbiter_app.pipeline.together import Outcome, Together, Waiting, Work
 from arbiter_app.pipeline.types import Caller, ChatRequest, Role
 
 CALLER = Caller("key", Role.OPERATOR)
@@ -16,6 +16,18 @@ CALLER = Caller("key", Role.OPERATOR)
 def decisions(n: int) -> list[Decision]:
     request = ChatRequest(request_id="r", caller=CALLER, payload={}, messages=[], ask="", system="")
     return [new_decision(request, timeout_s=1) for _ in range(n)]
+
+
+def counting(groups: list[int], done: asyncio.Future[Outcome]) -> Work:
+    """Work that notes how many it gets, tells each at once, and is over with `done`."""
+
+    def work(waiting: list[Waiting]) -> asyncio.Future[Outcome]:
+        groups.append(len(waiting))
+        for one in waiting:
+            one.tell()
+        return done
+
+    return work
 
 
 def test_those_of_one_moment_are_done_in_groups_and_in_order() -> None:
@@ -41,13 +53,7 @@ def test_the_next_ones_wait_for_the_future_of_those_before() -> None:
     async def put() -> None:
         slow: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
-        def work(waiting: list[Waiting]) -> asyncio.Future[Outcome] | None:
-            groups.append(len(waiting))
-            for one in waiting:
-                one.tell()
-            return slow
-
-        together = Together(work, most=lambda waiting: waiting, crowd=lambda: 10)
+        together = Together(counting(groups, slow), most=lambda waiting: waiting, crowd=lambda: 10)
         await together.put(decisions(1)[0])
         late = [together.put(one) for one in decisions(3)]
         await asyncio.sleep(0.01)
@@ -65,13 +71,7 @@ def test_what_waits_is_done_at_the_end_whatever_it_waits_for() -> None:
     async def put() -> None:
         never: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
-        def work(waiting: list[Waiting]) -> asyncio.Future[Outcome] | None:
-            groups.append(len(waiting))
-            for one in waiting:
-                one.tell()
-            return never
-
-        together = Together(work, most=lambda waiting: 2, crowd=lambda: 10)
+        together = Together(counting(groups, never), most=lambda waiting: 2, crowd=lambda: 10)
         await together.put(decisions(1)[0])
         late = [together.put(one) for one in decisions(3)]
         together.flush()
