@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from arbiter_app import __version__
+from arbiter_app import __version__, notices
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import PICO_PER_USD, Cost, Task
@@ -46,6 +46,8 @@ METRICS = {
     "arbiter_judgements_pending": "judgements under way",
     "arbiter_judge_agreement": "share of answers on which judge and truth are on one side of 0.5, by whom it is compared with",
     "arbiter_judge_weight": "what one judged grade weighs against an objective one, by task",
+    "arbiter_bound_struck_total": "times a bound at the door struck, by bound",
+    "arbiter_claims_set_aside_total": "statements of a runtime or caller that were set aside as implausible, by kind",
     "arbiter_tasks": "tasks of the event loop, this request's own among them",
     "arbiter_build_info": "version, always 1",
 }
@@ -61,6 +63,8 @@ class Metrics:
         self.refusals = self._counter("arbiter_refused_total", ("code",))
         self.errors = self._counter("arbiter_upstream_errors_total", ("model", "status"))
         self.cost = self._counter("arbiter_cost_usd_total", ("model", "kind"))
+        self.registry.register(_Noticed("arbiter_bound_struck_total", "bound", notices.bounds))
+        self.registry.register(_Noticed("arbiter_claims_set_aside_total", "kind", notices.claims))
         self.seconds = self._histogram("arbiter_request_seconds")
         self.overhead = self._histogram("arbiter_overhead_seconds")
         self.gauges = {name: self._gauge(name) for name in _GAUGES}
@@ -120,6 +124,19 @@ class _Counts(Collector):
         metric = CounterMetricFamily(self._name, METRICS[self._name], labels=self._labels)
         for labels, value in self._sums.items():
             metric.add_metric(labels, value)
+        yield metric
+
+
+class _Noticed(Collector):
+    """The notices of the process, by kind."""
+
+    def __init__(self, name: str, label: str, noticed: notices.Notices) -> None:
+        self._name, self._label, self._noticed = name, label, noticed
+
+    def collect(self) -> Iterator[Metric]:
+        metric = CounterMetricFamily(self._name, METRICS[self._name], labels=(self._label,))
+        for kind, times in self._noticed.counts.items():
+            metric.add_metric((kind,), times)
         yield metric
 
 
