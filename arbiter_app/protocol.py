@@ -1,5 +1,6 @@
-"""HTTP/1.1 as uvicorn speaks it, with three additions: an answer goes to the socket in one piece, one that is known as a whole is
-written as a whole (`answer`), and whoever serves a request can be told when its caller hangs up.
+"""HTTP/1.1 as uvicorn speaks it, with four additions: an answer goes to the socket in one piece, one that is known as a whole is
+written as a whole (`answer`), whoever serves a request can be told when its caller hangs up, and a caller who reads nothing
+of what waits for it is cut off, with everything that its request holds.
 
 Uvicorn writes the head of an answer and its body one after the other, and each is a system call (with TCP_NODELAY: a packet
 of its own); on a loopback that costs as much as classifying a request. To learn of a caller's end by ASGI alone takes a task
@@ -14,6 +15,8 @@ from typing import Any, cast
 
 from starlette.types import Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from arbiter_app.notices import bounds
 
 Call = Callable[[], None]
 Headers = list[tuple[bytes, bytes]]
@@ -89,7 +92,9 @@ class Corked:
 class Protocol(HttpToolsProtocol):
     """One connection of a caller."""
 
+    write_timeout_s = 30.0
     _gone: Call | None = None
+    _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A caller has connected."""
@@ -103,9 +108,27 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller has hung up, or the answer was its last."""
         super().connection_lost(exc)
+        self.resume_writing()
         gone, self._gone = self._gone, None
         if gone is not None:
             gone()
+
+    def pause_writing(self) -> None:
+        """More waits to be sent than there is room for: the caller has some time to read."""
+        super().pause_writing()
+        if self._stalled is None:
+            self._stalled = self.loop.call_later(self.write_timeout_s, self._cut_off)
+
+    def resume_writing(self) -> None:
+        """The caller reads."""
+        super().resume_writing()
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _cut_off(self) -> None:
+        bounds.count("write_time", f"a caller who read nothing for {self.write_timeout_s:g} s was cut off")
+        self.transport.abort()
 
     def _when_gone(self, call: Call | None) -> None:
         self._gone = call

@@ -69,7 +69,7 @@ def config_of(settings: Settings, application: Any) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=Protocol,
+        http=type("Protocol", (Protocol,), {"write_timeout_s": settings.write_timeout_s}),
         ws="websockets-sansio",
         ws_max_size=SOCKET_MESSAGE_BYTES,
         ws_per_message_deflate=False,

@@ -65,6 +65,10 @@ class Settings(BaseModel):
     limit_week: int = _env("ARBITER_LIMIT_WEEK", 600, "routed requests of a minted key in a week", gt=0)
     max_body_bytes: int = _env("ARBITER_MAX_BODY_BYTES", 10_000_000, "largest request body", gt=0)
     body_timeout_s: float = _env("ARBITER_BODY_TIMEOUT_S", 30.0, "a request's body has to arrive within", gt=0)
+    write_timeout_s: float = _env(
+        "ARBITER_WRITE_TIMEOUT_S", 30.0, "a caller who reads nothing of what waits for it is cut off after", gt=0
+    )
+    max_downloads: int = _env("ARBITER_MAX_DOWNLOADS", 8, "exports at once, half of them for one visitor", ge=1)
     max_concurrency: int = _env("ARBITER_MAX_CONCURRENCY", 256, "requests in work at once", gt=0)
     max_queue: int = _env("ARBITER_MAX_QUEUE", 64, "requests waiting for a place; more are refused with 503", ge=0)
     queue_wait_s: float = _env("ARBITER_QUEUE_WAIT_S", 5.0, "longest wait for a place before 503", gt=0)

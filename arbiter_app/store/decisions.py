@@ -1,4 +1,4 @@
-"""Reading decisions: one with its trace, a page of a filtered feed, a stretch for export.
+"""Reading decisions: one with its trace, and a page of a filtered feed.
 
 A page comes from the few newest decisions that are not filed yet, and for the rest from the list of the narrowest value
 (see `filing`), between the places where its times can lie.
@@ -6,7 +6,7 @@ A page comes from the few newest decisions that are not filed yet, and for the r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,15 +54,6 @@ def after(connection: Connection, seq: int, limit: int = MAX_PAGE) -> list[dict[
     """Decisions newer than `seq`, oldest first: what a follower has not seen yet."""
     query = select(_DECISIONS).where(_DECISIONS.c.seq > seq).order_by(_DECISIONS.c.seq).limit(limit)
     return [_row(row) for row in connection.execute(query)]
-
-
-def stretch(connection: Connection, narrowed: Filter, chunk: int = MAX_PAGE) -> Iterator[dict[str, Any]]:
-    """Every decision of a filter, newest first, read in pages so that memory stays flat."""
-    before = None
-    while rows := page(connection, narrowed, limit=chunk, before=before):
-        connection.rollback()  # lets go of the snapshot, so that the log of the database can be reused meanwhile
-        yield from rows
-        before = rows[-1]["seq"]
 
 
 def one(connection: Connection, decision_id: str) -> dict[str, Any] | None:

@@ -139,9 +139,11 @@ class Store:
         return await self.read(decisions.page, narrowed, limit=limit, before=before)
 
     def stretch(self, narrowed: Filter) -> Iterator[dict[str, Any]]:
-        """Every decision of a filter, for export; runs in the calling thread."""
-        with self._reading.connect() as connection:
-            yield from decisions.stretch(connection, narrowed)
+        """Every decision of a filter, newest first; runs in the calling thread. No connection is held between pages."""
+        before = None
+        while rows := self.read_now(decisions.page, narrowed, limit=decisions.MAX_PAGE, before=before):
+            yield from rows
+            before = rows[-1]["seq"]
 
     async def totals(
         self, by: Sequence[str], *, since: float | None = None, key_id: str | None = None

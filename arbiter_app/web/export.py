@@ -1,19 +1,28 @@
-"""`GET /export/decisions.csv` and `.json`: every decision under the activity page's filters, streamed."""
+"""`GET /export/decisions.csv` and `.json`: every decision under the activity page's filters, streamed.
+
+Each page is read and made into text in one go on a connection that goes back to the pool before the page is sent: a
+visitor who does not read holds nothing but one of the few places for downloads, and that only until the connection's
+write deadline (`protocol.py`) ends it.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
-from starlette.concurrency import iterate_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from arbiter_app.api.auth import address_of
+from arbiter_app.notices import bounds
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.services.reads import shown
+from arbiter_app.store import decisions
 from arbiter_app.store.decisions import Filter
 from arbiter_app.web.charts.table import as_csv, inert
 from arbiter_app.web.reads import Reads
@@ -27,6 +36,35 @@ COLUMNS = (
     + ("status", "error_code", "cache", "cascaded_from")
 )
 AGES = {"15m": 900.0, "1h": 3_600.0, "24h": 86_400.0, "7d": 604_800.0}
+PARAMETERS = ("task", "model", "mode", "age")
+PAGE_ROWS = 200
+RETRY_S = 10
+Encode = Callable[[list[dict[str, Any]]], bytes]
+
+
+class Full(Exception):
+    """No place for another download."""
+
+
+class Downloads:
+    """The places for downloads: `most` at once, and no more than half of them (at least one) for one visitor."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._each = max(1, most // 2)
+        self._of: Counter[str] = Counter()
+
+    @contextmanager
+    def place(self, visitor: str) -> Iterator[None]:
+        """A place for as long as the block runs. Raises Full."""
+        if self._of.total() >= self._most or self._of[visitor] >= self._each:
+            raise Full
+        self._of[visitor] += 1
+        try:
+            yield
+        finally:
+            self._of[visitor] -= 1
+            self._of += Counter()  # drops those who have none left
 
 
 class Export:
@@ -36,23 +74,41 @@ class Export:
         self._arbiter = arbiter
         self._reads = reads
         self._sessions = sessions
+        self._downloads = Downloads(arbiter.settings.max_downloads)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        await (await self._answer(Request(scope, receive)))(scope, receive, send)
-
-    async def _answer(self, request: Request) -> Response:
-        kind = KINDS.get(request.url.path)
-        if kind is None or request.method != "GET":
-            return JSONResponse({"error": {"message": "there is no such export", "code": "not_found"}}, 404)
+        request = Request(scope, receive)
         who = await self._who(request)
+        refused = self._refused(request, who)
+        if refused is not None:
+            await refused(scope, receive, send)
+            return
+        try:
+            with self._downloads.place(who.key_id if who is not None else address_of(scope)):
+                await self._stream(request, who)(scope, receive, send)
+        except Full:
+            bounds.count("downloads", "a download was refused: too many at once (ARBITER_MAX_DOWNLOADS)")
+            busy = _error(503, "too_many_downloads", f"too many downloads at once; try again in {RETRY_S} s")
+            busy.headers["retry-after"] = str(RETRY_S)
+            await busy(scope, receive, send)
+
+    def _refused(self, request: Request, who: Caller | None) -> Response | None:
+        if request.url.path not in KINDS:
+            return _error(404, "not_found", "there is no such export")
+        if request.method not in ("GET", "HEAD"):
+            refused = _error(405, "method_not_allowed", "GET downloads")
+            refused.headers["allow"] = "GET, HEAD"
+            return refused
         if who is None and not self._arbiter.settings.reads_open:
-            return JSONResponse({"error": {"message": "sign in with a key first", "code": "missing_api_key"}}, 401)
-        narrowed = self._narrowed(request, who)
-        rows = (shown(row) for row in self._arbiter.store.stretch(narrowed))
-        body = csv_lines(rows) if kind == "csv" else json_lines(rows)
+            return _error(401, "missing_api_key", "sign in with a key first")
+        return None
+
+    def _stream(self, request: Request, who: Caller | None) -> Response:
+        kind = KINDS[request.url.path]
+        pages = self._pages(self._narrowed(request, who), csv_rows if kind == "csv" else json_rows)
         return StreamingResponse(
-            iterate_in_threadpool(body),
+            csv_file(pages) if kind == "csv" else json_file(pages),
             media_type="text/csv; charset=utf-8" if kind == "csv" else "application/json",
             headers={
                 "Content-Disposition": f'attachment; filename="arbiter-decisions.{kind}"',
@@ -60,6 +116,13 @@ class Export:
                 "X-Content-Type-Options": "nosniff",
             },
         )
+
+    async def _pages(self, narrowed: Filter, encode: Encode) -> AsyncIterator[bytes]:
+        """The text of page after page."""
+        text, before = await self._arbiter.store.read(_page, narrowed, None, encode)
+        while text:
+            yield text
+            text, before = await self._arbiter.store.read(_page, narrowed, before, encode)
 
     async def _who(self, request: Request) -> Caller | None:
         key_id = self._sessions.key_of("", request.headers.get("cookie", ""), time.time())
@@ -78,21 +141,43 @@ class Export:
         )
 
 
-def csv_lines(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
-    """CSV in pieces; cells that a spreadsheet would run are made harmless."""
-    yield as_csv(COLUMNS, [])
-    for row in rows:
-        yield as_csv([inert(_plain(row.get(name))) for name in COLUMNS], [])
+def _page(connection: Any, narrowed: Filter, before: int | None, encode: Encode) -> tuple[bytes, int | None]:
+    """One page as text, and the cursor of the next; no text when there are no more rows."""
+    rows = decisions.page(connection, narrowed, limit=PAGE_ROWS, before=before)
+    return (encode([shown(row) for row in rows]), rows[-1]["seq"]) if rows else (b"", None)
 
 
-def json_lines(rows: Iterator[dict[str, Any]]) -> Iterator[bytes]:
-    """One JSON array in pieces."""
+def csv_rows(rows: list[dict[str, Any]]) -> bytes:
+    """Lines of CSV; cells that a spreadsheet would run are made harmless."""
+    return "".join(as_csv([inert(_plain(row.get(name))) for name in COLUMNS], []) for row in rows).encode()
+
+
+def json_rows(rows: list[dict[str, Any]]) -> bytes:
+    """JSON objects with commas between them."""
+    return b",\n".join(orjson.dumps({name: row.get(name) for name in COLUMNS}) for row in rows)
+
+
+async def csv_file(pages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """A head line and the pages."""
+    yield as_csv(COLUMNS, []).encode()
+    async for page in pages:
+        yield page
+
+
+async def json_file(pages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """One JSON array of the pages."""
     glue = b"[\n"
-    for row in rows:
-        yield glue + orjson.dumps({name: row.get(name) for name in COLUMNS})
+    async for page in pages:
+        yield glue + page
         glue = b",\n"
     yield b"[]\n" if glue == b"[\n" else b"\n]\n"
 
 
 def _plain(value: Any) -> str:
     return "" if value is None else str(value)
+
+
+def _error(status: int, code: str, message: str) -> Response:
+    return JSONResponse(
+        {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}, status
+    )

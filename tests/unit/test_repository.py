@@ -152,6 +152,20 @@ def test_no_banned_words():
     assert found == []
 
 
+def test_nothing_is_held_while_a_generator_waits_for_its_reader():
+    """Who iterates may be a stranger who stops reading: a connection, transaction or lock must not be open at a `yield`."""
+    held = re.compile(r"connect\(|begin\(|transaction\(|lock\b|acquire\(", re.IGNORECASE)
+    strays = [
+        f"{path}:{node.lineno}"
+        for path, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.With | ast.AsyncWith)
+        and any(held.search(ast.unparse(item.context_expr)) for item in node.items)
+        and any(isinstance(inner, ast.Yield | ast.YieldFrom) for inner in ast.walk(node))
+    ]
+    assert strays == []
+
+
 def test_each_library_has_one_room():
     strays = [
         f"{path}: {library}"
