@@ -20,7 +20,7 @@ from arbiter_app.policy.drift import Move, Watch, price_move, quality_move
 from arbiter_app.policy.eligible import Pool
 from arbiter_app.policy.holder import StatisticsHolder, delta_of
 from arbiter_app.policy.plan import View
-from arbiter_app.policy.price import unit_price
+from arbiter_app.policy.price import unit_price, usd_at
 from arbiter_app.policy.rule import decide
 from arbiter_app.policy.statistics import ModelStats, Rows
 from arbiter_app.policy.text import Teller, features, head
@@ -67,13 +67,12 @@ class ArbiterPolicy(StatisticsHolder):
         watch = self._watch(seen.bucket, seen.model)
         self._read(seen, known)
         shifts = self._quality_shift(watch, seen, known, delta)
-        deltas = self._fold(seen.bucket, seen.model, delta).deltas
+        deltas = (*self._relisted(watch, seen, facts), *self._fold(seen.bucket, seen.model, delta).deltas)
         move = self._price_move(watch, seen, facts)
         self._mark(seen.bucket, seen.model, watch)
         if move is not None:
-            deltas = (*deltas, *self._reprice(seen, move))
-            words = f"unit price {move.new / move.old:.2f} times what it was"
-            shifts.append(_shift("price", seen, move, "up" if move.new > move.old else "down", words))
+            deltas = (*deltas, *self._reprice(seen, move, facts))
+            shifts.append(_shift("price", seen, move, "up" if move.new > move.old else "down", _price_words(move)))
         if shifts:
             self._look_again()
         return Learned(deltas, tuple(shifts), self._state(seen, watch, bool(shifts)))
@@ -237,6 +236,7 @@ class ArbiterPolicy(StatisticsHolder):
         return price_move(
             watch,
             unit,
+            seen.cost_usd or 0.0,
             floor=self._settings.price_shift_floor,
             threshold=self._settings.price_alarm,
             prior_sd=PRICE_SD_LISTED if facts.listed else PRICE_SD_UNLISTED,
@@ -255,17 +255,40 @@ class ArbiterPolicy(StatisticsHolder):
         else:
             self._falling.discard((bucket, model))
 
-    def _reprice(self, seen: Observation, move: Move) -> list[tuple[str, str, ModelStats]]:
-        """A model has one price: after an alarm its cost is learned anew in every bucket, from the new level."""
+    def _reprice(self, seen: Observation, move: Move, facts: ModelFacts) -> list[tuple[str, str, ModelStats]]:
+        """A model has one price: after an alarm its cost is learned anew in every bucket.
+
+        Where it was noticed, from the mean of the calls since; elsewhere, from the new unit price of a call of mean length.
+        """
         deltas: list[tuple[str, str, ModelStats]] = []
         for bucket in self._table.buckets():
             known = self._table.known(bucket, seen.model)
             if known.cost_n > 0:
-                delta = known.repriced(move.new / move.old, move.new > move.old)
+                here = bucket == seen.bucket
+                usd = move.since.mean if here else usd_at(move.new, known, facts)
+                delta = known.repriced(usd, move.new > move.old)
                 deltas.extend(self._fold(bucket, seen.model, delta).deltas)
-                if bucket != seen.bucket:
+                if not here:
                     self._watch(bucket, seen.model).reprice()
         return deltas
+
+    def _relisted(self, watch: Watch, seen: Observation, facts: ModelFacts) -> tuple[tuple[str, str, ModelStats], ...]:
+        """When the model's list price is another than the one its unit prices are relative to, the test begins anew here.
+
+        What was charged at the old list price is expected at the new one; what was charged otherwise stays.
+        """
+        before, watch.listed = watch.listed, (facts.input_usd_per_token, facts.output_usd_per_token)
+        if before is None or before == watch.listed:
+            return ()
+        watch.reprice()
+        known, old = self._table.known(seen.bucket, seen.model), ModelFacts(*before)
+        was, now = (usd_at(1.0, known, one) if one.listed else 0.0 for one in (old, facts))
+        if was is None or now is None or known.mean_cost_usd is None:
+            return ()
+        if abs(known.mean_cost_usd - was) > was * self._settings.price_shift_floor:
+            return ()
+        self._look_again()
+        return self._fold(seen.bucket, seen.model, known.repriced(now, now > was)).deltas
 
     def _quality_shift(self, watch: Watch, seen: Observation, known: ModelStats, delta: ModelStats) -> list[Shift]:
         """A quality alarm: `delta` is changed so that only the grades since the change count.
@@ -316,6 +339,12 @@ def _typical_usd(facts: ModelFacts) -> float:
 def _shift(kind: str, seen: Observation, move: Move, direction: str, words: str) -> Shift:
     reason = f"{words} (evidence {move.evidence:.1f})"
     return Shift(kind, seen.bucket, seen.model, move.old, move.new, direction, reason)
+
+
+def _price_words(move: Move) -> str:
+    if move.new <= 0:
+        return "it is free now"
+    return f"unit price {move.new / move.old:.2f} times what it was" if move.old > 0 else "it used to be free"
 
 
 def _kept(kind: str, state: Mapping[str, bytes]) -> Iterator[tuple[tuple[str, str], bytes]]:

@@ -28,8 +28,6 @@ from arbiter_app.policy.values import value
 NEWS = 1 / 24
 """What is believed is worked out anew once the means under it may have moved by this share."""
 _SIZES = attrgetter(*SIZE_FIELDS)
-NOTHING_USD = 1e-30
-"""Stands for no charge where a logarithm is taken."""
 
 
 class Bucket:
@@ -162,9 +160,11 @@ def expected_usd(here: Bucket, buckets: Collection[Bucket], price: Array, base: 
     calls, mean = here.charged, here.mean_usd
     level = (strength * unit + here.base_usd) / (strength + here.base_charged) if strength + n > 0 else 0.0
     expected = price * (level / listed) if listed > 0 else price
-    off = np.log(np.maximum(mean, NOTHING_USD) / np.maximum(expected, NOTHING_USD))
-    trust = strength * np.exp(-0.5 * calls * off * off)
-    cost: Array = (trust * expected + calls * mean) / np.maximum(trust + calls, 1e-12)
+    both = (mean > 0) & (expected > 0)
+    off = np.log(np.divide(mean, expected, out=np.ones_like(mean), where=both))
+    trust = strength * np.where(both | (calls == 0) | (mean == expected), np.exp(-0.5 * calls * off * off), 0.0)
+    weight = trust + calls
+    cost: Array = np.divide(trust * expected + calls * mean, weight, out=expected.copy(), where=weight > 0)
     return Money(cost, expected, float(unit) if unit > 0 else float(cost.max()) or 1.0)
 
 

@@ -18,7 +18,6 @@ PRICE_CLIP = 3.0
 PRICE_MIN_CALLS = 4.0
 PRICE_SD_N = 3.0
 PRICE_SD_FLOOR = 0.02
-UNIT_FLOOR = 1e-12
 QUALITY_MIN_GRADES = 10.0
 QUALITY_BEFORE = 0.05, 0.98
 QUALITY_FALL = 0.5
@@ -47,6 +46,10 @@ class Moments:
         """Start again."""
         self.n = self.total = self.square = 0.0
 
+    def sums(self) -> tuple[float, float, float]:
+        """The three numbers."""
+        return self.n, self.total, self.square
+
     @property
     def mean(self) -> float:
         """The mean, 0 when empty."""
@@ -58,9 +61,17 @@ class Moments:
         return max(self.square - self.total * self.mean, 0.0)
 
 
+Listed = tuple[float, float]
+"""A list price: USD per token of prompt and of answer."""
+
+
 @dataclass(slots=True)
 class Watch:
-    """State of both tests: evidence sums, history, and what was seen since the sums left zero."""
+    """State of both tests: evidence sums, history, and what was seen since the sums left zero.
+
+    `price` holds the logarithms of the unit prices of charged calls; free calls, which have none, are counted (`free`).
+    `spent` are the charges in USD since the price's sums left zero. `listed` is the list price that unit prices are relative to.
+    """
 
     dearer: float = 0.0
     cheaper: float = 0.0
@@ -69,12 +80,33 @@ class Watch:
     price_recent: Moments = field(default_factory=Moments)
     grade: Moments = field(default_factory=Moments)
     grade_recent: Moments = field(default_factory=Moments)
+    spent: Moments = field(default_factory=Moments)
+    free: float = 0.0
+    free_recent: float = 0.0
+    listed: Listed | None = None
+
+    @property
+    def priced(self) -> float:
+        """How many calls the price's history holds."""
+        return self.price.n + self.free
+
+    @property
+    def unit(self) -> float:
+        """What the history says is charged: the geometric mean of the unit prices, free calls as nothing."""
+        return _typical(self.price, self.free)
+
+    def settle(self) -> None:
+        """The calls since the price's sums left zero are history, too."""
+        self.price.absorb(self.price_recent)
+        self.free, self.free_recent = self.free + self.free_recent, 0.0
+        self.spent.clear()
 
     def reprice(self) -> None:
         """Start the price's history anew."""
         self.dearer = self.cheaper = 0.0
-        self.price.clear()
-        self.price_recent.clear()
+        self.free = self.free_recent = 0.0
+        for one in (self.price, self.price_recent, self.spent):
+            one.clear()
 
     def regrade(self) -> None:
         """Start the grades' history anew."""
@@ -84,64 +116,97 @@ class Watch:
 
     def packed(self) -> bytes:
         """As bytes, for the store."""
-        flat = (self.dearer, self.cheaper, self.worse)
-        return _LAYOUT.pack(*flat, *[value for one in self._parts() for value in (one.n, one.total, one.square)])
+        known = (self.free, self.free_recent, *(self.listed or (math.nan, math.nan)))
+        flat = (self.dearer, self.cheaper, self.worse, *[value for one in self._parts() for value in one.sums()])
+        return _LAYOUT.pack(*flat, *self.spent.sums(), *known)
 
     @classmethod
     def unpacked(cls, data: bytes) -> Watch:
-        """From bytes. Raises struct.error when they are not of this form."""
-        flat = _LAYOUT.unpack(data)
-        parts = [Moments(*flat[at : at + 3]) for at in range(3, len(flat), 3)]
-        return cls(*flat[:3], *parts)
+        """From bytes, also of versions that did not count free calls. Raises struct.error when they are of neither form."""
+        flat = _LAYOUT.unpack(data) if len(data) == _LAYOUT.size else (*_BEFORE.unpack(data), *_UNKNOWN)
+        parts = [Moments(*flat[at : at + 3]) for at in range(3, 18, 3)]
+        free, free_recent, listed_in, listed_out = flat[18:]
+        listed = None if math.isnan(listed_in) else (listed_in, listed_out)
+        price, price_recent, grade, grade_recent, spent = parts
+        return cls(
+            flat[0], flat[1], flat[2], price, price_recent, grade, grade_recent, spent, free, free_recent, listed
+        )
 
     def _parts(self) -> tuple[Moments, ...]:
         return self.price, self.price_recent, self.grade, self.grade_recent
 
 
-_LAYOUT = Struct("<15d")
+_LAYOUT = Struct("<22d")
+_BEFORE = Struct("<15d")
+_UNKNOWN = (0.0, 0.0, 0.0, 0.0, 0.0, math.nan, math.nan)
+
+
+def _typical(charged: Moments, free: float) -> float:
+    return math.exp(charged.mean) * charged.n / (charged.n + free) if charged.n > 0 else 0.0
 
 
 @value
 class Move:
-    """An alarm: what it was, what it is, and the evidence (the CUSUM sum) that raised it."""
+    """An alarm: what it was, what it is, the evidence (the CUSUM sum) that raised it, and what was charged in USD since the
+    change."""
 
     old: float
     new: float
     evidence: float
+    since: Moments = field(default_factory=Moments)
 
 
-def price_move(watch: Watch, unit: float, *, floor: float, threshold: float, prior_sd: float) -> Move | None:
+def price_move(
+    watch: Watch, unit: float, charge_usd: float, *, floor: float, threshold: float, prior_sd: float
+) -> Move | None:
     """Count one call's unit price in; a `Move` (of unit prices) when it is an alarm; the calls since the change are its
     history then.
 
     The test runs on the logarithm of the unit price, in standard deviations of its own history (`prior_sd` stands in
     for the first calls), each call clipped so that no single one is an alarm; moves under `floor` (relative) are none.
+    A free call has no logarithm: it is as far off as a call can be where none was free, no news where all were, and in
+    proportion between; so is a charged call the other way round.
     A fall needs three times the evidence: discounts come and go, and cost nothing.
     """
-    value = math.log(max(unit, UNIT_FLOOR))
-    history, recent = watch.price, watch.price_recent
-    if history.n < PRICE_MIN_CALLS:
-        history.add(value)
+    if watch.priced < PRICE_MIN_CALLS:
+        _note(watch, unit, charge_usd)
+        watch.settle()
         return None
-    off, still = value - history.mean, math.log1p(floor)
-    if recent.n == 0.0 and abs(off) <= still:
-        history.add(value)  # as it would be in the end: nothing moves, and nothing had
-        return None
-    sd = max(math.sqrt((PRICE_SD_N * prior_sd**2 + history.scatter) / (PRICE_SD_N + history.n)), PRICE_SD_FLOOR)
-    z = max(-PRICE_CLIP, min(PRICE_CLIP, off / sd)) if abs(off) > still else 0.0
+    z = _surprise(watch, unit, floor, prior_sd)
     watch.dearer = max(0.0, watch.dearer + z - PRICE_DRIFT)
     watch.cheaper = max(0.0, watch.cheaper - z - PRICE_DRIFT)
-    recent.add(value)
+    _note(watch, unit, charge_usd)
     evidence = max(watch.dearer, watch.cheaper / 3)
     if evidence >= threshold:
-        move = Move(math.exp(history.mean), math.exp(recent.mean), evidence)
-        watch.dearer = watch.cheaper = 0.0
-        history.clear()
-        history.absorb(recent)
+        since = Moments(*watch.spent.sums())
+        move = Move(watch.unit, _typical(watch.price_recent, watch.free_recent), evidence, since)
+        watch.dearer = watch.cheaper = watch.free = 0.0
+        watch.price.clear()
+        watch.settle()
         return move
     if watch.dearer == watch.cheaper == 0.0:
-        history.absorb(recent)
+        watch.settle()
     return None
+
+
+def _surprise(watch: Watch, unit: float, floor: float, prior_sd: float) -> float:
+    """How far off a call is in standard deviations, within PRICE_CLIP; dearer is positive."""
+    history, free = watch.price, watch.free / watch.priced
+    if unit <= 0:
+        return -PRICE_CLIP * (1 - free)
+    off = math.log(unit) - history.mean if history.n > 0 else 0.0
+    if abs(off) <= math.log1p(floor):
+        return PRICE_CLIP * free
+    sd = max(math.sqrt((PRICE_SD_N * prior_sd**2 + history.scatter) / (PRICE_SD_N + history.n)), PRICE_SD_FLOOR)
+    return max(-PRICE_CLIP, min(PRICE_CLIP, off / sd + PRICE_CLIP * free))
+
+
+def _note(watch: Watch, unit: float, charge_usd: float) -> None:
+    if unit > 0:
+        watch.price_recent.add(math.log(unit))
+    else:
+        watch.free_recent += 1.0
+    watch.spent.add(charge_usd)
 
 
 def quality_move(watch: Watch, quality: float, weight: float, *, threshold: float) -> Move | None:

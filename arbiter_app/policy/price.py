@@ -17,8 +17,20 @@ def unit_price(facts: ModelFacts, seen: Observation) -> float | None:
     tokens = (seen.tokens_in or 0) + (seen.tokens_out or 0)
     if seen.cost_usd is None or tokens <= 0:
         return None
-    listed = facts.input_usd_per_token * (seen.tokens_in or 0) + facts.output_usd_per_token * (seen.tokens_out or 0)
-    return seen.cost_usd / (listed if listed > 0 else tokens)
+    return seen.cost_usd / _measure(facts, seen.tokens_in or 0, seen.tokens_out or 0)
+
+
+def usd_at(unit: float, known: ModelStats, facts: ModelFacts) -> float | None:
+    """What a call of mean length costs at a unit price; None where no lengths are known."""
+    if known.cost_n <= 0 or known.tokens_in + known.tokens_out <= 0:
+        return None
+    return unit * _measure(facts, known.tokens_in / known.cost_n, known.tokens_out / known.cost_n)
+
+
+def _measure(facts: ModelFacts, tokens_in: float, tokens_out: float) -> float:
+    """What a unit price is a price of: these tokens at list prices, or their number where none is known."""
+    listed = facts.input_usd_per_token * tokens_in + facts.output_usd_per_token * tokens_out
+    return listed if listed > 0 else tokens_in + tokens_out
 
 
 def price_moved(known: ModelStats, unit: float, settings: PolicySettings) -> str | None:

@@ -86,17 +86,17 @@ class ModelStats:
         """The delta that makes the cost be learned anew: the negative of everything known about it."""
         return ModelStats(**{name: -getattr(self, name) for name in COST_FIELDS})
 
-    def repriced(self, ratio: float, risen: bool) -> ModelStats:
-        """The delta after which one call at `ratio` times the mean charge is all that is known of the cost.
+    def repriced(self, usd: float | None, risen: bool) -> ModelStats:
+        """The delta after which one call for `usd` is all that is known of the cost; nothing where that is None.
 
         Where the price has risen, `tries` starts again, too: they count the calls since (`calls` goes on). Where it has fallen,
         they are as many as the calls again: nothing has to be earned anew.
         """
-        delta, mean = self.cost_reset(), self.mean_cost_usd
+        delta = self.cost_reset()
         if not risen:
             delta.tries = self.calls - self.tries
-        if mean is not None:
-            delta.add(ModelStats(cost_n=1.0, cost_usd=mean * ratio, cost_sq=(mean * ratio) ** 2))
+        if usd is not None:
+            delta.add(ModelStats(cost_n=1.0, cost_usd=usd, cost_sq=usd * usd))
         return delta
 
     @property

@@ -91,8 +91,10 @@ def _moved(alert: Row) -> str:
         return "left the pool"
     if kind == "quality":
         return f"graded {old:.2f} before, {new:.2f} now" if old is not None and new is not None else "graded worse"
-    if not old or not new:
+    if old is None or new is None:
         return "its price moved"
+    if old <= 0 or new <= 0:
+        return "free before, charged for now" if new > 0 else "free now"
     return f"{new / old:.2g} times dearer" if new > old else f"{100 * (1 - new / old):.0f} % cheaper"
 
 

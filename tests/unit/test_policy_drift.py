@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from struct import Struct
 
 import pytest
 
@@ -174,3 +175,78 @@ def test_a_watch_survives_its_bytes_and_refuses_others() -> None:
     again = policy()
     again.load([], {"watch/code/small": b"not a watch", "other": b""})
     assert again.choose(Ask("code", "", ("big",)), 0.0, 1).model == "big"
+
+
+FREE_CHANGES = {
+    "free, then charging": ((0.0, 20), (1e-5, 12)),
+    "free once, then charging": ((0.0, 1), (1e-5, 40)),
+    "free five times, then charging": ((0.0, 5), (1e-5, 12)),
+    "charging, then free": ((1e-5, 20), (0.0, 40)),
+    "free, charging, free again": ((0.0, 20), (1e-5, 20), (0.0, 60)),
+    "a thousand times dearer": ((1e-5, 20), (1e-2, 12)),
+    "a thousand times dearer and back": ((1e-5, 20), (1e-2, 20), (1e-5, 60)),
+    "a free call among charged ones, then dearer": ((1e-5, 20), (0.0, 1), (1e-5, 5), (8e-5, 20)),
+}
+
+
+@pytest.mark.parametrize("name", ["arbiter", "classic"])
+@pytest.mark.parametrize("model", ["free", "small"])
+@pytest.mark.parametrize("phases", FREE_CHANGES.values(), ids=FREE_CHANGES.keys())
+def test_after_a_change_the_cost_is_that_of_the_calls_since(
+    phases: tuple[tuple[float, int], ...], model: str, name: str
+) -> None:
+    made, rng = build(name, catalog=FACTS, baseline="big", settings=PolicySettings()), random.Random(7)
+    for usd, calls in phases:
+        for _ in range(calls):
+            made.record(
+                Observation(
+                    bucket="code",
+                    model=model,
+                    cost_usd=usd,
+                    tokens_in=rng.randrange(90, 110),
+                    tokens_out=rng.randrange(9, 11),
+                )
+            )
+    known = made.expected_cost_usd("code", model, 0, 0)
+    assert known == pytest.approx(phases[-1][0], rel=0.05, abs=1e-12)
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.0, 1e-5), (1e-5, 0.0), (1e-5, 1e-2)])
+def test_a_price_alarm_teaches_the_other_buckets_the_price_of_their_own_lengths(before: float, after: float) -> None:
+    made = policy()
+    for _ in range(30):
+        for bucket, size in (("code", 1), ("open", 3)):
+            made.record(
+                Observation(
+                    bucket=bucket, model="free", cost_usd=size * before, tokens_in=size * 100, tokens_out=size * 10
+                )
+            )
+    for _ in range(30):
+        made.record(Observation(bucket="code", model="free", cost_usd=after, tokens_in=100, tokens_out=10))
+    assert made.expected_cost_usd("open", "free", 0, 0) == pytest.approx(3 * after)
+
+
+def test_a_new_list_price_is_no_alarm_and_what_was_charged_by_the_old_one_follows_it() -> None:
+    made, prices = policy(), {"small": FACTS["small"], "free": FACTS["free"]}
+    for _ in range(20):
+        for model, facts in prices.items():
+            usd = facts.list_usd(100, 10)
+            made.record(Observation(bucket="code", model=model, cost_usd=usd, tokens_in=100, tokens_out=10))
+    listed = {"big": FACTS["big"], "small": ModelFacts(3e-6, 12e-6), "free": ModelFacts(1e-7, 1e-7)}
+    later = build("arbiter", catalog=listed, baseline="big", settings=PolicySettings())
+    later.load(made.rows(), {f"watch/{bucket}/{model}": one.packed() for (bucket, model), one in made._watches.items()})
+    for model, facts in listed.items():
+        usd = facts.list_usd(100, 10)
+        for _ in range(30):
+            seen = Observation(bucket="code", model=model, cost_usd=usd, tokens_in=100, tokens_out=10)
+            assert later.record(seen).shifts == ()
+        assert later.expected_cost_usd("code", model, 0, 0) == pytest.approx(usd)
+
+
+def test_a_watch_of_an_older_version_is_read() -> None:
+    before = Struct("<15d").pack(*range(15))
+    assert Watch.unpacked(before).grade.n == 9.0
+    made = Watch(free=3.0, listed=(1e-6, 2e-6))
+    made.spent.add(0.5)
+    assert Watch.unpacked(made.packed()) == made
+    assert Watch.unpacked(Watch().packed()) == Watch()
