@@ -84,7 +84,9 @@ class Settings(BaseModel):
     )
 
     connect_timeout_s: float = _env("ARBITER_CONNECT_TIMEOUT_S", 5.0, "connecting to the runtime", gt=0)
-    first_byte_timeout_s: float = _env("ARBITER_FIRST_BYTE_TIMEOUT_S", 30.0, "first byte of the runtime", gt=0)
+    first_byte_timeout_s: float = _env(
+        "ARBITER_FIRST_BYTE_TIMEOUT_S", 30.0, "first byte of a streamed answer of the runtime", gt=0
+    )
     gap_timeout_s: float = _env("ARBITER_GAP_TIMEOUT_S", 30.0, "between two bytes of the runtime", gt=0)
     classify_timeout_s: float = _env("ARBITER_CLASSIFY_TIMEOUT_S", 2.0, "the classifier model's answer", gt=0)
     judge_timeout_s: float = _env("ARBITER_JUDGE_TIMEOUT_S", 30.0, "the judge's answer", gt=0)
@@ -102,6 +104,10 @@ class Settings(BaseModel):
     max_attempts: int = _env("ARBITER_MAX_ATTEMPTS", 3, "models tried for one request", ge=1, le=10)
     quarantine_s: float = _env("ARBITER_QUARANTINE_S", 5.0, "first quarantine of a failing model", gt=0)
     quarantine_max_s: float = _env("ARBITER_QUARANTINE_MAX_S", 300.0, "longest quarantine", gt=0)
+    gone_s: float = _env(
+        "ARBITER_GONE_S", 3_600.0, "first quarantine of a model that the runtime says it does not serve", gt=0
+    )
+    gone_max_s: float = _env("ARBITER_GONE_MAX_S", 86_400.0, "longest quarantine of such a model", gt=0)
     cascade: bool = _env("ARBITER_CASCADE", True, "escalate once when an objective check fails the cheap answer")
     cascade_below: float = _env("ARBITER_CASCADE_BELOW", 0.5, "objective quality under which it escalates", ge=0, le=1)
 

@@ -6,13 +6,13 @@ import math
 
 import orjson
 
-from arbiter_app.pipeline.errors import ArbiterError, UpstreamRejected
+from arbiter_app.pipeline.errors import ArbiterError
 
 Headers = list[tuple[bytes, bytes]]
 
 
 def error_answer(error: ArbiterError) -> tuple[int, Headers, bytes]:
-    """Status, extra headers and body of an error. The runtime's own refusal goes back as it came, if it is JSON."""
+    """Status, extra headers and body of an error."""
     headers: Headers = [(b"content-type", b"application/json")]
     if error.retry_after_s is not None or error.status in (429, 503):
         wait_s = max(1, math.ceil(error.retry_after_s or 1.0))
@@ -21,16 +21,4 @@ def error_answer(error: ArbiterError) -> tuple[int, Headers, bytes]:
         headers.append((b"x-arbiter-decision", error.decision_id.encode()))
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    return error.status, headers, _body(error)
-
-
-def _body(error: ArbiterError) -> bytes:
-    if isinstance(error, UpstreamRejected) and error.raw:
-        try:
-            raw = orjson.loads(error.raw)
-        except orjson.JSONDecodeError:
-            raw = None
-        if isinstance(raw, dict) and isinstance(raw.get("error"), dict) and "message" in raw["error"]:
-            blank = {"type": error.type, "param": None, "code": error.code}
-            return orjson.dumps({**raw, "error": {**blank, **raw["error"]}})
-    return orjson.dumps(error.body())
+    return error.status, headers, orjson.dumps(error.body())

@@ -2,11 +2,13 @@
 
 The payload goes out unchanged apart from `model` (and, streamed, the request for usage). A model that fails is
 quarantined and the next one tried, at most `max_attempts`, inside one deadline, and never after the first byte has
-gone to the caller. The caller's own mistakes go back as they came and quarantine nobody.
+gone to the caller. What a refusal means decides (`ports.Refused`): the caller's own mistakes go back in the runtime's
+words and quarantine nobody; a model that is gone rests long; a prompt that is too long goes on to a larger window.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
@@ -14,22 +16,26 @@ from typing import Protocol, TypeVar
 import orjson
 
 from arbiter_app.pipeline.decision import Decision
-from arbiter_app.pipeline.errors import (
-    ArbiterError,
-    DeadlineExceeded,
-    OutOfCredit,
-    RateLimited,
-    RuntimeUnavailable,
-    UpstreamRejected,
-)
 from arbiter_app.pipeline.health import Health
-from arbiter_app.pipeline.ports import Reply, ReplyStream, Runtime, RuntimeFault
+from arbiter_app.pipeline.limits import Limits
+from arbiter_app.pipeline.ports import Refused, Reply, ReplyStream, Runtime, RuntimeFault
+from arbiter_app.pipeline.refused import exhausted, rejected
+from arbiter_app.pipeline.standing import Standing
+from arbiter_app.pipeline.tokens import RATIO_RANGE
 from arbiter_app.pipeline.types import UNKNOWN_COST, Attempt, Completion, Cost, Json, Model, Usage
 from arbiter_app.policy.values import value
 
+log = logging.getLogger("arbiter.call")
+
 T = TypeVar("T")
 
-FAILOVER_STATUSES = frozenset({401, 402, 403, 408, 409, 425, 429})
+THE_CALLERS = frozenset({Refused.INVALID, Refused.CONTENT})
+"""Refusals that another model would only repeat; what it would not find fault with is nobody's to look for."""
+NOT_THE_MODELS = frozenset({Refused.TOO_LONG, Refused.UNSUPPORTED})
+"""Refusals that say nothing about the model's health."""
+LEAST_LEFT_S = 0.25
+"""With less time than this until the deadline, no further model is asked: it could only be paid for nothing."""
+MAX_ERROR_CHARS = 500
 
 
 class Meter(Protocol):
@@ -70,9 +76,15 @@ class Calls:
         multiplier_of: Callable[[str], float],
         learned_usd: Callable[[str, str], float | None],
         max_attempts: int,
+        limits: Limits,
+        standing: Standing,
+        set_aside: Callable[[str, str], None],
     ) -> None:
         self._runtime = runtime
         self._health = health
+        self._limits = limits
+        self._standing = standing
+        self._set_aside = set_aside
         self._meter = meter
         self._model_of = model_of
         self._multiplier_of = multiplier_of
@@ -129,9 +141,12 @@ class Calls:
 
     async def _first_success(self, decision: Decision, order: Sequence[str], send: Callable[[str], Awaitable[T]]) -> T:
         faults: list[RuntimeFault] = []
-        for model in order[: self._max_attempts]:
-            if time.monotonic() >= decision.deadline:
+        too_small = 0
+        for model in order:
+            if len(faults) >= self._max_attempts or (faults and decision.deadline - time.monotonic() < LEAST_LEFT_S):
                 break
+            if too_small and self._window(model, too_small) <= too_small:
+                continue
             self._health.begin(model)
             started = time.perf_counter()
             try:
@@ -140,24 +155,57 @@ class Calls:
                 decision.timing.waited_ms += (time.perf_counter() - started) * 1000
                 self._note(decision, model, fault, started)
                 faults.append(fault)
+                if fault.means is Refused.TOO_LONG:
+                    too_small = max(too_small, self._window(model, 0))
             except BaseException:
                 self._health.released(model)
                 raise
             else:
                 decision.timing.waited_ms += (time.perf_counter() - started) * 1000
                 self._health.succeeded(model)
+                self._standing.served()
                 return answer
-        raise _exhausted(decision, faults)
+        raise exhausted(decision, faults)
+
+    def _window(self, model: str, unknown: int) -> int:
+        """A model's window; where it is not known, one token more than `unknown`."""
+        window = self._limits.window_of(self._model_of(model), time.monotonic())
+        return unknown + 1 if window is None else window
 
     def _note(self, decision: Decision, model: str, fault: RuntimeFault, started: float) -> None:
-        """Put a failed attempt on record; raises UpstreamRejected when the mistake is the caller's."""
-        took_ms = (time.perf_counter() - started) * 1000
-        decision.attempts.append(Attempt(model, fault.status, fault.message, took_ms, UNKNOWN_COST))
-        if 400 <= fault.status < 500 and fault.status not in FAILOVER_STATUSES:
+        """Put a failed attempt on record and draw its consequences; raises ArbiterError when no other model is to be asked."""
+        took_ms, now = (time.perf_counter() - started) * 1000, time.monotonic()
+        decision.attempts.append(Attempt(model, fault.status, fault.message[:MAX_ERROR_CHARS], took_ms, UNKNOWN_COST))
+        refusal, means = fault.refusal, fault.means
+        if refusal is not None and means in THE_CALLERS:
             self._health.released(model)
-            raise _rejected(model, fault)
-        self._health.failed(model, time.monotonic(), fault.message, fault.retry_after_s)
+            raise rejected(refusal)
         decision.failover_from.append(model)
+        if refusal is not None and refusal.matched and _quoted(refusal.matched, decision):
+            self._health.released(model)
+            self._set_aside(
+                "refusal", f"{model} refused a request in words of that request, which say nothing about it"
+            )
+        elif refusal is not None and means in NOT_THE_MODELS:
+            self._health.released(model)
+            if means is Refused.UNSUPPORTED:
+                self._limits.learn_lack(model, decision.request.payload, refusal.param, refusal.message, now)
+            elif refusal.window is not None:
+                self._learn_window(decision, model, refusal.window, now)
+        elif means is Refused.GONE:
+            rest_s = self._health.lost(model, now, fault.message[:MAX_ERROR_CHARS])
+            log.warning("%s is not served by the runtime: %s; it rests for %g s", model, fault.message, rest_s)
+        else:
+            self._health.failed(model, now, fault.message[:MAX_ERROR_CHARS], fault.retry_after_s)
+            if self._standing.note(means, model, fault.message):
+                log.error("%s", self._standing.told)
+
+    def _learn_window(self, decision: Decision, model: str, window: int, now: float) -> None:
+        """Believe a window that was stated, if the request can have been larger than that."""
+        gate, reserve = decision.eligible, decision.request.max_tokens or 0
+        most = gate.prompt_tokens * RATIO_RANGE[1] + reserve + 1 if gate is not None else 0.0
+        if not self._limits.learn_window(self._model_of(model), window, most, now):
+            self._set_aside("window", f"{model} stated a window of {window} tokens, which is not plausible")
 
     def _read(self, decision: Decision, model: str, reply: Reply, started: float) -> Completion:
         choice = _first_choice(reply.json)
@@ -233,23 +281,6 @@ def _tool_calls(message: Json) -> list[Json]:
     return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
 
 
-def _rejected(model: str, fault: RuntimeFault) -> UpstreamRejected:
-    return UpstreamRejected(f"{model} refused the request: {fault.message}", status=fault.status, raw=fault.body)
-
-
-def _exhausted(decision: Decision, faults: Sequence[RuntimeFault]) -> ArbiterError:
-    """The error for the caller when no model answered, named after what the models said."""
-    tried = ", ".join(f"{one.model} ({one.error})" for one in decision.attempts if one.error) or "none"
-    if time.monotonic() >= decision.deadline:
-        return DeadlineExceeded(f"no model answered before the deadline; tried: {tried}")
-    statuses = {fault.status for fault in faults}
-    if 402 in statuses:
-        return OutOfCredit(f"the runtime is out of credit; tried: {tried}")
-    if statuses == {429}:
-        waits = [fault.retry_after_s for fault in faults if fault.retry_after_s is not None]
-        return RateLimited(
-            f"the runtime limits its rate; tried: {tried}",
-            code="runtime_rate_limited",
-            retry_after_s=min(waits, default=1.0),
-        )
-    return RuntimeUnavailable(f"no model answered; tried: {tried}")
+def _quoted(words: str, decision: Decision) -> bool:
+    """Whether words of a refusal stand in the request that was refused: then they may be its own, and prove nothing."""
+    return words.encode() in orjson.dumps(decision.request.messages).lower()

@@ -4,12 +4,13 @@ ArbiterError
 |-- BadRequest 400            malformed JSON, a value the API cannot take
 |   |-- ContextLengthExceeded 400
 |   |-- NoCapableModel 400
-|   `-- UpstreamRejected      the runtime says the caller is wrong: 400, 404, 413, 422 passed through
+|   `-- UpstreamRejected      the runtime says the caller is wrong: 400, 413, 422, in its own words
 |-- Unauthorized 401          missing, malformed, unknown or revoked key
 |-- OutOfCredit 402           the runtime is out of credit
 |-- Forbidden 403             wrong role
 |   `-- KeyPaused 403
 |-- NotFound 404
+|   `-- ModelNotFound 404     the pinned model is not served by the runtime
 |-- MethodNotAllowed 405
 |-- BodyTooSlow 408          the body did not arrive in time
 |-- BodyTooLarge 413
@@ -72,13 +73,16 @@ class NoCapableModel(BadRequest):
 
 
 class UpstreamRejected(BadRequest):
-    """The runtime's own refusal; `raw` is its body, which goes back as it came."""
+    """The runtime's own refusal, in its words where these are strings."""
 
     code = "upstream_rejected"
 
-    def __init__(self, message: str, *, status: int, raw: bytes = b"", code: str | None = None) -> None:
-        super().__init__(message, status=status, code=code)
-        self.raw = raw
+    def __init__(
+        self, message: str, *, status: int, type_: str | None = None, code: str | None = None, param: str | None = None
+    ) -> None:
+        super().__init__(message, status=status, code=code, param=param)
+        if type_ is not None:
+            self.type = type_
 
 
 class Unauthorized(ArbiterError):
@@ -86,7 +90,7 @@ class Unauthorized(ArbiterError):
 
 
 class OutOfCredit(ArbiterError):
-    status, type, code = 402, "insufficient_quota", "runtime_out_of_credit"
+    status, type, code = 402, "insufficient_quota", "insufficient_quota"
 
 
 class Forbidden(ArbiterError):
@@ -99,6 +103,10 @@ class KeyPaused(Forbidden):
 
 class NotFound(ArbiterError):
     status, type, code = 404, "invalid_request_error", "not_found"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
 
 
 class MethodNotAllowed(ArbiterError):
@@ -135,3 +143,26 @@ class DeadlineExceeded(ArbiterError):
 
 class InternalError(ArbiterError):
     pass
+
+
+def too_long(window: int | None, tokens: int, reserve: int, why: str = "") -> ContextLengthExceeded:
+    """The refusal of a prompt over every window, in OpenAI's words: agents shorten their history when they read these.
+
+    `tokens` are all that the request needs, with the `reserve` for the answer among them; `why` is a sentence more.
+    """
+    if window is None:
+        said = "The request is longer than the context window of every model that may serve it."
+    elif reserve:
+        total = max(tokens, window + 1)
+        said = (
+            f"This model's maximum context length is {window} tokens. However, you requested {total} tokens "
+            f"({total - reserve} in the messages, {reserve} in the completion)."
+        )
+    else:
+        said = (
+            f"This model's maximum context length is {window} tokens. However, your messages resulted in "
+            f"{max(tokens, window + 1)} tokens."
+        )
+    asked = " or completion" if reserve else ""
+    told = f"{said} Please reduce the length of the messages{asked}.{f' {why}' if why else ''}"
+    return ContextLengthExceeded(told, param="messages")

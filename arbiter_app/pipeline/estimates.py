@@ -9,6 +9,7 @@ from arbiter_app.catalog import Catalog
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.filter import eligible, everybody
 from arbiter_app.pipeline.health import Health
+from arbiter_app.pipeline.limits import Limits
 from arbiter_app.pipeline.tokens import TokenRatios, estimate_messages
 from arbiter_app.pipeline.types import PICO_PER_USD, Eligible, Model
 from arbiter_app.policy import Policy
@@ -19,11 +20,14 @@ DEFAULT_TOKENS_OUT = 256
 class LearnedEstimates:
     """Estimates from the catalog's list prices and from what this instance has learned."""
 
-    def __init__(self, catalog: Callable[[], Catalog], policy: Policy, ratios: TokenRatios, health: Health) -> None:
+    def __init__(
+        self, catalog: Callable[[], Catalog], policy: Policy, ratios: TokenRatios, health: Health, limits: Limits
+    ) -> None:
         self._catalog = catalog
         self._policy = policy
         self._ratios = ratios
         self._health = health
+        self._limits = limits
 
     def eligible(self, decision: Decision) -> Eligible:
         """Stage 2 over the pool as it is now."""
@@ -31,8 +35,13 @@ class LearnedEstimates:
         if seen is None:
             raise ValueError("a request is classified before it is filtered")
         tokens_in = estimate_messages(request.messages, request.payload.get("tools"))
-        catalog, resting = self._catalog(), self._health.resting(time.monotonic())
-        if not resting and (found := everybody(request, catalog.names, catalog.least_window, tokens_in)) is not None:
+        now = time.monotonic()
+        catalog, resting = self._catalog(), self._health.resting(now)
+        if (
+            not resting
+            and not self._limits.known
+            and (found := everybody(request, catalog.names, catalog.least_window, tokens_in)) is not None
+        ):
             return found
         tokens_out = self.tokens_out(decision)
 
@@ -47,12 +56,14 @@ class LearnedEstimates:
 
         return eligible(
             request,
-            catalog.pool,
+            self._limits.applied(catalog.pool, now),
             tokens_in=tokens_in,
             expected_cost=expected_cost,
             expected_latency_s=expected_latency_s,
             quarantined=resting.__contains__,
             ratios=self._ratios,
+            lacking=self._limits.lacking(request.payload, now),
+            gone=self._health.gone(),
         )
 
     def tokens_out(self, decision: Decision) -> int:
@@ -86,4 +97,5 @@ class LearnedEstimates:
         """Compare the token estimate with the usage the runtime reported."""
         done, gate = decision.completion, decision.eligible
         if done is not None and done.usage is not None and gate is not None:
+            self._limits.served(done.model, done.usage.prompt_tokens)
             self._ratios.record(done.model, estimated=gate.prompt_tokens, real=done.usage.prompt_tokens)

@@ -6,9 +6,10 @@ ceilings are wishes: when nobody meets them the nearest serves, and the answer s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 
-from arbiter_app.pipeline.errors import ContextLengthExceeded, NoCapableModel, Unprocessable
+from arbiter_app.pipeline.errors import NoCapableModel, Unprocessable, too_long
 from arbiter_app.pipeline.tokens import RATIO_RANGE, TokenRatios
 from arbiter_app.pipeline.types import ChatRequest, Eligible, Model
 
@@ -36,8 +37,14 @@ def eligible(
     expected_latency_s: Callable[[str], float | None],
     quarantined: Callable[[str], bool],
     ratios: TokenRatios,
+    lacking: Mapping[str, str] = MappingProxyType({}),
+    gone: Collection[str] = (),
 ) -> Eligible:
-    """The models that can serve this request. Raises ContextLengthExceeded, NoCapableModel or Unprocessable."""
+    """The models that can serve this request. Raises ContextLengthExceeded, NoCapableModel or Unprocessable.
+
+    `lacking`: models that refused something of this request a moment ago, and what. `gone`: those that the runtime says it
+    does not serve; they are asked last of all.
+    """
     reserve = request.max_tokens or 0
     rejected: dict[str, str] = {}
     named = _named(request, catalog, rejected)
@@ -46,9 +53,10 @@ def eligible(
     if request.pin is not None:
         budget_met = _affordable(request, capable, expected_cost, {})[1]
         return Eligible((request.pin,), rejected, tokens_in + reserve, tokens_in, budget_met, note=note)
+    capable = _willing(capable, lacking, rejected)
     affordable, budget_met = _affordable(request, capable, expected_cost, rejected)
     fast, capped = _fast(request, affordable, expected_latency_s, rejected)
-    healthy, sick_note = _healthy(fast, quarantined, rejected)
+    healthy, sick_note = _healthy(fast, quarantined, gone, rejected)
     told = "; ".join(part for part in (note, sick_note) if part)
     names = tuple(model.id for model in healthy)
     return Eligible(names, rejected, tokens_in + reserve, tokens_in, budget_met, capped, told)
@@ -98,12 +106,8 @@ def _fitting(
     if unknown:
         return unknown, "window unknown: no declared window holds this prompt, so models without one are tried"
     widest = max(models, key=lambda model: model.context_tokens or 0)
-    raise ContextLengthExceeded(
-        f"this request needs about {needed[widest.id]:,} tokens ({tokens_in:,} of prompt and {reserve:,} for the answer); "
-        f"the largest window among the models that may serve is {widest.context_tokens:,} ({widest.id}). Shorten the "
-        "messages or lower max_tokens.",
-        param="messages",
-    )
+    served_by = f"The largest window among the models that may serve is that of {widest.id}; counts are estimates."
+    raise too_long(widest.context_tokens, needed[widest.id], reserve, served_by)
 
 
 def _most(tokens_in: int, reserve: int) -> float:
@@ -133,6 +137,15 @@ def _capable(request: ChatRequest, models: Sequence[Model], rejected: dict[str, 
     if request.pin is not None:
         raise NoCapableModel(f"the pinned model {request.pin} cannot do {features}", param="arbiter_pin")
     raise NoCapableModel(f"no model that may serve this request can do {features}")
+
+
+def _willing(models: list[Model], lacking: Mapping[str, str], rejected: dict[str, str]) -> list[Model]:
+    """Without those that refused something of this request a moment ago, while others are left."""
+    willing = [model for model in models if model.id not in lacking]
+    if not willing or len(willing) == len(models):
+        return models
+    rejected.update({model.id: f"refused {lacking[model.id]} before" for model in models if model.id in lacking})
+    return willing
 
 
 def _affordable(
@@ -177,12 +190,13 @@ def _fast(
 
 
 def _healthy(
-    models: list[Model], quarantined: Callable[[str], bool], rejected: dict[str, str]
+    models: list[Model], quarantined: Callable[[str], bool], gone: Collection[str], rejected: dict[str, str]
 ) -> tuple[list[Model], str]:
     sick = {model.id: "quarantined after a failure" for model in models if quarantined(model.id)}
     if not sick:
         return models, ""
     if len(sick) == len(models):
-        return models, "every model that could serve is quarantined, so one is tried all the same"
+        left = [model for model in models if model.id not in gone]
+        return left or models, "every model that could serve is quarantined, so one is tried all the same"
     rejected.update(sick)
     return [model for model in models if model.id not in sick], ""

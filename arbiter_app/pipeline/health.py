@@ -17,17 +17,25 @@ class _Rest:
     failures: int
     reason: str
     probing: bool = False
+    gone: bool = False
 
 
 _NOBODY: frozenset[str] = frozenset()
 
 
 class Health:
-    """Quarantine with growing rests (`first_s` doubled per failure up to `max_s`) and a single probe at the end."""
+    """Quarantine with growing rests (`first_s` doubled per failure up to `max_s`) and a single probe at the end.
 
-    def __init__(self, *, first_s: float = 5.0, max_s: float = 300.0) -> None:
+    A model that the runtime says it does not serve is gone: it rests from `gone_s` up to `gone_max_s`.
+    """
+
+    def __init__(
+        self, *, first_s: float = 5.0, max_s: float = 300.0, gone_s: float = 3_600.0, gone_max_s: float = 86_400.0
+    ) -> None:
         self._first_s = first_s
         self._max_s = max_s
+        self._gone_s = gone_s
+        self._gone_max_s = gone_max_s
         self._resting: dict[str, _Rest] = {}
         self.told: Callable[[str, dict[str, Any] | None], None] = lambda model, rest: None
 
@@ -64,25 +72,46 @@ class Health:
     def failed(self, model: str, now: float, reason: str, retry_after_s: float | None = None) -> float:
         """The model failed: it rests. Honours Retry-After up to the longest rest. Returns the rest in seconds."""
         before = self._resting.get(model)
-        failures = 1 if before is None else before.failures + 1
+        failures = 1 if before is None or before.gone else before.failures + 1
         rest_s = min(self._max_s, self._first_s * 2.0 ** min(failures - 1, 30))
         if retry_after_s is not None:
             rest_s = min(self._max_s, max(rest_s, retry_after_s))
-        self._resting[model] = _Rest(now + rest_s, failures, reason)
-        self.told(model, {"seconds_left": rest_s, "failures": failures, "reason": reason})
+        self._rest(model, _Rest(now + rest_s, failures, reason), rest_s)
         return rest_s
+
+    def lost(self, model: str, now: float, reason: str) -> float:
+        """The runtime does not serve the model, or not to us: it rests long. Returns the rest in seconds."""
+        before = self._resting.get(model)
+        failures = before.failures + 1 if before is not None and before.gone else 1
+        rest_s = min(self._gone_max_s, self._gone_s * 2.0 ** min(failures - 1, 30))
+        self._rest(model, _Rest(now + rest_s, failures, reason, gone=True), rest_s)
+        return rest_s
+
+    def gone(self) -> frozenset[str]:
+        """The models that the runtime said it does not serve, and that have not answered since."""
+        return frozenset(model for model, rest in self._resting.items() if rest.gone) if self._resting else _NOBODY
 
     def hear(self, model: str, rest: dict[str, Any] | None, now: float) -> None:
         """Do as another process was `told`: the model rests, or (None) is healthy again."""
         if rest is None:
             self._resting.pop(model, None)
         else:
-            self._resting[model] = _Rest(now + rest["seconds_left"], rest["failures"], rest["reason"])
+            until, gone = now + rest["seconds_left"], bool(rest.get("gone"))
+            self._resting[model] = _Rest(until, rest["failures"], rest["reason"], gone=gone)
+
+    def _rest(self, model: str, rest: _Rest, rest_s: float) -> None:
+        self._resting[model] = rest
+        self.told(model, {"seconds_left": rest_s, "failures": rest.failures, "reason": rest.reason, "gone": rest.gone})
 
     def snapshot(self, now: float) -> dict[str, dict[str, object]]:
-        """The resting models: seconds left, failures in a row, the last reason."""
+        """The resting models: seconds left, failures in a row, the last reason, and whether the runtime lacks it."""
         return {
-            model: {"seconds_left": max(0.0, rest.until - now), "failures": rest.failures, "reason": rest.reason}
+            model: {
+                "seconds_left": max(0.0, rest.until - now),
+                "failures": rest.failures,
+                "reason": rest.reason,
+                "gone": rest.gone,
+            }
             for model, rest in self._resting.items()
         }
 

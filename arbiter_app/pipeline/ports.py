@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
 
 from arbiter_app.pipeline.types import Json
@@ -13,22 +14,74 @@ from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.policy.values import value
 
 
+class Refused(StrEnum):
+    """What a runtime's refusal means, whatever its status and words (`runtime.claims.refusals`)."""
+
+    GONE = "gone"
+    """No such model, or no access to it: its name was our choice, not the caller's."""
+    TOO_LONG = "too_long"
+    UNSUPPORTED = "unsupported"
+    """This model cannot do what is asked of it; another may."""
+    CONTENT = "content"
+    OUT_OF_CREDIT = "out_of_credit"
+    KEY = "key"
+    """The runtime does not accept the key it was given, or its account."""
+    RATE_LIMITED = "rate_limited"
+    OVERLOADED = "overloaded"
+    INVALID = "invalid"
+    """The request itself: the caller's own mistake."""
+    BROKEN = "broken"
+
+
+@value
+class Refusal:
+    """One refusal as the runtime stated it, bounded and free of secrets.
+
+    `status` is 400..599. `matched` are the words it was recognised by, empty where a code or the status said it. `window`
+    and `needs` are tokens, where the words state them.
+    """
+
+    means: Refused
+    status: int
+    message: str = ""
+    type: str | None = None
+    code: str | None = None
+    param: str | None = None
+    matched: str = ""
+    window: int | None = None
+    needs: int | None = None
+
+
 class RuntimeFault(Exception):
     """A call of the runtime that gave no answer.
 
-    `kind`: connect, timeout, transport, protocol, status. `status` is the HTTP status (0 when there was none),
-    `body` what the runtime said (at most 64 KiB), `retry_after_s` its Retry-After in seconds, when given.
+    `kind`: connect, timeout, transport, protocol, status. `refusal` is what the runtime said, `status` its status (0 when
+    it said nothing), `retry_after_s` its Retry-After in seconds, when given.
     """
 
     def __init__(
-        self, kind: str, message: str, *, status: int = 0, body: bytes = b"", retry_after_s: float | None = None
+        self,
+        kind: str,
+        message: str,
+        *,
+        refusal: Refusal | None = None,
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
-        self.status = status
-        self.body = body
+        self.refusal = refusal
         self.retry_after_s = retry_after_s
+
+    @property
+    def status(self) -> int:
+        """The status of the refusal; 0 when there was none."""
+        return self.refusal.status if self.refusal is not None else 0
+
+    @property
+    def means(self) -> Refused:
+        """What it means; BROKEN when nothing was said."""
+        return self.refusal.means if self.refusal is not None else Refused.BROKEN
 
 
 @value

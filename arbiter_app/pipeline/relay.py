@@ -65,7 +65,7 @@ class Relay:
                 if chunk.get("choices") or not chunk.get("usage"):
                     passed += (event, b"\n\n")
             elif assembler.error is not None:
-                return passed, RuntimeFault("protocol", _said(assembler.error), status=502)
+                return passed, RuntimeFault("protocol", _said(assembler.error))
             elif assembler.done:
                 break
         return passed, None

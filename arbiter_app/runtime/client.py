@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from itertools import dropwhile
 
 import httpx
 import orjson
 
 from arbiter_app.pipeline.ports import Reply, ReplyStream, RuntimeFault
 from arbiter_app.pipeline.types import Json
+from arbiter_app.runtime.claims import secrets
+from arbiter_app.runtime.claims.refusals import refusal_of
+from arbiter_app.runtime.claims.secrets import hide_bytes
+from arbiter_app.runtime.encoding import EncodingError, decoder_of
 from arbiter_app.runtime.faults import fault_of, refusal, stated_error
-from arbiter_app.runtime.sse import DONE, EventSplitter, EventTooLarge, event_data
-from arbiter_app.runtime.transport import Answer, Headers, Limits, PooledTransport, origin_of
+from arbiter_app.runtime.sse import (
+    BOM,
+    DONE,
+    EventSplitter,
+    EventTooLarge,
+    StreamAssembler,
+    event_data,
+    events_of,
+    has_payload,
+)
+from arbiter_app.runtime.transport import FOREVER_S, Answer, Headers, Limits, PooledTransport, origin_of
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
@@ -42,6 +54,8 @@ class HttpRuntime:
         if url.scheme not in ("http", "https") or not url.host:
             raise ValueError(f"the runtime's base URL must start with http:// or https://, not {self._base_url!r}")
         self._key = api_key.strip()
+        secrets.keep(self._key)
+        secrets.keep_url(self._base_url)
         if not _fits_header(self._key):
             raise ValueError("the runtime's key has characters that cannot stand in a header")
         self._origin = origin_of(url)
@@ -49,6 +63,7 @@ class HttpRuntime:
         self._streamed = self._head("POST", httpx.URL(f"{self._base_url}/chat/completions"), "text/event-stream")
         self._models = self._head("GET", httpx.URL(f"{self._base_url}/models"), "application/json")
         self._limits = Limits(connect_timeout_s, first_byte_timeout_s, gap_timeout_s)
+        self._whole = Limits(connect_timeout_s, gap_s=gap_timeout_s, first_gap_s=FOREVER_S)
         self._max_answer_bytes = max_answer_bytes
         self._transport = transport or PooledTransport()
 
@@ -62,28 +77,34 @@ class HttpRuntime:
         return f"HttpRuntime({self._base_url!r})"
 
     async def complete(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> Reply:
-        """A whole answer. Raises RuntimeFault for everything that is not a JSON object with status 2xx."""
-        response, first_byte_ms = await self._send(self._plain, payload, deadline, request_id)
-        body = await self._read(response, self._max_answer_bytes)
+        """A whole answer. Raises RuntimeFault for everything that is not one, with status 2xx.
+
+        Its head comes when it is finished, so that only the deadline bounds the wait for it.
+        """
+        response, first_byte_ms = await self._send(self._plain, payload, self._whole, deadline, request_id)
         headers = _decoded(response.headers)
+        body = await self._read(response, self._max_answer_bytes)
+        if _is_stream(headers, body):
+            return _assembled(headers, body, first_byte_ms)
         answer = _json(headers, body)
+        error = stated_error(answer, headers, body)
+        if error is not None:
+            raise error
         if not isinstance(answer, dict):
             raise RuntimeFault("protocol", "the runtime's answer is not a JSON object")
-        error = stated_error(answer, body)
-        if error is not None:
-            raise self._without_key(error)
         return Reply(headers, body, first_byte_ms, answer)
 
     async def stream(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> ReplyStream:
-        """A streamed answer, returned when its first chunk has arrived, so that until then another model can serve."""
+        """A streamed answer, returned when its first payload has arrived, so that until then another model can serve."""
         started = time.perf_counter()
-        response, _ = await self._send(self._streamed, payload, deadline, request_id)
-        stream = HttpReplyStream(response, started, self._max_answer_bytes)
+        response, _ = await self._send(self._streamed, payload, self._limits, deadline, request_id)
+        try:
+            stream = HttpReplyStream(response, started, self._max_answer_bytes)
+        except EncodingError as error:
+            await response.body.aclose()
+            raise RuntimeFault("protocol", str(error)) from error
         try:
             await stream.first()
-        except RuntimeFault as fault:
-            await stream.aclose()
-            raise self._without_key(fault) from None
         except BaseException:
             await stream.aclose()
             raise
@@ -92,7 +113,7 @@ class HttpRuntime:
     async def models(self) -> list[Json]:
         """The rows of the runtime's `GET /models`. Raises RuntimeFault."""
         deadline = time.monotonic() + MODELS_DEADLINE_S
-        response, _ = await self._send(self._models, b"", deadline)
+        response, _ = await self._send(self._models, b"", self._limits, deadline)
         listing = _json(_decoded(response.headers), await self._read(response, self._max_answer_bytes))
         rows = listing.get("data") if isinstance(listing, dict) else listing
         if not isinstance(rows, list):
@@ -104,7 +125,7 @@ class HttpRuntime:
         await self._transport.aclose()
 
     async def _send(
-        self, head: bytes, payload: bytes, deadline: float, request_id: str | None = None
+        self, head: bytes, payload: bytes, limits: Limits, deadline: float, request_id: str | None = None
     ) -> tuple[Answer, float]:
         """The answer with its body unread, and the milliseconds to its head; faults for every status but 2xx."""
         named = b""
@@ -113,22 +134,29 @@ class HttpRuntime:
         data = b"%b%bcontent-length: %d\r\n\r\n%b" % (head, named, len(payload), payload)
         started = time.perf_counter()
         try:
-            answer = await self._transport.ask(self._origin, data, self._limits, deadline)
+            answer = await self._transport.ask(self._origin, data, limits, deadline)
         except httpx.TransportError as error:
             raise fault_of(error) from error
         status = answer.status
         if not 200 <= status < 300 or status == 204:
-            raise self._without_key(refusal(status, _decoded(answer.headers), await self._read_error(answer)))
+            raise refusal(status, _decoded(answer.headers), await self._read_error(answer))
         return answer, (time.perf_counter() - started) * 1000
 
     async def _read(self, answer: Answer, limit: int) -> bytes:
+        """The whole body, decoded, without a byte order mark and without secrets."""
         try:
+            decoder = decoder_of(_decoded(answer.headers).get("content-encoding"), limit)
             body = await answer.body.read(limit)
+            if body is not None and decoder is not None:
+                body = decoder.feed(body)
         except httpx.TransportError as error:
             raise fault_of(error) from error
+        except EncodingError as error:
+            await answer.body.aclose()
+            raise RuntimeFault("protocol", str(error)) from error
         if body is None:
             raise RuntimeFault("protocol", f"the runtime's answer is larger than {limit} bytes")
-        return body
+        return hide_bytes(body.removeprefix(BOM))
 
     async def _read_error(self, answer: Answer) -> bytes:
         """What the runtime says about its refusal; the status stands even when that cannot be read."""
@@ -136,14 +164,6 @@ class HttpRuntime:
             return await self._read(answer, MAX_ERROR_BYTES)
         except RuntimeFault:
             return b""
-
-    def _without_key(self, fault: RuntimeFault) -> RuntimeFault:
-        """Runtimes like to quote a key they refuse; it goes no further."""
-        if self._key:
-            fault.message = fault.message.replace(self._key, "[key]")
-            fault.body = fault.body.replace(self._key.encode(), b"[key]")
-            fault.args = (fault.message,)
-        return fault
 
 
 class HttpReplyStream:
@@ -154,29 +174,83 @@ class HttpReplyStream:
         self.first_byte_ms = 0.0
         self._started = started
         self._body = answer.body
+        self._decoder = decoder_of(self.headers.get("content-encoding"), limit)
         self._splitter = EventSplitter()
         self._ready: list[bytes] = []
         self._left = limit
         self._over = False
 
     async def first(self) -> None:
-        """Wait for the first event with data, and look at it: an error frame is a fault like an error status."""
-        kind = self.headers.get("content-type", "")
-        if "text/event-stream" not in kind.lower():
-            raise RuntimeFault("protocol", f"the runtime did not stream ({kind[:100] or 'no content type'})")
-        while not self._ready:
+        """Wait for the first event that carries something for the caller; what comes before it is held back with it.
+
+        Until then it is no answer: an error frame is a fault like an error status, the end is one too. A body of JSON
+        instead of a stream counts as what it says, an error or a whole answer.
+        """
+        if "json" in self.headers.get("content-type", "").lower():
+            self._take_whole(await self._rest())
+            return
+        looked = 0
+        while True:
+            while looked < len(self._ready):
+                data = event_data(self._ready[looked])
+                if data and self._begins(data.strip()):
+                    self.first_byte_ms = (time.perf_counter() - self._started) * 1000
+                    del self._ready[: self._silent(looked)]
+                    return
+                looked += 1
             if not await self._more():
-                raise RuntimeFault("protocol", "the runtime's stream is empty")
-            if self.first_byte_ms == 0.0:
-                self.first_byte_ms = (time.perf_counter() - self._started) * 1000
-            self._ready = list(dropwhile(_says_nothing, self._ready))
-        data = event_data(self._ready[0]).strip()
+                break
+        if any(event_data(event) for event in self._ready):
+            raise RuntimeFault("transport", "the runtime's stream ended before its answer began")
+        self._take_whole(b"\n\n".join(self._ready))
+
+    def _begins(self, data: bytes) -> bool:
+        """Whether the answer has begun with this event. Raises RuntimeFault when it is an error, or none at all."""
         if data == DONE:
             raise RuntimeFault("protocol", "the runtime's stream is empty")
-        if b'"error"' in data:
-            fault = _error_frame(data)
-            if fault is not None:
-                raise fault
+        try:
+            frame = orjson.loads(data)
+        except ValueError:
+            raise RuntimeFault("protocol", "the runtime's stream begins with something that is not JSON") from None
+        error = stated_error(frame, self.headers, data)
+        if error is not None:
+            raise error
+        return has_payload(frame)
+
+    def _silent(self, at: int) -> int:
+        """How many comments and empty events stand before the first data of the events up to `at`."""
+        return next(position for position in range(at + 1) if event_data(self._ready[position]))
+
+    def _take_whole(self, body: bytes) -> None:
+        """A body that is no stream: an error, or a whole answer, which is taken as the events it would have come in."""
+        kind = self.headers.get("content-type", "")[:100] or "no content type"
+        if not body.strip():
+            raise RuntimeFault("protocol", "the runtime's stream is empty")
+        try:
+            answer = orjson.loads(body)
+        except ValueError:
+            raise RuntimeFault("protocol", f"the runtime did not stream ({kind})") from None
+        error = stated_error(answer, self.headers, body)
+        if error is not None:
+            raise error
+        events = events_of(answer)
+        if not events:
+            raise RuntimeFault("protocol", f"the runtime did not stream ({kind})")
+        self.first_byte_ms = (time.perf_counter() - self._started) * 1000
+        self._ready = events
+
+    async def _rest(self) -> bytes:
+        """All that is still to come, as it is."""
+        parts: list[bytes] = []
+        try:
+            async for data in self._body:
+                parts.append(self._counted(data))
+        except httpx.TransportError as error:
+            raise fault_of(error) from error
+        except (EventTooLarge, EncodingError) as error:
+            await self.aclose()
+            raise RuntimeFault("protocol", str(error)) from error
+        return hide_bytes(b"".join(parts).removeprefix(BOM))
 
     async def together(self) -> Sequence[bytes]:
         """The next event and those that have come with it, `[DONE]` at most; none at the end."""
@@ -210,50 +284,72 @@ class HttpReplyStream:
         """Read on until there is at least one event; False at the end of the stream."""
         try:
             async for data in self._body:
-                self._left -= len(data)
-                if self._left < 0:
-                    raise EventTooLarge("the runtime's stream is larger than any answer")
-                self._ready.extend(self._splitter.feed(data))
-                if self._ready:
+                events = self._splitter.feed(self._counted(data))
+                if events:
+                    self._ready.extend(map(hide_bytes, events))
                     return True
         except httpx.TransportError as error:
             raise fault_of(error) from error
-        except EventTooLarge as error:
+        except (EventTooLarge, EncodingError) as error:
             await self.aclose()
             raise RuntimeFault("protocol", str(error)) from error
         rest = self._splitter.rest()
         self._splitter = EventSplitter()
         if rest:
-            self._ready.append(rest)
+            self._ready.append(hide_bytes(rest))
         return bool(rest)
 
-
-def _says_nothing(event: bytes) -> bool:
-    return not event_data(event)
+    def _counted(self, data: bytes) -> bytes:
+        """The bytes as they were before they were compressed. Raises EventTooLarge at the bound of an answer."""
+        if self._decoder is not None:
+            data = self._decoder.feed(data)
+        self._left -= len(data)
+        if self._left < 0:
+            raise EventTooLarge("the runtime's stream is larger than any answer")
+        return data
 
 
 def _fits_header(value: str) -> bool:
     return value.isascii() and value.isprintable()
 
 
+def _is_stream(headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether a plain request was answered with a stream."""
+    return "text/event-stream" in headers.get("content-type", "").lower() or body.lstrip()[:5] == b"data:"
+
+
+def _assembled(headers: Mapping[str, str], body: bytes, first_byte_ms: float) -> Reply:
+    """The whole answer that a stream comes to. Raises RuntimeFault for an error frame, and for one that breaks off."""
+    splitter, assembler = EventSplitter(), StreamAssembler()
+    try:
+        events = splitter.feed(body)
+    except EventTooLarge as error:
+        raise RuntimeFault("protocol", str(error)) from error
+    for event in (*events, splitter.rest()):
+        if not event_data(event):
+            continue
+        assembler.feed(event)
+        if assembler.error is not None:
+            stated = refusal_of(200, event_data(event))
+            raise RuntimeFault("status", stated.message or "the runtime reported an error", refusal=stated)
+        if assembler.done:
+            break
+    if not assembler.done and assembler.finish_reason is None:
+        raise RuntimeFault("transport", "the runtime's stream ended before the answer was finished")
+    answer = assembler.body()
+    return Reply(headers, orjson.dumps(answer), first_byte_ms, answer)
+
+
 def _json(headers: Mapping[str, str], body: bytes) -> object:
-    """The parsed body of an answer with status 2xx. Raises RuntimeFault when it is not JSON, or does not say so."""
+    """The parsed body of an answer with status 2xx. Raises RuntimeFault when it is not JSON."""
     kind = headers.get("content-type", "")[:100]
-    if kind and "json" not in kind.lower():
-        raise RuntimeFault("protocol", f"the runtime's answer is not JSON ({kind}, {len(body)} bytes)")
     try:
         parsed: object = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+    except ValueError as error:
+        if kind and "json" not in kind.lower():
+            raise RuntimeFault("protocol", f"the runtime's answer is not JSON ({kind}, {len(body)} bytes)") from error
         raise RuntimeFault("protocol", f"the runtime's answer is not valid JSON ({len(body)} bytes)") from error
     return parsed
-
-
-def _error_frame(data: bytes) -> RuntimeFault | None:
-    try:
-        frame = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return RuntimeFault("protocol", "the runtime's stream begins with something that is not JSON")
-    return stated_error(frame, data) if isinstance(frame, dict) else None
 
 
 def _decoded(headers: Headers) -> dict[str, str]:

@@ -8,6 +8,7 @@ import httpx
 import orjson
 
 from arbiter_app.pipeline.ports import RuntimeFault
+from arbiter_app.runtime.claims import secrets
 from arbiter_app.runtime.faults import fault_of
 from arbiter_app.runtime.transport import PooledTransport, timeouts
 
@@ -24,6 +25,8 @@ class HttpEmbeddings:
     ) -> None:
         self._url = httpx.URL(url if url.rstrip("/").endswith("embeddings") else f"{url.rstrip('/')}/embeddings")
         self._headers = {"content-type": "application/json", "accept": "application/json"}
+        secrets.keep(api_key)
+        secrets.keep_url(url)
         if api_key:
             self._headers["authorization"] = f"Bearer {api_key}"
         self._model = model

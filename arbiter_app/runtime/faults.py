@@ -4,47 +4,49 @@ from __future__ import annotations
 
 import email.utils
 import math
+import re
 import time
 from collections.abc import Mapping
 
 import httpx
-import orjson
 
 from arbiter_app.pipeline.ports import RuntimeFault
-from arbiter_app.pipeline.types import Json
+from arbiter_app.runtime.claims.refusals import refusal_of, states_error
+from arbiter_app.runtime.claims.secrets import hide
 
 MAX_RETRY_AFTER_S = 86_400.0
-MAX_MESSAGE_CHARS = 500
 MAX_BODY_BYTES = 64 * 1024
+_RETRY_DELAY = re.compile(rb'"retryDelay"\s*:\s*"(\d{1,9}(?:\.\d{1,9})?)s"')
 
 
 def fault_of(error: httpx.TransportError) -> RuntimeFault:
     """The fault for an error of the connection: connect, timeout, protocol or transport."""
+    said = hide(str(error))
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        return RuntimeFault("connect", str(error))
+        return RuntimeFault("connect", said)
     if isinstance(error, httpx.TimeoutException):
-        return RuntimeFault("timeout", str(error))
+        return RuntimeFault("timeout", said)
     kind = "protocol" if isinstance(error, httpx.RemoteProtocolError) else "transport"
-    return RuntimeFault(kind, str(error))
+    return RuntimeFault(kind, said)
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes) -> RuntimeFault:
-    """The fault for a status that is no answer. Below 400 (204, redirects) the runtime breaks the protocol."""
-    if status < 400:
-        return RuntimeFault("protocol", f"the runtime answered with status {status}", body=body)
-    wait_s = retry_after_s(headers.get("retry-after"))
-    return RuntimeFault("status", _said(body) or f"status {status}", status=status, body=body, retry_after_s=wait_s)
+    """The fault for a status that is no answer. Below 400 and from 600 on (204, redirects) the runtime breaks the protocol."""
+    if not 400 <= status < 600:
+        return RuntimeFault("protocol", f"the runtime answered with status {status}")
+    stated = refusal_of(status, body[:MAX_BODY_BYTES])
+    return RuntimeFault(
+        "status", stated.message or f"status {status}", refusal=stated, retry_after_s=_wait_s(headers, body)
+    )
 
 
-def stated_error(answer: Json, raw: bytes) -> RuntimeFault | None:
-    """The fault for a body that says `error` under status 200, as some runtimes do; None when it is an answer."""
-    error = answer.get("error")
-    if not error or answer.get("choices"):
+def stated_error(answer: object, headers: Mapping[str, str], raw: bytes) -> RuntimeFault | None:
+    """The fault for a body that is an error under status 2xx, as some runtimes do; None when it is an answer."""
+    if not states_error(answer):
         return None
-    code = error.get("code") if isinstance(error, dict) else None
-    status = int(code) if isinstance(code, int | str) and str(code).isdecimal() and 400 <= int(code) < 600 else 0
-    message = _said(raw) or "the runtime reported an error"
-    return RuntimeFault("status" if status else "protocol", message, status=status, body=raw[:MAX_BODY_BYTES])
+    stated = refusal_of(200, raw[:MAX_BODY_BYTES])
+    message = stated.message or "the runtime reported an error"
+    return RuntimeFault("status", message, refusal=stated, retry_after_s=_wait_s(headers, raw))
 
 
 def retry_after_s(value: str | None) -> float | None:
@@ -61,10 +63,13 @@ def retry_after_s(value: str | None) -> float | None:
     return None if math.isnan(seconds) else min(MAX_RETRY_AFTER_S, max(0.0, seconds))
 
 
-def _said(body: bytes) -> str:
-    """The message of an OpenAI error body; empty when there is none."""
-    try:
-        error = orjson.loads(body)["error"]
-        return str(error["message"] if isinstance(error, dict) else error)[:MAX_MESSAGE_CHARS]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return ""
+def _wait_s(headers: Mapping[str, str], body: bytes) -> float | None:
+    """How long to wait: in milliseconds (OpenAI, Azure), in seconds or as a date, or inside the body (Gemini)."""
+    milliseconds = retry_after_s(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    stated = retry_after_s(headers.get("retry-after"))
+    if stated is not None:
+        return stated
+    inside = _RETRY_DELAY.search(body[:MAX_BODY_BYTES])
+    return retry_after_s(inside[1].decode()) if inside is not None else None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import orjson
 
 from arbiter_app.pipeline.types import Json
+from arbiter_app.runtime.claims.refusals import refusal_of
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 DONE = b"[DONE]"
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 _HEAD = ("id", "created", "model", "system_fingerprint", "service_tier")
 
 
@@ -63,11 +64,11 @@ class EventSplitter:
 
     def _without_bom(self, data: bytes) -> bytes:
         """Drop a byte order mark at the very start; while it may still be one, hold what there is."""
-        if len(data) < len(_BOM) and _BOM.startswith(data):
+        if len(data) < len(BOM) and BOM.startswith(data):
             self._held = data
             return b""
         self._started = True
-        return data.removeprefix(_BOM)
+        return data.removeprefix(BOM)
 
     def _normal(self, data: bytes) -> bytes:
         """LF line ends; a CR at the end waits for the LF that may follow."""
@@ -81,6 +82,46 @@ def event_data(event: bytes) -> bytes:
     if b"\n" not in event:
         return _line_data(event) or b""
     return b"\n".join(part for line in event.split(b"\n") if (part := _line_data(line)) is not None)
+
+
+def has_payload(chunk: object) -> bool:
+    """Whether a chunk carries something for the caller: text, reasoning, a call, a refusal, or an end; not the role alone."""
+    choices = chunk.get("choices") if isinstance(chunk, dict) else None
+    return isinstance(choices, list) and any(map(_says_something, choices))
+
+
+def _says_something(choice: object) -> bool:
+    if not isinstance(choice, dict):
+        return False
+    delta = choice.get("delta")
+    said = isinstance(delta, dict) and any(value for key, value in delta.items() if key != "role")
+    return said or bool(choice.get("finish_reason")) or bool(choice.get("text"))
+
+
+def events_of(answer: object) -> list[bytes]:
+    """A whole answer as the events of a stream, `[DONE]` at the end; none when it has no choices."""
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    if not isinstance(answer, dict) or not isinstance(choices, list):
+        return []
+    head: Json = {"object": "chat.completion.chunk", **{key: answer[key] for key in _HEAD if key in answer}}
+    chunks: list[Json] = []
+    for position, choice in enumerate(choices):
+        if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
+            continue
+        delta = {key: value for key, value in choice["message"].items() if value is not None}
+        if isinstance(delta.get("tool_calls"), list):
+            calls = [call for call in delta["tool_calls"] if isinstance(call, dict)]
+            delta["tool_calls"] = [{"index": at, **call} for at, call in enumerate(calls)]
+        rest = {key: value for key, value in choice.items() if key not in ("message", "index", "finish_reason")}
+        index = choice.get("index", position)
+        finish = choice.get("finish_reason") or "stop"
+        chunks.append({**head, "choices": [{"index": index, "delta": delta, **rest, "finish_reason": None}]})
+        chunks.append({**head, "choices": [{"index": index, "delta": {}, "finish_reason": finish}]})
+    if not chunks:
+        return []
+    if isinstance(answer.get("usage"), dict):
+        chunks.append({**head, "choices": [], "usage": answer["usage"]})
+    return [*(b"data: " + orjson.dumps(chunk) for chunk in chunks), b"data: " + DONE]
 
 
 def _line_data(line: bytes) -> bytes | None:
@@ -120,7 +161,7 @@ class StreamAssembler:
             self.error = {"message": "the runtime sent an event that is not a chunk"}
             return None
         if chunk.get("error") is not None:
-            self.error = chunk["error"] if isinstance(chunk["error"], dict) else {"message": str(chunk["error"])}
+            self.error = {"message": refusal_of(200, data).message or "the runtime reported an error"}
             return None
         self._take(chunk)
         return chunk

@@ -29,11 +29,15 @@ Headers = list[tuple[bytes, bytes]]
 
 @value
 class Limits:
-    """How long a request may take: to connect, to its first byte, and from one byte to the next; in seconds."""
+    """How long a request may take: to connect, to its first byte, and from one byte to the next; in seconds.
+
+    `first_gap_s`: from the head to the first byte of the body, where that is another than `gap_s`.
+    """
 
     connect_s: float = FOREVER_S
     first_byte_s: float = FOREVER_S
     gap_s: float = FOREVER_S
+    first_gap_s: float | None = None
 
 
 @value
@@ -48,11 +52,12 @@ class Answer:
 class BodyStream(httpx.AsyncByteStream):
     """The body of one answer. Closing it before its end closes the connection; `release` lets the end arrive first."""
 
-    def __init__(self, transport: PooledTransport, origin: Origin, connection: Connection, gap_s: float, end: float):
+    def __init__(self, transport: PooledTransport, origin: Origin, connection: Connection, limits: Limits, end: float):
         self._transport = transport
         self._origin = origin
         self._connection: Connection | None = connection
-        self._gap_s = gap_s
+        self._gap_s = limits.gap_s
+        self._next_gap_s = limits.gap_s if limits.first_gap_s is None else limits.first_gap_s
         self._end = end
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -64,16 +69,17 @@ class BodyStream(httpx.AsyncByteStream):
             raise StopAsyncIteration
         now = time.monotonic()
         try:
-            data = await connection.chunk(min(now + self._gap_s, self._end))
+            data = await connection.chunk(min(now + self._next_gap_s, self._end))
         except TimeoutError:
             self._drop()
-            raise httpx.ReadTimeout(_waited(self._gap_s, now, self._end)) from None
+            raise httpx.ReadTimeout(_waited(self._next_gap_s, now, self._end)) from None
         except BaseException:
             self._drop()
             raise
         if not data:
             await self.aclose()
             raise StopAsyncIteration
+        self._next_gap_s = self._gap_s
         return data
 
     async def read(self, most_bytes: int) -> bytes | None:
@@ -143,7 +149,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
     async def ask(self, origin: Origin, data: bytes, limits: Limits, end: float) -> Answer:
         """Send a whole request, and wait for the head of its answer; `end` is by `time.monotonic`. Raises httpx's errors."""
         connection = await self._exchange(origin, data, limits, end)
-        stream = BodyStream(self, origin, connection, limits.gap_s, end)
+        stream = BodyStream(self, origin, connection, limits, end)
         return Answer(connection.status, connection.headers, stream)
 
     async def _exchange(self, origin: Origin, data: bytes, limits: Limits, end: float) -> Connection:

@@ -12,6 +12,7 @@ from typing import Any
 from arbiter_app import policy as brain
 from arbiter_app.catalog import Catalog, load_catalog
 from arbiter_app.metrics import Metrics
+from arbiter_app.notices import claims
 from arbiter_app.pipeline.ask import Asker
 from arbiter_app.pipeline.cache import ResponseCache
 from arbiter_app.pipeline.call import Calls
@@ -23,10 +24,12 @@ from arbiter_app.pipeline.holdout import Holdout, midnight
 from arbiter_app.pipeline.judge import Judge
 from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.lifecycle import Lifecycle
+from arbiter_app.pipeline.limits import Limits
 from arbiter_app.pipeline.meaning import MeaningIndex
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.prices import PriceOverrides
 from arbiter_app.pipeline.route import Router
+from arbiter_app.pipeline.standing import Standing
 from arbiter_app.pipeline.tokens import TokenRatios
 from arbiter_app.pipeline.types import Mode, Model
 from arbiter_app.runtime import cost as meter
@@ -85,7 +88,14 @@ class Arbiter:
         self.feed = Feed()
         self.metrics = Metrics()
         self.tracing = open_tracing(settings.otlp_endpoint, runtime_url, content=settings.otlp_content)
-        self.health = Health(first_s=settings.quarantine_s, max_s=settings.quarantine_max_s)
+        self.health = Health(
+            first_s=settings.quarantine_s,
+            max_s=settings.quarantine_max_s,
+            gone_s=settings.gone_s,
+            gone_max_s=settings.gone_max_s,
+        )
+        self.limits = Limits()
+        self.standing = Standing()
         self.cache = _cache(settings)
         self.embeddings = _embeddings(settings)
         self.meaning = _meaning(settings, self.embeddings)
@@ -192,6 +202,7 @@ class Arbiter:
         self.sharing.epoch += 1
         self.policy.forget()
         self.health.forget()
+        self.limits.forget()
         self.prices.clear()
         self.holdout.forget()
         self.what_if.forget()
@@ -210,8 +221,11 @@ class Arbiter:
             multiplier_of=self.prices.multiplier_of,
             learned_usd=lambda bucket, model: self.policy.expected_cost_usd(bucket, model, 0, 0),
             max_attempts=settings.max_attempts,
+            limits=self.limits,
+            standing=self.standing,
+            set_aside=claims.count,
         )
-        estimates = LearnedEstimates(lambda: self.catalog, self.policy, self.ratios, self.health)
+        estimates = LearnedEstimates(lambda: self.catalog, self.policy, self.ratios, self.health, self.limits)
         self.caller = Caller(
             classifier=self.classifier,
             estimates=estimates,

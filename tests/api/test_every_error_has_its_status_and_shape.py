@@ -95,12 +95,12 @@ def test_text_full_of_marks_and_quotes_is_not_taken_for_many_values(gateway: Run
 
 def test_a_prompt_over_every_window_is_400_with_the_numbers(gateway: Running) -> None:
     error = shape(gateway.chat("word " * 1_100_000), 400, "context_length_exceeded")
-    assert "1,048,576" in error["message"]
+    assert "maximum context length is 1048576 tokens" in error["message"]
 
 
 def test_a_prompt_over_the_allowed_windows_is_400(gateway: Running) -> None:
     answer = gateway.chat("word " * 140_000, arbiter_models=["gpt-4o", "deepseek-chat-v3"])
-    assert "128,000" in shape(answer, 400, "context_length_exceeded")["message"]
+    assert "maximum context length is 128000 tokens" in shape(answer, 400, "context_length_exceeded")["message"]
 
 
 def test_a_feature_no_allowed_model_has_is_400(gateway: Running) -> None:
@@ -115,7 +115,7 @@ def test_a_pinned_model_that_cannot_serve_says_why(gateway: Running) -> None:
     assert "hermes" in shape(answer, 400, "no_capable_model")["message"]
 
 
-@pytest.mark.parametrize("status", [400, 404, 413, 422])
+@pytest.mark.parametrize("status", [400, 413, 422])
 def test_the_callers_own_mistake_comes_back_as_the_runtime_said_it(own_gateway: Running, status: int) -> None:
     own_gateway.http.post("/v1/reset")
     own_gateway.world.faults["*"] = fault(status=status)

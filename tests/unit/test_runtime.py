@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import email.utils
+import gzip
 import ssl
 import subprocess
 import time
@@ -15,8 +16,9 @@ import orjson
 import pytest
 import uvloop
 
-from arbiter_app.pipeline.ports import RuntimeFault
+from arbiter_app.pipeline.ports import Refused, RuntimeFault
 from arbiter_app.runtime.client import HttpRuntime
+from arbiter_app.runtime.sse import StreamAssembler
 from arbiter_app.runtime.transport import PooledTransport
 
 KEY = "sk-secret-0123456789"
@@ -354,7 +356,6 @@ def test_an_answer_cut_in_the_middle_is_a_transport_fault(stream: bool) -> None:
     "reply",
     [
         plain(b"<html>login</html>", headers=b"content-type: text/html\r\n"),
-        plain(b'{"a":1}', headers=b"content-type: text/html\r\n"),
         plain(b"<html>"),
         plain(b'{"a":'),
         plain(b"[1]"),
@@ -371,7 +372,6 @@ def test_an_answer_cut_in_the_middle_is_a_transport_fault(stream: bool) -> None:
         b"HTTP/1.1 200 OK\r\nx: " + b"y" * 200_000 + b"\r\n\r\n",
         b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 30_000 + b"\r\n",
         b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000,
-        plain(b'{"error":{"message":"overloaded"}}'),
     ],
 )
 def test_what_is_not_an_answer_is_a_protocol_fault(reply: bytes) -> None:
@@ -410,13 +410,17 @@ def test_an_answer_without_end_is_cut_at_its_bound() -> None:
 @pytest.mark.parametrize(
     "reply",
     [
-        plain(),
         SSE + b"0\r\n\r\n",
         SSE + chunked(b": only a comment\n\n") + b"0\r\n\r\n",
         SSE + chunked(DONE) + b"0\r\n\r\n",
-        SSE + chunked(b'data: {"error":{"message":"overloaded"}}\n\n') + b"0\r\n\r\n",
+        SSE + chunked(b": ping\n\nevent: x\n\n" + DONE) + b"0\r\n\r\n",
+        SSE + chunked(b"data: not json\n\n") + b"0\r\n\r\n",
+        plain(b"<html>login</html>", headers=b"content-type: text/html\r\n"),
+        plain(b'{"a":1}'),
+        plain(b"[1]"),
+        plain(b""),
     ],
-    ids=["json", "empty", "comment", "done", "error"],
+    ids=["empty", "comment", "done", "pings", "text", "page", "object", "list", "nothing"],
 )
 def test_what_is_not_a_stream_is_a_fault_before_the_first_byte_goes_out(reply: bytes) -> None:
     async def test() -> None:
@@ -452,6 +456,158 @@ def test_a_stream_without_end_is_cut_at_its_bound() -> None:
     run(test())
 
 
+# streams that are none, and plain answers that are streams
+
+ROLE = b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n'
+ERROR = b'data: {"error":{"message":"Overloaded","code":503}}\n\n'
+END = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
+WHOLE: dict[str, object] = {
+    "id": "x",
+    "model": "m",
+    "created": 7,
+    "choices": [
+        {"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"},
+        {
+            "index": 1,
+            "message": {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+            },
+            "finish_reason": "tool_calls",
+        },
+    ],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 2},
+}
+
+
+def assembled(events: list[bytes]) -> dict[str, object]:
+    assembler = StreamAssembler()
+    for event in events:
+        assembler.feed(event)
+    assert assembler.done and assembler.error is None
+    return assembler.body()
+
+
+@pytest.mark.parametrize(
+    "before", [b"", b": ping\n\n" * 3, ROLE, ROLE * 2 + b": ping\n\n", b'data: {"choices":[]}\n\n']
+)
+@pytest.mark.parametrize("then", [b"", ERROR, DONE], ids=["end", "error", "done"])
+def test_until_the_first_payload_a_stream_is_no_answer(before: bytes, then: bytes) -> None:
+    async def test() -> None:
+        async with serving(replying(SSE + chunked(before + then or b": ") + b"0\r\n\r\n")) as (_, runtime):
+            with pytest.raises(RuntimeFault) as caught:
+                await runtime.stream(b"{}", deadline=soon())
+            assert caught.value.status == (503 if then == ERROR else 0)
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"content": "x"},
+        {"reasoning_content": "x"},
+        {"reasoning": "x"},
+        {"refusal": "no"},
+        {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": ""}}]},
+        {"audio": {"id": "a"}},
+    ],
+    ids=lambda delta: next(iter(delta)),
+)
+def test_any_payload_begins_the_answer_and_what_was_held_back_comes_first(delta: dict[str, object]) -> None:
+    first = b"data: " + orjson.dumps({"choices": [{"index": 0, "delta": delta}]})
+
+    async def script(peer: Peer) -> None:
+        await peer.ask()
+        await peer.say(SSE + chunked(ROLE))
+        await peer.say(chunked(first + b"\n\n"))
+        await peer.until_closed()
+
+    async def test() -> None:
+        async with serving(script) as (_, runtime):
+            stream = await runtime.stream(b"{}", deadline=soon())
+            assert list(await stream.together()) == [ROLE.strip(), first]
+            await stream.aclose()
+
+    run(test())
+
+
+@pytest.mark.parametrize("kind", [b"application/json", b"text/plain", b"text/event-stream", b""])
+@pytest.mark.parametrize("indent", [False, True])
+def test_a_whole_answer_to_a_streamed_request_is_taken_as_a_stream(kind: bytes, indent: bool) -> None:
+    body = orjson.dumps(WHOLE, option=orjson.OPT_INDENT_2 if indent else 0)
+    headers = b"content-type: %b\r\n" % kind if kind else b""
+
+    async def test() -> None:
+        async with serving(replying(plain(body, headers=headers))) as (_, runtime):
+            stream = await runtime.stream(b"{}", deadline=soon())
+            assert assembled([event async for event in stream]) == {**WHOLE, "object": "chat.completion"}
+
+    run(test())
+
+
+@pytest.mark.parametrize("kind", [b"text/event-stream", b"application/json", b""])
+@pytest.mark.parametrize("end", [DONE, b""])
+def test_a_stream_to_a_plain_request_is_taken_as_the_answer_it_comes_to(kind: bytes, end: bytes) -> None:
+    headers = b"content-type: %b\r\n" % kind if kind else b""
+
+    async def test() -> None:
+        async with serving(replying(plain(ROLE + CHUNK + END + end, headers=headers))) as (_, runtime):
+            reply = await runtime.complete(b"{}", deadline=soon())
+            assert reply.json["choices"][0]["message"]["content"] == "hi"
+            assert orjson.loads(reply.body) == reply.json
+        async with serving(replying(plain(ROLE + CHUNK, headers=headers))) as (_, runtime):
+            assert (await fault_of(runtime)).kind == "transport"
+        async with serving(replying(plain(ROLE + ERROR, headers=headers))) as (_, runtime):
+            assert (await fault_of(runtime)).status == 503
+
+    run(test())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_error_with_status_200_is_the_error_that_it_states(stream: bool) -> None:
+    body = b'{"error":{"message":"Insufficient credits","code":402}}'
+
+    async def test() -> None:
+        async with serving(replying(plain(body))) as (_, runtime):
+            fault = await fault_of(runtime, stream=stream)
+            assert (fault.status, fault.means, fault.message) == (402, Refused.OUT_OF_CREDIT, "Insufficient credits")
+
+    run(test())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_compressed_answer_is_read_and_a_bomb_is_cut_at_the_bound(stream: bool) -> None:
+    text = CHUNK + END + DONE if stream else ANSWER
+    kind = b"text/event-stream" if stream else b"application/json"
+
+    def encoded(body: bytes, encoding: bytes) -> bytes:
+        return plain(body, headers=b"content-type: %b\r\ncontent-encoding: %b\r\n" % (kind, encoding))
+
+    async def test() -> None:
+        async with serving(replying(encoded(gzip.compress(text), b"gzip"))) as (_, runtime):
+            if stream:
+                opened = await runtime.stream(b"{}", deadline=soon())
+                assert len([event async for event in opened]) == 3
+            else:
+                assert (await runtime.complete(b"{}", deadline=soon())).body == ANSWER
+        bomb = gzip.compress(b" " * 20_000_000)
+        for reply in (encoded(bomb, b"gzip"), encoded(text, b"gzip"), encoded(text, b"br")):
+            async with serving(replying(reply), max_answer_bytes=1_000_000) as (_, runtime):
+                assert (await fault_of(runtime, stream=stream)).kind == "protocol"
+
+    run(test())
+
+
+def test_a_byte_order_mark_before_an_answer_is_dropped() -> None:
+    async def test() -> None:
+        async with serving(replying(plain(b"\xef\xbb\xbf" + ANSWER))) as (_, runtime):
+            assert (await runtime.complete(b"{}", deadline=soon())).body == ANSWER
+
+    run(test())
+
+
 # refusals
 
 
@@ -459,11 +615,12 @@ def test_a_stream_without_end_is_cut_at_its_bound() -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_refusal_keeps_its_status_and_what_was_said(status: int, stream: bool) -> None:
     async def test() -> None:
-        said = b'{"error":{"message":"because"}}'
+        said = b'{"error":{"message":"because","type":5,"code":{},"param":"a"}}'
         async with serving(replying(plain(said, f"{status} No"))) as (_, runtime):
             fault = await fault_of(runtime, stream=stream)
-            assert (fault.kind, fault.status, fault.message, fault.body) == ("status", status, "because", said)
-            assert fault.retry_after_s is None
+            assert (fault.kind, fault.status, fault.message) == ("status", status, "because")
+            assert fault.refusal is not None and fault.retry_after_s is None
+            assert (fault.refusal.type, fault.refusal.code, fault.refusal.param) == (None, None, "a")
 
     run(test())
 
@@ -498,7 +655,7 @@ def test_a_refusal_stands_even_when_its_body_breaks_off_or_never_ends() -> None:
         for reply in (plain(b"abc", "500 No")[:-1], plain(b"x" * 300_000, "500 No")):
             async with serving(closing(reply)) as (_, runtime):
                 fault = await fault_of(runtime)
-                assert (fault.status, fault.body) == (500, b"")
+                assert (fault.status, fault.message) == (500, "status 500")
 
     run(test())
 
@@ -509,7 +666,7 @@ def test_the_key_is_shown_nowhere_even_when_the_runtime_quotes_it() -> None:
         for reply in (plain(said, "401 No"), plain(said)):
             async with serving(replying(reply)) as (_, runtime):
                 fault = await fault_of(runtime)
-                assert KEY not in f"{fault!r} {fault} {fault.message} {fault.body!r} {runtime!r} {runtime}"
+                assert KEY not in f"{fault!r} {fault} {fault.message} {fault.refusal!r} {runtime!r} {runtime}"
                 assert "Incorrect API key" in fault.message
 
     run(test())
@@ -518,14 +675,31 @@ def test_the_key_is_shown_nowhere_even_when_the_runtime_quotes_it() -> None:
 # time
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_silent_runtime_ends_at_the_first_byte_timeout_and_is_hung_up_on(stream: bool) -> None:
+def test_a_silent_runtime_ends_at_the_first_byte_timeout_and_is_hung_up_on() -> None:
     async def test() -> None:
         async with serving(silent, first_byte_timeout_s=0.1) as (server, runtime):
             started = time.monotonic()
-            assert (await fault_of(runtime, stream=stream)).kind == "timeout"
+            assert (await fault_of(runtime, stream=True)).kind == "timeout"
             assert time.monotonic() - started < 1
             await asyncio.wait_for(server.hung_up.wait(), 1)
+
+    run(test())
+
+
+@pytest.mark.parametrize("at", ["before the head", "before the body"])
+def test_a_plain_answer_may_take_longer_than_the_first_byte_of_a_stream(at: str) -> None:
+    answer = plain()
+    head = answer[: -len(ANSWER)] if at == "before the body" else b""
+
+    async def script(peer: Peer) -> None:
+        await peer.ask()
+        await peer.say(head)
+        await asyncio.sleep(0.4)
+        await peer.say(answer[len(head) :])
+
+    async def test() -> None:
+        async with serving(script, first_byte_timeout_s=0.1, gap_timeout_s=0.1) as (_, runtime):
+            assert (await runtime.complete(b"{}", deadline=soon())).body == ANSWER
 
     run(test())
 
