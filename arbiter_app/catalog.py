@@ -15,7 +15,7 @@ from typing import Any
 from arbiter_app.pipeline.types import Json, Model, Task
 
 PACKAGED = Path(__file__).with_name("catalog.toml")
-_KEYS = {"input", "output", "context", "vision", "tools", "json_schema", "routable", "prior"}
+_KEYS = {"input", "output", "cached", "context", "vision", "tools", "json_schema", "routable", "prior"}
 _CAPABILITIES = ("vision", "tools", "json_schema", "routable")
 
 
@@ -92,6 +92,7 @@ def _model(key: str, table: Any, baseline: str) -> Model:
         id=key,
         input_usd=_price(key, table, "input"),
         output_usd=_price(key, table, "output"),
+        cached_usd=_price(key, table, "cached") if "cached" in table else None,
         context_tokens=context,
         baseline=key == baseline,
         prior=_prior(key, table.get("prior", {})),

@@ -49,9 +49,10 @@ class Meter(Protocol):
         *,
         multiplier: float = 1.0,
         learned_usd: float | None = None,
+        sent_bytes: int | None = None,
     ) -> Cost: ...
 
-    def usage_of(self, body: Json) -> Usage | None: ...
+    def usage_of(self, body: Json, sent_bytes: int | None = None) -> Usage | None: ...
 
 
 @value
@@ -235,6 +236,7 @@ class Calls:
             self._model_of(model),
             multiplier=self._multiplier_of(model),
             learned_usd=self._learned_usd(decision.bucket, model),
+            sent_bytes=decision.request.body_bytes or None,
         )
         message, finish_reason = (choice["message"], choice.get("finish_reason")) if choice is not None else ({}, None)
         return Completion(
@@ -242,7 +244,7 @@ class Calls:
             body=body,
             text=_text(message.get("content")),
             tool_calls=_tool_calls(message),
-            usage=self._meter.usage_of(body),
+            usage=self._meter.usage_of(body, decision.request.body_bytes or None),
             cost=cost,
             latency_ms=took_ms,
             first_byte_ms=first_byte_ms,

@@ -24,6 +24,8 @@ from arbiter_app.policy.agreement import Trust
 log = logging.getLogger("arbiter.learn")
 
 OBJECTIVE_WEIGHT = 1.0
+CHARGE_ALERT_S = 3_600.0
+"""A model whose charges cannot be true raises one alert in this time, however many there are."""
 
 
 class Learner:
@@ -45,6 +47,7 @@ class Learner:
         self._trust = trust
         self._publish = publish
         self._alerted = alerted
+        self._charge_alerts: dict[str, float] = {}
 
     @property
     def paused(self) -> str:
@@ -72,7 +75,7 @@ class Learner:
         try:
             seen = () if decision.degraded else self._observations(decision)
             learned = [self._policy.record(one) for one in seen]
-            alerts = self._alerts(learned)
+            alerts = self._alerts(learned, self._implausible(decision))
         except Exception:
             # A defect of the policy must not cost the caller the answer, nor the others theirs: it is recorded, and teaches nothing.
             log.exception("nothing was learned", extra={"decision": decision.id})
@@ -175,8 +178,22 @@ class Learner:
                 return {"calls": stats.calls, "graded": stats.graded, "votes": stats.votes}
         return {"calls": 0.0, "graded": 0.0, "votes": 0.0}
 
-    def _alerts(self, learned: list[Learned]) -> list[dict[str, Any]]:
-        alerts = [_alert(shift, self._now(), self._known(shift)) for one in learned for shift in one.shifts]
+    def _implausible(self, decision: Decision) -> list[Shift]:
+        """The model whose stated charge cannot be true, unless that was said a while ago."""
+        done, now = decision.completion, time.monotonic()
+        if done is None or not done.cost.set_aside or decision.degraded:
+            return []
+        if now - self._charge_alerts.get(done.model, -CHARGE_ALERT_S) < CHARGE_ALERT_S:
+            return []
+        self._charge_alerts[done.model] = now
+        reason = (
+            "the runtime stated a charge that its usage and list price leave impossible; it counts and teaches nothing"
+        )
+        return [Shift("charge", decision.bucket, done.model, 0.0, 0.0, "up", reason)]
+
+    def _alerts(self, learned: list[Learned], more: Sequence[Shift] = ()) -> list[dict[str, Any]]:
+        shifts = [*more, *(shift for one in learned for shift in one.shifts)]
+        alerts = [_alert(shift, self._now(), self._known(shift)) for shift in shifts]
         if alerts:
             self._alerted(alerts)
         return alerts

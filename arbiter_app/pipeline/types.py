@@ -109,21 +109,26 @@ class ChatRequest:
 
 @value
 class Usage:
-    """Token counts as the runtime reported them."""
+    """Token counts as the runtime reported them; the cached ones are among those of the prompt."""
 
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
 
 
 @value
 class Cost:
-    """What one call cost, and how we know. `pico` is None exactly when `state` is `unknown`."""
+    """What one call cost, and how we know. `pico` is None exactly when `state` is `unknown`.
+
+    `set_aside`: a charge was stated that cannot be true.
+    """
 
     pico: int | None
     state: CostState
     benchmark_pico: int | None = None
     saved_pico: int | None = None
     cache_tier: str | None = None
+    set_aside: bool = False
 
     @property
     def usd(self) -> float | None:
@@ -132,8 +137,8 @@ class Cost:
 
     @property
     def measured(self) -> bool:
-        """Whether the runtime stated the charge, or its tokens."""
-        return self.state in (CostState.SETTLED, CostState.COMPUTED)
+        """Whether the runtime stated the charge, or its tokens, and nothing about it is doubtful."""
+        return self.state in (CostState.SETTLED, CostState.COMPUTED) and not self.set_aside
 
 
 UNKNOWN_COST = Cost(None, CostState.UNKNOWN)
@@ -251,3 +256,5 @@ class Model:
     routable: bool = True
     baseline: bool = False
     prior: Mapping[str, float] = field(default_factory=dict)
+    cached_usd: float | None = None
+    """Price of a prompt token that the provider had cached; None means not known."""

@@ -91,6 +91,8 @@ def _moved(alert: Row) -> str:
         return "left the pool"
     if kind == "quality":
         return f"graded {old:.2f} before, {new:.2f} now" if old is not None and new is not None else "graded worse"
+    if kind == "charge":
+        return "stated a charge that cannot be true"
     if old is None or new is None:
         return "its price moved"
     if old <= 0 or new <= 0:

@@ -223,7 +223,7 @@ def _settling(dialect: Dialect) -> Insert:
 
 
 def _adding(dialect: Dialect, key: tuple[Any, ...], cells: Any, grouped: tuple[Any, ...]) -> Insert:
-    sums = [func.sum(cells[name]) for name in ROLLUP_SUMS]
+    sums = [tail.known(cells[name]) for name in ROLLUP_SUMS]
     folded = select(*key, *sums).where(literal_column("1") == literal_column("1")).group_by(*grouped)
     build: Any = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
     made = build(_ROLLUPS).from_select([*ROLLUP_KEY, *ROLLUP_SUMS], folded)

@@ -7,6 +7,7 @@ as OPEN ones, of five minutes and for their key only, and move into all the othe
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from operator import add
@@ -88,8 +89,11 @@ def _graded(quality: float | None, judge_pico: int | None) -> tuple[int, int, fl
 
 
 def packed(slot: Slot) -> bytes:
-    """A slot as it is stored."""
-    return orjson.dumps(slot)
+    """A slot as it is stored; a sum past 64 bits as a float."""
+    try:
+        return orjson.dumps(slot)
+    except TypeError:
+        return json.dumps(slot, default=float).encode()
 
 
 def unpacked(body: bytes) -> Slot:

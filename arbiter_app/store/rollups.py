@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, union_all
+from sqlalchemy import ColumnElement, Connection, Select, and_, select, union_all
 
 from arbiter_app.store import filing, folding, tail
 from arbiter_app.store.folding import (
@@ -150,4 +150,4 @@ def _shown(start: int, slot: folding.Slot) -> dict[str, Any]:
     }
 
 
-_SUM_OF = {name: func.sum(_ROLLUPS.c[name]) for name in ROLLUP_SUMS}
+_SUM_OF = {name: tail.known(_ROLLUPS.c[name]) for name in ROLLUP_SUMS}

@@ -31,16 +31,27 @@ _PRICED = and_(_ASKED, _D.beyond_pico.is_not(None))
 _TIMED = and_(_D.latency_ms.is_not(None), _D.cache != "hit")
 _BEYOND_USD = _D.beyond_pico / literal_column(f"{float(PICO_PER_USD):.1f}")
 _SECOND = cast(func.floor(_D.ts), BigInteger)
+_HALF: ColumnElement[Any] = literal_column("4294967296")
 START = (_SECOND - _SECOND % literal_column(str(FIVE_MINUTES))).label("start")
 """The five minutes that a decision counts in."""
 _BIN_OF = func.ln(case((_D.latency_ms > 1.0, _D.latency_ms), else_=1.0)) / literal_column(repr(LOG_BASE))
 _BIN = cast(func.floor(_BIN_OF), Integer).label("bin")
 
 
-def _known(column: ColumnElement[Any], when: ColumnElement[bool] | None = None) -> ColumnElement[Any]:
+def known(column: ColumnElement[Any], when: ColumnElement[bool] | None = None) -> ColumnElement[Any]:
     """The sum of a column where it is known, of the rows that count."""
     counted = column if when is None else case((when, column), else_=None)
-    return func.coalesce(func.sum(counted), 0)
+    return func.coalesce(exactly(counted) if isinstance(column.type, BigInteger) else func.sum(counted), 0)
+
+
+def exactly(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The sum of a column of 64-bit integers, which cannot overflow: upper and lower halves are summed apart.
+
+    SQLite's `sum` of integers fails past 64 bits, but its product and sum of two turn into floating point there; a sum that
+    was stored as that is its own upper half.
+    """
+    upper = column.op("/")(_HALF)
+    return func.sum(upper) * _HALF + func.sum(column - upper * _HALF)
 
 
 def _rows(when: ColumnElement[bool]) -> ColumnElement[int]:
@@ -50,27 +61,27 @@ def _rows(when: ColumnElement[bool]) -> ColumnElement[int]:
 SUM_OF: dict[str, ColumnElement[Any]] = {
     "calls": func.count(),
     **{status: _rows(_D.status == status) for status in ("failed", "aborted")},
-    "cost_pico": _known(_D.cost_pico),
-    "classifier_pico": _known(_D.classifier_cost_pico),
-    "judge_pico": _known(_D.judge_cost_pico),
-    "baseline_pico": _known(_D.baseline_pico, _COMPARED),
-    "compared_pico": _known(_D.cost_pico, _COMPARED | (_D.status != "ok")),
+    "cost_pico": known(_D.cost_pico),
+    "classifier_pico": known(_D.classifier_cost_pico),
+    "judge_pico": known(_D.judge_cost_pico),
+    "baseline_pico": known(_D.baseline_pico, _COMPARED),
+    "compared_pico": known(_D.cost_pico, _COMPARED | (_D.status != "ok")),
     "compared": _rows(_COMPARED),
     **{state: _rows(_D.cost_state == state) for state in ("settled", "computed", "estimated", "unknown")},
     "graded": func.count(_D.quality),
-    "quality_sum": _known(_D.quality),
-    "quality_sq": _known(_D.quality * _D.quality),
-    "prompt_tokens": _known(_D.prompt_tokens),
-    "completion_tokens": _known(_D.completion_tokens),
-    "latency_sum": _known(_D.latency_ms, _TIMED),
+    "quality_sum": known(_D.quality),
+    "quality_sq": known(_D.quality * _D.quality),
+    "prompt_tokens": known(_D.prompt_tokens),
+    "completion_tokens": known(_D.completion_tokens),
+    "latency_sum": known(_D.latency_ms, _TIMED),
     "latency_n": _rows(_TIMED),
-    "overhead_sum": _known(_D.overhead_ms),
+    "overhead_sum": known(_D.overhead_ms),
     "asked": _rows(_ASKED),
     "sized": _rows(_SIZED),
-    "asked_tokens": _known(_D.asked_tokens, _SIZED),
+    "asked_tokens": known(_D.asked_tokens, _SIZED),
     "priced": _rows(_PRICED),
-    "beyond_pico": _known(_D.beyond_pico, _PRICED),
-    "beyond_sq": _known(_BEYOND_USD * _BEYOND_USD, _PRICED),
+    "beyond_pico": known(_D.beyond_pico, _PRICED),
+    "beyond_sq": known(_BEYOND_USD * _BEYOND_USD, _PRICED),
 }
 """What decisions add to each column of the roll-ups.
 
@@ -79,7 +90,7 @@ Only answered calls with a measured baseline are compared with it; what a failed
 whose charges beyond the prompt's list price measure a model (`beyond_pico`, and their squares in USD).
 """
 LATE_SUMS = ("judge_pico", "graded", "quality_sum", "quality_sq")
-LATE_SUM_OF = {name: _known(_L[name]) if name in LATE_SUMS else literal_column("0") for name in ROLLUP_SUMS}
+LATE_SUM_OF = {name: known(_L[name]) if name in LATE_SUMS else literal_column("0") for name in ROLLUP_SUMS}
 """The same for grades that came after their decision was filed."""
 
 _CELL = (_D.key_id, START, _D.model, _D.mode)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
@@ -326,3 +327,36 @@ def _rounded(read: Callable[[Connection], Any]) -> Callable[[Connection], str]:
 
 def _six_digits(number: re.Match[str]) -> str:
     return f"{float(number[0]):.6f}"
+
+
+ABSURD_PICO = 99_999 * 10**12
+
+
+@pytest.mark.parametrize("filed", [False, True], ids=["not filed", "filed"])
+def test_sums_past_64_bits_are_still_sums(tmp_path: Path, filed: bool) -> None:
+    money = ("cost_pico", "baseline_pico", "beyond_pico", "judge_cost_pico", "classifier_cost_pico")
+    given = [record(NOW + at, **dict.fromkeys(money, ABSURD_PICO)) for at in range(300)]
+    with contextlib.closing(open_store(str(tmp_path / "a.db"))) as store:
+        write(store, given)
+        for _ in range(3 if filed else 0):
+            store.writer.call_now(lambda c: store.writer.filer.file(c, filing.SUMMED, 100))
+        for _ in range(1 if filed else 0):
+            store.writer.call_now(store.writer.filer.settle)
+        for by in ((), ("bucket", "model", "mode")):
+            [total] = store.read_now(rollups.totals, by, now=NOW)
+            assert total["calls"] == 300
+            for name in ("cost_pico", "baseline_pico", "beyond_pico", "judge_pico"):
+                assert total[name] == pytest.approx(300 * ABSURD_PICO)
+        series = store.read_now(rollups.series, bucket_s=3600, buckets=2, now=NOW + 300)
+        assert sum(slot["cost_pico"] for slot in series) == pytest.approx(300 * ABSURD_PICO)
+
+
+def test_sums_within_64_bits_are_exact_with_either_sign(tmp_path: Path) -> None:
+    amounts = [-3, 2**40 + 1, -(2**45) - 7, 12, 0]
+    given = [record(NOW + at, beyond_pico=pico) for at, pico in enumerate(amounts)]
+    with contextlib.closing(open_store(str(tmp_path / "a.db"))) as store:
+        write(store, given)
+        assert store.read_now(rollups.totals, (), now=NOW)[0]["beyond_pico"] == sum(amounts)
+        store.writer.call_now(lambda c: store.writer.filer.file(c, filing.SUMMED, 100))
+        store.writer.call_now(store.writer.filer.settle)
+        assert store.read_now(rollups.totals, (), now=NOW)[0]["beyond_pico"] == sum(amounts)

@@ -1,0 +1,178 @@
+"""What a runtime says a call cost and used. A charge is believed where usage and list price leave it possible.
+
+Charges are read in every documented form: `x-btl-customer-charge`, `x-litellm-response-cost`, OpenRouter's `usage.cost` (with
+`cost_details.upstream_inference_cost` where the key is the caller's own), Perplexity's `usage.cost.total_cost`, and xAI's
+`usage.cost_in_usd_ticks`. A charge under the list price is always possible: credits, discounts and free tiers exist.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from functools import lru_cache
+
+from arbiter_app import notices
+from arbiter_app.pipeline.types import PICO_PER_USD, Json, Model, Usage
+
+CHARGE_HEADER = "x-btl-customer-charge"
+LITELLM_HEADER = "x-litellm-response-cost"
+TICKS_PER_USD = 10**10
+"""xAI's unit of money."""
+
+FACTOR = 20
+"""A charge over so many times the list price of the call's usage is implausible ..."""
+ALLOWANCE_PICO = PICO_PER_USD // 10
+"""... beyond this: tools of the runtime (a web search) are charged by use."""
+UNLISTED_PICO = PICO_PER_USD // 1_000
+"""The same bound per token where no list price is known: the dearest token sold costs 0.0006 USD."""
+MOST_PICO = 50 * PICO_PER_USD
+"""And no single call costs more than this."""
+CACHED_SHARE = Decimal("0.5")
+"""What a prompt token read from the provider's cache costs of the full price where the catalog does not say: the dearest of the
+known rates (0.1 to 0.5)."""
+SLACK_TOKENS = 32_768
+"""Tokens beyond what was sent or came that usage may state: pictures by address, a hidden system prompt ..."""
+HIDDEN_TOKENS = 262_144
+"""... and reasoning that is not shown."""
+MOST_TOKENS = 1 << 24
+
+_MAX_CHARGE_USD = Decimal(100_000)
+_AMOUNT = re.compile(r"[+-]?(?:\d{1,20}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,3})?", re.ASCII)
+_PLAIN = re.compile(r"(\d{1,4})\.(\d{1,12})", re.ASCII)
+"""What runtimes mostly send, and whole pico-dollars well under the largest charge: read without decimal arithmetic."""
+_PICO_DIGITS = 12
+_PRICE_STEP_PICO = Decimal("0.000001")
+
+
+def pico_of(stated: object, multiplier: float = 1.0, *, signed: bool = False) -> int | None:
+    """Exact pico-dollars of an amount stated in USD (string or number); None when it is no sensible amount.
+
+    NaN, infinities, junk, more than 100,000 USD, and (unless `signed`) negative amounts are no statement at all.
+    """
+    if stated is None or isinstance(stated, bool):
+        return None
+    text = str(stated).strip()
+    plain = _PLAIN.fullmatch(text) if multiplier == 1.0 else None
+    if plain is not None:
+        return int(plain[1]) * PICO_PER_USD + int(plain[2].ljust(_PICO_DIGITS, "0"))
+    if not _AMOUNT.fullmatch(text):
+        return None
+    amount = Decimal(text)
+    if abs(amount) > _MAX_CHARGE_USD or (amount < 0 and not signed):
+        return None
+    return scaled(int((amount * PICO_PER_USD).to_integral_value()), multiplier)
+
+
+def scaled(pico: int, multiplier: float) -> int:
+    """An amount under a demo price override."""
+    return pico if multiplier == 1.0 else int((pico * Decimal(repr(multiplier))).to_integral_value())
+
+
+def usage_of(body: Json, sent_bytes: int | None = None) -> Usage | None:
+    """Token counts of an answer; None when they are missing or make no sense.
+
+    A token is at least a byte: of `sent_bytes` of request there are not many more tokens of prompt.
+    """
+    usage = body.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    tokens_in, tokens_out = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    if tokens_in is None or tokens_out is None:
+        if usage.get("prompt_tokens") is not None or usage.get("completion_tokens") is not None:
+            notices.claims.count("usage", "an answer's token counts are no numbers of tokens and were set aside")
+        return None
+    sent_less = sent_bytes is not None and tokens_in > sent_bytes + SLACK_TOKENS
+    if sent_less or (tokens_out > HIDDEN_TOKENS and tokens_out > len(str(body.get("choices"))) + HIDDEN_TOKENS):
+        notices.claims.count("usage", "an answer stated far more tokens than were sent or came, which was set aside")
+        return None
+    cached = _cached(usage)
+    if cached > tokens_in:
+        notices.claims.count(
+            "usage", "more cached tokens than tokens of the prompt were stated: none are counted as cached"
+        )
+        cached = 0
+    return Usage(tokens_in, tokens_out, cached)
+
+
+def _count(stated: object) -> int | None:
+    """A number of tokens; whole numbers written as floats count."""
+    if isinstance(stated, float) and stated.is_integer():
+        stated = int(stated)
+    return stated if type(stated) is int and 0 <= stated <= MOST_TOKENS else None
+
+
+def _cached(usage: Json) -> int:
+    """Tokens of the prompt that came from the provider's cache, in any documented form."""
+    details = usage.get("prompt_tokens_details")
+    places = [
+        details.get("cached_tokens") if isinstance(details, dict) else None,
+        usage.get("prompt_cache_hit_tokens"),
+        usage.get("cache_read_input_tokens"),
+        usage.get("cached_tokens"),
+    ]
+    return next((found for one in places if (found := _count(one))), 0)
+
+
+def charge_of(headers: Mapping[str, str], body: Json, usage: Usage | None, model: Model) -> tuple[int | None, bool]:
+    """The first plausible charge in pico-dollars, None where there is none; and whether one was set aside as implausible."""
+    most, set_aside = -1, False
+    for pico in _stated(headers, body):
+        most = most if most >= 0 else most_pico(usage, model)
+        if pico is not None and pico <= most:
+            return pico, False
+        set_aside = True
+    if set_aside:
+        notices.claims.count("charge", f"a charge stated for a call of {model.id} cannot be true and was set aside")
+    return None, set_aside
+
+
+def most_pico(usage: Usage | None, model: Model) -> int:
+    """The largest charge that is believed for a call."""
+    if usage is None:
+        usage = Usage(model.context_tokens or 1_000_000, 128_000)
+    listed = computed_pico(Usage(usage.prompt_tokens, usage.completion_tokens), model)
+    bound = FACTOR * listed if listed else UNLISTED_PICO * (usage.prompt_tokens + usage.completion_tokens)
+    return min(bound + ALLOWANCE_PICO, MOST_PICO)
+
+
+def computed_pico(usage: Usage, model: Model, multiplier: float = 1.0) -> int:
+    """List price of these tokens in pico-dollars, exact for prices of up to twelve decimals per million tokens."""
+    full = _price(model.input_usd)
+    listed = usage.prompt_tokens * full + usage.completion_tokens * _price(model.output_usd)
+    if usage.cached_tokens:
+        rate = full * CACHED_SHARE if model.cached_usd is None else _price(model.cached_usd)
+        listed -= usage.cached_tokens * (full - rate)
+    return int((listed * Decimal(repr(multiplier))).to_integral_value())
+
+
+@lru_cache(maxsize=1024)
+def _price(usd_per_token: float) -> Decimal:
+    """Pico-dollars a token: the decimal that was written in the catalog, without the dust of its binary form."""
+    return Decimal(repr(usd_per_token * PICO_PER_USD)).quantize(_PRICE_STEP_PICO).normalize()
+
+
+def _stated(headers: Mapping[str, str], body: Json) -> Iterator[int | None]:
+    """Every charge that an answer states; None for one that is no amount."""
+    if (charge := headers.get(CHARGE_HEADER)) is not None:
+        yield pico_of(charge)
+    if pico := pico_of(headers.get(LITELLM_HEADER)):
+        yield pico  # 0 is what a proxy says of a model whose price it does not know
+    usage = body.get("usage")
+    if not isinstance(usage, dict):
+        return
+    cost = usage.get("cost")
+    if isinstance(cost, dict):
+        cost = cost.get("total_cost")
+    if cost is not None:
+        pico = pico_of(cost)
+        yield pico if pico is None or usage.get("is_byok") is not True else pico + (_upstream(usage) or 0)
+    ticks = usage.get("cost_in_usd_ticks")
+    if type(ticks) is int:
+        yield ticks * (PICO_PER_USD // TICKS_PER_USD) if ticks >= 0 else None
+
+
+def _upstream(usage: Json) -> int | None:
+    """What the provider charges to the caller's own key."""
+    details = usage.get("cost_details")
+    return pico_of(details.get("upstream_inference_cost")) if isinstance(details, dict) else None
