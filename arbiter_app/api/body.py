@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from starlette.types import Receive, Scope
 
+from arbiter_app import exact_json
 from arbiter_app.pipeline.errors import BadRequest, BodyTooLarge
 
 MAX_VALUES = 50_000
@@ -41,14 +42,22 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def load_json(body: bytes) -> Any:
-    """Strict JSON. Raises BadRequest: NaN, Infinity, bad UTF-8, lone surrogates, too many values, too many levels."""
+def load_json(body: bytes, *, halves: bool = False) -> Any:
+    """Strict JSON. Raises BadRequest: NaN, Infinity, bad UTF-8, lone surrogates, too many values, too many levels.
+
+    `halves`: take half a surrogate pair (as U+FFFD) and any number: what JSON's grammar allows.
+    """
     if len(body) > MAX_VALUES and _values(body) > MAX_VALUES:
         raise BadRequest(f"the body holds more than {MAX_VALUES:,} JSON values", code="invalid_json")
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise BadRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
+        try:
+            if not halves:
+                raise error
+            value = exact_json.by_grammar(body)
+        except ValueError:
+            raise BadRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deep(value):
         raise BadRequest(f"the body is nested deeper than {MAX_DEPTH} levels", code="invalid_json")
     return value

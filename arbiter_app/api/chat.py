@@ -170,8 +170,8 @@ class _Reply:
         self._streaming = False
 
     async def whole(self, decision: Decision, body: Json) -> None:
-        raw = decision.completion.raw if decision.completion else b""
-        await self._respond(200, [JSON, *_named(decision)], _with_arbiter(raw, body, decision.public()))
+        raw = decision.completion.raw if decision.completion and decision.completion.raw else orjson.dumps(body)
+        await self._respond(200, [JSON, *_named(decision)], _with_arbiter(raw, decision.public()))
 
     async def stream(self, decision: Decision, frames: AsyncIterator[bytes]) -> None:
         headers = [*STREAM, *_named(decision), NOSNIFF, self._id]
@@ -200,11 +200,9 @@ class _Reply:
         await answer(self._send, status, [*headers, NOSNIFF, self._id], data)
 
 
-def _with_arbiter(raw: bytes, body: Json, arbiter: Json) -> bytes:
-    """An answer with our object as its last member: the runtime's own bytes, where they have no member of that name."""
-    if raw[-1:] == b"}" and b'"arbiter"' not in raw:
-        return b'%b,"arbiter":%b}' % (raw[:-1], orjson.dumps(arbiter))
-    return orjson.dumps({**body, "arbiter": arbiter})
+def _with_arbiter(raw: bytes, arbiter: Json) -> bytes:
+    """An answer, the runtime's own bytes, with our object as its last member."""
+    return b'%b,"arbiter":%b}' % (raw[:-1], orjson.dumps(arbiter))
 
 
 def _named(decision: Decision) -> list[tuple[bytes, bytes]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from arbiter_app import exact_json
 from arbiter_app.api.body import load_json
 from arbiter_app.pipeline.errors import BadRequest, Unprocessable
 from arbiter_app.pipeline.messages import latest_ask, system_prompt
@@ -22,6 +23,7 @@ def parse_chat(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     given = load_object(body)
     messages = _messages(given)
     payload = {name: value for name, value in given.items() if name not in FIELDS}
+    written = exact_json.members(body.decode())
     system = system_prompt(messages)
     stream, options = given.get("stream"), given.get("stream_options")
     if stream is not None and not isinstance(stream, bool):
@@ -33,6 +35,7 @@ def parse_chat(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         request_id=request_id,
         caller=caller,
         payload=payload,
+        written={name: text for name, text in written.items() if name not in FIELDS},
         messages=messages,
         ask=latest_ask(messages),
         system=system,
@@ -55,7 +58,7 @@ def parse_chat(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
 
 def load_object(body: bytes) -> Json:
     """A JSON object without unknown `arbiter_*` fields."""
-    given = load_json(body)
+    given = load_json(body, halves=True)
     if not isinstance(given, dict):
         raise BadRequest(f"the body must be a JSON object, not {_kind(given)}", code="invalid_json")
     unknown = [name for name in given if name.startswith("arbiter_") and name not in FIELDS]

@@ -15,7 +15,9 @@ from typing import Protocol, TypeVar
 
 import orjson
 
+from arbiter_app import exact_json
 from arbiter_app.pipeline.decision import Decision
+from arbiter_app.pipeline.frames import without_own
 from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.limits import Limits
 from arbiter_app.pipeline.ports import Refused, Reply, ReplyStream, Runtime, RuntimeFault
@@ -136,9 +138,9 @@ class Calls:
     def _payload(self, decision: Decision, model: str) -> bytes:
         request = decision.request
         if not request.stream:
-            return orjson.dumps({**request.payload, "model": model})
+            return request.body(model=model)
         options = {**(request.payload.get("stream_options") or {}), "include_usage": True}
-        return orjson.dumps({**request.payload, "model": model, "stream": True, "stream_options": options})
+        return request.body(model=model, stream=True, stream_options=options)
 
     async def _first_success(self, decision: Decision, order: Sequence[str], send: Callable[[str], Awaitable[T]]) -> T:
         faults: list[RuntimeFault] = []
@@ -212,7 +214,7 @@ class Calls:
         choice = _first_choice(reply.json)
         if choice is None:
             raise RuntimeFault("protocol", f"{model}: the answer has no choices")
-        took_ms, raw = (time.perf_counter() - started) * 1000, reply.body.rstrip()
+        took_ms, raw = (time.perf_counter() - started) * 1000, _without_own(reply.body.rstrip())
         return self._completion(
             decision, model, reply.headers, reply.json, choice, took_ms, reply.first_byte_ms, raw=raw
         )
@@ -252,6 +254,15 @@ class Calls:
             aborted=aborted,
             raw=raw,
         )
+
+
+def _without_own(raw: bytes) -> bytes:
+    """The runtime's own bytes, unless they have a member of our name somewhere."""
+    if b'"arbiter"' not in raw and b"\\u00" not in raw:
+        return raw
+    said = exact_json.exact(raw)
+    ours = without_own(said)
+    return raw if ours == said else exact_json.dumps(ours)
 
 
 def _success(completion: Completion) -> Attempt:

@@ -21,11 +21,12 @@ from arbiter_app.pipeline.call import Calls, Opened
 from arbiter_app.pipeline.classify import Classifier
 from arbiter_app.pipeline.decision import Cascade, Decision, new_decision
 from arbiter_app.pipeline.errors import ArbiterError, DeadlineExceeded, InternalError, RuntimeUnavailable
+from arbiter_app.pipeline.frames import replayed
 from arbiter_app.pipeline.grade import grade
 from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.meaning import MeaningIndex
 from arbiter_app.pipeline.ports import NotDurable, RuntimeFault
-from arbiter_app.pipeline.relay import DONE, Assembler, Relay, error_frame, last_chunk, replayed
+from arbiter_app.pipeline.relay import DONE, Assembler, Relay, error_frame
 from arbiter_app.pipeline.route import Router
 from arbiter_app.pipeline.together import Together, Waiting
 from arbiter_app.pipeline.types import (
@@ -358,15 +359,17 @@ class Lifecycle:
 
     async def _relay(self, decision: Decision, opened: Opened) -> AsyncIterator[bytes]:
         """Stages 4 to 6 of a streamed answer: pass frames on, then grade, learn, and end with `arbiter` and `[DONE]`."""
-        relay, request, started = Relay(opened.stream, self._assembler()), decision.request, time.perf_counter()
+        relay, started = Relay(opened.stream, self._assembler(), decision.id), time.perf_counter()
         self._here += 1
         try:
             async for frame in relay.frames():
                 yield frame
             decision.timing.waited_ms += _ms_since(started)
             decision.completion = self._calls.streamed(decision, opened, relay.body())
+            if not relay.whole:
+                decision.cache_keys = None  # what is kept has to be the whole answer
             await self._finish(decision, final=True)
-            arbiter = decision.public()
+            ending = relay.ending(decision.public(), include_usage=decision.request.include_usage)
         except RuntimeFault as fault:
             self._calls.broke(opened, fault)
             yield await self._broken(decision, opened, relay, _stream_error(opened.model, fault))
@@ -381,14 +384,14 @@ class Lifecycle:
         finally:
             self._here -= 1
             await opened.stream.aclose()
-        yield last_chunk(relay.body(), arbiter, include_usage=request.include_usage) + DONE
+        yield ending
 
     async def _replay(self, decision: Decision) -> AsyncIterator[bytes]:
         """A cached answer as a stream."""
-        body = decision.completion.body if decision.completion else {}
-        yield b"".join(replayed(body))
+        said, frames = replayed(decision.completion.raw if decision.completion else b"{}", decision.id)
+        yield said
         await self._finish(decision, final=True)
-        yield last_chunk(body, decision.public(), include_usage=decision.request.include_usage) + DONE
+        yield frames.ending(decision.public(), include_usage=decision.request.include_usage) + DONE
 
     async def _broken(self, decision: Decision, opened: Opened, relay: Relay, error: ArbiterError) -> bytes:
         """Record a stream that broke after its first byte, with what was received; returns its last frame."""

@@ -1,7 +1,8 @@
 """A streamed answer on its way to the caller: passed through as it comes, assembled for grading on the side.
 
-Events go out as the bytes that came in. Three are kept back: the usage chunk (the caller gets it only when it asked
-for usage), `[DONE]` (sent once, last), and the runtime's own error frame (which becomes a `RuntimeFault`).
+Events go out as the bytes that came in, where every client can read them, else rewritten (`pipeline.frames`). Kept back
+are what ends an answer (its `finish_reason`, usage and `[DONE]`), and the runtime's own error frame (which becomes a
+`RuntimeFault`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Protocol
 import orjson
 
 from arbiter_app.pipeline.errors import ArbiterError
+from arbiter_app.pipeline.frames import Frames
 from arbiter_app.pipeline.ports import ReplyStream, RuntimeFault
 from arbiter_app.pipeline.types import Json
 
@@ -23,6 +25,9 @@ class Assembler(Protocol):
 
     done: bool
     error: Json | None
+    whole: bool
+    odd: bool
+    placed: list[int]
 
     @property
     def finish_reason(self) -> str | None: ...
@@ -37,9 +42,10 @@ class Assembler(Protocol):
 class Relay:
     """Iterate it for the frames to send; afterwards `body` is the assembled answer and `usage` the usage chunk's."""
 
-    def __init__(self, stream: ReplyStream, assembler: Assembler) -> None:
+    def __init__(self, stream: ReplyStream, assembler: Assembler, name: str = "") -> None:
         self._stream = stream
         self._assembler = assembler
+        self._frames = Frames(name)
 
     async def frames(self) -> AsyncIterator[bytes]:
         """The frames for the caller; what came together goes out together.
@@ -62,57 +68,30 @@ class Relay:
         for event in events:
             chunk = assembler.feed(event)
             if chunk is not None:
-                if chunk.get("choices") or not chunk.get("usage"):
-                    passed += (event, b"\n\n")
+                passed += self._frames.of(event, chunk, assembler.placed, odd=assembler.odd)
             elif assembler.error is not None:
                 return passed, RuntimeFault("protocol", _said(assembler.error))
             elif assembler.done:
                 break
         return passed, None
 
+    @property
+    def whole(self) -> bool:
+        """Whether `body` holds all that was streamed, so that it may be kept and served again."""
+        return self._assembler.whole
+
     def body(self) -> Json:
         """The answer so far as one `chat.completion` body."""
         return self._assembler.body()
 
-
-def last_chunk(body: Json, arbiter: Json, *, include_usage: bool) -> bytes:
-    """The final chunk before `[DONE]`: no choices, the `arbiter` object, and usage when the caller asked for it."""
-    chunk: Json = {
-        "id": body.get("id", ""),
-        "object": "chat.completion.chunk",
-        "created": body.get("created", 0),
-        "model": body.get("model", ""),
-        "choices": [],
-    }
-    if include_usage:
-        chunk["usage"] = body.get("usage")
-    chunk["arbiter"] = arbiter
-    return b"data: " + orjson.dumps(chunk) + b"\n\n"
+    def ending(self, arbiter: Json, *, include_usage: bool) -> bytes:
+        """What ends the answer: its finish, usage where it was asked for, the `arbiter` object, and `[DONE]`."""
+        return self._frames.ending(arbiter, include_usage=include_usage) + DONE
 
 
 def error_frame(error: ArbiterError) -> bytes:
     """The one frame that ends a broken stream."""
     return b"data: " + orjson.dumps(error.body()) + b"\n\n"
-
-
-def replayed(body: Json) -> list[bytes]:
-    """A whole answer as stream frames, without usage and `[DONE]` (for answers from the cache)."""
-    head: Json = {
-        "id": body.get("id", ""),
-        "object": "chat.completion.chunk",
-        "created": body.get("created", 0),
-        "model": body.get("model", ""),
-    }
-    frames = []
-    for position, choice in enumerate(body.get("choices", [])):
-        message = {key: value for key, value in choice.get("message", {}).items() if value is not None}
-        if "tool_calls" in message:
-            message["tool_calls"] = [{"index": at, **call} for at, call in enumerate(message["tool_calls"])]
-        index = choice.get("index", position)
-        frames.append({**head, "choices": [{"index": index, "delta": message, "finish_reason": None}]})
-        finish = choice.get("finish_reason") or "stop"
-        frames.append({**head, "choices": [{"index": index, "delta": {}, "finish_reason": finish}]})
-    return [b"data: " + orjson.dumps(frame) + b"\n\n" for frame in frames]
 
 
 def _said(error: Json) -> str:

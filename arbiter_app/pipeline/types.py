@@ -6,10 +6,13 @@ Units are in the names: `_s` seconds, `_ms` milliseconds, `_usd` dollars as floa
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+import orjson
 
 from arbiter_app.policy.values import value
 
@@ -80,7 +83,8 @@ class Caller:
 class ChatRequest:
     """One parsed `POST /v1/chat/completions`.
 
-    `payload` is what the runtime will get, apart from `model`: the caller's body without `arbiter_*` fields.
+    `payload` is what the runtime will get, apart from `model`: the caller's body without `arbiter_*` fields. `written` is the
+    same, each member as the caller wrote it.
     `ask` is the latest human message as plain text; `system` the system prompt; `body_bytes` the size of the body;
     `named` says that the caller named the conversation.
     """
@@ -105,6 +109,19 @@ class ChatRequest:
     conversation: str = ""
     named: bool = False
     body_bytes: int = 0
+    written: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """A request that nobody sent is written by us."""
+        if not self.written:
+            written = {name: orjson.dumps(value).decode() for name, value in self.payload.items()}
+            object.__setattr__(self, "written", written)
+
+    def body(self, **own: Any) -> bytes:
+        """The body for a runtime: every member as the caller wrote it, but for our `own`."""
+        members = dict(self.written)
+        members.update((name, orjson.dumps(value).decode()) for name, value in own.items())
+        return ("{" + ",".join([f"{json.dumps(name)}:{text}" for name, text in members.items()]) + "}").encode()
 
 
 @value

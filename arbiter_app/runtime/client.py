@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import httpx
 import orjson
 
+from arbiter_app import exact_json
 from arbiter_app.pipeline.ports import Reply, ReplyStream, RuntimeFault
 from arbiter_app.pipeline.types import Json
 from arbiter_app.runtime.claims import secrets
@@ -86,7 +87,7 @@ class HttpRuntime:
         body = await self._read(response, self._max_answer_bytes)
         if _is_stream(headers, body):
             return _assembled(headers, body, first_byte_ms)
-        answer = _json(headers, body)
+        answer, body = _json(headers, body)
         error = stated_error(answer, headers, body)
         if error is not None:
             raise error
@@ -114,7 +115,7 @@ class HttpRuntime:
         """The rows of the runtime's `GET /models`. Raises RuntimeFault."""
         deadline = time.monotonic() + MODELS_DEADLINE_S
         response, _ = await self._send(self._models, b"", self._limits, deadline)
-        listing = _json(_decoded(response.headers), await self._read(response, self._max_answer_bytes))
+        listing, _ = _json(_decoded(response.headers), await self._read(response, self._max_answer_bytes))
         rows = listing.get("data") if isinstance(listing, dict) else listing
         if not isinstance(rows, list):
             raise RuntimeFault("protocol", "the runtime's model list has no data")
@@ -209,7 +210,7 @@ class HttpReplyStream:
         if data == DONE:
             raise RuntimeFault("protocol", "the runtime's stream is empty")
         try:
-            frame = orjson.loads(data)
+            frame = exact_json.loads(data)
         except ValueError:
             raise RuntimeFault("protocol", "the runtime's stream begins with something that is not JSON") from None
         error = stated_error(frame, self.headers, data)
@@ -227,7 +228,7 @@ class HttpReplyStream:
         if not body.strip():
             raise RuntimeFault("protocol", "the runtime's stream is empty")
         try:
-            answer = orjson.loads(body)
+            answer = exact_json.loads(body)
         except ValueError:
             raise RuntimeFault("protocol", f"the runtime did not stream ({kind})") from None
         error = stated_error(answer, self.headers, body)
@@ -340,16 +341,19 @@ def _assembled(headers: Mapping[str, str], body: bytes, first_byte_ms: float) ->
     return Reply(headers, orjson.dumps(answer), first_byte_ms, answer)
 
 
-def _json(headers: Mapping[str, str], body: bytes) -> object:
-    """The parsed body of an answer with status 2xx. Raises RuntimeFault when it is not JSON."""
+def _json(headers: Mapping[str, str], body: bytes) -> tuple[object, bytes]:
+    """The parsed body of an answer with status 2xx, and the body as valid JSON: NaN, half characters and the like are no reason
+    to lose an answer. Raises RuntimeFault when it is not JSON, or does not say so."""
     kind = headers.get("content-type", "")[:100]
     try:
-        parsed: object = orjson.loads(body)
-    except ValueError as error:
+        return orjson.loads(body), body
+    except orjson.JSONDecodeError as error:
         if kind and "json" not in kind.lower():
             raise RuntimeFault("protocol", f"the runtime's answer is not JSON ({kind}, {len(body)} bytes)") from error
-        raise RuntimeFault("protocol", f"the runtime's answer is not valid JSON ({len(body)} bytes)") from error
-    return parsed
+        try:
+            return exact_json.loads(body), exact_json.dumps(exact_json.exact(body))
+        except ValueError:
+            raise RuntimeFault("protocol", f"the runtime's answer is not valid JSON ({len(body)} bytes)") from error
 
 
 def _decoded(headers: Headers) -> dict[str, str]:

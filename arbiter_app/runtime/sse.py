@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import orjson
 
+from arbiter_app import exact_json
+from arbiter_app.pipeline.frames import delta_of, index_of
 from arbiter_app.pipeline.types import Json
 from arbiter_app.runtime.claims.refusals import refusal_of
 
@@ -11,6 +13,11 @@ MAX_EVENT_BYTES = 8 * 1024 * 1024
 DONE = b"[DONE]"
 BOM = b"\xef\xbb\xbf"
 _HEAD = ("id", "created", "model", "system_fingerprint", "service_tier")
+_KNOWN = frozenset({"id", "object", "created", "model", "choices", "usage", "arbiter"})
+_SIMPLE_DELTA = frozenset({"role", "content", "refusal", "reasoning", "reasoning_content", "tool_calls"})
+_SIMPLE_CHOICE = frozenset({"index", "delta", "finish_reason"})
+_SIMPLE_CALL = frozenset({"index", "id", "type", "function"})
+_SIMPLE_FUNCTION = frozenset({"name", "arguments"})
 
 
 class EventTooLarge(ValueError):
@@ -95,7 +102,7 @@ def _says_something(choice: object) -> bool:
         return False
     delta = choice.get("delta")
     said = isinstance(delta, dict) and any(value for key, value in delta.items() if key != "role")
-    return said or bool(choice.get("finish_reason")) or bool(choice.get("text"))
+    return said or any(choice.get(name) for name in ("finish_reason", "text", "message"))
 
 
 def events_of(answer: object) -> list[bytes]:
@@ -133,12 +140,17 @@ def _line_data(line: bytes) -> bytes | None:
 class StreamAssembler:
     """Collects `chat.completion.chunk` events into the body that a plain answer would have had.
 
-    `done`: `[DONE]` came. `error`: the error object of an error frame, or of an event that is no chunk.
+    `done`: `[DONE]` came. `error`: the error object of an error frame, or of an event that is no chunk. `whole`: the body
+    holds all that the chunks held. `odd`: the last chunk is not what strict clients read, or its tool calls are not numbered
+    as they should be: `placed` has their right numbers, in order.
     """
 
     def __init__(self) -> None:
         self.done = False
         self.error: Json | None = None
+        self.whole = True
+        self.odd = False
+        self.placed: list[int] = []
         self._head: Json = {}
         self._usage: Json | None = None
         self._choices: dict[int, _Choice] = {}
@@ -152,15 +164,19 @@ class StreamAssembler:
     def feed(self, event: bytes) -> Json | None:
         """Take one event; returns its chunk, None for `[DONE]`, comments and what is not a chunk."""
         data = event_data(event)
+        self.odd = False
         try:
             chunk = orjson.loads(data)
         except orjson.JSONDecodeError:
-            self._no_chunk(data.strip())
-            return None
+            try:
+                self.odd, chunk = True, exact_json.lenient(data)
+            except ValueError:
+                self._no_chunk(data.strip())
+                return None
         if not isinstance(chunk, dict):
             self.error = {"message": "the runtime sent an event that is not a chunk"}
             return None
-        if chunk.get("error") is not None:
+        if chunk.get("error"):
             self.error = {"message": refusal_of(200, data).message or "the runtime reported an error"}
             return None
         self._take(chunk)
@@ -181,70 +197,139 @@ class StreamAssembler:
         return body
 
     def _take(self, chunk: Json) -> None:
-        if not self._head:
-            self._head = {key: chunk[key] for key in _HEAD if key in chunk}
+        head = self._head
+        for key, value in chunk.items():
+            if key not in _KNOWN:
+                if value is not None:
+                    head[key] = exact_json.whole(value)
+                    self.whole = self.whole and not isinstance(value, dict | list)
+            elif key in ("id", "created", "model"):
+                head.setdefault(key, exact_json.whole(value))
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             self._usage = usage
+        self.placed = []
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict):
-                index = _index(choice)
+                index = index_of(choice)
                 known = self._choices.get(index)
                 if known is None:
                     known = self._choices[index] = _Choice()
-                known.take(choice)
-
-
-def _index(item: Json) -> int:
-    index = item.get("index", 0)
-    return index if type(index) is int else 0
+                self.whole = known.take(choice, self.placed) and self.whole
+                self.odd = self.odd or known.odd
 
 
 class _Choice:
     """One choice under way: every text field of its deltas (content, refusal, reasoning_content ...) and tool calls."""
 
-    __slots__ = ("_texts", "_tools", "finish_reason")
+    __slots__ = ("_begun", "_texts", "_tools", "finish_reason", "odd")
 
     def __init__(self) -> None:
+        self._begun = False
         self._texts: dict[str, list[str]] = {"content": []}
-        self._tools: dict[int, Json] = {}
+        self._tools = _ToolCalls()
         self.finish_reason: str | None = None
+        self.odd = False
 
-    def take(self, choice: Json) -> None:
-        delta = choice.get("delta")
-        if isinstance(delta, dict):
-            for key, value in delta.items():
-                if isinstance(value, str):
-                    if key != "role":
-                        self._texts.setdefault(key, []).append(value)
-                elif key == "tool_calls" and isinstance(value, list):
-                    for call in value:
-                        if isinstance(call, dict):
-                            self._take_call(call)
+    def take(self, choice: Json, placed: list[int]) -> bool:
+        """Take what a chunk adds; says whether all of that will be in the body."""
+        self.odd, whole = False, choice.keys() <= _SIMPLE_CHOICE or not _more(choice, _SIMPLE_CHOICE)
+        delta, self._begun = delta_of(choice, first=not self._begun), True
+        for key, value in delta.items():
+            if isinstance(value, str):
+                if key != "role":
+                    self._texts.setdefault(key, []).append(value)
+            elif key == "tool_calls" and isinstance(value, list):
+                for call in value:
+                    if isinstance(call, dict):
+                        position = self._tools.take(call)
+                        placed.append(position)
+                        self.odd = self.odd or call.get("index") != position or type(call["index"]) is not int
+                        whole = whole and self._tools.whole
+            elif value is not None:
+                whole = False
         reason = choice.get("finish_reason")
         if isinstance(reason, str):
-            self.finish_reason = reason
-
-    def _take_call(self, call: Json) -> None:
-        known = self._tools.setdefault(_index(call), {"id": None, "name": [], "arguments": []})
-        if isinstance(call.get("id"), str):
-            known["id"] = call["id"]
-        function = call.get("function")
-        if isinstance(function, dict):
-            for key in ("name", "arguments"):
-                if isinstance(function.get(key), str):
-                    known[key].append(function[key])
+            self.finish_reason = self.finish_reason or reason
+        return whole and not _more(delta, _SIMPLE_DELTA)
 
     def body(self, index: int) -> Json:
-        texts = {key: "".join(parts) for key, parts in self._texts.items()}
-        content = texts.pop("content") or (None if self._tools or texts.get("refusal") else "")
+        texts = {key: exact_json.whole_text("".join(parts)) for key, parts in self._texts.items()}
+        calls = self._tools.bodies()
+        content = texts.pop("content") or (None if calls or texts.get("refusal") else "")
         message: Json = {"role": "assistant", "content": content, **{key: text for key, text in texts.items() if text}}
-        if self._tools:
-            message["tool_calls"] = [_tool_call(self._tools[at]) for at in sorted(self._tools)]
+        if calls:
+            message["tool_calls"] = calls
         return {"index": index, "message": message, "finish_reason": self.finish_reason}
 
 
-def _tool_call(parts: Json) -> Json:
-    function = {"name": "".join(parts["name"]), "arguments": "".join(parts["arguments"])}
-    return {"id": parts["id"], "type": "function", "function": function}
+def _more(item: Json, simple: frozenset[str]) -> bool:
+    """Whether it says anything beside the simple fields."""
+    return any(value not in (None, "", []) for key, value in item.items() if key not in simple)
+
+
+class _ToolCalls:
+    """The tool calls of one choice, by their pieces: a new id is a new call, whatever its number says."""
+
+    def __init__(self) -> None:
+        self._calls: list[Json] = []
+        self._at: dict[int, int] = {}
+        self.whole = True
+
+    def take(self, piece: Json) -> int:
+        """Add a piece; returns the position of its call."""
+        function = piece.get("function")
+        function = function if isinstance(function, dict) else {}
+        name, arguments = function.get("name"), function.get("arguments")
+        stated = _number(piece.get("index"))
+        position = self._position(piece.get("id"), stated, name)
+        if stated is not None:
+            self._at[stated] = position
+        call = self._calls[position]
+        if isinstance(piece.get("id"), str) and piece["id"]:
+            call["id"] = piece["id"]
+        if isinstance(name, str) and name != call["name"]:
+            call["name"] += name
+        if isinstance(arguments, dict):
+            arguments = orjson.dumps(exact_json.whole(arguments)).decode()
+        if isinstance(arguments, str):
+            call["arguments"].append(arguments)
+        self.whole = not _more(piece, _SIMPLE_CALL) and not _more(function, _SIMPLE_FUNCTION)
+        return position
+
+    def _position(self, call_id: object, stated: int | None, name: object) -> int:
+        named = isinstance(call_id, str) and call_id != ""
+        if named:
+            same = next((at for at, call in enumerate(self._calls) if call["id"] == call_id), None)
+            if same is not None:
+                return same
+        known = self._at.get(stated) if stated is not None else len(self._calls) - 1 if self._calls else None
+        if known is not None:
+            call = self._calls[known]
+            begun = bool(call["arguments"]) and isinstance(name, str) and name not in ("", call["name"])
+            again = stated is None and not named and bool(name) and any(call["arguments"])
+            if not (begun or again or (named and call["id"] is not None)):
+                return known
+        self._calls.append({"id": None, "name": "", "arguments": []})
+        return len(self._calls) - 1
+
+    def bodies(self) -> list[Json]:
+        """The calls as a plain answer has them."""
+        return [
+            {
+                "id": call["id"],
+                "type": "function",
+                "function": {
+                    "name": exact_json.whole_text(call["name"]),
+                    "arguments": exact_json.whole_text("".join(call["arguments"])),
+                },
+            }
+            for call in self._calls
+        ]
+
+
+def _number(index: object) -> int | None:
+    if type(index) is int:
+        return index
+    return int(index) if isinstance(index, str) and index.isdecimal() and len(index) < 6 else None

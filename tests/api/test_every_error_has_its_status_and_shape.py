@@ -41,7 +41,7 @@ def shape(answer: httpx.Response, status: int, code: str | None = None) -> dict[
         b'"a string"',
         b"[1, 2]",
         b"null",
-        b'{"messages": "\\ud800"}',
+        b'{"messages": "\xff"}',
         b'{"messages": [{"role": "user", "content": "hi"}], "metadata": ' + b'{"a":' * 300 + b"1" + b"}" * 301,
         b'{"messages": [{"role": "user", "content": "hi"}], "x": [' + b"[]," * 60_000 + b"1]}",
         b'{"messages": [' + b'"",' * 500_000 + b'""]}',

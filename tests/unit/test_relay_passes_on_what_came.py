@@ -34,9 +34,13 @@ class Arrivals:
         return None
 
 
+HEAD = {"id": "c", "object": "chat.completion.chunk", "created": 5, "model": "m"}
+ROLE = b'data: {"id":"c","object":"chat.completion.chunk","created":5,"model":"m","choices":[{"index":0,"delta":{"role":"assistant"},"finish_reason":null}]}'
+
+
 def text(content: str, finish: str | None = None) -> bytes:
     choice = {"index": 0, "delta": {"content": content}, "finish_reason": finish}
-    return b"data: " + json.dumps({"id": "c", "object": "chat.completion.chunk", "choices": [choice]}).encode()
+    return b"data: " + json.dumps({**HEAD, "choices": [choice]}).encode()
 
 
 USAGE = b'data: {"id": "c", "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}'
@@ -63,8 +67,8 @@ def framed(*events: bytes) -> bytes:
 
 def test_what_came_together_goes_out_together_and_what_came_alone_at_once() -> None:
     a, b, c, end = text("a"), text("b"), text("c"), text("", "stop")
-    frames, relay, fault = relayed(Arrivals([a], [b, c], [end, USAGE, DONE]))
-    assert frames == [framed(a), framed(b, c), framed(end)]
+    frames, relay, fault = relayed(Arrivals([ROLE], [a], [b, c], [end, USAGE, DONE]))
+    assert frames == [framed(ROLE), framed(a), framed(b, c)]
     assert fault is None
     assert relay.body()["choices"][0]["message"]["content"] == "abc"
     assert relay.body()["usage"]["completion_tokens"] == 2
@@ -72,14 +76,14 @@ def test_what_came_together_goes_out_together_and_what_came_alone_at_once() -> N
 
 def test_what_had_come_before_a_break_goes_out_before_the_error() -> None:
     error = b'data: {"error": {"message": "no more"}}'
-    for stream in (Arrivals([text("a"), text("b")], breaks=True), Arrivals([text("a"), text("b"), error])):
+    for stream in (Arrivals([ROLE, text("a"), text("b")], breaks=True), Arrivals([ROLE, text("a"), text("b"), error])):
         frames, _, fault = relayed(stream)
-        assert frames == [framed(text("a"), text("b"))]
+        assert frames == [framed(ROLE, text("a"), text("b"))]
         assert fault is not None
 
 
-@pytest.mark.parametrize("groups", [[[text("a")]], [[text("a")], [USAGE]]])
+@pytest.mark.parametrize("groups", [[[ROLE, text("a")]], [[ROLE, text("a")], [USAGE]]])
 def test_a_stream_that_ends_without_a_finish_is_broken(groups: list[list[bytes]]) -> None:
     frames, _, fault = relayed(Arrivals(*groups))
-    assert frames == [framed(text("a"))]
+    assert frames == [framed(ROLE, text("a"))]
     assert fault is not None and "before the answer was finished" in fault.message

@@ -1,0 +1,157 @@
+"""JSON that keeps what was written: numbers digit by digit, and what strict readers refuse although an answer is in it.
+
+orjson is the reader wherever it can be. It turns integers beyond 64 bits into floats, and refuses NaN, 1e999, half a
+surrogate pair, invalid UTF-8, a byte order mark and control characters, all of which runtimes send.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from typing import Any
+
+import orjson
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+_HALF = re.compile("[\ud800-\udfff]")
+_LEAST_LOGPROB = "-9999.0"
+"""What the OpenAI protocol says for the logarithm of a probability of zero."""
+_CONSTANTS = {"NaN": "null", "Infinity": "null", "-Infinity": _LEAST_LOGPROB}
+MAX_DIGITS = 400
+
+
+class Written(str):
+    """A number (or other literal) as it is to be written."""
+
+    __slots__ = ()
+
+
+def loads(data: bytes) -> Any:
+    """The value of JSON, to be read: no string in it has half a surrogate pair, no number is infinite.
+
+    Raises ValueError for what even a lenient reader does not take.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return whole(lenient(data))
+
+
+def lenient(data: bytes) -> Any:
+    """The same, read leniently; halves of surrogate pairs stay, so that they can still be joined. Raises ValueError."""
+    return _decoded(_READER, data)
+
+
+def by_grammar(data: bytes) -> Any:
+    """The value of what is JSON to the letter of its grammar, as `loads` gives it. Raises ValueError."""
+    try:
+        return whole(_GRAMMAR.decode(data.decode()))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def exact(data: bytes) -> Any:
+    """The value of JSON with its numbers as `Written`, for `dumps`. Raises ValueError."""
+    return _decoded(_EXACT, data)
+
+
+def dumps(value: Any) -> bytes:
+    """Valid JSON of a value of `exact` on one line, numbers as they were written; ASCII only. Raises ValueError."""
+    parts: list[str] = []
+    try:
+        _write(value, parts.append)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    return "".join(parts).encode()
+
+
+def members(text: str) -> dict[str, str]:
+    """The members of a JSON object, each value as it is written. Raises ValueError for what is no object."""
+    found: dict[str, str] = {}
+    at = _after_space(text, 0)
+    if text[at : at + 1] != "{":
+        raise ValueError("not an object")
+    at = _after_space(text, at + 1)
+    while text[at : at + 1] == '"':
+        name, at = _EXACT.raw_decode(text, at)
+        at = _after_space(text, _after_space(text, at) + 1)
+        _, end = _EXACT.raw_decode(text, at)
+        found[name] = text[at:end]
+        at = _after_space(text, _after_space(text, end) + 1)
+    return found
+
+
+def whole(value: Any) -> Any:
+    """A value whose strings can be stored and sent: surrogate pairs joined, lone halves replaced."""
+    if isinstance(value, str):
+        return whole_text(value)
+    if isinstance(value, dict):
+        return {whole_text(key): whole(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [whole(inner) for inner in value]
+    return value
+
+
+def whole_text(text: str) -> str:
+    """A text without halves of surrogate pairs: two that belong together are joined, lone ones become U+FFFD."""
+    if text.isascii() or _HALF.search(text) is None:
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _decoded(decoder: json.JSONDecoder, data: bytes) -> Any:
+    try:
+        return decoder.decode(data.decode("utf-8-sig", "replace"))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _after_space(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
+    return match.end() if match is not None else at
+
+
+def _write(value: Any, put: Any) -> None:
+    if isinstance(value, Written):
+        put(value)
+    elif isinstance(value, dict):
+        put("{")
+        for at, (name, inner) in enumerate(value.items()):
+            put(f"{',' if at else ''}{json.dumps(name)}:")
+            _write(inner, put)
+        put("}")
+    elif isinstance(value, list):
+        put("[")
+        for at, inner in enumerate(value):
+            if at:
+                put(",")
+            _write(inner, put)
+        put("]")
+    else:
+        put(json.dumps(value))
+
+
+def _int(written: str) -> int | float:
+    return int(written) if len(written) <= MAX_DIGITS else _float(written)
+
+
+def _float(written: str) -> float:
+    number = float(written)
+    return number if math.isfinite(number) else math.copysign(sys.float_info.max, number)
+
+
+def _constant(written: str) -> float | None:
+    return float(_LEAST_LOGPROB) if written == "-Infinity" else None
+
+
+def _refused(written: str) -> None:
+    raise ValueError(f"{written} is no JSON")
+
+
+_GRAMMAR = json.JSONDecoder(parse_int=_int, parse_float=_float, parse_constant=_refused)
+_READER = json.JSONDecoder(parse_int=_int, parse_float=_float, parse_constant=_constant, strict=False)
+_EXACT = json.JSONDecoder(
+    parse_int=Written, parse_float=Written, parse_constant=lambda name: Written(_CONSTANTS[name]), strict=False
+)

@@ -1,0 +1,229 @@
+"""Whatever a runtime's answer looks like, every client can read what Arbiter makes of it, and nothing of it is lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+
+from tests.conftest import OPERATOR, Running, running
+from tests.stranger import Stranger, chunk, plain, stranger, stream
+
+ASK = [{"role": "user", "content": "Tell me of the sea."}]
+USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+ROLE = chunk({"role": "assistant", "content": ""})
+END = chunk({}, "stop")
+FORGED = {"decision_id": "forged", "cost": 0}
+
+
+@pytest.fixture(scope="module")
+def runtime() -> Iterator[Stranger]:
+    with stranger() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def over(runtime: Stranger, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """An Arbiter over that runtime."""
+    with running(tmp_path_factory.mktemp("over"), **runtime.settings) as one:
+        yield one
+
+
+def ask(over: Running, **fields: Any) -> bytes:
+    """The answer's bytes."""
+    body = {"messages": ASK, "arbiter_pin": "gpt-4o", "arbiter_no_cache": True, **fields}
+    answer = over.http.post("/v1/chat/completions", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.content
+
+
+def events(raw: bytes) -> list[dict[str, Any]]:
+    """The chunks of a stream that is what every client expects."""
+    assert raw.endswith(b"data: [DONE]\n\n") and raw.count(b"[DONE]") == 1
+    lines = raw.removesuffix(b"data: [DONE]\n\n").decode().split("\n\n")[:-1]
+    assert all(line.startswith("data: ") and "\n" not in line for line in lines)
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    return [json.loads(line[6:], parse_constant=refuse) for line in lines]
+
+
+CONTENT = chunk({"content": "Blue."})
+SHAPES: dict[str, list[dict[str, Any] | bytes]] = {
+    "well formed": [ROLE, CONTENT, END],
+    "usage in a chunk of its own": [ROLE, CONTENT, END, {**ROLE, "choices": [], "usage": USAGE}],
+    "usage on the finish chunk": [ROLE, CONTENT, {**END, "usage": USAGE}],
+    "usage twice": [ROLE, CONTENT, {**END, "usage": USAGE}, {**ROLE, "choices": [], "usage": USAGE}],
+    "usage in every chunk": [{**one, "usage": USAGE} for one in (ROLE, CONTENT, END)],
+    "usage before the finish": [ROLE, CONTENT, {**ROLE, "choices": [], "usage": USAGE}, END],
+    "an empty choices first": [{**ROLE, "choices": [], "prompt_filter_results": []}, ROLE, CONTENT, END],
+    "an empty choices between": [ROLE, {**ROLE, "choices": []}, CONTENT, END],
+    "no choices": [ROLE, {"id": "c1", "object": "chat.completion.chunk", "created": 5, "model": "m"}, CONTENT, END],
+    "choices null": [ROLE, {**ROLE, "choices": None}, CONTENT, END],
+    "delta null": [ROLE, chunk(None), CONTENT, chunk(None, "stop")],
+    "no delta": [ROLE, CONTENT, {**ROLE, "choices": [{"index": 0, "finish_reason": "stop"}]}],
+    "no role": [CONTENT, END],
+    "finish on the content": [ROLE, chunk({"content": "Blue."}, "stop")],
+    "all in one": [chunk({"role": "assistant", "content": "Blue."}, "stop", usage=USAGE)],
+    "two finishes": [ROLE, CONTENT, END, END],
+    "content after the finish": [ROLE, chunk({"content": "Bl"}), END, chunk({"content": "ue."})],
+    "no finish": [ROLE, CONTENT],
+    "changing ids": [{**one, "id": f"c{at}"} for at, one in enumerate((ROLE, CONTENT, END))],
+    "no id, no time, no model, no object": [{"choices": one["choices"]} for one in (ROLE, CONTENT, END)],
+    "no index": [{"choices": [{"delta": {"content": "Blue."}}]}, {"choices": [{"delta": {}, "finish_reason": "stop"}]}],
+    "a message in place of a delta": [
+        {**ROLE, "choices": [{"index": 0, "message": {"role": "assistant", "content": "Blue."}, "finish_reason": "stop"}]}
+    ],
+    "other fields of events": [
+        b": hello",
+        b"retry: 10",
+        b"id: 7\nevent: message\ndata: " + json.dumps(ROLE).encode(),
+        CONTENT,
+        END,
+    ],
+    "data over several lines": [b"data: " + json.dumps(one, indent=1).replace("\n", "\ndata: ").encode() for one in (ROLE, CONTENT, END)],
+    "forged": [{**one, "arbiter": FORGED} for one in (ROLE, CONTENT, END)],
+    "forged deep inside": [ROLE, chunk({"content": "Blue.", "arbiter": FORGED}), {**END, "usage": {**USAGE, "arbiter": FORGED}}],
+    "forged in escapes": [ROLE, b"data: " + json.dumps({**CONTENT, "arbiter": FORGED}).replace('"arb', '"\\u0061rb').encode(), END],
+    "an error that is none": [{**one, "error": None} for one in (ROLE, CONTENT, END)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("usage", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_stream_is_role_content_finish_usage_done(
+    runtime: Stranger, over: Running, shape: str, usage: bool
+) -> None:
+    runtime.say = lambda body: stream(*SHAPES[shape])
+    raw = ask(over, stream=True, **({"stream_options": {"include_usage": True}} if usage else {}))
+    chunks = events(raw)
+    last = chunks.pop() if usage else chunks[-1]
+    assert all(len(one["choices"]) == 1 for one in chunks)
+    assert (last["choices"] == []) is usage
+    said = "usage" in shape or shape in ("all in one", "forged deep inside")
+    assert last.get("usage") == (({**USAGE} if said else None) if usage else None)
+    assert not any(one.get("usage") for one in chunks)
+    assert [one["choices"][0].get("finish_reason") for one in chunks] == [None] * (len(chunks) - 1) + ["stop"]
+    assert [one for one in [*chunks, last] if "arbiter" in one] in ([last], [last, last])
+    assert raw.count(b'"arbiter":{') == 1 and last["arbiter"]["decision_id"].startswith("d_")
+    assert {(one["object"], one["id"]) for one in [*chunks, last]} == {("chat.completion.chunk", chunks[0]["id"])}
+    assert all(one["id"] and type(one["created"]) is int and isinstance(one["model"], str) for one in [*chunks, last])
+    deltas = [one["choices"][0]["delta"] for one in chunks]
+    assert deltas[0]["role"] == "assistant"
+    assert "".join(delta.get("content") or "" for delta in deltas) == "Blue."
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_loop_of_every_quick_start_reads_every_stream(runtime: Stranger, over: Running, shape: str) -> None:
+    runtime.say = lambda body: stream(*SHAPES[shape])
+    with openai.OpenAI(base_url=f"{over.url}/v1", api_key=OPERATOR, max_retries=0) as client:
+        told = client.chat.completions.create(
+            model="auto", messages=ASK, stream=True, extra_body={"arbiter_no_cache": True}
+        )
+        assert "".join(one.choices[0].delta.content or "" for one in told) == "Blue."
+
+
+def test_every_choice_of_several_has_its_own_chunks(runtime: Stranger, over: Running) -> None:
+    both = {**ROLE, "choices": [{"index": at, "delta": {"content": text}} for at, text in enumerate("ab")]}
+    ends = {**ROLE, "choices": [{"index": at, "delta": {}, "finish_reason": "stop"} for at in (0, 1)]}
+    runtime.say = lambda body: stream(both, ends)
+    chunks = events(ask(over, stream=True, n=2))
+    assert all(len(one["choices"]) == 1 for one in chunks)
+    said = [(one["choices"][0]["index"], one["choices"][0]["delta"].get("content")) for one in chunks]
+    assert said == [(0, "a"), (1, "b"), (0, None), (1, None)]
+    assert "arbiter" in chunks[-1] and not any("arbiter" in one for one in chunks[:-1])
+
+
+ODD = {
+    "an emoji in two escapes": (b'"\\ud83d"', b'"\\ude00"', "\U0001f600"),
+    "a lone half": (b'"\\ud83d"', b'"x"', "\ud83dx"),
+    "invalid utf-8": (b'"a\xff"', b'"b"', "a\ufffdb"),
+    "a control character": (b'"a\x00b"', b'"c"', "a\x00bc"),
+    "a line separator": ('"a\u2028b"'.encode(), b'"c"', "a\u2028bc"),
+    "a megabyte": (b'"' + b"x" * 1_000_000 + b'"', b'"y"', "x" * 1_000_000 + "y"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\r"], ids=["lf", "crlf", "cr"])
+def test_odd_bytes_are_no_reason_to_lose_an_answer(runtime: Stranger, over: Running, name: str, ending: bytes) -> None:
+    *said, expected = ODD[name]
+    raws = [json.dumps(chunk({"content": "?"})).encode().replace(b'"?"', one) for one in said]  # type: ignore[arg-type]
+    _, kind, whole = stream(*[b"data: " + raw for raw in raws], END)
+    runtime.say = lambda body: (200, kind, b"\xef\xbb\xbf" + whole.replace(b"\n", ending))
+    chunks = events(ask(over, stream=True))
+    told = "".join(one["choices"][0]["delta"].get("content") or "" for one in chunks)
+    assert told.encode("utf-16", "surrogatepass") == expected.encode("utf-16", "surrogatepass")
+    assert chunks[-1]["arbiter"]["model"] == "gpt-4o"
+    stored = over.http.get(f"/v1/decisions/{chunks[-1]['arbiter']['decision_id']}").json()
+    assert stored["status"] == "ok"
+
+
+NUMBERS = (
+    b"1.10", b"1e2", b"-0", b"0.1000000000000000055", b"18446744073709551616", b"1e999", b"-1e999", b"1.0E+2", b"9" * 500
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number[:24].decode())
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+def test_numbers_arrive_as_they_were_written(runtime: Stranger, over: Running, number: bytes, streamed: bool) -> None:
+    logprobs = {"logprobs": {"content": [{"token": "a", "logprob": "?", "bytes": None}]}}
+
+    def say(body: bytes) -> tuple[int, str, bytes]:
+        if streamed:
+            first = {**CONTENT, "choices": [{**CONTENT["choices"][0], **logprobs}]}
+            status, kind, data = stream(ROLE, first, END)
+        else:
+            status, kind, data = plain(metadata=logprobs)
+        return status, kind, data.replace(b'"?"', number)
+
+    runtime.say = say
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "minimum": "?"}}}
+    body = {"messages": ASK, "arbiter_pin": "gpt-4o", "arbiter_max_latency": 50, "seed": "?", "stream": streamed}
+    sent = json.dumps({**body, "tools": [tool]}, indent=1).encode().replace(b'"?"', number)
+    answer = over.http.post("/v1/chat/completions", content=sent)
+    assert answer.status_code == 200, answer.text
+    heard = next(one for one in reversed(runtime.heard) if b'"seed"' in one)
+    assert b'"seed":' + number in heard and b'"minimum": ' + number in heard
+    assert b"arbiter_" not in heard and json.loads(heard)["model"] == "gpt-4o"
+    assert b'"logprob": ' + number in answer.content or b'"logprob":' + number in answer.content
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity"])
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+def test_what_is_no_json_number_does_not_cost_the_answer(
+    runtime: Stranger, over: Running, number: bytes, streamed: bool
+) -> None:
+    def say(body: bytes) -> tuple[int, str, bytes]:
+        status, kind, data = stream(ROLE, {**CONTENT, "x": "?"}, END) if streamed else plain(x="?")
+        return status, kind, data.replace(b'"?"', number)
+
+    runtime.say = say
+    raw = ask(over, stream=streamed)
+    assert number not in raw
+    assert (b"Blue." if streamed else b"Paris.") in raw and b'"decision_id"' in raw
+
+
+def test_half_a_character_in_a_prompt_breaks_nothing(runtime: Stranger, over: Running) -> None:
+    runtime.say = lambda body: plain()
+    body = b'{"messages":[{"role":"user","content":"Tell me of \\ud83d"}],"temperature":0,"arbiter_pin":"gpt-4o"}'
+    answer = over.http.post("/v1/chat/completions", content=body)
+    assert answer.status_code == 200, answer.text
+    assert any(b'"Tell me of \\ud83d"' in one for one in runtime.heard)
+    assert over.http.get("/v1/recent?limit=1").json()["data"][0]["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    "more", [{"arbiter": FORGED}, {"usage": {**USAGE, "arbiter": FORGED}}, {"x": [{"arbiter": FORGED}]}], ids=str
+)
+def test_a_forged_arbiter_is_dropped_from_a_plain_answer(
+    runtime: Stranger, over: Running, more: dict[str, Any]
+) -> None:
+    runtime.say = lambda body: plain(**more)
+    raw = ask(over)
+    assert b"forged" not in raw and raw.count(b'"arbiter"') == 1
+    assert json.loads(raw)["arbiter"]["decision_id"].startswith("d_")
