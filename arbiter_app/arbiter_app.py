@@ -21,6 +21,7 @@ from arbiter_app.web.pages import (
     playground,
     start,
 )
+from arbiter_app.web.seats import Cleared
 from arbiter_app.web.state.account import Account
 from arbiter_app.web.state.activity import Activity, DecisionPage
 from arbiter_app.web.state.calibrate import Calibrate
@@ -58,6 +59,7 @@ app = rx.App(
         rx.el.meta(name="theme-color", content="#0b6e5f"),
     ],
 )
+app.add_middleware(Cleared(), index=0)
 app.register_lifespan_task(lambda: door.following(SocketWire(app)))
 
 

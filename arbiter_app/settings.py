@@ -63,6 +63,19 @@ class Settings(BaseModel):
 
     limit_6h: int = _env("ARBITER_LIMIT_6H", 50, "routed requests of a minted key in 6 hours", gt=0)
     limit_week: int = _env("ARBITER_LIMIT_WEEK", 600, "routed requests of a minted key in a week", gt=0)
+    signups_per_address: int = _env(
+        "ARBITER_SIGNUPS_PER_ADDRESS", 60, "keys an address may sign up for in an hour", ge=1
+    )
+    signups_per_email: int = _env("ARBITER_SIGNUPS_PER_EMAIL", 10, "keys for an e-mail address in an hour", ge=1)
+    signups_per_hour: int = _env(
+        "ARBITER_SIGNUPS_PER_HOUR", 1_000, "keys that are signed up for in an hour, in all", ge=1
+    )
+    signins_per_minute: int = _env(
+        "ARBITER_SIGNINS_PER_MINUTE", 60, "sign-ins an address may try in a minute, right or wrong", ge=1
+    )
+    sessions_per_key: int = _env(
+        "ARBITER_SESSIONS_PER_KEY", 20, "browsers signed in with a key; the oldest gives way", ge=1
+    )
     max_body_bytes: int = _env("ARBITER_MAX_BODY_BYTES", 10_000_000, "largest request body", gt=0)
     body_timeout_s: float = _env("ARBITER_BODY_TIMEOUT_S", 30.0, "a request's body has to arrive within", gt=0)
     write_timeout_s: float = _env(

@@ -25,7 +25,12 @@ from tests.served import TLS
 pytest_plugins = ["tests.sharing"]
 T = TypeVar("T")
 OPERATOR = "test-operator-key"
-FAST = {"ARBITER_SANDBOX_LATENCY": "0", "ARBITER_API_KEYS": OPERATOR, "ARBITER_PORT": "0"}
+FAST = {
+    "ARBITER_SANDBOX_LATENCY": "0",
+    "ARBITER_API_KEYS": OPERATOR,
+    "ARBITER_PORT": "0",
+    "ARBITER_SIGNUPS_PER_EMAIL": "1000",
+}
 
 
 class Running:

@@ -25,6 +25,15 @@ def caller_of(keys: Keys, scope: Any) -> Caller | None:
     return keys.authenticate(secret) if secret is not None else _signed_in(keys, scope)
 
 
+async def is_new(keys: Keys, scope: Any) -> bool:
+    """Whether the key of a request that was refused turns out to have been made by another process: then ask again."""
+    try:
+        secret = secret_of(scope["headers"])
+    except Unauthorized:
+        return False
+    return secret is not None and await keys.look_up(secret)
+
+
 def secret_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     """The API key of a request: `Authorization: Bearer`, `x-api-key` or `api-key`. Raises Unauthorized when malformed."""
     for name, value in headers:

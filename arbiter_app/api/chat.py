@@ -13,7 +13,7 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from arbiter_app.api.admission import Admission
-from arbiter_app.api.auth import caller_of
+from arbiter_app.api.auth import caller_of, is_new
 from arbiter_app.api.body import BIG_BYTES, CallerGone, read_body
 from arbiter_app.api.errors import error_answer
 from arbiter_app.api.parse import parse_chat
@@ -69,7 +69,12 @@ class Chat:
         watched, told = self._watch.begin(), when_gone(scope)
         told(watched.hang_up)
         try:
-            caller = self._caller(scope)
+            try:
+                caller = self._caller(scope)
+            except Unauthorized:
+                if not await is_new(self._arbiter.keys, scope):
+                    raise
+                caller = self._caller(scope)
             request = await self._read(scope, receive, caller, request_id, watched)
             watched.reading = False
             await self._admitted(request, reply, watched)

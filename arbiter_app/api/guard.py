@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from fastapi import HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from arbiter_app.api.auth import caller_of, is_loopback
+from arbiter_app.api import query
+from arbiter_app.api.auth import caller_of, is_loopback, is_new
 from arbiter_app.api.body import load_json, read_body
 from arbiter_app.api.roles import ROLES, asks_for_key, require
 from arbiter_app.logs import request_id
-from arbiter_app.pipeline.errors import ArbiterError, BodyTooSlow, Forbidden, InternalError
+from arbiter_app.pipeline.errors import ArbiterError, BodyTooSlow, Forbidden, InternalError, Unauthorized, Unprocessable
 from arbiter_app.pipeline.types import Caller
 from arbiter_app.store import StoreError
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("arbiter.api")
 MAX_CONTROL_BYTES = 64_000
 MAX_BYTES = {"/v1/calibrations": 4_000_000}
+JSON_ONLY = ("/v1/register",)
+"""Where no key is asked for, a foreign page could send a form, or text, without the browser asking us first."""
 _TOLD = (ArbiterError, StoreError, HTTPException, RequestValidationError)
 
 
@@ -54,7 +58,8 @@ class Guarded(APIRoute):
         inner = super().get_route_handler()
 
         async def handler(request: Request) -> Response:
-            request.state.caller = authorised(request, self.path_format)
+            request.state.caller = await authorised(request, self.path_format)
+            self._check_names(request)
             try:
                 return await inner(await self._with_body(request))
             except _TOLD:
@@ -67,9 +72,25 @@ class Guarded(APIRoute):
 
         return handler
 
+    @functools.cached_property
+    def _query_names(self) -> dict[str, bool]:
+        """The names that may stand in the query, and whether one may be repeated."""
+        fields = self.dependant.query_params
+        return {field.alias: _repeats(field.field_info.annotation) for field in fields}
+
+    def _check_names(self, request: Request) -> None:
+        for name, value in request.path_params.items():
+            query.check_plain(name, str(value))
+        if self.path_format not in query.LENIENT:
+            query.check(request.query_params.multi_items(), self._query_names)
+
     async def _with_body(self, request: Request) -> Request:
         if self.body_field is None:
             return request
+        if self.path_format in JSON_ONLY and not _is_json(request):
+            raise Unprocessable(
+                "send the body as application/json", status=415, code="unsupported_media_type", param="content-type"
+            )
         most = MAX_BYTES.get(self.path_format, MAX_CONTROL_BYTES)
         within_s = request.app.state.arbiter.settings.body_timeout_s
         try:
@@ -77,16 +98,50 @@ class Guarded(APIRoute):
                 raw = await read_body(request.scope, request.receive, most)
         except TimeoutError:
             raise BodyTooSlow(f"the body did not arrive within {within_s:g} s") from None
-        return Parsed(request, raw, load_json(raw) if raw else None)
+        value = load_json(raw) if raw else None
+        if b"\\u0000" in raw and _has_nul(value):
+            raise Unprocessable("a text in the body has a NUL character in it")
+        return Parsed(request, raw, value)
 
 
-def authorised(request: Request, path: str) -> Caller | None:
+async def authorised(request: Request, path: str) -> Caller | None:
     """The caller of a control route, None for anybody. Raises Unauthorized or Forbidden by the table of roles."""
     arbiter: Arbiter = request.app.state.arbiter
     rule = ROLES.get((request.method, path))
     if rule is None:
         raise Forbidden("this route has no rule, so nobody may use it")
     loopback = is_loopback(dict(request.scope))
-    caller = caller_of(arbiter.keys, request.scope) if asks_for_key(rule, loopback=loopback) else None
+    caller = await _caller(arbiter, request) if asks_for_key(rule, loopback=loopback) else None
     require(rule, caller, arbiter.settings, loopback=loopback)
     return caller
+
+
+def _repeats(annotation: Any) -> bool:
+    """Whether a parameter is a list, or None."""
+    return any(part is list or get_origin(part) is list for part in (annotation, *get_args(annotation)))
+
+
+def _is_json(request: Request) -> bool:
+    """Whether a body is said to be JSON; a program, which sends no Origin, may leave it unsaid."""
+    content_type = request.headers.get("content-type")
+    if content_type is None:
+        return "origin" not in request.headers
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def _has_nul(value: Any) -> bool:
+    """Whether any text in a JSON value holds a NUL character, which no database takes in a text."""
+    if isinstance(value, str):
+        return "\x00" in value
+    inner = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
+    return any(_has_nul(one) for one in inner)
+
+
+async def _caller(arbiter: Arbiter, request: Request) -> Caller | None:
+    try:
+        return caller_of(arbiter.keys, request.scope)
+    except Unauthorized:
+        if not await is_new(arbiter.keys, request.scope):
+            raise
+    return caller_of(arbiter.keys, request.scope)

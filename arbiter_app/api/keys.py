@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict
 
+from arbiter_app.api.auth import address_of
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import arbiter_of
 from arbiter_app.pipeline.types import Json
@@ -22,7 +23,7 @@ class RegisterBody(BaseModel):
 @router.post("/v1/register")
 async def register(request: Request, body: RegisterBody) -> Json:
     """Mint a key. It is shown this once."""
-    return {"api_key": await arbiter_of(request).keys.register(body.email)}
+    return {"api_key": await arbiter_of(request).keys.register(body.email, address_of(request.scope))}
 
 
 @router.get("/v1/key")

@@ -35,7 +35,7 @@ OWN_ERRORS = {
     "/v1/calibrations/{calibration_id}": {404: "no such calibration"},
     "/v1/calibrations/{calibration_id}/start": {404: "no such calibration"},
     "/v1/calibrations/{calibration_id}/cancel": {404: "no such calibration"},
-    "/v1/register": {403: "sign-up is closed"},
+    "/v1/register": {403: "sign-up is closed", 415: "the body is not sent as JSON", 429: "too many sign-ups"},
     "/readyz": {},
 }
 STYLE = (
@@ -126,8 +126,8 @@ def _errors(path: str, rule: str, operation: Document) -> dict[int, str]:
     found = CHAT_ERRORS if path == "/v1/chat/completions" else {}
     if rule not in ("anonymous", "signup"):
         found = {**found, **KEY_ERRORS}
-    if "422" in operation["responses"]:
-        found = {**found, 422: "a parameter or field has the wrong type or value"}
+    if path.startswith("/v1/"):
+        found = {422: "a parameter or field is unknown, given twice, or of the wrong type or value", **found}
     if "requestBody" in operation:
         found = {
             400: "the body is no valid JSON",

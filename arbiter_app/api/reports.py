@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
+from arbiter_app.api import visibility
 from arbiter_app.api.guard import Guarded
-from arbiter_app.api.roles import own_calls
 from arbiter_app.pipeline.errors import NotFound
+from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Json
 from arbiter_app.services.arbiter import Arbiter
 from arbiter_app.store.decisions import Filter
@@ -20,6 +21,8 @@ MAX_CURSOR = 2**63 - 1
 Before = Annotated[
     int | None, Query(ge=1, le=MAX_CURSOR, description="the cursor (`seq` or `id`) of the last row seen")
 ]
+Word = Annotated[str | None, Query(max_length=200)]
+Time = Annotated[float | None, Query(ge=0, le=1e11, allow_inf_nan=False, description="unix seconds")]
 Days = Annotated[float | None, Query(gt=0, le=3650, description="only the last so many days; all time when absent")]
 
 
@@ -30,7 +33,8 @@ def arbiter_of(request: Request) -> Arbiter:
 
 
 def _own(request: Request) -> str | None:
-    return own_calls(request.state.caller, arbiter_of(request).settings)
+    """The key whose calls alone the visitor may see."""
+    return visibility.scope("sums", request.state.caller, arbiter_of(request).settings)
 
 
 @router.get("/v1/models")
@@ -46,7 +50,7 @@ async def model(request: Request, model: str) -> Json:
         if row["id"] == model:
             found: Json = row
             return found
-    raise NotFound(f"no model {model[:80]!r}; see GET /v1/models")
+    raise NotFound(f"no model {quoted(model)}; see GET /v1/models")
 
 
 @router.get("/v1/report")
@@ -87,26 +91,27 @@ async def recent(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     before: Before = None,
-    task: str | None = None,
-    model: str | None = None,
-    mode: str | None = None,
-    status: str | None = None,
-    since: float | None = None,
-    until: float | None = None,
+    task: Word = None,
+    model: Word = None,
+    mode: Word = None,
+    status: Word = None,
+    since: Time = None,
+    until: Time = None,
 ) -> Json:
     """Decisions newest first. Page on with `before` = `next`."""
     narrowed = Filter(task, model, mode, status, _own(request), since, until)
     rows = await arbiter_of(request).reads.recent(narrowed, limit=limit, before=before)
-    return {"data": rows, "next": rows[-1]["seq"] if len(rows) == limit else None}
+    seen = [visibility.told(row, request.state.caller, arbiter_of(request).settings) for row in rows]
+    return {"data": seen, "next": rows[-1]["seq"] if len(rows) == limit else None}
 
 
 @router.get("/v1/decisions/{decision_id}")
 async def decision(request: Request, decision_id: str) -> Json:
     """One decision with every stage's input, numbers, attempts and timing. Its owner and operators may see it."""
     row = await arbiter_of(request).reads.decision(decision_id)
-    owner = _own(request)
-    if row is None or (owner is not None and row["key_id"] != owner):
-        raise NotFound(f"no decision {decision_id[:40]!r}")
+    settings = arbiter_of(request).settings
+    if row is None or not visibility.may_open(request.state.caller, row["key_id"], settings):
+        raise NotFound(f"no decision {quoted(decision_id, 40)}")
     return row
 
 

@@ -65,10 +65,3 @@ def require(rule: str, caller: Caller | None, settings: Settings, *, loopback: b
     if rule == "demo" and settings.sandbox:
         return
     raise Forbidden("this needs an operator's key")
-
-
-def own_calls(caller: Caller | None, settings: Settings) -> str | None:
-    """The key id a reader is restricted to: callers see their own calls, operators (and public reads) everybody's."""
-    if caller is None or caller.role is Role.OPERATOR:
-        return None
-    return caller.key_id

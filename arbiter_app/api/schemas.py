@@ -50,9 +50,9 @@ _GROUP = f"{_MONEY} measured_calls:integer mean_quality:number? graded:integer f
 _ESTIMATE = "cost:number? quality:number? covered:number effective_sample_size:number?"
 _INTERVALS = {"cost_interval": _PAIR, "quality_interval": _PAIR}
 _DECISION = (
-    "seq:integer id:string ts:number request_id:string key_id:string conversation:string task:string difficulty:string "
+    "seq:integer id:string ts:number request_id:string? key_id:string? conversation:string? task:string difficulty:string "
     "bucket:string classified_by:string model:string mode:string reason:string propensity:number? quality:number? "
-    "quality_source:string quality_reason:string cost:number? cost_state:string answer_cost:number? "
+    "quality_source:string quality_reason:string? cost:number? cost_state:string answer_cost:number? "
     "classifier_cost:number? judge_cost:number? baseline:number? saved:number? prompt_tokens:integer? "
     "completion_tokens:integer? tokens_needed:integer? eligible_models:integer latency_ms:number? first_byte_ms:number? "
     "overhead_ms:number stream:boolean status:string error_code:string cache:string cascaded_from:string? "

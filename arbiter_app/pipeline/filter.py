@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
 from arbiter_app.pipeline.errors import NoCapableModel, Unprocessable, too_long
+from arbiter_app.pipeline.plain import listed
 from arbiter_app.pipeline.tokens import RATIO_RANGE, TokenRatios
 from arbiter_app.pipeline.types import ChatRequest, Eligible, Model
 
@@ -75,9 +76,8 @@ def _named(request: ChatRequest, catalog: Sequence[Model], rejected: dict[str, s
     ):
         unknown = [name for name in names if name not in known]
         if unknown:
-            listed = ", ".join(sorted(known))
             raise Unprocessable(
-                f"{field} names {', '.join(map(repr, unknown))}, not in the pool: {listed}", param=field
+                f"{field} names {listed(unknown)}, not in the pool: {', '.join(sorted(known))}", param=field
             )
     wanted = {request.pin} if request.pin else set(request.allow or ())
     if not wanted:

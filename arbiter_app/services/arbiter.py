@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -130,6 +131,8 @@ class Arbiter:
         )
         self.lifecycle = self._lifecycle()
         self.keys = Keys(store, settings)
+        self.keys_changed = asyncio.Event()
+        """Another process says that it changed keys."""
         self.what_if = WhatIf(self)
         self.reads = Reads(self)
         self.actions = Actions(self)
@@ -310,7 +313,9 @@ class Arbiter:
     async def _follow_keys(self) -> None:
         """Bring in keys that another process or the command line changed."""
         while True:
-            await asyncio.sleep(FOLLOW_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.keys_changed.wait(), FOLLOW_S)
+            self.keys_changed.clear()
             try:
                 await self.keys.follow()
             except StoreError as error:

@@ -5,20 +5,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import re
 from collections.abc import Callable, Mapping
 
+from arbiter_app.notices import bounds
 from arbiter_app.pipeline.errors import Forbidden, KeyPaused, NotFound, RateLimited, Unauthorized, Unprocessable
+from arbiter_app.pipeline.plain import is_email, quoted
 from arbiter_app.pipeline.types import Caller, Json, Role
 from arbiter_app.policy.values import Recent
+from arbiter_app.services.allowance import Allowance
 from arbiter_app.settings import Settings
 from arbiter_app.store import Key, MintedKey, Store, StoreError
 from arbiter_app.store.keys import digest_of, well_formed
 
 log = logging.getLogger("arbiter.keys")
 
-_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s.\x00-\x1f\x7f]{1,63}(?:\.[^@\s.\x00-\x1f\x7f]{1,63}){1,8}")
 SETTINGS_KEY = "settings"
+LOOKUPS_PER_S, LOOKUPS_BURST = 20, 40
+"""Keys unknown here that are looked up in the database, in case another process made them: guessing costs it no more."""
+OVERLAP_S = 60.0
+"""Clocks of other processes may be behind by so much."""
+HOUR_S = 3_600.0
+EVERYBODY = ""
 REMEMBERED = 1_024
 """Callers whose key need not be digested again: in memory, until any key changes."""
 
@@ -30,11 +37,21 @@ class Keys:
         self._store = store
         self._settings = settings
         self._operators = {digest_of(key): at for at, key in enumerate(settings.api_keys, 1)}
-        self._by_digest: Mapping[str, Key] = {}
+        self._by_digest: dict[str, Key] = {}
         self._by_id: dict[str, Key] = {}
         self._version: tuple[float, ...] = ()
         self._callers: Recent[str, Caller] = Recent(REMEMBERED)
+        self._latest = 0.0
+        self._own = False
         self._reading = asyncio.Lock()
+        self._lookups = Allowance(LOOKUPS_BURST, LOOKUPS_BURST / LOOKUPS_PER_S)
+        self._signups = {
+            "signups_in_all": Allowance(settings.signups_per_hour, HOUR_S),
+            "signups_of_an_address": Allowance(settings.signups_per_address, HOUR_S),
+            "signups_of_an_email": Allowance(settings.signups_per_email, HOUR_S),
+        }
+        self.changed: Callable[[], None] = lambda: None
+        """Tells the other processes that a key was made or changed."""
         self.sessions: Callable[[str], str | None] = lambda cookie_header: None
         """The web app's sign-in: the key id behind a Cookie header. Nobody is signed in where there are no pages."""
 
@@ -42,21 +59,47 @@ class Keys:
         """Read the keys anew. One reading at a time, so that an older one never replaces a newer."""
         async with self._reading:
             self._version = await self._store.keys_version()
-            self._take(await self._store.keys())
+            rows = await self._store.keys()
+            self._by_digest, self._by_id = {}, {}
+            self._take(rows)
 
     async def follow(self) -> None:
-        """Bring in what other processes changed, if anything."""
-        if await self._store.keys_version() != self._version:
+        """Bring in what other processes changed, if anything: the keys changed lately, or all when it is none of those."""
+        version = await self._store.keys_version()
+        if version == self._version:
+            return
+        own, self._own = self._own, False
+        if self._take(await self._store.keys(since=self._latest - OVERLAP_S)) or own:
+            self._version = version
+        else:
             await self.refresh()
+
+    async def look_up(self, secret: str) -> bool:
+        """Whether a key that is unknown here is known to the database, made by another process a moment ago."""
+        if not well_formed(secret):
+            return False
+        digest = digest_of(secret)
+        if digest in self._by_digest:
+            return True
+        if self._lookups.take(EVERYBODY) > 0:
+            bounds.count(
+                "key_lookups", f"more than {LOOKUPS_PER_S} unknown keys in a second; the rest are not looked up"
+            )
+            return False
+        try:
+            found = await self._store.keys(digest=digest)
+        except StoreError as error:
+            log.warning("an unknown key could not be looked up: %s", error)
+            return False
+        self._take(found)
+        return bool(found)
 
     async def ensure_operator(self) -> MintedKey | None:
         """Make an operator key when there is none at all; returned once, to be printed."""
         await self.refresh()
         if self._operators or any(key.role == "operator" and key.status != "revoked" for key in self._by_id.values()):
             return None
-        minted = await self._store.mint_key(role="operator", email="", label="made at first start")
-        await self.refresh()
-        return minted
+        return await self.mint("operator", "", "made at first start")
 
     def authenticate(self, secret: str) -> Caller:
         """The caller behind a key. Raises Unauthorized; a paused key authenticates (see `may_route`)."""
@@ -131,17 +174,38 @@ class Keys:
         """Routed requests a minted key may make, by window."""
         return {"six_hours": self._settings.limit_6h, "week": self._settings.limit_week}
 
-    async def register(self, email: str) -> str:
-        """Mint a caller's key for an e-mail address; returns the key, shown this once."""
-        address = email.strip()
-        if not _EMAIL.fullmatch(address):
-            raise Unprocessable(f"{email[:80]!r} is not an e-mail address", param="email")
-        return (await self.mint("caller", address, "sign-up")).secret
+    async def register(self, email: str, address: str) -> str:
+        """Mint a caller's key for an e-mail address; returns the key, shown this once.
+
+        `address` is where the request comes from. Raises Unprocessable, and RateLimited after too many sign-ups.
+        """
+        self._check_email(email)
+        self._may_sign_up({"signups_of_an_address": address, "signups_of_an_email": email.strip().lower()})
+        return (await self.mint("caller", email, "sign-up")).secret
+
+    def _check_email(self, email: str) -> None:
+        if not is_email(email.strip()):
+            raise Unprocessable(f"{quoted(email)} is not an e-mail address", param="email")
+
+    def _may_sign_up(self, who: Mapping[str, str]) -> None:
+        for kind, allowance in self._signups.items():
+            wait_s = allowance.wait_s(who.get(kind, EVERYBODY))
+            if wait_s > 0:
+                bounds.count(kind, "a sign-up was refused: too many in an hour (ARBITER_SIGNUPS_...)")
+                raise RateLimited(
+                    f"too many sign-ups; try again in {math.ceil(wait_s)} s",
+                    code="too_many_signups",
+                    retry_after_s=wait_s,
+                )
+        for kind, allowance in self._signups.items():
+            allowance.take(who.get(kind, EVERYBODY))
 
     async def mint(self, role: str, email: str, label: str) -> MintedKey:
         """Make a key of any role."""
-        minted = await self._store.mint_key(role=role, email=email, label=label)
-        await self.refresh()
+        if email:
+            self._check_email(email)
+        minted = await self._store.mint_key(role=role, email=email.strip(), label=label)
+        self._changed({digest_of(minted.secret): minted.key})
         return minted
 
     async def set_status(self, key_id: str, status: str) -> None:
@@ -149,8 +213,8 @@ class Keys:
         if key_id.startswith(f"{SETTINGS_KEY}-"):
             raise Forbidden("this key comes from ARBITER_API_KEYS; change it there")
         if not await self._store.set_key_status(key_id, status):
-            raise NotFound(f"no key {key_id} that can be changed")
-        await self.refresh()
+            raise NotFound(f"no key {quoted(key_id)} that can be changed")
+        self._changed(await self._store.keys(key_id=key_id))
 
     async def info(self, caller: Caller) -> Json:
         """A key's state and its usage against the limits."""
@@ -181,10 +245,21 @@ class Keys:
             for key in self._by_id.values()
         ]
 
-    def _take(self, by_digest: Mapping[str, Key]) -> None:
-        self._by_digest = by_digest
-        self._callers.clear()
-        self._by_id = {key.id: key for key in by_digest.values()}
+    def _changed(self, rows: Mapping[str, Key]) -> None:
+        """Take in what this process changed, and say so to the others."""
+        self._own = True
+        self._take(rows)
+        self.changed()
+
+    def _take(self, rows: Mapping[str, Key]) -> bool:
+        """Take keys in; whether any of them was not known so."""
+        fresh = {digest: key for digest, key in rows.items() if self._by_digest.get(digest) != key}
+        self._by_digest.update(fresh)
+        self._by_id.update((key.id, key) for key in fresh.values())
+        self._latest = max([self._latest, *[key.changed for key in fresh.values()]])
+        if fresh:
+            self._callers.clear()
+        return bool(fresh)
 
 
 def _caller(key: Key) -> Caller:

@@ -42,6 +42,7 @@ class Sharing:
         self._hurry = asyncio.Event()
         self.epoch = 0
         """Counts how often everything was forgotten, so that what was asked before is not added afterwards."""
+        arbiter.keys.changed = lambda: self.tell("keys", None)
         arbiter.health.told = lambda model, rest: self.tell("rest", [model, rest])
 
     async def follow(self) -> None:
@@ -88,6 +89,8 @@ class Sharing:
             for shift in data:
                 arbiter.policy.moved(*shift)
             self._hurry.set()
+        elif kind == "keys":
+            arbiter.keys_changed.set()
         elif kind == "reset":
             arbiter.forget()
 

@@ -29,6 +29,7 @@ class Key:
     label: str
     status: str
     created: float
+    changed: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def digest_of(key: str) -> str:
 def mint(connection: Connection, *, role: str, email: str, label: str, now: float) -> MintedKey:
     """Make and store a key."""
     secret = make_key()
-    key = Key(public_id(secret), role, email, label, "active", now)
+    key = Key(public_id(secret), role, email, label, "active", now, now)
     row = {"id": key.id, "digest": digest_of(secret), "role": role, "email": email, "label": label}
     connection.execute(insert(_KEYS).values(**row, status="active", created=now, changed=now))
     return MintedKey(key, secret)
@@ -78,10 +79,21 @@ def set_status(connection: Connection, key_id: str, status: str, now: float) -> 
     return changed.rowcount == 1
 
 
-def by_digest(connection: Connection) -> Mapping[str, Key]:
-    """Every key by its digest."""
-    rows = connection.execute(select(_KEYS).order_by(_KEYS.c.created))
-    return {row.digest: Key(row.id, row.role, row.email, row.label, row.status, row.created) for row in rows}
+def by_digest(
+    connection: Connection, *, digest: str | None = None, key_id: str | None = None, since: float | None = None
+) -> Mapping[str, Key]:
+    """Every key by its digest, or the one with this digest or id, or those changed since."""
+    query = select(_KEYS).order_by(_KEYS.c.created)
+    if digest is not None:
+        query = query.where(_KEYS.c.digest == digest)
+    if key_id is not None:
+        query = query.where(_KEYS.c.id == key_id)
+    if since is not None:
+        query = query.where(_KEYS.c.changed >= since)
+    rows = connection.execute(query)
+    return {
+        row.digest: Key(row.id, row.role, row.email, row.label, row.status, row.created, row.changed) for row in rows
+    }
 
 
 def version(connection: Connection) -> tuple[float, ...]:

@@ -165,9 +165,11 @@ class Store:
         """Every counter."""
         return await self.read(notes.counters)
 
-    async def keys(self) -> Mapping[str, Key]:
-        """Every key by digest."""
-        return await self.read(keys.by_digest)
+    async def keys(
+        self, *, digest: str | None = None, key_id: str | None = None, since: float | None = None
+    ) -> Mapping[str, Key]:
+        """Every key by digest, or the one with this digest or id, or those changed since."""
+        return await self.read(keys.by_digest, digest=digest, key_id=key_id, since=since)
 
     async def keys_version(self) -> tuple[float, ...]:
         """Another value whenever a key was made or changed, by whichever process."""

@@ -16,6 +16,7 @@ from arbiter_app.web.ask import Workload
 from arbiter_app.web.export import Export
 from arbiter_app.web.live import Live, Wire
 from arbiter_app.web.reads import Reads
+from arbiter_app.web.seats import Seats
 from arbiter_app.web.session import SessionRoute, Sessions
 from arbiter_app.web.topics import topics
 
@@ -32,6 +33,7 @@ class Parts:
     session_route: ASGIApp
     export: ASGIApp
     live: Live
+    seats: Seats
     admission: Any
     workload: Workload
     present: Callable[[str], bool]
@@ -65,7 +67,7 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
 async def furnished(settings: Settings, arbiter: Any, reads: Reads, gateway: Any) -> AsyncIterator[Parts]:
     """Make the parts over open services, and let the handlers find them."""
     global _parts
-    sessions = Sessions()
+    sessions = Sessions(per_key=settings.sessions_per_key, attempts_per_minute=settings.signins_per_minute)
     arbiter.keys.sessions = lambda cookies: sessions.key_of("", cookies, time.time())
     live = Live(arbiter.feed, _Later(), {})
     admission = gateway.chat.admission
@@ -81,6 +83,7 @@ async def furnished(settings: Settings, arbiter: Any, reads: Reads, gateway: Any
         session_route=route,
         export=export,
         live=live,
+        seats=Seats(sessions, reads),
         admission=admission,
         workload=workload,
         present=lambda token: True,
@@ -98,13 +101,15 @@ async def following(wire: Wire) -> AsyncIterator[None]:
     mine = parts()
     mine.live = Live(mine.arbiter.feed, wire, topics(mine.reads, mine.workload))
     mine.present = wire.present
-    task = asyncio.get_running_loop().create_task(mine.live.run(), name="live")
+    loop = asyncio.get_running_loop()
+    jobs = {"live": mine.live.run(), "seats": mine.seats.watch(wire.connected, lambda sid: mine.live.unwatch(sid))}
+    tasks = [loop.create_task(job, name=name) for name, job in jobs.items()]
     try:
         yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Later:
@@ -123,4 +128,7 @@ class _Later:
         return None
 
     def present(self, token: str) -> bool:
+        return False
+
+    def connected(self, sid: str) -> bool:
         return False

@@ -18,9 +18,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from arbiter_app.api import query, visibility
 from arbiter_app.api.auth import address_of
+from arbiter_app.api.visibility import Sight
 from arbiter_app.notices import bounds
-from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.pipeline.errors import Unprocessable
+from arbiter_app.pipeline.types import Caller
 from arbiter_app.services.reads import shown
 from arbiter_app.store import decisions
 from arbiter_app.store.decisions import Filter
@@ -100,8 +103,13 @@ class Export:
             refused = _error(405, "method_not_allowed", "GET downloads")
             refused.headers["allow"] = "GET, HEAD"
             return refused
-        if who is None and not self._arbiter.settings.reads_open:
+        if visibility.sight("decisions", who, self._arbiter.settings) is Sight.NOTHING:
             return _error(401, "missing_api_key", "sign in with a key first")
+        try:
+            query.check(request.query_params.multi_items(), dict.fromkeys(PARAMETERS, False))
+            query.choice("age", request.query_params.get("age"), AGES)
+        except Unprocessable as error:
+            return JSONResponse(error.body(), error.status)
         return None
 
     def _stream(self, request: Request, who: Caller | None) -> Response:
@@ -131,13 +139,12 @@ class Export:
     def _narrowed(self, request: Request, who: Caller | None) -> Filter:
         asked = request.query_params
         age = AGES.get(asked.get("age", ""))
-        everything = self._arbiter.settings.reads_open or (who is not None and who.role is Role.OPERATOR)
         return Filter(
             task=asked.get("task") or None,
             model=asked.get("model") or None,
             mode=asked.get("mode") or None,
             since=time.time() - age if age else None,
-            key_id=None if everything or who is None else who.key_id,
+            key_id=visibility.scope("decisions", who, self._arbiter.settings),
         )
 
 

@@ -36,6 +36,8 @@ class Wire(Protocol):
 
     def present(self, token: str) -> bool: ...
 
+    def connected(self, sid: str) -> bool: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:

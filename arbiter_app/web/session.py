@@ -7,6 +7,7 @@ the socket was opened, from a binding of that socket which only the server can m
 from __future__ import annotations
 
 import hmac
+import math
 import secrets
 import time
 from collections import OrderedDict
@@ -19,7 +20,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from arbiter_app.pipeline.types import Caller
+from arbiter_app.api.auth import address_of
+from arbiter_app.notices import bounds
+from arbiter_app.pipeline.errors import RateLimited
+from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.services.allowance import Allowance
 from arbiter_app.web.reads import Reads
 
 COOKIE = "arbiter_session"
@@ -34,34 +39,68 @@ class Session:
     """One signed-in browser."""
 
     key_id: str
+    role: Role
     ends: float
 
 
 class Sessions:
     """All sessions of this process, bounded in number and age. The clock is an argument, so that tests own time."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, per_key: int = 20, attempts_per_minute: int = 60) -> None:
+        self._per_key = per_key
+        self._attempts = Allowance(attempts_per_minute, 60.0)
         self._live: OrderedDict[str, Session] = OrderedDict()
+        self._of: dict[str, OrderedDict[str, None]] = {}
         self._bound: OrderedDict[str, str] = OrderedDict()
         self._tickets: OrderedDict[str, tuple[str, float]] = OrderedDict()
 
     def begin(self, caller: Caller, now: float) -> str:
         """A new session for an authenticated caller; returns its secret id."""
+        self._make_room(caller.key_id)
         secret = secrets.token_urlsafe(32)
-        self._live[secret] = Session(caller.key_id, now + LIFETIME_S)
-        _bound(self._live)
+        self._live[secret] = Session(caller.key_id, caller.role, now + LIFETIME_S)
+        self._of.setdefault(caller.key_id, OrderedDict())[secret] = None
         return secret
+
+    def attempt(self, address: str) -> None:
+        """Count a try to sign in. Raises RateLimited when an address has made too many lately."""
+        wait_s = self._attempts.take(address)
+        if wait_s > 0:
+            bounds.count("signins", "a sign-in was refused: too many of one address (ARBITER_SIGNINS_PER_MINUTE)")
+            raise RateLimited(
+                f"too many sign-ins; try again in {math.ceil(wait_s)} s", code="too_many_signins", retry_after_s=wait_s
+            )
+
+    def _make_room(self, key_id: str) -> None:
+        """The oldest of the key's own sessions gives way; when there are too many in all, one of the key that has most."""
+        while len(self._of.get(key_id, ())) >= self._per_key:
+            self.end(next(iter(self._of[key_id])))
+        if len(self._live) >= MOST:
+            self.end(next(iter(max(self._of.values(), key=self._weight))))
+
+    def _weight(self, own: OrderedDict[str, None]) -> tuple[bool, int]:
+        """Callers' sessions give way before operators', of whoever has most."""
+        return self._live[next(iter(own))].role is not Role.OPERATOR, len(own)
 
     def end(self, secret: str) -> None:
         """Sign out: the session, and every socket bound to it."""
-        self._live.pop(secret, None)
-        for sid in [sid for sid, own in self._bound.items() if own == secret]:
+        session = self._live.pop(secret, None)
+        if session is not None:
+            own = self._of[session.key_id]
+            del own[secret]
+            if not own:
+                del self._of[session.key_id]
+        for sid in [sid for sid, its in self._bound.items() if its == secret]:
             del self._bound[sid]
 
     def bind(self, sid: str, secret: str) -> None:
         """Let an open socket act for this session."""
         self._bound[sid] = secret
         _bound(self._bound)
+
+    def unbind(self, sid: str) -> None:
+        """A socket has closed."""
+        self._bound.pop(sid, None)
 
     def ticket(self, secret: str, now: float) -> str:
         """A code, good once and for half a minute, with which the page fetches its cookie."""
@@ -93,7 +132,7 @@ class Sessions:
         return self._bound.get(sid) or secret_of(cookie_header)
 
 
-def _bound(store: OrderedDict[str, object] | OrderedDict[str, Session] | OrderedDict[str, str]) -> None:  # type: ignore[type-arg]
+def _bound(store: OrderedDict[str, str] | OrderedDict[str, tuple[str, float]]) -> None:
     while len(store) > MOST:
         store.popitem(last=False)
 
@@ -127,6 +166,13 @@ class SessionRoute:
         if request.method != "POST":
             return _error(405, "method_not_allowed", "POST signs in, DELETE signs out")
         fields = await _fields(request)
+        if fields is not None:
+            try:
+                self._sessions.attempt(address_of(request.scope))
+            except RateLimited as error:
+                refused = _error(error.status, error.code, error.message)
+                refused.headers["retry-after"] = str(math.ceil(error.retry_after_s or 1))
+                return refused
         if fields is None:
             return _error(400, "invalid_body", 'send {"api_key": ...} as JSON or as a form')
         return await self._sign_in(request, fields)

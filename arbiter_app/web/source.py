@@ -167,8 +167,10 @@ class Source:
 
     async def identify(self, api_key: str) -> Caller | None:
         """Whose key this is."""
+        keys = self._arbiter.keys
+        await keys.look_up(api_key)
         try:
-            caller: Caller = self._arbiter.keys.authenticate(api_key)
+            caller: Caller = keys.authenticate(api_key)
         except ArbiterError:
             return None
         return caller

@@ -52,6 +52,10 @@ class SocketWire:
             if place % AT_A_TIME == AT_A_TIME - 1:
                 await asyncio.sleep(0)
 
+    def connected(self, sid: str) -> bool:
+        """Whether this socket is open."""
+        return bool(self._app.sio.manager.is_connected(sid, self._namespace))
+
     def present(self, token: str) -> bool:
         """Whether the tab with this client token is connected."""
         return token in self._app.event_namespace.token_to_sid

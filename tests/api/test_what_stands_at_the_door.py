@@ -68,9 +68,12 @@ def test_malformed_json_is_400_on_control_routes_too(gateway: Running, body: byt
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_json")
 
 
+PRICE = b"""{"model": "gpt-4o", "multiplier": 1}"""
+
+
 def test_a_body_is_json_whatever_its_content_type_says(gateway: Running) -> None:
     for kind in ("text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-8"):
-        answer = gateway.http.post("/v1/register", content=b'{"email": "a@b.cd"}', headers={"content-type": kind})
+        answer = gateway.http.post("/v1/simulate-price", content=PRICE, headers={"content-type": kind})
         assert answer.status_code == 200, kind
 
 

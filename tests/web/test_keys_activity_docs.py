@@ -58,8 +58,11 @@ def test_activity_filters_stand_in_the_url_and_pages_go_on(page: Page, site: Sit
     expect(page.locator("tbody tr").first.locator("td").last).not_to_have_text(first)
 
 
-def test_a_decision_opens_with_its_story_and_money(page: Page, site: Site) -> None:
+def test_a_decision_opens_with_its_story_and_money(context: BrowserContext, page: Page, site: Site) -> None:
     decision = site.chat("What is 17 * 19?")["arbiter"]
+    open_page(page, f"/app/decision/{decision['decision_id']}")
+    expect(page.get_by_text("No such decision")).to_be_visible()  # as the API says: whole ones are not public
+    sign_in(context, site)
     open_page(page, f"/app/decision/{decision['decision_id']}")
     expect(page.locator(".stage b").first).to_have_text("Classify")
     expect(page.get_by_role("row", name="in total")).to_be_visible()

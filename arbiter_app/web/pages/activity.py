@@ -133,7 +133,7 @@ def _missing() -> rx.Component:
     return rx.el.section(
         atoms.empty(
             "No such decision",
-            "It does not exist, its record was retired, or it belongs to somebody else's key.",
+            "It does not exist, its record was retired, or it belongs to a key that is not signed in here.",
             link("Back to activity", to="/app/activity", class_name="btn"),
         ),
         class_name="panel",

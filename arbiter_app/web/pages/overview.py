@@ -229,7 +229,15 @@ def _decision() -> rx.Component:
             rx.cond(
                 Overview.any_calls == "no",
                 data.stages_ahead("Choose a decision in the feed; each stage says here what it saw and what it took."),
-                rx.el.div(class_name="hold trace-hold"),
+                rx.cond(
+                    Overview.closed_trace == "yes",
+                    atoms.empty(
+                        "Its story is not public",
+                        "What a decision saw and took is for the key that asked, and for operators.",
+                        link("Sign in with a key", to="/app/key", class_name="btn"),
+                    ),
+                    rx.el.div(class_name="hold trace-hold"),
+                ),
             ),
         ),
         note=rx.el.span(Overview.picked["id"], class_name="num"),

@@ -27,17 +27,14 @@ class Account(rx.State):
     baseline: str = ""
     origin: str = ""
     paused: str = ""
+    _whose: str = ""
+    """The key for which the tab's state was made; empty for a visitor."""
 
     @rx.event
     async def enter(self) -> None:
         """Show who is signed in; runs when a page loads."""
-        who = await guard.seat(self)
-        settings = door.parts().settings
-        self._show(who)
-        self.sandbox = "yes" if settings.sandbox else "no"
-        self.signup = "yes" if settings.signup_open else "no"
-        self.baseline = settings.baseline_model
-        self.origin = self.router.headers.origin
+        self._show(await guard.seat(self))
+        self._instance()
         self.paused = (await door.parts().live.watch(self.router.session.session_id, ("store",)))["paused"]
 
     @rx.event
@@ -46,11 +43,32 @@ class Account(rx.State):
         await guard.seat(self)
         parts = door.parts()
         secret = parts.sessions.secret_behind(self.router.session.session_id, self.router.headers.cookie)
-        await parts.live.unwatch(self.router.session.session_id)
         if secret:
             parts.sessions.end(secret)
-        self._show(guard.VISITOR)
+        await self._hand_over(guard.VISITOR)
         return rx.call_script(_END)
+
+    async def _hand_over(self, who: Caller) -> None:
+        """Leave nothing of whoever sat here before: every variable of every page at its beginning, no live data."""
+        await door.parts().live.unwatch(self.router.session.session_id)
+        for page in self._get_root_state().substates.values():
+            if type(page).__module__.startswith(__package__):
+                page.reset()
+        self._instance()
+        self._show(who)
+        self._whose = who.key_id
+
+    async def _belongs_to(self, who: Caller) -> None:
+        """Hand over when somebody else sits here now."""
+        if who.key_id != self._whose:
+            await self._hand_over(who)
+
+    def _instance(self) -> None:
+        settings = door.parts().settings
+        self.sandbox = "yes" if settings.sandbox else "no"
+        self.signup = "yes" if settings.signup_open else "no"
+        self.baseline = settings.baseline_model
+        self.origin = self.router.headers.origin
 
     def _show(self, who: Caller) -> None:
         self.role = who.role.value
@@ -58,12 +76,15 @@ class Account(rx.State):
         self.hint = f"{who.key_id[:12]}…" if who.key_id else ""
 
 
-def sign_in_here(state: Account, caller: Caller) -> Any:
-    """Begin a session for this socket; the returned event lets the page fetch its cookie for the next one."""
+async def sign_in_here(state: Account, caller: Caller) -> Any:
+    """Begin a session for this socket; the returned event lets the page fetch its cookie for the next one.
+
+    What the tab showed before is gone then.
+    """
     now, sessions = time.time(), door.parts().sessions
     secret = sessions.begin(caller, now)
     sessions.bind(state.router.session.session_id, secret)
-    state._show(caller)
+    await state._hand_over(caller)
     body = orjson.dumps({"ticket": sessions.ticket(secret, now)}).decode()
     return rx.call_script(_FETCH_COOKIE.format(orjson.dumps(body).decode()))
 

@@ -107,13 +107,17 @@ class DecisionPage(rx.State):
     async def load(self) -> None:
         """Show the decision that the URL names."""
         who = await guard.seat(self)
-        self.missing, self.row, self.stages = "", {}, []
+        self.missing = ""
         wanted = guard.text(str(self.router.url.path).rstrip("/").rpartition("/")[2], 40)
-        row = await door.parts().reads.decision(wanted) if guard.may_read(who) else None
-        if row is None or guard.scope(who) not in (None, row.get("key_id")):
-            self.missing = "yes"
+        row = await door.parts().reads.decision(wanted)
+        if row is None or not guard.may_open(who, row):
+            self._empty()
             return
         self.row, self.facts = views.feed_row(row), views.facts(row)
         self.money, self.asked = views.charges(row), views.asked(row)
         self.stages, self.candidates = views.trace(row), views.candidates(row)
         self.raw = orjson.dumps(row, option=orjson.OPT_INDENT_2).decode()
+
+    def _empty(self) -> None:
+        self.reset()
+        self.missing = "yes"

@@ -3,41 +3,38 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Collection
 from typing import Any
 
 import reflex as rx
 
+from arbiter_app.api import visibility
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.web import door
+from arbiter_app.web.reads import Row
 
 VISITOR = Caller(key_id="", role=Role.ANONYMOUS)
 
 
 async def seat(state: rx.State) -> Caller:
     """Who sits at this tab, from the server's own records; a visitor when nobody has signed in."""
-    parts = door.parts()
     session, headers = state.router.session, state.router.headers
-    key_id = parts.sessions.key_of(session.session_id, headers.cookie, time.time())
-    return (await parts.reads.caller(key_id) if key_id else None) or VISITOR
+    return await door.parts().seats.taken(session.session_id, headers.cookie) or VISITOR
 
 
 def may_read(who: Caller) -> bool:
     """Whether reports and feeds are open to this visitor at all."""
-    return who.role is not Role.ANONYMOUS or bool(door.parts().settings.reads_open)
+    return visibility.sight("decisions", who, door.parts().settings) is not visibility.Sight.NOTHING
 
 
 def scope(who: Caller) -> str | None:
     """Whose decisions may be seen: None for everybody's, else one key id. Call `may_read` first."""
-    if who.role is Role.OPERATOR or door.parts().settings.reads_open:
-        return None
-    return who.key_id
+    return visibility.scope("decisions", who, door.parts().settings)
 
 
-def owns(who: Caller, key_id: object) -> bool:
-    """Whether a decision's content is this visitor's to see."""
-    return who.role is Role.OPERATOR or (who.role is Role.CALLER and who.key_id == key_id)
+def may_open(who: Caller, row: Row | None) -> bool:
+    """Whether there is such a decision and it is this visitor's to see whole."""
+    return row is not None and visibility.may_open(who, row.get("key_id"), door.parts().settings)
 
 
 def text(value: Any, most: int = 200) -> str:
@@ -64,6 +61,11 @@ def number(value: Any, low: float, high: float) -> float | None:
 def first(value: Any) -> Any:
     """The single value of a slider, which sends a list."""
     return value[0] if isinstance(value, list) and value else value
+
+
+def address(state: rx.State) -> str:
+    """The address this tab's socket comes from."""
+    return str(state.router.session.client_ip)
 
 
 def origin(state: rx.State) -> str:

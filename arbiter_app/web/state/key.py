@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import reflex as rx
 
 from arbiter_app.pipeline.errors import ArbiterError
+from arbiter_app.pipeline.plain import MAX_EMAIL_CHARS, is_email
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.web import door, views
 from arbiter_app.web.state import guard
@@ -15,7 +15,6 @@ from arbiter_app.web.state.account import Account, sign_in_here
 
 View = dict[str, str]
 STATUSES = {"pause": "paused", "resume": "active", "revoke": "revoked"}
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}")
 
 
 class Key(rx.State):
@@ -39,13 +38,18 @@ class Key(rx.State):
         """Sign in with a key."""
         await guard.seat(self)
         api_key = guard.text(form.get("api_key")) if isinstance(form, dict) else ""
+        try:
+            door.parts().sessions.attempt(guard.address(self))
+        except ArbiterError as error:
+            self.error = str(error)
+            return None
         caller = await door.parts().reads.identify(api_key) if api_key else None
         if caller is None:
             self.error = "This key is unknown, malformed or revoked. Keys begin with arb_."
             return None
-        self.error = ""
+        entered = await sign_in_here(await self.get_state(Account), caller)
         await self._show(caller)
-        return sign_in_here(await self.get_state(Account), caller)
+        return entered
 
     @rx.event
     async def change(self, what: str) -> None:
@@ -73,9 +77,9 @@ class Key(rx.State):
         who = await guard.seat(self)
         if who.role is not Role.OPERATOR:
             return
-        email = guard.text(form.get("email")) if isinstance(form, dict) else ""
+        email = guard.text(form.get("email"), MAX_EMAIL_CHARS + 1) if isinstance(form, dict) else ""
         self.minted, self.error = "", ""
-        if not _EMAIL.fullmatch(email):
+        if not is_email(email):
             self.error = "An e-mail address is needed, like ada@example.com."
             return
         self.minted = (await door.parts().arbiter.keys.mint("caller", email, "made by an operator")).secret
@@ -93,7 +97,9 @@ class Key(rx.State):
         except ArbiterError as error:
             self.error = str(error)
         who = await guard.seat(self)
-        (await self.get_state(Account))._show(who)
+        account = await self.get_state(Account)
+        await account._belongs_to(who)
+        account._show(who)
         await self._show(who)
 
     async def _show(self, who: Caller) -> None:

@@ -34,6 +34,7 @@ class Overview(rx.State):
     samples: View = {}
     any_calls: str = ""
     picked: View = {}
+    closed_trace: str = ""
     stages: list[View] = []
     candidates: list[View] = []
 
@@ -87,6 +88,9 @@ class Overview(rx.State):
 
     async def _open(self, who: Any, decision_id: str) -> None:
         row = await door.parts().reads.decision(decision_id)
-        if row is None or guard.scope(who) not in (None, row.get("key_id")):
-            return
-        self.picked, self.stages, self.candidates = views.feed_row(row), views.trace(row), views.candidates(row)
+        self.closed_trace = ""
+        if row is not None and guard.may_open(who, row):
+            self.picked, self.stages, self.candidates = views.feed_row(row), views.trace(row), views.candidates(row)
+        elif row is not None and guard.scope(who) in (None, row.get("key_id")):
+            self.picked, self.stages, self.candidates = views.feed_row(row), [], []
+            self.closed_trace = "yes"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import Any
 
@@ -23,6 +24,8 @@ EXAMPLES = {
     "open": "Write four lines about a river that forgets its way.",
 }
 PUSH_S = 0.06
+_RUNS = itertools.count(1)
+"""Of the process: an answer that still comes in never finds its number in the state of whoever sits there next."""
 
 
 class Playground(rx.State):
@@ -97,13 +100,13 @@ class Playground(rx.State):
             self.prompt = given or self.prompt
             self._begin()
             mine, request = self.run, self._request(who)
-        await self._stream(mine, ask.Asked(door.parts().arbiter, door.parts().admission, request))
+        await self._stream(who, mine, ask.Asked(door.parts().arbiter, door.parts().admission, request))
 
     @rx.event
     async def stop(self) -> None:
         """End the answer that is coming in."""
         await guard.seat(self)
-        self.run += 1
+        self.run = next(_RUNS)
         self.busy = False
 
     @rx.event
@@ -126,11 +129,11 @@ class Playground(rx.State):
         )
 
     def _begin(self) -> None:
-        self.run += 1
+        self.run = next(_RUNS)
         self.busy, self.answer, self.error, self.vote = True, "", "", ""
         self.result, self.stages, self.candidates = {}, views.waiting(), []
 
-    async def _stream(self, mine: int, asked: ask.Asked) -> None:
+    async def _stream(self, who: Caller, mine: int, asked: ask.Asked) -> None:
         text, shown_at, token = "", 0.0, self.router.session.client_token
         pieces, problem = asked.pieces(), ""
         try:
@@ -139,23 +142,28 @@ class Playground(rx.State):
                 if time.monotonic() - shown_at < PUSH_S:
                     continue
                 shown_at = time.monotonic()
-                if not door.parts().present(token) or not await self._show(mine, text):
+                if not door.parts().present(token) or not await self._show(who, mine, text):
                     return
         except ArbiterError as error:
             problem = str(error)
         finally:
             await pieces.aclose()
-        await self._finish(mine, text, problem, asked.row)
+        await self._finish(who, mine, text, problem, asked.row)
 
-    async def _show(self, mine: int, text: str) -> bool:
+    async def _show(self, who: Caller, mine: int, text: str) -> bool:
         async with self:
-            if self.run == mine:
+            wanted = await self._is_wanted(who, mine)
+            if wanted:
                 self.answer = text
-            return self.run == mine
+            return wanted
 
-    async def _finish(self, mine: int, text: str, problem: str, row: dict[str, Any] | None) -> None:
+    async def _is_wanted(self, who: Caller, mine: int) -> bool:
+        """Whether the answer is still the one to show, and whoever asked still sits here."""
+        return self.run == mine and (await guard.seat(self)).key_id == who.key_id
+
+    async def _finish(self, who: Caller, mine: int, text: str, problem: str, row: dict[str, Any] | None) -> None:
         async with self:
-            if self.run != mine:
+            if not await self._is_wanted(who, mine):
                 return
             self.busy, self.answer, self.error = False, text, problem
             self.stages = []

@@ -7,6 +7,7 @@ from typing import Any
 import reflex as rx
 
 from arbiter_app.pipeline.errors import ArbiterError
+from arbiter_app.pipeline.plain import MAX_EMAIL_CHARS
 from arbiter_app.pipeline.types import Role
 from arbiter_app.web import door, snippets
 from arbiter_app.web.state import guard
@@ -65,7 +66,8 @@ class Start(rx.State):
             self.error = "Sign-up is closed here. Ask the operator for a key, then sign in with it."
             return None
         try:
-            secret = await parts.arbiter.keys.register(guard.text(form.get("email")) if isinstance(form, dict) else "")
+            email = guard.text(form.get("email"), MAX_EMAIL_CHARS + 1) if isinstance(form, dict) else ""
+            secret = await parts.arbiter.keys.register(email, guard.address(self))
         except ArbiterError as error:
             self.error = str(error)
             return None
@@ -73,10 +75,12 @@ class Start(rx.State):
         if caller is None:
             self.error = "The new key could not be read back; try again."
             return None
-        self.secret, self.error, self.has_key = secret, "", "yes"
+        step, client = self.step, self.client
+        entered = await sign_in_here(await self.get_state(Account), caller)
+        self.step, self.client, self.secret, self.has_key = step, client, secret, "yes"
         self._fill()
         await self._listen(caller.key_id)
-        return sign_in_here(await self.get_state(Account), caller)
+        return entered
 
     async def _listen(self, key_id: str) -> None:
         await door.parts().live.watch(self.router.session.session_id, ("arrival", key_id))

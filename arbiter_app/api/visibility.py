@@ -1,0 +1,63 @@
+"""What a visitor may see of each thing: one table, from which the API, the pages, the exports and the sockets all take it.
+
+While public reads are on, somebody without a key sees the sums, what was learned, and every decision in summary: the
+fields that name nobody and quote nothing. A caller sees the own calls, whole; an operator sees everything.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.settings import Settings
+
+
+class Sight(StrEnum):
+    """How much of a thing."""
+
+    NOTHING = "nothing"
+    SUMMARY = "everybody's, in summary"
+    OWN = "the own, whole"
+    ALL = "everybody's, whole"
+
+
+_N, _S, _O, _A = Sight.NOTHING, Sight.SUMMARY, Sight.OWN, Sight.ALL
+TABLE: dict[str, tuple[Sight, Sight, Sight]] = {
+    # thing:       anonymous under public reads, caller, operator
+    "learned": (_A, _A, _A),  # policy, models, list prices, shifts, overview
+    "sums": (_A, _O, _A),  # report, time series, what-if
+    "decisions": (_S, _O, _A),  # lists of them, the feed, exports
+    "trace": (_N, _O, _A),  # one decision, whole
+    "key": (_N, _O, _A),  # e-mail, state and usage of a key
+    "calibrations": (_N, _N, _A),
+}
+"""Without public reads anonymous visitors see nothing of it."""
+PRIVATE = ("request_id", "key_id", "conversation", "quality_reason")
+"""Fields of a decision that name whose it is, or can quote its answer: None in a summary."""
+
+
+def sight(thing: str, caller: Caller | None, settings: Settings) -> Sight:
+    """How much of a thing a visitor sees; `caller` None or of the role anonymous is somebody without a key."""
+    anonymous, own, everything = TABLE[thing]
+    if caller is None or caller.role is Role.ANONYMOUS:
+        return anonymous if settings.reads_open else Sight.NOTHING
+    return everything if caller.role is Role.OPERATOR else own
+
+
+def scope(thing: str, caller: Caller | None, settings: Settings) -> str | None:
+    """The key id that a visitor is restricted to, None for everybody's. Ask `sight` first whether there is anything to see."""
+    return caller.key_id if caller is not None and sight(thing, caller, settings) is Sight.OWN else None
+
+
+def may_open(caller: Caller | None, key_id: object, settings: Settings) -> bool:
+    """Whether a visitor may open a decision of this key, with its trace."""
+    seen = sight("trace", caller, settings)
+    return seen is Sight.ALL or (seen is Sight.OWN and caller is not None and caller.key_id == key_id)
+
+
+def told(row: dict[str, Any], caller: Caller | None, settings: Settings) -> dict[str, Any]:
+    """A decision of a list as this visitor sees it."""
+    if sight("decisions", caller, settings) is not Sight.SUMMARY:
+        return row
+    return {name: None if name in PRIVATE else value for name, value in row.items()}
