@@ -1,21 +1,28 @@
 """The model catalog: who could serve, at which list price, with which window and capabilities.
 
-Read from a TOML file (`catalog.toml` in the package, or `ARBITER_CATALOG`), validated at start, refreshed from the
-runtime's `GET /v1/models` where that states prices or windows. Adding a model is a line there, not code.
+Read from a TOML file (`catalog.toml` in the package, or `ARBITER_CATALOG`), validated at start. Where the runtime lists its
+models, the pool is what it lists (`pool/`). Adding a model is a line there, not code.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from arbiter_app.pipeline.types import Json, Model, Task
+from arbiter_app.pool import listing
+from arbiter_app.pool import parts as parts_of
+from arbiter_app.pool.listing import Report
+from arbiter_app.pool.names import FORMS
+from arbiter_app.pool.price_list import lookup
+from arbiter_app.runtime.claims.facts import Known
+from arbiter_app.settings import Settings
 
 PACKAGED = Path(__file__).with_name("catalog.toml")
-_KEYS = {"input", "output", "cached", "context", "vision", "tools", "json_schema", "routable", "prior"}
+_KEYS = {"input", "output", "cached", "context", "vision", "tools", "json_schema", "routable", "prior", "aliases"}
 _CAPABILITIES = ("vision", "tools", "json_schema", "routable")
 
 
@@ -25,39 +32,140 @@ class CatalogError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The pool by model id, and who plays which part. Immutable: a refresh makes a new one."""
+    """The pool by model id, and who plays which part. Immutable: a refresh makes a new one.
+
+    `declared` is the catalog as the file has it; every list of the runtime is held against that, so that a fact which is
+    no longer stated falls back. `switches` are the models that the operator took out or put in.
+    """
 
     models: Mapping[str, Model]
     baseline: str
     classifier: str
     judge: str
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    declared: Catalog | None = None
+    switches: Mapping[str, bool] = field(default_factory=dict)
+    report: Report | None = None
+    """What became of the runtime's list; None before the first one."""
     pool: tuple[Model, ...] = field(init=False)
     """The models that may be routed to, in catalog order."""
     names: tuple[str, ...] = field(init=False)
     """Their ids."""
     least_window: int = field(init=False)
     """The tokens that every one of them is known to hold; 0 where one's window is not known, or there is none."""
+    _ids: Mapping[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Work out the pool."""
-        pool = tuple(model for model in self.models.values() if model.routable)
+        """Work out the pool, and by which names its models go."""
+        pool = tuple(model for model in self.models.values() if model.routable and model.listed)
         object.__setattr__(self, "pool", pool)
         object.__setattr__(self, "names", tuple(model.id for model in pool))
         object.__setattr__(self, "least_window", min((model.context_tokens or 0 for model in pool), default=0))
+        object.__setattr__(self, "_ids", listing.index(self.models, self.aliases))
+
+    def model(self, model_id: str) -> Model:
+        """A model by id; one that is not there any more has no price that anybody knows."""
+        found = self.models.get(model_id)
+        return found if found is not None else Model(model_id, 0.0, 0.0, None, listed=False, price_from="unknown")
+
+    def resolve(self, name: str) -> str:
+        """The id of the model that a name stands for: its id, an alias, the runtime's name for it. Else the name itself."""
+        if name in self.models:
+            return name
+        return next((self._ids[key] for form in FORMS if (key := form(name)) in self._ids), name)
 
     def routable(self, model_id: str, on: bool) -> Catalog:
-        """The same catalog with one model's routable switch set. Raises KeyError for an unknown model."""
-        changed = replace(self.models[model_id], routable=on)
-        return replace(self, models={**self.models, model_id: changed})
+        """The same catalog with one model's routable switch set; it holds when the model is not here now, too."""
+        models = self.models
+        if model_id in models:
+            models = {**models, model_id: replace(models[model_id], routable=on)}
+        return replace(self, models=models, switches={**self.switches, model_id: on})
 
-    def refreshed(self, listing: Iterable[Json]) -> Catalog:
-        """This catalog with the prices and windows that the runtime's model list states; the rest stays."""
-        stated = {str(row.get("id")): row for row in listing if isinstance(row, dict)}
-        return replace(self, models={key: _restate(model, stated.get(key)) for key, model in self.models.items()})
+    def refreshed(
+        self, rows: Iterable[Json], *, most: int = 64, join: Sequence[str] = ("*",), keep: bool = False
+    ) -> Catalog:
+        """The catalog after the runtime's list was read; the same where that names no chat model.
+
+        At most `most` models are routed to. `join`: patterns of names beyond the catalog that may join. `keep`: the list
+        may be incomplete, so that nothing leaves.
+        """
+        origin = self.declared or self
+        built = listing.build(
+            rows,
+            origin.models,
+            origin.aliases,
+            self.models if self.report is not None else {},
+            dearest=_dearest(origin),
+            most=most,
+            join=join,
+            keep=keep,
+        )
+        if built is None:
+            return self
+        models = {
+            key: replace(model, routable=self.switches[key]) if key in self.switches else model
+            for key, model in built.models.items()
+        }
+        here = [model for model in models.values() if model.listed]
+        able = [model for model in here if model.routable] or here
+        wanted = {"baseline": origin.baseline, "classifier": origin.classifier, "judge": origin.judge}
+        parts = dict(wanted)
+        for part, model_id in wanted.items():
+            if not models[model_id].listed:
+                usual = parts_of.typical_usd(origin.models[model_id])
+                found = parts_of.strongest(able, usual) if part == "baseline" else parts_of.cheapest(able)
+                parts[part] = found.id
+        models = {key: replace(model, baseline=key == parts["baseline"]) for key, model in models.items()}
+        replaced = {part: (wanted[part], now) for part, now in parts.items() if now != wanted[part]}
+        return replace(
+            self,
+            models=models,
+            baseline=parts["baseline"],
+            classifier=parts["classifier"],
+            judge=parts["judge"],
+            declared=origin,
+            report=replace(built.report, replaced=replaced),
+        )
+
+    def loses(self, after: Catalog) -> bool:
+        """Whether more than half of the pool would be gone after: such a list is believed when the next one says it, too."""
+        return self.report is not None and 2 * len(set(self.names) & set(after.names)) < len(self.names)
 
 
-def load_catalog(path: Path | None, *, baseline: str, baseline_context: int | None = None) -> Catalog:
-    """Read and validate a catalog file. Raises CatalogError with the model and key at fault."""
+def catalog_of(settings: Settings) -> Catalog:
+    """The catalog as the settings want it. Raises CatalogError."""
+    return load_catalog(
+        settings.catalog,
+        baseline=settings.baseline_model,
+        baseline_context=settings.baseline_context,
+        classifier=settings.classifier_model,
+        judge=settings.judge_model,
+        open_pool=not settings.sandbox,
+    )
+
+
+def _dearest(catalog: Catalog) -> Known:
+    """The cautious price of a model whose own is not known: that of the dearest in the catalog."""
+    known = [model for model in catalog.models.values() if model.priced]
+    return Known(
+        max((model.input_usd for model in known), default=0.0), max((model.output_usd for model in known), default=0.0)
+    )
+
+
+def load_catalog(
+    path: Path | None,
+    *,
+    baseline: str,
+    baseline_context: int | None = None,
+    classifier: str = "",
+    judge: str = "",
+    open_pool: bool = False,
+) -> Catalog:
+    """Read and validate a catalog file. Raises CatalogError with the model and key at fault.
+
+    `classifier` and `judge` stand in for those of the file. `open_pool`: a part may be given to a model that the file does
+    not know, because the runtime may list it.
+    """
     source = path or PACKAGED
     try:
         raw = tomllib.loads(source.read_text("utf-8"))
@@ -66,21 +174,42 @@ def load_catalog(path: Path | None, *, baseline: str, baseline_context: int | No
     tables = raw.get("models")
     if not isinstance(tables, dict) or not tables:
         raise CatalogError(f'{source}: needs at least one [models."NAME"] table')
-    models = {key: _model(key, table, baseline) for key, table in tables.items()}
-    if baseline not in models:
-        raise CatalogError(f"the baseline model {baseline!r} is not in the catalog; add it or set BASELINE_MODEL")
-    if baseline_context is not None:
-        models[baseline] = replace(models[baseline], context_tokens=baseline_context)
-    parts = {name: str(raw.get(name, baseline)) for name in ("classifier", "judge")}
-    for name, model in parts.items():
-        if model not in models:
-            raise CatalogError(
-                f"{source}: the {name} {model!r} is not in the catalog; add it (routable = false keeps it out)"
+    models = {key: _model(key, table) for key, table in tables.items()}
+    aliases = {key: _aliases(key, table) for key, table in tables.items() if "aliases" in table}
+    asked = {
+        "baseline": baseline,
+        "classifier": classifier or str(raw.get("classifier", baseline)),
+        "judge": judge or str(raw.get("judge", baseline)),
+    }
+    known_as, dearest = listing.index(models, aliases), _dearest(Catalog(models, "", "", ""))
+    parts = {}
+    for part, name in asked.items():
+        found = (
+            name if name in models else next((known_as[key] for form in FORMS if (key := form(name)) in known_as), "")
+        )
+        if not found and open_pool:
+            found, known = name, lookup(name)
+            models[name] = Model(
+                name,
+                known.input_usd or dearest.input_usd or 0.0,
+                known.output_usd or dearest.output_usd or 0.0,
+                known.context_tokens,
+                price_from="unknown" if known.input_usd is None else "library",
             )
-    return Catalog(models, baseline, parts["classifier"], parts["judge"])
+        if not found:
+            if part == "baseline":
+                raise CatalogError(f"the baseline model {name!r} is not in the catalog; add it or set BASELINE_MODEL")
+            raise CatalogError(
+                f"{source}: the {part} {name!r} is not in the catalog; add it (routable = false keeps it out)"
+            )
+        parts[part] = found
+    models[parts["baseline"]] = replace(models[parts["baseline"]], baseline=True)
+    if baseline_context is not None:
+        models[parts["baseline"]] = replace(models[parts["baseline"]], context_tokens=baseline_context)
+    return Catalog(models, parts["baseline"], parts["classifier"], parts["judge"], aliases)
 
 
-def _model(key: str, table: Any, baseline: str) -> Model:
+def _model(key: str, table: Any) -> Model:
     if not isinstance(table, dict) or not table.keys() <= _KEYS:
         unknown = sorted(set(table) - _KEYS) if isinstance(table, dict) else table
         raise CatalogError(f"model {key!r}: unknown keys {unknown}; known are {sorted(_KEYS)}")
@@ -94,9 +223,11 @@ def _model(key: str, table: Any, baseline: str) -> Model:
         output_usd=_price(key, table, "output"),
         cached_usd=_price(key, table, "cached") if "cached" in table else None,
         context_tokens=context,
-        baseline=key == baseline,
         prior=_prior(key, table.get("prior", {})),
-        **switches,
+        vision=switches.get("vision", False),
+        tools=switches.get("tools", True),
+        json_schema=switches.get("json_schema", True),
+        routable=switches.get("routable", True),
     )
 
 
@@ -122,24 +253,8 @@ def _prior(key: str, value: Any) -> Mapping[str, float]:
     return {task: float(score) for task, score in value.items()}
 
 
-def _restate(model: Model, row: Json | None) -> Model:
-    """Apply what one entry of `GET /v1/models` states: `pricing.{prompt,completion}` in USD per token, a window."""
-    if row is None:
-        return model
-    stated = row.get("pricing")
-    pricing: Json = stated if isinstance(stated, dict) else {}
-    window = row.get("context_length") or row.get("context_window")
-    return replace(
-        model,
-        input_usd=_stated(pricing.get("prompt", pricing.get("input")), model.input_usd),
-        output_usd=_stated(pricing.get("completion", pricing.get("output")), model.output_usd),
-        context_tokens=window if isinstance(window, int) and window > 0 else model.context_tokens,
-    )
-
-
-def _stated(value: Any, otherwise: float) -> float:
-    try:
-        price = float(value)
-    except (TypeError, ValueError):
-        return otherwise
-    return price if 0 <= price < 1 else otherwise
+def _aliases(key: str, table: Mapping[str, Any]) -> tuple[str, ...]:
+    stated = table["aliases"]
+    if not isinstance(stated, list) or not all(isinstance(one, str) and one for one in stated):
+        raise CatalogError(f"model {key!r}: aliases must be a list of names")
+    return tuple(stated)

@@ -14,11 +14,13 @@ import orjson
 from pydantic import SecretStr
 
 from arbiter_app import __version__
-from arbiter_app.catalog import load_catalog
+from arbiter_app.catalog import Catalog, catalog_of
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.policy import POLICIES
+from arbiter_app.pool import telling
 from arbiter_app.runtime.client import HttpRuntime
 from arbiter_app.runtime.sandbox import start_sandbox
+from arbiter_app.services.pool import listed
 from arbiter_app.settings import Settings, setting_names
 from arbiter_app.store.health import SQLITE, examine
 from arbiter_app.web import build
@@ -128,35 +130,52 @@ def _store(settings: Settings) -> Iterator[Line]:
 
 
 def _runtime(settings: Settings) -> Iterator[Line]:
+    for note in settings.repaired:
+        yield True, "settings", note
     try:
-        yield True, "runtime", asyncio.run(_reached(settings))
+        catalog = catalog_of(settings)
+        found = asyncio.run(_reached(settings, catalog))
     except RuntimeFault as fault:
         what = f"{settings.base_url}: {fault.message}"
         yield False, "runtime", f"{what}; check BTL_BASE_URL and GATEWAY_API_KEY"
+    except ValueError as error:
+        yield False, "runtime", str(error)
+    else:
+        yield True, "runtime", found[0]
+        yield from ((True, "pool", line) for line in found[1:])
 
 
-async def _reached(settings: Settings) -> str:
-    """How many models the runtime lists; in sandbox mode one is started for the moment."""
+async def _reached(settings: Settings, catalog: Catalog) -> list[str]:
+    """How many models the runtime lists, and what becomes of them; in sandbox mode one is started for the moment."""
     key = settings.gateway_api_key
     if key is not None:
-        return f"{settings.base_url} lists {await _listed(settings.base_url, key.get_secret_value())} models"
-    catalog = load_catalog(
-        settings.catalog, baseline=settings.baseline_model, baseline_context=settings.baseline_context
-    )
+        return await _listed(settings, catalog, key.get_secret_value())
     sandbox = start_sandbox(catalog, latency=0.0)
     try:
-        listed = await _listed(sandbox.url, sandbox.key)
+        runtime = HttpRuntime(sandbox.url, sandbox.key)
+        try:
+            listed = len(await runtime.models())
+        finally:
+            await runtime.aclose()
     finally:
         await asyncio.to_thread(sandbox.stop)
-    return f"sandbox with {listed} simulated models (set GATEWAY_API_KEY for a real runtime)"
+    return [f"sandbox with {listed} simulated models (set GATEWAY_API_KEY for a real runtime)"]
 
 
-async def _listed(url: str, key: str) -> int:
-    runtime = HttpRuntime(url, key)
+async def _listed(settings: Settings, catalog: Catalog, key: str) -> list[str]:
+    """The runtime's list held against the catalog, as `serve` would at its start."""
+    runtime = HttpRuntime(settings.base_url, key)
     try:
-        return len(await runtime.models())
+        rows = await runtime.models()
+        after = await listed(runtime, catalog, rows, settings)
     finally:
         await runtime.aclose()
+    where = settings.base_url.rstrip("/")
+    if runtime.base_url != where:
+        where = f"{runtime.base_url} (BTL_BASE_URL lacks /v1)"
+    if after is catalog:
+        return [f"{where} lists {len(rows)} models, none that chats: the catalog's are routed to"]
+    return [f"{where} lists {len(rows)} models", *telling.lines(after)]
 
 
 def _pages(settings: Settings) -> Iterator[Line]:

@@ -17,6 +17,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from arbiter_app.policy import PolicySettings
 
 PREFIX = "ARBITER_"
+DEFAULT_BASE_URL = "https://api.badtheorylabs.com/v1"
 
 
 class SettingsError(ValueError):
@@ -41,7 +42,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     gateway_api_key: SecretStr | None = _env("GATEWAY_API_KEY", None, "key of the runtime; absent means sandbox mode")
-    base_url: str = _env("BTL_BASE_URL", "https://api.badtheorylabs.com/v1", "the runtime's OpenAI-compatible base URL")
+    base_url: str = _env("BTL_BASE_URL", DEFAULT_BASE_URL, "the runtime's OpenAI-compatible base URL")
     baseline_model: str = _env("BASELINE_MODEL", "gpt-4o", "what would answer everything without Arbiter")
     baseline_context: int = _env("BASELINE_CONTEXT", 128_000, "context window of the baseline, in tokens", gt=0)
     request_timeout_s: float = _env("REQUEST_TIMEOUT", 120.0, "whole request, seconds", gt=0)
@@ -60,6 +61,17 @@ class Settings(BaseModel):
     catalog_refresh_s: float = _env(
         "ARBITER_CATALOG_REFRESH_S", 300.0, "how often the runtime's model list is read", gt=0
     )
+
+    pool_max: int = _env(
+        "ARBITER_POOL_MAX", 64, "models routed to at most, of those that the runtime lists", gt=0, le=500
+    )
+    join: Names = _env(
+        "ARBITER_JOIN",
+        ("*",),
+        "which models that the runtime lists beyond the catalog join: patterns, the first that fits decides, `!` keeps out",
+    )
+    classifier_model: str = _env("ARBITER_CLASSIFIER_MODEL", "", "the classifier; unset: the catalog's")
+    judge_model: str = _env("ARBITER_JUDGE_MODEL", "", "the judge; unset: the catalog's")
 
     limit_6h: int = _env("ARBITER_LIMIT_6H", 50, "routed requests of a minted key in 6 hours", gt=0)
     limit_week: int = _env("ARBITER_LIMIT_WEEK", 600, "routed requests of a minted key in a week", gt=0)
@@ -145,12 +157,19 @@ class Settings(BaseModel):
     )
 
     routing: PolicySettings = Field(default_factory=PolicySettings)
+    repaired: tuple[str, ...] = ()
+    """What was put right of what was given, in sentences."""
     sources: Mapping[str, str] = Field(default_factory=dict, repr=False)
 
     @property
     def sandbox(self) -> bool:
         """True when no runtime key is set, so that the embedded runtime answers."""
         return self.gateway_api_key is None
+
+    @property
+    def joins(self) -> tuple[str, ...]:
+        """The patterns of `join`. The default runtime lists models which it answers on another route only; these stay out."""
+        return ("!claude*", *self.join) if self.base_url == DEFAULT_BASE_URL else self.join
 
     @property
     def workers_port(self) -> int:

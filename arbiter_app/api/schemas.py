@@ -128,8 +128,9 @@ COMPONENTS: dict[str, Schema] = {
     ),
     "Model": _open(
         _object(
-            "id:string object:string created:integer owned_by:string routable:boolean input_per_million:number "
-            "output_per_million:number context:integer? vision:boolean tools:boolean json_schema:boolean baseline:boolean"
+            "id:string object:string created:integer owned_by:string routable:boolean input_per_million:number? "
+            "output_per_million:number? price_from:string runtime_name:string "
+            "state:string context:integer? vision:boolean tools:boolean json_schema:boolean baseline:boolean"
         )
     ),
     "Models": _object("object:string", data=_list(_ref("Model"))),
@@ -216,6 +217,7 @@ COMPONENTS: dict[str, Schema] = {
         alerts=_list(_ref("Alert")),
         active_price_overrides=_map(_NUMBER),
         quarantined=_map({"type": "object"}),
+        pool_notes=_list(_STRING),
         learning=_map({"type": ["number", "null"]}),
     ),
     "Pricing": _object("", data=_list(_ref("Model"))),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from arbiter_app.catalog import load_catalog
+from arbiter_app.catalog import catalog_of
 from arbiter_app.pipeline.types import Json
 from arbiter_app.runtime.sandbox.making import make_answer
 from arbiter_app.runtime.sandbox.world import World
@@ -36,9 +36,7 @@ class Truth:
 
 def world_of(settings: Settings) -> World:
     """The sandbox's world as these settings make it, untouched."""
-    catalog = load_catalog(
-        settings.catalog, baseline=settings.baseline_model, baseline_context=settings.baseline_context
-    )
+    catalog = catalog_of(settings)
     return World(catalog, seed=settings.sandbox_seed)
 
 

@@ -137,10 +137,11 @@ class Calls:
 
     def _payload(self, decision: Decision, model: str) -> bytes:
         request = decision.request
+        name = self._model_of(model).sent
         if not request.stream:
-            return request.body(model=model)
+            return request.body(model=name)
         options = {**(request.payload.get("stream_options") or {}), "include_usage": True}
-        return request.body(model=model, stream=True, stream_options=options)
+        return request.body(model=name, stream=True, stream_options=options)
 
     async def _first_success(self, decision: Decision, order: Sequence[str], send: Callable[[str], Awaitable[T]]) -> T:
         faults: list[RuntimeFault] = []

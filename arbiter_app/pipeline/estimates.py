@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from arbiter_app.catalog import Catalog
 from arbiter_app.pipeline.decision import Decision
@@ -11,7 +12,7 @@ from arbiter_app.pipeline.filter import eligible, everybody
 from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.limits import Limits
 from arbiter_app.pipeline.tokens import TokenRatios, estimate_messages
-from arbiter_app.pipeline.types import PICO_PER_USD, Eligible, Model
+from arbiter_app.pipeline.types import PICO_PER_USD, ChatRequest, Eligible, Model
 from arbiter_app.policy import Policy
 
 DEFAULT_TOKENS_OUT = 256
@@ -31,12 +32,12 @@ class LearnedEstimates:
 
     def eligible(self, decision: Decision) -> Eligible:
         """Stage 2 over the pool as it is now."""
-        request, seen = decision.request, decision.classification
+        seen, catalog = decision.classification, self._catalog()
         if seen is None:
             raise ValueError("a request is classified before it is filtered")
-        tokens_in = estimate_messages(request.messages, request.payload.get("tools"))
         now = time.monotonic()
-        catalog, resting = self._catalog(), self._health.resting(now)
+        request, resting = _by_id(decision.request, catalog), self._health.resting(now)
+        tokens_in = estimate_messages(request.messages, request.payload.get("tools"))
         if (
             not resting
             and not self._limits.known
@@ -91,7 +92,7 @@ class LearnedEstimates:
             return None
         asked = decision.cascade.completion.model if decision.cascade is not None else done.model
         paid = sum(one.pico or 0 for one in charges)
-        return paid - round(gate.prompt_tokens * self._catalog().models[asked].input_usd * PICO_PER_USD)
+        return paid - round(gate.prompt_tokens * self._catalog().model(asked).input_usd * PICO_PER_USD)
 
     def learned(self, decision: Decision) -> None:
         """Compare the token estimate with the usage the runtime reported."""
@@ -99,3 +100,12 @@ class LearnedEstimates:
         if done is not None and done.usage is not None and gate is not None:
             self._limits.served(done.model, done.usage.prompt_tokens)
             self._ratios.record(done.model, estimated=gate.prompt_tokens, real=done.usage.prompt_tokens)
+
+
+def _by_id(request: ChatRequest, catalog: Catalog) -> ChatRequest:
+    """The request with the models that it names by any of their names named by their ids."""
+    if request.pin is None and request.allow is None:
+        return request
+    pin = None if request.pin is None else catalog.resolve(request.pin)
+    allow = None if request.allow is None else tuple(dict.fromkeys(map(catalog.resolve, request.allow)))
+    return replace(request, pin=pin, allow=allow)

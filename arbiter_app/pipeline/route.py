@@ -43,17 +43,21 @@ class Router:
         self,
         policy: Policy,
         *,
-        baseline: str,
+        baseline: Callable[[], str],
         holdout: Holdout,
         rng: random.Random,
         now: Callable[[], float],
     ) -> None:
         self._policy = policy
-        self._baseline = baseline
+        self._baseline_now = baseline
         self._holdout = holdout
         self._rng = rng
         self._now = now
         self._conversations = Conversations()
+
+    @property
+    def _baseline(self) -> str:
+        return self._baseline_now()
 
     def route(self, decision: Decision, seen: Classification, eligible: Eligible, *, tokens_out: int) -> None:
         """Fill in the decision's choice, mode and reason."""

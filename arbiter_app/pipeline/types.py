@@ -261,7 +261,12 @@ class Timing:
 
 @value
 class Model:
-    """One line of the catalog. Prices are USD per token; `context_tokens` None means the window is not known."""
+    """One line of the catalog. Prices are USD per token; `context_tokens` None means the window is not known.
+
+    `name` is what the runtime calls it where that is not its id; `listed` is False for one that the runtime does not offer,
+    `joined` True for one that it offers beyond the catalog. `price_from` says whose price it is: of the catalog, the
+    runtime, the library (the price list that comes with Arbiter), or nobody: then it is `unknown`, and a cautious one.
+    """
 
     id: str
     input_usd: float
@@ -275,3 +280,17 @@ class Model:
     prior: Mapping[str, float] = field(default_factory=dict)
     cached_usd: float | None = None
     """Price of a prompt token that the provider had cached; None means not known."""
+    name: str = ""
+    listed: bool = True
+    joined: bool = False
+    price_from: str = "catalog"
+
+    @property
+    def sent(self) -> str:
+        """What the runtime is asked for."""
+        return self.name or self.id
+
+    @property
+    def priced(self) -> bool:
+        """Whether its price is known."""
+        return self.price_from != "unknown"

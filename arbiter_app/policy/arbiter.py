@@ -52,6 +52,11 @@ class ArbiterPolicy(StatisticsHolder):
         self._news = 0.0
         self._set_pool({baseline, *facts})
 
+    def know(self, facts: Mapping[str, ModelFacts], baseline: str) -> None:
+        """The pool changed: what is believed of its models is worked out anew."""
+        super().know(facts, baseline)
+        self._set_pool({baseline, *facts, *(model for _, model, _ in self._table.rows())})
+
     def choose(self, ask: Ask, now: float, seed: int) -> Choice:
         """The model for one request; replaying the same statistics, ask and seed gives the same."""
         self._welcome(ask.eligible)

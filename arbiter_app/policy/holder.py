@@ -19,6 +19,10 @@ class StatisticsHolder:
         self._settings = settings
         self._table = StatsTable()
 
+    def know(self, facts: Mapping[str, ModelFacts], baseline: str) -> None:
+        """The pool changed: other models, prices, or another baseline. What was learned stays."""
+        self._facts, self._baseline = facts, baseline
+
     def grade(self, seen: Observation) -> Learned:
         """A grade that came after the call was recorded."""
         if seen.quality is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 
@@ -10,8 +11,8 @@ import orjson
 
 from arbiter_app import exact_json
 from arbiter_app.pipeline.ports import Reply, ReplyStream, RuntimeFault
-from arbiter_app.pipeline.types import Json
 from arbiter_app.runtime.claims import secrets
+from arbiter_app.runtime.claims.facts import Rows, rows_of
 from arbiter_app.runtime.claims.refusals import refusal_of
 from arbiter_app.runtime.claims.secrets import hide_bytes
 from arbiter_app.runtime.encoding import EncodingError, decoder_of
@@ -31,6 +32,9 @@ from arbiter_app.runtime.transport import FOREVER_S, Answer, Headers, Limits, Po
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
 MODELS_DEADLINE_S = 15.0
+MAX_LIST_BYTES = 8 * 1024 * 1024
+"""Of a model list: a hundred times that of the largest router."""
+_VERSIONED = re.compile(r"/v\d|/openai(?:/|$)|/api/")
 
 
 class HttpRuntime:
@@ -59,14 +63,25 @@ class HttpRuntime:
         secrets.keep_url(self._base_url)
         if not _fits_header(self._key):
             raise ValueError("the runtime's key has characters that cannot stand in a header")
-        self._origin = origin_of(url)
-        self._plain = self._head("POST", httpx.URL(f"{self._base_url}/chat/completions"), "application/json")
-        self._streamed = self._head("POST", httpx.URL(f"{self._base_url}/chat/completions"), "text/event-stream")
-        self._models = self._head("GET", httpx.URL(f"{self._base_url}/models"), "application/json")
+        self._point(self._base_url)
         self._limits = Limits(connect_timeout_s, first_byte_timeout_s, gap_timeout_s)
         self._whole = Limits(connect_timeout_s, gap_s=gap_timeout_s, first_gap_s=FOREVER_S)
         self._max_answer_bytes = max_answer_bytes
         self._transport = transport or PooledTransport()
+
+    @property
+    def base_url(self) -> str:
+        """Where the runtime's routes are; another than was asked for once its list was found under `/v1`."""
+        return self._base_url
+
+    def _point(self, base_url: str) -> None:
+        """Make the heads of the requests to a base URL."""
+        self._base_url, url = base_url, httpx.URL(base_url)
+        self._origin = origin_of(url)
+        self._plain = self._head("POST", httpx.URL(f"{base_url}/chat/completions"), "application/json")
+        self._streamed = self._head("POST", httpx.URL(f"{base_url}/chat/completions"), "text/event-stream")
+        self._models = self._head("GET", httpx.URL(f"{base_url}/models"), "application/json")
+        self._details = self._head("GET", httpx.URL(f"{base_url}/model/info"), "application/json")
 
     def _head(self, method: str, url: httpx.URL, accept: str) -> bytes:
         """The head of a request up to what differs between requests: the id, and the length of the body."""
@@ -111,15 +126,33 @@ class HttpRuntime:
             raise
         return stream
 
-    async def models(self) -> list[Json]:
-        """The rows of the runtime's `GET /models`. Raises RuntimeFault."""
+    async def models(self) -> Rows:
+        """The rows of the runtime's model list; where there is none, of that under `/v1`, which is then the base. Raises RuntimeFault."""
+        try:
+            return await self._listing(self._models)
+        except RuntimeFault as fault:
+            if _VERSIONED.search(self._base_url) or not (fault.kind == "protocol" or fault.status in (404, 405)):
+                raise
+            below = self._head("GET", httpx.URL(f"{self._base_url}/v1/models"), "application/json")
+            try:
+                rows = await self._listing(below)
+            except RuntimeFault:
+                raise fault from None
+            self._point(f"{self._base_url}/v1")
+            return rows
+
+    async def details(self) -> Rows:
+        """What a LiteLLM proxy tells of its models besides their names. Raises RuntimeFault, also where there is no such route."""
+        return await self._listing(self._details)
+
+    async def _listing(self, head: bytes) -> Rows:
         deadline = time.monotonic() + MODELS_DEADLINE_S
-        response, _ = await self._send(self._models, b"", self._limits, deadline)
-        listing, _ = _json(_decoded(response.headers), await self._read(response, self._max_answer_bytes))
-        rows = listing.get("data") if isinstance(listing, dict) else listing
-        if not isinstance(rows, list):
+        response, _ = await self._send(head, b"", self._limits, deadline)
+        listing, _ = _json(_decoded(response.headers), await self._read(response, MAX_LIST_BYTES))
+        rows = rows_of(listing)
+        if rows is None:
             raise RuntimeFault("protocol", "the runtime's model list has no data")
-        return [row for row in rows if isinstance(row, dict)]
+        return rows
 
     async def aclose(self) -> None:
         """Close every connection at once; calls under way end in a fault."""

@@ -2,7 +2,7 @@
 
 settled    a charge that the answer states (see `claims.charges`)
 computed   usage x catalog price; also where the stated charge is implausible, and then it teaches nothing
-estimated  learned mean of the bucket, when usage is missing
+estimated  learned mean of the bucket, when usage is missing; usage x a cautious price, where nobody knows the model's
 unknown    none of these; never zero
 """
 
@@ -42,7 +42,8 @@ def cost_of(
         saved = pico_of(headers.get(SAVED_HEADER), signed=True)
         return Cost(scaled(charge, multiplier), CostState.SETTLED, benchmark, saved, headers.get(TIER_HEADER))
     if usage is not None:
-        return Cost(computed_pico(usage, model, multiplier), CostState.COMPUTED, set_aside=set_aside)
+        state = CostState.COMPUTED if model.priced else CostState.ESTIMATED
+        return Cost(computed_pico(usage, model, multiplier), state, set_aside=set_aside)
     if learned_usd is not None:
         return Cost(round(learned_usd * PICO_PER_USD), CostState.ESTIMATED, set_aside=set_aside)
     return Cost(None, CostState.UNKNOWN, set_aside=True) if set_aside else UNKNOWN_COST

@@ -36,14 +36,14 @@ class Actions:
     async def vote_on_model(self, caller: Caller, model: str, task: str, rating: str) -> Json:
         """An operator's thumb on a model for a task."""
         up = _rating(rating)
-        self._known(model)
+        model = self._known(model)
         if task.partition(":")[0] not in set(Task) or task.partition(":")[2] not in ("", "hard"):
             raise Unprocessable(f"unknown task {task[:40]!r}; known are {', '.join(Task)}", param="task")
         return await self._vote(caller, task, model, up, None)
 
     async def simulate_price(self, model: str, multiplier: float) -> Json:
         """Scale a model's reported cost in memory; 1 clears."""
-        self._known(model)
+        model = self._known(model)
         low, high = MULTIPLIERS
         if not math.isfinite(multiplier) or not low <= multiplier <= high:
             raise Unprocessable(
@@ -65,7 +65,7 @@ class Actions:
 
     def set_routable(self, model: str, on: bool) -> Json:
         """Take a model into the pool or out of it, until the next start."""
-        self._known(model)
+        model = self._known(model)
         self._arbiter.catalog = self._arbiter.catalog.routable(model, on)
         self._arbiter.sharing.tell("routable", [model, on])
         return {"model": model, "routable": on}
@@ -86,10 +86,13 @@ class Actions:
             await judging.learn_trust()
         return {"status": "recorded", "decision_id": decision_id, "task": bucket, "model": model, "rating": rating}
 
-    def _known(self, model: str) -> None:
-        if model not in self._arbiter.catalog.models:
+    def _known(self, model: str) -> str:
+        """The id of a model by any of its names."""
+        found = self._arbiter.catalog.resolve(model)
+        if found not in self._arbiter.catalog.models:
             listed = ", ".join(sorted(self._arbiter.catalog.models))
             raise Unprocessable(f"unknown model {model[:80]!r}; known are {listed}", param="model")
+        return found
 
 
 def _rating(rating: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from arbiter_app import policy as brain
-from arbiter_app.catalog import Catalog, load_catalog
+from arbiter_app.catalog import Catalog, catalog_of
 from arbiter_app.metrics import Metrics
 from arbiter_app.notices import claims
 from arbiter_app.pipeline.ask import Asker
@@ -27,7 +27,6 @@ from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.lifecycle import Lifecycle
 from arbiter_app.pipeline.limits import Limits
 from arbiter_app.pipeline.meaning import MeaningIndex
-from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.prices import PriceOverrides
 from arbiter_app.pipeline.route import Router
 from arbiter_app.pipeline.standing import Standing
@@ -45,6 +44,7 @@ from arbiter_app.services.calibration import Calibrations
 from arbiter_app.services.feed import Feed
 from arbiter_app.services.judging import Judging
 from arbiter_app.services.keys import Keys
+from arbiter_app.services.pool import Pool
 from arbiter_app.services.reads import Reads, shown
 from arbiter_app.services.sharing import FOLLOW_S, Sharing
 from arbiter_app.services.what_if import WhatIf
@@ -139,6 +139,7 @@ class Arbiter:
         self.calibrations = Calibrations(self)
         self.alerting = Alerting(self)
         self.sharing = Sharing(self)
+        self.pool = Pool(self)
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -148,20 +149,19 @@ class Arbiter:
         `worker_of`: the runtime's URL, as told by the process that this one is a gateway worker of; that has the sandbox,
         and does the housekeeping.
         """
-        catalog = load_catalog(
-            settings.catalog, baseline=settings.baseline_model, baseline_context=settings.baseline_context
-        )
+        catalog = catalog_of(settings)
         store = open_store(settings.db, durability=settings.durability)
         sandbox = _sandbox(settings, catalog) if settings.sandbox and not worker_of else None
         url = worker_of or (sandbox.url if sandbox is not None else settings.base_url)
         arbiter = cls(settings, store, catalog, runtime_url=url, sandbox=sandbox)
+        await arbiter.pool.first()
         rows, state = await store.load_policy()
         arbiter.policy.load(rows, state)
         await arbiter.judging.learn_trust()
         minted = await arbiter.keys.ensure_operator()
         if minted is not None:
             arbiter.first_key = minted.secret
-        arbiter._background(arbiter._refresh_catalog())
+        arbiter._background(arbiter.pool.follow())
         if not worker_of:
             arbiter._background(arbiter._keep_house())
             arbiter._background(arbiter.alerting.run())
@@ -199,6 +199,10 @@ class Arbiter:
     def facts(self) -> dict[str, brain.ModelFacts]:
         """What the policy may know of the catalog's models."""
         return _facts(self.catalog)
+
+    def facts_of(self, catalog: Catalog) -> dict[str, brain.ModelFacts]:
+        """The same of another catalog."""
+        return _facts(catalog)
 
     def forget(self) -> None:
         """Drop everything learned and remembered in memory (the store is reset by its own method)."""
@@ -239,7 +243,7 @@ class Arbiter:
         )
         router = Router(
             self.policy,
-            baseline=self.catalog.baseline,
+            baseline=lambda: self.catalog.baseline,
             holdout=self.holdout,
             rng=random.Random(),
             now=time.time,
@@ -272,7 +276,7 @@ class Arbiter:
 
     def _part(self, model_id: str) -> Model:
         """A model of the catalog by id."""
-        return self.catalog.models[model_id]
+        return self.catalog.model(model_id)
 
     def _publish(self, decision: Decision) -> None:
         self.metrics.seen(decision)
@@ -298,17 +302,6 @@ class Arbiter:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("a background task ended", exc_info=task.exception())
-
-    async def _refresh_catalog(self) -> None:
-        """Read the runtime's model list now and then; prices and windows it states replace the file's."""
-        while True:
-            try:
-                listing = await self.runtime.models()
-                self.catalog = self.catalog.refreshed(listing)
-                self.runtime_seen_at = time.time()
-            except RuntimeFault as fault:
-                log.warning("the runtime's model list cannot be read: %s", fault.message)
-            await asyncio.sleep(self.settings.catalog_refresh_s)
 
     async def _follow_keys(self) -> None:
         """Bring in keys that another process or the command line changed."""
@@ -409,4 +402,5 @@ def _facts(catalog: Catalog) -> dict[str, brain.ModelFacts]:
             coarse_request_usd=None,
         )
         for model in catalog.models.values()
+        if model.listed or not model.joined
     }

@@ -260,7 +260,7 @@ class Calibrations:
         known = arbiter.policy.expected_cost_usd(bucket, model_id, tokens, out) or listed
         judged = 0.0
         if not item.check:
-            judge = arbiter.catalog.models[arbiter.catalog.judge]
+            judge = arbiter.catalog.model(arbiter.catalog.judge)
             judged = (tokens + out + 200) * judge.input_usd + 20 * judge.output_usd
         return known + judged, max(most, 1.25 * known) + 2 * judged
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from arbiter_app.pipeline.types import PICO_PER_USD, Json, Mode
+from arbiter_app.pool import telling
 from arbiter_app.services import aftermath, proof
 from arbiter_app.store.decisions import Filter
 
@@ -31,7 +32,7 @@ class Reads:
         rows = await store.totals(proof.BY, since=since, key_id=key_id)
         everybody = rows if key_id is None else await store.totals(proof.BY, since=since)
         ever = everybody if since is None else await store.totals(proof.BY)
-        input_usd = catalog.models[catalog.baseline].input_usd
+        input_usd = catalog.model(catalog.baseline).input_usd
         baseline = proof.baseline_of(catalog.baseline, input_usd, everybody, ever)
         for row in rows:
             row["repriced_pico"], row["measured_calls"] = baseline.pico(row), baseline.compared((row,))
@@ -130,6 +131,7 @@ class Reads:
             "policy": arbiter.policy.name,
             "baseline_model": arbiter.catalog.baseline,
             "pool_size": len(arbiter.catalog.pool),
+            "pool_notes": list(telling.replaced(arbiter.catalog)),
             "classifier": {name.removeprefix(prefix): n for name, n in counters.items() if name.startswith(prefix)},
             "decisions": counters.get("decisions", 0),
             "alerts": await self.alerts(limit=20),
@@ -147,14 +149,17 @@ class Reads:
         return [
             {
                 "id": model.id,
-                "input_per_million": _per_million(model.input_usd),
-                "output_per_million": _per_million(model.output_usd),
+                "input_per_million": _per_million(model.input_usd) if model.priced else None,
+                "output_per_million": _per_million(model.output_usd) if model.priced else None,
+                "price_from": model.price_from,
+                "runtime_name": model.sent,
+                "state": "absent" if not model.listed else "new" if model.joined else "catalog",
                 "context": model.context_tokens,
                 "vision": model.vision,
                 "tools": model.tools,
                 "json_schema": model.json_schema,
                 "baseline": model.baseline,
-                "routable": model.routable,
+                "routable": model.routable and model.listed,
             }
             for model in self._arbiter.catalog.models.values()
         ]
@@ -162,7 +167,11 @@ class Reads:
     def models(self) -> Json:
         """OpenAI's model list: `auto` first, then the pool."""
         auto = {"id": "auto", "object": "model", "created": 0, "owned_by": "arbiter", "routable": True}
-        pool = [{"object": "model", "created": 0, "owned_by": "runtime", **row} for row in self.pricing()]
+        pool = [
+            {"object": "model", "created": 0, "owned_by": "runtime", **row}
+            for row in self.pricing()
+            if row["state"] != "absent"
+        ]
         return {"object": "list", "data": [auto, *pool]}
 
     async def alerts(self, *, limit: int, before: int | None = None) -> list[Json]:

@@ -70,7 +70,7 @@ class Sharing:
         """The changes that bring a new process up to date."""
         arbiter = self._arbiter
         prices = [("price", [model, times]) for model, times in arbiter.prices.active().items()]
-        pool = [("routable", [model.id, model.routable]) for model in arbiter.catalog.models.values()]
+        pool = [("routable", [model, on]) for model, on in arbiter.catalog.switches.items()]
         now = time.monotonic()
         return [*prices, *pool, *[("rest", [model, rest]) for model, rest in arbiter.health.snapshot(now).items()]]
 

@@ -60,6 +60,7 @@ class WhatIf:
     ) -> Json:
         """The settled rule at another tolerance, and without some models. Raises Unprocessable for unknown models."""
         models = self._arbiter.catalog.models
+        without = [self._arbiter.catalog.resolve(name) for name in without]
         unknown = sorted(name for name in without if name not in models)
         if unknown:
             listed = ", ".join(sorted(models))

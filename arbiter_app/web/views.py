@@ -357,6 +357,7 @@ def catalog_row(row: Row) -> View:
         "context": count(row.get("context")) if row.get("context") else "unknown",
         "can": ", ".join(name for name in ("vision", "tools") if row.get(name)) or "text",
         "routable": "yes" if row.get("routable") else "",
+        "state": {"new": "new", "absent": "not listed"}.get(str(row.get("state")), ""),
         "baseline": "yes" if row.get("baseline") else "",
     }
 

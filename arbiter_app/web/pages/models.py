@@ -229,12 +229,16 @@ def _catalog() -> rx.Component:
             rx.el.td(row["output"], class_name="n"),
             rx.el.td(row["context"], class_name="n hide"),
             rx.el.td(row["can"], class_name="hide soft"),
-            rx.el.td(rx.cond(row["baseline"] != "", rx.el.span("baseline", class_name="tag"), state)),
-            rx.el.td(rx.cond(Models.may == "yes", switch), class_name="n"),
+            rx.el.td(
+                rx.cond(row["baseline"] != "", rx.el.span("baseline", class_name="tag"), state),
+                rx.cond(row["state"] != "", rx.el.span(row["state"], class_name="tag")),
+            ),
+            rx.el.td(rx.cond((Models.may == "yes") & (row["state"] != "not listed"), switch), class_name="n"),
         )
 
     return atoms.panel(
         "Catalog",
+        rx.foreach(Models.notes, lambda line: rx.el.p(line, class_name="note warn")),
         rx.el.div(
             rx.el.table(
                 data.heads("model", "#input", "#output", "#context, tokens-", "can-", "state", ""),

@@ -79,6 +79,7 @@ def _what() -> rx.Component:
                 class_name="note warn",
             ),
         ),
+        rx.foreach(Start.notes, lambda line: rx.el.p(line, class_name="note warn")),
     )
 
 

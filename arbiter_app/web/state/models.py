@@ -8,6 +8,7 @@ import reflex as rx
 
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.pool import telling
 from arbiter_app.web import door, estimates, topics, views
 from arbiter_app.web.state import guard
 from arbiter_app.web.theme import TASKS
@@ -31,6 +32,7 @@ class Models(rx.State):
     latency: Figure = {}
     learning: Figure = {}
     catalog: list[View] = []
+    notes: list[str] = []
     any_rows: str = ""
     any_prices: str = ""
     judge: str = ""
@@ -102,6 +104,7 @@ class Models(rx.State):
         self.answer = estimates.what_if(told, tolerance, self.without)
 
     async def _list(self) -> None:
+        self.notes = list(telling.replaced(door.parts().arbiter.catalog))
         self.catalog = [views.catalog_row(row) for row in await door.parts().reads.pricing()]
 
     async def _watch(self) -> None:

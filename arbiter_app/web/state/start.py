@@ -9,6 +9,7 @@ import reflex as rx
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.plain import MAX_EMAIL_CHARS
 from arbiter_app.pipeline.types import Role
+from arbiter_app.pool import telling
 from arbiter_app.web import door, snippets
 from arbiter_app.web.state import guard
 from arbiter_app.web.state.account import Account, sign_in_here
@@ -27,11 +28,13 @@ class Start(rx.State):
     codes: View = {}
     arrived: View = {}
     has_key: str = ""
+    notes: list[str] = []
 
     @rx.event
     async def load(self) -> None:
         """Begin, or go on."""
         who = await guard.seat(self)
+        self.notes = list(telling.replaced(door.parts().arbiter.catalog))
         self.has_key = "" if who.role is Role.ANONYMOUS else "yes"
         self._fill()
         if who.key_id:

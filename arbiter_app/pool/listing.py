@@ -1,0 +1,228 @@
+"""The pool is what the runtime lists: the catalog's models that are there, under the runtime's names, and new ones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+from urllib.parse import quote
+
+from arbiter_app.pipeline.types import Json, Model
+from arbiter_app.pool import names
+from arbiter_app.pool.price_list import lookup
+from arbiter_app.runtime.claims.facts import Known, facts_of, name_of, no_chat
+
+MAX_REMEMBERED = 300
+"""Models that were listed once and are gone: their decisions can still be told about."""
+_SEES = re.compile(
+    r"gpt-4o|gpt-4\.1|gpt-[5-9]|claude|gemini|(?:^|[-_/])o[34]|vision|(?:^|[-_/\d.])vl|llava|pixtral|gemma-?[3-9]|llama-?4|grok-[4-9]",
+    re.I,
+)
+_PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F)) + " "
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of a list, by model ids (`others`, `beyond`: by the runtime's names)."""
+
+    listed: int = 0
+    used: tuple[str, ...] = ()
+    joined: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
+    unpriced: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    replaced: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """By part: who was to take it, and who takes it."""
+
+
+class Claim(NamedTuple):
+    """A row of the list that names a chat model."""
+
+    name: str
+    row: Json
+
+
+class Found(NamedTuple):
+    """The models of a list, and what became of it."""
+
+    models: dict[str, Model]
+    report: Report
+
+
+def read(rows: Iterable[Json]) -> tuple[list[Claim], list[str], list[str]]:
+    """The chat models of a list, the names of the others, and what is no model at all, in sentences. The first of a name counts."""
+    claims: dict[str, Claim] = {}
+    others, doubts = [], []
+    for row in rows:
+        name = name_of(row)
+        if name is None:
+            doubts.append(
+                f"a row of the list is set aside: {str(row.get('id', row.get('name')))[:60]!r} is no name of a model"
+            )
+        elif (name == "auto" and row.get("owned_by") == "arbiter") or no_chat(row, name):
+            others.append(name)
+        else:
+            claims.setdefault(names.folded(name), Claim(name, row))
+    return list(claims.values()), others, doubts
+
+
+def build(
+    rows: Iterable[Json],
+    declared: Mapping[str, Model],
+    aliases: Mapping[str, Sequence[str]],
+    before: Mapping[str, Model],
+    *,
+    dearest: Known,
+    most: int,
+    join: Sequence[str],
+    keep: bool,
+) -> Found | None:
+    """The models after a list was read; None where it names no chat model, which changes nothing.
+
+    `before` are the models until now, `dearest` the cautious price of those whose own is not known, `most` the size of
+    the pool, `join` patterns of the names that may join. `keep`: what is missing now was not proven to be gone.
+    """
+    claims, others, doubts = read(rows)
+    if not claims:
+        return None
+    matched = _matched(claims, declared, aliases)
+    models = {key: _restated(model, matched.get(key), doubts) for key, model in declared.items()}
+    taken = {claim.name for claim in matched.values()}
+    new = [claim for claim in claims if claim.name not in taken and _may_join(claim.name, join)]
+    new.sort(key=lambda claim: (names.folded(claim.name) not in before, lookup(claim.name).input_usd is None))
+    room = max(0, most - len(matched))
+    for claim in new[:room]:
+        model = _joined(claim, models, before.get(_id(claim.name)), dearest, doubts)
+        models[model.id] = model
+    for key, model in list(before.items())[-MAX_REMEMBERED:]:
+        if key not in models:
+            models[key] = replace(model, listed=keep and model.listed)
+        elif keep and model.listed and not models[key].listed:
+            models[key] = model
+    here = [model for model in models.values() if model.listed]
+    report = Report(
+        listed=len(claims),
+        used=tuple(key for key in declared if models[key].listed),
+        joined=tuple(model.id for model in here if model.joined),
+        absent=tuple(key for key in declared if not models[key].listed),
+        others=tuple(others),
+        beyond=tuple(claim.name for claim in claims if claim.name not in taken and claim not in new[:room]),
+        unpriced=tuple(model.id for model in here if not model.priced),
+        doubts=tuple(doubts),
+    )
+    return Found(models, report)
+
+
+def index(models: Mapping[str, Model], aliases: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Every name by which a model may be asked for -> its id; a name of several models is none. Listed models come first."""
+    found: dict[str, str] = {}
+    ordered = sorted(models.values(), key=lambda model: not model.listed)
+    for form in names.FORMS:
+        level: dict[str, set[str]] = {}
+        for model in ordered:
+            for name in (model.id, model.sent, *aliases.get(model.id, ())):
+                level.setdefault(form(name), set()).add(model.id)
+        for name, ids in level.items():
+            here = {key for key in ids if models[key].listed} or ids
+            if len(here) == 1:
+                found.setdefault(name, next(iter(here)))
+    return found
+
+
+def _matched(
+    claims: Sequence[Claim], declared: Mapping[str, Model], aliases: Mapping[str, Sequence[str]]
+) -> dict[str, Claim]:
+    """For each declared model the row that names it, closest first."""
+    found: dict[str, Claim] = {}
+    used: set[str] = set()
+    for form in names.FORMS:
+        ids: dict[str, str] = {}
+        for key in declared:
+            for name in (key, *aliases.get(key, ())):
+                ids.setdefault(form(name), key)
+        for claim in claims:
+            key = ids.get(form(claim.name), "")
+            if key and key not in found and claim.name not in used:
+                found[key] = claim
+                used.add(claim.name)
+    return found
+
+
+def _restated(model: Model, claim: Claim | None, doubts: list[str]) -> Model:
+    """A model of the catalog with what its row states; what is not stated (any more) is as the catalog says."""
+    if claim is None:
+        return replace(model, listed=False)
+    known = Known(model.input_usd, model.output_usd, model.context_tokens) if model.priced else lookup(model.id)
+    facts = facts_of(claim.row, claim.name, known, doubts)
+    input_usd, output_usd, source = _priced(facts.input_usd, facts.output_usd, known, model.price_from)
+    return replace(
+        model,
+        name=claim.name,
+        listed=True,
+        input_usd=model.input_usd if input_usd is None else input_usd,
+        output_usd=model.output_usd if output_usd is None else output_usd,
+        context_tokens=facts.context_tokens or model.context_tokens or known.context_tokens,
+        cached_usd=model.cached_usd if input_usd in (None, model.input_usd) else None,
+        price_from=source,
+    )
+
+
+def _joined(
+    claim: Claim, models: Mapping[str, Model], before: Model | None, dearest: Known, doubts: list[str]
+) -> Model:
+    """A model beyond the catalog: facts from its row, from a model of the same family, or from the price list."""
+    family = names.family(claim.name)
+    kin = next((model for key, model in models.items() if names.family(key) == family and model.priced), None)
+    known = lookup(claim.name)
+    if known.input_usd is None and kin is not None:
+        known = Known(kin.input_usd, kin.output_usd, kin.context_tokens)
+    if known.input_usd is None and before is not None and before.price_from == "runtime":
+        known = Known(before.input_usd, before.output_usd, known.context_tokens)
+        facts = facts_of(claim.row, claim.name, known, doubts)
+        if facts.input_usd is None and facts.output_usd is None:
+            known = Known(context_tokens=known.context_tokens)
+    else:
+        facts = facts_of(claim.row, claim.name, known, doubts)
+    input_usd, output_usd, source = _priced(facts.input_usd, facts.output_usd, known, "library")
+    can = {"vision": bool(_SEES.search(claim.name)), **facts.capabilities}
+    return Model(
+        id=_id(claim.name),
+        name=claim.name,
+        joined=True,
+        input_usd=input_usd if input_usd is not None else dearest.input_usd or 0.0,
+        output_usd=output_usd if output_usd is not None else dearest.output_usd or 0.0,
+        context_tokens=facts.context_tokens or known.context_tokens,
+        price_from=source,
+        vision=can["vision"],
+        tools=can.get("tools", True),
+        json_schema=can.get("json_schema", True),
+    )
+
+
+def _priced(
+    input_usd: float | None, output_usd: float | None, known: Known, otherwise: str
+) -> tuple[float | None, float | None, str]:
+    """Both prices and where they come from. A side that is not stated is as it is known; one side alone is no price."""
+    stated = input_usd is not None or output_usd is not None
+    both = known.input_usd if input_usd is None else input_usd, known.output_usd if output_usd is None else output_usd
+    if both[0] is None or both[1] is None:
+        return None, None, "unknown"
+    return both[0], both[1], "runtime" if stated else otherwise
+
+
+def _id(name: str) -> str:
+    """The name as it can stand in a header."""
+    return quote(name, safe=_PRINTABLE)
+
+
+def _may_join(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a name fits a pattern, the first that it fits deciding; `!` in front keeps out."""
+    plain = names.bare(name), names.folded(name)
+    for pattern in patterns:
+        if any(fnmatchcase(one, pattern.lstrip("!").casefold()) for one in plain):
+            return not pattern.startswith("!")
+    return False

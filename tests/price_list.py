@@ -1,0 +1,73 @@
+"""Writes `arbiter_app/pool/price_list.json` from the pinned package genai-prices: `python -m tests.price_list`.
+
+The package itself is no part of the product: it takes 80 MB of memory in each process and brings a second HTTP client.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from importlib import metadata
+
+from genai_prices.data import providers
+from genai_prices.types import ClauseEquals, ClauseOr, ModelInfo, TieredPrices
+
+from arbiter_app.pool.price_list import FILE
+
+AS_OF = datetime(2026, 11, 1, tzinfo=UTC)
+MAKERS = (
+    "openai",
+    "anthropic",
+    "google",
+    "mistral",
+    "deepseek",
+    "x-ai",
+    "cohere",
+    "meta",
+    "moonshotai",
+    "zai",
+    "minimax",
+)
+"""Who makes a model says what it costs; after them routers and hosts, most used first."""
+HOSTS = ("openrouter", "together", "groq", "fireworks", "aws", "azure", "cerebras", "novita")
+FOREIGN = ("cursor", "github-copilot", "elevenlabs", "voyageai", "typesafe")
+"""Prices of other units, or of no chats."""
+
+
+def render() -> str:
+    """The whole file: one row a line, `[provider, name, USD per million in, out, window]`."""
+    order = [*MAKERS, *HOSTS]
+    ranked = sorted(providers, key=lambda one: (order.index(one.id) if one.id in order else len(order), one.id))
+    rows = [
+        [provider.id, name, *prices, model.context_window]
+        for provider in ranked
+        if provider.id not in FOREIGN
+        for model in provider.models
+        if (prices := _prices(model)) is not None
+        for name in sorted(set(_names(model)))
+    ]
+    lines = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
+    return f'{{"source":"genai-prices {metadata.version("genai-prices")}","rows":[\n{lines}\n]}}\n'
+
+
+def _prices(model: ModelInfo) -> tuple[float, float] | None:
+    priced = model.get_prices(AS_OF)
+    sides = [_base(priced.input_mtok), _base(priced.output_mtok)]
+    return (sides[0], sides[1]) if sides[0] and sides[1] else None
+
+
+def _base(price: Decimal | TieredPrices | None) -> float | None:
+    return None if price is None else float(price.base if isinstance(price, TieredPrices) else price)
+
+
+def _names(model: ModelInfo) -> Iterator[str]:
+    """The model's id, and what else it is called exactly."""
+    yield model.id.lower()
+    clauses = model.match.or_ if isinstance(model.match, ClauseOr) else [model.match]
+    yield from (one.equals.lower() for one in clauses if isinstance(one, ClauseEquals))
+
+
+if __name__ == "__main__":
+    FILE.write_text(render(), "utf-8")
