@@ -7,12 +7,14 @@ import time
 from typing import TYPE_CHECKING
 
 from arbiter_app.pipeline.errors import NotFound, Unprocessable
-from arbiter_app.pipeline.types import Caller, Json, Role, Task
+from arbiter_app.pipeline.types import Caller, Json, Mode, Role, Task
 
 if TYPE_CHECKING:
     from arbiter_app.services.arbiter import Arbiter
 
 RATINGS = {"up": True, "down": False}
+UNROUTED = (Mode.PINNED, Mode.CALIBRATE)
+"""Modes in which a person chose the model."""
 MULTIPLIERS = (0.01, 1_000.0)
 
 
@@ -23,7 +25,11 @@ class Actions:
         self._arbiter = arbiter
 
     async def vote_on_decision(self, caller: Caller, decision_id: str, rating: str) -> Json:
-        """A thumb on the caller's own decision (an operator's: on any). The same rating twice counts once."""
+        """A thumb on the caller's own decision (an operator's: on any). The same rating twice counts once.
+
+        Where the caller chose the model it is kept for the report, and does not count for the choice: nor does more than one a
+        conversation and day (see `store.notes`).
+        """
         up = _rating(rating)
         row = await self._arbiter.store.decision(decision_id)
         if row is None or (caller.role is not Role.OPERATOR and row["key_id"] != caller.key_id):
@@ -31,7 +37,8 @@ class Actions:
         if row["status"] != "ok":
             raise Unprocessable("this request was not answered, so there is nothing to rate", param="decision_id")
         score = row["quality"] if row["quality_source"] == "judge" else None
-        return await self._vote(caller, row["bucket"], row["model"], up, decision_id, score)
+        about = {"conversation": row["conversation"], "counted": row["mode"] not in UNROUTED}
+        return await self._vote(caller, row["bucket"], row["model"], up, decision_id, score, about)
 
     async def vote_on_model(self, caller: Caller, model: str, task: str, rating: str) -> Json:
         """An operator's thumb on a model for a task."""
@@ -71,18 +78,30 @@ class Actions:
         return {"model": model, "routable": on}
 
     async def _vote(
-        self, caller: Caller, bucket: str, model: str, up: bool, decision_id: str | None, score: float | None = None
+        self,
+        caller: Caller,
+        bucket: str,
+        model: str,
+        up: bool,
+        decision_id: str | None,
+        score: float | None = None,
+        about: Json | None = None,
     ) -> Json:
         rating = "up" if up else "down"
         row = {"ts": time.time(), "decision_id": decision_id, "key_id": caller.key_id, "bucket": bucket, "model": model}
-        before = await self._arbiter.store.add_feedback({**row, "rating": rating, "score": score})
-        if before != (rating, score):
-            learner, judging = self._arbiter.learner, self._arbiter.judging
-            if before is not None:
-                up_then, score_then = RATINGS[before[0]], before[1]
-                pairs = judging.voted(bucket, score_then, up_then, withdrawn=True)
+        # A model itself is voted on by operators, once a day and task: that is a conversation of its own.
+        about = about or {"conversation": f"model:{model}", "counted": True}
+        owner = caller.email.casefold() or caller.key_id
+        kept = {**row, **about, "rating": rating, "score": score, "owner": owner}
+        before, counts = await self._arbiter.store.add_feedback(kept)
+        learner, judging = self._arbiter.learner, self._arbiter.judging
+        if before is None or (before.rating, before.score, before.counted) != (rating, score, counts):
+            if before is not None and before.counted:
+                up_then = RATINGS[before.rating]
+                pairs = judging.voted(bucket, before.score, up_then, withdrawn=True)
                 await learner.vote(bucket, model, up=up_then, withdrawn=True, pairs=pairs)
-            await learner.vote(bucket, model, up=up, pairs=judging.voted(bucket, score, up))
+            if counts:
+                await learner.vote(bucket, model, up=up, pairs=judging.voted(bucket, score, up))
             await judging.learn_trust()
         return {"status": "recorded", "decision_id": decision_id, "task": bucket, "model": model, "rating": rating}
 

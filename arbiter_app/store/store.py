@@ -199,8 +199,8 @@ class Store:
         """How each judge's scores compare with the truth."""
         return await self.read(notes.agreement)
 
-    async def add_feedback(self, row: Mapping[str, Any]) -> tuple[str, float | None] | None:
-        """Keep a thumb; returns the rating and score of the one it replaces."""
+    async def add_feedback(self, row: Mapping[str, Any]) -> tuple[notes.Thumb | None, bool]:
+        """Keep a thumb; returns the one it replaces, and whether it counts for the choice."""
         return await self.writer.call(lambda c: notes.add_feedback(c, row))
 
     async def reset(self) -> None:

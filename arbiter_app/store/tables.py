@@ -164,7 +164,9 @@ class Usage(SQLModel, table=True):
 
 
 class Feedback(SQLModel, table=True):
-    """A human's thumb. `score` is what the judge had said of the answer by then."""
+    """A human's thumb. `score` is what the judge had said of the answer by then; `owner` the e-mail address of the key that gave
+    it, or else the key; `counted` whether it counts for the choice (see `notes.add_feedback`).
+    """
 
     __tablename__ = "feedback"
     id: int | None = Field(default=None, primary_key=True)
@@ -175,6 +177,9 @@ class Feedback(SQLModel, table=True):
     model: str
     rating: str
     score: float | None = None
+    owner: str = Field(default="", index=True)
+    conversation: str = ""
+    counted: bool = True
 
 
 class Alert(SQLModel, table=True):

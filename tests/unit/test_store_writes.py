@@ -18,6 +18,7 @@ from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.store import Store, StoreError, filing, open_store
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import CHECKPOINT_PAGES
+from arbiter_app.store.notes import Thumb
 from tests.stores import NOW, connected, mixed, record
 
 PAGE_BYTES = 4_096
@@ -180,7 +181,8 @@ def test_alerts_and_feedback_are_kept(store: Store) -> None:
         await store.ledger.adjust([], [alert, {**alert, "model": "gpt-4o-mini"}], {})
         return [await store.add_feedback({**thumb, "rating": rating, "score": 0.4}) for rating in ("up", "up", "down")]
 
-    assert run(write) == [None, ("up", 0.4), ("up", 0.4)]
+    up = Thumb("up", 0.4, True)
+    assert run(write) == [(None, True), (up, True), (up, True)]
     newest = run(lambda: store.alerts(limit=1))
     assert [one["model"] for one in newest] == ["gpt-4o-mini"]
     assert [one["model"] for one in run(lambda: store.alerts(limit=5, before=newest[0]["id"]))] == ["gpt-4o"]
