@@ -99,7 +99,7 @@ async def _call(port: int, seen: Seen, until: float) -> None:
     """One caller: asks again and again over one connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while time.monotonic() < until:
-        status, waits, took_ms = await _exchange(reader, writer, request_of(OPERATOR, stream=False))
+        status, waits, took_ms = await exchange(reader, writer, request_of(OPERATOR, stream=False))
         if status == 200:
             seen.admitted.append(took_ms)
             continue
@@ -113,7 +113,7 @@ async def _probe(port: int, path: str, found: list[float], until: float) -> None
     head = f"GET {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {OPERATOR}\r\n\r\n".encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while time.monotonic() < until:
-        status, _, took_ms = await _exchange(reader, writer, head)
+        status, _, took_ms = await exchange(reader, writer, head)
         if status != 200:
             raise SystemExit(f"{path}: {status}")
         found.append(took_ms)
@@ -121,15 +121,16 @@ async def _probe(port: int, path: str, found: list[float], until: float) -> None
     writer.close()
 
 
-async def _exchange(
+async def exchange(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
 ) -> tuple[int, bool, float]:
+    """One request: its status, whether it says when to come back, and the milliseconds. Raises EOFError when cut off."""
     started, answer = time.perf_counter(), Answer()
     writer.write(request)
     while not answer.done:
         data = await reader.read(65_536)
         if not data:
-            raise SystemExit("the connection was closed")
+            raise EOFError("the connection was closed")
         answer.parser.feed_data(data)
     return answer.parser.get_status_code(), answer.waits, (time.perf_counter() - started) * 1000
 

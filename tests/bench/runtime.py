@@ -1,7 +1,7 @@
 """A runtime that costs next to nothing: fixed answers over a raw protocol, so that only the gateway is measured.
 
-`python -m tests.bench.runtime PORT [SECONDS]`. A body with `"stream":true` is answered with 63 events at once; each answer
-comes after so many seconds.
+`python -m tests.bench.runtime PORT [SECONDS]`. A body with `"stream":true` is answered with 63 events at once, one with
+`30 MB` in it with so much text; each answer comes after so many seconds.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import httptools
 import uvloop
 
 EVENTS = 63
+BIG = b"30 MB"
+BIG_BYTES = 30_000_000
 CHARGE = b"x-btl-customer-charge: 0.000012\r\n"
 USAGE = {"prompt_tokens": 20, "completion_tokens": EVENTS, "total_tokens": 20 + EVENTS}
 
 
-def plain() -> bytes:
+def plain(text: str = f"37 * 24 = 888.{' So it is.' * 12}") -> bytes:
     """A whole answer, head and body."""
-    message = {"role": "assistant", "content": f"37 * 24 = 888.{' So it is.' * 12}"}
+    message = {"role": "assistant", "content": text}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
     body = json.dumps({"id": "c-1", "object": "chat.completion", "model": "m", "choices": [choice], "usage": USAGE})
     return _head("application/json", CHARGE + f"content-length: {len(body)}\r\n".encode()) + body.encode()
@@ -45,6 +47,7 @@ class Answering(asyncio.Protocol):
     """One connection."""
 
     PLAIN, STREAMED = plain(), streamed()
+    LARGE = plain("888 " * (BIG_BYTES // 4))
     after_s = 0.0
     MODELS = _head("application/json", b"content-length: 11\r\n") + b'{"data":[]}'
 
@@ -60,7 +63,8 @@ class Answering(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         stream = b'"stream":true' in self._body or b'"stream": true' in self._body
-        answer = self.MODELS if not self._body else self.STREAMED if stream else self.PLAIN
+        whole = self.LARGE if BIG in self._body else self.PLAIN
+        answer = self.MODELS if not self._body else self.STREAMED if stream else whole
         if self.after_s:
             asyncio.get_running_loop().call_later(self.after_s, self._transport.write, answer)
         else:
