@@ -1,5 +1,6 @@
 # make run: serve on 127.0.0.1:8000. make test: everything. Both set up what they need, once, as root or not.
-.PHONY: run test lint fmt bench screenshots clean
+# make chaos SECONDS=600 SEED=7 looks for faults; without a seed it draws one.
+.PHONY: run test lint fmt bench chaos screenshots clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -24,6 +25,9 @@ fmt: .venv/dev.done
 
 bench: .venv/dev.done
 	$(PY) -m tests.bench
+
+chaos: .venv/dev.done
+	$(PY) -m tests.chaos.run $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 screenshots: .venv/dev.done
 	@.ci/browser >/dev/null
