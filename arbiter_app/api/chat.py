@@ -7,11 +7,13 @@ import contextlib
 import logging
 import math
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import orjson
 from starlette.types import Receive, Scope, Send
 
+from arbiter_app.api import limits
 from arbiter_app.api.admission import Admission
 from arbiter_app.api.auth import caller_of, is_new
 from arbiter_app.api.body import BIG_BYTES, CallerGone, read_body
@@ -34,6 +36,8 @@ from arbiter_app.pipeline.errors import (
 from arbiter_app.pipeline.relay import error_frame
 from arbiter_app.pipeline.types import Caller, ChatRequest, Json
 from arbiter_app.protocol import answer, when_gone
+from arbiter_app.services.keys import LimitReached
+from arbiter_app.store.usage import Window
 
 if TYPE_CHECKING:
     from arbiter_app.services.arbiter import Arbiter
@@ -147,14 +151,26 @@ class Chat:
     async def _admitted(self, request: ChatRequest, reply: _Reply, watched: Watched) -> None:
         await self.admission.enter()
         try:
-            await self._arbiter.keys.count(request.caller)
+            windows = await self._counted(request.caller, reply)
             watched.within(self._longest_s)
             await self._answer(request, reply)
         except UNASKED:
             await self._arbiter.keys.uncount(request.caller)
+            given_back = {kind: replace(window, used=window.used - 1) for kind, window in windows.items()}
+            reply.limits = limits.headers(given_back, self._arbiter.keys.limits)
             raise
         finally:
             self.admission.leave()
+
+    async def _counted(self, caller: Caller, reply: _Reply) -> dict[str, Window]:
+        """Count the request; the answer says what is left of the key's limits."""
+        try:
+            windows = await self._arbiter.keys.count(caller)
+        except LimitReached as error:
+            reply.limits = limits.headers(error.windows, self._arbiter.keys.limits)
+            raise
+        reply.limits = limits.headers(windows, self._arbiter.keys.limits)
+        return windows
 
     async def _answer(self, request: ChatRequest, reply: _Reply) -> None:
         if request.stream:
@@ -171,6 +187,7 @@ class _Reply:
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
         self._id = (b"x-request-id", request_id.encode())
+        self.limits: limits.Headers = []
         self._begun = False
         self._streaming = False
 
@@ -179,7 +196,7 @@ class _Reply:
         await self._respond(200, [JSON, *_named(decision)], _with_arbiter(raw, decision.public()))
 
     async def stream(self, decision: Decision, frames: AsyncIterator[bytes]) -> None:
-        headers = [*STREAM, *_named(decision), NOSNIFF, self._id]
+        headers = [*STREAM, *_named(decision), *self.limits, NOSNIFF, self._id]
         self._begun = self._streaming = True
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         async with contextlib.aclosing(frames) as open_frames:  # type: ignore[type-var]
@@ -202,7 +219,7 @@ class _Reply:
 
     async def _respond(self, status: int, headers: list[tuple[bytes, bytes]], data: bytes) -> None:
         self._begun = True
-        await answer(self._send, status, [*headers, NOSNIFF, self._id], data)
+        await answer(self._send, status, [*headers, *self.limits, NOSNIFF, self._id], data)
 
 
 def _with_arbiter(raw: bytes, arbiter: Json) -> bytes:

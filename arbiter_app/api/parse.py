@@ -12,6 +12,7 @@ from arbiter_app import exact_json
 from arbiter_app.api.body import load_json
 from arbiter_app.pipeline.errors import BadRequest, Unprocessable
 from arbiter_app.pipeline.messages import latest_ask, system_prompt
+from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Caller, ChatRequest, Json
 
 FIELDS = ("arbiter_max_cost", "arbiter_max_latency", "arbiter_no_cache", "arbiter_models", "arbiter_pin")
@@ -45,7 +46,7 @@ def parse_chat(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         needs_vision=any(_has_image(message) for message in messages),
         needs_tools=bool(given.get("tools")) and given.get("tool_choice") != "none",
         needs_json_schema=isinstance(asked_format, dict) and asked_format.get("type") == "json_schema",
-        max_cost_usd=_amount(given, "arbiter_max_cost"),
+        max_cost_usd=_amount(given, "arbiter_max_cost", zero=True),
         max_latency_s=_amount(given, "arbiter_max_latency"),
         no_cache=_switch(given, "arbiter_no_cache"),
         allow=_models(given),
@@ -63,7 +64,9 @@ def load_object(body: bytes) -> Json:
         raise BadRequest(f"the body must be a JSON object, not {_kind(given)}", code="invalid_json")
     unknown = [name for name in given if name.startswith("arbiter_") and name not in FIELDS]
     if unknown:
-        raise Unprocessable(f"unknown field {unknown[0][:60]}; known are {', '.join(FIELDS)}", param=unknown[0][:60])
+        raise Unprocessable(
+            f"unknown field {quoted(unknown[0], 60)}; known are {', '.join(FIELDS)}", param=unknown[0][:60]
+        )
     return given
 
 
@@ -91,20 +94,25 @@ def _messages(given: Json) -> list[Json]:
     return messages
 
 
-def _amount(given: Json, name: str) -> float | None:
+def _amount(given: Json, name: str, *, zero: bool = False) -> float | None:
     value = given.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
-        raise Unprocessable(f"{name} must be a number above 0, not {str(value)[:40]!r}", param=name)
-    return float(value)
+    try:
+        amount = math.nan if isinstance(value, bool | str) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        amount = math.nan
+    if not math.isfinite(amount) or amount < 0 or (amount == 0 and not zero):
+        least = "0 or more" if zero else "above 0"
+        raise Unprocessable(f"{name} must be a number, {least}, not {quoted(value, 40)}", param=name)
+    return abs(amount)  # -0 is 0
 
 
 def _switch(given: Json, name: str) -> bool:
-    value = given.get(name, False)
-    if not isinstance(value, bool):
-        raise Unprocessable(f"{name} must be true or false, not {str(value)[:40]!r}", param=name)
-    return value
+    value = given.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise Unprocessable(f"{name} must be true or false, not {quoted(value, 40)}", param=name)
+    return value is True
 
 
 def _models(given: Json) -> tuple[str, ...] | None:

@@ -90,13 +90,17 @@ COMPONENTS: dict[str, Schema] = {
                 "type": ["object", "null"],
                 "description": "`conversation_id` names the conversation that keeps its model",
             },
-            "arbiter_max_cost": {"type": ["number", "null"], "exclusiveMinimum": 0, "description": "ceiling in USD"},
+            "arbiter_max_cost": {
+                "type": ["number", "null"],
+                "minimum": 0,
+                "description": "ceiling in USD; 0: free models",
+            },
             "arbiter_max_latency": {
                 "type": ["number", "null"],
                 "exclusiveMinimum": 0,
                 "description": "ceiling in seconds",
             },
-            "arbiter_no_cache": _BOOLEAN,
+            "arbiter_no_cache": {"type": ["boolean", "null"]},
             "arbiter_models": {"type": ["array", "null"], "minItems": 1, "items": _STRING, "description": "allow-list"},
             "arbiter_pin": {
                 "type": ["string", "null"],

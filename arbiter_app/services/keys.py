@@ -16,6 +16,7 @@ from arbiter_app.services.allowance import Allowance
 from arbiter_app.settings import Settings
 from arbiter_app.store import Key, MintedKey, Store, StoreError
 from arbiter_app.store.keys import digest_of, well_formed
+from arbiter_app.store.usage import Window
 
 log = logging.getLogger("arbiter.keys")
 
@@ -28,6 +29,14 @@ HOUR_S = 3_600.0
 EVERYBODY = ""
 REMEMBERED = 1_024
 """Callers whose key need not be digested again: in memory, until any key changes."""
+
+
+class LimitReached(RateLimited):
+    """A key's own limit is used up; `windows` says of which of its windows how much is."""
+
+    def __init__(self, message: str, *, retry_after_s: float, windows: Mapping[str, Window]) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.windows = windows
 
 
 class Keys:
@@ -139,26 +148,29 @@ class Keys:
         if caller.status == "paused":
             raise KeyPaused("this API key is paused; resume it with POST /v1/key/resume")
 
-    async def count(self, caller: Caller) -> None:
-        """Count one routed request of a minted key. Raises RateLimited with the seconds to wait.
+    async def count(self, caller: Caller) -> dict[str, Window]:
+        """Count one routed request of a minted key; the windows of its limits afterwards, none where nothing is limited.
 
-        While the store refuses writes nothing can be counted, and requests go on.
+        Raises RateLimited with the seconds to wait and the windows. While the store refuses writes nothing can be counted, and requests go on.
         """
+        windows: dict[str, Window] = {}
         if caller.role is not Role.CALLER:
-            return
+            return windows
         try:
-            full = await self._store.reserve(caller.key_id, self.limits)
+            full = await self._store.reserve(caller.key_id, self.limits, windows)
         except StoreError as error:
             log.warning("a request is routed uncounted: %s", error)
-            return
+            return {}
         if full is not None:
             kind, window = full
             length = "6 hours" if kind == "six_hours" else "week"
-            raise RateLimited(
+            raise LimitReached(
                 f"this key may route {self.limits[kind]} requests in a {length} and has used them; "
                 f"the window starts anew in {math.ceil(window.resets_in_s)} s",
                 retry_after_s=window.resets_in_s,
+                windows=windows,
             )
+        return windows
 
     async def uncount(self, caller: Caller) -> None:
         """Give a counted request back: no model was asked."""

@@ -183,9 +183,11 @@ class Store:
         """Pause, resume or revoke a key."""
         return await self.writer.call(lambda c: keys.set_status(c, key_id, status, time.time()))
 
-    async def reserve(self, key_id: str, limits: Mapping[str, int]) -> tuple[str, usage.Window] | None:
-        """Count one routed request against a key's limits, or name the window that is used up."""
-        return await self.writer.call(lambda c: self.writer.meter.reserve(c, key_id, limits, time.time()))
+    async def reserve(
+        self, key_id: str, limits: Mapping[str, int], told: dict[str, usage.Window] | None = None
+    ) -> tuple[str, usage.Window] | None:
+        """Count one routed request against a key's limits, or name the window that is used up; see `usage.Meter`."""
+        return await self.writer.call(lambda c: self.writer.meter.reserve(c, key_id, limits, time.time(), told))
 
     async def refund(self, key_id: str) -> None:
         """Take one counted request back."""

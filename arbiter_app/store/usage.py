@@ -38,12 +38,22 @@ class Meter:
         self._put = Statement(dialect, Usage, put=("start", "used"))
 
     def reserve(
-        self, connection: Connection, key_id: str, limits: Mapping[str, int], now: float
+        self,
+        connection: Connection,
+        key_id: str,
+        limits: Mapping[str, int],
+        now: float,
+        told: dict[str, Window] | None = None,
     ) -> tuple[str, Window] | None:
-        """Count one routed request, or name the window that is used up (and count nothing)."""
+        """Count one routed request, or name the window that is used up (and count nothing).
+
+        `told` is filled with the windows as they are afterwards.
+        """
         windows = _windows(self._of.run(connection, key_id=key_id), now)
         for kind, limit in limits.items():
             if windows[kind].used >= limit:
+                if told is not None:
+                    told.update(windows)
                 return kind, windows[kind]
         rows = []
         for kind, length_s in WINDOWS_S.items():
@@ -51,6 +61,8 @@ class Meter:
             start = now if window.used == 0 else now + window.resets_in_s - length_s
             rows.append((key_id, kind, start, window.used + 1))
         self._put.run(connection, rows)
+        if told is not None:
+            told.update((kind, Window(one.used + 1, one.resets_in_s)) for kind, one in windows.items())
         return None
 
     def refund(self, connection: Connection, key_id: str, now: float) -> None:
