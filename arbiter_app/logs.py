@@ -17,6 +17,8 @@ from typing import Any, TextIO
 
 import orjson
 
+from arbiter_app.runtime.claims import secrets as hidden
+
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 MAX_WAITING_LINES = 10_000
@@ -26,13 +28,11 @@ REDACTED = "[redacted]"
 _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _CONTENT = frozenset({"prompt", "answer", "messages", "body", "content"})
 _SECRET_NAME = re.compile(r"(?i)(?:^|_|-)(?:api_?key|key|secret|token|password|authorization|cookie)$")
-_SECRET = re.compile(
-    r"""\b(?:arb_|sk-|key-)[\w-]{4,}            # the prefixes that keys carry
-    |(?i:(?<=bearer\s)|(?<=basic\s))[^\s"',]+   # an Authorization header
-    |(?<=://)[^/\s:@]+:[^/\s@]+(?=@)            # user and password in a URL
-    |(?<![\w/.-])(?=[A-Za-z_-]*\d[A-Za-z_-]*\d)(?=[\d_-]*[A-Za-z])[\w-]{40,}  # long and random: letters and digits""",
-    re.VERBOSE,
+_RANDOM = re.compile(
+    r"(?<![\w/.-])(?=[A-Za-z_-]*\d[A-Za-z_-]*\d)(?=[\d_-]*[A-Za-z])[\w-]{40,}"  # long, of letters and digits
 )
+_LEAST_NAMED = 6
+"""A shorter secret is a placeholder: hiding it would hide parts of words."""
 
 
 class JsonLines(logging.Formatter):
@@ -44,8 +44,8 @@ class JsonLines(logging.Formatter):
     def __init__(self, *, content: bool = False, secrets: Iterable[str] = ()) -> None:
         super().__init__()
         self._content = content
-        named = [re.escape(secret) for secret in secrets if secret]
-        self._secrets = re.compile("|".join(named)) if named else None
+        named = [re.escape(secret) for secret in secrets if len(secret) >= _LEAST_NAMED]
+        self._secrets = re.compile(rf"(?<![\w-])(?:{'|'.join(named)})(?![\w-])") if named else None
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as JSON, without a line end."""
@@ -72,7 +72,7 @@ class JsonLines(logging.Formatter):
             if _SECRET_NAME.search(name):
                 return REDACTED
             known = self._secrets.sub(REDACTED, value) if self._secrets else value
-            return _SECRET.sub(REDACTED, known)
+            return _RANDOM.sub(REDACTED, hidden.without_foreign(hidden.hide(known), REDACTED))
         if isinstance(value, Mapping):
             kept = {key: one for key, one in value.items() if self._content or key not in _CONTENT}
             return {key: self._clean(one, str(key)) for key, one in kept.items()}

@@ -17,12 +17,16 @@ router = APIRouter(tags=["health"], route_class=Guarded)
 
 @router.get("/health")
 async def health(request: Request) -> Response:
-    """Alive: answers without touching store or runtime. `store` is ok, or why it refuses writes; learning pauses then."""
+    """Alive: answers without touching store or runtime. `store` is ok, or why it refuses writes; learning pauses then.
+
+    `runtime` is ok, or what it refuses the operator: its key, or credit.
+    """
     arbiter = arbiter_of(request)
     mode = "sandbox" if arbiter.settings.sandbox else "live"
     uptime_s = round(time.time() - arbiter.started_at, 1)
     degraded = arbiter.store.ledger.degraded
     told = {"store": degraded or "ok", "learning": "paused" if degraded else "on"}
+    told["runtime"] = arbiter.standing.told or "ok"
     return JSONResponse({"status": "ok", "version": __version__, "mode": mode, "uptime_s": uptime_s, **told})
 
 

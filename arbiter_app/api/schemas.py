@@ -255,7 +255,9 @@ COMPONENTS: dict[str, Schema] = {
         "limit_week:integer?"
     ),
     "KeyState": _KEY_STATE,
-    "Health": _object("status:string version:string mode:string uptime_s:number store:string learning:string"),
+    "Health": _object(
+        "status:string version:string mode:string uptime_s:number store:string learning:string runtime:string"
+    ),
     "Ready": _object("status:string", reasons=_list(_STRING)),
     "Error": _object("", error=_object("message:string type:string param:string? code:string?")),
 }

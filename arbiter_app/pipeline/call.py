@@ -202,7 +202,7 @@ class Calls:
         else:
             self._health.failed(model, now, fault.message[:MAX_ERROR_CHARS], fault.retry_after_s)
             if self._standing.note(means, model, fault.message):
-                log.error("%s", self._standing.told)
+                log.error("%s (%s: %s)", self._standing.told, model, fault.message)
 
     def _learn_window(self, decision: Decision, model: str, window: int, now: float) -> None:
         """Believe a window that was stated, if the request can have been larger than that."""

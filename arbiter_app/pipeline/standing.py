@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+
 from arbiter_app.pipeline.ports import Refused
 
 WORDS = {
@@ -16,20 +18,28 @@ class Standing:
     def __init__(self) -> None:
         self.refused: dict[Refused, tuple[str, str]] = {}
         """By what was refused: the model that was asked, and the runtime's words."""
+        self.changed: Callable[[dict[str, tuple[str, str]]], None] = lambda refused: None
+        """Hears of every change, so that other processes can be kept equal (`hear`)."""
 
     def note(self, means: Refused, model: str, said: str) -> bool:
         """Note a refusal; True when it is the first of its kind since the runtime last answered."""
         new = means in WORDS and means not in self.refused
         if new:
             self.refused[means] = (model, said)
+            self.changed({str(one): told for one, told in self.refused.items()})
         return new
 
     def served(self) -> None:
         """A model answered."""
         if self.refused:
             self.refused.clear()
+            self.changed({})
+
+    def hear(self, refused: Mapping[str, Sequence[str]]) -> None:
+        """Know what another process knows."""
+        self.refused = {Refused(means): (model, said) for means, (model, said) in refused.items()}
 
     @property
     def told(self) -> str:
-        """One sentence for the operator; empty while all is well."""
-        return "; ".join(f"{WORDS[means]} ({model}: {said[:200]})" for means, (model, said) in self.refused.items())
+        """One sentence for everybody; empty while all is well."""
+        return "; ".join(WORDS[means] for means in self.refused)

@@ -89,6 +89,10 @@ def _moved(alert: Row) -> str:
         return "joined the pool"
     if kind == "gone":
         return "left the pool"
+    if kind == "out_of_credit":
+        return "the runtime's account is out of credit"
+    if kind == "key":
+        return "the runtime refuses its key"
     if kind == "quality":
         return f"graded {old:.2f} before, {new:.2f} now" if old is not None and new is not None else "graded worse"
     if kind == "charge":

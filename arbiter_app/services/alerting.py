@@ -32,6 +32,7 @@ class Alerting:
     def __init__(self, arbiter: Arbiter) -> None:
         self._arbiter = arbiter
         self._pool: frozenset[str] | None = None
+        self._refused: frozenset[str] = frozenset()
         self._open = True
         self._expected_until = 0.0
 
@@ -51,21 +52,44 @@ class Alerting:
     async def look(self) -> None:
         """Follow up whatever is open or expected; what waits for a database that refuses may hold an alert."""
         await self.note_pool()
+        await self.note_standing()
         if self._arbiter.store.ledger.degraded:
             self.raised()
         if self._open or time.monotonic() < self._expected_until:
             self._open = await self.follow() > 0
 
     async def note_pool(self) -> None:
-        """Raise an alert for each model that joined or left the pool since it was last noted, by whichever process."""
-        pool = frozenset(self._arbiter.catalog.names)
+        """Raise an alert for each model that joined or left the pool since it was last noted, by whichever process.
+
+        A model that the runtime says it does not serve has left. Who has, is kept for the next start.
+        """
+        health, gone = self._arbiter.health, self._arbiter.health.gone()
+        pool = frozenset(self._arbiter.catalog.names) - gone
         if pool == self._pool:
             return
         now = time.time()
-        raised = await self._arbiter.store.writer.call(lambda connection: notes.note_pool(connection, pool, now))
+        kept = {
+            model: {**rest, "at": now} for model, rest in health.snapshot(time.monotonic()).items() if model in gone
+        }
+
+        raised = await self._arbiter.store.writer.call(lambda connection: notes.note_pool(connection, pool, now, kept))
         self._pool = pool
         if raised:
             self._arbiter.alerted(raised)
+
+    async def note_standing(self) -> None:
+        """Raise an alert when the runtime refuses its key, or says that its account is out of credit; once each time."""
+        refused = dict(self._arbiter.standing.refused)
+        new = [(kind, *refused[kind]) for kind in refused if kind not in self._refused]
+        if new:
+            now = time.time()
+            raised = await self._arbiter.store.writer.call(
+                lambda connection: [
+                    notes.refused_alert(connection, kind, model, said, now) for kind, model, said in new
+                ]
+            )
+            self._arbiter.alerted(raised)
+        self._refused = frozenset(refused)
 
     async def follow(self) -> int:
         """Bring every open alert up to date; returns how many stay open."""

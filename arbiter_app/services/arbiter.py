@@ -49,7 +49,7 @@ from arbiter_app.services.reads import Reads, shown
 from arbiter_app.services.sharing import FOLLOW_S, Sharing
 from arbiter_app.services.what_if import WhatIf
 from arbiter_app.settings import Settings
-from arbiter_app.store import Store, StoreError, open_store
+from arbiter_app.store import Store, StoreError, notes, open_store
 from arbiter_app.tracing import open_tracing
 
 log = logging.getLogger("arbiter")
@@ -157,6 +157,8 @@ class Arbiter:
         await arbiter.pool.first()
         rows, state = await store.load_policy()
         arbiter.policy.load(rows, state)
+        for model, rest in notes.gone_models(state.get(notes.GONE), time.time()).items():
+            arbiter.health.hear(model, rest, time.monotonic())
         await arbiter.judging.learn_trust()
         minted = await arbiter.keys.ensure_operator()
         if minted is not None:

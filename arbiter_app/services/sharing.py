@@ -44,6 +44,7 @@ class Sharing:
         """Counts how often everything was forgotten, so that what was asked before is not added afterwards."""
         arbiter.keys.changed = lambda: self.tell("keys", None)
         arbiter.health.told = lambda model, rest: self.tell("rest", [model, rest])
+        arbiter.standing.changed = lambda refused: self.tell("standing", refused)
 
     async def follow(self) -> None:
         """Keep the policy up with what other processes teach, for as long as the process runs."""
@@ -82,6 +83,8 @@ class Sharing:
         elif kind == "rest":
             model, rest = data
             arbiter.health.hear(model, rest, time.monotonic())
+        elif kind == "standing":
+            arbiter.standing.hear(data)
         elif kind == "routable":
             arbiter.catalog = arbiter.catalog.routable(*data)
         elif kind == "alerted":

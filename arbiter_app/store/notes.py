@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ _ALERTS, _FEEDBACK, _COUNTERS = table(Alert), table(Feedback), table(Counter)
 _STATISTICS, _STATE = table(Statistic), table(PolicyState)
 _AGREEMENT = table(Agreement)
 POOL = "pool"
+GONE = "gone"
 
 
 def alerts(connection: Connection, *, limit: int, before: int | None = None) -> list[dict[str, Any]]:
@@ -40,8 +42,16 @@ def follow(connection: Connection, alert_id: int, outcome: Mapping[str, Any], se
     connection.execute(update(_ALERTS).where(_ALERTS.c.id == alert_id, _ALERTS.c.settled.is_(None)).values(**told))
 
 
-def note_pool(connection: Connection, pool: Set[str], now: float) -> list[dict[str, Any]]:
-    """Note who is in the pool; returns the alerts of those who joined or left since it was last noted (none at first)."""
+def note_pool(
+    connection: Connection, pool: Set[str], now: float, gone: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+) -> list[dict[str, Any]]:
+    """Note who is in the pool; returns the alerts of those who joined or left since it was last noted (none at first).
+
+    `gone`: which models the runtime does not serve, and how long they rest (see `gone_models`).
+    """
+    connection.execute(delete(_STATE).where(_STATE.c.key == GONE))
+    if gone:
+        connection.execute(insert(_STATE).values(key=GONE, value=orjson.dumps(dict(gone))))
     noted = connection.execute(select(_STATE.c.value).where(_STATE.c.key == POOL)).scalar()
     before = set(orjson.loads(noted)) if noted is not None else set(pool)
     connection.execute(delete(_STATE).where(_STATE.c.key == POOL))
@@ -57,6 +67,24 @@ def _pool_alert(kind: str, model: str, now: float) -> dict[str, Any]:
     words = {"new": "is in the pool now, on trial", "gone": "is out of the pool; what is known of it stays"}
     empty = {"task": "", "bucket": "", "old_unit": None, "new_unit": None}
     return {"ts": now, "kind": kind, "model": model, "direction": kind, "reason": words[kind], **empty}
+
+
+def gone_models(kept: bytes | None, now: float) -> dict[str, dict[str, Any]]:
+    """What `note_pool` kept, by model, with the seconds that are left of its rest now."""
+    try:
+        gone = orjson.loads(kept or b"{}")
+        left = {model: rest["seconds_left"] - max(0.0, now - rest["at"]) for model, rest in gone.items()}
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+        return {}
+    return {model: {**rest, "seconds_left": max(0.0, left[model])} for model, rest in gone.items()}
+
+
+def refused_alert(connection: Connection, kind: str, model: str, said: str, now: float) -> dict[str, Any]:
+    """Note that the runtime refuses the operator (`out_of_credit`, or its `key`); nothing is to be followed up."""
+    empty = {"task": "", "bucket": "", "old_unit": None, "new_unit": None}
+    alert = {"ts": now, "kind": kind, "model": model, "direction": kind, "reason": said[:500], "settled": now, **empty}
+    connection.execute(insert(_ALERTS).values(**alert))
+    return alert
 
 
 def _alert(row: dict[str, Any]) -> dict[str, Any]:

@@ -211,7 +211,7 @@ def alert(row: Row) -> View:
         "model": str(row.get("model") or ""),
         "task": str(row.get("task") or ""),
         "kind": kind,
-        "harm": "yes" if kind in ("quality", "gone") or (kind == "price" and up) else "no",
+        "harm": "yes" if kind in ("quality", "gone", "out_of_credit", "key") or (kind == "price" and up) else "no",
         "change": str(row.get("moved") or ""),
         "reason": str(row.get("then") or ""),
     }

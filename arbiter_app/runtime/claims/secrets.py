@@ -52,7 +52,8 @@ class Secrets:
         self._kept |= new
         forms = sorted({form for secret in self._kept for form in _forms(secret)}, key=len, reverse=True)
         self._text = re.compile("|".join(_pattern(form) for form in forms))
-        self._needles = tuple({form.encode() for form in forms})
+        # A form that holds another is found by that one.
+        self._needles = tuple(one.encode() for one in forms if not any(other in one for other in forms if other != one))
 
     def keep_url(self, url: str) -> None:
         """Hide the user and password that stand in a URL."""
@@ -69,9 +70,10 @@ class Secrets:
 
     def hide_bytes(self, data: bytes) -> bytes:
         """The same for bytes on their way through: what has no secret in it comes back as it is."""
-        if self._text is None or not any(needle in data for needle in self._needles):
-            return data
-        return self.hide(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        for needle in self._needles:
+            if needle in data:
+                return self.hide(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        return data
 
     def forget(self) -> None:
         """Start anew (tests)."""
