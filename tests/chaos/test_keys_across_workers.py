@@ -1,0 +1,30 @@
+"""Keys and several processes: a fresh key works everywhere at once, a revoked one nowhere soon after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+
+from tests.served import free_port, served
+from tests.waiting import until
+
+ASK = {"messages": [{"role": "user", "content": "Calculate 2 + 2"}]}
+
+
+def test_a_fresh_key_is_known_to_every_process_and_a_revoked_one_to_none(tmp_path: Path) -> None:
+    port = free_port()
+    with served(tmp_path, ARBITER_WORKERS="2", ARBITER_GATEWAY_PORT=str(port)) as one:
+        workers = f"http://127.0.0.1:{port}"
+        for at in range(6):
+            made_at, used_at = (one.url, workers) if at % 2 else (workers, one.url)
+            key = httpx.post(f"{made_at}/v1/register", json={"email": f"a{at}@example.com"}).json()["api_key"]
+            headers = {"authorization": f"Bearer {key}"}
+            for _ in range(4):  # a connection each: whichever worker accepts it
+                assert httpx.post(f"{used_at}/v1/chat/completions", json=ASK, headers=headers).status_code == 200
+            assert httpx.post(f"{made_at}/v1/key/revoke", headers=headers).status_code == 200
+
+            def refused(url: str = used_at, headers: dict[str, str] = headers) -> bool:
+                return all(httpx.get(f"{url}/v1/key", headers=headers).status_code == 401 for _ in range(4))
+
+            until(refused, within_s=5)
