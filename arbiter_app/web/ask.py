@@ -44,7 +44,9 @@ def preview(arbiter: Any, request: ChatRequest) -> tuple[Classification, Eligibl
     decision = new_decision(request, timeout_s=60.0)
     seen = arbiter.classifier.try_rules(request)
     decision.classification = seen or Classification(Task.OPEN, False, ClassifiedBy.FALLBACK, "")
-    estimates = LearnedEstimates(lambda: arbiter.catalog, arbiter.policy, arbiter.ratios, arbiter.health)
+    estimates = LearnedEstimates(
+        lambda: arbiter.catalog, arbiter.policy, arbiter.ratios, arbiter.health, arbiter.limits
+    )
     return decision.classification, estimates.eligible(decision)
 
 
