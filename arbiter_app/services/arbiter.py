@@ -321,6 +321,7 @@ class Arbiter:
         told = ""
         while True:
             await asyncio.sleep(STORE_LOOK_S)
+            self.store.writer.look()
             if self.store.ledger.degraded != told:
                 told = self.store.ledger.degraded
                 self.feed.publish("store", {"degraded": told})

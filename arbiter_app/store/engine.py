@@ -92,6 +92,35 @@ def prepare(url: URL) -> None:
         engine.dispose()
 
 
+def made_by_others(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Kind and name of the triggers and views in a file: Arbiter makes none, and what they do would be done in its name."""
+    query = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') ORDER BY type, name"
+    return [(str(kind), str(name)) for kind, name in connection.execute(query)]
+
+
+class FileWatch:
+    """The file of a SQLite database, as it was when it was opened: whether it is still that one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        found = path.stat()
+        self._same = found.st_dev, found.st_ino
+
+    def problem(self) -> str:
+        """What became of the file, and what to do; empty while it is in its place."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return (
+                f"the database file {self._path} was deleted or moved away; put it back, or restart to begin a new one"
+            )
+        except OSError as error:
+            return f"the database file {self._path} cannot be reached: {error.strerror}"
+        if (found.st_dev, found.st_ino) != self._same:
+            return f"the database file {self._path} was replaced by another one; restart to use that, or put it back"
+        return "" if found.st_size else f"the database file {self._path} was emptied; stop Arbiter and restore a backup"
+
+
 def back_up(source: Path, target: Path) -> None:
     """A consistent copy of a SQLite file, also while it is in use."""
     with contextlib.closing(sqlite3.connect(source)) as reader, contextlib.closing(sqlite3.connect(target)) as writer:
@@ -170,12 +199,24 @@ def _checked(engine: Engine, url: URL) -> str | None:
             foreign = [name for name in engine.dialect.get_table_names(connection) if name != "alembic_version"]
         if foreign:
             raise StoreUnusable(f"{url.database} holds other data ({foreign[0]}, ...); set ARBITER_DB to another place")
+    elif engine.dialect.name == "sqlite" and (others := _others(engine)):
+        kind, name = others[0]
+        raise StoreUnusable(
+            f"{url.database} has a {kind} that Arbiter did not make ({name[:80]!r}): drop it, then start again"
+        )
     elif found not in known_revisions():
         raise StoreUnusable(
             f"{url.database} was written by a newer version of Arbiter (schema {found}, known is {head()}); "
             "upgrade Arbiter, or restore an older backup"
         )
     return found
+
+
+def _others(engine: Engine) -> list[tuple[str, str]]:
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        return made_by_others(driver)
 
 
 def _config() -> Config:

@@ -18,7 +18,7 @@ from arbiter_app.policy import ModelStats
 from arbiter_app.policy import agreement as agreeing
 from arbiter_app.store import decisions, filing, keys, notes, rollups, upkeep, usage
 from arbiter_app.store.decisions import Filter
-from arbiter_app.store.engine import back_up, engine_for, prepare, sqlite_path, url_of
+from arbiter_app.store.engine import FileWatch, back_up, engine_for, prepare, sqlite_path, url_of
 from arbiter_app.store.keys import Key, MintedKey
 from arbiter_app.store.refusals import refusal
 from arbiter_app.store.taught import State
@@ -87,7 +87,8 @@ class Store:
     def __init__(self, where: str, *, durability: str = "strict") -> None:
         self.url = url_of(where)
         prepare(self.url)
-        self.writer = Writer(engine_for(self.url, durability=durability))
+        moved = FileWatch(self.path).problem if self.path is not None else lambda: ""
+        self.writer = Writer(engine_for(self.url, durability=durability), moved=moved)
         self.ledger = StoreLedger(self.writer, strict=durability != "relaxed")
         reading = engine_for(self.url, read_only=self.path is not None)
         one_snapshot = self.url.get_backend_name() == "sqlite"  # a server has to be asked for it

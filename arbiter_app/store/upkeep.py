@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 import sqlite3
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, func, select
 
 from arbiter_app.store import filing
-from arbiter_app.store.engine import StoreUnusable, back_up, known_revisions
+from arbiter_app.store.engine import StoreUnusable, back_up, known_revisions, made_by_others
 from arbiter_app.store.folding import DAY
 from arbiter_app.store.rollups import RETIRE_DAYS
 from arbiter_app.store.tables import (
@@ -31,6 +32,8 @@ from arbiter_app.store.tables import (
     Statistic,
     table,
 )
+
+log = logging.getLogger("arbiter.store")
 
 STEP = 250
 STEP_SLOTS = 12
@@ -118,6 +121,7 @@ def restore(backup: Path, path: Path) -> Path | None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = path.with_name(f"{path.name}.restoring")
         back_up(backup, fresh)
+        _drop_what_others_made(fresh)
         kept = _keep_present(path)
         for leftover in (path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
             leftover.unlink(missing_ok=True)
@@ -125,6 +129,15 @@ def restore(backup: Path, path: Path) -> Path | None:
     except (OSError, sqlite3.Error) as error:
         raise StoreUnusable(f"{path} was not replaced: {error}") from error
     return kept
+
+
+def _drop_what_others_made(path: Path) -> None:
+    """A backup comes from elsewhere: its triggers and views would run in Arbiter's name."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for kind, name in made_by_others(connection):
+            quoted = name.replace('"', '""')
+            connection.execute(f'DROP {kind.upper()} IF EXISTS "{quoted}"')
+            log.warning("the %s %r of the backup was left out", kind, name[:80])
 
 
 def _check_backup(backup: Path) -> None:

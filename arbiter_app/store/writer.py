@@ -83,8 +83,17 @@ class Writer:
     kept, `commits` and `write_s` what was done.
     """
 
-    def __init__(self, engine: Engine, *, max_wait_s: float = 1.0, max_pending: int = 20_000) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        max_wait_s: float = 1.0,
+        max_pending: int = 20_000,
+        moved: Callable[[], str] = lambda: "",
+    ) -> None:
+        """`moved` says what became of the database's file, see `engine.FileWatch`."""
         self._engine = engine
+        self._moved = moved
         self.batch = BatchWriter(engine.dialect)
         self.filer = Filer(engine.dialect)
         self.meter = Meter(engine.dialect)
@@ -160,6 +169,11 @@ class Writer:
         if self._thread.is_alive():
             log.error("the database did not finish in %s s; %s writes are open", timeout_s, self.pending)
 
+    def look(self) -> None:
+        """Degrade soon where the database's file is no longer in its place, also while nothing is written."""
+        if not self.degraded and self._moved():
+            self._put(_Item(None, _nothing, None, False))
+
     def _put(self, item: _Item, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Queue an item. Once degraded nobody waits; once the queue is full what comes new is refused, not what waits.
 
@@ -212,6 +226,9 @@ class Writer:
     def _turn(self) -> None:
         """One transaction with what is queued once the lock is held, a BATCH at most. Raises _Refused, with all put back."""
         items: list[_Item] = []
+        if gone := self._moved():
+            self._disconnect()
+            raise _Refused(gone)
         try:
             connection = self._begin()
             started = time.perf_counter()
@@ -413,6 +430,10 @@ def _settle(future: asyncio.Future[Any] | Future[Any], outcome: Any) -> None:
         future.exception()  # read once, so that nobody has to
     else:
         future.set_result(outcome)
+
+
+def _nothing(_: Connection) -> None:
+    """A write that only shows whether writing works."""
 
 
 def _let_go(item: _Item, why: str) -> None:
