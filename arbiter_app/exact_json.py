@@ -134,7 +134,8 @@ def _write(value: Any, put: Any) -> None:
 
 
 def _int(written: str) -> int | float:
-    return int(written) if len(written) <= MAX_DIGITS else _float(written)
+    number = int(written) if len(written) <= MAX_DIGITS else None
+    return number if number is not None and -(2**63) <= number < 2**64 else _float(written)
 
 
 def _float(written: str) -> float:

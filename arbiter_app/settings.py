@@ -137,6 +137,14 @@ class Settings(BaseModel):
     cascade_below: float = _env("ARBITER_CASCADE_BELOW", 0.5, "objective quality under which it escalates", ge=0, le=1)
 
     cache: bool = _env("ARBITER_CACHE", True, "serve repeated prompts from the response cache")
+    cache_all: bool = _env(
+        "ARBITER_CACHE_ALL",
+        False,
+        "also requests that may be answered differently each time; else temperature 0, a seed or arbiter_cache is needed",
+    )
+    cache_near: bool = _env(
+        "ARBITER_CACHE_NEAR", False, "also near-identical prompts: a line of words, spaced otherwise"
+    )
     cache_entries: int = _env("ARBITER_CACHE_ENTRIES", 5_000, "answers kept", ge=0)
     cache_bytes: int = _env("ARBITER_CACHE_BYTES", 64_000_000, "size of the answers kept", ge=0)
     cache_ttl_s: float = _env("ARBITER_CACHE_TTL_S", 3_600.0, "age at which a kept answer is dropped", gt=0)

@@ -15,7 +15,14 @@ from arbiter_app.pipeline.messages import latest_ask, system_prompt
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Caller, ChatRequest, Json
 
-FIELDS = ("arbiter_max_cost", "arbiter_max_latency", "arbiter_no_cache", "arbiter_models", "arbiter_pin")
+FIELDS = (
+    "arbiter_max_cost",
+    "arbiter_max_latency",
+    "arbiter_no_cache",
+    "arbiter_cache",
+    "arbiter_models",
+    "arbiter_pin",
+)
 MAX_MESSAGES = 10_000
 
 
@@ -49,6 +56,7 @@ def parse_chat(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         max_cost_usd=_amount(given, "arbiter_max_cost", zero=True),
         max_latency_s=_amount(given, "arbiter_max_latency"),
         no_cache=_switch(given, "arbiter_no_cache"),
+        cache=_switch(given, "arbiter_cache"),
         allow=_models(given),
         pin=_pin(given),
         conversation=_conversation(given, messages, system),

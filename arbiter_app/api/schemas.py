@@ -101,6 +101,7 @@ COMPONENTS: dict[str, Schema] = {
                 "description": "ceiling in seconds",
             },
             "arbiter_no_cache": {"type": ["boolean", "null"]},
+            "arbiter_cache": {"type": ["boolean", "null"]},
             "arbiter_models": {"type": ["array", "null"], "minItems": 1, "items": _STRING, "description": "allow-list"},
             "arbiter_pin": {
                 "type": ["string", "null"],

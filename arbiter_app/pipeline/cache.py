@@ -1,13 +1,15 @@
 """The response cache: a repeated prompt is answered from memory, without a model.
 
-Exact and near-identical prompts hit (letter case, spacing and closing punctuation of the latest ask do not count).
-Entries are partitioned by caller, system prompt, tools, format and every other parameter of the request; only
-well-graded, finished answers get in; count, bytes and age are bounded. Keys are digests: no prompt text is kept.
+A request hits that is the same byte for byte: every message and parameter (also `user`), the caller and its allow-list. It
+may be answered from here only where it asks for no randomness (temperature 0, or a seed), or for the cache; or where the
+operator serves all from it. Near-identical prompts are a setting. Only well-graded, finished answers get in; count, bytes
+and age are bounded. Keys are digests: no prompt text is kept.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import OrderedDict
 
 import orjson
@@ -15,8 +17,11 @@ import orjson
 from arbiter_app.pipeline.types import ChatRequest, Grade, Json
 from arbiter_app.policy.values import value
 
-_IGNORED = frozenset({"model", "messages", "stream", "stream_options", "user", "metadata", "store"})
+_IGNORED = frozenset({"model", "messages", "stream", "stream_options", "store"})
+_PLAIN_WORDS = re.compile(r"\s*[^\W\d_]+(?:[ ,'-]+[^\W\d_]+)*\s*[.?]?\s*")
+"""A line of words, whose spacing and full stop no answer depends on; in anything else it may."""
 MAX_CACHED_BYTES = 256_000
+MAX_NEAR_CHARS = 500
 
 
 @value
@@ -32,29 +37,44 @@ class Cached:
 
 @value
 class Keys:
-    """A hash of the latest ask as it stands, and digests of the request with its near-identical form, and without it."""
+    """A hash of the request as it stands, and digests of it with its near-identical form (where there is one), and without it."""
 
     exact: int
     near: str
     shape: str
 
 
-def keys_of(request: ChatRequest) -> Keys | None:
-    """The cache keys of a request; None when it must not be cached (opted out, pinned, n > 1) or is too big to repeat."""
+def keys_of(request: ChatRequest, *, everybody: bool = False, near: bool = False) -> Keys | None:
+    """The cache keys of a request; None when it must not be cached, or is too big to repeat.
+
+    That is when it opted out, is pinned, wants several answers, or, unless `everybody`, may be answered differently each
+    time. `near`: a near-identical prompt may hit, too.
+    """
     payload = request.payload
     if (
         request.body_bytes > MAX_CACHED_BYTES
         or request.no_cache
         or request.pin is not None
         or payload.get("n", 1) not in (1, None)
+        or not (everybody or request.cache or _asks_for_the_same(payload))
     ):
         return None
-    kept = {key: value for key, value in payload.items() if key not in _IGNORED}
     allow = sorted(request.allow) if request.allow is not None else None
-    shape = _digest([request.caller.key_id, allow, kept, request.messages[:-1], _without_text(request.messages[-1])])
-    last = request.messages[-1].get("content")
-    exact = hash(last if isinstance(last, str) else orjson.dumps(last))
-    return Keys(exact, _digest([shape, _normalised(last)]), shape)
+    kept = sorted((name, text) for name, text in request.written.items() if name not in _IGNORED)
+    shape = [request.caller.key_id, allow, kept]
+    exact = _digest([shape, request.written.get("messages")])
+    last = request.messages[-1]
+    normal = _normalised(last.get("content")) if near else None
+    others = [request.messages[:-1], {key: value for key, value in last.items() if key != "content"}]
+    partition = _digest([shape, others])
+    return Keys(hash(exact), exact if normal is None else _digest([partition, normal]), partition)
+
+
+def _asks_for_the_same(payload: Json) -> bool:
+    """Whether the caller wants no randomness: temperature 0, or a seed."""
+    temperature = payload.get("temperature")
+    cold = isinstance(temperature, int | float) and not isinstance(temperature, bool) and temperature == 0
+    return cold or payload.get("seed") is not None
 
 
 class ResponseCache:
@@ -117,11 +137,8 @@ def _digest(value: object) -> str:
     return hashlib.blake2b(packed, digest_size=16).hexdigest()
 
 
-def _without_text(message: Json) -> Json:
-    return {key: value for key, value in message.items() if key != "content"}
-
-
-def _normalised(content: object) -> object:
-    if isinstance(content, str):
-        return " ".join(content.split()).rstrip(".!? ").casefold()
-    return content
+def _normalised(content: object) -> str | None:
+    """A line of plain words without what no answer depends on; None for everything else."""
+    if isinstance(content, str) and len(content) <= MAX_NEAR_CHARS and _PLAIN_WORDS.fullmatch(content):
+        return " ".join(content.split()).rstrip(".? ")
+    return None

@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 
 import orjson
 
-from arbiter_app.pipeline.cache import Cached, ResponseCache, keys_of
+from arbiter_app.pipeline.cache import Cached, Keys, ResponseCache
 from arbiter_app.pipeline.call import Calls, Opened
 from arbiter_app.pipeline.classify import Classifier
 from arbiter_app.pipeline.decision import Cascade, Decision, new_decision
@@ -87,6 +87,7 @@ class Lifecycle:
         learner: Learner,
         cache: ResponseCache | None,
         meaning: MeaningIndex | None,
+        keys: Callable[[ChatRequest], Keys | None],
         assembler: Callable[[], Assembler],
         judge: Callable[[Decision], None],
         wants_judge: Callable[[Decision], bool],
@@ -100,6 +101,7 @@ class Lifecycle:
         self._learner = learner
         self._cache = cache
         self._meaning = meaning
+        self._keys = keys
         self._assembler = assembler
         self._judge = judge
         self._wants_judge = wants_judge
@@ -148,7 +150,7 @@ class Lifecycle:
 
     def _begin(self, request: ChatRequest) -> Decision:
         decision = new_decision(request, timeout_s=self._timeout_s)
-        decision.cache_keys = keys_of(request) if self._cache is not None else None
+        decision.cache_keys = self._keys(request) if self._cache is not None else None
         decision.cache = "off" if decision.cache_keys is None else "miss"
         return decision
 

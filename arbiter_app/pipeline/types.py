@@ -104,6 +104,7 @@ class ChatRequest:
     max_cost_usd: float | None = None
     max_latency_s: float | None = None
     no_cache: bool = False
+    cache: bool = False
     allow: tuple[str, ...] | None = None
     pin: str | None = None
     conversation: str = ""

@@ -8,6 +8,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from arbiter_app import policy as brain
@@ -15,7 +16,8 @@ from arbiter_app.catalog import Catalog, catalog_of
 from arbiter_app.metrics import Metrics
 from arbiter_app.notices import claims
 from arbiter_app.pipeline.ask import Asker
-from arbiter_app.pipeline.cache import ResponseCache
+from arbiter_app.pipeline.cache import Keys as CacheKeys
+from arbiter_app.pipeline.cache import ResponseCache, keys_of
 from arbiter_app.pipeline.call import Calls
 from arbiter_app.pipeline.classify import Classifier
 from arbiter_app.pipeline.decision import Decision
@@ -31,7 +33,7 @@ from arbiter_app.pipeline.prices import PriceOverrides
 from arbiter_app.pipeline.route import Router
 from arbiter_app.pipeline.standing import Standing
 from arbiter_app.pipeline.tokens import TokenRatios
-from arbiter_app.pipeline.types import Mode, Model
+from arbiter_app.pipeline.types import ChatRequest, Mode, Model
 from arbiter_app.runtime import cost as meter
 from arbiter_app.runtime.client import HttpRuntime
 from arbiter_app.runtime.embeddings import HttpEmbeddings
@@ -258,6 +260,7 @@ class Arbiter:
             learner=self.learner,
             cache=self.cache,
             meaning=self.meaning,
+            keys=_cache_keys(settings),
             assembler=StreamAssembler,
             judge=self.judging.follow,
             wants_judge=self.judging.wants,
@@ -379,6 +382,12 @@ def _cache(settings: Settings) -> ResponseCache | None:
         ttl_s=settings.cache_ttl_s,
         min_quality=settings.cache_min_quality,
     )
+
+
+def _cache_keys(settings: Settings) -> Callable[[ChatRequest], CacheKeys | None]:
+    """What may be answered from the cache: who searches it by meaning wants it for all requests."""
+    everybody = settings.cache_all or bool(settings.embeddings_url)
+    return partial(keys_of, everybody=everybody, near=settings.cache_near)
 
 
 def _embeddings(settings: Settings) -> HttpEmbeddings | None:

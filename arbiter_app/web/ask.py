@@ -31,6 +31,7 @@ def request_of(
         "stream": True,
         "messages": [{"role": "user", "content": prompt[:MAX_PROMPT]}],
         "arbiter_no_cache": no_cache,
+        "arbiter_cache": not no_cache,
     }
     if max_cost_usd is not None:
         body["arbiter_max_cost"] = max_cost_usd

@@ -97,16 +97,27 @@ def test_streamed_tool_calls_arrive_whole(gateway: Running) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_repeated_prompt_is_served_from_the_cache(gateway: Running, stream: bool) -> None:
+@pytest.mark.parametrize("same", [{"temperature": 0}, {"seed": 18446744073709551616}, {"arbiter_cache": True}], ids=str)
+def test_a_repeated_prompt_is_served_from_the_cache(gateway: Running, stream: bool, same: dict[str, Any]) -> None:
     ask = f"Calculate 11 * 12 + {int(stream)}"
-    fresh = gateway.chat(ask, arbiter_models=["gpt-4.1"]).json()
+    fresh = gateway.chat(ask, arbiter_models=["gpt-4.1"], **same).json()
     assert fresh["arbiter"]["cache"] == "miss"
     if stream:
-        told = frames(gateway, ask.upper() + " ", arbiter_models=["gpt-4.1"], arbiter_no_cache=False)
-        again = json.loads(told[-2])["arbiter"]
-        content = "".join(json.loads(frame)["choices"][0]["delta"].get("content") or "" for frame in told[:-2])
+        told = [
+            json.loads(one)
+            for one in frames(gateway, ask, arbiter_models=["gpt-4.1"], arbiter_no_cache=False, **same)[:-1]
+        ]
+        again = told[-1]["arbiter"]
+        assert all(len(chunk["choices"]) == 1 for chunk in told) and told[-1]["choices"][0]["finish_reason"] == "stop"
+        content = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in told)
         assert content == fresh["choices"][0]["message"]["content"]
     else:
-        again = gateway.chat(ask.upper() + " ", arbiter_models=["gpt-4.1"]).json()["arbiter"]
+        again = gateway.chat(ask, arbiter_models=["gpt-4.1"], **same).json()["arbiter"]
     assert (again["cache"], again["mode"], again["cost"]) == ("hit", "cache", 0.0)
-    assert again["cache_similarity"] == 0.99
+    assert again["cache_similarity"] == 1.0
+
+
+@pytest.mark.parametrize("fields", [{"temperature": 1}, {}], ids=str)
+def test_who_regenerates_gets_a_fresh_answer(gateway: Running, fields: dict[str, Any]) -> None:
+    told = [gateway.chat("Calculate 13 * 17", arbiter_models=["gpt-4.1"], **fields).json()["arbiter"] for _ in range(2)]
+    assert [one["cache"] for one in told] == ["off", "off"]

@@ -24,8 +24,8 @@ def lived_in(gateway: Running) -> Running:
     gateway.http.post("/v1/simulate-price", json={"model": pool[0], "multiplier": 16})
     gateway.http.post("/v1/simulate-price", json={"model": pool[1], "multiplier": 16})
     for at in range(30):
-        gateway.chat(f"Calculate {at} * 31", arbiter_models=pool)
-    gateway.chat("Calculate 1 * 31", arbiter_models=pool)
+        gateway.chat(f"Calculate {at} * 31", arbiter_models=pool, seed=1)
+    gateway.chat("Calculate 1 * 31", arbiter_models=pool, seed=1)
     gateway.chat("Write a poem about the sea", stream=True)
     gateway.world.faults["gpt-4o"] = Fault(status=500)
     gateway.chat("Calculate 2 * 5", arbiter_pin="gpt-4o")

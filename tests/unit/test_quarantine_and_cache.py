@@ -47,7 +47,7 @@ def test_retry_after_is_honoured_up_to_the_longest_rest() -> None:
 
 def ask(text: str = "Calculate 3 * 4", key: str = "k", **payload: Any) -> ChatRequest:
     messages = [{"role": "user", "content": text}]
-    body = {"messages": messages, **payload}
+    body = {"messages": messages, "temperature": 0, **payload}
     return ChatRequest("r", Caller(key, Role.CALLER), body, messages, text, "")
 
 
@@ -55,25 +55,68 @@ def cache(**bounds: Any) -> ResponseCache:
     return ResponseCache(**{"entries": 10, "max_bytes": 100_000, "ttl_s": 60.0, "min_quality": 0.8, **bounds})
 
 
-def kept(store: ResponseCache, request: ChatRequest, grade: Grade = GOOD, now: float = 0.0, size: int = 10) -> bool:
-    keys = keys_of(request)
+def kept(
+    store: ResponseCache, request: ChatRequest, grade: Grade = GOOD, now: float = 0.0, size: int = 10, **how: bool
+) -> bool:
+    keys = keys_of(request, **how)
     assert keys is not None
     return store.put(keys, orjson.dumps({"text": "x" * size}), "m", grade, now)
 
 
-def hit(store: ResponseCache, request: ChatRequest, now: float = 0.0) -> float | None:
-    keys = keys_of(request)
+def hit(store: ResponseCache, request: ChatRequest, now: float = 0.0, **how: bool) -> float | None:
+    keys = keys_of(request, **how)
     assert keys is not None
     found = store.get(keys, now)
     return found[1] if found else None
 
 
-def test_the_same_prompt_hits_and_so_does_a_near_identical_one() -> None:
-    store = cache()
-    assert kept(store, ask())
-    assert hit(store, ask()) == 1.0
-    assert hit(store, ask("  calculate 3 *   4? ")) == 0.99
-    assert hit(store, ask("Calculate 3 * 5")) is None
+INDENTED = "Does this end?\n```python\nwhile True:\n    x()\n{}break\n```"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("What is 3 + 4?", "What is 3 + 4!"),
+        ("Calculate 3 * 4", "calculate 3 * 4"),
+        ("Calculate 3 * 4", "Calculate 3 *  4"),
+        (INDENTED.format(""), INDENTED.format("    ")),
+        ("Is polish a verb", "Is Polish a verb"),
+        ("How long is 'a b'", "How long is 'a  b'"),
+    ],
+)
+def test_another_question_never_hits(first: str, second: str) -> None:
+    for near in (False, True):
+        store = cache()
+        assert kept(store, ask(first), near=near)
+        assert hit(store, ask(first), near=near) == 1.0
+        assert hit(store, ask(second), near=near) is None
+
+
+def test_near_identical_prompts_hit_only_where_that_is_set() -> None:
+    for near in (False, True):
+        store = cache()
+        assert kept(store, ask("Who wrote Faust?"), near=near)
+        assert hit(store, ask(" Who wrote   Faust "), near=near) == (0.99 if near else None)
+
+
+@pytest.mark.parametrize(
+    ("payload", "may"),
+    [
+        ({"temperature": 0}, True),
+        ({"temperature": 0.0}, True),
+        ({"temperature": 1, "seed": 7}, True),
+        ({"temperature": 1}, False),
+        ({"temperature": None}, False),
+        ({"temperature": None, "seed": None}, False),
+        ({"temperature": False}, False),
+    ],
+)
+def test_only_who_asks_for_no_randomness_or_for_the_cache_is_answered_from_it(
+    payload: dict[str, Any], may: bool
+) -> None:
+    assert (keys_of(ask(**payload)) is not None) is may
+    assert keys_of(replace(ask(**payload), cache=True)) is not None
+    assert keys_of(ask(**payload), everybody=True) is not None
 
 
 @pytest.mark.parametrize(
@@ -84,14 +127,19 @@ def test_the_same_prompt_hits_and_so_does_a_near_identical_one() -> None:
         ask(tools=[{"type": "function"}]),
         ask(response_format={"type": "json_object"}),
         ask(max_tokens=5),
+        ask(user="another"),
+        ask(safety_identifier="another"),
+        ask(prompt_cache_key="another"),
+        ask(metadata={"user_id": "another"}),
+        ask(seed=2),
         replace(ask(), allow=("m",)),
-        replace(ask(), messages=[{"role": "system", "content": "be rude"}, *ask().messages]),
+        replace(ask(), written={"messages": '[{"role":"system","content":"be rude"}]'}),
     ],
 )
 def test_whatever_changes_the_answer_parts_the_entries(other: ChatRequest) -> None:
     store = cache()
-    kept(store, ask())
-    assert hit(store, other) is None
+    kept(store, ask(), everybody=True)
+    assert hit(store, other, everybody=True) is None
 
 
 def test_only_well_graded_answers_are_kept() -> None:
