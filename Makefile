@@ -1,6 +1,6 @@
 # make run: serve on 127.0.0.1:8000. make test: everything. Both set up what they need, once, as root or not.
-# make chaos SECONDS=600 SEED=7 looks for faults; without a seed it draws one.
-.PHONY: run test lint fmt bench chaos screenshots clean
+# make chaos SECONDS=600 SEED=7 and make fuzz REQUESTS=20000 SEED=7 look for faults; without a seed they draw one.
+.PHONY: run test lint fmt bench chaos fuzz screenshots clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -28,6 +28,9 @@ bench: .venv/dev.done
 
 chaos: .venv/dev.done
 	$(PY) -m tests.chaos.run $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+
+fuzz: .venv/dev.done
+	$(PY) -m tests.api.fuzz $(if $(REQUESTS),--requests $(REQUESTS)) $(if $(SEED),--seed $(SEED))
 
 screenshots: .venv/dev.done
 	@.ci/browser >/dev/null

@@ -38,6 +38,37 @@ OWN_ERRORS = {
     "/v1/register": {403: "sign-up is closed", 415: "the body is not sent as JSON", 429: "too many sign-ups"},
     "/readyz": {},
 }
+_DECISION = {"decision_id": "$response.body#/arbiter/decision_id"}
+_CALIBRATION = {"calibration_id": "$response.body#/id"}
+
+
+def _link(method: str, path: str, parameters: dict[str, str], body: dict[str, str] | None = None) -> Document:
+    """A request that follows from an answer: its path's parameters, and its body, are read from there."""
+    link: Document = {"operationRef": f"#/paths/{path.replace('/', '~1')}/{method}"}
+    if parameters:
+        link["parameters"] = parameters
+    if body:
+        link["requestBody"] = body
+    return link
+
+
+LINKS: dict[tuple[str, str], dict[str, Document]] = {
+    ("POST", "/v1/chat/completions"): {
+        "decision": _link("get", "/v1/decisions/{decision_id}", _DECISION),
+        "vote": _link("post", "/v1/feedback", {}, {**_DECISION, "rating": "up"}),
+    },
+    ("GET", "/v1/recent"): {
+        "decision": _link("get", "/v1/decisions/{decision_id}", {"decision_id": "$response.body#/data/0/id"}),
+        "older": _link("get", "/v1/recent", {"before": "$response.body#/next"}),
+    },
+    ("GET", "/v1/models"): {"model": _link("get", "/v1/models/{model}", {"model": "$response.body#/data/1/id"})},
+    ("POST", "/v1/calibrations"): {
+        "calibration": _link("get", "/v1/calibrations/{calibration_id}", _CALIBRATION),
+        "start": _link("post", "/v1/calibrations/{calibration_id}/start", _CALIBRATION),
+        "cancel": _link("post", "/v1/calibrations/{calibration_id}/cancel", _CALIBRATION),
+    },
+}
+"""What a program can ask next, by the request that was answered."""
 STYLE = (
     ":root{color-scheme:light dark}body{font:15px/1.5 system-ui;margin:2rem auto;max-width:60rem;padding:0 1rem}"
     "details{border-top:1px solid #8884;padding:.5rem 0}summary{cursor:pointer}code,pre{font-family:ui-monospace,monospace}"
@@ -116,6 +147,8 @@ def _complete(method: str, path: str, operation: Document) -> None:
         responses["200"]["content"] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{answer}"}}}
     elif path in TEXT:
         responses["200"]["content"] = {TEXT[path]: {"schema": {"type": "string"}}}
+    if (method, path) in LINKS:
+        responses["200"]["links"] = LINKS[method, path]
     if path == "/readyz":
         responses["503"] = {"description": "Not ready; `reasons` says why", "content": responses["200"]["content"]}
     responses |= {str(status): _problem(why) for status, why in _errors(path, rule, operation).items()}

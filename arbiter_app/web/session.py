@@ -16,7 +16,7 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
@@ -223,10 +223,13 @@ def local(path: str) -> str:
 
 async def _fields(request: Request) -> dict[str, str] | None:
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            return None
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY:
+                return None
+    except ClientDisconnect:
+        return None  # the answer will reach nobody
     if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
     try:
