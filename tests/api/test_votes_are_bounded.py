@@ -53,12 +53,12 @@ def test_a_conversation_has_one_vote_a_day(own_gateway: Running) -> None:
 
 def test_a_caller_has_few_votes_in_a_bucket_and_day_whatever_its_keys_and_conversations(own_gateway: Running) -> None:
     for secret in [own_gateway.caller("A@example.org"), own_gateway.caller("a@example.org")]:
-        caller = own_gateway.client(secret)
-        for at in range(8):
-            body = {"messages": [{"role": "user", "content": f"Calculate {at} * 7"}], "arbiter_models": MODELS}
-            block = caller.post("/v1/chat/completions", json=body)
-            told = {"decision_id": block.json()["arbiter"]["decision_id"], "rating": "down"}
-            assert caller.post("/v1/feedback", json=told).status_code == 200
+        with own_gateway.client(secret) as caller:
+            for at in range(8):
+                body = {"messages": [{"role": "user", "content": f"Calculate {at} * 7"}], "arbiter_models": MODELS}
+                block = caller.post("/v1/chat/completions", json=body)
+                told = {"decision_id": block.json()["arbiter"]["decision_id"], "rating": "down"}
+                assert caller.post("/v1/feedback", json=told).status_code == 200
     assert sum(n for n, _ in votes(own_gateway).values()) == 5.0
 
 
