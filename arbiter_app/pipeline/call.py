@@ -23,6 +23,7 @@ from arbiter_app.pipeline.limits import Limits
 from arbiter_app.pipeline.ports import Refused, Reply, ReplyStream, Runtime, RuntimeFault
 from arbiter_app.pipeline.refused import exhausted, rejected
 from arbiter_app.pipeline.standing import Standing
+from arbiter_app.pipeline.thoughts import without_thoughts
 from arbiter_app.pipeline.tokens import RATIO_RANGE
 from arbiter_app.pipeline.types import UNKNOWN_COST, Attempt, Completion, Cost, Json, Model, Usage
 from arbiter_app.policy.values import value
@@ -245,7 +246,7 @@ class Calls:
         return Completion(
             model=model,
             body=body,
-            text=_text(message.get("content")),
+            text=without_thoughts(_text(message.get("content"))),
             tool_calls=_tool_calls(message),
             usage=self._meter.usage_of(body, decision.request.body_bytes or None),
             cost=cost,

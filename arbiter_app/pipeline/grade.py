@@ -10,6 +10,7 @@ from arbiter_app.pipeline.graders.code import grade_code
 from arbiter_app.pipeline.graders.structured import grade_structured
 from arbiter_app.pipeline.graders.toolcalls import grade_tool_calls
 from arbiter_app.pipeline.rules import has_choices
+from arbiter_app.pipeline.thoughts import says_more
 from arbiter_app.pipeline.types import ChatRequest, Classification, Completion, Grade, Task
 
 log = logging.getLogger("arbiter.grade")
@@ -30,12 +31,14 @@ def grade(request: ChatRequest, seen: Classification, done: Completion) -> Grade
 def _grade(request: ChatRequest, seen: Classification, done: Completion) -> Grade:
     if done.aborted:
         return Grade(None, "the answer broke off", "none")
+    if refused(done):
+        return Grade(None, "the model refused", "none")
     asked_format, schema = response_format(request)
     by_tools = _grade_tools(request, done)
     if by_tools is not None and not (asked_format and done.text):
         return by_tools
     if not done.text.strip():
-        return Grade(0.0, "the answer is empty")
+        return _without_text(done)
     if len(done.text) > MAX_ANSWER_CHARS:
         return Grade(None, "the answer is too long to check", "none")
     cut_off = done.finish_reason == "length"
@@ -46,6 +49,22 @@ def _grade(request: ChatRequest, seen: Classification, done: Completion) -> Grad
     if seen.task is Task.MATH:
         return _grade_math(request.ask, done.text, cut_off=cut_off)
     return Grade(None, "no objective check for this kind of answer", "none")
+
+
+def refused(done: Completion) -> bool:
+    """Whether the model, or a filter, would not answer."""
+    choices = done.body.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    message = first.get("message") if isinstance(first, dict) else None
+    return done.finish_reason == "content_filter" or bool(isinstance(message, dict) and message.get("refusal"))
+
+
+def _without_text(done: Completion) -> Grade:
+    if done.finish_reason == "length":
+        return Grade(None, "cut off before the answer began", "none")
+    if says_more(done.body):
+        return Grade(None, "the answer is no text", "none")
+    return Grade(0.0, "the answer is empty")
 
 
 def _grade_tools(request: ChatRequest, done: Completion) -> Grade | None:

@@ -213,7 +213,7 @@ class Completion:
     """Stage 4: the answer that was received, whole or cut short.
 
     `body` is the runtime's JSON (for a stream: assembled from its chunks), `raw` its bytes where they came as one. `text` is
-    the answer's content.
+    the answer's content, without a block of thought before it.
     """
 
     model: str

@@ -227,3 +227,36 @@ def test_a_forged_arbiter_is_dropped_from_a_plain_answer(
     raw = ask(over)
     assert b"forged" not in raw and raw.count(b'"arbiter"') == 1
     assert json.loads(raw)["arbiter"]["decision_id"].startswith("d_")
+
+
+PAYLOADS: dict[str, tuple[dict[str, Any], str]] = {
+    "image": ({"content": "", "images": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]}, "stop"),
+    "parts": ({"content": [{"type": "image_url", "image_url": {"url": "u"}}]}, "stop"),
+    "audio": ({"content": None, "audio": {"id": "a", "data": "AA"}}, "stop"),
+    "reasoning that was cut": ({"content": "", "reasoning_content": "hm"}, "length"),
+    "a think block that was cut": ({"content": "<think>hm"}, "length"),
+    "refusal": ({"content": None, "refusal": "I cannot."}, "stop"),
+    "filtered": ({"content": "", "annotations": []}, "content_filter"),
+    "annotations": ({"content": "", "annotations": [{"type": "url_citation"}]}, "stop"),
+    "function call": ({"content": None, "function_call": {"name": "f", "arguments": "{}"}}, "function_call"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+def test_any_payload_is_an_answer(runtime: Stranger, over: Running, name: str) -> None:
+    message, finish = PAYLOADS[name]
+    runtime.say = lambda body: plain({"role": "assistant", **message}, finish)
+    body = {"messages": [{"role": "user", "content": "Calculate 3 * 4"}], "arbiter_no_cache": True}
+    answer = over.http.post("/v1/chat/completions", json=body).json()
+    assert answer["choices"][0]["message"] == {"role": "assistant", **message}
+    assert (answer["arbiter"]["quality"], answer["arbiter"]["cascaded_from"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "thought", ["<think>hm</think>", " \n<thinking>{</thinking>\n", "<THINK>a</THINK><think>b</think>"], ids=repr
+)
+def test_a_leading_thought_is_dropped_before_every_check(runtime: Stranger, over: Running, thought: str) -> None:
+    runtime.say = lambda body: plain({"role": "assistant", "content": thought + '{"a":1}'})
+    told = json.loads(ask(over, response_format={"type": "json_object"}))
+    assert told["arbiter"]["quality"] == 1.0
+    assert told["choices"][0]["message"]["content"].startswith(thought)
