@@ -32,7 +32,7 @@ def request_of(key: str, *, stream: bool) -> bytes:
     system = {"role": "system", "content": f"You are the helpful assistant number {next(_NUMBERS)}."}
     messages = [system, {"role": "user", "content": "Calculate 37 * 24"}]
     body = json.dumps({"model": "auto", "messages": messages, "stream": stream, "max_tokens": 128}).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {key}\r\n"
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {key}\r\n"
     return f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
 
 

@@ -33,10 +33,10 @@ from tests.served import OPERATOR, free_port, served
 RATE, PROBE_S, LOOK_S, BACK_S, UNANSWERED_S = 100, 0.05, 0.05, 1.0, 60.0
 WARM, IDLE, HALVES, DOWNLOADS, LARGE = 3_000, 1_000, 300, 60, 20
 MOST_MIB, BACK_WITHIN, HEALTH_MS, CHAT_TIMES = 300, 0.10, 100, 2
-HEALTH = b"GET /health HTTP/1.1\r\nhost: bench\r\n\r\n"
-HALF_HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\nx-half: "
+HEALTH = b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
+HALF_HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nx-half: "
 HALF_BODY = (
-    b"POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer %b\r\n"
+    b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer %b\r\n"
     b'content-type: application/json\r\ncontent-length: 500000\r\n\r\n{"messages": ['
 )
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
@@ -187,7 +187,7 @@ async def _take(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     message = {"role": "user", "content": "Write an essay of 30 MB, please."}
     body = json.dumps({"messages": [message]}).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {OPERATOR}\r\n"
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {OPERATOR}\r\n"
     writer.write(f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
     while await reader.read(1 << 20):
         pass

@@ -110,7 +110,7 @@ async def _call(port: int, seen: Seen, until: float) -> None:
 
 
 async def _probe(port: int, path: str, found: list[float], until: float) -> None:
-    head = f"GET {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {OPERATOR}\r\n\r\n".encode()
+    head = f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {OPERATOR}\r\n\r\n".encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while time.monotonic() < until:
         status, _, took_ms = await exchange(reader, writer, head)
