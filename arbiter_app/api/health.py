@@ -19,7 +19,8 @@ router = APIRouter(tags=["health"], route_class=Guarded)
 async def health(request: Request) -> Response:
     """Alive: answers without touching store or runtime. `store` is ok, or why it refuses writes; learning pauses then.
 
-    `runtime` is ok, or what it refuses the operator: its key, or credit.
+    `runtime` is ok, or what it refuses the operator: its key, or credit. `neighbour` is none, or the other
+    Arbiter that serves from the same database file.
     """
     arbiter = arbiter_of(request)
     mode = "sandbox" if arbiter.settings.sandbox else "live"
@@ -27,6 +28,7 @@ async def health(request: Request) -> Response:
     degraded = arbiter.store.ledger.degraded
     told = {"store": degraded or "ok", "learning": "paused" if degraded else "on"}
     told["runtime"] = arbiter.standing.told or "ok"
+    told["neighbour"] = arbiter.neighbour or "none"
     return JSONResponse({"status": "ok", "version": __version__, "mode": mode, "uptime_s": uptime_s, **told})
 
 

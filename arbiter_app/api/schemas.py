@@ -257,7 +257,8 @@ COMPONENTS: dict[str, Schema] = {
     ),
     "KeyState": _KEY_STATE,
     "Health": _object(
-        "status:string version:string mode:string uptime_s:number store:string learning:string runtime:string"
+        "status:string version:string mode:string uptime_s:number store:string learning:string runtime:string "
+        "neighbour:string"
     ),
     "Ready": _object("status:string", reasons=_list(_STRING)),
     "Error": _object("", error=_object("message:string type:string param:string? code:string?")),

@@ -52,6 +52,7 @@ from arbiter_app.services.sharing import FOLLOW_S, Sharing
 from arbiter_app.services.what_if import WhatIf
 from arbiter_app.settings import Settings
 from arbiter_app.store import Store, StoreError, notes, open_store
+from arbiter_app.store.neighbours import Neighbours
 from arbiter_app.tracing import open_tracing
 
 log = logging.getLogger("arbiter")
@@ -84,6 +85,7 @@ class Arbiter:
         self.started_at = time.time()
         self.draining = False
         self.not_ready = ""
+        self.neighbour = ""
         self.first_key: str | None = None
         self.runtime_seen_at: float | None = None
         self.prices = PriceOverrides()
@@ -142,6 +144,7 @@ class Arbiter:
         self.alerting = Alerting(self)
         self.sharing = Sharing(self)
         self.pool = Pool(self)
+        self._neighbours: Neighbours | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -170,6 +173,8 @@ class Arbiter:
             arbiter._background(arbiter._keep_house())
             arbiter._background(arbiter.alerting.run())
         arbiter._background(arbiter._follow_keys())
+        if store.path is not None and not worker_of:
+            arbiter._neighbours = Neighbours(store.path)
         arbiter._background(arbiter._follow_store())
         if settings.workers:
             arbiter._background(arbiter.sharing.follow())
@@ -193,6 +198,8 @@ class Arbiter:
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
         await asyncio.to_thread(self.store.close)
+        if self._neighbours is not None:
+            self._neighbours.close()
         if self.sandbox is not None:
             await asyncio.to_thread(self.sandbox.stop)
 
@@ -320,14 +327,30 @@ class Arbiter:
                 log.warning("the keys are as they were a while ago: %s", error)
 
     async def _follow_store(self) -> None:
-        """Tell open pages when the store stops taking writes, and when it takes them again."""
+        """Tell open pages when the store stops taking writes, and when it takes them again; look for other Arbiters."""
         told = ""
         while True:
+            self._look_for_neighbours()
             await asyncio.sleep(STORE_LOOK_S)
             self.store.writer.look()
             if self.store.ledger.degraded != told:
                 told = self.store.ledger.degraded
                 self.feed.publish("store", {"degraded": told})
+
+    def _look_for_neighbours(self) -> None:
+        """Say that another Arbiter serves from the same file: the records stay right, but the two learn apart."""
+        other = None if self._neighbours is None else self._neighbours.other()
+        before, self.neighbour = (
+            self.neighbour,
+            ""
+            if other is None
+            else (
+                f"another Arbiter (process {other}) serves from the same database: the two learn and count apart; "
+                "for more processes set ARBITER_WORKERS"
+            ),
+        )
+        if self.neighbour and self.neighbour != before:
+            log.warning("%s", self.neighbour)
 
     async def read_holdout(self) -> None:
         """Bring in what every process has spent on the holdout today."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import sqlite3
@@ -16,6 +17,8 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import DatabaseError
 
 from alembic import command
+
+log = logging.getLogger("arbiter")
 
 BUSY_MS = 2_000
 CHECKPOINT_PAGES = 300
@@ -99,15 +102,22 @@ def made_by_others(connection: sqlite3.Connection) -> list[tuple[str, str]]:
 
 
 class FileWatch:
-    """The file of a SQLite database, as it was when it was opened: whether it is still that one."""
+    """The files of a SQLite database, as they were when it was opened: whether they are still those."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._log = path.with_name(f"{path.name}-wal")
         found = path.stat()
-        self._same = found.st_dev, found.st_ino
+        self._same = _identity(found)
+        self._size = found.st_size
+        self._log_same: tuple[int, int] | None = None
+        self._log_problem = ""
 
-    def problem(self) -> str:
-        """What became of the file, and what to do; empty while it is in its place."""
+    def problem(self, *, connected: bool) -> str:
+        """What became of the files, and what to do; empty while they are in their place.
+
+        `connected`: whether the writer is, for SQLite itself takes the log away with the last connection.
+        """
         try:
             found = self._path.stat()
         except FileNotFoundError:
@@ -116,9 +126,29 @@ class FileWatch:
             )
         except OSError as error:
             return f"the database file {self._path} cannot be reached: {error.strerror}"
-        if (found.st_dev, found.st_ino) != self._same:
+        if _identity(found) != self._same:
             return f"the database file {self._path} was replaced by another one; restart to use that, or put it back"
-        return "" if found.st_size else f"the database file {self._path} was emptied; stop Arbiter and restore a backup"
+        if found.st_size < self._size:  # SQLite shortens a file with VACUUM only, which Arbiter does not use
+            what = "truncated" if found.st_size else "emptied"
+            return f"the database file {self._path} was {what}; stop Arbiter and restore a backup"
+        self._size = found.st_size
+        return self._log_problem or self._look_at_log(connected)
+
+    def _look_at_log(self, connected: bool) -> str:
+        """Once the log was taken away under an open connection, nothing may be written until a restart."""
+        try:
+            found = _identity(self._log.stat())
+        except OSError:
+            found = None
+        if not connected or self._log_same is None:
+            self._log_same = found
+        elif found != self._log_same:
+            self._log_problem = f"{self._log}, the log of the database, was deleted or replaced; restart Arbiter"
+        return self._log_problem
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
 
 
 def back_up(source: Path, target: Path) -> None:
@@ -157,6 +187,8 @@ def _make_private(path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        elif path.stat().st_size == 0:
+            log.warning("the database file %s is empty: this start makes a new store in it", path)
     except OSError as error:
         raise StoreUnusable(f"{path}: {error.strerror}; set ARBITER_DB to a place that can be written") from error
 

@@ -87,8 +87,8 @@ class Store:
     def __init__(self, where: str, *, durability: str = "strict") -> None:
         self.url = url_of(where)
         prepare(self.url)
-        moved = FileWatch(self.path).problem if self.path is not None else lambda: ""
-        self.writer = Writer(engine_for(self.url, durability=durability), moved=moved)
+        watch = FileWatch(self.path) if self.path is not None else None
+        self.writer = Writer(engine_for(self.url, durability=durability), watch=watch)
         self.ledger = StoreLedger(self.writer, strict=durability != "relaxed")
         reading = engine_for(self.url, read_only=self.path is not None)
         one_snapshot = self.url.get_backend_name() == "sqlite"  # a server has to be asked for it

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, delete, func, select
 from arbiter_app.store import filing
 from arbiter_app.store.engine import StoreUnusable, back_up, known_revisions, made_by_others
 from arbiter_app.store.folding import DAY
+from arbiter_app.store.neighbours import Neighbours
 from arbiter_app.store.rollups import RETIRE_DAYS
 from arbiter_app.store.tables import (
     LISTS,
@@ -117,6 +118,9 @@ def restore(backup: Path, path: Path) -> Path | None:
     Nothing may use the database meanwhile. Whenever it is cut short, either the old or the new file is in place.
     """
     _check_backup(backup)
+    with contextlib.closing(Neighbours(path)) as neighbours:
+        if (serving := neighbours.other()) is not None:
+            raise StoreUnusable(f"an Arbiter (process {serving}) is serving from {path}; stop it, then restore")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = path.with_name(f"{path.name}.restoring")

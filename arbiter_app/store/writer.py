@@ -27,6 +27,7 @@ from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.store import filing
 from arbiter_app.store.batch import BatchWriter
 from arbiter_app.store.decisions import exists
+from arbiter_app.store.engine import FileWatch
 from arbiter_app.store.filing import Filer
 from arbiter_app.store.refusals import is_lock, refusal
 from arbiter_app.store.taming import tamed
@@ -89,11 +90,11 @@ class Writer:
         *,
         max_wait_s: float = 1.0,
         max_pending: int = 20_000,
-        moved: Callable[[], str] = lambda: "",
+        watch: FileWatch | None = None,
     ) -> None:
-        """`moved` says what became of the database's file, see `engine.FileWatch`."""
+        """`watch` looks after the files of a SQLite database."""
         self._engine = engine
-        self._moved = moved
+        self._watch = watch
         self.batch = BatchWriter(engine.dialect)
         self.filer = Filer(engine.dialect)
         self.meter = Meter(engine.dialect)
@@ -173,6 +174,10 @@ class Writer:
         """Degrade soon where the database's file is no longer in its place, also while nothing is written."""
         if not self.degraded and self._moved():
             self._put(_Item(None, _nothing, None, False))
+
+    def _moved(self) -> str:
+        """What became of the database's file; empty while it is in its place."""
+        return "" if self._watch is None else self._watch.problem(connected=self._connection is not None)
 
     def _put(self, item: _Item, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Queue an item. Once degraded nobody waits; once the queue is full what comes new is refused, not what waits.

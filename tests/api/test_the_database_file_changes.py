@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +34,12 @@ def emptied(path: Path) -> None:
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("change", [deleted, replaced, emptied])
+def truncated(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+@pytest.mark.parametrize("change", [deleted, replaced, emptied, truncated])
 def test_it_is_noticed_without_traffic_and_answers_go_on(own_gateway: Running, change: Callable[[Path], None]) -> None:
     path = own_gateway.arbiter.store.path
     assert path is not None
@@ -53,6 +62,57 @@ def test_a_file_that_is_put_back_takes_writes_again(own_gateway: Running) -> Non
     away.rename(path)
     until(lambda: own_gateway.http.get("/readyz").status_code == 200)
     until(lambda: len(own_gateway.http.get("/v1/recent").json()["data"]) == 1)
+
+
+def test_a_log_that_is_taken_away_is_said_until_a_restart(own_gateway: Running) -> None:
+    path = own_gateway.arbiter.store.path
+    assert path is not None
+    own_gateway.chat("Calculate 3 * 7")
+    until(lambda: path.with_name(f"{path.name}-wal").exists())
+    before = own_gateway.arbiter.store.writer.commits
+    own_gateway.chat("Calculate 3 * 8")
+    until(lambda: own_gateway.arbiter.store.writer.commits > before)
+    path.with_name(f"{path.name}-wal").unlink()
+    until(lambda: own_gateway.http.get("/readyz").status_code == 503)
+    assert "-wal, the log of the database, was deleted or replaced" in own_gateway.http.get("/health").json()["store"]
+    assert own_gateway.chat("Calculate 3 * 9").status_code == 200
+
+
+def test_a_second_arbiter_on_the_same_file_is_said_by_the_first_and_the_file_is_not_restored_over(
+    own_gateway: Running, tmp_path: Path
+) -> None:
+    path = own_gateway.arbiter.store.path
+    assert path is not None
+    assert own_gateway.http.get("/health").json()["neighbour"] == "none"
+    mark = "import sys, time; from pathlib import Path; from arbiter_app.store.neighbours import Neighbours; "
+    code = f"{mark}n = Neighbours(Path(sys.argv[1])); print(n.other(), flush=True); sys.stdin.read()"
+    second = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with second:
+        assert second.stdout is not None
+        assert second.stdout.readline().strip() == str(os.getpid())
+        until(lambda: f"process {second.pid}" in own_gateway.http.get("/health").json()["neighbour"])
+        backup = tmp_path / "backup.db"
+        open_store(str(backup)).close()
+        with pytest.raises(StoreUnusable, match=f"process {second.pid}"):
+            restore(backup, path)
+        second.communicate()
+    until(lambda: own_gateway.http.get("/health").json()["neighbour"] == "none")
+
+
+def test_a_file_that_was_cut_off_or_emptied_before_the_start_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "arbiter.db"
+    open_store(str(path)).close()
+    truncated(path)
+    with pytest.raises(StoreUnusable, match="damaged"):
+        open_store(str(path))
+    emptied(path)
+    with caplog.at_level(logging.WARNING, logger="arbiter"):
+        open_store(str(path)).close()
+    assert "is empty: this start makes a new store in it" in caplog.text
 
 
 def test_triggers_and_views_of_a_backup_do_not_survive_restore_and_are_refused_at_start(tmp_path: Path) -> None:
