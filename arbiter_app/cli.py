@@ -98,7 +98,7 @@ def _serve(settings: Settings, given: argparse.Namespace) -> int:
         print(f"arbiter: {hindrance}", file=sys.stderr)
         return 1
     prepare(url_of(settings.db))
-    logs.set_up(settings.log_level, content=settings.log_content, secrets=doctor.secrets_of(settings))
+    logs.set_up(settings.log_level, content=settings.log_content, secrets=doctor.secrets_of(settings), limits=settings)
     return serve(settings, lambda port, first_key: _announce(settings, port, first_key), pages=not given.no_pages)
 
 

@@ -11,18 +11,26 @@ import queue
 import re
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any, TextIO
 
 import orjson
 
+from arbiter_app.notices import bounds
 from arbiter_app.runtime.claims import secrets as hidden
+from arbiter_app.settings import Settings
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 MAX_WAITING_LINES = 10_000
 FLUSH_S = 2.0
+BURST_S = 10.0
+REMEMBERED, REMEMBERED_S = 1_000, 60.0
+MAX_LINE_CHARS = 16_000
+"""Of a message or a traceback; the middle of a longer one is left out."""
 REDACTED = "[redacted]"
 
 _PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -71,6 +79,7 @@ class JsonLines(logging.Formatter):
         if isinstance(value, str):
             if _SECRET_NAME.search(name):
                 return REDACTED
+            value = _shortened(value)
             known = self._secrets.sub(REDACTED, value) if self._secrets else value
             return _RANDOM.sub(REDACTED, hidden.without_foreign(hidden.hide(known), REDACTED))
         if isinstance(value, Mapping):
@@ -79,6 +88,54 @@ class JsonLines(logging.Formatter):
         if isinstance(value, list | tuple):
             return [self._clean(one) for one in value]
         return value
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= MAX_LINE_CHARS:
+        return text
+    half = MAX_LINE_CHARS // 2
+    return f"{text[:half]} ... {text[-half:]}"
+
+
+class Sieve(logging.Filter):
+    """Bounds how much is logged, whatever strangers send: a rate for all lines, and so many warnings of one request.
+
+    What is dropped is counted as a bound that struck. `now` is a clock in seconds.
+    """
+
+    def __init__(self, per_s: float, per_request: int, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._per_s, self._per_request, self._now = per_s, per_request, now
+        self._tokens, self._at = per_s * BURST_S, now()
+        self._written: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written."""
+        if record.name == bounds.logger:
+            return True  # once a minute at most, and what says that something was dropped
+        now = self._now()
+        if record.levelno >= logging.WARNING and self._is_told(request_id.get(), now):
+            bounds.count("log_request_lines", "further warnings of one request were dropped")
+            return False
+        self._tokens = min(self._per_s * BURST_S, self._tokens + (now - self._at) * self._per_s)
+        self._at = now
+        if self._tokens < 1:
+            bounds.count("log_lines", f"log lines over {self._per_s:g} a second were dropped")
+            return False
+        self._tokens -= 1
+        return True
+
+    def _is_told(self, request: str, now: float) -> bool:
+        """Whether this request has had its lines; a request is remembered for a minute."""
+        if not request:
+            return False
+        began, lines = self._written.get(request, (now, 0))
+        if now - began > REMEMBERED_S:
+            began, lines = now, 0
+        self._written[request] = (began, lines + 1)
+        while len(self._written) > REMEMBERED:
+            self._written.popitem(last=False)
+        return lines >= self._per_request
 
 
 class BackgroundWriter(logging.Handler):
@@ -128,10 +185,19 @@ class BackgroundWriter(logging.Handler):
         return message if dropped else ""
 
 
-def set_up(level: str, *, content: bool, secrets: Iterable[str] = (), stream: TextIO | None = None) -> BackgroundWriter:
-    """Send every logger of the process through one handler, to stderr unless a stream is given."""
+def set_up(
+    level: str,
+    *,
+    content: bool,
+    secrets: Iterable[str] = (),
+    stream: TextIO | None = None,
+    limits: Settings | None = None,
+) -> BackgroundWriter:
+    """Send every logger of the process through one handler, to stderr unless a stream is given; bounded by `limits`."""
     handler = BackgroundWriter(sys.stderr if stream is None else stream)
     handler.setFormatter(JsonLines(content=content, secrets=secrets))
+    if limits is not None:
+        handler.addFilter(Sieve(limits.log_lines_per_s, limits.log_lines_per_request))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -19,6 +19,7 @@ class Notices:
 
     def __init__(self, logger: str, *, now: Callable[[], float] = time.monotonic) -> None:
         self.counts: Counter[str] = Counter()
+        self.logger = logger
         self._log = logging.getLogger(logger)
         self._now = now
         self._said: dict[str, tuple[float, int]] = {}

@@ -1,6 +1,6 @@
 """HTTP/1.1 as uvicorn speaks it, with four additions: an answer goes to the socket in one piece, one that is known as a whole is
-written as a whole (`answer`), whoever serves a request can be told when its caller hangs up, and a caller who reads nothing
-of what waits for it is cut off, with everything that its request holds.
+written as a whole (`answer`), whoever serves a request can be told when its caller hangs up, and what a caller sends, or does
+not send or take, is bounded (`bounds.py`) before any application sees it.
 
 Uvicorn writes the head of an answer and its body one after the other, and each is a system call (with TCP_NODELAY: a packet
 of its own); on a loopback that costs as much as classifying a request. To learn of a caller's end by ASGI alone takes a task
@@ -10,17 +10,31 @@ that waits for it, for each request.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
+from enum import Enum
+from functools import partial
 from typing import Any, cast
 
+import httptools
+import orjson
 from starlette.types import Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from arbiter_app.connections import Door, Refusal
 from arbiter_app.notices import bounds
 
 Call = Callable[[], None]
 Headers = list[tuple[bytes, bytes]]
 WHEN_GONE = "arbiter.when_gone"
+LINGER_S = 2.0
+"""How long what a refused caller still sends is read and dropped: closed at once, the refusal would not reach it."""
+LEAST_TAKEN = 16_384
+"""Bytes that a caller has to take of an answer in every `ARBITER_WRITE_TIMEOUT_S`, to be said to read it."""
+FRAME_BURST_S = 5.0
+PIECE_BYTES = 4_096
+"""A socket's frames are looked at in pieces of this size, so that a flood is seen before it has cost a moment."""
 
 
 def when_gone(scope: Scope) -> Callable[[Call | None], None]:
@@ -61,11 +75,13 @@ def _is_plain(cycle: RequestResponseCycle) -> bool:
 
 
 class Corked:
-    """A transport that gathers what is written until the event loop has run what is ready; everything else is passed on."""
+    """A transport that gathers what is written until the event loop has run what is ready, and is given up when the caller
+    takes nothing of it; everything else is passed on."""
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, write_s: float) -> None:
+        self._transport, self._loop, self._write_s = transport, loop, write_s
         self._held: list[bytes] = []
+        self._waits: asyncio.TimerHandle | None = None
         self.is_closing = transport.is_closing
 
     def write(self, data: bytes) -> None:
@@ -74,10 +90,38 @@ class Corked:
             self._loop.call_soon(self._flush)
         self._held.append(data)
 
+    def write_eof(self) -> None:
+        """Say that nothing follows, once everything has been written."""
+        self._flush()
+        self._transport.write_eof()
+
     def close(self) -> None:
-        """Close once everything has been written."""
+        """Close once everything has been written, or the caller takes nothing of it."""
         self._flush()
         self._transport.close()
+        if self._transport.get_write_buffer_size():
+            self.expect_taken()
+
+    def expect_taken(self) -> None:
+        """Give the connection up unless the caller goes on taking what waits to be sent."""
+        if self._waits is None:
+            waiting = self._transport.get_write_buffer_size()
+            self._waits = self._loop.call_later(self._write_s, self._look, waiting)
+
+    def taken(self) -> None:
+        """What waited has been taken, or the connection is gone."""
+        if self._waits is not None:
+            self._waits.cancel()
+            self._waits = None
+
+    def _look(self, before: int) -> None:
+        self._waits = None
+        waiting = self._transport.get_write_buffer_size()
+        if waiting and before - waiting < LEAST_TAKEN:
+            bounds.count("write_time", f"a caller took nothing of its answer for {self._write_s:g} s and was cut off")
+            self._transport.abort()
+        elif waiting:
+            self.expect_taken()
 
     def _flush(self) -> None:
         held = self._held
@@ -89,46 +133,312 @@ class Corked:
         return getattr(self._transport, name)
 
 
-class Protocol(HttpToolsProtocol):
-    """One connection of a caller."""
+class Stage(Enum):
+    """What of a request a connection waits for."""
 
-    write_timeout_s = 30.0
-    _gone: Call | None = None
-    _stalled: asyncio.TimerHandle | None = None
+    HEAD = "head"
+    BODY = "body"
+    NOTHING = "nothing"
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection of a caller. Everything that it may send is bounded, in size and in time."""
+
+    def __init__(self, *given: Any, door: Door, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._door, self._settings = door, door.settings
+        self._corked: Corked | None = None
+        self._gone: Call | None = None
+        self._stage = self._awaited = Stage.NOTHING
+        self._deadline: asyncio.TimerHandle | None = None
+        self._unfinished = self._trailing = 0
+        self._refusal: Refusal | None = None
+        self._refused = False
+        self.silent = True
+
+    @property
+    def resting(self) -> bool:
+        """Whether no answer is in work: nothing, a part of a request, or all that was asked and answered."""
+        return self._stage is not Stage.NOTHING or self.cycle is None or self.cycle.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A caller has connected."""
-        super().connection_made(cast(asyncio.Transport, Corked(transport, self.loop)))
+        self._corked = Corked(transport, self.loop, self._settings.write_timeout_s)
+        super().connection_made(cast(asyncio.Transport, self._corked))
+        refusal = self._door.enter(self, self.client[0] if self.client else "")
+        if refusal is not None:
+            self._refuse(refusal)
+        else:
+            self._stage = Stage.HEAD
+            self._await_stage()
+
+    def data_received(self, data: bytes) -> None:
+        """Some of a request has come, or of several."""
+        if self._refused:
+            return
+        self._unset_keepalive_if_required()
+        if self._stage is not Stage.BODY:
+            self._unfinished += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            if self._should_upgrade():  # what asks for another protocol is served as if it had not
+                self._upgrade()
+                return
+        except httptools.HttpParserError:
+            self._refuse(self._refusal or MALFORMED)
+            return
+        if self._stage is Stage.NOTHING and self._unfinished and not self._busy():
+            self._stage = Stage.HEAD  # blank lines, which are no request yet
+        if self._stage is Stage.HEAD and self._unfinished > self._settings.max_head_bytes:
+            self._refuse(self._too_long() or self._too_large())
+        elif self._stage is not self._awaited:
+            self._await_stage()
 
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        self._stage, self._trailing = Stage.HEAD, 0
         self.scope["extensions"] = cast(Any, {WHEN_GONE: self._when_gone})
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; one that follows the body is dropped, for what it would change has begun."""
+        if self._stage is Stage.HEAD:
+            super().on_header(name, value)
+            return
+        self._trailing += len(name) + len(value)
+        if self._trailing > self._settings.max_head_bytes:
+            self._reject(self._too_large())
+
+    def on_headers_complete(self) -> None:
+        """The head is complete: look at its size, then serve it."""
+        settings = self._settings
+        size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
+        if len(self.url) > settings.max_line_bytes:
+            self._reject(self._too_long())
+        if len(self.headers) > settings.max_headers:
+            message = f"more than {settings.max_headers} headers (ARBITER_MAX_HEADERS)"
+            self._reject(Refusal("headers", 431, "too_many_headers", message))
+        if size > settings.max_head_bytes:
+            self._reject(self._too_large())
+        if len(self.pipeline) >= settings.max_pipelined:
+            message = f"more than {settings.max_pipelined} requests before an answer (ARBITER_MAX_PIPELINED)"
+            self._reject(Refusal("pipelined", 429, "too_many_requests", message))
+        super().on_headers_complete()
+        self._stage, self._unfinished, self.silent = Stage.BODY, 0, False
+
+    def on_message_complete(self) -> None:
+        """The whole request is there."""
+        super().on_message_complete()
+        self._stage = Stage.NOTHING
+
+    def pause_writing(self) -> None:
+        """More waits to be taken than should."""
+        super().pause_writing()
+        if self._corked is not None:
+            self._corked.expect_taken()
+
+    def resume_writing(self) -> None:
+        """Enough has been taken."""
+        super().resume_writing()
+        if self._corked is not None:
+            self._corked.taken()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing was asked for a while after an answer. That is as it should be: counted, but no line in the log."""
+        bounds.counts["idle_time"] += 1
+        super().timeout_keep_alive_handler()
+
+    def give_way(self) -> None:
+        """Close, for another to come in."""
+        self._refused = True
+        self._let_go()
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller has hung up, or the answer was its last."""
+        self._door.leave(self)
+        self._forget_deadline()
         super().connection_lost(exc)
-        self.resume_writing()
+        if self._corked is not None:
+            self._corked.taken()
         gone, self._gone = self._gone, None
         if gone is not None:
             gone()
 
-    def pause_writing(self) -> None:
-        """More waits to be sent than there is room for: the caller has some time to read."""
-        super().pause_writing()
-        if self._stalled is None:
-            self._stalled = self.loop.call_later(self.write_timeout_s, self._cut_off)
-
-    def resume_writing(self) -> None:
-        """The caller reads."""
-        super().resume_writing()
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
-
-    def _cut_off(self) -> None:
-        bounds.count("write_time", f"a caller who read nothing for {self.write_timeout_s:g} s was cut off")
-        self.transport.abort()
-
     def _when_gone(self, call: Call | None) -> None:
         self._gone = call
+
+    def _upgrade(self) -> None:
+        """Hand the connection on to a socket, unless there are too many."""
+        most = self._settings.max_sockets
+        if self._door.sockets >= most:
+            message = f"more than {most:,} sockets (ARBITER_MAX_SOCKETS); try again in a moment"
+            self._refuse(Refusal("sockets", 503, "too_many_sockets", message))
+            return
+        self._forget_deadline()
+        self._door.leave(self)
+        self.handle_websocket_upgrade()
+
+    def _await_stage(self) -> None:
+        """Set the time by which the part of a request that is waited for has to be there; it is not moved by a part of it."""
+        self._forget_deadline()
+        self._awaited = self._stage
+        if self._stage is Stage.HEAD:
+            self._deadline = self.loop.call_later(self._settings.head_timeout_s, self._too_late)
+        elif self._stage is Stage.BODY:
+            self._deadline = self.loop.call_later(self._settings.body_timeout_s, self._too_late)
+
+    def _too_late(self) -> None:
+        """The part of a request that was waited for has not come in time."""
+        self._deadline = None
+        if self._stage is Stage.BODY:
+            within, setting = self._settings.body_timeout_s, "ARBITER_BODY_TIMEOUT_S"
+            message = f"the body did not arrive within {within:g} s ({setting})"
+            self._refuse(Refusal("body_time", 408, "request_timeout", message))
+        elif self._busy():
+            self._await_stage()  # a part of the next request has come, and the answer to the one before goes on
+        else:
+            within, setting = self._settings.head_timeout_s, "ARBITER_HEAD_TIMEOUT_S"
+            message = f"no request came within {within:g} s ({setting})"
+            self._refuse(Refusal("head_time", 408, "request_timeout", message))
+
+    def _busy(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_long(self) -> Refusal | None:
+        most = self._settings.max_line_bytes
+        if len(self.url) <= most:
+            return None
+        return Refusal("line_bytes", 414, "path_too_long", f"the path is over {most:,} bytes (ARBITER_MAX_LINE_BYTES)")
+
+    def _too_large(self) -> Refusal:
+        most = self._settings.max_head_bytes
+        message = f"the head of the request is over {most:,} bytes (ARBITER_MAX_HEAD_BYTES)"
+        return Refusal("head_bytes", 431, "head_too_large", message)
+
+    def _reject(self, refusal: Refusal | None) -> None:
+        """From within the parser: end it with a refusal."""
+        self._refusal = refusal
+        raise ValueError("refused")
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer with a refusal where that can be said, and close. Nothing of what still comes is kept."""
+        if refusal.bound:
+            bounds.count(refusal.bound, refusal.message)
+        begun = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
+        answered = self._stage is Stage.BODY and self.cycle is not None and self.cycle.response_complete
+        said = not begun and not answered and not (self._stage is Stage.HEAD and self._is_unasked())
+        self._refused = True
+        self._let_go()
+        if said:
+            self.transport.write(_written(refusal))
+        with contextlib.suppress(OSError, RuntimeError, NotImplementedError):
+            self.transport.write_eof()
+            self.transport.resume_reading()
+        self._deadline = self.loop.call_later(LINGER_S if said else 0.0, self.transport.close)
+
+    def _is_unasked(self) -> bool:
+        """Whether nothing of a request has come."""
+        return self._unfinished == 0 and self._refusal is None
+
+    def _let_go(self) -> None:
+        """Whoever works for this connection learns that its caller is gone."""
+        self._forget_deadline()
+        self._unset_keepalive_if_required()
+        self.pipeline.clear()
+        if self._busy():
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        gone, self._gone = self._gone, None
+        if gone is not None:
+            gone()
+
+
+MALFORMED = Refusal("", 400, "bad_request", "this is not a valid HTTP request")
+
+
+def _written(refusal: Refusal) -> bytes:
+    """A refusal as HTTP/1.1, in OpenAI's shape."""
+    kind = "invalid_request_error" if refusal.status < 500 else "server_error"
+    told = {"message": refusal.message, "type": kind, "param": None, "code": refusal.code}
+    body = orjson.dumps({"error": told})
+    wait = b"retry-after: 1\r\n" if refusal.status in (429, 503) else b""
+    lines = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n" % len(body)
+    return b"%b%b%b\r\n%b" % (STATUS_LINE[refusal.status], lines, wait, body)
+
+
+class Socket(WebSocketsSansIOProtocol):
+    """One open socket of a page: its frames are bounded, whatever kind they are."""
+
+    silent = resting = False
+
+    def __init__(self, *given: Any, door: Door, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._door = door
+        self._rate = door.settings.socket_frames_per_s
+        self._tokens = self._rate * FRAME_BURST_S
+        self._at = self.loop.time()
+
+    def connection_made(self, transport: Any) -> None:
+        """The connection has asked to be a socket."""
+        super().connection_made(transport)
+        self._door.sockets += 1
+        self._door.enter(self, self.client[0] if self.client else "")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The page is gone."""
+        self._door.sockets -= 1
+        self._door.leave(self)
+        cast(Corked, self.transport).taken()
+        super().connection_lost(exc)
+
+    def give_way(self) -> None:
+        """A socket is never asked to."""
+
+    def data_received(self, data: bytes) -> None:
+        """Frames have come."""
+        for at in range(0, len(data), PIECE_BYTES):
+            if self.close_sent or self.transport.is_closing():
+                return
+            super().data_received(data[at : at + PIECE_BYTES])
+
+    def handle_events(self) -> None:
+        """Look at how many frames have come, then at them."""
+        frames = len(self.conn.events)
+        now = self.loop.time()
+        self._tokens = min(self._rate * FRAME_BURST_S, self._tokens + (now - self._at) * self._rate) - frames
+        self._at = now
+        if self._tokens >= 0:
+            super().handle_events()
+            return
+        bounds.count("socket_frames", f"a socket sent more than {self._rate:g} frames a second and was closed")
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": 1008})
+        self.conn.send_close(1008)
+        self.handle_parser_exception()
+
+    def handle_parser_exception(self) -> None:
+        """What came is no frame, too large, or too much: close."""
+        if self.conn.close_sent is not None and self.conn.close_sent.code == 1009:
+            bounds.count("socket_bytes", "a socket's message was too large, and it was closed")
+        super().handle_parser_exception()
+
+    def pause_writing(self) -> None:
+        """More waits to be taken than should."""
+        super().pause_writing()
+        cast(Corked, self.transport).expect_taken()
+
+    def resume_writing(self) -> None:
+        """Enough has been taken."""
+        super().resume_writing()
+        cast(Corked, self.transport).taken()
+
+
+def protocols(door: Door) -> dict[str, Any]:
+    """The two protocols of a server whose connections `door` knows, as uvicorn takes them."""
+    return {"http": partial(Protocol, door=door), "ws": partial(Socket, door=door)}

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from arbiter_app.server import SOCKET_MESSAGE_BYTES, Server, config_of, raise_file_limit
+from arbiter_app.entrance import Entrance
+from arbiter_app.server import Server, config_of, raise_file_limit
 from arbiter_app.settings import Settings
 from arbiter_app.web import build, door
 from arbiter_app.web.front import Front
@@ -90,19 +91,21 @@ class Application:
 
         if not self._with_pages:
             return None, files.fallback(FALLBACK)
-        reflex_app = _load_reflex()  # in this context: Reflex keeps its registry in a context variable
+        reflex_app = _load_reflex(
+            self._settings.max_socket_message_bytes
+        )  # in this context: Reflex keeps its registry in a context variable
         await stack.enter_async_context(_lifespan_of(reflex_app))
         return reflex_app, files.pages(build.STATIC, build.WEB / "routes.json")
 
 
-def _load_reflex() -> Any:
+def _load_reflex(message_bytes: int) -> Any:
     """Reflex's ASGI application for pages that are already built."""
     from reflex_base import constants
     from reflex_base.environment import environment
 
     environment.REFLEX_ENV_MODE.set(constants.Env.PROD)
     environment.REFLEX_SKIP_COMPILE.set(True)
-    environment.REFLEX_SOCKET_MAX_HTTP_BUFFER_SIZE.set(SOCKET_MESSAGE_BYTES)
+    environment.REFLEX_SOCKET_MAX_HTTP_BUFFER_SIZE.set(message_bytes)
     environment.REFLEX_SOCKET_INTERVAL.set(PING_EVERY)
     environment.REFLEX_SOCKET_TIMEOUT.set(PONG_WITHIN)
     from arbiter_app.arbiter_app import app
@@ -126,7 +129,7 @@ def serve(settings: Settings, announce: Announce, *, pages: bool = True) -> int:
     listening = listen(settings.host, settings.workers_port) if settings.workers else None
     application = Application(settings, with_pages=with_pages, listening=listening)
     server = Server(
-        config_of(settings, application),
+        config_of(settings, Entrance(application, settings)),
         on_ready=lambda port: announce(port, application.first_key),
         on_stop=application.stop,
     )

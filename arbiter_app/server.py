@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 
-from arbiter_app.protocol import Protocol
+from arbiter_app.connections import Door
+from arbiter_app.notices import bounds
+from arbiter_app.protocol import protocols
 from arbiter_app.settings import Settings
 
-SOCKET_MESSAGE_BYTES = 256_000
 COLLECT_EVERY = (20_000, 10, 10)
 """New objects from which the youngest, the middle and all generations are searched for dead cycles."""
 GOODBYE_S = 1
@@ -42,6 +44,15 @@ class Server(uvicorn.Server):
         if self.started:
             rest_collector()
             self._on_ready(self.servers[0].sockets[0].getsockname()[1])
+
+    async def on_tick(self, counter: int) -> bool:
+        """Every tenth of a second. Once a second: whether a connection could be accepted, for nobody says so otherwise."""
+        if counter % 10 == 0 and self.started:
+            try:
+                os.close(os.dup(self.servers[0].sockets[0].fileno()))
+            except OSError as error:
+                bounds.count("descriptors", f"no connection can be accepted: {error.strerror}; raise `ulimit -n`")
+        return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -69,17 +80,17 @@ def config_of(settings: Settings, application: Any) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=type("Protocol", (Protocol,), {"write_timeout_s": settings.write_timeout_s}),
-        ws="websockets-sansio",
-        ws_max_size=SOCKET_MESSAGE_BYTES,
+        **protocols(Door(settings)),
+        ws_max_size=settings.max_socket_message_bytes,
         ws_per_message_deflate=False,
         lifespan="on",
         log_level=settings.log_level if settings.log_level in ("debug", "error") else "warning",
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # who asks through a proxy is told by its key; `auth.is_loopback` reads the headers itself
-        timeout_keep_alive=75,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        timeout_keep_alive=cast(int, settings.idle_timeout_s),
         timeout_graceful_shutdown=round(settings.drain_s) + GOODBYE_S,
         backlog=2048,
     )

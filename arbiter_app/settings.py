@@ -90,8 +90,39 @@ class Settings(BaseModel):
     )
     max_body_bytes: int = _env("ARBITER_MAX_BODY_BYTES", 10_000_000, "largest request body", gt=0)
     body_timeout_s: float = _env("ARBITER_BODY_TIMEOUT_S", 30.0, "a request's body has to arrive within", gt=0)
+    max_head_bytes: int = _env("ARBITER_MAX_HEAD_BYTES", 65_536, "largest head of a request: line and headers", gt=0)
+    max_line_bytes: int = _env("ARBITER_MAX_LINE_BYTES", 8_192, "longest path and query of a request", gt=0)
+    max_headers: int = _env("ARBITER_MAX_HEADERS", 100, "headers of a request", gt=0)
+    head_timeout_s: float = _env("ARBITER_HEAD_TIMEOUT_S", 20.0, "a request's head has to arrive within", gt=0)
+    idle_timeout_s: float = _env("ARBITER_IDLE_TIMEOUT_S", 75.0, "a connection rests at most, after an answer", gt=0)
     write_timeout_s: float = _env(
-        "ARBITER_WRITE_TIMEOUT_S", 30.0, "a caller who reads nothing of what waits for it is cut off after", gt=0
+        "ARBITER_WRITE_TIMEOUT_S", 30.0, "a caller who takes nothing of an answer for so long is cut off", gt=0
+    )
+    max_connections: int | None = _env(
+        "ARBITER_MAX_CONNECTIONS", None, "connections at once; unset: what the descriptors allow, at most 16,384", gt=0
+    )
+    max_connections_per_address: int = _env(
+        "ARBITER_MAX_CONNECTIONS_PER_ADDRESS", 2_048, "connections of one address, trusted proxies excepted", gt=0
+    )
+    max_pipelined: int = _env(
+        "ARBITER_MAX_PIPELINED", 32, "requests of a connection that wait for the one before", gt=0
+    )
+    max_sockets: int = _env("ARBITER_MAX_SOCKETS", 2_048, "open sockets of pages", gt=0)
+    socket_frames_per_s: float = _env(
+        "ARBITER_SOCKET_FRAMES_PER_S", 40.0, "frames of a page's socket, in bursts of five times as many", gt=0
+    )
+    max_socket_message_bytes: int = _env(
+        "ARBITER_MAX_SOCKET_MESSAGE_BYTES", 256_000, "largest message of a socket", gt=0
+    )
+    log_lines_per_s: float = _env(
+        "ARBITER_LOG_LINES_PER_S", 50.0, "lines logged, in bursts of ten times as many; more are dropped", gt=0
+    )
+    log_lines_per_request: int = _env("ARBITER_LOG_LINES_PER_REQUEST", 1, "warnings and errors of one request", gt=0)
+    allowed_hosts: Names = _env(
+        "ARBITER_ALLOWED_HOSTS", (), "host names that Arbiter is reached by, beside loopback's and its addresses"
+    )
+    trusted_proxies: Names = _env(
+        "ARBITER_TRUSTED_PROXIES", (), "addresses or networks of proxies whose X-Forwarded-For and -Proto are believed"
     )
     max_downloads: int = _env("ARBITER_MAX_DOWNLOADS", 8, "exports at once, half of them for one visitor", ge=1)
     max_concurrency: int = _env("ARBITER_MAX_CONCURRENCY", 256, "requests in work at once", gt=0)

@@ -16,8 +16,8 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from arbiter_app.api.gateway import Gateway
-from arbiter_app.protocol import Protocol
 from arbiter_app.runtime.sandbox.world import World
+from arbiter_app.server import config_of
 from arbiter_app.services.arbiter import Arbiter
 from arbiter_app.settings import Settings, load_settings
 from tests.served import TLS
@@ -67,9 +67,8 @@ class Running:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await gateway(scope, receive, send)
 
-        config = uvicorn.Config(
-            app, port=0, http=Protocol, lifespan="off", log_config=None, timeout_graceful_shutdown=2
-        )
+        config = config_of(self.settings, app)
+        config.lifespan, config.timeout_graceful_shutdown = "off", 2
         self._server = uvicorn.Server(config)
         task = asyncio.create_task(self._server.serve())
         while not self._server.started:  # noqa: ASYNC110 - uvicorn tells by this flag only

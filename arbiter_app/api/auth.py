@@ -47,12 +47,6 @@ def secret_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     return None
 
 
-def address_of(scope: Any) -> str:
-    """The address a request comes from, for counting what one visitor does; empty when the server does not know it."""
-    client = scope.get("client")
-    return str(client[0]) if client else ""
-
-
 def is_loopback(scope: dict[str, Any]) -> bool:
     """Whether the request comes from this machine, and not through a proxy on it."""
     client = scope.get("client")

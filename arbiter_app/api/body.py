@@ -9,6 +9,7 @@ import orjson
 from starlette.types import Receive, Scope
 
 from arbiter_app import exact_json
+from arbiter_app.notices import bounds
 from arbiter_app.pipeline.errors import BadRequest, BodyTooLarge
 
 MAX_VALUES = 50_000
@@ -27,7 +28,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """The request's body. Raises BodyTooLarge as soon as it is known, CallerGone when the caller hangs up."""
     declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
     if declared.isdigit() and int(declared) > limit:
-        raise BodyTooLarge(f"the body is larger than {limit:,} bytes")
+        raise _too_large(limit)
     parts, size, more = [], 0, True
     while more:
         message: Any = await receive()
@@ -36,10 +37,15 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         part = message.get("body", b"")
         size += len(part)
         if size > limit:
-            raise BodyTooLarge(f"the body is larger than {limit:,} bytes")
+            raise _too_large(limit)
         parts.append(part)
         more = message.get("more_body", False)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    bounds.count("body_bytes", f"a body was larger than {limit:,} bytes")
+    return BodyTooLarge(f"the body is larger than {limit:,} bytes")
 
 
 def load_json(body: bytes, *, halves: bool = False) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -24,7 +23,6 @@ from arbiter_app.logs import request_id as log_request_id
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.errors import (
     ArbiterError,
-    BodyTooSlow,
     ContextLengthExceeded,
     DeadlineExceeded,
     InternalError,
@@ -60,7 +58,6 @@ class Chat:
         self._arbiter = arbiter
         settings = arbiter.settings
         self._max_body = settings.max_body_bytes
-        self._body_s = settings.body_timeout_s
         # The runtime has `request_timeout_s`; as long again for a caller to read. Who reads slower gives up its place.
         self._longest_s = 2 * settings.request_timeout_s
         self._watch = Watch()
@@ -79,8 +76,7 @@ class Chat:
                 if not await is_new(self._arbiter.keys, scope):
                     raise
                 caller = self._caller(scope)
-            request = await self._read(scope, receive, caller, request_id, watched)
-            watched.reading = False
+            request = await self._read(scope, receive, caller, request_id)
             await self._admitted(request, reply, watched)
         except ArbiterError as error:
             await self._refused(error, reply)
@@ -115,15 +111,10 @@ class Chat:
             return False
         watched.task.uncancel()
         if watched.late:
-            await self._refused(self._late(reading=watched.reading), reply)
+            await self._refused(DeadlineExceeded(f"the answer was not read within {self._longest_s:g} s"), reply)
         elif not watched.gone:
             await reply.broken_off(Overloaded(DRAINED, code="draining", retry_after_s=2.0))
         return True
-
-    def _late(self, *, reading: bool) -> ArbiterError:
-        if reading:
-            return BodyTooSlow(f"the body did not arrive within {self._body_s:g} s")
-        return DeadlineExceeded(f"the answer was not read within {self._longest_s:g} s")
 
     def _caller(self, scope: Scope) -> Caller:
         caller = caller_of(self._arbiter.keys, scope)
@@ -134,16 +125,12 @@ class Chat:
         self._arbiter.keys.may_route(caller)
         return caller
 
-    async def _read(
-        self, scope: Scope, receive: Receive, caller: Caller, request_id: str, watched: Watched
-    ) -> ChatRequest:
+    async def _read(self, scope: Scope, receive: Receive, caller: Caller, request_id: str) -> ChatRequest:
         """The request, read only while there is a chance that it is served. Big bodies are parsed beside the loop."""
         if self._arbiter.draining:
             raise Overloaded("Arbiter is shutting down; try again in a moment", code="draining", retry_after_s=2.0)
         self.admission.refuse_when_full()
-        watched.within(self._body_s)
         body = await read_body(scope, receive, self._max_body)
-        watched.until = math.inf
         if len(body) < BIG_BYTES:
             return parse_chat(body, caller, request_id)
         return await asyncio.to_thread(parse_chat, body, caller, request_id)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from arbiter_app.services.arbiter import Arbiter
 
 log = logging.getLogger("arbiter.api")
+WHERE = "chats are POST /v1/chat/completions (a client's base URL ends in /v1); all routes are on /v1/reference"
 
 
 def control_app(arbiter: Arbiter, admission: Admission) -> FastAPI:
@@ -76,7 +77,7 @@ async def _told_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     where = request.url.path[:200]
     if error.status_code == 404:
-        return _answer(NotFound(f"no route {request.method} {where}; see /v1/reference"))
+        return _answer(NotFound(f"no route {request.method} {where}; {WHERE}"))
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
         if request.method == "OPTIONS":

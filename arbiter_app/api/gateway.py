@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from arbiter_app.services.arbiter import Arbiter
 
 CHAT = "/v1/chat/completions"
+CHATS = (CHAT, f"{CHAT}/")
 MAX_REQUEST_ID = 128
 HARDENING = (
     (b"x-content-type-options", b"nosniff"),
@@ -51,7 +52,7 @@ class Gateway:
         if scope["type"] != "http":
             return
         request_id = _request_id(scope)
-        if scope["path"] != CHAT:
+        if scope["path"] not in CHATS:
             log_request_id.set(request_id)
             # A server sends no body after HEAD, whatever the application says.
             asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope

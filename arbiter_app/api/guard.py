@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
 from collections.abc import Callable, Coroutine
@@ -14,10 +13,10 @@ from fastapi.routing import APIRoute
 
 from arbiter_app.api import query
 from arbiter_app.api.auth import caller_of, is_loopback, is_new
-from arbiter_app.api.body import load_json, read_body
+from arbiter_app.api.body import CallerGone, load_json, read_body
 from arbiter_app.api.roles import ROLES, asks_for_key, require
 from arbiter_app.logs import request_id
-from arbiter_app.pipeline.errors import ArbiterError, BodyTooSlow, Forbidden, InternalError, Unauthorized, Unprocessable
+from arbiter_app.pipeline.errors import ArbiterError, Forbidden, InternalError, Unauthorized, Unprocessable
 from arbiter_app.pipeline.types import Caller
 from arbiter_app.store import StoreError
 
@@ -62,6 +61,8 @@ class Guarded(APIRoute):
             self._check_names(request)
             try:
                 return await inner(await self._with_body(request))
+            except CallerGone:
+                return Response(status_code=400)  # nobody is there to read it
             except _TOLD:
                 raise
             except Exception as error:
@@ -92,12 +93,7 @@ class Guarded(APIRoute):
                 "send the body as application/json", status=415, code="unsupported_media_type", param="content-type"
             )
         most = MAX_BYTES.get(self.path_format, MAX_CONTROL_BYTES)
-        within_s = request.app.state.arbiter.settings.body_timeout_s
-        try:
-            async with asyncio.timeout(within_s):
-                raw = await read_body(request.scope, request.receive, most)
-        except TimeoutError:
-            raise BodyTooSlow(f"the body did not arrive within {within_s:g} s") from None
+        raw = await read_body(request.scope, request.receive, most)
         value = load_json(raw) if raw else None
         if b"\\u0000" in raw and _has_nul(value):
             raise Unprocessable("a text in the body has a NUL character in it")

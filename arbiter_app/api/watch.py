@@ -12,15 +12,14 @@ LOOK_EVERY_S = 0.025
 
 
 class Watched:
-    """One request in work. Its task is cancelled when it is to end; `gone` or `late` says why. `reading`: its body is."""
+    """One request in work. Its task is cancelled when it is to end; `gone` or `late` says why."""
 
-    __slots__ = ("gone", "late", "reading", "task", "until")
+    __slots__ = ("gone", "late", "task", "until")
 
     def __init__(self, task: asyncio.Task[object]) -> None:
         self.task = task
         self.until = math.inf
         self.gone = self.late = False
-        self.reading = True
 
     def within(self, seconds: float) -> None:
         """Give it so many seconds from now."""

@@ -12,7 +12,6 @@ ArbiterError
 |-- NotFound 404
 |   `-- ModelNotFound 404     the pinned model is not served by the runtime
 |-- MethodNotAllowed 405
-|-- BodyTooSlow 408          the body did not arrive in time
 |-- BodyTooLarge 413
 |-- Unprocessable 422         well-formed JSON that means nothing here
 |-- RateLimited 429           key limit or shed load, with Retry-After
@@ -111,10 +110,6 @@ class ModelNotFound(NotFound):
 
 class MethodNotAllowed(ArbiterError):
     status, type, code = 405, "invalid_request_error", "method_not_allowed"
-
-
-class BodyTooSlow(ArbiterError):
-    status, type, code, retryable = 408, "invalid_request_error", "request_timeout", True
 
 
 class BodyTooLarge(ArbiterError):

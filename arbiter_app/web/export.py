@@ -18,8 +18,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from arbiter_app.addresses import address_of
 from arbiter_app.api import query, visibility
-from arbiter_app.api.auth import address_of
 from arbiter_app.api.visibility import Sight
 from arbiter_app.notices import bounds
 from arbiter_app.pipeline.errors import Unprocessable

@@ -1,28 +1,62 @@
 """What stands in front of everything on the one port: looks at the path and hands the request on.
 
 `/v1*`, `/health`, `/readyz`, `/metrics` go to the gateway, `/session` to the sign-in route, `/export` to downloads, `/_event` to Reflex's
-socket (same origin only, rate limited), and the rest are pages.
+socket (same origin only), and the rest are pages, which are read only. Whoever asks there as a client of the API would (by
+another method, path or header than a browser's) is answered by the gateway, which says where the API is.
 """
 
 from __future__ import annotations
 
-import time
+import re
 from urllib.parse import urlsplit
 
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 GATEWAY = ("/v1", "/health", "/readyz", "/metrics")
 SOCKET = "/_event"
 SESSION = "/session"
 EXPORT = "/export"
-EVENTS_PER_S = 40.0
-EVENTS_BURST = 200.0
+API_PATH = re.compile(r"(?:^|/)(?:v\d+/.*|(?:chat/)?completions|responses|embeddings|models|messages|moderations)/?$")
+"""What clients of OpenAI's API ask for, whatever their base URL is."""
+LONGEST_PATH, LONGEST_PART = 1_024, 255
+ONLY_READ = JSONResponse(
+    {
+        "error": {
+            "message": "pages are only read; chats are POST /v1/chat/completions",
+            "type": "invalid_request_error",
+            "param": None,
+            "code": "method_not_allowed",
+        }
+    },
+    405,
+    {"Allow": "GET, HEAD"},
+)
+NOT_FOUND = PlainTextResponse("Not found\n", 404)
 _REJECTED: Message = {"type": "websocket.close", "code": 1008, "reason": ""}
 
 
 def is_under(path: str, prefix: str) -> bool:
     """Whether `path` is `prefix` or lies below it."""
     return path == prefix or path.startswith(prefix + "/")
+
+
+def is_of_the_api(scope: Scope) -> bool:
+    """Whether a request looks like one of a client of the API: by its path, a key, or JSON that it sends or wants."""
+    headers = {bytes(name): bytes(value).lower() for name, value in scope["headers"]}
+    if headers.get(b"authorization", b"").startswith(b"bearer ") or b"x-api-key" in headers or b"api-key" in headers:
+        return True
+    if b"json" in headers.get(b"content-type", b"") or headers.get(b"accept", b"").startswith(b"application/json"):
+        return True
+    return API_PATH.search(scope["path"][-LONGEST_PATH:]) is not None
+
+
+def could_be_a_page(path: str) -> bool:
+    """Whether a file system takes such a path at all."""
+    if len(path) > LONGEST_PATH or "\0" in path:
+        return False
+    return all(len(part.encode("utf-8", "replace")) <= LONGEST_PART for part in path.split("/"))
 
 
 class Front:
@@ -48,36 +82,47 @@ class Front:
             await self._session(scope, receive, send)
         elif is_under(path, EXPORT):
             await self._export(scope, receive, send)
+        elif scope["method"] in ("GET", "HEAD"):
+            await self._page(scope, receive, send)
+        elif path == "/" or is_of_the_api(scope):
+            await self._gateway(scope, receive, send)
         else:
-            await self._pages(scope, receive, send)
+            await ONLY_READ(scope, receive, send)
+
+    async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A page. What is not there is not found in the way that whoever asked can read."""
+        missing = self._gateway if is_of_the_api(scope) else NOT_FOUND
+        if not could_be_a_page(scope["path"]):
+            await missing(scope, receive, send)
+            return
+        sent, held = False, False
+
+        async def looked_at(message: Message) -> None:
+            nonlocal sent, held
+            held = held or (missing is self._gateway and message.get("status") == 404)
+            if not held:
+                sent = True
+                await send(message)
+
+        try:
+            await self._pages(scope, receive, looked_at)
+        except (HTTPException, OSError, ValueError):
+            if sent:
+                raise
+            held = True
+        if held:
+            await missing(scope, receive, send)
 
     async def _events(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._socket is None or not is_under(scope["path"], SOCKET) or not same_origin(scope):
             await receive()
             await send(_REJECTED)
             return
-        await self._socket(scope, Throttle(receive).receive, send)
+        await self._socket(scope, receive, send)
 
 
 def same_origin(scope: Scope) -> bool:
     """Whether a browser opened this socket from one of our own pages. Programs send no Origin and are let in."""
     headers = {bytes(name).lower(): bytes(value).decode("latin-1") for name, value in scope["headers"]}
     origin = headers.get(b"origin")
-    return origin is None or urlsplit(origin).netloc == headers.get(b"host", "")
-
-
-class Throttle:
-    """A token bucket over one socket's incoming messages; a client that overruns it is disconnected."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._tokens = EVENTS_BURST
-        self._at = time.monotonic()
-
-    async def receive(self) -> Message:
-        """The next message, or a disconnect when the client sends more than `EVENTS_PER_S` for long."""
-        message = await self._receive()
-        now = time.monotonic()
-        self._tokens = min(EVENTS_BURST, self._tokens + (now - self._at) * EVENTS_PER_S) - 1
-        self._at = now
-        return message if self._tokens > 0 else {"type": "websocket.disconnect", "code": 1008}
+    return origin is None or (urlsplit(origin).netloc or None) == headers.get(b"host", "")

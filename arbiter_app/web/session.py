@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from arbiter_app.api.auth import address_of
+from arbiter_app.addresses import address_of, came_by_tls
 from arbiter_app.notices import bounds
 from arbiter_app.pipeline.errors import RateLimited
 from arbiter_app.pipeline.types import Caller, Role
@@ -164,7 +164,9 @@ class SessionRoute:
         if request.method == "DELETE":
             return self._sign_out(request)
         if request.method != "POST":
-            return _error(405, "method_not_allowed", "POST signs in, DELETE signs out")
+            refused = _error(405, "method_not_allowed", "POST signs in, DELETE signs out")
+            refused.headers["allow"] = "POST, DELETE"
+            return refused
         fields = await _fields(request)
         if fields is not None:
             try:
@@ -195,7 +197,7 @@ class SessionRoute:
             path="/",
             httponly=True,
             samesite="strict",
-            secure=request.url.scheme == "https",
+            secure=came_by_tls(request.scope),
         )
         return answer
 
@@ -213,7 +215,7 @@ def own_page(request: Request) -> bool:
     origin = request.headers.get("origin")
     if origin is None:
         return True
-    return hmac.compare_digest(urlsplit(origin).netloc, request.headers.get("host", ""))
+    return hmac.compare_digest(urlsplit(origin).netloc or "none", request.headers.get("host", ""))
 
 
 def local(path: str) -> str:

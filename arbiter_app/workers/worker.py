@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from arbiter_app import doctor, logs
 from arbiter_app.api.gateway import Gateway
+from arbiter_app.entrance import Entrance
 from arbiter_app.metrics import snapshot
 from arbiter_app.server import Server, config_of, raise_file_limit
 from arbiter_app.services.arbiter import Arbiter
@@ -106,10 +107,10 @@ def main(words: Sequence[str]) -> int:
     """Serve until told to stop; the exit code."""
     listening, link, number, runtime = words
     settings = load_settings()
-    logs.set_up(settings.log_level, content=settings.log_content, secrets=doctor.secrets_of(settings))
+    logs.set_up(settings.log_level, content=settings.log_content, secrets=doctor.secrets_of(settings), limits=settings)
     raise_file_limit()
     worker = Worker(settings, socket.socket(fileno=int(link)), number, runtime)
-    server = Server(config_of(settings, worker), on_ready=worker.ready, on_stop=worker.stop)
+    server = Server(config_of(settings, Entrance(worker, settings)), on_ready=worker.ready, on_stop=worker.stop)
     server.run(sockets=[socket.socket(fileno=int(listening))])
     log.info("gateway worker %s has ended", number)
     return 0 if server.started else 3

@@ -10,7 +10,9 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from arbiter_app.protocol import Protocol, answer
+from arbiter_app.connections import Door
+from arbiter_app.protocol import answer, protocols
+from arbiter_app.settings import load_settings
 
 HEADERS = [(b"content-type", b"application/json"), (b"x-arbiter-model", b"m")]
 BODY = b'{"ok":true}'
@@ -30,7 +32,12 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 def port() -> Iterator[int]:
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        application, http=Protocol, loop="uvloop", lifespan="off", log_config=None, server_header=False
+        application,
+        **protocols(Door(load_settings({}, env_file=None))),
+        loop="uvloop",
+        lifespan="off",
+        log_config=None,
+        server_header=False,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listening],))

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "arbiter_app"
 # Which room may import what stands behind it; everybody else goes through the room.
 ROOMS = {
     "httpx": ("runtime",),
-    "httptools": ("runtime",),
+    "httptools": ("runtime", "protocol.py"),
     "sqlalchemy": ("store",),
     "sqlmodel": ("store",),
     "sqlite3": ("store",),

@@ -12,7 +12,6 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from arbiter_app.web import front, plugin
-from tests.web.conftest import in_own_loop
 
 
 def says(word: str) -> Any:
@@ -79,19 +78,6 @@ def test_a_socket_of_our_own_pages_is_served(client: TestClient) -> None:
 def test_a_socket_outside_the_event_path_is_refused(client: TestClient) -> None:
     with pytest.raises(WebSocketDisconnect), client.websocket_connect("/v1/chat/completions"):
         pass
-
-
-def test_a_flood_of_events_ends_in_a_disconnect() -> None:
-    async def receive() -> Any:
-        return {"type": "websocket.receive", "text": "2"}
-
-    async def flood() -> list[str]:
-        throttle = front.Throttle(receive)
-        return [(await throttle.receive())["type"] for _ in range(int(front.EVENTS_BURST) * 2)]
-
-    kinds = in_own_loop(flood())
-    assert kinds[0] == "websocket.receive"
-    assert kinds[-1] == "websocket.disconnect"
 
 
 def test_the_build_points_the_socket_at_the_pages_own_origin() -> None:

@@ -1,0 +1,114 @@
+"""Who is connected: so many in all and of one address. Who rests gives way to who comes; who has an answer in work stays.
+
+The bound in all leaves descriptors for the runtime's connections and the database: without one left, nothing would be answered
+at all, and the operating system would say so to nobody.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from arbiter_app.addresses import group_of
+from arbiter_app.notices import bounds
+from arbiter_app.settings import Settings
+
+MOST = 16_384
+"""Connections when nothing is set and descriptors abound; each takes some 10 KB."""
+OWN_DESCRIPTORS = 128
+"""For database, log, listening sockets and workers; beside one for each request in work."""
+
+
+class Connection(Protocol):
+    """What is asked of a connection."""
+
+    @property
+    def silent(self) -> bool:
+        """No request has come on it yet."""
+
+    @property
+    def resting(self) -> bool:
+        """No answer is in work on it."""
+
+    def give_way(self) -> None:
+        """Close it for another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer that a connection gets before any application sees its request; it is closed then."""
+
+    bound: str
+    status: int
+    code: str
+    message: str
+
+
+def most_connections(settings: Settings) -> int:
+    """The bound in all: what is set, but never more than the descriptors allow."""
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    kept = min(descriptors // 2, settings.max_concurrency + OWN_DESCRIPTORS)
+    allowed = descriptors - kept if descriptors != resource.RLIM_INFINITY else MOST
+    return max(1, min(allowed, settings.max_connections or MOST))
+
+
+class Door:
+    """The connections of one process, with the settings that bound them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.sockets = 0
+        self._of: defaultdict[str, dict[Connection, None]] = defaultdict(dict)
+        self._address: dict[Connection, str] = {}
+        self._trusted = ProxyHeadersMiddleware(_nothing, list(settings.trusted_proxies)).trusted_hosts
+
+    @cached_property
+    def most(self) -> int:
+        """Connections in all; known once the process has raised its file limit."""
+        return most_connections(self.settings)
+
+    def __len__(self) -> int:
+        return len(self._address)
+
+    def enter(self, connection: Connection, host: str) -> Refusal | None:
+        """Note a new connection from `host`. When there are too many, one that rests is closed, or this one is refused."""
+        address = group_of(host)
+        most = self.settings.max_connections_per_address
+        refusal = None
+        if len(self._of[address]) >= most and host not in self._trusted:
+            refusal = self._strike("address_connections", "ARBITER_MAX_CONNECTIONS_PER_ADDRESS", most, address)
+        elif len(self._address) >= self.most:
+            fullest = max(self._of, key=lambda one: len(self._of[one]))
+            refusal = self._strike("connections", "ARBITER_MAX_CONNECTIONS", self.most, fullest)
+        self._of[address][connection] = None
+        self._address[connection] = address
+        return refusal
+
+    def leave(self, connection: Connection) -> None:
+        """Forget a connection, if it is known."""
+        address = self._address.pop(connection, None)
+        if address is not None:
+            del self._of[address][connection]
+            if not self._of[address]:
+                del self._of[address]
+
+    def _strike(self, bound: str, setting: str, most: int, address: str) -> Refusal | None:
+        """Let a connection of `address` give way; the refusal if none can."""
+        message = f"more than {most:,} connections ({setting})"
+        bounds.count(bound, message)
+        ours = self._of[address]
+        one = next((one for one in ours if one.silent), None) or next((one for one in ours if one.resting), None)
+        if one is None:
+            return Refusal("", 503, "too_many_connections", f"{message}; try again in a moment")
+        self.leave(one)
+        one.give_way()
+        return None
+
+
+async def _nothing(*_: object) -> None:
+    """No application: only the list of trusted addresses is wanted."""

@@ -1,0 +1,116 @@
+"""The outermost ASGI application of every process: which host names are answered, and the net under all that is behind it.
+
+A web page anywhere can let its own name point to 127.0.0.1 and have its reader's browser ask Arbiter there as if it were that
+page's server (DNS rebinding). The `Host` header tells: whoever comes to a loopback address by another name than loopback's
+is refused, unless `ARBITER_ALLOWED_HOSTS` has the name. At other addresses every name is answered until that is set.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from functools import lru_cache
+
+import orjson
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from arbiter_app.addresses import is_loopback_address
+from arbiter_app.notices import bounds
+from arbiter_app.settings import Settings
+
+log = logging.getLogger("arbiter.api")
+
+Headers = list[tuple[bytes, bytes]]
+REFUSED = 421
+SHOWN_CHARS = 100
+
+
+class Entrance:
+    """Lets requests and sockets through to `inner` that came by a name which is Arbiter's."""
+
+    def __init__(self, inner: ASGIApp, settings: Settings) -> None:
+        self._inner = inner
+        self._named = frozenset(name.lower().rstrip(".") for name in (*settings.allowed_hosts, settings.host))
+        self._any_elsewhere = not settings.allowed_hosts
+        self._is_ours = lru_cache(1_024)(self._looked_up)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request or socket."""
+        if scope["type"] == "lifespan":
+            await self._inner(scope, receive, send)
+            return
+        foreign = self._foreign(scope)
+        if foreign is not None:
+            await self._refuse(foreign, scope, receive, send)
+            return
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            # What answers as a whole looks at the server's own `send`: the gateway gets it, and has a net of its own.
+            await self._inner(scope, receive, send if scope["path"].startswith("/v1/chat") else noted)
+        except ClientDisconnect:
+            return
+        except Exception:
+            log.exception("a request failed")
+            if begun or scope["type"] != "http":
+                raise
+            await _answer(send, 500, "internal_error", "Arbiter failed on this request; the log has the details")
+
+    def _foreign(self, scope: Scope) -> str | None:
+        """The host name that is not ours, None when all is well."""
+        at = scope.get("server")
+        loopback = at is None or at[0] is None or is_loopback_address(at[0])
+        if not loopback and self._any_elsewhere:
+            return None
+        for name, value in scope["headers"]:
+            if name == b"host" and not self._is_ours(value[: 2 * SHOWN_CHARS]):
+                return bytes(value[:SHOWN_CHARS]).decode("ascii", "replace")
+        return None
+
+    def _looked_up(self, host: bytes) -> bool:
+        name = name_of(host.decode("latin-1"))
+        if name == "localhost" or name.endswith(".localhost") or name in self._named or "*" in self._named:
+            return True
+        return any(name.endswith(one[1:]) for one in self._named if one.startswith("*.")) or _is_address(name)
+
+    async def _refuse(self, host: str, scope: Scope, receive: Receive, send: Send) -> None:
+        message = f"Arbiter is not known as {host!r} here: set ARBITER_ALLOWED_HOSTS to the names that it is reached by"
+        bounds.count("hosts", "a request came by a host name that is not Arbiter's (ARBITER_ALLOWED_HOSTS)")
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008, "reason": ""})
+            return
+        await _answer(send, REFUSED, "host_not_allowed", message)
+
+
+def name_of(host: str) -> str:
+    """The name in a Host header, in lower case: without port, brackets and the dot of the root."""
+    text = host.strip().lower()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    name, _, port = text.rpartition(":") if text.count(":") == 1 else (text, "", "")
+    return name.rstrip(".") if not port or port.isdigit() else text
+
+
+def _is_address(name: str) -> bool:
+    """Whether it is an address: no name system is asked for one, so nobody can let it point elsewhere."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+async def _answer(send: Send, status: int, code: str, message: str) -> None:
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    body = orjson.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
+    headers: Headers = [(b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff")]
+    headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
