@@ -147,7 +147,7 @@ def test_prices_and_quarantines_are_known_to_all(team: Team, slow: SandboxServer
     assert team.pages.post("/v1/simulate-price", json={"model": "gpt-4o", "multiplier": 3.0}).status_code == 200
     until(lambda: team.gateway.get("/v1/overview").json()["active_price_overrides"] == {"gpt-4o": 3.0}, 2)
     slow.world.faults["gpt-4.1"] = Fault(status=503, retry_after="60")
-    assert team.ask({**about(1), "arbiter_pin": "gpt-4.1"}).status_code == 502
+    assert team.ask({**about(1), "arbiter_pin": "gpt-4.1"}).status_code == 503
     until(lambda: "gpt-4.1" in team.pages.get("/v1/overview").json()["quarantined"], 2)
     assert team.metric("arbiter_quarantined") == {"0": 1.0, "1": 1.0, "2": 1.0}
     slow.world.faults.clear()

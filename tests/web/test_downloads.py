@@ -8,6 +8,7 @@ import csv
 import io
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,7 +31,8 @@ async def fill(store: Store) -> None:
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     store = open_store(str(tmp_path / "arbiter.db"))
-    asyncio.run(fill(store))
+    with ThreadPoolExecutor(1) as thread:  # a browser of an earlier test may have an event loop in this one
+        thread.submit(lambda: asyncio.run(fill(store))).result()
     store.close()
     return tmp_path
 
