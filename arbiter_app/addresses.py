@@ -40,6 +40,7 @@ def group_of(host: str) -> str:
     return _group(host) if len(host) <= 64 else UNKNOWN
 
 
+@lru_cache(1_024)
 def is_loopback_address(host: str) -> bool:
     """Whether an address is this machine's own."""
     try:

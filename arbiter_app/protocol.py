@@ -14,6 +14,7 @@ import contextlib
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
+from itertools import chain
 from typing import Any, cast
 
 import httptools
@@ -141,6 +142,9 @@ class Stage(Enum):
     NOTHING = "nothing"
 
 
+_HEAD = Stage.HEAD
+
+
 class Protocol(HttpToolsProtocol):
     """One connection of a caller. Everything that it may send is bounded, in size and in time."""
 
@@ -203,8 +207,11 @@ class Protocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; one that follows the body is dropped, for what it would change has begun."""
-        if self._stage is Stage.HEAD:
-            super().on_header(name, value)
+        if self._stage is _HEAD:  # as uvicorn does: a call of its own for each header is felt
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
             return
         self._trailing += len(name) + len(value)
         if self._trailing > self._settings.max_head_bytes:
@@ -213,7 +220,7 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is complete: look at its size, then serve it."""
         settings = self._settings
-        size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
+        size = len(self.url) + sum(map(len, chain.from_iterable(self.headers)))
         if len(self.url) > settings.max_line_bytes:
             self._reject(self._too_long())
         if len(self.headers) > settings.max_headers:
