@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.rules import classify_by_rules, is_hard, reading
+from arbiter_app.pipeline.side_requests import side_request
 from arbiter_app.pipeline.types import ChatRequest, Classification, ClassifiedBy, Cost, Task
 from arbiter_app.policy.values import value
 
@@ -59,6 +60,9 @@ class Classifier:
     def try_rules(self, request: ChatRequest) -> Classification | None:
         """The classification by rules alone, without waiting; None when they are unsure."""
         ask, read = request.ask, reading(request.ask)
+        side = "" if _json_format(request) else side_request(request)
+        if side:
+            return Classification(Task.OPEN, False, ClassifiedBy.RULES, f"a side request of the client: {side}")
         verdict = classify_by_rules(ask, json_format=_json_format(request), read=read)
         if verdict is not None:
             return Classification(verdict.task, is_hard(ask, read), ClassifiedBy.RULES, verdict.rule)

@@ -74,10 +74,11 @@ class Meter:
 
 
 def _windows(rows: Iterable[Sequence[Any]], now: float) -> dict[str, Window]:
+    """The windows at `now`. One that begins in the future, because the clock was set back, begins now."""
     known = {kind: (start, used) for kind, start, used in rows}
     found = {}
     for kind, length_s in WINDOWS_S.items():
         start, used = known.get(kind, (now, 0))
         fresh = now - start >= length_s
-        found[kind] = Window(0, length_s) if fresh else Window(used, start + length_s - now)
+        found[kind] = Window(0, length_s) if fresh else Window(used, min(length_s, start + length_s - now))
     return found

@@ -78,6 +78,18 @@ def test_a_window_fills_up_then_starts_anew_and_refunds_count(store: Store) -> N
     assert (used["six_hours"].used, used["week"].used) == (1, 11)
 
 
+def test_a_clock_that_is_set_back_begins_the_window_anew_and_forgets_no_use(store: Store) -> None:
+    def reserve(now: float) -> Any:
+        return store.writer.call_now(lambda connection: store.writer.meter.reserve(connection, "k", LIMITS, now))
+
+    assert [reserve(NOW) for _ in range(9)] == [None] * 9
+    back = NOW - 400 * 86_400
+    assert reserve(back) is None
+    kind, window = reserve(back + 10)
+    assert (kind, window.used, window.resets_in_s) == ("six_hours", 10, 6 * 3_600 - 10)
+    assert reserve(back + 6 * 3_600) is None
+
+
 def test_the_weekly_limit_holds_over_many_short_windows(store: Store) -> None:
     limits = {"six_hours": 10, "week": 12}
 
