@@ -68,6 +68,11 @@ class Catalog:
         found = self.models.get(model_id)
         return found if found is not None else Model(model_id, 0.0, 0.0, None, listed=False, price_from="unknown")
 
+    def askable(self, model_id: str) -> tuple[Model, ...]:
+        """A model that takes a part, and who may stand in for it: the cheapest other of the pool."""
+        others = [model for model in self.pool if model.id != model_id]
+        return (self.model(model_id), *([parts_of.cheapest(others)] if others else []))
+
     def resolve(self, name: str) -> str:
         """The id of the model that a name stands for: its id, an alias, the runtime's name for it. Else the name itself."""
         if name in self.models:

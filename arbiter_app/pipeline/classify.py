@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ SYSTEM = (
 )
 MEMORY_ENTRIES = 20_000
 ASKED_CHARS = 2_000
+REPLY_CHARS = 200
+_REPLY = re.compile(r"\W*(?:(?:task|category|class|answer)\W+)?([a-z]+)\W*", re.IGNORECASE)
 
 Ask = Callable[[str, str], Awaitable[tuple[str, Cost]]]
 
@@ -136,8 +139,9 @@ class Classifier:
 
 
 def parse_task(text: str) -> Task | None:
-    """The task a model's reply names: one of the five words, give or take case and punctuation; else None."""
-    word = text.strip().strip("\"'`*.:! \n").lower()
+    """The task a model's reply names: one of the five words, give or take case, marks and a label; else None."""
+    found = _REPLY.fullmatch(text) if len(text) <= REPLY_CHARS else None
+    word = found[1].lower() if found is not None else ""
     return Task(word) if word in Task._value2member_map_ else None
 
 

@@ -19,12 +19,12 @@ from arbiter_app.pipeline.ask import Asker
 from arbiter_app.pipeline.cache import Keys as CacheKeys
 from arbiter_app.pipeline.cache import ResponseCache, keys_of
 from arbiter_app.pipeline.call import Calls
-from arbiter_app.pipeline.classify import Classifier
+from arbiter_app.pipeline.classify import Classifier, parse_task
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.estimates import LearnedEstimates
 from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.holdout import Holdout, midnight
-from arbiter_app.pipeline.judge import Judge
+from arbiter_app.pipeline.judge import Judge, parse_judgement
 from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.lifecycle import Lifecycle
 from arbiter_app.pipeline.limits import Limits
@@ -59,6 +59,8 @@ log = logging.getLogger("arbiter")
 
 HOLDOUT_READ_S = 10.0
 STORE_LOOK_S = 0.25
+CLASSIFIER_ROOM, JUDGE_ROOM = 1_024, 2_048
+"""Tokens of their answers: one word, one number, and what a model may think before it says so."""
 
 
 class Arbiter:
@@ -117,20 +119,34 @@ class Arbiter:
             publish=self._publish,
             alerted=self.alerted,
         )
+        self.judges = self._asker(
+            "judge",
+            lambda: self.catalog.judge,
+            settings.judge_timeout_s,
+            JUDGE_ROOM,
+            lambda text: parse_judgement(text) is not None,
+        )
+        self.classifiers = self._asker(
+            "classifier",
+            lambda: self.catalog.classifier,
+            settings.classify_timeout_s,
+            CLASSIFIER_ROOM,
+            lambda text: parse_task(text) is not None,
+        )
         self.judging = Judging(
-            Judge(self._asker("judge", lambda: self._part(self.catalog.judge), settings.judge_timeout_s, 32).ask),
+            Judge(self.judges.ask),
             self.learner,
             feed=self.feed,
             sample=settings.judge_sample,
             check=settings.judge_check,
             check_usd_per_day=settings.judge_check_usd_per_day,
-            name=lambda: self.catalog.judge,
+            name=lambda: self.judges.model,
             read=store.agreement,
             rng=random.Random(),
             graded=lambda decision: self.lifecycle.keep(decision),
         )
         self.classifier = Classifier(
-            self._asker("classifier", lambda: self._part(self.catalog.classifier), settings.classify_timeout_s, 8).ask,
+            self.classifiers.ask,
             timeout_s=settings.classify_timeout_s,
         )
         self.lifecycle = self._lifecycle()
@@ -275,15 +291,19 @@ class Arbiter:
             cascade_below=settings.cascade_below if settings.cascade else -1.0,
         )
 
-    def _asker(self, kind: str, model: Callable[[], Model], timeout_s: float, max_tokens: int) -> Asker:
+    def _asker(
+        self, kind: str, model: Callable[[], str], timeout_s: float, room: int, understood: Callable[[str], bool]
+    ) -> Asker:
         return Asker(
             self.runtime,
             meter,
-            model,
+            lambda: self.catalog.askable(model()),
             self.prices.multiplier_of,
+            kind=kind,
             timeout_s=timeout_s,
-            max_tokens=max_tokens,
+            room=room,
             charged=lambda asked, cost: self.metrics.charged(kind, asked, cost),
+            understood=understood,
         )
 
     def _part(self, model_id: str) -> Model:

@@ -131,7 +131,11 @@ class Reads:
             "policy": arbiter.policy.name,
             "baseline_model": arbiter.catalog.baseline,
             "pool_size": len(arbiter.catalog.pool),
-            "pool_notes": list(telling.replaced(arbiter.catalog)),
+            "pool_notes": [
+                *telling.replaced(arbiter.catalog),
+                *arbiter.classifiers.notes(),
+                *arbiter.judges.notes(),
+            ],
             "classifier": {name.removeprefix(prefix): n for name, n in counters.items() if name.startswith(prefix)},
             "decisions": counters.get("decisions", 0),
             "alerts": await self.alerts(limit=20),

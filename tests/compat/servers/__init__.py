@@ -1,0 +1,1 @@
+"""Servers that others wrote, with models of their own names, behind Arbiter."""
