@@ -6,14 +6,16 @@ Unknown `ARBITER_*` names are refused, so that a typing mistake is found at star
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
+from arbiter_app.env_file import EnvFileError, read
 from arbiter_app.policy import PolicySettings
 
 PREFIX = "ARBITER_"
@@ -244,19 +246,64 @@ def setting_names() -> dict[str, str]:
 def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:
     """Read the environment over `.env`. Raises SettingsError naming each setting at fault. Empty values are unset."""
     process = dict(os.environ if environ is None else environ)
-    from_file = {k: v for k, v in dotenv_values(env_file).items() if v is not None} if env_file else {}
+    try:
+        from_file = read(env_file) if env_file else {}
+    except EnvFileError as error:
+        raise SettingsError(str(error)) from error
     merged = {key: value for key, value in (from_file | process).items() if value != ""}
     known = setting_names()
     unknown = sorted(key for key in merged if key.startswith(PREFIX) and key not in known)
     if unknown:
         raise SettingsError(f"unknown settings: {', '.join(unknown)}; see .env.example for the list")
     given = {key: value for key, value in merged.items() if key in known}
+    repaired = _repair(given)
     sources = {key: "environment" if process.get(key) else ".env" for key in given}
     try:
-        return Settings.model_validate({**given, "routing": _routing(given), "sources": sources})
+        return Settings.model_validate({**given, "routing": _routing(given), "sources": sources, "repaired": repaired})
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
         raise SettingsError("; ".join(lines)) from error
+
+
+def _repair(given: dict[str, str]) -> tuple[str, ...]:
+    """Put right what was meant in the runtime's address and key, in place; says what. Raises SettingsError where nothing can be meant."""
+    told: list[str] = []
+    if (url := given.get("BTL_BASE_URL")) is not None and (better := _address(url)) != url:
+        given["BTL_BASE_URL"] = better
+        told.append(f"BTL_BASE_URL was read as {re.sub('(?<=://)[^/@]+@', '***@', better)}")
+    if (key := given.get("GATEWAY_API_KEY")) is not None:
+        better = re.sub(r"^bearer\s+", "", key.strip().strip("\"'").strip(), flags=re.IGNORECASE)
+        if not better or not better.isascii() or not better.isprintable() or " " in better:
+            raise SettingsError("GATEWAY_API_KEY: a key has no spaces, line breaks or letters beyond ASCII inside")
+        if better != key:
+            given["GATEWAY_API_KEY"] = better
+            told.append("GATEWAY_API_KEY was read without the space, quotes or `Bearer` around it")
+    elif "BTL_BASE_URL" in given:
+        told.append(
+            "BTL_BASE_URL is set, GATEWAY_API_KEY is not: the sandbox answers (any word will do for a server without keys)"
+        )
+    return tuple(told)
+
+
+def _address(url: str) -> str:
+    """The base URL that is meant: with a scheme, without quotes, query, closing slash, or a route at its end."""
+    plain = url.strip().strip("\"'").strip()
+    if "://" not in plain:
+        host = re.split("[:/]", plain)[0].lower()
+        local = host == "localhost" or "." not in host or re.fullmatch(r"(?:127|10|192\.168)\.[\d.]+", host)
+        plain = f"{'http' if local else 'https'}://{plain}"
+    plain = re.sub(r"[?#].*", "", plain).rstrip("/")
+    plain = re.sub(r"/(?:chat/completions|completions|models|chat)$", "", plain).rstrip("/")
+    try:
+        parts = urlsplit(plain)
+        good = (
+            parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0 and plain.isprintable()
+        )
+    except ValueError:
+        good = False
+    if not good or " " in plain:
+        raise SettingsError(f"BTL_BASE_URL: {url[:100]!r} is no address; write it like https://host/v1")
+    return plain
 
 
 def _routing(given: Mapping[str, str]) -> PolicySettings:

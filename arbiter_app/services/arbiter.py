@@ -175,6 +175,8 @@ class Arbiter:
         sandbox = _sandbox(settings, catalog) if settings.sandbox and not worker_of else None
         url = worker_of or (sandbox.url if sandbox is not None else settings.base_url)
         arbiter = cls(settings, store, catalog, runtime_url=url, sandbox=sandbox)
+        for note in () if worker_of else settings.repaired:
+            log.warning("%s", note)
         await arbiter.pool.first()
         rows, state = await store.load_policy()
         arbiter.policy.load(rows, state)

@@ -1,0 +1,98 @@
+"""What is wrong with `.env`, the runtime's address or its key is put right or said in one sentence; never the sandbox in silence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from arbiter_app.settings import Settings, SettingsError, load_settings
+
+
+def loaded(path: Path) -> Settings:
+    return load_settings({}, env_file=path)
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "why"),
+    [
+        (b"GATEWAY_API_KEY: sk-secret\n", 1, "NAME=value, not NAME: value"),
+        (b"# fine\n\nARBITER_PORT=8001\nGATEWAY_API_KEY: sk-secret\n", 4, "NAME=value, not NAME: value"),
+        (b"ARBITER_PORT=8001\nGATEWAY_API_KEY='sk-secret\n", 2, "quote is not closed"),
+        (b'GATEWAY_API_KEY="sk-secret\nARBITER_PORT=8001\n', 1, "quote is not closed"),
+        (b"GATEWAY_API_KEY\n", 1, "has no value"),
+        (b"ARBITER_PORT=8001\nGATEWAY_API_KEY=caf\xe9\n", 2, "UTF-8"),
+        ("GATEWAY_API_KEY=sk-secret\n".encode("utf-16-le"), 1, "NUL"),
+        (b"ARBITER_PORT=8001\nGATEWAY_API_KEY=sk\x00secret\n", 2, "NUL"),
+    ],
+)
+def test_what_no_line_can_be_is_said_with_file_and_line(tmp_path: Path, data: bytes, line: int, why: str) -> None:
+    path = tmp_path / ".env"
+    path.write_bytes(data)
+    with pytest.raises(SettingsError) as caught:
+        loaded(path)
+    told = str(caught.value)
+    assert f"{path}, line {line}" in told and why in told and "secret" not in told and "\n" not in told
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_marked_encodings_are_read(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / ".env"
+    path.write_text("# a comment\nexport GATEWAY_API_KEY='sk-x'\r\nARBITER_PORT = 8001 # mine\n", encoding)
+    settings = loaded(path)
+    assert not settings.sandbox and settings.port == 8001
+
+
+def test_a_directory_a_huge_file_and_no_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="directory"):
+        loaded(tmp_path)
+    large = tmp_path / "large"
+    large.write_bytes(b"#" * 1_000_001)
+    with pytest.raises(SettingsError, match="larger"):
+        loaded(large)
+    assert loaded(tmp_path / "none").sandbox
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("http://localhost:4000/v1/", "http://localhost:4000/v1"),
+        ("localhost:4000/v1", "http://localhost:4000/v1"),
+        ("127.0.0.1:4000", "http://127.0.0.1:4000"),
+        ("api.example.com/v1", "https://api.example.com/v1"),
+        ("https://api.example.com/v1/chat/completions", "https://api.example.com/v1"),
+        ("https://api.example.com/v1/models/", "https://api.example.com/v1"),
+        ("https://api.example.com/v1?key=1#x", "https://api.example.com/v1"),
+        (" 'https://api.example.com/v1' ", "https://api.example.com/v1"),
+    ],
+)
+def test_the_address_that_is_meant_is_read_and_that_is_said(given: str, read: str) -> None:
+    settings = load_settings({"BTL_BASE_URL": given, "GATEWAY_API_KEY": "k"}, env_file=None)
+    assert settings.base_url == read and any(read in line for line in settings.repaired)
+
+
+@pytest.mark.parametrize(
+    "given", ["ftp://host/v1", "https://", "http://a b/v1", "http://host:99999/v1", "http://host:x/v1"]
+)
+def test_what_is_no_address_is_said(given: str) -> None:
+    with pytest.raises(SettingsError, match="BTL_BASE_URL"):
+        load_settings({"BTL_BASE_URL": given}, env_file=None)
+
+
+@pytest.mark.parametrize("given", [" sk-x ", "sk-x\n", '"sk-x"', "Bearer sk-x", "'sk-x'"])
+def test_a_key_with_something_around_it_is_read(given: str) -> None:
+    settings = load_settings({"GATEWAY_API_KEY": given}, env_file=None)
+    assert settings.gateway_api_key is not None and settings.gateway_api_key.get_secret_value() == "sk-x"
+    assert settings.repaired and "sk-x" not in " ".join(settings.repaired)
+
+
+@pytest.mark.parametrize("given", ["sk x", "sk\nx", "sk-\u00e9", '""'])
+def test_a_key_that_can_be_none_is_said_without_it(given: str) -> None:
+    with pytest.raises(SettingsError, match="GATEWAY_API_KEY") as caught:
+        load_settings({"GATEWAY_API_KEY": given}, env_file=None)
+    assert given not in str(caught.value)
+
+
+def test_an_address_without_a_key_is_no_silent_sandbox() -> None:
+    settings = load_settings({"BTL_BASE_URL": "http://localhost:11434/v1"}, env_file=None)
+    assert settings.sandbox and any("GATEWAY_API_KEY is not" in line for line in settings.repaired)
