@@ -7,6 +7,7 @@ from typing import Any
 
 from arbiter_app.pipeline.graders.arithmetic import OutOfBounds, contains_value, evaluate, find_expression
 from arbiter_app.pipeline.graders.code import grade_code
+from arbiter_app.pipeline.graders.edits import edit_format
 from arbiter_app.pipeline.graders.structured import grade_structured
 from arbiter_app.pipeline.graders.toolcalls import grade_tool_calls
 from arbiter_app.pipeline.rules import has_choices
@@ -42,13 +43,23 @@ def _grade(request: ChatRequest, seen: Classification, done: Completion) -> Grad
     if len(done.text) > MAX_ANSWER_CHARS:
         return Grade(None, "the answer is too long to check", "none")
     cut_off = done.finish_reason == "length"
-    if asked_format or seen.task is Task.STRUCTURED:
-        return grade_structured(request.ask, done.text, json_required=asked_format, schema=schema, cut_off=cut_off)
+    if asked_format:
+        return grade_structured(request.ask, done.text, json_required=True, schema=schema, cut_off=cut_off)
+    if seen.task is Task.STRUCTURED:
+        return _unless_edit(grade_structured(request.ask, done.text, cut_off=cut_off), done.text)
     if seen.task is Task.CODE:
-        return grade_code(request.ask, done.text, cut_off=cut_off)
+        return _unless_edit(grade_code(request.ask, done.text, cut_off=cut_off), done.text)
     if seen.task is Task.MATH:
         return _grade_math(request.ask, done.text, cut_off=cut_off)
     return Grade(None, "no objective check for this kind of answer", "none")
+
+
+def _unless_edit(found: Grade, answer: str) -> Grade:
+    """The grade, unless it finds fault with what is an agent's edit of a file: whether that is right is unknown."""
+    if found.quality is None or found.quality == 1.0:
+        return found
+    edits = edit_format(answer)
+    return Grade(None, f"an edit of files ({edits})", "none") if edits else found
 
 
 def refused(done: Completion) -> bool:
