@@ -77,4 +77,6 @@ def _check(world: World, body: Json, row: Json) -> None:
 
 
 def _charge(world: World, body: Json, model: str) -> Decimal:
+    if model not in world.catalog.models:
+        raise NoTruth(f"the sandbox has no model {model}: another runtime answered")
     return Decimal(make_answer(world, {**body, "model": model}, model).charges["x-btl-customer-charge"])

@@ -44,7 +44,8 @@ class Judge:
         try:
             text, cost = await self._ask(SYSTEM, judge_message(task, prompt, answer))
         except (RuntimeFault, TimeoutError) as fault:
-            log.info("the judge failed: %s", fault)
+            resting = isinstance(fault, RuntimeFault) and fault.kind == "resting"  # said once, when the rest began
+            log.log(logging.DEBUG if resting else logging.INFO, "the judge failed: %s", fault)
             return Grade(None, "the judge failed", "none"), None
         except Exception:
             # A judgement runs in the background, where nobody would hear of a defect of ours.

@@ -163,3 +163,12 @@ def test_what_does_not_add_up_is_named():
     assert "add up to 0.000005 USD" in " ".join(problems(tally, rows, zero, off))
     tally.add(Answer(503, {}, {}, "", 1.0, "draining"), {})
     assert "1 requests failed" in " ".join(problems(tally, rows, zero, right))
+
+
+def test_a_model_that_the_sandbox_has_not_is_no_truth_and_no_crash() -> None:
+    world = world_of(load_settings({}, env_file=None))
+    row = {"bucket": "open", "status": "ok", "cost": Decimal("0.1"), "answer_cost": Decimal("0.1"), "cache": "off"}
+    report = {"calls": 1, "by_bucket": [{"bucket": "open", "measured_calls": 1}], "interval_usd": None}
+    asked = {"a": {"messages": [{"role": "user", "content": "Hello"}]}}
+    with pytest.raises(NoTruth, match="another runtime"):
+        truth(world, asked, {"a": {**row, "model": "house-large"}}, {**report, "actual_spend_exact": "0.1"})

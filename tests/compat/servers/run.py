@@ -2,7 +2,8 @@
 
 Start one of them first, each in a virtual environment of its own:
     pip install 'litellm[proxy]==1.108.7'; litellm --config tests/compat/servers/litellm.yaml --port 4000     (key sk-compat)
-    pip install llmock==0.2.2;            llmock serve --port 4001          (its own list, any key; base URL .../openai/v1)
+    pip install llmock==0.2.2;            llmock serve --port 4001          (base URLs .../v1, .../together/v1, .../mistral/v1; any key)
+    npm install @dwmkerr/mock-llm@0.1.29; PORT=4002 node_modules/.bin/mock-llm     (any key)
 
 Says what `doctor` says, what `bench` says, and which models served; 1 if any request failed or a foreign model was asked.
 """
