@@ -71,6 +71,19 @@ def latest_ask(messages: list[Json]) -> str:
     return wrapped
 
 
+def in_tool_loop(messages: list[Json]) -> bool:
+    """Whether the work on the latest ask is under way: the last message gives the results of tools, or calls some."""
+    last = messages[-1]
+    if last.get("role") in ("tool", "function"):
+        return True
+    if last.get("role") == "assistant":
+        return bool(last.get("tool_calls") or last.get("function_call"))
+    content = last.get("content")
+    return isinstance(content, list) and any(
+        isinstance(part, dict) and part.get("type") == "tool_result" for part in content
+    )
+
+
 def system_prompt(messages: list[Json]) -> str:
     """The system and developer messages, joined."""
     texts = (content_text(one.get("content")) for one in messages if one.get("role") in ("system", "developer"))

@@ -5,32 +5,38 @@ from __future__ import annotations
 import random
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.holdout import Holdout, drawn
+from arbiter_app.pipeline.messages import in_tool_loop
 from arbiter_app.pipeline.types import ChatRequest, Classification, Eligible, Mode
 from arbiter_app.policy import Ask, Candidate, Choice, Policy
 
 
 class Conversations:
-    """Which model served a caller's conversation last: bounded, newest kept.
+    """Which model served a caller's conversation last, and which that the policy chose: bounded, newest kept.
 
     Only conversations that go on are looked up: those that the caller names, or that hold an answer already.
     """
 
     def __init__(self, entries: int = 10_000) -> None:
         self._entries = entries
-        self._models: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._models: OrderedDict[tuple[str, str], tuple[str, str | None]] = OrderedDict()
 
     def model_of(self, request: ChatRequest) -> str | None:
-        """The model that served the conversation so far; None for a first message."""
+        """The model that the policy chose for the conversation so far; None for a first message."""
         goes_on = request.named or any(message.get("role") == "assistant" for message in request.messages)
-        return self._models.get(_key(request)) if goes_on else None
+        return self._models.get(_key(request), (None, None))[1] if goes_on else None
 
-    def served(self, request: ChatRequest, model: str) -> None:
-        """Note who answered."""
+    def loop_model(self, request: ChatRequest) -> str | None:
+        """The model that called the tools whose results the request brings; None outside of a loop."""
+        return self._models.get(_key(request), (None, None))[0] if in_tool_loop(request.messages) else None
+
+    def served(self, request: ChatRequest, model: str, *, chosen: bool) -> None:
+        """Note who answered, and whether the policy had chosen it."""
         key = _key(request)
-        self._models[key] = model
+        self._models[key] = model, model if chosen else self._models.get(key, (None, None))[1]
         self._models.move_to_end(key)
         if len(self._models) > self._entries:
             self._models.popitem(last=False)
@@ -75,8 +81,11 @@ class Router:
         decision.mode = Mode(choice.mode)
         decision.propensity = choice.propensity
         decision.reason = f"{choice.reason}; {eligible.note}" if eligible.note else choice.reason
+        in_loop = self._conversations.loop_model(decision.request)
         if decision.request.pin is not None:
             decision.mode, decision.reason = Mode.PINNED, "pinned by the caller"
+        elif in_loop in choice.ranking:
+            _stay(decision, choice, in_loop)
         elif self._baseline in eligible.models:
             self._draw(decision, choice, self._holdout.chance(now), seed)
 
@@ -94,8 +103,8 @@ class Router:
         """The decision's model answered: its conversation may stay with it, unless it was not the policy's choice."""
         if decision.mode is Mode.HOLDOUT:
             self._holdout.paid(self._now(), decision.cost.pico or 0)
-        if decision.mode in (Mode.EXPLORE, Mode.EXPLOIT, Mode.ESCALATE):
-            self._conversations.served(decision.request, decision.model)
+        chosen = decision.mode in (Mode.EXPLORE, Mode.EXPLOIT, Mode.ESCALATE)
+        self._conversations.served(decision.request, decision.model, chosen=chosen)
 
     def order(self, decision: Decision) -> tuple[str, ...]:
         """Who is asked, in order: the choice (or the pin, alone; or the baseline first when held out), then the next best."""
@@ -116,6 +125,14 @@ class Router:
         tried = {attempt.model for attempt in decision.attempts}
         others = [one for one in choice.candidates if one.model not in tried]
         return max(others, key=lambda one: _strength(one, self._baseline)).model if others else None
+
+
+def _stay(decision: Decision, choice: Choice, model: str) -> None:
+    """Keep to the model of a tool loop: what it has thought and signed is worth nothing to another."""
+    ranking = (model, *(other for other in choice.ranking if other != model))
+    decision.choice = replace(choice, model=model, mode=Mode.EXPLOIT.value, propensity=1.0, ranking=ranking)
+    decision.mode, decision.propensity = Mode.EXPLOIT, 1.0
+    decision.reason = f"{model} called the tools, and stays until the loop ends"
 
 
 def _key(request: ChatRequest) -> tuple[str, str]:

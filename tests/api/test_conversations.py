@@ -95,3 +95,37 @@ def test_a_gain_beyond_the_margin_ends_the_stay(tmp_path: Path) -> None:
                     ask(one, turns(f"Calculate {at} * 13", 1), arbiter_models=[model])
             later = ask(one, turns("Calculate 5 * 7", 2))
             assert (KEPT in later["reason"]) == stays
+
+
+LOOK_UP = {
+    "type": "function",
+    "function": {
+        "name": "look_up",
+        "parameters": {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]},
+    },
+}
+
+
+def test_a_tool_loop_keeps_its_model_until_it_ends_unless_that_fails(own_gateway: Running) -> None:
+    settled(own_gateway)
+
+    def loop(first: str, steps: int) -> list[dict[str, Any]]:
+        messages: list[dict[str, Any]] = [{"role": "user", "content": first}]
+        for at in range(steps):
+            called = {"id": f"call_{at}", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
+            messages.append({"role": "assistant", "content": None, "tool_calls": [called]})
+            messages.append({"role": "tool", "tool_call_id": f"call_{at}", "content": "found"})
+        return messages
+
+    for at in range(25):
+        begun = ask(own_gateway, loop(f"Calculate {at} * 7", 0), tools=[LOOK_UP])
+        for steps in range(1, 5):
+            block = ask(own_gateway, loop(f"Calculate {at} * 7", steps), tools=[LOOK_UP])
+            assert (block["model"], block["mode"]) == (begun["model"], "exploit")
+            assert block["reason"] == f"{begun['model']} called the tools, and stays until the loop ends"
+    own_gateway.world.faults[begun["model"]] = Fault(status=500)
+    after = ask(own_gateway, loop("Calculate 24 * 7", 5), tools=[LOOK_UP])
+    assert (after["failover_from"], after["model"] in POOL) == ([begun["model"]], True)
+    own_gateway.world.faults.clear()
+    own_gateway.arbiter.health.forget()
+    assert ask(own_gateway, loop("Calculate 24 * 7", 6), tools=[LOOK_UP])["model"] == after["model"]
