@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 THE_CALLERS = frozenset({Refused.INVALID, Refused.CONTENT})
 """Refusals that another model would only repeat; what it would not find fault with is nobody's to look for."""
-NOT_THE_MODELS = frozenset({Refused.TOO_LONG, Refused.UNSUPPORTED})
+NOT_THE_MODELS = frozenset({Refused.TOO_LONG, Refused.UNSUPPORTED, Refused.FOREIGN})
 """Refusals that say nothing about the model's health."""
 LEAST_LEFT_S = 0.25
 """With less time than this until the deadline, no further model is asked: it could only be paid for nothing."""

@@ -22,6 +22,8 @@ class Refused(StrEnum):
     TOO_LONG = "too_long"
     UNSUPPORTED = "unsupported"
     """This model cannot do what is asked of it; another may."""
+    FOREIGN = "foreign"
+    """What another model thought or signed in this conversation, which this one cannot read."""
     CONTENT = "content"
     OUT_OF_CREDIT = "out_of_credit"
     KEY = "key"

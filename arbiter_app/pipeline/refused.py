@@ -42,7 +42,7 @@ def exhausted(decision: Decision, faults: Sequence[RuntimeFault]) -> ArbiterErro
     if all(fault.kind == "timeout" for fault in telling):
         return DeadlineExceeded(f"no model answered in time; tried: {tried}", code="runtime_timeout")
     meanings = {fault.means for fault in telling}
-    if meanings <= {Refused.TOO_LONG, Refused.UNSUPPORTED}:
+    if meanings <= {Refused.TOO_LONG, Refused.UNSUPPORTED, Refused.FOREIGN}:
         return _unable(decision, telling)
     if len(meanings) == 1:
         named = _NAMED.get(next(iter(meanings)))

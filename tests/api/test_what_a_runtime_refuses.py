@@ -277,6 +277,16 @@ def test_what_the_caller_hears(
     assert live.http.get("/v1/policy").json()["buckets"] == {}
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_another_model_signed_is_no_fault_of_the_callers(live: Running, runtime: Scripted, stream: bool) -> None:
+    first = ask(live).json()["arbiter"]["model"]
+    runtime.says[first] = error(400, "messages.1.content.0: Invalid `signature` in `thinking` block")
+    again = ask(live, stream=stream)
+    assert again.status_code == 200
+    assert live.http.get("/v1/models").json()["data"]  # nobody rests for it
+    assert live.arbiter.quarantined() == {}
+
+
 def test_a_parameter_that_one_model_refuses_goes_to_another_and_is_remembered(live: Running, runtime: Scripted) -> None:
     message = "Unsupported value: 'temperature' does not support 0.2 with this model."
     for model in ("gpt-4o", "gpt-4o-mini"):

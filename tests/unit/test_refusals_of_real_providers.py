@@ -932,7 +932,58 @@ BROKEN = [
     (404, b"404 page not found"),
     (999, b""),
 ]
+FOREIGN = [
+    # Anthropic, also through Bedrock and OpenRouter.
+    (400, openai("messages.1.content.0: Invalid `signature` in `thinking` block", "invalid_request_error")),
+    (
+        400,
+        openai(
+            "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`. When `thinking` is enabled, a final `assistant` message must start with a thinking block"
+        ),
+    ),
+    (
+        400,
+        {
+            "error": {
+                "message": "Provider returned error",
+                "code": 400,
+                "metadata": {
+                    "raw": '{"type":"error","error":{"type":"invalid_request_error","message":"messages.3.content.1: `thinking` or `redacted_thinking` blocks in the latest assistant message cannot be modified."}}'
+                },
+            }
+        },
+    ),
+    # Google Gemini.
+    (
+        400,
+        [
+            {
+                "error": {
+                    "code": 400,
+                    "message": "Function call is missing a thought_signature in functionCall parts. This is required for tools to work correctly",
+                    "status": "INVALID_ARGUMENT",
+                }
+            }
+        ],
+    ),
+    (400, [{"error": {"code": 400, "message": "Thought signature is not valid", "status": "INVALID_ARGUMENT"}}]),
+    # OpenAI.
+    (
+        400,
+        openai(
+            "The encrypted content gAAA... could not be verified. Reason: Encrypted content could not be decrypted or parsed.",
+            code="invalid_encrypted_content",
+        ),
+    ),
+    (
+        400,
+        openai("Item 'fc_123' of type 'function_call' was provided without its required 'reasoning' item: 'rs_456'."),
+    ),
+    # DeepSeek.
+    (400, openai("The reasoning_content in the thinking mode must be passed back to the API.")),
+]
 TABLE = {
+    "foreign": FOREIGN,
     "gone": GONE, "out_of_credit": CREDIT, "rate_limited": RATE, "overloaded": OVERLOADED, "key": KEY,
     "content": CONTENT, "unsupported": UNSUPPORTED, "invalid": INVALID, "broken": BROKEN,
 }  # fmt: skip

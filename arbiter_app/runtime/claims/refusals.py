@@ -177,6 +177,16 @@ def _row(means: Refused, *, codes: str = "", words: str = "", statuses: Iterable
 # Words are matched in lower case, in verbose patterns: a blank is `\ `, or `\s` for any.
 _TABLE = (
     _row(
+        Refused.FOREIGN,
+        codes="invalid_encrypted_content missing_thought_signature invalid_thought_signature",
+        words=r"""invalid\s`?signature`?\sin\s`?thinking | thought[_\s]signature | `?thinking`?\s(?:or\s`?redacted_thinking`?\s)?blocks?\b
+        .{0,80}(?:cannot\sbe\smodified|must\s(?:remain|start|be)|invalid) | expected\s`?thinking`?\sor\s`?redacted_thinking
+        | encrypted\scontent\b.{0,120}(?:could\snot\sbe|can(?:not|'t)\sbe|failed\sto\sbe)\s(?:verified|decrypted)
+        | item\s.{0,80}of\stype\s'?(?:reasoning|function_call)'?\swas\sprovided\swithout
+        | reasoning_content\b.{0,80}(?:must\sbe\spassed\sback|is\smissing|is\srequired)""",
+        statuses=(400, 422),
+    ),
+    _row(
         Refused.CONTENT,
         codes="content_filter content_policy_violation responsibleaipolicyviolation invalid_prompt data_inspection_failed "
         "datainspectionfailed moderation_blocked safety content_blocked prohibited_content sensitive_content",
@@ -328,7 +338,7 @@ _BY_STATUS = {
     503: Refused.OVERLOADED,
     529: Refused.OVERLOADED,
 }
-_THE_CALLERS = frozenset({Refused.CONTENT, Refused.TOO_LONG, Refused.UNSUPPORTED, Refused.INVALID})
+_THE_CALLERS = frozenset({Refused.CONTENT, Refused.TOO_LONG, Refused.UNSUPPORTED, Refused.FOREIGN, Refused.INVALID})
 _OWN = frozenset({400, 413, 415, 416, 422})
 _NO_ROUTE = re.compile(
     r"(?:404[\s:]*)?(?:page\s)?not\sfound\.?$|cannot\s(?:post|get)\b|no\sroute|a\spage\sof\shtml", re.VERBOSE
