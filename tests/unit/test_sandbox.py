@@ -590,3 +590,71 @@ def test_it_runs_on_its_own_and_stops_whichever_thread_is_told() -> None:
         _, other, *_ = sorted(int(thread) for thread in os.listdir(f"/proc/{process.pid}/task"))
         assert ctypes.CDLL(None).tgkill(process.pid, other, signal.SIGTERM) == 0
         assert process.wait(10) == 0
+
+
+PERSON: Json = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+    "required": ["name", "age"],
+}
+WRITTEN = json.dumps(PERSON)
+IN_WORDS = {
+    "instructor": ("Give me the parsed objects in json that match the following json_schema:\n\n" + WRITTEN, "Ada is 36"),
+    "instructor, fenced": (
+        "",
+        "Ada is 36.\n\nReturn the correct JSON response within a ```json codeblock. not the JSON_SCHEMA\n```json\n"
+        + WRITTEN + "\n```",
+    ),
+    "LangChain": (
+        "",
+        "The output should be formatted as a JSON instance that conforms to the JSON schema below.\n\nAs an example, for the "
+        'schema {"properties": {"foo": {"type": "array"}}, "required": ["foo"]} the object {"foo": ["bar"]} is well-formatted.'
+        "\n\nHere is the output schema:\n```\n" + WRITTEN + "\n```\nAda is 36",
+    ),
+    "AI SDK": ("JSON schema:\n" + WRITTEN + "\nYou MUST answer with a JSON object that matches the JSON schema above.", "Ada is 36"),
+    "DSPy": ("", "Ada is 36\n\nRespond with a JSON object in the following order of fields: `name`, then `age` (must be formatted as a valid Python int)."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("system", "ask"), IN_WORDS.values(), ids=IN_WORDS)
+def test_a_schema_that_is_written_into_the_prompt_is_followed_when_skilled(system: str, ask: str) -> None:
+    messages = [{"role": "system", "content": system}] if system else []
+    said = answer({"messages": [*messages, {"role": "user", "content": ask}]}, "m", PERFECT, 7)
+    value = json.loads(said.text.removeprefix("```json").removesuffix("```"))
+    assert (type(value["name"]), type(value["age"]), len(value)) == (str, int, 2)
+
+
+def test_fields_between_marks_are_given_in_order() -> None:
+    ask = (
+        "[[ ## question ## ]]\nHow many?\n\nRespond with the corresponding output fields, starting with the field "
+        "`[[ ## reasoning ## ]]`, then `[[ ## answer ## ]]` (must be formatted as a valid Python int), and then ending with "
+        "the marker for `[[ ## completed ## ]]`."
+    )
+    said = answer({"messages": [{"role": "user", "content": ask}]}, "m", PERFECT, 7)
+    assert said.text == "[[ ## reasoning ## ]]\nexample\n\n[[ ## answer ## ]]\n1\n\n[[ ## completed ## ]]"
+
+
+FOX = "Tell me a story about a fox"
+
+
+def test_as_many_answers_as_are_asked_for_plain_and_streamed(server: SandboxServer) -> None:
+    plain = complete(server, chat(FOX, n=3)).json
+    texts = [choice["message"]["content"] for choice in plain["choices"]]
+    assert [choice["index"] for choice in plain["choices"]] == [0, 1, 2]
+    assert len(set(texts)) == 3
+    one = complete(server, chat(FOX)).json["usage"]["completion_tokens"]
+    assert plain["usage"]["completion_tokens"] > 2 * one
+    _, assembler = streamed(server, chat(FOX, n=3))
+    assert [choice["message"]["content"] for choice in assembler.body()["choices"]] == texts
+
+
+def test_stop_sequences_logprobs_and_a_call_that_is_required(server: SandboxServer) -> None:
+    said = text(complete(server, chat(FOX)))
+    cut = complete(server, chat(FOX, stop=["never in it", said[40:50]])).json["choices"][0]
+    assert (cut["message"]["content"], cut["finish_reason"]) == (said[: said.find(said[40:50])], "stop")
+    told = complete(server, chat(FOX, logprobs=True)).json["choices"][0]["logprobs"]["content"]
+    assert "".join(one["token"] for one in told) == said
+    tool = {"type": "function", "function": {"name": "book", "parameters": {"type": "object"}}}
+    messages = [{"role": "user", "content": "Book"}, {"role": "tool", "tool_call_id": "c", "content": "no seats"}]
+    called = answer({"messages": messages, "tools": [tool], "tool_choice": "required"}, "m", PERFECT, 7)
+    assert called.tool_calls[0]["function"]["name"] == "book"

@@ -18,6 +18,7 @@ import orjson
 from arbiter_app.pipeline.types import Json, Task
 from arbiter_app.runtime.sandbox import prose, shapes, sums
 from arbiter_app.runtime.sandbox.code import code_answer
+from arbiter_app.runtime.sandbox.prompted import marked_fields, schema_in
 from arbiter_app.runtime.sandbox.skills import Skill
 from arbiter_app.runtime.sandbox.tasks import ask_of, format_of, is_hard, task_of
 
@@ -36,15 +37,18 @@ class Said:
 
 def bucket_of(payload: Json) -> tuple[Task, bool]:
     """The true task and difficulty of a request in the simulated world."""
-    ask = ask_of(payload["messages"])
-    return task_of(ask, json_asked=_json_wanted(payload)), is_hard(ask)
+    messages = payload["messages"]
+    ask = ask_of(messages)
+    shaped = _json_wanted(payload) or schema_in(messages) is not None or bool(marked_fields(messages))
+    return task_of(ask, json_asked=shaped), is_hard(ask)
 
 
-def answer(payload: Json, model: str, skill: Skill, seed: int, *, tools: bool = True) -> Said:
-    """What this model says to this request; `tools`: whether it can call any."""
+def answer(payload: Json, model: str, skill: Skill, seed: int, *, tools: bool = True, nth: int = 0) -> Said:
+    """What this model says to this request, the `nth` time that it is asked for; `tools`: whether it can call any."""
     ask = ask_of(payload["messages"])
     task, hard = bucket_of(payload)
-    rng = rng_of(seed, model, orjson.dumps(payload["messages"]))
+    again = (str(nth),) if nth else ()
+    rng = rng_of(seed, model, orjson.dumps(payload["messages"]), *again)
     chance = skill.quality(task, hard)
     good = rng.random() < chance
     if tools and _may_call(payload):
@@ -83,7 +87,13 @@ def _math(ask: str, good: bool, rng: random.Random) -> str:
 
 def _structured(payload: Json, ask: str, good: bool, rng: random.Random) -> str:
     keys = _asked_keys(ask)
-    wanted = "json" if _json_wanted(payload) else format_of(ask)
+    schema, marked = _schema(payload), marked_fields(payload["messages"])
+    if marked and not _json_wanted(payload):
+        shown = marked if good else marked[1:]
+        return "\n\n".join(
+            [f"[[ ## {name} ## ]]\n{shapes.instance_of(kind)}" for name, kind in shown] + ["[[ ## completed ## ]]"]
+        )
+    wanted = "json" if _json_wanted(payload) or schema is not None else format_of(ask)
     if wanted == "yaml":
         lines = [f"{key}: example" for key in keys]
         return "```yaml\n" + "\n".join(lines if good else [*lines, "items: [a, b", "  - c: d: e"]) + "\n```"
@@ -93,7 +103,6 @@ def _structured(payload: Json, ask: str, good: bool, rng: random.Random) -> str:
     if wanted == "table":
         rows = [f"| {' | '.join(keys)} |", "|" + "---|" * len(keys), f"| {' | '.join('a' for _ in keys)} |"]
         return "\n".join(rows) if good else "; ".join(f"{key} is a" for key in keys)
-    schema = _schema(payload)
     value = shapes.instance_of(schema) if schema is not None else dict.fromkeys(keys, "example")
     text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
     if not good:
@@ -120,8 +129,9 @@ def _tool_call(tools: list[Any], choice: Any, good: bool, rng: random.Random) ->
 
 
 def _may_call(payload: Json) -> bool:
-    asked = payload["messages"][-1].get("role") == "user"
-    return bool(payload.get("tools")) and payload.get("tool_choice") != "none" and asked
+    choice = payload.get("tool_choice")
+    asked = payload["messages"][-1].get("role") == "user" or choice == "required" or isinstance(choice, dict)
+    return bool(payload.get("tools")) and choice != "none" and asked
 
 
 def _json_wanted(payload: Json) -> bool:
@@ -133,4 +143,4 @@ def _schema(payload: Json) -> Json | None:
     asked = payload.get("response_format")
     stated = asked.get("json_schema") if isinstance(asked, dict) else None
     schema = stated.get("schema") if isinstance(stated, dict) else None
-    return schema if isinstance(schema, dict) else None
+    return schema if isinstance(schema, dict) else schema_in(payload["messages"])

@@ -10,11 +10,12 @@ from arbiter_app.pipeline.types import Json, Model
 from arbiter_app.runtime.sandbox.answers import Said, answer, rng_of
 from arbiter_app.runtime.sandbox.judging import service
 from arbiter_app.runtime.sandbox.tasks import text_of
-from arbiter_app.runtime.sandbox.wire import Answer, tokens_of
+from arbiter_app.runtime.sandbox.wire import Answer, Choice, tokens_of
 from arbiter_app.runtime.sandbox.world import Fault, World
 
 MESSAGE_TOKENS = 4
 IMAGE_TOKENS = 800
+MOST_CHOICES = 128
 
 
 class Refused(Exception):
@@ -37,6 +38,8 @@ def refused_request(world: World, payload: Json) -> Refused | None:
         return Refused(404, f"the model {payload.get('model')!r} does not exist", "model_not_found")
     if tools is not None and not (isinstance(tools, list) and all(map(_is_tool, tools))):
         return Refused(400, "tools must be a list of functions", "invalid_tools")
+    if type(payload.get("n") or 1) is not int or not 1 <= (payload.get("n") or 1) <= MOST_CHOICES:
+        return Refused(400, f"n must be a number from 1 to {MOST_CHOICES}", "invalid_n")
     if not model.vision and any(map(_has_image, messages)):
         return Refused(400, f"{model.id} does not take images", "unsupported_image")
     return _too_long(model, payload)
@@ -46,17 +49,20 @@ def make_answer(world: World, payload: Json, model: str, fault: Fault | None = N
     """The answer of this model to a request that is not refused."""
     found = service(payload, world.seed, world.taste)
     facts = world.catalog.models[model]
-    said = found[1] if found else answer(payload, model, world.skill(model), world.seed, tools=facts.tools)
-    tokens_in = prompt_tokens(payload)
-    tokens_out = tokens_of(said.text) if said.text else tokens_of(orjson.dumps(said.tool_calls).decode())
-    said, tokens_out, finish = _limited(said, tokens_out, payload)
+    tokens_in, tokens_out, choices = prompt_tokens(payload), 0, []
+    for nth in range(payload.get("n") or 1):
+        skill = world.skill(model)
+        said = found[1] if found else answer(payload, model, skill, world.seed, tools=facts.tools, nth=nth)
+        said, tokens, finish = _limited(_stopped(said, payload.get("stop")), payload)
+        tokens_out += tokens
+        choices.append(Choice(said, finish))
     usage = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out}
     charges = _charges(world, model, tokens_in, tokens_out)
     return Answer(
         id=f"chatcmpl-{rng_of(0, model, orjson.dumps(payload['messages'])).getrandbits(60):015x}",
         model=model,
-        said=said,
-        finish=finish,
+        choices=choices,
+        logprobs=payload.get("logprobs") is True,
         usage={} if fault is not None and fault.no_usage else usage,
         charges={} if fault is not None and fault.no_charge else charges,
     )
@@ -70,8 +76,16 @@ def prompt_tokens(payload: Json) -> int:
     return total + (tokens_of(orjson.dumps(payload["tools"]).decode()) if payload.get("tools") else 0)
 
 
-def _limited(said: Said, tokens_out: int, payload: Json) -> tuple[Said, int, str]:
-    """The answer cut to the limit that the request states."""
+def _stopped(said: Said, stop: object) -> Said:
+    """The answer up to the first of the sequences that are to stop it."""
+    marks = [one for one in (stop if isinstance(stop, list) else [stop]) if isinstance(one, str) and one]
+    ends = [at for mark in marks if (at := said.text.find(mark)) >= 0]
+    return replace(said, text=said.text[: min(ends)]) if ends else said
+
+
+def _limited(said: Said, payload: Json) -> tuple[Said, int, str]:
+    """The answer cut to the limit that the request states, its tokens, and why it ends."""
+    tokens_out = tokens_of(said.text) if said.text else tokens_of(orjson.dumps(said.tool_calls).decode())
     limit = payload.get("max_completion_tokens") or payload.get("max_tokens")
     if said.tool_calls:
         return said, tokens_out, "tool_calls"

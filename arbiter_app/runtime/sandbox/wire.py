@@ -22,32 +22,45 @@ def tokens_of(text: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """One of the answers that a request asked for, and why it ends."""
+
+    said: Said
+    finish: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """An answer and everything its wire form needs. `usage` and `charges` are empty when nothing is said of them."""
 
     id: str
     model: str
-    said: Said
-    finish: str
+    choices: list[Choice]
     usage: Json
     charges: dict[str, str]
+    logprobs: bool = False
+
+    @property
+    def said(self) -> Said:
+        """The first of the answers."""
+        return self.choices[0].said
 
     def body(self) -> bytes:
         """The whole answer."""
-        message: Json = {"role": "assistant", "content": self.said.text or None}
-        if self.said.tool_calls:
-            message["tool_calls"] = self.said.tool_calls
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.finish}
-        body = {**self._head("chat.completion"), "choices": [choice]}
+        body = {**self._head("chat.completion"), "choices": [self._whole(*one) for one in enumerate(self.choices)]}
         return orjson.dumps({**body, "usage": self.usage} if self.usage else body)
 
     def events(self, *, include_usage: bool) -> list[bytes]:
         """The answer as server-sent events, `[DONE]` last."""
         head = orjson.dumps(self._head("chat.completion.chunk"))[:-1]
-        deltas: list[Json] = [{"role": "assistant", "content": ""}, *self._tool_deltas()]
-        deltas += [{"content": words} for words in _WORDS.findall(self.said.text)]
-        events = [_event(head, [{"index": 0, "delta": delta, "finish_reason": None}]) for delta in deltas]
-        events.append(_event(head, [{"index": 0, "delta": {}, "finish_reason": self.finish}]))
+        events = []
+        for index, choice in enumerate(self.choices):
+            for delta in self._deltas(choice.said):
+                chunk: Json = {"index": index, "delta": delta, "finish_reason": None}
+                if self.logprobs and delta.get("content"):
+                    chunk["logprobs"] = _logprobs(delta["content"])
+                events.append(_event(head, [chunk]))
+            events.append(_event(head, [{"index": index, "delta": {}, "finish_reason": choice.finish}]))
         if include_usage and self.usage:
             stated = {"cost": float(charge)} if (charge := self.charges.get("x-btl-customer-charge")) else {}
             events.append(_event(head, [], {**self.usage, **stated}))
@@ -62,16 +75,31 @@ class Answer:
             "system_fingerprint": "arbiter-sandbox",
         }
 
-    def _tool_deltas(self) -> list[Json]:
-        deltas: list[Json] = []
-        for index, call in enumerate(self.said.tool_calls):
+    def _whole(self, index: int, choice: Choice) -> Json:
+        message: Json = {"role": "assistant", "content": choice.said.text or None}
+        if choice.said.tool_calls:
+            message["tool_calls"] = choice.said.tool_calls
+        logprobs = _logprobs(choice.said.text) if self.logprobs and choice.said.text else None
+        return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": choice.finish}
+
+    def _deltas(self, said: Said) -> list[Json]:
+        deltas: list[Json] = [{"role": "assistant", "content": ""}]
+        for index, call in enumerate(said.tool_calls):
             name, text = call["function"]["name"], call["function"]["arguments"]
             start = {"index": index, "id": call["id"], "type": "function", "function": {"name": name, "arguments": ""}}
             deltas.append({"tool_calls": [start]})
             for at in range(0, len(text), ARGUMENT_CHARS):
                 piece = {"arguments": text[at : at + ARGUMENT_CHARS]}
                 deltas.append({"tool_calls": [{"index": index, "function": piece}]})
-        return deltas
+        return [*deltas, *({"content": words} for words in _WORDS.findall(said.text))]
+
+
+def _logprobs(text: str) -> Json:
+    """What a model would say of its tokens; here all are as probable."""
+    tokens = _WORDS.findall(text)
+    return {
+        "content": [{"token": one, "logprob": -0.1, "bytes": list(one.encode()), "top_logprobs": []} for one in tokens]
+    }
 
 
 def _event(head: bytes, choices: list[Json], usage: Json | None = None) -> bytes:
