@@ -22,8 +22,21 @@ from arbiter_app.runtime.claims.facts import Known
 from arbiter_app.settings import Settings
 
 PACKAGED = Path(__file__).with_name("catalog.toml")
-_KEYS = {"input", "output", "cached", "context", "vision", "tools", "json_schema", "routable", "prior", "aliases"}
-_CAPABILITIES = ("vision", "tools", "json_schema", "routable")
+_KEYS = {
+    "input",
+    "output",
+    "cached",
+    "context",
+    "vision",
+    "audio",
+    "video",
+    "tools",
+    "json_schema",
+    "routable",
+    "prior",
+    "aliases",
+}
+_CAPABILITIES = ("vision", "audio", "video", "tools", "json_schema", "routable")
 
 
 class CatalogError(ValueError):
@@ -230,6 +243,8 @@ def _model(key: str, table: Any) -> Model:
         context_tokens=context,
         prior=_prior(key, table.get("prior", {})),
         vision=switches.get("vision", False),
+        audio=switches.get("audio", False),
+        video=switches.get("video", False),
         tools=switches.get("tools", True),
         json_schema=switches.get("json_schema", True),
         routable=switches.get("routable", True),

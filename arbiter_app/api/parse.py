@@ -24,6 +24,11 @@ FIELDS = (
     "arbiter_pin",
 )
 MAX_MESSAGES = 10_000
+_IMAGES = ("image_url", "input_image", "image")
+_DOCUMENTS = ("file", "input_file", "document")
+"""Read by the models that see: their pages are pictures."""
+_AUDIO = ("input_audio", "audio_url", "audio")
+_VIDEO = ("video_url", "input_video", "video")
 
 
 def parse_chat(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
@@ -50,7 +55,9 @@ def parse_chat(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         stream=bool(stream),
         include_usage=options is not None and options.get("include_usage") is True,
         max_tokens=_max_tokens(given),
-        needs_vision=any(_has_image(message) for message in messages),
+        needs_vision=_has_part(messages, *_IMAGES, *_DOCUMENTS),
+        needs_audio=_has_part(messages, *_AUDIO),
+        needs_video=_has_part(messages, *_VIDEO),
         needs_tools=bool(given.get("tools")) and given.get("tool_choice") != "none",
         needs_json_schema=isinstance(asked_format, dict) and asked_format.get("type") == "json_schema",
         max_cost_usd=_amount(given, "arbiter_max_cost", zero=True),
@@ -148,11 +155,10 @@ def _max_tokens(given: Json) -> int | None:
     return None
 
 
-def _has_image(message: Json) -> bool:
-    content = message.get("content")
-    return isinstance(content, list) and any(
-        part.get("type") in ("image_url", "input_image", "image") for part in content
-    )
+def _has_part(messages: list[Json], *kinds: str) -> bool:
+    """Whether a message has a part of one of these kinds."""
+    contents = (message.get("content") for message in messages)
+    return any(part.get("type") in kinds for content in contents if isinstance(content, list) for part in content)
 
 
 def _conversation(given: Json, messages: list[Json], system: str) -> str:

@@ -135,7 +135,7 @@ COMPONENTS: dict[str, Schema] = {
         _object(
             "id:string object:string created:integer owned_by:string routable:boolean input_per_million:number? "
             "output_per_million:number? price_from:string runtime_name:string "
-            "state:string context:integer? vision:boolean tools:boolean json_schema:boolean baseline:boolean"
+            "state:string context:integer? vision:boolean audio:boolean video:boolean tools:boolean json_schema:boolean baseline:boolean"
         )
     ),
     "Models": _object("object:string", data=_list(_ref("Model"))),

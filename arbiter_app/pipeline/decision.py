@@ -320,6 +320,8 @@ def _request_view(request: ChatRequest) -> Json:
         "stream": request.stream,
         "tools": request.needs_tools,
         "vision": request.needs_vision,
+        "audio": request.needs_audio,
+        "video": request.needs_video,
         "json_schema": request.needs_json_schema,
         "max_tokens": request.max_tokens,
         "max_cost": request.max_cost_usd,

@@ -21,10 +21,15 @@ SMALL_TOKENS = 4_096
 def everybody(request: ChatRequest, names: tuple[str, ...], least_window: int, tokens_in: int) -> Eligible | None:
     """All of a healthy pool, where it is plain that no gate stops anybody: nothing is asked for that a model could lack, and the
     prompt fits every window (`least_window`), however it turns out to be counted. None where the gates have to be looked at."""
-    asks = request.needs_vision or request.needs_tools or request.needs_json_schema
     bound = request.pin or request.allow is not None or request.max_cost_usd is not None
     reserve = request.max_tokens or 0
-    if asks or bound or request.max_latency_s is not None or not names or _most(tokens_in, reserve) > least_window:
+    if (
+        request.asks_ability
+        or bound
+        or request.max_latency_s is not None
+        or not names
+        or _most(tokens_in, reserve) > least_window
+    ):
         return None
     return Eligible(names, {}, tokens_in + reserve, tokens_in)
 
@@ -116,10 +121,12 @@ def _most(tokens_in: int, reserve: int) -> float:
 
 
 def _capable(request: ChatRequest, models: Sequence[Model], rejected: dict[str, str]) -> list[Model]:
-    if not (request.needs_vision or request.needs_tools or request.needs_json_schema):
+    if not request.asks_ability:
         return list(models)
     lacks: Mapping[str, Callable[[Model], bool]] = {
         "image input": lambda model: request.needs_vision and not model.vision,
+        "audio input": lambda model: request.needs_audio and not model.audio,
+        "video input": lambda model: request.needs_video and not model.video,
         "tools": lambda model: request.needs_tools and not model.tools,
         "response_format json_schema": lambda model: request.needs_json_schema and not model.json_schema,
     }

@@ -99,6 +99,8 @@ class ChatRequest:
     include_usage: bool = False
     max_tokens: int | None = None
     needs_vision: bool = False
+    needs_audio: bool = False
+    needs_video: bool = False
     needs_tools: bool = False
     needs_json_schema: bool = False
     max_cost_usd: float | None = None
@@ -117,6 +119,12 @@ class ChatRequest:
         if not self.written:
             written = {name: orjson.dumps(value).decode() for name, value in self.payload.items()}
             object.__setattr__(self, "written", written)
+
+    @property
+    def asks_ability(self) -> bool:
+        """Whether the request asks for something that a model may be unable to do."""
+        media = self.needs_vision or self.needs_audio or self.needs_video
+        return media or self.needs_tools or self.needs_json_schema
 
     def body(self, **own: Any) -> bytes:
         """The body for a runtime: every member as the caller wrote it, but for our `own`."""
@@ -274,6 +282,8 @@ class Model:
     output_usd: float
     context_tokens: int | None
     vision: bool = False
+    audio: bool = False
+    video: bool = False
     tools: bool = True
     json_schema: bool = True
     routable: bool = True

@@ -198,6 +198,8 @@ def _joined(
         context_tokens=facts.context_tokens or known.context_tokens,
         price_from=source,
         vision=can["vision"],
+        audio=can.get("audio", False),
+        video=can.get("video", False),
         tools=can.get("tools", True),
         json_schema=can.get("json_schema", True),
     )

@@ -160,6 +160,8 @@ class Reads:
                 "state": "absent" if not model.listed else "new" if model.joined else "catalog",
                 "context": model.context_tokens,
                 "vision": model.vision,
+                "audio": model.audio,
+                "video": model.video,
                 "tools": model.tools,
                 "json_schema": model.json_schema,
                 "baseline": model.baseline,

@@ -355,7 +355,7 @@ def catalog_row(row: Row) -> View:
         "input": _listed(row.get("input")),
         "output": _listed(row.get("output")),
         "context": count(row.get("context")) if row.get("context") else "unknown",
-        "can": ", ".join(name for name in ("vision", "tools") if row.get(name)) or "text",
+        "can": ", ".join(name for name in ("vision", "audio", "video", "tools") if row.get(name)) or "text",
         "routable": "yes" if row.get("routable") else "",
         "state": {"new": "new", "absent": "not listed"}.get(str(row.get("state")), ""),
         "baseline": "yes" if row.get("baseline") else "",

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 
+from arbiter_app.api.parse import parse_chat
+from arbiter_app.catalog import load_catalog
 from arbiter_app.pipeline.errors import ContextLengthExceeded, NoCapableModel, Unprocessable
 from arbiter_app.pipeline.filter import eligible, everybody
 from arbiter_app.pipeline.tokens import TokenRatios
@@ -52,9 +55,15 @@ def test_the_gates_are_passed_over_only_where_they_stop_nobody() -> None:
     assert quick(333) == gates(333)  # three tokens of the model for one of the estimate, and one to spare
     assert quick(334) is None
     assert quick(pool=()) is quick(pool=(WIDE, DARK)) is None
-    asks = {"needs_vision": True}, {"needs_tools": True}, {"needs_json_schema": True}
+    asks = (
+        {"needs_vision": True},
+        {"needs_audio": True},
+        {"needs_video": True},
+        {"needs_tools": True},
+        {"needs_json_schema": True},
+    )
     bounds = {"pin": "wide"}, {"allow": ("wide",)}, {"max_cost_usd": 1.0}, {"max_latency_s": 1.0}
-    assert [quick(**one) for one in (*asks, *bounds)] == [None] * 7
+    assert [quick(**one) for one in (*asks, *bounds)] == [None] * 9
 
 
 def test_a_pin_that_cannot_serve_says_why() -> None:
@@ -118,3 +127,32 @@ def test_every_model_is_served_or_has_a_reason() -> None:
 def test_an_answer_that_would_not_fit_counts_against_the_window() -> None:
     with pytest.raises(ContextLengthExceeded, match="10050 tokens .100 in the messages, 9950 in the completion"):
         gates(100, max_tokens=9_950)
+
+
+PARTS = {
+    "image": ({"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}, "vision"),
+    "document": (
+        {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AA=="}},
+        "vision",
+    ),
+    "audio": ({"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}, "audio"),
+    "video": ({"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AA=="}}, "video"),
+}
+
+
+@pytest.mark.parametrize(("part", "ability"), PARTS.values(), ids=PARTS)
+def test_a_part_that_is_no_text_goes_to_the_models_that_can_read_it(part: Any, ability: str) -> None:
+    messages = [{"role": "user", "content": [{"type": "text", "text": "What is this?"}, part]}]
+    request = parse_chat(orjson.dumps({"messages": messages}), Caller("k", Role.CALLER), "r")
+    pool = list(load_catalog(None, baseline="gpt-4o").models.values())
+    found = eligible(
+        request,
+        pool,
+        tokens_in=100,
+        expected_cost=lambda model: 0.0,
+        expected_latency_s=lambda model: None,
+        quarantined=lambda model: False,
+        ratios=TokenRatios(),
+    )
+    assert set(found.models) == {model.id for model in pool if getattr(model, ability)}
+    assert 0 < len(found.models) < len(pool)

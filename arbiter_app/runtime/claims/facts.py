@@ -262,11 +262,14 @@ def _units(key: str, unit: float | None) -> tuple[float, ...]:
     return (likely, *(one for one in _UNITS if one != likely))
 
 
+_INPUTS = {"vision": "image", "audio": "audio", "video": "video"}
+
+
 def _capabilities(row: Json) -> dict[str, bool]:
-    """`vision`, `tools`, `json_schema` as far as the row says."""
+    """`vision`, `audio`, `video`, `tools`, `json_schema` as far as the row says."""
     found: dict[str, bool] = {}
     if "input" in (modes := _modalities(row)):
-        found["vision"] = "image" in modes["input"]
+        found.update({fact: word in modes["input"] for fact, word in _INPUTS.items()})
     takes = _words(row, "supported_parameters", "supported_features", "supported_openai_params", "features", "tags")
     if "supported_parameters" in row and takes:
         found["tools"] = "tools" in takes
@@ -274,6 +277,8 @@ def _capabilities(row: Json) -> dict[str, bool]:
     says = [*_places(row), *([row["capabilities"]] if isinstance(row.get("capabilities"), dict) else [])]
     keys = {
         "vision": ("vision", "supports_vision", "supports_image_input", "image_input"),
+        "audio": ("audio", "supports_audio_input", "audio_input"),
+        "video": ("video", "supports_video_input", "video_input"),
         "tools": (
             "tools",
             "supports_tools",
