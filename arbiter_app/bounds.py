@@ -47,6 +47,12 @@ BOUNDS = (
     Bound("socket_frames", "ARBITER_SOCKET_FRAMES_PER_S", "frames of a socket a second", "closed with 1008"),
     Bound("socket_bytes", "ARBITER_MAX_SOCKET_MESSAGE_BYTES", "a socket's message, bytes", "closed with 1009"),
     Bound("hosts", "ARBITER_ALLOWED_HOSTS", "host names that are answered", "421"),
+    Bound(
+        "answers_bytes",
+        "ARBITER_MAX_ANSWERS_BYTES",
+        "answers of the runtime held in memory, bytes",
+        "waits, at last 503",
+    ),
     Bound("downloads", "ARBITER_MAX_DOWNLOADS", "exports at once", "503"),
     Bound(
         "signups_of_an_address", "ARBITER_SIGNUPS_PER_ADDRESS", "keys that an address signs up for in an hour", "429"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import partial
 from itertools import chain
@@ -34,6 +34,7 @@ LINGER_S = 2.0
 LEAST_TAKEN = 16_384
 """Bytes that a caller has to take of an answer in every `ARBITER_WRITE_TIMEOUT_S`, to be said to read it."""
 FRAME_BURST_S = 5.0
+ANSWER_PIECE_BYTES = 131_072
 PIECE_BYTES = 4_096
 """A socket's frames are looked at in pieces of this size, so that a flood is seen before it has cost a moment."""
 
@@ -67,6 +68,24 @@ async def answer(send: Send, status: int, headers: Headers, body: bytes) -> None
     cycle.transport.write(head + body)
     cycle.message_event.set()
     cycle.on_response()
+
+
+async def answer_in_pieces(send: Send, status: int, headers: Headers, parts: Sequence[bytes | memoryview]) -> None:
+    """Send a large answer as its caller takes it, so that it is there once."""
+    length = sum(map(len, parts))
+    started = {"type": "http.response.start", "status": status}
+    await send({**started, "headers": [*headers, (b"content-length", b"%d" % length)]})
+    for part in parts:
+        await send_in_pieces(send, part)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def send_in_pieces(send: Send, part: bytes | memoryview) -> None:
+    """Send a part of an answer, no faster than its caller takes it."""
+    view = memoryview(part)
+    for at in range(0, len(view), ANSWER_PIECE_BYTES):
+        await send({"type": "http.response.body", "body": bytes(view[at : at + ANSWER_PIECE_BYTES]), "more_body": True})
+        await asyncio.sleep(0)  # what is gathered is written; only then is it known whether more may follow
 
 
 def _is_plain(cycle: RequestResponseCycle) -> bool:

@@ -126,6 +126,12 @@ class Settings(BaseModel):
     trusted_proxies: Names = _env(
         "ARBITER_TRUSTED_PROXIES", (), "addresses or networks of proxies whose X-Forwarded-For and -Proto are believed"
     )
+    max_answers_bytes: int = _env(
+        "ARBITER_MAX_ANSWERS_BYTES",
+        128_000_000,
+        "bytes of answers held in memory in all; who has more to read waits",
+        gt=0,
+    )
     max_downloads: int = _env("ARBITER_MAX_DOWNLOADS", 8, "exports at once, half of them for one visitor", ge=1)
     max_concurrency: int = _env("ARBITER_MAX_CONCURRENCY", 256, "requests in work at once", gt=0)
     max_queue: int = _env("ARBITER_MAX_QUEUE", 64, "requests waiting for a place; more are refused with 503", ge=0)

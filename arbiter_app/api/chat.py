@@ -33,7 +33,7 @@ from arbiter_app.pipeline.errors import (
 )
 from arbiter_app.pipeline.relay import error_frame
 from arbiter_app.pipeline.types import Caller, ChatRequest, Json
-from arbiter_app.protocol import answer, when_gone
+from arbiter_app.protocol import ANSWER_PIECE_BYTES, answer, answer_in_pieces, send_in_pieces, when_gone
 from arbiter_app.services.keys import LimitReached
 from arbiter_app.store.usage import Window
 
@@ -180,6 +180,12 @@ class _Reply:
 
     async def whole(self, decision: Decision, body: Json) -> None:
         raw = decision.completion.raw if decision.completion and decision.completion.raw else orjson.dumps(body)
+        if len(raw) > ANSWER_PIECE_BYTES:
+            parts = memoryview(raw)[:-1], b',"arbiter":%b}' % orjson.dumps(decision.public())
+            self._begun = True
+            headers = [JSON, *_named(decision), *self.limits, NOSNIFF, self._id]
+            await answer_in_pieces(self._send, 200, headers, parts)
+            return
         await self._respond(200, [JSON, *_named(decision)], _with_arbiter(raw, decision.public()))
 
     async def stream(self, decision: Decision, frames: AsyncIterator[bytes]) -> None:
@@ -188,7 +194,10 @@ class _Reply:
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         async with contextlib.aclosing(frames) as open_frames:  # type: ignore[type-var]
             async for frame in open_frames:
-                await self._send({"type": "http.response.body", "body": frame, "more_body": True})
+                if len(frame) > ANSWER_PIECE_BYTES:
+                    await send_in_pieces(self._send, frame)
+                else:
+                    await self._send({"type": "http.response.body", "body": frame, "more_body": True})
         await self._send({"type": "http.response.body", "body": b""})
 
     async def broken_off(self, error: ArbiterError) -> None:

@@ -39,6 +39,9 @@ NOT_THE_MODELS = frozenset({Refused.TOO_LONG, Refused.UNSUPPORTED, Refused.FOREI
 LEAST_LEFT_S = 0.25
 """With less time than this until the deadline, no further model is asked: it could only be paid for nothing."""
 MAX_ERROR_CHARS = 500
+LARGE_BYTES = 1_000_000
+"""Larger answers are passed on, and neither graded nor kept: looking at them would cost several times their size."""
+_HEAD = ("id", "model", "usage")
 
 
 class Meter(Protocol):
@@ -122,12 +125,14 @@ class Calls:
 
         return await self._first_success(decision, order, send)
 
-    def streamed(self, decision: Decision, opened: Opened, body: Json, aborted: str = "") -> Completion:
+    def streamed(
+        self, decision: Decision, opened: Opened, body: Json, aborted: str = "", *, large: bool = False
+    ) -> Completion:
         """The completion of a stream that has ended (`body` assembled from its chunks), or was cut (`aborted`)."""
         stream, took_ms = opened.stream, (time.perf_counter() - opened.started) * 1000
         choice, first_byte_ms = _first_choice(body), stream.first_byte_ms
         completion = self._completion(
-            decision, opened.model, stream.headers, body, choice, took_ms, first_byte_ms, aborted=aborted
+            decision, opened.model, stream.headers, body, choice, took_ms, first_byte_ms, aborted=aborted, large=large
         )
         decision.attempts.append(_success(completion) if not aborted else _cut(completion, aborted))
         return completion
@@ -217,8 +222,18 @@ class Calls:
         if choice is None:
             raise RuntimeFault("protocol", f"{model}: the answer has no choices")
         took_ms, raw = (time.perf_counter() - started) * 1000, _without_own(reply.body.rstrip())
+        large = len(raw) > LARGE_BYTES
         return self._completion(
-            decision, model, reply.headers, reply.json, choice, took_ms, reply.first_byte_ms, raw=raw
+            decision,
+            model,
+            reply.headers,
+            reply.json,
+            choice,
+            took_ms,
+            reply.first_byte_ms,
+            raw=raw,
+            large=large,
+            hold=reply.hold,
         )
 
     def _completion(
@@ -233,6 +248,8 @@ class Calls:
         *,
         aborted: str = "",
         raw: bytes = b"",
+        large: bool = False,
+        hold: object = None,
     ) -> Completion:
         cost = self._meter.cost_of(
             headers,
@@ -245,9 +262,9 @@ class Calls:
         message, finish_reason = (choice["message"], choice.get("finish_reason")) if choice is not None else ({}, None)
         return Completion(
             model=model,
-            body=body,
-            text=without_thoughts(_text(message.get("content"))),
-            tool_calls=_tool_calls(message),
+            body={key: value for key, value in body.items() if key in _HEAD} if large else body,
+            text="" if large else without_thoughts(_text(message.get("content"))),
+            tool_calls=[] if large else _tool_calls(message),
             usage=self._meter.usage_of(body, decision.request.body_bytes or None),
             cost=cost,
             latency_ms=took_ms,
@@ -255,6 +272,8 @@ class Calls:
             finish_reason=finish_reason if isinstance(finish_reason, str) else None,
             aborted=aborted,
             raw=raw,
+            large=large,
+            hold=hold,
         )
 
 

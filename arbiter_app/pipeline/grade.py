@@ -34,6 +34,8 @@ def _grade(request: ChatRequest, seen: Classification, done: Completion) -> Grad
         return Grade(None, "the answer broke off", "none")
     if refused(done):
         return Grade(None, "the model refused", "none")
+    if done.large:
+        return Grade(None, "the answer is too long to check", "none")
     asked_format, schema = response_format(request)
     by_tools = _grade_tools(request, done)
     if by_tools is not None and not (asked_format and done.text):

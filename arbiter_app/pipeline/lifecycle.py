@@ -343,7 +343,7 @@ class Lifecycle:
         done, keys = decision.completion, decision.cache_keys
         if self._cache is None or keys is None or done is None or decision.cache != "miss":
             return
-        if done.finish_reason not in ("stop", "tool_calls"):
+        if done.large or done.finish_reason not in ("stop", "tool_calls"):
             return
         body = done.raw or orjson.dumps(done.body)
         kept = self._cache.put(keys, body, done.model, decision.grade, time.monotonic())
@@ -367,7 +367,7 @@ class Lifecycle:
             async for frame in relay.frames():
                 yield frame
             decision.timing.waited_ms += _ms_since(started)
-            decision.completion = self._calls.streamed(decision, opened, relay.body())
+            decision.completion = self._calls.streamed(decision, opened, relay.body(), large=relay.large)
             if not relay.whole:
                 decision.cache_keys = None  # what is kept has to be the whole answer
             await self._finish(decision, final=True)

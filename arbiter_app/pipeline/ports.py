@@ -88,12 +88,16 @@ class RuntimeFault(Exception):
 
 @value
 class Reply:
-    """A whole answer of the runtime: status 2xx, lower-case headers, its body and that parsed, time to first byte."""
+    """A whole answer of the runtime: status 2xx, lower-case headers, its body and that parsed, time to first byte.
+
+    `hold` has to be kept for as long as the body is: what all answers hold together is bounded.
+    """
 
     headers: Mapping[str, str]
     body: bytes
     first_byte_ms: float
     json: Json
+    hold: object = None
 
 
 class ReplyStream(Protocol):

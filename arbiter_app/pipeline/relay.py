@@ -26,6 +26,7 @@ class Assembler(Protocol):
     done: bool
     error: Json | None
     whole: bool
+    large: bool
     odd: bool
     placed: list[int]
 
@@ -79,6 +80,11 @@ class Relay:
     def whole(self) -> bool:
         """Whether `body` holds all that was streamed, so that it may be kept and served again."""
         return self._assembler.whole
+
+    @property
+    def large(self) -> bool:
+        """Whether the answer was too large to be assembled."""
+        return self._assembler.large
 
     def body(self) -> Json:
         """The answer so far as one `chat.completion` body."""

@@ -221,7 +221,8 @@ class Completion:
     """Stage 4: the answer that was received, whole or cut short.
 
     `body` is the runtime's JSON (for a stream: assembled from its chunks), `raw` its bytes where they came as one. `text` is
-    the answer's content, without a block of thought before it.
+    the answer's content, without a block of thought before it. One that is `large` is passed on and not looked at: its `raw`
+    is all that there is, with the `hold` on its memory.
     """
 
     model: str
@@ -235,6 +236,8 @@ class Completion:
     finish_reason: str | None = None
     aborted: str = ""
     raw: bytes = b""
+    large: bool = False
+    hold: object = None
 
 
 @value

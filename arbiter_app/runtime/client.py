@@ -11,6 +11,7 @@ import orjson
 
 from arbiter_app import exact_json
 from arbiter_app.pipeline.ports import Reply, ReplyStream, RuntimeFault
+from arbiter_app.runtime.budget import FREE_BYTES, Budget, Hold
 from arbiter_app.runtime.claims import secrets
 from arbiter_app.runtime.claims.facts import Rows, rows_of
 from arbiter_app.runtime.claims.refusals import refusal_of
@@ -30,7 +31,10 @@ from arbiter_app.runtime.sse import (
 from arbiter_app.runtime.transport import FOREVER_S, Answer, Headers, Limits, PooledTransport, origin_of
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
+MAX_ANSWERS_BYTES = 128_000_000
 MAX_ERROR_BYTES = 64 * 1024
+MOST_INFLATED = 1_032
+"""Bytes that one of deflate can say."""
 MODELS_DEADLINE_S = 15.0
 MAX_LIST_BYTES = 8 * 1024 * 1024
 """Of a model list: a hundred times that of the largest router."""
@@ -52,6 +56,7 @@ class HttpRuntime:
         first_byte_timeout_s: float = 30.0,
         gap_timeout_s: float = 30.0,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
+        max_answers_bytes: int = MAX_ANSWERS_BYTES,
         transport: PooledTransport | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
@@ -67,6 +72,7 @@ class HttpRuntime:
         self._limits = Limits(connect_timeout_s, first_byte_timeout_s, gap_timeout_s)
         self._whole = Limits(connect_timeout_s, gap_s=gap_timeout_s, first_gap_s=FOREVER_S)
         self._max_answer_bytes = max_answer_bytes
+        self._budget = Budget(max_answers_bytes)
         self._transport = transport or PooledTransport()
 
     @property
@@ -99,23 +105,24 @@ class HttpRuntime:
         """
         response, first_byte_ms = await self._send(self._plain, payload, self._whole, deadline, request_id)
         headers = _decoded(response.headers)
-        body = await self._read(response, self._max_answer_bytes)
+        hold = Hold(self._budget)
+        body = await self._read(response, self._max_answer_bytes, hold, deadline)
         if _is_stream(headers, body):
-            return _assembled(headers, body, first_byte_ms)
+            return _assembled(headers, body, first_byte_ms, hold)
         answer, body = _json(headers, body)
         error = stated_error(answer, headers, body)
         if error is not None:
             raise error
         if not isinstance(answer, dict):
             raise RuntimeFault("protocol", "the runtime's answer is not a JSON object")
-        return Reply(headers, body, first_byte_ms, answer)
+        return Reply(headers, body, first_byte_ms, answer, hold)
 
     async def stream(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> ReplyStream:
         """A streamed answer, returned when its first payload has arrived, so that until then another model can serve."""
         started = time.perf_counter()
         response, _ = await self._send(self._streamed, payload, self._limits, deadline, request_id)
         try:
-            stream = HttpReplyStream(response, started, self._max_answer_bytes)
+            stream = HttpReplyStream(response, started, self._max_answer_bytes, Hold(self._budget), deadline)
         except EncodingError as error:
             await response.body.aclose()
             raise RuntimeFault("protocol", str(error)) from error
@@ -148,7 +155,9 @@ class HttpRuntime:
     async def _listing(self, head: bytes) -> Rows:
         deadline = time.monotonic() + MODELS_DEADLINE_S
         response, _ = await self._send(head, b"", self._limits, deadline)
-        listing, _ = _json(_decoded(response.headers), await self._read(response, MAX_LIST_BYTES))
+        listing, _ = _json(
+            _decoded(response.headers), await self._read(response, MAX_LIST_BYTES, Hold(self._budget), deadline)
+        )
         rows = rows_of(listing)
         if rows is None:
             raise RuntimeFault("protocol", "the runtime's model list has no data")
@@ -176,13 +185,15 @@ class HttpRuntime:
             raise refusal(status, _decoded(answer.headers), await self._read_error(answer))
         return answer, (time.perf_counter() - started) * 1000
 
-    async def _read(self, answer: Answer, limit: int) -> bytes:
-        """The whole body, decoded, without a byte order mark and without secrets."""
+    async def _read(self, answer: Answer, limit: int, hold: Hold, deadline: float) -> bytes:
+        """The whole body, decoded, without a byte order mark and without secrets; it is held by `hold`."""
         try:
             decoder = decoder_of(_decoded(answer.headers).get("content-encoding"), limit)
-            body = await answer.body.read(limit)
+            body = await answer.body.read(limit, lambda size: hold.grow(size, deadline))
             if body is not None and decoder is not None:
+                await hold.grow(min(limit, len(body) * MOST_INFLATED), deadline)
                 body = decoder.feed(body)
+                hold.shrink(len(body))
         except httpx.TransportError as error:
             raise fault_of(error) from error
         except EncodingError as error:
@@ -195,7 +206,7 @@ class HttpRuntime:
     async def _read_error(self, answer: Answer) -> bytes:
         """What the runtime says about its refusal; the status stands even when that cannot be read."""
         try:
-            return await self._read(answer, MAX_ERROR_BYTES)
+            return await self._read(answer, MAX_ERROR_BYTES, Hold(self._budget), time.monotonic())
         except RuntimeFault:
             return b""
 
@@ -203,7 +214,7 @@ class HttpRuntime:
 class HttpReplyStream:
     """The events of one streamed answer (`pipeline.ports.ReplyStream`). `[DONE]` ends it."""
 
-    def __init__(self, answer: Answer, started: float, limit: int) -> None:
+    def __init__(self, answer: Answer, started: float, limit: int, hold: Hold, deadline: float) -> None:
         self.headers: Mapping[str, str] = _decoded(answer.headers)
         self.first_byte_ms = 0.0
         self._started = started
@@ -213,6 +224,8 @@ class HttpReplyStream:
         self._ready: list[bytes] = []
         self._left = limit
         self._over = False
+        self._hold = hold
+        self._deadline = deadline
 
     async def first(self) -> None:
         """Wait for the first event that carries something for the caller; what comes before it is held back with it.
@@ -276,9 +289,12 @@ class HttpReplyStream:
     async def _rest(self) -> bytes:
         """All that is still to come, as it is."""
         parts: list[bytes] = []
+        size = 0
         try:
             async for data in self._body:
                 parts.append(self._counted(data))
+                size += len(parts[-1])
+                await self._hold.grow(size, self._deadline)
         except httpx.TransportError as error:
             raise fault_of(error) from error
         except (EventTooLarge, EncodingError) as error:
@@ -313,12 +329,17 @@ class HttpReplyStream:
         if self._over:
             self._body.release()
         await self._body.aclose()
+        self._ready = []
+        self._hold.release()
 
     async def _more(self) -> bool:
         """Read on until there is at least one event; False at the end of the stream."""
+        self._hold.shrink(self._splitter.size)
         try:
             async for data in self._body:
                 events = self._splitter.feed(self._counted(data))
+                if self._splitter.size > FREE_BYTES:
+                    await self._hold.grow(self._splitter.size, self._deadline)
                 if events:
                     self._ready.extend(map(hide_bytes, events))
                     return True
@@ -352,9 +373,9 @@ def _is_stream(headers: Mapping[str, str], body: bytes) -> bool:
     return "text/event-stream" in headers.get("content-type", "").lower() or body.lstrip()[:5] == b"data:"
 
 
-def _assembled(headers: Mapping[str, str], body: bytes, first_byte_ms: float) -> Reply:
+def _assembled(headers: Mapping[str, str], body: bytes, first_byte_ms: float, hold: Hold) -> Reply:
     """The whole answer that a stream comes to. Raises RuntimeFault for an error frame, and for one that breaks off."""
-    splitter, assembler = EventSplitter(), StreamAssembler()
+    splitter, assembler = EventSplitter(), StreamAssembler(most_chars=len(body))
     try:
         events = splitter.feed(body)
     except EventTooLarge as error:
@@ -371,7 +392,7 @@ def _assembled(headers: Mapping[str, str], body: bytes, first_byte_ms: float) ->
     if not assembler.done and assembler.finish_reason is None:
         raise RuntimeFault("transport", "the runtime's stream ended before the answer was finished")
     answer = assembler.body()
-    return Reply(headers, orjson.dumps(answer), first_byte_ms, answer)
+    return Reply(headers, orjson.dumps(answer), first_byte_ms, answer, hold)
 
 
 def _json(headers: Mapping[str, str], body: bytes) -> tuple[object, bytes]:

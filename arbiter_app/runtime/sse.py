@@ -10,6 +10,8 @@ from arbiter_app.pipeline.types import Json
 from arbiter_app.runtime.claims.refusals import refusal_of
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
+MAX_ASSEMBLED_CHARS = 1_000_000
+"""Of a streamed answer that is put together, to be graded; more is passed on all the same."""
 DONE = b"[DONE]"
 BOM = b"\xef\xbb\xbf"
 _HEAD = ("id", "created", "model", "system_fingerprint", "service_tier")
@@ -28,12 +30,12 @@ class EventSplitter:
     """Feed it bytes as they arrive, get whole events back, without the blank line that ends them.
 
     Line ends are normalised to `\\n`. Bytes of an unfinished event are kept in pieces and looked at once, so that a
-    large event that drips in costs linear time.
+    large event that drips in costs linear time. `size`: how many bytes those are.
     """
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._pieces: list[bytes] = []
-        self._size = 0
+        self.size = 0
         self._ends_line = False
         self._held = b""
         self._max = max_event_bytes
@@ -52,7 +54,7 @@ class EventSplitter:
             self._keep(data)
             return []
         *events, rest = (b"".join(self._pieces) + data).split(b"\n\n")
-        self._pieces, self._size, self._ends_line = [], 0, False
+        self._pieces, self.size, self._ends_line = [], 0, False
         self._keep(rest)
         return [stripped for event in events if (stripped := event.strip(b"\n"))]
 
@@ -64,9 +66,9 @@ class EventSplitter:
         if not data:
             return
         self._pieces.append(data)
-        self._size += len(data)
+        self.size += len(data)
         self._ends_line = data.endswith(b"\n")
-        if self._size > self._max:
+        if self.size > self._max:
             raise EventTooLarge(f"an event of the stream is larger than {self._max} bytes")
 
     def _without_bom(self, data: bytes) -> bytes:
@@ -141,16 +143,19 @@ class StreamAssembler:
     """Collects `chat.completion.chunk` events into the body that a plain answer would have had.
 
     `done`: `[DONE]` came. `error`: the error object of an error frame, or of an event that is no chunk. `whole`: the body
-    holds all that the chunks held. `odd`: the last chunk is not what strict clients read, or its tool calls are not numbered
-    as they should be: `placed` has their right numbers, in order.
+    holds all that the chunks held; it does not once that is `large`, of more than `most_chars` characters. `odd`: the last
+    chunk is not what strict clients read, or its tool calls are not numbered as they should be: `placed` has their right
+    numbers, in order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_chars: int = MAX_ASSEMBLED_CHARS) -> None:
         self.done = False
         self.error: Json | None = None
         self.whole = True
+        self.large = False
         self.odd = False
         self.placed: list[int] = []
+        self._most = most_chars
         self._head: Json = {}
         self._usage: Json | None = None
         self._choices: dict[int, _Choice] = {}
@@ -216,14 +221,17 @@ class StreamAssembler:
                 known = self._choices.get(index)
                 if known is None:
                     known = self._choices[index] = _Choice()
-                self.whole = known.take(choice, self.placed) and self.whole
+                self.whole = known.take(choice, self.placed, full=self.large) and self.whole
+                self._most -= known.added
+                if self._most < 0:
+                    self.large, self.whole = True, False
                 self.odd = self.odd or known.odd
 
 
 class _Choice:
     """One choice under way: every text field of its deltas (content, refusal, reasoning_content ...) and tool calls."""
 
-    __slots__ = ("_begun", "_texts", "_tools", "finish_reason", "odd")
+    __slots__ = ("_begun", "_texts", "_tools", "added", "finish_reason", "odd")
 
     def __init__(self) -> None:
         self._begun = False
@@ -231,19 +239,23 @@ class _Choice:
         self._tools = _ToolCalls()
         self.finish_reason: str | None = None
         self.odd = False
+        self.added = 0
 
-    def take(self, choice: Json, placed: list[int]) -> bool:
-        """Take what a chunk adds; says whether all of that will be in the body."""
+    def take(self, choice: Json, placed: list[int], *, full: bool) -> bool:
+        """Take what a chunk adds; says whether all of that will be in the body. Text that comes when it is full is dropped."""
+        self.added = 0
         self.odd, whole = False, choice.keys() <= _SIMPLE_CHOICE or not _more(choice, _SIMPLE_CHOICE)
         delta, self._begun = delta_of(choice, first=not self._begun), True
         for key, value in delta.items():
             if isinstance(value, str):
-                if key != "role":
+                self.added += len(value)
+                if key != "role" and not full:
                     self._texts.setdefault(key, []).append(value)
             elif key == "tool_calls" and isinstance(value, list):
                 for call in value:
                     if isinstance(call, dict):
-                        position = self._tools.take(call)
+                        position = self._tools.take(call, full=full)
+                        self.added += self._tools.added
                         placed.append(position)
                         self.odd = self.odd or call.get("index") != position or type(call["index"]) is not int
                         whole = whole and self._tools.whole
@@ -276,8 +288,9 @@ class _ToolCalls:
         self._calls: list[Json] = []
         self._at: dict[int, int] = {}
         self.whole = True
+        self.added = 0
 
-    def take(self, piece: Json) -> int:
+    def take(self, piece: Json, *, full: bool) -> int:
         """Add a piece; returns the position of its call."""
         function = piece.get("function")
         function = function if isinstance(function, dict) else {}
@@ -293,8 +306,9 @@ class _ToolCalls:
             call["name"] += name
         if isinstance(arguments, dict):
             arguments = orjson.dumps(exact_json.whole(arguments)).decode()
-        if isinstance(arguments, str):
-            call["arguments"].append(arguments)
+        self.added = len(arguments) if isinstance(arguments, str) else 0
+        if isinstance(arguments, str) and not (full and call["arguments"]):
+            call["arguments"].append("" if full else arguments)
         self.whole = not _more(piece, _SIMPLE_CALL) and not _more(function, _SIMPLE_FUNCTION)
         return position
 

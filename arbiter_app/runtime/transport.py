@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -82,21 +82,26 @@ class BodyStream(httpx.AsyncByteStream):
         self._next_gap_s = self._gap_s
         return data
 
-    async def read(self, most_bytes: int) -> bytes | None:
-        """The whole body, and the connection back to its pool; None when it is larger."""
+    async def read(self, most_bytes: int, grow: Callable[[int], Awaitable[None]]) -> bytes | None:
+        """The whole body, and the connection back to its pool; None when it is larger. `grow` waits until so much may be held."""
         if self._connection is not None and self._connection.complete:
             data = self._connection.arrived()
             await self.aclose()
             return data if len(data) <= most_bytes else None
-        parts, size = [], 0
+        parts: list[bytes] = []
+        size = 0
         try:
             async for data in self:
                 parts.append(data)
                 size += len(data)
                 if size > most_bytes:
                     return None
+                await grow(size)
                 if self._connection is not None and self._connection.ended:
                     break
+        except BaseException:
+            parts.clear()  # whoever looks into the error holds no answer
+            raise
         finally:
             await self.aclose()
         return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -415,6 +415,7 @@ def _runtime(settings: Settings, url: str) -> HttpRuntime:
         connect_timeout_s=settings.connect_timeout_s,
         first_byte_timeout_s=settings.first_byte_timeout_s,
         gap_timeout_s=settings.gap_timeout_s,
+        max_answers_bytes=settings.max_answers_bytes,
     )
 
 
