@@ -128,7 +128,7 @@ class Settings(BaseModel):
     )
     max_answers_bytes: int = _env(
         "ARBITER_MAX_ANSWERS_BYTES",
-        128_000_000,
+        64_000_000,
         "bytes of answers held in memory in all; who has more to read waits",
         gt=0,
     )

@@ -31,7 +31,7 @@ from arbiter_app.runtime.sse import (
 from arbiter_app.runtime.transport import FOREVER_S, Answer, Headers, Limits, PooledTransport, origin_of
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
-MAX_ANSWERS_BYTES = 128_000_000
+MAX_ANSWERS_BYTES = 64_000_000
 MAX_ERROR_BYTES = 64 * 1024
 MOST_INFLATED = 1_032
 """Bytes that one of deflate can say."""
