@@ -132,7 +132,12 @@ def test_a_browser_that_signed_in_reads_everywhere_and_changes_things_from_our_p
         assert "httponly" in cookie and "samesite=strict" in cookie
         assert browser.get("/v1/key").json()["email"] == "a@b.cd"
         assert browser.get("/v1/report").status_code == 200
-        for headers in ({}, {"origin": "https://elsewhere.example"}, {"sec-fetch-site": "cross-site"}):
+        for headers in (
+            {},
+            {"origin": "https://elsewhere.example"},
+            {"origin": "null"},
+            {"sec-fetch-site": "cross-site"},
+        ):
             refused = browser.post("/v1/key/pause", headers=headers)
             assert (refused.status_code, refused.json()["error"]["code"]) == (403, "wrong_origin")
         assert browser.post("/v1/key/pause", headers={"origin": one.url}).status_code == 200
