@@ -109,7 +109,7 @@ def _wait_until_ready(one: Served) -> None:
         try:
             with urllib.request.urlopen(f"{one.url}/readyz", timeout=2):
                 return
-        except (urllib.error.URLError, ConnectionError):
+        except OSError:  # refused, reset, or late
             time.sleep(POLL_S)
     one.kill()
     raise RuntimeError(f"Arbiter was not ready within {READY_S:g} s:\n{one.output.read_text()[-4000:]}")
