@@ -147,6 +147,8 @@ class Corked:
         held = self._held
         if held:
             self._held = []
+            if self.is_closing():
+                return  # the connection was lost before what was gathered could be written
             self._transport.write(held[0] if len(held) == 1 else b"".join(held))
 
     def __getattr__(self, name: str) -> Any:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Iterator
 
 import pytest
 import uvicorn
+import uvloop
 from starlette.types import Receive, Scope, Send
 
 from arbiter_app.connections import Door
-from arbiter_app.protocol import answer, protocols
+from arbiter_app.protocol import Corked, answer, protocols
 from arbiter_app.settings import load_settings
 
 HEADERS = [(b"content-type", b"application/json"), (b"x-arbiter-model", b"m")]
@@ -88,3 +90,22 @@ def test_a_line_break_in_a_header_ends_the_answer(port: int) -> None:
     raw = heard(port, "GET /bad", "GET /whole")
     assert b"set-cookie" not in raw
     assert parts(raw)[0][0] == b"500 Internal Server Error"
+
+
+def test_what_was_gathered_for_a_connection_that_is_lost_meanwhile_is_dropped() -> None:
+    async def run() -> list[object]:
+        loop, failed = asyncio.get_running_loop(), list[object]()
+        loop.set_exception_handler(lambda _, context: failed.append(context))
+        ours, theirs = socket.socketpair()
+        transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+        corked = Corked(transport, loop, 1.0)
+        loop.call_soon(corked.write, b"too late")
+        transport.abort()
+        await asyncio.sleep(0.01)
+        corked.write(b"later still")
+        await asyncio.sleep(0.01)
+        theirs.close()
+        return failed
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(run()) == []
