@@ -6,7 +6,9 @@ import re
 
 from arbiter_app.pipeline.types import Json
 
-_OPENING = re.compile(r"\s*<(think|thinking|thought|reasoning|seed:think)>", re.IGNORECASE)
+_TAGS = ("think", "thinking", "thought", "reasoning", "seed:think")
+_OPENING = re.compile(rf"\s*<(?ai:({'|'.join(_TAGS)}))>")
+_CLOSING = {tag: re.compile(f"</{tag}>", re.IGNORECASE | re.ASCII) for tag in _TAGS}
 _FINAL = "<|channel|>final<|message|>"
 _TEXT = frozenset({"role", "content", "name"})
 
@@ -15,11 +17,13 @@ def without_thoughts(text: str) -> str:
     """An answer without the blocks of thought that it begins with; nothing is left of one that is never closed."""
     if text.lstrip().startswith("<|") and _FINAL in text:
         return text[text.rindex(_FINAL) + len(_FINAL) :].removesuffix("<|return|>").removesuffix("<|end|>")
-    while (opening := _OPENING.match(text)) is not None:
-        closing = f"</{opening.group(1).lower()}>"
-        end = text.lower().find(closing, opening.end())
-        text = text[end + len(closing) :] if end >= 0 else ""
-    return text
+    at = 0
+    while (opening := _OPENING.match(text, at)) is not None:
+        closing = _CLOSING[opening.group(1).lower()].search(text, opening.end())
+        if closing is None:
+            return ""
+        at = closing.end()
+    return text[at:]
 
 
 def says_more(body: Json) -> bool:
