@@ -9,6 +9,7 @@ words and quarantine nobody; a model that is gone rests long; a prompt that is t
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
@@ -42,6 +43,8 @@ MAX_ERROR_CHARS = 500
 LARGE_BYTES = 1_000_000
 """Larger answers are passed on, and neither graded nor kept: looking at them would cost several times their size."""
 _HEAD = ("id", "model", "usage")
+_ESCAPED = re.compile(rb"\\u00(?:61|72|62|69|74|65)")
+"""A letter of our name, written so that it is not seen."""
 
 
 class Meter(Protocol):
@@ -279,7 +282,7 @@ class Calls:
 
 def _without_own(raw: bytes) -> bytes:
     """The runtime's own bytes, unless they have a member of our name somewhere."""
-    if b'"arbiter"' not in raw and b"\\u00" not in raw:
+    if b'"arbiter"' not in raw and _ESCAPED.search(raw) is None:
         return raw
     said = exact_json.exact(raw)
     ours = without_own(said)
