@@ -146,6 +146,25 @@ def without_own(value: Any) -> Any:
     return [without_own(inner) for inner in value] if isinstance(value, list) else value
 
 
+def with_text_arguments(body: Json) -> bool:
+    """Make the arguments of the calls in a whole answer text, as every client reads them, where they are objects or missing;
+    says whether any were."""
+    choices, changed = body.get("choices"), False
+    for choice in choices if isinstance(choices, list) else ():
+        message = choice.get("message") if isinstance(choice, dict) else None
+        if not isinstance(message, dict):
+            continue
+        calls = message.get("tool_calls")
+        functions = (
+            [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+        )
+        for function in (*functions, message.get("function_call")):
+            if isinstance(function, dict) and isinstance(given := function.get("arguments"), dict | list | None):
+                function["arguments"] = "{}" if given is None else exact_json.dumps(given).decode()
+                changed = True
+    return changed
+
+
 def index_of(choice: Json) -> int:
     """The number of a choice; 0 where it says none."""
     index = choice.get("index", 0)

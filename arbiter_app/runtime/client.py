@@ -10,6 +10,7 @@ import httpx
 import orjson
 
 from arbiter_app import exact_json
+from arbiter_app.pipeline.frames import with_text_arguments
 from arbiter_app.pipeline.ports import Reply, ReplyStream, RuntimeFault
 from arbiter_app.runtime.budget import FREE_BYTES, Budget, Hold
 from arbiter_app.runtime.claims import secrets
@@ -115,6 +116,10 @@ class HttpRuntime:
             raise error
         if not isinstance(answer, dict):
             raise RuntimeFault("protocol", "the runtime's answer is not a JSON object")
+        if with_text_arguments(answer):  # to the letter of what was written, which `answer` does not hold
+            said = exact_json.exact(body)
+            with_text_arguments(said)
+            body = exact_json.dumps(said)
         return Reply(headers, body, first_byte_ms, answer, hold)
 
     async def stream(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> ReplyStream:
@@ -280,6 +285,8 @@ class HttpReplyStream:
         error = stated_error(answer, self.headers, body)
         if error is not None:
             raise error
+        if isinstance(answer, dict):
+            with_text_arguments(answer)
         events = events_of(answer)
         if not events:
             raise RuntimeFault("protocol", f"the runtime did not stream ({kind})")

@@ -260,3 +260,93 @@ def test_a_leading_thought_is_dropped_before_every_check(runtime: Stranger, over
     told = json.loads(ask(over, response_format={"type": "json_object"}))
     assert told["arbiter"]["quality"] == 1.0
     assert told["choices"][0]["message"]["content"].startswith(thought)
+
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+
+def call_of(number: int, arguments: Any) -> dict[str, Any]:
+    """A call as it is in a whole answer."""
+    return {"id": f"call_{number}", "type": "function", "function": {"name": "get_weather", "arguments": arguments}}
+
+
+@pytest.mark.parametrize("usage", [False, True])
+def test_two_calls_with_ids_and_no_index_are_two_calls(runtime: Stranger, over: Running, usage: bool) -> None:
+    calls = [call_of(1, '{"city":"Oslo"}'), call_of(2, '{"city":"Rome"}')]
+    runtime.say = lambda body: stream(ROLE, *[chunk({"tool_calls": [one]}) for one in calls], chunk({}, "tool_calls"))
+    more = {"stream_options": {"include_usage": True}} if usage else {}
+    chunks = events(ask(over, stream=True, tools=[WEATHER], **more))
+    told = [piece for one in chunks for choice in one["choices"] for piece in choice["delta"].get("tool_calls") or ()]
+    assert told == [{**one, "index": at} for at, one in enumerate(calls)]
+    assert (chunks[-1]["arbiter"]["quality"], chunks[-1]["arbiter"]["quality_reason"][:12]) == (1.0, "2 tool calls")
+
+
+@pytest.mark.parametrize("streamed", [(True, True), (False, True), (False, False), (True, False)], ids=str)
+def test_the_second_answer_to_the_same_has_all_that_the_first_had(
+    runtime: Stranger, over: Running, streamed: tuple[bool, bool]
+) -> None:
+    signed = {**call_of(1, '{"city":"Oslo"}'), "extra_content": {"google": {"thought_signature": "SIGNED"}}}
+    runtime.say = lambda body: (
+        stream(chunk({"role": "assistant", "tool_calls": [{"index": 0, **signed}]}), chunk({}, "tool_calls"))
+        if b'"stream":true' in body
+        else plain({"role": "assistant", "content": None, "tool_calls": [signed]}, "tool_calls")
+    )
+    for one in streamed:
+        body = {"messages": [{"role": "user", "content": f"Weather? {streamed}"}], "tools": [WEATHER], "temperature": 0}
+        answer = over.http.post("/v1/chat/completions", json={**body, "stream": one})
+        assert answer.status_code == 200
+        assert answer.content.count(b"SIGNED") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told", "quality"),
+    [
+        ({"city": "Oslo"}, '{"city":"Oslo"}', 1.0),
+        ({"city": "Oslo", "n": 18446744073709551616}, '{"city":"Oslo","n":18446744073709551616}', 1.0),
+        ({}, "{}", 0.0),
+        (None, "{}", 0.0),
+        ([1], "[1]", 0.0),
+        ('{"city": "Oslo"}', '{"city": "Oslo"}', 1.0),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+def test_arguments_of_a_whole_answer_are_text(
+    runtime: Stranger, over: Running, arguments: Any, told: str, quality: float, streamed: bool
+) -> None:
+    calls = [call_of(1, arguments)]
+    runtime.say = lambda body: plain({"role": "assistant", "content": None, "tool_calls": calls}, "tool_calls")
+    raw = ask(over, tools=[WEATHER], stream=streamed)
+    if streamed:
+        chunks = events(raw)
+        pieces = [one for each in chunks for one in each["choices"][0]["delta"].get("tool_calls") or ()]
+        assert json.loads(pieces[0]["function"]["arguments"]) == json.loads(told)
+        found = chunks[-1]["arbiter"]
+    else:
+        answer = json.loads(raw)
+        assert answer["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"] == told
+        found = answer["arbiter"]
+    assert found["quality"] == quality
+
+
+@pytest.mark.parametrize("streamed", [(True, True), (True, False), (False, True), (False, False)], ids=str)
+def test_half_a_character_and_nan_at_the_very_start_pass(
+    runtime: Stranger, over: Running, streamed: tuple[bool, bool]
+) -> None:
+    asked, answered = streamed
+
+    def say(body: bytes) -> tuple[int, str, bytes]:
+        first = {**chunk({"role": "assistant", "content": "?"}), "x": "!"}
+        status, kind, data = stream(first, END) if answered else plain({"role": "assistant", "content": "?"}, x="!")
+        return status, kind, data.replace(b'"?"', b'"a\\ud83dz"').replace(b'"!"', b"NaN")
+
+    runtime.say = say
+    raw = ask(over, stream=asked)
+    one = events(raw)[0]["choices"][0]["delta"] if asked else json.loads(raw)["choices"][0]["message"]
+    assert one["content"] in ("a\ud83dz", "a\ufffdz") and b"NaN" not in raw
