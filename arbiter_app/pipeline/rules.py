@@ -146,6 +146,7 @@ _CODE_ASK = _rule(
     rf"\bhow (?:do|can|to|would|should)\s(?:i\s|you\s|we\s)?(?:[\w'-]+\s){{1,10}}in\s(?:{_LANGUAGES})(?![\w])",
     rf"\b(?:using|in)\s(?:{_LANGUAGES})\b[^.?!\n]{{0,80}}\b(?:write|implement|create|return|sort|parse|print)",
     rf"\b(?:write|implement|code)\s[^.?!\n]{{0,80}}\bin\s(?:{_LANGUAGES})(?![\w])",
+    rf"\b(?:write|implement|create|build|make|add)\s(?:me\s)?(?:an?\s|the\s)?(?:[\w-]+\s){{0,2}}(?:{_LANGUAGES})\shooks?\b",
     r"\b(?:what|why)\s(?:does|is)\s(?:this|my)\s(?:[\w-]+\s)?(?:function|method|script|query|regex|code|snippet|decorator)\b",
 )
 _CHOICES = _rule(
@@ -338,7 +339,11 @@ def _quantities(read: Reading) -> int:
 
 
 _CODE_LANGUAGE_ASK = _rule(
-    Task.CODE, "asks for code", _LANGUAGE_CUES, rf"\b(?:{_CODE_THING})\b[^.?!\n]{{0,60}}\bin\s(?:{_LANGUAGES})(?![\w])"
+    Task.CODE,
+    "asks for code",
+    _LANGUAGE_CUES,
+    rf"\b(?:{_CODE_THING})\b[^.?!\n]{{0,60}}\bin\s(?:{_LANGUAGES})(?![\w])",
+    rf"\b(?:{_LANGUAGES})\shooks?\b",
 )
 
 _HARD_CUES = (
