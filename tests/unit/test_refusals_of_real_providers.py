@@ -20,6 +20,71 @@ def openai(
 
 
 GONE = [
+    # songquanpeng/one-api 1494, QuantumNous/new-api 6310: 503 for what is not there, in two languages.
+    (
+        503,
+        {
+            "error": {
+                "message": "\u5f53\u524d\u5206\u7ec4 default \u4e0b\u5bf9\u4e8e\u6a21\u578b gpt-4o \u65e0\u53ef\u7528\u6e20\u9053 (request id: 2025)",
+                "type": "one_api_error",
+            }
+        },
+    ),
+    (503, openai("No available channel for model gpt-4o under group default (distributor)", "new_api_error", "")),
+    # Volcengine, SiliconFlow, Novita, Venice, LiteLLM, LocalAI, vLLM's router, Bedrock's policies.
+    (
+        404,
+        {
+            "error": {
+                "code": "ModelNotOpen",
+                "message": "Your account has not activated the model deepseek-r1.",
+                "type": "Not Found",
+            }
+        },
+    ),
+    (403, {"code": 30003, "message": "Model disabled.", "data": None}),
+    (400, {"error": {"message": "Model Id deepseek/deepseek-r1 has no permission", "type": "invalid_request"}}),
+    (403, openai("Model x is only available to paid users")),
+    (
+        400,
+        openai(
+            "litellm.BadRequestError: LLM Provider NOT provided. Pass in the LLM provider you are trying to call. You passed model=x",
+            None,
+            "400",
+        ),
+    ),
+    (400, openai("Unsupported model: x", None)),
+    (400, {"error": "Could not resolve model 'x'"}),
+    (400, openai("Requested model 'x' is not being served")),
+    (400, openai("The model you requested has been sunset")),
+    (
+        403,
+        {
+            "message": "User: arn:aws:iam::1:user/x is not authorized to perform: bedrock:InvokeModel on resource: arn:aws:bedrock:us-east-1::foundation-model/x"
+        },
+    ),
+    (403, openai("You do not have permission to use this model")),
+    # Where a list of models is part of a server's own schema.
+    (
+        422,
+        {
+            "detail": [
+                {"type": "literal_error", "loc": ["body", "model"], "msg": "Input should be 'a' or 'b'", "input": "x"}
+            ]
+        },
+    ),
+    (
+        422,
+        {
+            "detail": [
+                {
+                    "loc": ["body", "model"],
+                    "msg": "value is not a valid enumeration member; permitted: 'a'",
+                    "type": "type_error.enum",
+                }
+            ]
+        },
+    ),
     # OpenAI, error code guide and forum: retired, and never had.
     (404, openai("The model `gpt-4-32k` does not exist or you do not have access to it.", code="model_not_found")),
     (
@@ -407,6 +472,29 @@ GONE = [
     (404, {"detail": {"error": "unknown model", "model": "gpt-4o"}}),
 ]
 CREDIT = [
+    # OpenRouter's keys, Volcengine, Venice, QuantumNous/new-api.
+    (
+        403,
+        {
+            "error": {
+                "message": "Key limit exceeded (total limit). Manage it using https://openrouter.ai/settings/keys",
+                "code": 403,
+            }
+        },
+    ),
+    (
+        403,
+        {
+            "error": {
+                "code": "AccountOverdueError",
+                "message": "The request failed because your account has an overdue balance.",
+                "type": "Forbidden",
+            }
+        },
+    ),
+    (400, openai("Insufficient USD or Diem balance to complete request")),
+    (403, openai("\u7528\u6237\u989d\u5ea6\u4e0d\u8db3, \u5269\u4f59\u989d\u5ea6: 0", "new_api_error", "")),
+    (403, {"error": {"message": "This API key has no credits left"}}),
     # OpenAI: simonw/llm 494; hard limit; billing not active.
     (
         429,
@@ -593,8 +681,20 @@ RATE = [
             "message": "ThrottlingException: Too many tokens per day, please wait before trying again.",
             "__type": "ThrottlingException",
         },
-    )
-    + ("too_long",),
+    ),
+    # As relays of Bedrock pass it on: anomalyco/opencode 39620, crewAIInc/crewAI 7377. Agents that read it as a full window
+    # throw their history away.
+    (429, {"message": "Too many tokens, please wait before trying again."}),
+    (
+        429,
+        {
+            "error": {
+                "message": "Provider returned error",
+                "code": 429,
+                "metadata": {"raw": "x:free is temporarily rate-limited upstream. Please retry shortly"},
+            }
+        },
+    ),
     (503, {"error": {"message": "Rate limit exceeded", "code": "rate_limit_exceeded"}}),
     (429, b""),
 ]
@@ -692,6 +792,26 @@ KEY = [
     (403, b""),
 ]
 CONTENT = [
+    # Volcengine, Zhipu, LiteLLM's guardrails.
+    (
+        400,
+        {
+            "error": {
+                "code": "SensitiveContentDetected",
+                "message": "The request failed because the input text may contain sensitive information.",
+            }
+        },
+    ),
+    (
+        400,
+        {
+            "error": {
+                "code": "1301",
+                "message": "\u7cfb\u7edf\u68c0\u6d4b\u5230\u8f93\u5165\u5185\u5bb9\u53ef\u80fd\u5305\u542b\u654f\u611f\u5185\u5bb9",
+            }
+        },
+    ),
+    (400, openai("Violated guardrail policy", None, "400")),
     # Azure: openclaude 291.
     (
         400,
@@ -756,6 +876,50 @@ CONTENT = [
     ),
 ]
 UNSUPPORTED = [
+    # DeepSeek, which reads no pictures: browser-use/browser-use 159, nesquena/hermes-webui 2297; and what else it cannot do.
+    (
+        400,
+        openai(
+            "Failed to deserialize the JSON body into the target type: messages[7]: unknown variant `image_url`, expected `text` at line 1 column 114708",
+            code="invalid_request_error",
+        ),
+    ),
+    (
+        422,
+        openai(
+            "Failed to deserialize the JSON body into the target type: messages[1]: data did not match any variant of untagged enum ChatCompletionRequestContent at line 1 column 15264"
+        ),
+    ),
+    (400, openai("This response_format type is unavailable now")),
+    (400, openai("deepseek-reasoner does not support successive user or assistant messages")),
+    (400, openai("Thinking mode does not support this tool_choice")),
+    # Groq, Gemini, xAI.
+    (
+        400,
+        openai(
+            "'messages.0' : for 'role:user' the following must be satisfied[('messages.0.content' : value must be a string)]"
+        ),
+    ),
+    (400, openai("property 'reasoning_effort' is unsupported")),
+    (
+        400,
+        [
+            {
+                "error": {
+                    "code": 400,
+                    "message": "JSON mode is not enabled for models/gemma-3-27b-it",
+                    "status": "INVALID_ARGUMENT",
+                }
+            }
+        ],
+    ),
+    (
+        400,
+        {
+            "code": "Client specified an invalid argument",
+            "error": "Argument not supported on this model: presencePenalty",
+        },
+    ),
     (
         400,
         openai(
@@ -892,6 +1056,9 @@ UNSUPPORTED = [
     ),
 ]
 INVALID = [
+    # A tool whose name is like what models are called.
+    (400, openai("Function name 'model_x' not found in tools")),
+    (400, openai("Tool 'get_model_info' not found")),
     (400, openai("Invalid value for 'messages[0].role': 'boss'", code="invalid_value", param="messages[0].role")),
     (400, openai("Unrecognized request argument supplied: foo")),
     (422, {"detail": [{"loc": ["body", "messages"], "msg": "field required", "type": "value_error.missing"}]}),
@@ -1015,6 +1182,13 @@ def test_what_a_refusal_means(means: str, status: int, body: object) -> None:
 
 
 WINDOWS = [
+    # llama-cpp-python 416, GitHub Models, OpenRouter's free accounts, DashScope, SGLang.
+    (500, openai("Requested tokens (9000) exceed context window of 8192"), 8192, 9000),
+    (413, {"error": {"code": "tokens_limit_reached", "message": "Request body too large for gpt-4o model. Max size: 8000 tokens.", "details": "Request body too large for gpt-4o model. Max size: 8000 tokens."}}, 8000, None),
+    (402, {"error": {"message": "Prompt tokens limit exceeded: 40000 > 8192. To increase, visit https://openrouter.ai/settings/credits and upgrade to a paid account", "code": 402}}, 8192, 40000),
+    (400, openai("Input length 9000 exceeds the maximum allowed input length 8192"), 8192, 9000),
+    (400, openai("Total tokens exceed the max context window of 32768"), 32768, None),
+    (413, {"type": "error", "error": {"type": "request_too_large", "message": "Request exceeds the maximum size"}}, None, None),
     # OpenAI, new and old; vLLM; OpenRouter.
     (400, openai("This model's maximum context length is 128000 tokens. However, your messages resulted in 204308 tokens. Please reduce the length of the messages.", code="context_length_exceeded", param="messages"), 128000, 204308),
     (400, openai("This model's maximum context length is 4097 tokens. However, you requested 4203 tokens (3703 in the messages, 500 in the completion)."), 4097, 4203),

@@ -189,12 +189,13 @@ _TABLE = (
     _row(
         Refused.CONTENT,
         codes="content_filter content_policy_violation responsibleaipolicyviolation invalid_prompt data_inspection_failed "
-        "datainspectionfailed moderation_blocked safety content_blocked prohibited_content sensitive_content",
+        "datainspectionfailed moderation_blocked safety content_blocked prohibited_content sensitive_content "
+        "sensitivecontentdetected 1301",
         words=r"""content\smanagement\spolicy | content[\s_]filter(?:ing)?\s(?:policy|policies) | usage\spolic(?:y|ies)
         | content\spolicy | responsible\sai | rejected\sas\sa\sresult\sof\sour\ssafety | flagged\sas\spotentially\sviolating
         | violat\w+\s(?:our|the|openai's)\s\w*\s?polic | requires\smoderation\son | your\sinput\swas\sflagged
         | blocked\sby\s(?:the\s)?(?:safety|content|guardrail) | output\sblocked\sby | prohibited_content
-        | data\smay\scontain\sinappropriate\scontent | content\sexists\srisk | unsafe\sor\ssensitive\scontent""",
+        | violated\sguardrail | may\scontain\ssensitive\sinformation | data\smay\scontain\sinappropriate\scontent | content\sexists\srisk | unsafe\sor\ssensitive\scontent""",
         statuses=(400, 403, 406, 422, 451, 500),
     ),
     _row(
@@ -206,7 +207,8 @@ _TABLE = (
     _row(
         Refused.TOO_LONG,
         codes="context_length_exceeded context_window_exceeded exceed_context_size_error string_above_max_length "
-        "max_context_length_exceeded model_context_window_exceeded contextwindowexceedederror 5021 1261 prompt_too_long",
+        "max_context_length_exceeded model_context_window_exceeded contextwindowexceedederror 5021 1261 prompt_too_long "
+        "tokens_limit_reached request_too_large",
         words=r"""maximum\scontext\slength | prompt\sis\stoo\slong | prompt\stoo\slong | input\sis\stoo\slong
         | input\stoken\scount .{0,40} exceeds | exceeds?\s(?:the\s)?(?:model'?s?\s)?(?:maximum\s)?context\s(?:window|length|size|limit)
         | exceeds\sthe\savailable\scontext | maximum\sprompt\slength | reduce\sthe\slength\sof\s(?:the\s)?(?:messages|prompt|input)
@@ -218,15 +220,18 @@ _TABLE = (
         | range\sof\sinput\slength\sshould\sbe | prompt\sexceeds\smax(?:imum)?\slength | exceeds?\scontext\slength
         | exceeds\smaximum\scontext\slength | prompt\stoken\scount .{0,40} (?:exceeds|cannot\sexceed)
         | request\stoo\slarge\sfor\s(?:model|gpt|organi) .* (?:limit|reduce) | context\ssize\shas\sbeen\sexceeded
+        | exceeds?\s(?:(?:the|its|this|max|maximum|model)\s){0,3}context\b | prompt\stokens\slimit\sexceeded | max_total_tokens
+        | current\slength\sis\s\d+\swhile\slimit | exceeds\sthe\smaximum\sallowed\sinput\slength | exceed\smax\smessage\stokens
+        | too\slarge\sfor\s\S{1,80}\smodel\.\smax\ssize | reduce\syour\sprompt\b | text\sfields\sthat\sare\stoo\slarge
         | tokens\sin\srequest\smore\sthan\smax\stokens | input\slength\sexceeds | larger\sthan\sthe\smaximum\scontext""",
-        statuses=(400, 413, 422, 429, 500),
-        unless=r"tokens\sper\smin .{0,60} used\s[1-9]",
+        statuses=(400, 402, 413, 422, 429, 500),
+        unless=r"tokens\sper\smin .{0,60} used\s[1-9] | please\swait | throttl",
     ),
     _row(
         Refused.OUT_OF_CREDIT,
         codes="insufficient_quota billing_hard_limit_reached billing_not_active insufficient_balance insufficient_credits "
         "insufficient_funds credit_balance_too_low budget_exceeded exceeded_current_quota_error arrearage payment_required "
-        "insufficient_user_quota quota_exhausted billing_error spend_limit_reached blocked_api_access 1113 3036",
+        "insufficient_user_quota quota_exhausted billing_error spend_limit_reached blocked_api_access accountoverdueerror 1113 3036",
         words=r"""insufficient\s(?:balance|credits?|funds|quota|account\sbalance) | credit\sbalance\sis\stoo\slow
         | exceeded\syour\scurrent\squota | billing\shard\slimit | account\sis\snot\sactive | billing\s(?:is\s)?not\sactive
         | doesn't\shave\sany\scredits | (?:run|ran|used)\s(?:out\sof|all\s(?:available|of\syour))\s(?:\w+\s)?credits | requires\smore\scredits
@@ -234,6 +239,8 @@ _TABLE = (
         | (?:monthly|your)\sspending\slimit | spending\slimit\s(?:has\sbeen\s)?reached | budget\shas\sbeen\sexceeded
         | exceeded\s(?:your\s)?budget | reached\syour\sspecified\sapi\susage\slimits | depleted\syour\s\w*\s?(?:included\s)?credits
         | account\sis\sin\sgood\sstanding | daily\sfree\sallocation | top\sup\syour | no\sremaining\scredits | out\sof\scredits?
+        | insufficient\s[\w\s]{1,30}\sbalance | no\s(?:credits?|quota|balance)\s(?:left|remaining) | exhausted\syour\s(?:\w+\s)?credits
+        | overdue\sbalance | key\slimit\sexceeded | \u989d\u5ea6\u4e0d\u8db3 | \u4f59\u989d\u4e0d\u8db3 | \u6b20\u8d39
         | payment\srequired | account\sbalance\sis\s(?:too\slow|negative|insufficient) | prepayment\scredits\sare\sdepleted""",
         statuses=(400, 401, 402, 403, 412, 422, 429, 503),
         unless=r"rate\slimit\s(?:reached|exceeded)",
@@ -242,10 +249,13 @@ _TABLE = (
         Refused.UNSUPPORTED,
         codes="unsupported_parameter unsupported_value unsupportedparamserror extra_forbidden unsupported_feature "
         "unsupported_operation tool_use_not_supported",
-        words=r"""no\sendpoints\sfound\sthat\ssupport | not\ssupported\s(?:with|by|for|in)\s(?:this|the|selected)\s?\w*\smodel
+        words=r"""no\sendpoints\sfound\sthat\ssupport | not\ssupported\s(?:with|by|for|in|on)\s(?:this|the|selected)\s?\w*\smodel
         | (?:this\s|the\s)?model\s\S{0,80}\s?does\s?n[o']t\ssupport\s(?:the\s)?(?!chat|this\sapi|generatecontent)
         | does\s?n[o']t\ssupport\s(?:tools?|tool|function|image|images|vision|parameters|json|response|assistant\smessage|logprobs|system|multiple
-            |thinking|reasoning|audio|temperature|max_|top_|parallel|structured|developer)
+            |thinking|reasoning|audio|temperature|max_|top_|parallel|structured|developer|successive|this\stool)
+        | response[\s_]format\b.{0,40}(?:not\ssupported|unavailable) | unknown\svariant\s`?(?:image_url|input_audio|file|video_url|json_schema)
+        | did\snot\smatch\sany\svariant | property\s'\S{1,80}'\sis\sunsupported | content'?\s(?::\svalue\s)?must\sbe\sa\sstring
+        | (?:mode|penalty|logprobs)\sis\snot\senabled\sfor
         | only\ssupported\sby\scertain\smodels | (?:is\s)?not\sa\smultimodal\smodel | extra\sinputs\sare\snot\spermitted
         | not\sallowed\sto\srequest\slogprobs | requires\s--enable-auto-tool-choice | image\sinput\sis\snot\ssupported
         | `temperature`\sis\sdeprecated\sfor\sthis\smodel | `temperature`\sand\s`top_p`\scannot\sboth
@@ -263,12 +273,12 @@ _TABLE = (
         "model_not_exist modelnotfound model_not_supported model_not_active endpoint_not_found unknown_model "
         "model_access_denied no_such_model key_model_access_denied team_model_access_denied model_not_found_error 5007 1211 "
         "accessdenied.unpurchased model_no_access invalidmodelname unavailable_model access_terminated_model "
-        "project_model_access_denied operationnotsupported model_unavailable",
-        words=r"""model\s?[`'"]?\S{0,120}[`'"]?\s(?:does\snot|doesn't|didn't)\sexist | no\ssuch\smodel | unknown\smodel | invalid\smodel\b
-        | model[\w\s]{0,40}\snot\sfound | model\s?[:`'"]?\s?[`'"]?\S{0,120}[`'"]?,?\s(?:was\s|is\s|could\s)?not\s(?:be\s)?
+        "project_model_access_denied operationnotsupported model_unavailable modelnotopen no_permission",
+        words=r"""\bmodel\b\s?[`'"]?\S{0,120}[`'"]?\s(?:does\snot|doesn't|didn't)\sexist | no\ssuch\smodel | unknown\smodel | invalid\smodel\b
+        | \bmodel\b[\w\s]{0,40}\snot\sfound | \bmodel\b\s?[:`'"]?\s?[`'"]?\S{0,120}[`'"]?,?\s(?:was\s|is\s|could\s)?not\s(?:being\s|be\s)?
             (?:found|exist\b|available|deployed|accessible|recogni[sz]ed|active|serve)
         | models?/\S+\sis\s(?:not\sfound|no\slonger) | model\snot\s(?:exist|found|available|supported|loaded|deployed)
-        | model\s[`'"]?\S{0,120}[`'"]?\s(?:has\sbeen|was|is)\s(?:\w+\s)?
+        | model\s(?:[`'"]?\S{0,120}[`'"]?\s|you\s(?:have\s)?\w+\s)?(?:has\sbeen|was|is)\s(?:\w+\s)?
             (?:decommissioned|deprecated|retired|removed|discontinued|shut\sdown|sunset|disabled|no\slonger)
         | model\s(?:identifier|name|id)\s[`'"]?\S{0,120}\s?(?:is\s)?(?:invalid|not) | model\sidentifier\sis\sinvalid
         | (?:not|n't)\shave\saccess\sto\s(?:the\s|this\s)?(?:\w+\s)?model | access\sto\s(?:the\s|this\s)?model\s\S*\s?(?:is\s)?(?:denied|not\sallowed)
@@ -276,12 +286,17 @@ _TABLE = (
         | can\sonly\saccess\smodels | no\sendpoints\sfound | no\sallowed\sproviders | is\snot\sa\svalid\smodel
         | deployment\sfor\sthis\sresource\sdoes\snot\sexist | deployment\s\S*\s?(?:was\s)?not\sfound | no\sdeployments?\savailable\sfor
         | on-demand\sthroughput\sis(?:n't|\snot)\ssupported | doesn't\ssupport\son-demand\sthroughput | end\sof\sits\slife
-        | marked\sby\sprovider\sas\slegacy | not\sfound\sfor\saccount | function\s.{0,80}not\sfound | no\smodels?\sloaded
+        | marked\sby\sprovider\sas\slegacy | not\sfound\sfor\saccount | function\s\S{1,80}:\snot\sfound | no\smodels?\sloaded
         | try\spulling\sit | not\sa\schat\smodel | only\ssupported\sin\sv1/responses | unable\sto\saccess\s(?:non-serverless\s)?model
         | non-serverless\smodel | model\s\S*\s?(?:has|have)\sreached\s(?:its\s)?end | endpoint\s.{0,80}(?:does\snot\sexist|is\sstopped)
         | must\sbe\sverified\sto\s(?:use|stream)\s(?:the|this)\smodel | model\srequires\s(?:a\s)?(?:\w+\s)?(?:subscription|plan|tier)
         | upgrade\syour\s(?:plan|tier|subscription)\sto\s(?:use|access) | not\ssupported\sby\sany\sprovider | model\snot\s\w*\s?support
         | does\snot\ssupport\s(?:chat\scompletions?|this\sapi|generatecontent) | chatcompletion\soperation\sdoes\snot\swork
+        | unsupported\smodel\b | (?:could|can)\s?not\s(?:find|resolve|locate)\s(?:the\s)?model\b | no\smatching\smodel | model\sdisabled
+        | model\s(?:id\s)?\S{1,120}\shas\sno\spermission | llm\sprovider\snot\sprovided | no\savailable\schannels?\sfor\s(?:the\s)?model
+        | permission\sto\s(?:access|use|call|invoke)\s(?:the\s|this\s)?(?:\w+\s)?model | to\sperform:\sbedrock:invokemodel
+        | only\savailable\s(?:to|for|on|with)\s(?:\w+\s){0,3}(?:pay\w*|paid|pro|plus|premium|enterprise)\b
+        | \u65e0\u53ef\u7528\u6e20\u9053 | \u6a21\u578b.{0,80}(?:\u4e0d\u5b58\u5728|\u5df2\u4e0b\u7ebf|\u672a\u5f00\u901a|\u65e0\u6743)
         | gated\s(?:repo|model) | model\s\S{0,120}\sis\snot\s(?:enabled|allowed|permitted|part|in\sthe\slist)""",
         statuses=(400, 401, 403, 404, 405, 410, 412, 422, 424, 500, 501, 503),
         unless=r"""(?:is|are|currently)\s(?:loading|overloaded|at\scapacity) | temporarily | model\sis\sloading""",
@@ -290,7 +305,7 @@ _TABLE = (
         Refused.RATE_LIMITED,
         codes="rate_limit_exceeded rate_limited rate_limit_error too_many_requests throttlingexception resource_exhausted "
         "toomanyrequests requests_limit_exceeded 1300 1302",
-        words=r"""rate\slimit | too\smany\srequests | (?:tokens|requests)\sper\s(?:minute|day|hour) | throttl(?:ed|ing) | request\slimit""",
+        words=r"""rate[\s-]limit | too\smany\srequests | too\smany\stokens | max(?:imum)?\srate\sexceeded | (?:tokens|requests)\sper\s(?:minute|day|hour) | throttl(?:ed|ing) | request\slimit""",
         statuses=(400, 403, 413, 429, 498, 503),
         unless=r"(?:capacity\sexceeded|overloaded)",
     ),
@@ -377,6 +392,11 @@ _NUMBERS = tuple(
         ),
         (rf"maximum context length (?:is|of) {_N}", "w"),
         (rf"context length of only {_N}", "w"),
+        (rf"{_N} exceeds? (?:the )?(?:model's |maximum |max ){{0,2}}context (?:length|window|size)(?: of)? {_N}", "nw"),
+        (rf"prompt tokens limit exceeded: {_N} > {_N}", "nw"),
+        (rf"input length {_N} exceeds the maximum allowed input length {_N}", "nw"),
+        (rf"exceeds? (?:the )?(?:model's |maximum |max ){{0,2}}context (?:length|window|size)(?: of)? {_N}", "w"),
+        (rf"max size: {_N} tokens", "w"),
     )
 )
 """Where the numbers stand: w the window, n what the request needs, p what comes on top of that for the answer."""
@@ -426,7 +446,7 @@ def _meaning(status: int, found: Said) -> tuple[Refused, str]:
     if status == 413 and not words:
         return Refused.TOO_LONG, ""
     if status in _OWN:
-        return Refused.INVALID, ""
+        return Refused.GONE if found.param == "model" else Refused.INVALID, ""
     return _BY_STATUS.get(status, Refused.INVALID if 400 <= status < 500 else Refused.BROKEN), ""
 
 
