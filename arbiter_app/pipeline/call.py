@@ -33,9 +33,7 @@ log = logging.getLogger("arbiter.call")
 
 T = TypeVar("T")
 
-THE_CALLERS = frozenset({Refused.INVALID, Refused.CONTENT})
-"""Refusals that another model would only repeat; what it would not find fault with is nobody's to look for."""
-NOT_THE_MODELS = frozenset({Refused.TOO_LONG, Refused.UNSUPPORTED, Refused.FOREIGN})
+NOT_THE_MODELS = frozenset({Refused.TOO_LONG, Refused.UNSUPPORTED, Refused.FOREIGN, Refused.INVALID})
 """Refusals that say nothing about the model's health."""
 LEAST_LEFT_S = 0.25
 """With less time than this until the deadline, no further model is asked: it could only be paid for nothing."""
@@ -166,7 +164,7 @@ class Calls:
                 answer = await send(model)
             except RuntimeFault as fault:
                 decision.timing.waited_ms += (time.perf_counter() - started) * 1000
-                self._note(decision, model, fault, started)
+                self._note(decision, model, fault, started, faults)
                 faults.append(fault)
                 if fault.means is Refused.TOO_LONG:
                     too_small = max(too_small, self._window(model, 0))
@@ -177,20 +175,36 @@ class Calls:
                 decision.timing.waited_ms += (time.perf_counter() - started) * 1000
                 self._health.succeeded(model)
                 self._standing.served()
+                if faults:
+                    self._outvoted(decision, faults)
                 return answer
         raise exhausted(decision, faults)
+
+    def _outvoted(self, decision: Decision, faults: Sequence[RuntimeFault]) -> None:
+        """Another model answered what these refused as malformed: it was not, and whoever goes on so rests."""
+        now, asked = time.monotonic(), decision.failover_from[-len(faults) :]
+        for model, fault in zip(asked, faults, strict=True):
+            if fault.means is Refused.INVALID:
+                self._health.outvoted(model, now, fault.message[:MAX_ERROR_CHARS])
 
     def _window(self, model: str, unknown: int) -> int:
         """A model's window; where it is not known, one token more than `unknown`."""
         window = self._limits.window_of(self._model_of(model), time.monotonic())
         return unknown + 1 if window is None else window
 
-    def _note(self, decision: Decision, model: str, fault: RuntimeFault, started: float) -> None:
-        """Put a failed attempt on record and draw its consequences; raises ArbiterError when no other model is to be asked."""
+    def _note(
+        self, decision: Decision, model: str, fault: RuntimeFault, started: float, before: Sequence[RuntimeFault]
+    ) -> None:
+        """Put a failed attempt on record and draw its consequences; raises ArbiterError when no other model is to be asked.
+
+        Another model would only repeat a refusal of the content. Whether a request is malformed is less sure, in whatever
+        words it is said: it is the caller's mistake once a second model finds it, too.
+        """
         took_ms, now = (time.perf_counter() - started) * 1000, time.monotonic()
         decision.attempts.append(Attempt(model, fault.status, fault.message[:MAX_ERROR_CHARS], took_ms, UNKNOWN_COST))
         refusal, means = fault.refusal, fault.means
-        if refusal is not None and means in THE_CALLERS:
+        again = means is Refused.INVALID and any(one.means is Refused.INVALID for one in before)
+        if refusal is not None and (means is Refused.CONTENT or again):
             self._health.released(model)
             raise rejected(refusal)
         decision.failover_from.append(model)

@@ -21,6 +21,8 @@ class _Rest:
 
 
 _NOBODY: frozenset[str] = frozenset()
+OUTVOTED = 3
+"""Requests in a row that a model refused as malformed and another answered, before it rests as one that fails."""
 
 
 class Health:
@@ -37,6 +39,7 @@ class Health:
         self._gone_s = gone_s
         self._gone_max_s = gone_max_s
         self._resting: dict[str, _Rest] = {}
+        self._outvoted: dict[str, int] = {}
         self.told: Callable[[str, dict[str, Any] | None], None] = lambda model, rest: None
 
     def quarantined(self, model: str, now: float) -> bool:
@@ -60,6 +63,8 @@ class Health:
 
     def succeeded(self, model: str) -> None:
         """The model answered: it is healthy again."""
+        if self._outvoted:
+            self._outvoted.pop(model, None)
         if self._resting.pop(model, None) is not None:
             self.told(model, None)
 
@@ -78,6 +83,12 @@ class Health:
             rest_s = min(self._max_s, max(rest_s, retry_after_s))
         self._rest(model, _Rest(now + rest_s, failures, reason), rest_s)
         return rest_s
+
+    def outvoted(self, model: str, now: float, reason: str) -> None:
+        """The model refused as malformed what another one answered; one that does so again and again rests."""
+        times = self._outvoted[model] = self._outvoted.get(model, 0) + 1
+        if times >= OUTVOTED:
+            self.failed(model, now, reason)
 
     def lost(self, model: str, now: float, reason: str) -> float:
         """The runtime does not serve the model, or not to us: it rests long. Returns the rest in seconds."""
@@ -117,4 +128,5 @@ class Health:
 
     def forget(self) -> None:
         """Everybody is healthy again (operator reset)."""
+        self._outvoted.clear()
         self._resting.clear()

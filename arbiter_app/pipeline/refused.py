@@ -33,6 +33,9 @@ def rejected(refusal: Refusal) -> UpstreamRejected:
 def exhausted(decision: Decision, faults: Sequence[RuntimeFault]) -> ArbiterError:
     """The error when no model answered, named after what the models said; models that are gone say nothing about the others."""
     tried = ", ".join(f"{one.model} ({one.error[:MAX_SAID_CHARS]})" for one in decision.attempts if one.error) or "none"
+    malformed = next((one.refusal for one in faults if one.refusal is not None and one.means is Refused.INVALID), None)
+    if malformed is not None and not any(fault.means is Refused.TOO_LONG for fault in faults):
+        return rejected(malformed)
     late = decision.deadline - time.monotonic() < SOON_S
     if not faults or (late and any(fault.kind == "timeout" for fault in faults)):
         return DeadlineExceeded(f"no model answered before the deadline; tried: {tried}")
@@ -42,7 +45,7 @@ def exhausted(decision: Decision, faults: Sequence[RuntimeFault]) -> ArbiterErro
     if all(fault.kind == "timeout" for fault in telling):
         return DeadlineExceeded(f"no model answered in time; tried: {tried}", code="runtime_timeout")
     meanings = {fault.means for fault in telling}
-    if meanings <= {Refused.TOO_LONG, Refused.UNSUPPORTED, Refused.FOREIGN}:
+    if meanings <= {Refused.TOO_LONG, Refused.UNSUPPORTED, Refused.FOREIGN, Refused.INVALID}:
         return _unable(decision, telling)
     if len(meanings) == 1:
         named = _NAMED.get(next(iter(meanings)))

@@ -1,0 +1,126 @@
+"""Small inputs that made other gateways fail, against a runtime whose models say what their servers say. One Arbiter for all."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import Running, running
+from tests.stranger import Said, Stranger, chunk, plain, stranger, stream
+
+ASK = [{"role": "user", "content": "What is the capital of France?"}]
+TWO = ["gpt-4o", "gpt-4o-mini"]
+THREE = [*TWO, "gpt-4.1-mini"]
+
+
+@pytest.fixture(scope="module")
+def runtime() -> Iterator[Stranger]:
+    with stranger() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def whole(runtime: Stranger, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    settings = {**runtime.settings, "ARBITER_JUDGE_SAMPLE": "0"}
+    with running(tmp_path_factory.mktemp("strangers"), **settings) as one:
+        yield one
+
+
+@pytest.fixture
+def over(whole: Running, runtime: Stranger) -> Running:
+    """An Arbiter over that runtime that has learned nothing yet."""
+    runtime.say, runtime.heard = lambda body: plain(), []
+    whole.http.post("/v1/reset")
+    return whole
+
+
+def ask(over: Running, **fields: Any) -> httpx.Response:
+    """One chat, by default open to three models."""
+    body = {"messages": ASK, "arbiter_no_cache": True, "arbiter_models": THREE, **fields}
+    return over.http.post("/v1/chat/completions", json={key: one for key, one in body.items() if one is not None})
+
+
+def says(runtime: Stranger, **by_model: Said) -> None:
+    """Script the runtime: what these models say (`gpt_4o` for `gpt-4o`); the others answer."""
+    scripts = {name.replace("_", "-").replace("4-1", "4.1"): said for name, said in by_model.items()}
+
+    def say(body: bytes) -> Said:
+        asked = json.loads(body)
+        answers = stream(chunk({"content": "Paris."}), chunk({}, "stop")) if asked.get("stream") else plain()
+        return scripts.get(asked["model"], scripts.get("all", answers))
+
+    runtime.say = say
+
+
+def no(status: int, body: Any) -> Said:
+    """An error."""
+    return status, "application/json", body if isinstance(body, bytes) else json.dumps(body).encode()
+
+
+def calls(runtime: Stranger) -> Counter[str]:
+    """How often each model was asked."""
+    return Counter(json.loads(body)["model"] for body in runtime.heard)
+
+
+UNKNOWN = {
+    "a language of its own": (400, {"error": {"message": "Le mod\u00e8le n'est pas pris en charge"}}),
+    "a bare word": (400, b"Nope"),
+    "nothing": (400, b""),
+    "a wrong role": (400, {"error": {"message": "Invalid role: developer", "param": "messages[0].role"}}),
+    "a validation error": (422, {"detail": [{"loc": ["body", "messages", 0, "name"], "msg": "not permitted"}]}),
+    "an odd object": (400, {"success": False, "reason": {"text": "Bad"}}),
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_one_model_alone_calls_malformed_is_answered_by_another(
+    over: Running, runtime: Stranger, name: str, streamed: bool
+) -> None:
+    says(runtime, gpt_4o=no(*UNKNOWN[name]))
+    for _ in range(8):
+        assert ask(over, stream=streamed).status_code == 200
+    assert 0 < calls(runtime)["gpt-4o"] <= 3, "who goes on so rests"
+    assert over.http.get("/health").json()["runtime"] == "ok"
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_a_second_model_calls_malformed_is_the_callers(
+    over: Running, runtime: Stranger, name: str, streamed: bool
+) -> None:
+    status, _ = UNKNOWN[name]
+    says(runtime, all=no(*UNKNOWN[name]))
+    for _ in range(4):
+        told = ask(over, stream=streamed)
+        assert (told.status_code, told.json()["error"]["type"]) == (status, "invalid_request_error"), told.text
+    assert sum(calls(runtime).values()) == 8
+    assert over.http.get("/v1/overview").json()["quarantined"] == {}
+
+
+@pytest.mark.parametrize("other", [(503, b""), (401, b""), (404, b"gone"), (429, b""), (200, b"<html>")], ids=str)
+def test_what_one_model_calls_malformed_is_said_where_nobody_else_answers(
+    over: Running, runtime: Stranger, other: tuple[int, bytes]
+) -> None:
+    malformed = no(400, {"error": {"message": "messages: roles must alternate here"}})
+    says(runtime, gpt_4o=malformed, gpt_4o_mini=no(*other), gpt_4_1_mini=no(*other))
+    told = ask(over)
+    assert (told.status_code, told.json()["error"]["message"]) == (400, "messages: roles must alternate here")
+
+
+def test_a_pinned_models_refusal_is_said_at_once(over: Running, runtime: Stranger) -> None:
+    says(runtime, gpt_4o=no(400, {"error": {"message": "No.", "code": "odd"}}))
+    told = ask(over, arbiter_pin="gpt-4o", arbiter_models=None)
+    assert (told.status_code, told.json()["error"]["code"]) == (400, "odd")
+    assert calls(runtime) == {"gpt-4o": 1}
+
+
+def test_content_is_refused_once(over: Running, runtime: Stranger) -> None:
+    says(runtime, all=no(400, {"error": {"message": "Content Exists Risk"}}))
+    assert ask(over).json()["error"]["code"] == "content_filter"
+    assert sum(calls(runtime).values()) == 1
