@@ -195,7 +195,8 @@ _TABLE = (
         | content\spolicy | responsible\sai | rejected\sas\sa\sresult\sof\sour\ssafety | flagged\sas\spotentially\sviolating
         | violat\w+\s(?:our|the|openai's)\s\w*\s?polic | requires\smoderation\son | your\sinput\swas\sflagged
         | blocked\sby\s(?:the\s)?(?:safety|content|guardrail) | output\sblocked\sby | prohibited_content
-        | violated\sguardrail | may\scontain\ssensitive\sinformation | data\smay\scontain\sinappropriate\scontent | content\sexists\srisk | unsafe\sor\ssensitive\scontent""",
+        | violated\sguardrail | may\scontain\ssensitive\sinformation | data\smay\scontain\sinappropriate\scontent | content\sexists\srisk
+        | unsafe\sor\ssensitive\scontent""",
         statuses=(400, 403, 406, 422, 451, 500),
     ),
     _row(
@@ -305,7 +306,8 @@ _TABLE = (
         Refused.RATE_LIMITED,
         codes="rate_limit_exceeded rate_limited rate_limit_error too_many_requests throttlingexception resource_exhausted "
         "toomanyrequests requests_limit_exceeded 1300 1302",
-        words=r"""rate[\s-]limit | too\smany\srequests | too\smany\stokens | max(?:imum)?\srate\sexceeded | (?:tokens|requests)\sper\s(?:minute|day|hour) | throttl(?:ed|ing) | request\slimit""",
+        words=r"""rate[\s-]limit | too\smany\srequests | too\smany\stokens | max(?:imum)?\srate\sexceeded
+        | (?:tokens|requests)\sper\s(?:minute|day|hour) | throttl(?:ed|ing) | request\slimit""",
         statuses=(400, 403, 413, 429, 498, 503),
         unless=r"(?:capacity\sexceeded|overloaded)",
     ),
