@@ -48,7 +48,7 @@ def _grade(request: ChatRequest, seen: Classification, done: Completion) -> Grad
     if asked_format:
         return grade_structured(request.ask, done.text, json_required=True, schema=schema, cut_off=cut_off)
     if seen.task is Task.STRUCTURED:
-        return _unless_edit(grade_structured(request.ask, done.text, cut_off=cut_off), done.text)
+        return _unless_edit(grade_structured(request.ask, done.text, cut_off=cut_off), done.text, document=True)
     if seen.task is Task.CODE:
         return _unless_edit(grade_code(request.ask, done.text, cut_off=cut_off), done.text)
     if seen.task is Task.MATH:
@@ -56,11 +56,14 @@ def _grade(request: ChatRequest, seen: Classification, done: Completion) -> Grad
     return Grade(None, "no objective check for this kind of answer", "none")
 
 
-def _unless_edit(found: Grade, answer: str) -> Grade:
-    """The grade, unless it finds fault with what is an agent's edit of a file: whether that is right is unknown."""
+def _unless_edit(found: Grade, answer: str, *, document: bool = False) -> Grade:
+    """The grade, unless it finds fault with what is an agent's edit of a file: whether that is right is unknown.
+
+    `document`: a document was asked for, not code.
+    """
     if found.quality is None or found.quality == 1.0:
         return found
-    edits = edit_format(answer)
+    edits = edit_format(answer, document=document)
     return Grade(None, f"an edit of files ({edits})", "none") if edits else found
 
 

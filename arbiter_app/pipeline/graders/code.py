@@ -16,6 +16,7 @@ from functools import cache
 import tree_sitter
 
 from arbiter_app.pipeline.graders.fences import Block, fenced_blocks
+from arbiter_app.pipeline.graders.parts import in_place
 from arbiter_app.pipeline.types import Grade
 
 MAX_PYTHON_CHARS = 12_000
@@ -128,15 +129,30 @@ def code_blocks(answer: str, ask: str) -> list[Block]:
 
 
 def fault_of(block: Block, ends_s: float) -> str | None:
-    """What keeps a block from parsing; empty when it parses; None when that cannot be told by `ends_s`, in thread time."""
+    """What keeps a block from parsing; empty when it parses; None when that cannot be told by `ends_s`, in thread time.
+
+    It cannot be told of a part of a file either, which parses in its place alone.
+    """
     limit = MAX_PYTHON_CHARS if block.language == "python" else MAX_GRAMMAR_CHARS
     if len(block.code) > limit or _nesting(block.code) > MAX_NESTING or _CONTROL.search(block.code):
         return None
     if time.thread_time() > ends_s:
         return None
-    if block.language == "python":
-        return _python_fault(block.code)
-    return _grammar_fault(block, ends_s) if block.language in _GRAMMARS else None
+    if block.language != "python" and block.language not in _GRAMMARS:
+        return None
+    fault = _parsing_fault(block, ends_s)
+    return None if fault and _parses_in_place(block, ends_s) else fault
+
+
+def _parses_in_place(block: Block, ends_s: float) -> bool:
+    return any(
+        time.thread_time() < ends_s and _parsing_fault(Block(block.language, code), ends_s) == ""
+        for code in in_place(block.language, block.code)
+    )
+
+
+def _parsing_fault(block: Block, ends_s: float) -> str | None:
+    return _python_fault(block.code) if block.language == "python" else _grammar_fault(block, ends_s)
 
 
 def _python_fault(code: str) -> str | None:
