@@ -41,7 +41,9 @@ _TALK = (
     r"|coding tasks?)"
 )
 _TALK_ENDS = r"(?=\s*(?:$|[.,:;!?()\n\"<]|so far\b|history\b|below\b|above\b|between\b|that\b|in\b|with\b|using\b|based\b|omitting\b))"
-_THIS = rf"(?:(?:this|the|an?|our|your) )?(?:[\w'\u2019-]+ ){{0,3}}{_TALK}{_TALK_ENDS}"
+_THIS = (
+    rf"(?:(?:this|the|an?|our|your) )?(?:(?!(?:on|about|in|of|my|and|for)\b)[\w'\u2019-]+ ){{0,3}}{_TALK}{_TALK_ENDS}"
+)
 _MAKE = (
     r"(?:generat(?:es?|ing)|creat(?:es?|ing)|writ(?:es?|ing)|provid(?:es?|ing)|draft(?:s|ing)?|extract(?:s|ing)?|craft(?:s|ing)?"
     r"|suggest(?:s|ing)?|give|(?:reply|respond) with|com(?:e|ing) (?:up )?with|output|produce)"
@@ -77,12 +79,13 @@ _KINDS: tuple[_Kind, ...] = tuple(
                 rf"(?:你是[^。\n]{{1,30}}助[理手][，,。]\s?)?(?:你需要|请)[^。\n]{{0,12}}{_ZH_TALK}[^。\n]{{0,30}}标题",
             ),
         ),
-        ("tags", ("tags",), (rf"{_A}tags\b[^.\n]{{0,80}}\b(?:the|this) {_TALK}\b",)),
+        ("tags", ("tags",), (rf"{_A}tags\b[^.\n]{{0,80}}\b(?:the|this) {_TALK}{_TALK_ENDS}",)),
         (
             "follow-up questions",
             ("follow", "[suggestion mode"),
             (
-                rf"{_A}follow[- ]?up (?:questions?|prompts?|suggestions?)\b[^.\n]{{0,120}}\b(?:next|user|{_TALK})\b",
+                rf"{_A}follow[- ]?up (?:questions|prompts|suggestions)\b[^.\n]{{0,120}}"
+                rf"\b(?:user (?:might|may|could|would)\b|(?:this|the|our) {_TALK}{_TALK_ENDS})",
                 r"\[suggestion mode: ",
             ),
         ),
@@ -112,7 +115,8 @@ _KINDS: tuple[_Kind, ...] = tuple(
                 r"you are an? [\w ]{0,20}context summari[sz]ation assistant\b",
                 r"you are performing a context checkpoint compaction\b",
                 r"the current conversation is rapidly running out of context\b",
-                rf"{_A}summary (?:of|from) {_THIS}",
+                rf"{_A}summary (?:of|from) (?:this|the|an?|our) (?:chat|conversation|session|thread)(?: history)?"
+                r"(?=\s*(?:$|[.,:;!?\n]|so far\b|above\b|below\b|between\b|provided\b))",
                 r"provide a detailed prompt for continuing our conversation\b",
                 rf"(?:briefly\*? )summari[sz]e this partial {_TALK}",
             ),
