@@ -7,8 +7,16 @@ import re
 from arbiter_app.pipeline.types import Json
 
 _TAGS = ("think", "thinking", "thought", "reasoning", "seed:think")
-_OPENING = re.compile(rf"\s*<(?ai:({'|'.join(_TAGS)}))>")
-_CLOSING = {tag: re.compile(f"</{tag}>", re.IGNORECASE | re.ASCII) for tag in _TAGS}
+_MARKS = {
+    **{f"<{tag}>": f"</{tag}>" for tag in _TAGS},
+    "[think]": "[/think]",
+    "\u25c1think\u25b7": "\u25c1/think\u25b7",
+}
+_OPENING = re.compile(rf"\s*(?ai:({'|'.join(map(re.escape, _MARKS))}))")
+_CLOSING = {opens: re.compile(re.escape(closes), re.IGNORECASE | re.ASCII) for opens, closes in _MARKS.items()}
+_LEFT_OPEN = re.compile(r"</(?:think|thinking|seed:think)>\s*|\u25c1/think\u25b7\s*")
+"""Where a thought ends whose beginning stands in the prompt: templates of models put it there."""
+_NO_THOUGHT = ("{", "[", "<", "`", '"', "|")
 _FINAL = "<|channel|>final<|message|>"
 _TEXT = frozenset({"role", "content", "name"})
 
@@ -19,11 +27,22 @@ def without_thoughts(text: str) -> str:
         return text[text.rindex(_FINAL) + len(_FINAL) :].removesuffix("<|return|>").removesuffix("<|end|>")
     at = 0
     while (opening := _OPENING.match(text, at)) is not None:
-        closing = _CLOSING[opening.group(1).lower()].search(text, opening.end())
+        closing = _CLOSING[opening[1].lower()].search(text, opening.end())
         if closing is None:
             return ""
         at = closing.end()
-    return text[at:]
+    return text[at:] if at else _after_open_thought(text)
+
+
+def _after_open_thought(text: str) -> str:
+    """What follows a thought that ends and does not begin; the whole text where that is only quoted."""
+    if "/think" not in text and "/seed:think" not in text:
+        return text
+    end = _LEFT_OPEN.search(text)
+    if end is None or text[end.start() - 1 : end.start()] in ("`", '"', "'"):
+        return text
+    before = text[: end.start()].strip()
+    return text if before.startswith(_NO_THOUGHT) or "<think" in before else text[end.end() :]
 
 
 def says_more(body: Json) -> bool:

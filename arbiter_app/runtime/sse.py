@@ -7,7 +7,7 @@ import orjson
 from arbiter_app import exact_json
 from arbiter_app.pipeline.frames import delta_of, index_of
 from arbiter_app.pipeline.types import Json
-from arbiter_app.runtime.claims.refusals import refusal_of
+from arbiter_app.runtime.claims.refusals import refusal_of, states_error
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 MAX_ASSEMBLED_CHARS = 1_000_000
@@ -133,6 +133,14 @@ def events_of(answer: object) -> list[bytes]:
     return [*(b"data: " + orjson.dumps(chunk) for chunk in chunks), b"data: " + DONE]
 
 
+def _ends(chunk: Json) -> bool:
+    """Whether a chunk is no part of an answer, or ends one: then it may be an error."""
+    choices = chunk.get("choices")
+    if not isinstance(choices, list) or not choices:
+        return True
+    return isinstance(choices[0], dict) and choices[0].get("finish_reason") is not None
+
+
 def _line_data(line: bytes) -> bytes | None:
     if line.startswith(b"data: "):
         return line[6:]
@@ -181,7 +189,7 @@ class StreamAssembler:
         if not isinstance(chunk, dict):
             self.error = {"message": "the runtime sent an event that is not a chunk"}
             return None
-        if chunk.get("error"):
+        if chunk.get("error") or (_ends(chunk) and states_error(chunk)):
             self.error = {"message": refusal_of(200, data).message or "the runtime reported an error"}
             return None
         self._take(chunk)

@@ -1,8 +1,9 @@
 """What a runtime says a call cost and used. A charge is believed where usage and list price leave it possible.
 
 Charges are read in every documented form: `x-btl-customer-charge`, `x-litellm-response-cost`, OpenRouter's `usage.cost` (with
-`cost_details.upstream_inference_cost` where the key is the caller's own), Perplexity's `usage.cost.total_cost`, and xAI's
-`usage.cost_in_usd_ticks`. A charge under the list price is always possible: credits, discounts and free tiers exist.
+`cost_details.upstream_inference_cost` where the key is the caller's own), Perplexity's `usage.cost.total_cost`, xAI's
+`usage.cost_in_usd_ticks`, DeepInfra's `usage.estimated_cost` and gateways' `usage.cost_usd`. A charge under the list price is
+always possible: credits, discounts and free tiers exist.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ SLACK_TOKENS = 32_768
 HIDDEN_TOKENS = 262_144
 """... and reasoning that is not shown."""
 MOST_TOKENS = 1 << 24
+_TOKENS_IN = ("prompt_tokens", "input_tokens")
+_TOKENS_OUT = ("completion_tokens", "output_tokens")
+_AMOUNTS = ("estimated_cost", "cost_usd", "cost_usd_total")
 
 _MAX_CHARGE_USD = Decimal(100_000)
 _AMOUNT = re.compile(r"[+-]?(?:\d{1,20}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,3})?", re.ASCII)
@@ -77,22 +81,46 @@ def usage_of(body: Json, sent_bytes: int | None = None) -> Usage | None:
     usage = body.get("usage")
     if not isinstance(usage, dict):
         return None
-    tokens_in, tokens_out = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    said_in, said_out = _first(usage, _TOKENS_IN), _first(usage, _TOKENS_OUT)
+    tokens_in, tokens_out = _count(said_in), _count(said_out)
+    if tokens_in is not None and said_out is None:
+        tokens_out = _count(_beyond(usage.get("total_tokens"), tokens_in))
     if tokens_in is None or tokens_out is None:
-        if usage.get("prompt_tokens") is not None or usage.get("completion_tokens") is not None:
+        if said_in is not None or said_out is not None:
             notices.claims.count("usage", "an answer's token counts are no numbers of tokens and were set aside")
         return None
+    cached = _cached(usage)
+    tokens_in += _beside(usage, tokens_in)
     sent_less = sent_bytes is not None and tokens_in > sent_bytes + SLACK_TOKENS
     if sent_less or (tokens_out > HIDDEN_TOKENS and tokens_out > len(str(body.get("choices"))) + HIDDEN_TOKENS):
         notices.claims.count("usage", "an answer stated far more tokens than were sent or came, which was set aside")
         return None
-    cached = _cached(usage)
     if cached > tokens_in:
         notices.claims.count(
             "usage", "more cached tokens than tokens of the prompt were stated: none are counted as cached"
         )
         cached = 0
     return Usage(tokens_in, tokens_out, cached)
+
+
+def _first(usage: Json, names: tuple[str, ...]) -> object:
+    """The first of these members that is stated."""
+    return next((usage[name] for name in names if usage.get(name) is not None), None)
+
+
+def _beyond(total: object, tokens: int) -> object:
+    """What a total leaves beside some tokens."""
+    return total - tokens if isinstance(total, int | float) and not isinstance(total, bool) else None
+
+
+def _beside(usage: Json, tokens_in: int) -> int:
+    """Prompt tokens read from or written to a cache that are not among those of the prompt: so counts Anthropic."""
+    read, written = (
+        _count(usage.get("cache_read_input_tokens")) or 0,
+        _count(usage.get("cache_creation_input_tokens")) or 0,
+    )
+    own = usage.get("prompt_tokens") is None and "input_tokens_details" not in usage
+    return read + written if own or read > tokens_in else 0
 
 
 def _count(stated: object) -> int | None:
@@ -104,7 +132,7 @@ def _count(stated: object) -> int | None:
 
 def _cached(usage: Json) -> int:
     """Tokens of the prompt that came from the provider's cache, in any documented form."""
-    details = usage.get("prompt_tokens_details")
+    details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
     places = [
         details.get("cached_tokens") if isinstance(details, dict) else None,
         usage.get("prompt_cache_hit_tokens"),
@@ -170,9 +198,16 @@ def _stated(headers: Mapping[str, str], body: Json) -> Iterator[int | None]:
     ticks = usage.get("cost_in_usd_ticks")
     if type(ticks) is int:
         yield ticks * (PICO_PER_USD // TICKS_PER_USD) if ticks >= 0 else None
+    for name in _AMOUNTS:
+        if usage.get(name) is not None:
+            yield pico_of(usage[name])
 
 
 def _upstream(usage: Json) -> int | None:
     """What the provider charges to the caller's own key."""
     details = usage.get("cost_details")
-    return pico_of(details.get("upstream_inference_cost")) if isinstance(details, dict) else None
+    if not isinstance(details, dict):
+        return None
+    parts = [pico_of(details.get(f"upstream_inference_{side}_cost")) for side in ("prompt", "completions")]
+    whole = pico_of(details.get("upstream_inference_cost"))
+    return sum(part or 0 for part in parts) if whole is None else whole

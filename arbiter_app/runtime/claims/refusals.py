@@ -25,10 +25,33 @@ MAX_READ_CHARS = 8_000
 """So much of what is said is looked at; the rest would be somebody's text."""
 MAX_DEPTH = 6
 
-_MESSAGES = ("message", "Message", "msg", "error_description", "detail", "raw", "title", "reason", "error_msg")
-_CODES = ("code", "error_code", "Code", "__type", "errorCode")
+_MESSAGES = (
+    "message",
+    "Message",
+    "msg",
+    "error_description",
+    "detail",
+    "raw",
+    "title",
+    "reason",
+    "error_msg",
+    "status_msg",
+)
+_CODES = ("code", "error_code", "Code", "__type", "errorCode", "status_code")
 _TYPES = ("type", "error_type", "status")
-_INNER = ("error", "errors", "message", "detail", "innererror", "metadata", "details", "cause", "response", "data")
+_INNER = (
+    "error",
+    "errors",
+    "message",
+    "detail",
+    "innererror",
+    "metadata",
+    "details",
+    "cause",
+    "response",
+    "data",
+    "base_resp",
+)
 _GENERIC = re.compile(r"(?i)(?:provider returned error|upstream error|bad request|error|)\.?$")
 
 
@@ -106,6 +129,9 @@ def _collect_object(value: dict[str, Any], found: Said, depth: int) -> None:
     for key in _MESSAGES:
         if isinstance(value.get(key), str):
             _take_message(value[key], found, depth)
+    choice = _first_choice(value)
+    if choice is not None and choice.get("error"):
+        _collect(choice["error"], found, depth + 1)
     for key in _INNER:
         if value.get(key) and not (key in _MESSAGES and isinstance(value[key], str)):
             _collect(value[key], found, depth + 1)
@@ -243,7 +269,7 @@ _TABLE = (
         | insufficient\s[\w\s]{1,30}\sbalance | no\s(?:credits?|quota|balance)\s(?:left|remaining) | exhausted\syour\s(?:\w+\s)?credits
         | overdue\sbalance | key\slimit\sexceeded | \u989d\u5ea6\u4e0d\u8db3 | \u4f59\u989d\u4e0d\u8db3 | \u6b20\u8d39
         | payment\srequired | account\sbalance\sis\s(?:too\slow|negative|insufficient) | prepayment\scredits\sare\sdepleted""",
-        statuses=(400, 401, 402, 403, 412, 422, 429, 503),
+        statuses=(400, 401, 402, 403, 412, 422, 429, 500, 503),
         unless=r"rate\slimit\s(?:reached|exceeded)",
     ),
     _row(
@@ -325,7 +351,7 @@ _TABLE = (
         Refused.KEY,
         codes="invalid_api_key authentication_error invalid_authentication_error unauthenticated account_deactivated "
         "permission_error unsupported_country_region_territory access_terminated invalidsubscriptionkey "
-        "invalid_request_error_api_key permissiondenied api_key_invalid token_not_found_in_db unrecognizedclientexception",
+        "invalid_request_error_api_key permissiondenied api_key_invalid token_not_found_in_db unrecognizedclientexception 1004",
         words=r"""(?:invalid|incorrect|missing|wrong|expired|no)\s(?:\w+\s)?(?:api[\s_-]?key|authentication|credentials|access\stoken|bearer)
         | api\skey\snot\s(?:valid|found) | unauthorized | authentication\s(?:error|failed|fails) | invalid\sproxy\sserver\stoken""",
         statuses=(400, 401, 403, 407),
@@ -422,11 +448,21 @@ def states_error(answer: object) -> bool:
     """Whether a parsed body of status 2xx is an error and no answer."""
     if not isinstance(answer, dict):
         return isinstance(answer, list) and bool(answer) and isinstance(answer[0], dict) and "error" in answer[0]
-    if answer.get("choices"):
-        return False
+    choice, stated = _first_choice(answer), answer.get("base_resp")
+    if isinstance(stated, dict) and stated.get("status_code"):
+        return True
+    if choice is not None:
+        return bool(answer.get("error") or choice.get("error") or choice.get("finish_reason") == "error")
     if answer.get("error") or answer.get("errors") or answer.get("object") == "error" or answer.get("type") == "error":
         return True
     return "choices" not in answer and any(key in answer for key in ("detail", "message", "error_code", "msg"))
+
+
+def _first_choice(answer: dict[str, Any]) -> dict[str, Any] | None:
+    """The first choice of what may be an answer."""
+    choices = answer.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, dict) else None
 
 
 def _meaning(status: int, found: Said) -> tuple[Refused, str]:
