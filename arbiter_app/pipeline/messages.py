@@ -43,6 +43,8 @@ _UNWRAPPED_ALONE = ("task", "query", "question", "instruction")
 
 
 _TAG_ENDS = (">", " ", "\n")
+MAX_CALLS = 64
+"""As many calls of one answer are looked at by their ids."""
 
 
 def content_text(content: object) -> str:
@@ -71,14 +73,30 @@ def latest_ask(messages: list[Json]) -> str:
     return wrapped
 
 
-def in_tool_loop(messages: list[Json]) -> bool:
-    """Whether the work on the latest ask is under way: the last message gives the results of tools, or calls some."""
-    last = messages[-1]
-    if last.get("role") in ("tool", "function"):
+def open_calls(messages: list[Json]) -> list[str] | None:
+    """The ids of the tool calls that a tool loop goes on from; None outside of a loop.
+
+    In a loop the results of the last calls have come, or nothing has yet. What an agent says as the user beside results,
+    such as where it works, ends no loop; an answer in words does.
+    """
+    answered, calls = False, None
+    for at, message in enumerate(reversed(messages)):
+        if message.get("role") == "assistant":
+            calls = message.get("tool_calls") or message.get("function_call")
+            answered = answered or (at == 0 and bool(calls))
+            break
+        answered = answered or _is_result(message)
+    if not answered:
+        return None
+    ids = [call.get("id") for call in calls[:MAX_CALLS] if isinstance(call, dict)] if isinstance(calls, list) else []
+    return [one for one in ids if isinstance(one, str)]
+
+
+def _is_result(message: Json) -> bool:
+    """Whether a message brings what a tool gave."""
+    if message.get("role") in ("tool", "function"):
         return True
-    if last.get("role") == "assistant":
-        return bool(last.get("tool_calls") or last.get("function_call"))
-    content = last.get("content")
+    content = message.get("content")
     return isinstance(content, list) and any(
         isinstance(part, dict) and part.get("type") == "tool_result" for part in content
     )

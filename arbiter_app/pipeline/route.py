@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.holdout import Holdout, drawn
-from arbiter_app.pipeline.messages import in_tool_loop
+from arbiter_app.pipeline.messages import open_calls
 from arbiter_app.pipeline.types import ChatRequest, Classification, Eligible, Mode
 from arbiter_app.policy import Ask, Candidate, Choice, Policy
 
@@ -31,7 +31,7 @@ class Conversations:
 
     def loop_model(self, request: ChatRequest) -> str | None:
         """The model that called the tools whose results the request brings; None outside of a loop."""
-        return self._models.get(_key(request), (None, None))[0] if in_tool_loop(request.messages) else None
+        return self._models.get(_key(request), (None, None))[0] if open_calls(request.messages) is not None else None
 
     def served(self, request: ChatRequest, model: str, *, chosen: bool) -> None:
         """Note who answered, and whether the policy had chosen it."""
