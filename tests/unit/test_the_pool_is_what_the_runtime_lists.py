@@ -10,7 +10,7 @@ from arbiter_app.catalog import Catalog, load_catalog
 from arbiter_app.pool import names
 from arbiter_app.pool.price_list import FILE
 from arbiter_app.pool.telling import lines
-from arbiter_app.runtime.claims.facts import rows_of
+from arbiter_app.runtime.claims.facts import Known, facts_of, rows_of
 from tests.price_list import render
 
 PER_MILLION = 1e-6
@@ -294,3 +294,34 @@ def test_a_baseline_that_only_the_runtime_knows() -> None:
     own = load_catalog(None, baseline="house-large", open_pool=True)
     after = own.refreshed([{"id": "house-large"}, {"id": "gpt-4o"}])
     assert after.baseline == "house-large" and set(after.names) == {"house-large", "gpt-4o"}
+
+
+@pytest.mark.parametrize(
+    ("row", "price", "window"),
+    [
+        # Novita counts in ten-thousandths of a dollar; Copilot's limits stand among the capabilities.
+        ({"input_token_price_per_m": 1_500, "output_token_price_per_m": 6_000}, 0.15, None),
+        ({"pricing": {"input": 15, "output": 60, "unit": "cents per million"}}, 0.15, None),
+        ({"pricing": {"input": 0.15, "output": 0.6, "currency": "USD"}}, 0.15, None),
+        (
+            {"capabilities": {"limits": {"max_context_window_tokens": 64_000, "max_prompt_tokens": 60_000}}},
+            None,
+            60_000,
+        ),
+        ({"capabilities": {"limits": {"max_context_window_tokens": 64_000}}}, None, 64_000),
+        ({"name": "models/new-model", "input_token_limit": 64_000}, None, 64_000),
+    ],
+)
+def test_what_providers_state_in_their_own_units(row: dict[str, Any], price: float | None, window: int | None) -> None:
+    doubts: list[str] = []
+    facts = facts_of({"id": "new-model", **row}, "new-model", Known(), doubts)
+    assert facts.input_usd == (None if price is None else pytest.approx(price * PER_MILLION))
+    assert (facts.context_tokens, doubts) == (window, [])
+
+
+def test_a_price_in_another_currency_is_set_aside_and_said() -> None:
+    doubts: list[str] = []
+    row = {"pricing": {"input": 1, "output": 4, "currency": "CNY"}}
+    facts = facts_of(row, "new-model", Known(), doubts)
+    assert (facts.input_usd, facts.output_usd) == (None, None)
+    assert len(doubts) == 2 and "CNY" in doubts[0]

@@ -29,6 +29,8 @@ PRICE_FACTOR = 10.0
 SHOWN = 60
 
 TOKEN, THOUSAND, MILLION = 1.0, 1e3, 1e6
+_PARTS = ((re.compile(r"token_price_per_m$"), 1e4), (re.compile(r"(?<![a-z])cents?(?![a-z])"), 1e2))
+"""Keys and units in parts of a dollar: Novita's ten-thousandths, cents."""
 _UNITS = (TOKEN, MILLION, THOUSAND)
 _INPUT = ("prompt", "input", "input_tokens", "input_token", "in", "text_input")
 _OUTPUT = ("completion", "output", "output_tokens", "output_token", "out", "text_output")
@@ -47,6 +49,9 @@ _WINDOWS = (
     "contextLength",
     "contextWindow",
     "context",
+    "max_prompt_tokens",
+    "max_context_window_tokens",
+    "input_token_limit",
     "n_ctx_train",
 )
 _KINDS = ("type", "mode", "model_type", "task", "kind", "category")
@@ -224,10 +229,12 @@ def _quotes(row: Json, side: str) -> Iterator[tuple[str, object, tuple[float, ..
         for holder in ("pricing", "price", "prices", "cost"):
             prices = place.get(holder)
             if isinstance(prices, dict):
+                currency = str(prices.get("currency") or "USD").upper()
                 unit = _unit_of(str(prices.get("unit", "")))
                 for key, value in prices.items():
                     if value is not None and isinstance(key, str) and _side_of(key) in names:
                         value = value.get("usd", value.get("price")) if isinstance(value, dict) else value
+                        value = value if currency in ("USD", "$") else f"{value} {currency}"
                         yield f"{holder}.{key}"[:SHOWN], value, _units(key, unit)
         for key, value in place.items():
             if value is None or isinstance(value, dict | list) or not isinstance(key, str):
@@ -246,6 +253,13 @@ def _side_of(key: str) -> str:
 
 def _unit_of(text: str) -> float | None:
     plain = text.lower().replace("-", "_").replace(" ", "_")
+    parts = next((part for pattern, part in _PARTS if pattern.search(plain)), 1.0)
+    unit = _tokens_of(plain)
+    return None if unit is None else unit * parts
+
+
+def _tokens_of(plain: str) -> float | None:
+    """The tokens that a price is for, by its key or unit."""
     if re.search(r"million|mtok|per_?1?m(?:_|$)|1m|/m|permillion", plain):
         return MILLION
     if re.search(r"thousand|ktok|per_?1?k(?:_|$)|1k|/k|1000|perthousand", plain):
@@ -326,7 +340,9 @@ def _modalities(row: Json) -> dict[str, str]:
 def _places(row: Json) -> list[Json]:
     """Where a row keeps its facts: in itself, and in its parts."""
     nested = [row[key] for key in _PLACES if isinstance(row.get(key), dict)]
-    return [row, *nested]
+    can = row.get("capabilities")
+    limits = can.get("limits") if isinstance(can, dict) else None
+    return [row, *nested, *([limits] if isinstance(limits, dict) else [])]
 
 
 def _providers(row: Json) -> list[Json]:
