@@ -20,6 +20,11 @@ BIG_BYTES = 200_000
 """From this size on a body is parsed beside the event loop."""
 
 
+BOM = b"\xef\xbb\xbf"
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x78\x01", b"\x78\x9c", b"\x78\xda")
+"""How gzip, zstd and deflate begin."""
+
+
 class CallerGone(Exception):
     """The caller hung up before the whole request was read."""
 
@@ -40,7 +45,8 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
             raise _too_large(limit)
         parts.append(part)
         more = message.get("more_body", False)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    body = parts[0] if len(parts) == 1 else b"".join(parts)
+    return body.removeprefix(BOM)
 
 
 def _too_large(limit: int) -> BodyTooLarge:
@@ -63,10 +69,17 @@ def load_json(body: bytes, *, halves: bool = False) -> Any:
                 raise error
             value = exact_json.by_grammar(body)
         except ValueError:
-            raise BadRequest(f"the body is not valid JSON: {error}", code="invalid_json") from None
+            raise BadRequest(f"the body is not valid JSON: {_why(body) or error}", code="invalid_json") from None
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deep(value):
         raise BadRequest(f"the body is nested deeper than {MAX_DEPTH} levels", code="invalid_json")
     return value
+
+
+def _why(body: bytes) -> str:
+    """What a body is instead of JSON in UTF-8, where that is plain to see."""
+    if body.startswith(_COMPRESSED):
+        return "it is compressed; send it as it is"
+    return "it is UTF-16; send it as UTF-8" if body.startswith((b"\xff\xfe", b"\xfe\xff")) else ""
 
 
 def _values(body: bytes) -> int:

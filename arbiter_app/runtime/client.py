@@ -239,8 +239,11 @@ class HttpReplyStream:
         instead of a stream counts as what it says, an error or a whole answer.
         """
         if "json" in self.headers.get("content-type", "").lower():
-            self._take_whole(await self._rest())
-            return
+            body = await self._rest()
+            if not _looks_streamed(body):
+                self._take_whole(body)
+                return
+            self._ready = _events(body)
         looked = 0
         while True:
             while looked < len(self._ready):
@@ -375,19 +378,29 @@ def _fits_header(value: str) -> bool:
     return value.isascii() and value.isprintable()
 
 
+def _events(body: bytes) -> list[bytes]:
+    """The events of a whole body. Raises RuntimeFault for one that is too large."""
+    splitter = EventSplitter()
+    try:
+        return [*splitter.feed(body), *filter(None, [splitter.rest()])]
+    except EventTooLarge as error:
+        raise RuntimeFault("protocol", str(error)) from error
+
+
+def _looks_streamed(body: bytes) -> bool:
+    """Whether a body is made of events, whatever it is called."""
+    return body.lstrip().startswith((b"data:", b"event:", b": ", b"id:", b"retry:"))
+
+
 def _is_stream(headers: Mapping[str, str], body: bytes) -> bool:
     """Whether a plain request was answered with a stream."""
-    return "text/event-stream" in headers.get("content-type", "").lower() or body.lstrip()[:5] == b"data:"
+    return "text/event-stream" in headers.get("content-type", "").lower() or _looks_streamed(body)
 
 
 def _assembled(headers: Mapping[str, str], body: bytes, first_byte_ms: float, hold: Hold) -> Reply:
     """The whole answer that a stream comes to. Raises RuntimeFault for an error frame, and for one that breaks off."""
-    splitter, assembler = EventSplitter(), StreamAssembler(most_chars=len(body))
-    try:
-        events = splitter.feed(body)
-    except EventTooLarge as error:
-        raise RuntimeFault("protocol", str(error)) from error
-    for event in (*events, splitter.rest()):
+    assembler = StreamAssembler(most_chars=len(body))
+    for event in _events(body):
         if not event_data(event):
             continue
         assembler.feed(event)

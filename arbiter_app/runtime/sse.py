@@ -184,10 +184,10 @@ class StreamAssembler:
             try:
                 self.odd, chunk = True, exact_json.lenient(data)
             except ValueError:
-                self._no_chunk(data.strip())
+                self._no_chunk(data.strip(), "is not JSON")
                 return None
         if not isinstance(chunk, dict):
-            self.error = {"message": "the runtime sent an event that is not a chunk"}
+            self._no_chunk(data.strip(), "is not a chunk")
             return None
         if chunk.get("error") or (_ends(chunk) and states_error(chunk)):
             self.error = {"message": refusal_of(200, data).message or "the runtime reported an error"}
@@ -195,11 +195,12 @@ class StreamAssembler:
         self._take(chunk)
         return chunk
 
-    def _no_chunk(self, data: bytes) -> None:
-        if data == DONE:
+    def _no_chunk(self, data: bytes, why: str) -> None:
+        """The end, an error, or something odd, which after the answer has finished is an end, too."""
+        if data == DONE or (data and self.finish_reason is not None):
             self.done = True
         elif data:
-            self.error = {"message": "the runtime sent an event that is not JSON"}
+            self.error = {"message": f"the runtime sent an event that {why}"}
 
     def body(self) -> Json:
         """The answer so far."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +13,7 @@ import httpx
 import pytest
 
 from tests.conftest import Running, running
-from tests.stranger import Said, Stranger, chunk, plain, stranger, stream
+from tests.stranger import STREAM, Said, Stranger, chunk, plain, stranger, stream
 
 ASK = [{"role": "user", "content": "What is the capital of France?"}]
 TWO = ["gpt-4o", "gpt-4o-mini"]
@@ -124,3 +126,51 @@ def test_content_is_refused_once(over: Running, runtime: Stranger) -> None:
     says(runtime, all=no(400, {"error": {"message": "Content Exists Risk"}}))
     assert ask(over).json()["error"]["code"] == "content_filter"
     assert sum(calls(runtime).values()) == 1
+
+
+BODY = json.dumps({"messages": ASK, "arbiter_pin": "gpt-4o"})
+ENCODED: dict[str, tuple[bytes, int, str]] = {
+    "a byte order mark": (b"\xef\xbb\xbf" + BODY.encode(), 200, ""),
+    "line ends around it": (b"\r\n" + BODY.encode() + b"\r\n", 200, ""),
+    "UTF-16": (BODY.encode("utf-16"), 400, "UTF-16"),
+    "gzip": (gzip.compress(BODY.encode()), 400, "compressed"),
+    "deflate": (zlib.compress(BODY.encode()), 400, "compressed"),
+    "two at once": (BODY.encode() * 2, 400, "after document"),
+}
+
+
+@pytest.mark.parametrize("name", ENCODED)
+def test_a_body_is_read_as_it_was_meant_or_the_reason_is_told(over: Running, runtime: Stranger, name: str) -> None:
+    sent, status, why = ENCODED[name]
+    told = over.http.post("/v1/chat/completions", content=sent, headers={"content-type": "application/json"})
+    assert told.status_code == status, told.text
+    assert why in told.text
+    assert all(json.loads(body)["messages"] == ASK for body in runtime.heard)
+
+
+WHOLE = stream(chunk({"role": "assistant", "content": ""}), chunk({"content": "Blue."}), chunk({}, "stop"))[2]
+DONE = b"data: [DONE]\n\n"
+STREAMED: dict[str, tuple[str, bytes]] = {
+    "called JSON": ("application/json", WHOLE),
+    "called JSON, after a comment": ("application/json; charset=utf-8", b": PROCESSING\n\n" + WHOLE),
+    "called text": ("text/plain", WHOLE),
+    "called nothing": ("", WHOLE),
+    "pings first": (STREAM, b'event: ping\ndata: {"type": "ping"}\n\n' + WHOLE),
+    "an end in quotes": (STREAM, WHOLE.replace(b"[DONE]", b'"[DONE]"')),
+    "an end of another word": (STREAM, WHOLE.replace(b"[DONE]", b"[END]")),
+    "junk after the finish": (STREAM, WHOLE.replace(DONE, b"data: {bad\n\n" + DONE)),
+    "an end without a line end": (STREAM, WHOLE.rstrip()),
+    "no end": (STREAM, WHOLE.removesuffix(DONE)),
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("name", STREAMED)
+def test_a_stream_is_an_answer_whatever_it_is_called_and_however_it_ends(
+    over: Running, runtime: Stranger, name: str, streamed: bool
+) -> None:
+    runtime.say = lambda body: (200, *STREAMED[name])
+    told = ask(over, stream=streamed)
+    assert told.status_code == 200, told.text
+    assert "Blue." in told.text and '"error"' not in told.text and '"arbiter":{' in told.text
+    assert told.text.count("[DONE]") == (1 if streamed else 0)
