@@ -309,7 +309,7 @@ class _ToolCalls:
         if stated is not None:
             self._at[stated] = position
         call = self._calls[position]
-        if isinstance(piece.get("id"), str) and piece["id"]:
+        if isinstance(piece.get("id"), str) and piece["id"].strip():
             call["id"] = piece["id"]
         if isinstance(name, str) and name != call["name"]:
             call["name"] += name
@@ -322,17 +322,19 @@ class _ToolCalls:
         return position
 
     def _position(self, call_id: object, stated: int | None, name: object) -> int:
-        named = isinstance(call_id, str) and call_id != ""
+        named, begins = isinstance(call_id, str) and bool(call_id.strip()), isinstance(name, str) and bool(name)
         if named:
             same = next((at for at, call in enumerate(self._calls) if call["id"] == call_id), None)
             if same is not None:
                 return same
-        known = self._at.get(stated) if stated is not None else len(self._calls) - 1 if self._calls else None
+        known = self._at.get(stated) if stated is not None else None
+        if known is None and self._calls and (stated is None or not (named or begins)):
+            known = len(self._calls) - 1
         if known is not None:
             call = self._calls[known]
-            begun = bool(call["arguments"]) and isinstance(name, str) and name not in ("", call["name"])
-            again = stated is None and not named and bool(name) and any(call["arguments"])
-            if not (begun or again or (named and call["id"] is not None)):
+            other = bool(call["arguments"]) and begins and name != call["name"]
+            again = begins and not named and any(call["arguments"]) and (stated is None or _is_json(call["arguments"]))
+            if not (other or again or (named and call["id"] is not None)):
                 return known
         self._calls.append({"id": None, "name": "", "arguments": []})
         return len(self._calls) - 1
@@ -350,6 +352,17 @@ class _ToolCalls:
             }
             for call in self._calls
         ]
+
+
+def _is_json(parts: list[str]) -> bool:
+    """Whether the pieces make a whole object."""
+    text = "".join(parts).strip()
+    if not text.endswith("}"):
+        return False
+    try:
+        return isinstance(orjson.loads(text), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def _number(index: object) -> int | None:

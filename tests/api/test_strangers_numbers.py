@@ -237,3 +237,93 @@ def test_an_error_after_the_first_words_is_told_with_its_words(
     error = json.loads(next(line for line in reversed(last) if line.startswith("data: {"))[6:])["error"]
     assert ERROR["message"] in error["message"], error
     assert '"finish_reason":"stop"' not in answer.text and '"error":{"code"' not in answer.text
+
+
+def tool(name: str) -> dict[str, Any]:
+    """A tool that takes a path."""
+    schema = {"type": "object", "required": ["path"], "properties": {"path": {"type": "string"}}}
+    return {"type": "function", "function": {"name": name, "parameters": schema}}
+
+
+def piece(arguments: str | None = None, **more: Any) -> dict[str, Any]:
+    """A piece of a call."""
+    name = more.pop("name", None)
+    function = {key: one for key, one in (("name", name), ("arguments", arguments)) if one is not None}
+    return {**more, "function": function}
+
+
+A, B = '{"path":"a"}', '{"path":"b"}'
+HALVES = ('{"path"', ':"b"}')
+CALLS: dict[str, list[list[dict[str, Any]]]] = {
+    "as OpenAI sends them": [
+        [piece("", index=0, id="1", type="function", name="read")],
+        [piece(A, index=0)],
+        [piece("", index=1, id="2", type="function", name="write")],
+        [piece(HALVES[0], index=1)],
+        [piece(HALVES[1], index=1)],
+    ],
+    "one index and no id": [[piece(A, index=0, name="read")], [piece(B, index=0, name="write")]],
+    "one index and no id, the same name": [[piece(A, index=0, name="read")], [piece(B, index=0, name="read")]],
+    "one index, other ids": [[piece(A, index=0, id="1", name="read")], [piece(B, index=0, id="2", name="write")]],
+    "no index": [[piece(A, id="1", name="read")], [piece("", id="2", name="write")], [piece(B)]],
+    "nulls in what follows": [
+        [piece(A, index=0, id="1", name="read")],
+        [piece("", index=1, id="2", name="write")],
+        [{"index": 1, "id": None, "type": None, "function": {"name": None, "arguments": B}}],
+    ],
+    "blanks in what follows": [
+        [piece(A, index=0, id="1", name="read")],
+        [piece("", index=1, id="2", name="write")],
+        [piece(B, index=1, id="", name="")],
+    ],
+    "white space for an id": [
+        [piece(A, index=0, id="1", name="read")],
+        [piece("", index=1, id="2", name="write")],
+        [piece(B, index=1, id=" ")],
+    ],
+    "id and name with every piece": [
+        [piece(A, index=0, id="1", name="read")],
+        *[[piece(one, index=1, id="2", name="write")] for one in HALVES],
+    ],
+    "an index that goes on counting": [
+        [piece(A, index=0, id="1", name="read")],
+        [piece("", index=1, id="2", name="write")],
+        [piece(HALVES[0], index=2)],
+        [piece(HALVES[1], index=3)],
+    ],
+    "two pieces of one call at once": [
+        [piece(A, index=0, id="1", name="read")],
+        [piece(HALVES[0], index=1, id="2", name="write"), piece(HALVES[1], index=1)],
+    ],
+    "both whole at once": [[piece(A, index=0, id="1", name="read"), piece(B, index=1, id="2", name="write")]],
+    "the name after the id": [
+        [piece(A, index=0, id="1", name="read")],
+        [{"index": 1, "id": "2", "type": "function"}],
+        [piece("", index=1, name="write")],
+        [piece(B, index=1)],
+    ],
+    "a head with the wrong index, a tail with the right one": [
+        [piece(A, index=0, id="1", name="read")],
+        [piece("", index=0, id="2", name="write")],
+        [piece(B, index=1)],
+    ],
+    "counted from one": [[piece(A, index=1, id="1", name="read")], [piece(B, index=2, id="2", name="write")]],
+    "an index as text": [[piece(A, index="0", id="1", name="read")], [piece(B, index="1", id="2", name="write")]],
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_two_calls_are_two_calls_however_their_pieces_are_labelled(over: Running, runtime: Stranger, name: str) -> None:
+    runtime.say = lambda body: stream(*[chunk({"tool_calls": one}) for one in CALLS[name]], chunk({}, "tool_calls"))
+    answer = ask(over, stream=True, tools=[tool("read"), tool("write")])
+    assert told(answer)["quality"] == 1.0
+    calls: dict[int, list[str]] = {}
+    for line in answer.text.split("\n"):
+        for one in json.loads(line[6:])["choices"] if line.startswith("data: {") else ():
+            for part in one["delta"].get("tool_calls") or ():
+                assert type(part["index"]) is int
+                call = calls.setdefault(part["index"], ["", ""])
+                call[0] = call[0] or part.get("function", {}).get("name") or ""
+                call[1] += part.get("function", {}).get("arguments") or ""
+    second = "read" if "the same name" in name else "write"
+    assert calls == {0: ["read", A], 1: [second, B]}
