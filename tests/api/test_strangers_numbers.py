@@ -327,3 +327,28 @@ def test_two_calls_are_two_calls_however_their_pieces_are_labelled(over: Running
                 call[1] += part.get("function", {}).get("arguments") or ""
     second = "read" if "the same name" in name else "write"
     assert calls == {0: ["read", A], 1: [second, B]}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+        {"prompt_tokens": 0, "completion_tokens": 100, "total_tokens": 100},
+        {"prompt_tokens": 2_000, "completion_tokens": 0, "total_tokens": 2_000},
+        {},
+        None,
+    ],
+    ids=str,
+)
+def test_nothing_counted_is_no_free_answer(
+    over: Running, runtime: Stranger, usage: dict[str, int] | None, streamed: bool
+) -> None:
+    text = "The sea is wide and deep. " * 20
+    runtime.say = lambda body: (
+        stream(chunk({"content": text}), chunk({}, "stop", usage=usage))
+        if streamed
+        else plain({"role": "assistant", "content": text}, usage=usage)
+    )
+    found = told(ask(over, stream=streamed))
+    assert (found["cost_state"], found["cost"]) == ("unknown", None)

@@ -91,6 +91,9 @@ def usage_of(body: Json, sent_bytes: int | None = None) -> Usage | None:
         return None
     cached = _cached(usage)
     tokens_in += _beside(usage, tokens_in)
+    if tokens_in == 0 or (tokens_out == 0 and _says_something(body)):
+        notices.claims.count("usage", "an answer stated no tokens for what was sent or came, which was set aside")
+        return None
     sent_less = sent_bytes is not None and tokens_in > sent_bytes + SLACK_TOKENS
     if sent_less or (tokens_out > HIDDEN_TOKENS and tokens_out > len(str(body.get("choices"))) + HIDDEN_TOKENS):
         notices.claims.count("usage", "an answer stated far more tokens than were sent or came, which was set aside")
@@ -101,6 +104,14 @@ def usage_of(body: Json, sent_bytes: int | None = None) -> Usage | None:
         )
         cached = 0
     return Usage(tokens_in, tokens_out, cached)
+
+
+def _says_something(body: Json) -> bool:
+    """Whether an answer has text."""
+    choices = body.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    message = first.get("message") if isinstance(first, dict) else None
+    return isinstance(message, dict) and bool(message.get("content"))
 
 
 def _first(usage: Json, names: tuple[str, ...]) -> object:
