@@ -17,7 +17,7 @@ from arbiter_app import exact_json
 from arbiter_app.pipeline.types import Json
 
 OWN = "arbiter"
-KIND = "chat.completion.chunk"
+KIND, WHOLE = "chat.completion.chunk", "chat.completion"
 _MEMBERS = frozenset({"id", "object", "created", "model", "choices", "usage"})
 _SEPARATORS = (b"\xe2\x80\xa8", b"\xe2\x80\xa9")
 """U+2028 and U+2029: line ends to some readers of lines, never to JSON."""
@@ -146,6 +146,61 @@ def without_own(value: Any) -> Any:
     return [without_own(inner) for inner in value] if isinstance(value, list) else value
 
 
+def completed(body: Json, name: str, now: int) -> bool:
+    """Give a whole answer what strict clients ask for, where the runtime left it out; says whether it did.
+
+    `name` is its id, `now` its time (seconds), where it has none.
+    """
+    choices = body.get("choices")
+    if not isinstance(choices, list) or not choices:
+        return False
+    changed = with_text_arguments(body)
+    if not (type(stated := body.get("id")) is str and stated):
+        body["id"] = f"chatcmpl-{name}"
+        changed = True
+    if body.get("object") != WHOLE:
+        body["object"] = WHOLE
+        changed = True
+    if not _is_whole(body.get("created")):
+        body["created"] = now
+        changed = True
+    if type(body.get("model")) is not str:
+        body["model"] = ""
+        changed = True
+    for position, choice in enumerate(choices):
+        if isinstance(choice, dict) and _choice_completed(choice, position):
+            changed = True
+    return changed
+
+
+def _choice_completed(choice: Json, position: int) -> bool:
+    message, changed = choice.get("message"), False
+    if not isinstance(message, dict):
+        delta, text = choice.pop("delta", None), choice.get("text")
+        message = delta if isinstance(delta, dict) else {"content": text} if isinstance(text, str) else None
+        if message is None:
+            return False
+        choice["message"], changed = message, True
+    if message and message.get("role") != "assistant":
+        message["role"] = "assistant"
+        changed = True
+    if message and "content" not in message:
+        message["content"] = None
+        changed = True
+    if not _is_whole(choice.get("index")):
+        choice["index"] = position
+        changed = True
+    if not (type(reason := choice.get("finish_reason")) is str and reason):
+        choice["finish_reason"] = "tool_calls" if message.get("tool_calls") else "stop"
+        changed = True
+    return changed
+
+
+def _is_whole(number: object) -> bool:
+    """Whether it is a whole number, as a value or as it was written."""
+    return type(number) is int or (isinstance(number, exact_json.Written) and number.isdecimal())
+
+
 def with_text_arguments(body: Json) -> bool:
     """Make the arguments of the calls in a whole answer text, as every client reads them, where they are objects or missing;
     says whether any were."""
@@ -187,11 +242,10 @@ def delta_of(choice: Json, *, first: bool) -> Json:
 def _head(chunk: Json, name: str) -> Json:
     """The members that every chunk has, from the first one."""
     stated, model, created = chunk.get("id"), chunk.get("model"), chunk.get("created")
-    whole = isinstance(created, exact_json.Written) and created.isdecimal()
     return {
         "id": stated if isinstance(stated, str) and stated else f"chatcmpl-{name}",
         "object": KIND,
-        "created": created if whole else _written(int(time.time())),
+        "created": created if _is_whole(created) else _written(int(time.time())),
         "model": model if isinstance(model, str) else "",
     }
 

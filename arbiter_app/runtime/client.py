@@ -10,7 +10,7 @@ import httpx
 import orjson
 
 from arbiter_app import exact_json
-from arbiter_app.pipeline.frames import with_text_arguments
+from arbiter_app.pipeline.frames import completed
 from arbiter_app.pipeline.ports import Reply, ReplyStream, RuntimeFault
 from arbiter_app.runtime.budget import FREE_BYTES, Budget, Hold
 from arbiter_app.runtime.claims import secrets
@@ -116,9 +116,10 @@ class HttpRuntime:
             raise error
         if not isinstance(answer, dict):
             raise RuntimeFault("protocol", "the runtime's answer is not a JSON object")
-        if with_text_arguments(answer):  # to the letter of what was written, which `answer` does not hold
+        name, now = request_id or "", int(time.time())
+        if completed(answer, name, now):  # to the letter of what was written, which `answer` does not hold
             said = exact_json.exact(body)
-            with_text_arguments(said)
+            completed(said, name, now)
             body = exact_json.dumps(said)
         return Reply(headers, body, first_byte_ms, answer, hold)
 
@@ -289,7 +290,7 @@ class HttpReplyStream:
         if error is not None:
             raise error
         if isinstance(answer, dict):
-            with_text_arguments(answer)
+            completed(answer, "", int(time.time()))
         events = events_of(answer)
         if not events:
             raise RuntimeFault("protocol", f"the runtime did not stream ({kind})")
@@ -412,6 +413,7 @@ def _assembled(headers: Mapping[str, str], body: bytes, first_byte_ms: float, ho
     if not assembler.done and assembler.finish_reason is None:
         raise RuntimeFault("transport", "the runtime's stream ended before the answer was finished")
     answer = assembler.body()
+    completed(answer, "", int(time.time()))
     return Reply(headers, orjson.dumps(answer), first_byte_ms, answer, hold)
 
 

@@ -352,3 +352,64 @@ def test_nothing_counted_is_no_free_answer(
     )
     found = told(ask(over, stream=streamed))
     assert (found["cost_state"], found["cost"]) == ("unknown", None)
+
+
+BARE: dict[str, dict[str, Any]] = {
+    "choices alone": {"choices": [{"message": {"content": "Blue."}}]},
+    "nulls": {
+        "id": None,
+        "object": None,
+        "created": None,
+        "model": None,
+        "usage": None,
+        "choices": [{"index": None, "message": {"role": None, "content": "Blue."}, "finish_reason": None}],
+    },
+    "other types": {
+        "id": 7,
+        "object": "text_completion",
+        "created": "1700000000",
+        "model": ["m"],
+        "choices": [{"index": "0", "message": {"role": "model", "content": "Blue."}, "finish_reason": ""}],
+    },
+    "a float of time": {
+        "id": "c",
+        "object": "chat.completion",
+        "created": 1700000000.5,
+        "model": "m",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Blue."}, "finish_reason": "stop"}],
+    },
+    "the object of a chunk": {
+        "id": "c",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "m",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Blue."}, "finish_reason": "stop"}],
+    },
+    "a legacy text": {
+        "id": "c",
+        "object": "text_completion",
+        "created": 1,
+        "model": "m",
+        "choices": [{"index": 0, "text": "Blue.", "finish_reason": "stop"}],
+    },
+    "a delta for a message": {
+        "id": "c",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [{"index": 0, "delta": {"content": "Blue."}, "finish_reason": "stop"}],
+    },
+}
+
+
+@pytest.mark.parametrize("name", BARE)
+def test_a_whole_answer_has_what_strict_clients_ask_for(over: Running, runtime: Stranger, name: str) -> None:
+    runtime.say = lambda body: (200, "application/json", json.dumps(BARE[name]).encode())
+    answer = ask(over)
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert isinstance(body["id"], str) and body["id"]
+    assert (body["object"], type(body["created"]), type(body["model"])) == ("chat.completion", int, str)
+    assert [(one["index"], one["finish_reason"]) for one in body["choices"]] == [(0, "stop")]
+    assert (body["choices"][0]["message"]["role"], body["choices"][0]["message"]["content"]) == ("assistant", "Blue.")
+    assert body["arbiter"]["model"] == "gpt-4o-mini"

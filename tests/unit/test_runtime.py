@@ -22,7 +22,10 @@ from arbiter_app.runtime.sse import StreamAssembler
 from arbiter_app.runtime.transport import PooledTransport
 
 KEY = "sk-secret-0123456789"
-ANSWER = b'{"choices":[{"message":{"content":"hi"}}]}'
+ANSWER = (
+    b'{"id":"c","object":"chat.completion","created":1,"model":"m","choices":'
+    b'[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}'
+)
 SSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 CHUNK = b'data: {"choices":[{"delta":{"content":"hi"}}]}\n\n'
 DONE = b"data: [DONE]\n\n"
