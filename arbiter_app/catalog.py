@@ -7,7 +7,7 @@ models, the pool is what it lists (`pool/`). Adding a model is a line there, not
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -100,12 +100,12 @@ class Catalog:
         return replace(self, models=models, switches={**self.switches, model_id: on})
 
     def refreshed(
-        self, rows: Iterable[Json], *, most: int = 64, join: Sequence[str] = ("*",), keep: bool = False
+        self, rows: Iterable[Json], *, most: int = 64, join: Sequence[str] = ("*",), keep: Set[str] = frozenset()
     ) -> Catalog:
         """The catalog after the runtime's list was read; the same where that names no chat model.
 
-        At most `most` models are routed to. `join`: patterns of names beyond the catalog that may join. `keep`: the list
-        may be incomplete, so that nothing leaves.
+        At most `most` models are routed to. `join`: patterns of names beyond the catalog that may join. `keep`: models
+        that do not leave, as the list may be incomplete.
         """
         origin = self.declared or self
         built = listing.build(
@@ -146,7 +146,7 @@ class Catalog:
         )
 
     def loses(self, after: Catalog) -> bool:
-        """Whether more than half of the pool would be gone after: such a list is believed when the next one says it, too."""
+        """Whether more than half of the pool would be gone after: a model is then believed to be gone when the next list lacks it, too."""
         return self.report is not None and 2 * len(set(self.names) & set(after.names)) < len(self.names)
 
 

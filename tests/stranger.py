@@ -11,21 +11,31 @@ from typing import Any
 
 Said = tuple[int, str, bytes]
 STREAM = "text/event-stream"
+NO_LIST: Said = 404, "application/json", b'{"error":{"message":"no list here"}}'
 
 
 class Stranger:
-    """`say` gives status, content type and body for a request's raw body; `heard` holds those of chat requests."""
+    """`say` gives status, content type and body for a request's raw body; `heard` holds those of chat requests.
+
+    `listing` gives the same for whoever asks for its models, which happened `listings` times until now.
+    """
 
     def __init__(self) -> None:
         self.heard: list[bytes] = []
         self.say: Callable[[bytes], Said] = lambda body: plain()
+        self.listing: Callable[[], Said] = lambda: NO_LIST
+        self.listings = 0
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                self._send(404, "application/json", b'{"error":{"message":"no list here"}}')
+                if self.path.endswith("/models"):
+                    outer.listings += 1
+                    self._send(*outer.listing())
+                else:
+                    self._send(*NO_LIST)
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))

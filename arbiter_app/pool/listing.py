@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from arbiter_app.pool.price_list import lookup
 from arbiter_app.runtime.claims.facts import Known, facts_of, name_of, no_chat
 
 MAX_REMEMBERED = 300
-"""Models that were listed once and are gone: their decisions can still be told about."""
+"""Models that were listed once and are gone, the latest first: their decisions can still be told about."""
 _SEES = re.compile(
     r"gpt-4o|gpt-4\.1|gpt-[5-9]|claude|gemini|(?:^|[-_/])o[34]|vision|(?:^|[-_/\d.])vl|llava|pixtral|gemma-?[3-9]|llama-?4|grok-[4-9]",
     re.I,
@@ -79,12 +79,13 @@ def build(
     dearest: Known,
     most: int,
     join: Sequence[str],
-    keep: bool,
+    keep: Set[str],
 ) -> Found | None:
     """The models after a list was read; None where it names no chat model, which changes nothing.
 
     `before` are the models until now, `dearest` the cautious price of those whose own is not known, `most` the size of
-    the pool, `join` patterns of the names that may join. `keep`: what is missing now was not proven to be gone.
+    the pool, `join` patterns of the names that may join. `keep`: ids that stay when they are missing, as that does not
+    prove that they are gone.
     """
     claims, others, doubts = read(rows)
     if not claims:
@@ -93,16 +94,16 @@ def build(
     models = {key: _restated(model, matched.get(key), doubts) for key, model in declared.items()}
     taken = {claim.name for claim in matched.values()}
     new = [claim for claim in claims if claim.name not in taken and _may_join(claim.name, join)]
-    new.sort(key=lambda claim: (names.folded(claim.name) not in before, lookup(claim.name).input_usd is None))
-    room = max(0, most - len(matched))
+    new.sort(key=lambda claim: (_precedence(before.get(_id(claim.name))), lookup(claim.name).input_usd is None))
+    named = {*matched, *(_id(claim.name) for claim in new)}
+    kept = {key: before[key] for key in before if key in keep and key not in named and before[key].listed}
+    room = max(0, most - len(matched) - len(kept))
     for claim in new[:room]:
         model = _joined(claim, models, before.get(_id(claim.name)), dearest, doubts)
         models[model.id] = model
-    for key, model in list(before.items())[-MAX_REMEMBERED:]:
-        if key not in models:
-            models[key] = replace(model, listed=keep and model.listed)
-        elif keep and model.listed and not models[key].listed:
-            models[key] = model
+    models |= kept
+    gone = [model for key, model in before.items() if key not in models]
+    models |= {model.id: replace(model, listed=False) for model in gone[:MAX_REMEMBERED]}
     here = [model for model in models.values() if model.listed]
     report = Report(
         listed=len(claims),
@@ -115,6 +116,11 @@ def build(
         doubts=tuple(doubts),
     )
     return Found(models, report)
+
+
+def _precedence(before: Model | None) -> int:
+    """Who joins first where not all can: who is in the pool, then who was."""
+    return 2 if before is None else 1 - before.listed
 
 
 def index(models: Mapping[str, Model], aliases: Mapping[str, Sequence[str]]) -> dict[str, str]:

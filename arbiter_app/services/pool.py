@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Set
 from typing import TYPE_CHECKING
 
 from arbiter_app.catalog import Catalog
@@ -62,26 +63,24 @@ class Pool:
             log.warning("the runtime's model list cannot be read, the pool stays as it is: %s", fault.message)
             return
         arbiter.runtime_seen_at = time.time()
-        after = await self._held_against(rows, keep=not rows.whole)
+        after = await self._held_against(rows, keep=frozenset(() if rows.whole else arbiter.catalog.names))
+        self._wait_s = every_s
         if after is arbiter.catalog:
             log.warning("the runtime's model list names no model that chats; the pool stays as it is")
-            self._wait_s = every_s
             return
-        self._wait_s = every_s
         gone = frozenset(arbiter.catalog.names) - frozenset(after.names)
-        if arbiter.catalog.loses(after) and not gone <= self._doubted:
-            self._doubted, self._wait_s = gone, min(every_s, SOON_S)
+        self._doubted = gone - self._doubted if arbiter.catalog.loses(after) else frozenset()
+        if self._doubted:
+            self._wait_s = min(every_s, SOON_S)
             log.warning(
-                "the runtime's list lacks %d of %d models; they go when the next one does, too",
-                len(gone),
+                "the runtime's list lacks %d of %d models; they go when the next one lacks them, too",
+                len(self._doubted),
                 len(arbiter.catalog.names),
             )
-            after = await self._held_against(rows, keep=True)
-        else:
-            self._doubted = frozenset()
+            after = await self._held_against(rows, keep=self._doubted)
         self._take(after)
 
-    async def _held_against(self, rows: list[Json], *, keep: bool) -> Catalog:
+    async def _held_against(self, rows: list[Json], *, keep: Set[str]) -> Catalog:
         arbiter = self._arbiter
         while True:
             before = arbiter.catalog
@@ -106,7 +105,7 @@ class Pool:
 
 
 async def listed(
-    runtime: HttpRuntime, catalog: Catalog, rows: list[Json], settings: Settings, *, keep: bool = False
+    runtime: HttpRuntime, catalog: Catalog, rows: list[Json], settings: Settings, *, keep: Set[str] = frozenset()
 ) -> Catalog:
     """The catalog after these rows of the runtime's list, worked out beside the event loop.
 

@@ -255,6 +255,27 @@ def test_a_huge_list_makes_no_huge_pool() -> None:
     assert len(after.models) < 500 and len(after.names) == 60
 
 
+def test_what_is_kept_takes_room_of_the_pool() -> None:
+    after = listed("gpt-4o", *[f"old-{at}" for at in range(40)])
+    after = after.refreshed([{"id": f"new-{at}"} for at in range(40)], keep={"gpt-4o", "old-7", "never-heard-of"})
+    assert len(after.names) == 42 and {"gpt-4o", "old-7"} < set(after.names)
+    after = after.refreshed([{"id": f"third-{at}"} for at in range(40)], keep=set(after.names))
+    assert len(after.names) == 64
+
+
+def test_where_not_all_find_room_those_in_the_pool_stay() -> None:
+    after = listed("gpt-4o", *[f"House/Model-{at}" for at in range(63)])
+    more = [{"id": f"a-{at}"} for at in range(100)] + [{"id": model.sent} for model in after.pool]
+    assert set(after.refreshed(more).names) == set(after.names)
+
+
+def test_the_models_that_went_last_are_remembered_longest() -> None:
+    after = listed("gpt-4o")
+    for turn in range(12):
+        after = after.refreshed([{"id": f"turn-{turn}-{at}"} for at in range(60)])
+    assert {f"turn-{turn}-0" for turn in range(7, 11)} <= set(after.models) and "turn-2-0" not in after.models
+
+
 def test_parts_whose_models_are_missing_are_taken_by_others() -> None:
     after = listed("gpt-4o-mini", "claude-sonnet-4-5", "claude-haiku-4-5")
     assert after.baseline == "claude-sonnet-4-5", "the dearest that is not far dearer than the wanted one"
@@ -284,7 +305,7 @@ def test_patterns_say_what_joins() -> None:
 
 
 def test_a_list_that_has_more_drops_nothing() -> None:
-    after = listed("gpt-4o", "house").refreshed([{"id": "gpt-4o"}], keep=True)
+    after = listed("gpt-4o", "house").refreshed([{"id": "gpt-4o"}], keep={"gpt-4o", "house"})
     assert set(after.names) == {"gpt-4o", "house"}
     rows = rows_of({"data": [{"id": "a"}], "has_more": True})
     assert rows is not None and not rows.whole
