@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from arbiter_app.pipeline.types import Json
@@ -94,23 +95,31 @@ class Alerting:
     async def follow(self) -> int:
         """Bring every open alert up to date; returns how many stay open."""
         left = 0
-        for alert in await self._arbiter.store.read(notes.open_alerts):
-            seen = await self._seen(alert)
-            settled = seen.pop("settled")
-            if settled is None and time.time() - alert["ts"] > LAPSE_S:
-                settled = time.time()
-            left += settled is None
-            if (settled, seen) != (alert["settled"], alert["outcome"]):
-                await self._keep(alert["id"], seen, settled)
-                self._arbiter.feed.publish("alert", {**alert, "outcome": seen, "settled": settled})
+        alike = groupby(await self._arbiter.store.read(notes.open_alerts), lambda alert: (alert["task"], alert["ts"]))
+        for (task, ts), alerts in alike:
+            before, after = await self._around(task, ts)
+            for alert in alerts:
+                left += await self._follow(alert, before, after)
         return left
+
+    async def _follow(self, alert: Json, before: list[Json], after: list[Json]) -> bool:
+        """Bring one up to date; whether it stays open."""
+        earlier, later = aftermath.concerned(alert, before), aftermath.concerned(alert, after)
+        seen = aftermath.outcome(alert, earlier, later)
+        settled = seen.pop("settled")
+        if settled is None and time.time() - alert["ts"] > LAPSE_S:
+            settled = time.time()
+        if (settled, seen) != (alert["settled"], alert["outcome"]):
+            await self._keep(alert["id"], seen, settled)
+            self._arbiter.feed.publish("alert", {**alert, "outcome": seen, "settled": settled})
+        return settled is None
 
     async def _keep(self, alert_id: int, seen: Json, settled: float | None) -> None:
         await self._arbiter.store.writer.call(lambda connection: notes.follow(connection, alert_id, seen, settled))
 
-    async def _seen(self, alert: Json) -> Json:
-        store, task = self._arbiter.store, alert["task"] or None
-        before = await store.page(Filter(task=task, until=alert["ts"]), limit=3 * aftermath.BEFORE)
-        after = await store.page(Filter(task=task, since=alert["ts"]), limit=2 * aftermath.MOST)
-        earlier, later = aftermath.concerned(alert, before), aftermath.concerned(alert, after)
-        return aftermath.outcome(alert, earlier, later)
+    async def _around(self, task: str, ts: float) -> tuple[list[Json], list[Json]]:
+        """The decisions before and after a time, newest first. Models that join or leave together share them."""
+        store = self._arbiter.store
+        before = await store.page(Filter(task=task or None, until=ts), limit=3 * aftermath.BEFORE)
+        after = await store.page(Filter(task=task or None, since=ts), limit=2 * aftermath.MOST)
+        return before, after

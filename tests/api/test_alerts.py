@@ -6,6 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Engine, event
+
+from arbiter_app.store import notes
 from tests.api.test_learning import MATH, served, teach
 from tests.conftest import Running, running
 from tests.waiting import until
@@ -74,3 +77,27 @@ def test_a_model_that_leaves_or_joins_is_an_alert_once(tmp_path: Path) -> None:
         assert [(row["kind"], row["model"]) for row in alerts(again)] == [("new", MATH[0]), ("gone", MATH[0])]
     with running(tmp_path) as third:
         assert len(alerts(third)) == 2
+
+
+def test_models_that_join_together_are_followed_together(tmp_path: Path) -> None:
+    """A runtime may list dozens at once; their alerts stay open for as long as there is little traffic."""
+    with running(tmp_path) as one:
+        joined = {f"model-{at}" for at in range(64)}
+        arbiter, now = one.arbiter, time.time()
+        one.run(lambda: arbiter.store.writer.call(lambda connection: notes.note_pool(connection, joined, now)))
+        one.chat("Tell me of the sea.")
+        alerts(one)
+        still = one.run(lambda: arbiter.store.read(notes.open_alerts))
+        assert {alert["model"] for alert in still} >= joined
+        statements: list[str] = []
+
+        def heard(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+            if "decisions" in statement:
+                statements.append(statement)
+
+        event.listen(Engine, "before_cursor_execute", heard)
+        try:
+            one.run(arbiter.alerting.follow)
+        finally:
+            event.remove(Engine, "before_cursor_execute", heard)
+        assert 0 < len(statements) < 20
