@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, event
+from sqlalchemy import event
 
 from arbiter_app.store import notes
 from tests.api.test_learning import MATH, served, teach
@@ -92,12 +92,12 @@ def test_models_that_join_together_are_followed_together(tmp_path: Path) -> None
         statements: list[str] = []
 
         def heard(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-            if "decisions" in statement:
+            if "FROM decision" in statement:
                 statements.append(statement)
 
-        event.listen(Engine, "before_cursor_execute", heard)
+        event.listen(arbiter.store._reading, "before_cursor_execute", heard)
         try:
             one.run(arbiter.alerting.follow)
         finally:
-            event.remove(Engine, "before_cursor_execute", heard)
+            event.remove(arbiter.store._reading, "before_cursor_execute", heard)
         assert 0 < len(statements) < 20
