@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 SIZE_FIELDS = ("sized_n", "sized_usd", "sized_sq", "size_sum", "size_sq", "size_usd")
 COST_FIELDS = (
     *("tries", "cost_n", "cost_usd", "cost_sq", "unit_n", "unit_sum", "unit_sq", "tokens_in", "tokens_out"),
     *SIZE_FIELDS,
 )
+GRADE_FIELDS = ("graded", "quality_sum", "quality_sq", "votes", "votes_sum")
+GROUPS = (("calls",), GRADE_FIELDS, COST_FIELDS, ("latency_n", "latency_ms"), ("explore_n", "explore_usd"))
+"""Sums that say something together."""
+BEYOND = 1e24
+"""No sum of calls is as large, of squares of tokens neither."""
+ROUNDED = 0.5
+"""How far what was added and taken away again may be from what it should be, in any unit."""
 
 
 @dataclass(slots=True)
@@ -179,8 +186,14 @@ class StatsTable:
 
 
 def from_row(values: Mapping[str, float]) -> ModelStats:
-    """Statistics from named columns; unknown names are ignored."""
-    return ModelStats(**{name: float(values[name]) for name in FIELDS if name in values})
+    """Statistics from named columns; unknown names are ignored, and so are sums that no calls can have added up to."""
+    stats = ModelStats(**{name: float(values[name]) for name in FIELDS if name in values})
+    for group in GROUPS:
+        if not all(-ROUNDED <= getattr(stats, name) < BEYOND for name in group):
+            stats = replace(stats, **dict.fromkeys(group, 0.0))
+    if max(stats.quality_sum, stats.quality_sq) > stats.graded + ROUNDED:
+        stats = replace(stats, **dict.fromkeys(GRADE_FIELDS, 0.0))
+    return stats
 
 
 def wilson(total: float, weight: float, z: float = 1.96) -> tuple[float, float]:

@@ -81,7 +81,7 @@ class Reads:
             "explore_share": total["calls"] / routed if routed else None,
             "explore_cap": settings.explore_share if capped else None,
             "explore_usd_share": (usd(trials["cost_pico"]) or 0.0) / money["baseline_spend"]
-            if money["baseline_spend"]
+            if money["baseline_spend"] > 0
             else None,
             "explore_usd_cap": settings.explore_usd_share if capped else None,
         }
@@ -234,7 +234,7 @@ def _money(total: Json) -> Json:
         "actual_spend_exact": exact(actual),
         "baseline_spend": usd(baseline),
         "saved": usd(saved),
-        "saved_pct": 100 * saved / baseline if baseline else None,
+        "saved_pct": 100 * saved / baseline if baseline > 0 else None,
     }
 
 
