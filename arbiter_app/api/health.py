@@ -24,7 +24,7 @@ async def health(request: Request) -> Response:
     """
     arbiter = arbiter_of(request)
     mode = "sandbox" if arbiter.settings.sandbox else "live"
-    uptime_s = round(time.time() - arbiter.started_at, 1)
+    uptime_s = round(time.monotonic() - arbiter.started_at, 1)
     degraded = arbiter.store.ledger.degraded
     told = {"store": degraded or "ok", "learning": "paused" if degraded else "on"}
     told["runtime"] = arbiter.standing.told or "ok"

@@ -107,8 +107,9 @@ class Health:
         if rest is None:
             self._resting.pop(model, None)
         else:
-            until, gone = now + rest["seconds_left"], bool(rest.get("gone"))
-            self._resting[model] = _Rest(until, rest["failures"], rest["reason"], gone=gone)
+            gone = bool(rest.get("gone"))
+            left_s = min(rest["seconds_left"], self._gone_max_s if gone else self._max_s)
+            self._resting[model] = _Rest(now + left_s, rest["failures"], rest["reason"], gone=gone)
 
     def _rest(self, model: str, rest: _Rest, rest_s: float) -> None:
         self._resting[model] = rest

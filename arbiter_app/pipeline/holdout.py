@@ -53,8 +53,3 @@ class Holdout:
         if day != self._day:
             self._day, self._spent_pico = day, 0
         return self._spent_pico
-
-
-def midnight(now: float) -> float:
-    """When the UTC day began."""
-    return now // DAY_S * DAY_S

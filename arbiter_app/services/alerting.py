@@ -107,7 +107,7 @@ class Alerting:
         earlier, later = aftermath.concerned(alert, before), aftermath.concerned(alert, after)
         seen = aftermath.outcome(alert, earlier, later)
         settled = seen.pop("settled")
-        if settled is None and time.time() - alert["ts"] > LAPSE_S:
+        if settled is None and abs(time.time() - alert["ts"]) > LAPSE_S:
             settled = time.time()
         if (settled, seen) != (alert["settled"], alert["outcome"]):
             await self._keep(alert["id"], seen, settled)

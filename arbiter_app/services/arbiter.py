@@ -23,7 +23,7 @@ from arbiter_app.pipeline.classify import Classifier, parse_task
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.estimates import LearnedEstimates
 from arbiter_app.pipeline.health import Health
-from arbiter_app.pipeline.holdout import Holdout, midnight
+from arbiter_app.pipeline.holdout import Holdout
 from arbiter_app.pipeline.judge import Judge, parse_judgement
 from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.lifecycle import Lifecycle
@@ -84,7 +84,7 @@ class Arbiter:
         self.sandbox = sandbox
         self.runtime_url = runtime_url
         self.catalog = catalog
-        self.started_at = time.time()
+        self.started_at = time.monotonic()
         self.draining = False
         self.not_ready = ""
         self.neighbour = ""
@@ -377,7 +377,7 @@ class Arbiter:
     async def read_holdout(self) -> None:
         """Bring in what every process has spent on the holdout today."""
         now = time.time()
-        rows = await self.store.totals(("mode",), since=midnight(now))
+        rows = await self.store.day_totals(("mode",), now)
         self.holdout.known(now, sum(row["cost_pico"] for row in rows if row["mode"] == Mode.HOLDOUT))
 
     async def _follow_holdout(self) -> None:

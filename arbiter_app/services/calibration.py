@@ -275,7 +275,7 @@ def _cap(max_usd: float | None) -> float:
 def _head(row: Json) -> Json:
     """A calibration's own columns as they are shown; one whose process went away without a word is interrupted."""
     state, note = row["state"], row["note"]
-    if state == calibrations.RUNNING and row["changed"] < time.time() - STALE_S:
+    if state == calibrations.RUNNING and abs(row["changed"] - time.time()) > STALE_S:
         state, note = "interrupted", "interrupted; start it again to go on"
     names = ("id", "created", "changed", "max_usd", "estimate_usd")
     return {**{name: row[name] for name in names}, "state": state, "note": note}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from arbiter_app.store.tables import Calibration, Decision, table
 
@@ -36,9 +36,9 @@ def add(connection: Connection, row: dict[str, Any]) -> None:
 
 
 def claim(connection: Connection, calibration_id: str, max_usd: float, now: float, stale_s: float) -> bool:
-    """Make it running, unless it runs already (and said so within `stale_s`); True when it is ours now."""
+    """Make it running, unless it runs already (and said so within `stale_s`, by whichever clock); True when it is ours now."""
     mine = (_CALIBRATIONS.c.id == calibration_id) & (
-        (_CALIBRATIONS.c.state != RUNNING) | (_CALIBRATIONS.c.changed < now - stale_s)
+        (_CALIBRATIONS.c.state != RUNNING) | (func.abs(_CALIBRATIONS.c.changed - now) > stale_s)
     )
     changed = connection.execute(
         update(_CALIBRATIONS).where(mine).values(state=RUNNING, note="", max_usd=max_usd, changed=now)

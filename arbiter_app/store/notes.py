@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 
 from arbiter_app.policy import ModelStats, from_row
 from arbiter_app.policy.agreement import FIELDS, Key, Pairs
@@ -117,7 +117,7 @@ def add_feedback(connection: Connection, row: Mapping[str, Any]) -> tuple[Thumb 
     else:
         of_it = (_FEEDBACK.c.bucket == row["bucket"]) & (_FEEDBACK.c.model == row["model"])
         same = _FEEDBACK.c.decision_id.is_(None) & (_FEEDBACK.c.key_id == row["key_id"]) & of_it
-        same = same & (_FEEDBACK.c.ts >= row["ts"] // DAY_S * DAY_S)
+        same = same & _on_the_day_of(row)
     found = connection.execute(select(_FEEDBACK.c.rating, _FEEDBACK.c.score, _FEEDBACK.c.counted).where(same)).first()
     if found is not None:
         before = Thumb(found.rating, found.score, bool(found.counted))
@@ -130,11 +130,16 @@ def add_feedback(connection: Connection, row: Mapping[str, Any]) -> tuple[Thumb 
 
 
 def _has_a_vote_left(connection: Connection, row: Mapping[str, Any]) -> bool:
-    today = _FEEDBACK.c.ts >= row["ts"] // DAY_S * DAY_S
     mine = (_FEEDBACK.c.owner == row.get("owner", "")) & (_FEEDBACK.c.bucket == row["bucket"])
-    query = select(_FEEDBACK.c.conversation).where(mine, today, _FEEDBACK.c.counted)
+    query = select(_FEEDBACK.c.conversation).where(mine, _on_the_day_of(row), _FEEDBACK.c.counted)
     given = [conversation for (conversation,) in connection.execute(query)]
     return len(given) < VOTES_A_DAY and row.get("conversation", "") not in given
+
+
+def _on_the_day_of(row: Mapping[str, Any]) -> ColumnElement[bool]:
+    """Within its UTC day; a clock that was set back leaves thumbs of days to come."""
+    midnight = row["ts"] // DAY_S * DAY_S
+    return and_(_FEEDBACK.c.ts >= midnight, _FEEDBACK.c.ts < midnight + DAY_S)
 
 
 def counters(connection: Connection) -> dict[str, int]:

@@ -31,6 +31,8 @@ RETIRE_DAYS = {FIVE_MINUTES: FINE_DAYS, HOUR: HOURLY_DAYS}
 _ROLLUPS, _SLOTS, _DECISIONS, _LATES = table(Rollup), table(Slot), table(Decision), table(LateGrade)
 
 Stretch = tuple[int, int | None, int | None]
+Times = tuple[int | None, int | None]
+"""From the first, and before the second."""
 
 
 def totals(
@@ -47,11 +49,23 @@ def totals(
     are retired then.
     """
     parts = stretches(since, time.time() if now is None else now)
-    start, after = parts[0][1], filing.summed(connection)
+    return _added(connection, by, parts, (parts[0][1], None), key_id)
+
+
+def day_totals(connection: Connection, by: Sequence[str], *, now: float) -> list[dict[str, Any]]:
+    """The same of the UTC day of `now`, by everybody: not of days to come, which a clock that was set back leaves."""
+    start = int(now) // DAY * DAY
+    return _added(connection, by, [(DAY, start, start + DAY)], (start, start + DAY), None)
+
+
+def _added(
+    connection: Connection, by: Sequence[str], parts: Sequence[Stretch], times: Times, key_id: str | None
+) -> list[dict[str, Any]]:
+    after = filing.summed(connection)
     grouped = [_by(by, _ROLLUPS.c, _SUM_OF).where(_of(_ROLLUPS.c, key_id), _within(_ROLLUPS.c, part)) for part in parts]
-    grouped.append(_open(_by(by, _ROLLUPS.c, _SUM_OF), key_id, start))
-    grouped.append(tail.behind(_by(by, _DECISIONS.c, tail.SUM_OF), after, key_id, start))
-    grouped.append(tail.graded_late(_by(by, _LATES.c, tail.LATE_SUM_OF), key_id, start))
+    grouped.append(_open(_by(by, _ROLLUPS.c, _SUM_OF), key_id, times))
+    grouped.append(tail.behind(_by(by, _DECISIONS.c, tail.SUM_OF), after, key_id, *times))
+    grouped.append(tail.graded_late(_by(by, _LATES.c, tail.LATE_SUM_OF), key_id, *times))
     merged: dict[tuple[Any, ...], list[Any]] = {} if by else {(): [0] * len(ROLLUP_SUMS)}
     for row in connection.execute(union_all(*grouped)).all():
         group, values = tuple(row[: len(by)]), [value or 0 for value in row[len(by) :]]
@@ -108,12 +122,12 @@ def _by(by: Sequence[str], columns: Any, sum_of: Any) -> Select[Any]:
     return select(*keys, *[sum_of[name] for name in ROLLUP_SUMS]).group_by(*keys)
 
 
-def _open(query: Select[Any], key_id: str | None, since: int | None) -> Select[Any]:
+def _open(query: Select[Any], key_id: str | None, times: Times) -> Select[Any]:
     """What has not moved into the roll-ups of every resolution yet."""
     query = query.where(_ROLLUPS.c.resolution == OPEN)
     if key_id is not None:
         query = query.where(_ROLLUPS.c.key_id == key_id)
-    return query if since is None else query.where(_ROLLUPS.c.start >= since)
+    return tail.within(query, _ROLLUPS.c.start, *times)
 
 
 def _unfiled(connection: Connection, since: int, key_id: str | None) -> Iterable[tuple[int, folding.Slot]]:

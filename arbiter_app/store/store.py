@@ -152,6 +152,10 @@ class Store:
         """Sums from the roll-ups."""
         return await self.read(rollups.totals, by, since=since, key_id=key_id)
 
+    async def day_totals(self, by: Sequence[str], now: float) -> list[dict[str, Any]]:
+        """Those of the UTC day of `now`."""
+        return await self.read(rollups.day_totals, by, now=now)
+
     async def series(
         self, *, bucket_s: int, buckets: int, now: float, key_id: str | None = None
     ) -> list[dict[str, Any]]:
@@ -226,7 +230,11 @@ class Store:
         return True
 
     async def retain(self, *, now: float, keep_decisions: int, keep_trace_days: float) -> int:
-        """Retire what is too old, in steps small enough that no other write waits; returns how many rows went."""
+        """Retire what is too old, in steps small enough that no other write waits; returns how many rows went.
+
+        Of a clock that is far ahead of the last time, a day is believed.
+        """
+        now = await self.writer.call(functools.partial(upkeep.believed_time, now=now))
         for what, slice_ in filing.SLICES.items():  # only what is filed can be retired
             while await self.writer.call(functools.partial(self.writer.filer.file, what=what)) >= slice_:
                 pass

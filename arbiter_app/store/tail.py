@@ -118,16 +118,27 @@ def moved(counts: Iterable[Sequence[Any]]) -> dict[str, int]:
     return found
 
 
-def behind(query: Select[Any], after: int, key_id: str | None = None, since: int | None = None) -> Select[Any]:
-    """A query narrowed to the decisions behind `after`, of a key, and from a time on."""
+def behind(
+    query: Select[Any], after: int, key_id: str | None = None, since: int | None = None, until: int | None = None
+) -> Select[Any]:
+    """A query narrowed to the decisions behind `after`, of a key, and from a time on until another."""
     query = query.where(_D.seq > after)
     if key_id is not None:
         query = query.where(_D.key_id == key_id)
-    return query if since is None else query.where(_D.ts >= since)
+    return within(query, _D.ts, since, until)
 
 
-def graded_late(query: Select[Any], key_id: str | None = None, since: int | None = None) -> Select[Any]:
+def graded_late(
+    query: Select[Any], key_id: str | None = None, since: int | None = None, until: int | None = None
+) -> Select[Any]:
     """The same for late grades."""
     if key_id is not None:
         query = query.where(_L.key_id == key_id)
-    return query if since is None else query.where(_L.start >= since)
+    return within(query, _L.start, since, until)
+
+
+def within(query: Select[Any], column: ColumnElement[Any], since: int | None, until: int | None) -> Select[Any]:
+    """A query narrowed to times from `since` on and before `until`; None is no bound."""
+    if since is not None:
+        query = query.where(column >= since)
+    return query if until is None else query.where(column < until)

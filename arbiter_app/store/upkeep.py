@@ -9,7 +9,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from arbiter_app.store import filing
 from arbiter_app.store.engine import StoreUnusable, back_up, known_revisions, made_by_others
@@ -36,6 +36,8 @@ from arbiter_app.store.tables import (
 
 log = logging.getLogger("arbiter.store")
 
+AHEAD_S = 86_400.0
+TIME = "retained"
 STEP = 250
 STEP_SLOTS = 12
 KEYS = 50
@@ -56,13 +58,29 @@ LEARNED = (
 )
 
 _DECISIONS, _TRACES, _SLOTS = table(Decision), table(DecisionTrace), table(Slot)
-_ROLLUPS = table(Rollup)
+_ROLLUPS, _STATE = table(Rollup), table(PolicyState)
 
 
 def reset(connection: Connection) -> None:
     """Forget everything learned and recorded; keys, usage and sessions stay."""
     for emptied in (*[table(model) for model in LEARNED], *LISTS.values()):
         connection.execute(delete(emptied))
+
+
+def believed_time(connection: Connection, now: float) -> float:
+    """The time by which to judge what is too old: at most AHEAD_S after the one of the run before, however far the clock went.
+
+    So a clock that jumps ahead for some hours costs some days of what is kept, and not all; after a long rest it takes some hours
+    until everything that is too old is gone. Before the first run, the newest decision tells the time.
+    """
+    noted = connection.execute(select(_STATE.c.value).where(_STATE.c.key == TIME)).scalar()
+    newest = select(_DECISIONS.c.ts).where(_DECISIONS.c.seq == filing.newest(connection))
+    last = connection.execute(newest).scalar() if noted is None else float(noted)
+    believed = now if last is None else min(now, float(last) + AHEAD_S)
+    connection.execute(delete(_STATE).where(_STATE.c.key == TIME))
+    told = believed if noted is None else max(believed, float(noted))
+    connection.execute(insert(_STATE).values(key=TIME, value=repr(told).encode()))
+    return believed
 
 
 def retire_decisions(connection: Connection, keep: int) -> int:

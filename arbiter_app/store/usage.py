@@ -49,18 +49,16 @@ class Meter:
 
         `told` is filled with the windows as they are afterwards.
         """
-        windows = _windows(self._of.run(connection, key_id=key_id), now)
+        stored = self._of.run(connection, key_id=key_id)
+        windows = _windows(stored, now)
         for kind, limit in limits.items():
             if windows[kind].used >= limit:
                 if told is not None:
                     told.update(windows)
+                if any(start > now for _, start, _ in stored):
+                    self._put.run(connection, _begun(key_id, windows, now, 0))
                 return kind, windows[kind]
-        rows = []
-        for kind, length_s in WINDOWS_S.items():
-            window = windows[kind]
-            start = now if window.used == 0 else now + window.resets_in_s - length_s
-            rows.append((key_id, kind, start, window.used + 1))
-        self._put.run(connection, rows)
+        self._put.run(connection, _begun(key_id, windows, now, 1))
         if told is not None:
             told.update((kind, Window(one.used + 1, one.resets_in_s)) for kind, one in windows.items())
         return None
@@ -71,6 +69,12 @@ class Meter:
         used = {kind: window for kind, window in windows.items() if window.used}
         starts = {kind: now + window.resets_in_s - WINDOWS_S[kind] for kind, window in used.items()}
         self._put.run(connection, [(key_id, kind, starts[kind], window.used - 1) for kind, window in used.items()])
+
+
+def _begun(key_id: str, windows: Mapping[str, Window], now: float, more: int) -> list[tuple[str, str, float, int]]:
+    """The rows of these windows, with `more` requests in them."""
+    begun = {kind: now if one.used == 0 else now + one.resets_in_s - WINDOWS_S[kind] for kind, one in windows.items()}
+    return [(key_id, kind, begun[kind], one.used + more) for kind, one in windows.items()]
 
 
 def _windows(rows: Iterable[Sequence[Any]], now: float) -> dict[str, Window]:

@@ -68,7 +68,7 @@ async def furnished(settings: Settings, arbiter: Any, reads: Reads, gateway: Any
     """Make the parts over open services, and let the handlers find them."""
     global _parts
     sessions = Sessions(per_key=settings.sessions_per_key, attempts_per_minute=settings.signins_per_minute)
-    arbiter.keys.sessions = lambda cookies: sessions.key_of("", cookies, time.time())
+    arbiter.keys.sessions = lambda cookies: sessions.key_of("", cookies, time.monotonic())
     live = Live(arbiter.feed, _Later(), {})
     admission = gateway.chat.admission
     workload = Workload(arbiter, admission)

@@ -133,7 +133,7 @@ class Export:
             text, before = await self._arbiter.store.read(_page, narrowed, before, encode)
 
     async def _who(self, request: Request) -> Caller | None:
-        key_id = self._sessions.key_of("", request.headers.get("cookie", ""), time.time())
+        key_id = self._sessions.key_of("", request.headers.get("cookie", ""), time.monotonic())
         return await self._reads.caller(key_id) if key_id else None
 
     def _narrowed(self, request: Request, who: Caller | None) -> Filter:

@@ -31,7 +31,7 @@ class Seats:
 
     async def taken(self, sid: str, cookie: str) -> Caller | None:
         """Who sits at a tab now; None for a visitor."""
-        key_id = self._sessions.key_of(sid, cookie, time.time())
+        key_id = self._sessions.key_of(sid, cookie, time.monotonic())
         caller = await self._reads.caller(key_id) if key_id else None
         if caller is not None:
             self._taken[sid] = (cookie, caller.key_id)

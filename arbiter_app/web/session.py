@@ -41,10 +41,11 @@ class Session:
     key_id: str
     role: Role
     ends: float
+    """By the monotonic clock: a session lives in this process only."""
 
 
 class Sessions:
-    """All sessions of this process, bounded in number and age. The clock is an argument, so that tests own time."""
+    """All sessions of this process, bounded in number and age. Times are those of a clock that nobody sets, in seconds."""
 
     def __init__(self, *, per_key: int = 20, attempts_per_minute: int = 60) -> None:
         self._per_key = per_key
@@ -180,7 +181,7 @@ class SessionRoute:
         return await self._sign_in(request, fields)
 
     async def _sign_in(self, request: Request, fields: dict[str, str]) -> Response:
-        now = time.time()
+        now = time.monotonic()
         secret = self._sessions.redeem(fields.get("ticket", ""), now) if "ticket" in fields else None
         if secret is None and "api_key" in fields:
             caller = await self._reads.identify(fields["api_key"])

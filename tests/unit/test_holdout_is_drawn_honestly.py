@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from arbiter_app.pipeline.holdout import DAY_S, Holdout, drawn, midnight
+from arbiter_app.pipeline.holdout import DAY_S, Holdout, drawn
 from tests.conftest import Running, running
 
 NOON = 20_000 * DAY_S + DAY_S / 2
@@ -33,7 +33,7 @@ def test_the_draw_says_nothing_about_the_choice_made_with_the_same_seed() -> Non
 
 def test_the_budget_opens_over_the_day_and_closes_when_spent() -> None:
     holdout = Holdout(0.01, 2.4)
-    start = midnight(NOON)
+    start = NOON - DAY_S / 2
     assert holdout.chance(start) == 0.01
     holdout.paid(start, 101_000_000_000)
     assert holdout.chance(start + 10) == 0.0, "the first hour's 0.10 USD are spent"

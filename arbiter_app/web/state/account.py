@@ -81,7 +81,7 @@ async def sign_in_here(state: Account, caller: Caller) -> Any:
 
     What the tab showed before is gone then.
     """
-    now, sessions = time.time(), door.parts().sessions
+    now, sessions = time.monotonic(), door.parts().sessions
     secret = sessions.begin(caller, now)
     sessions.bind(state.router.session.session_id, secret)
     await state._hand_over(caller)
