@@ -5,6 +5,7 @@ Unknown `ARBITER_*` names are refused, so that a typing mistake is found at star
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -27,8 +28,17 @@ class SettingsError(ValueError):
 
 
 def _names(value: object) -> object:
-    """Split a comma-separated list; empty entries are dropped."""
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    """Split a comma-separated list, or take a JSON list of texts; empty entries are dropped."""
+    if not isinstance(value, str):
+        return value
+    try:
+        listed = json.loads(value) if value.lstrip().startswith("[") else None
+    except ValueError:
+        listed = None  # a pattern may begin so, too
+    parts = value.split(",") if listed is None else listed
+    if '"' in value and listed is None or not all(isinstance(part, str) for part in parts):
+        raise ValueError("names are written like one,another")
+    return tuple(part.strip() for part in parts if part.strip())
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]

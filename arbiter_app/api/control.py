@@ -9,12 +9,14 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from arbiter_app import __version__
 from arbiter_app.api import calibrations, health, keys, operations, reference, reports
 from arbiter_app.api.admission import Admission
 from arbiter_app.api.errors import error_answer
 from arbiter_app.api.guard import Guarded
+from arbiter_app.api.roles import ROLES
 from arbiter_app.logs import request_id
 from arbiter_app.pipeline.errors import (
     ArbiterError,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from arbiter_app.services.arbiter import Arbiter
 
 log = logging.getLogger("arbiter.api")
+METHODS = sorted({method for method, _ in ROLES})
 WHERE = "chats are POST /v1/chat/completions (a client's base URL ends in /v1); all routes are on /v1/reference"
 
 
@@ -79,13 +82,22 @@ async def _told_http(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         return _answer(NotFound(f"no route {request.method} {where}; {WHERE}"))
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
+        allowed = ", ".join(_methods(request))
         if request.method == "OPTIONS":
             return Response(status_code=204, headers={"allow": f"{allowed}, OPTIONS"})
         answer = _answer(MethodNotAllowed(f"{request.method} is not allowed on {where}; {allowed} is"))
         answer.headers["allow"] = allowed
         return answer
     return _answer(Unprocessable(str(error.detail), status=error.status_code))
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods of all routes at this path; each route by itself knows only its own."""
+    return [
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
 
 
 async def _told_invalid(_: Request, error: Exception) -> Response:

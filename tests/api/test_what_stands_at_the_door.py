@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -35,6 +36,20 @@ def test_options_and_wrong_methods_name_what_is_allowed(gateway: Running) -> Non
         assert (wrong.status_code, wrong.headers["allow"]) == (405, allowed)
         assert wrong.json()["error"]["code"] == "method_not_allowed"
     assert gateway.http.options("/v1/nothing").status_code == 404
+
+
+def test_every_route_tells_all_of_its_methods_and_takes_no_other(gateway: Running) -> None:
+    for path, methods in gateway.http.get("/v1/openapi.json").json()["paths"].items():
+        url = re.sub(r"\{.*?\}", "one", path)
+        allowed = sorted(method.upper() for method in methods)
+        told = gateway.http.options(url)
+        assert (told.status_code, told.headers["allow"], told.content) == (204, ", ".join([*allowed, "OPTIONS"]), b"")
+        for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "PROPFIND"} - set(allowed):
+            wrong = gateway.http.request(method, url)
+            assert (wrong.status_code, wrong.headers["allow"]) == (405, ", ".join(allowed)), (method, path)
+            assert wrong.json()["error"]["code"] == "method_not_allowed"
+        unheard_of = gateway.http.request("BREW", url)
+        assert unheard_of.status_code == 400 and unheard_of.json()["error"]["type"] == "invalid_request_error"
 
 
 @pytest.mark.parametrize("path", ["/health", "/v1/report", "/v1/reference", "/v1/nothing", CHAT])

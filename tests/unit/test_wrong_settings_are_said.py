@@ -96,3 +96,26 @@ def test_a_key_that_can_be_none_is_said_without_it(given: str) -> None:
 def test_an_address_without_a_key_is_no_silent_sandbox() -> None:
     settings = load_settings({"BTL_BASE_URL": "http://localhost:11434/v1"}, env_file=None)
     assert settings.sandbox and any("GATEWAY_API_KEY is not" in line for line in settings.repaired)
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("a,b", ("a", "b")),
+        (" a , ,b, ", ("a", "b")),
+        ('["a", "b"]', ("a", "b")),
+        (' ["a"," b ",""]', ("a", "b")),
+        ("[]", ()),
+        ("[ab]*,!*preview*", ("[ab]*", "!*preview*")),
+    ],
+)
+def test_lists_are_read_with_commas_and_as_json(given: str, read: tuple[str, ...]) -> None:
+    for name, field in (("ARBITER_JOIN", "join"), ("ARBITER_ALLOWED_HOSTS", "allowed_hosts")):
+        assert getattr(load_settings({name: given}, env_file=None), field) == read
+
+
+@pytest.mark.parametrize("given", ['["a", "b"', '"a","b"', "[1, 2]", '["a", null]', '[["a"]]', '["a"],b'])
+def test_what_is_no_list_of_names_is_said(given: str) -> None:
+    with pytest.raises(SettingsError, match="ARBITER_API_KEYS: .*like one,another") as caught:
+        load_settings({"ARBITER_API_KEYS": given}, env_file=None)
+    assert given not in str(caught.value)
