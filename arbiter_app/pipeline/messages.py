@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from arbiter_app.pipeline.types import Json
 
 # Tags that coding agents and chat front ends put around what a person typed: dropped with their content ...
@@ -45,6 +47,8 @@ _UNWRAPPED_ALONE = ("task", "query", "question", "instruction")
 _TAG_ENDS = (">", " ", "\n")
 MAX_CALLS = 64
 """As many calls of one answer are looked at by their ids."""
+MAX_ID_CHARS = 16_000
+"""Some runtimes put what a model signed into the id."""
 
 
 def content_text(content: object) -> str:
@@ -88,8 +92,13 @@ def open_calls(messages: list[Json]) -> list[str] | None:
         answered = answered or _is_result(message)
     if not answered:
         return None
-    ids = [call.get("id") for call in calls[:MAX_CALLS] if isinstance(call, dict)] if isinstance(calls, list) else []
-    return [one for one in ids if isinstance(one, str)]
+    return ids_of(calls) if isinstance(calls, list) else []
+
+
+def ids_of(calls: Sequence[object]) -> list[str]:
+    """The ids of tool calls, those of the first ones where there are many; none that is longer than any runtime's."""
+    ids = [call.get("id") for call in calls[:MAX_CALLS] if isinstance(call, dict)]
+    return [one for one in ids if isinstance(one, str) and 0 < len(one) <= MAX_ID_CHARS]
 
 
 def _is_result(message: Json) -> bool:

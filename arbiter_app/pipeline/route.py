@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.holdout import Holdout, drawn
-from arbiter_app.pipeline.messages import open_calls
-from arbiter_app.pipeline.types import ChatRequest, Classification, Eligible, Mode
+from arbiter_app.pipeline.messages import ids_of, open_calls
+from arbiter_app.pipeline.types import ChatRequest, Classification, Eligible, Json, Mode
 from arbiter_app.policy import Ask, Candidate, Choice, Policy
 
 
@@ -23,6 +24,7 @@ class Conversations:
     def __init__(self, entries: int = 10_000) -> None:
         self._entries = entries
         self._models: OrderedDict[tuple[str, str], tuple[str, str | None]] = OrderedDict()
+        self._calls = CallIds()
 
     def model_of(self, request: ChatRequest) -> str | None:
         """The model that the policy chose for the conversation so far; None for a first message."""
@@ -30,16 +32,49 @@ class Conversations:
         return self._models.get(_key(request), (None, None))[1] if goes_on else None
 
     def loop_model(self, request: ChatRequest) -> str | None:
-        """The model that called the tools whose results the request brings; None outside of a loop."""
-        return self._models.get(_key(request), (None, None))[0] if open_calls(request.messages) is not None else None
+        """The model that called the tools whose results the request brings; None outside of a loop.
 
-    def served(self, request: ChatRequest, model: str, *, chosen: bool) -> None:
-        """Note who answered, and whether the policy had chosen it."""
+        Its calls tell; where they have no ids of ours, the conversation does.
+        """
+        calls = open_calls(request.messages)
+        if calls is None:
+            return None
+        return self._calls.model_of(request.caller.key_id, calls) or self._models.get(_key(request), (None, None))[0]
+
+    def served(self, request: ChatRequest, model: str, *, chosen: bool, calls: Sequence[Json] = ()) -> None:
+        """Note who answered, whether the policy had chosen it, and the tool calls that it made."""
         key = _key(request)
         self._models[key] = model, model if chosen else self._models.get(key, (None, None))[1]
         self._models.move_to_end(key)
         if len(self._models) > self._entries:
             self._models.popitem(last=False)
+        if calls:
+            self._calls.made(request.caller.key_id, ids_of(calls), model)
+
+
+class CallIds:
+    """Which model made a caller's tool calls, by their ids: bounded, newest kept, digests only.
+
+    Ids are what runtimes and callers claim: one that several models gave to a caller tells nothing.
+    """
+
+    def __init__(self, entries: int = 50_000) -> None:
+        self._entries = entries
+        self._makers: OrderedDict[bytes, str | None] = OrderedDict()
+
+    def made(self, key_id: str, ids: Iterable[str], model: str) -> None:
+        """Note that a model made these calls for a caller."""
+        for one in ids:
+            digest = _digest(key_id, one)
+            self._makers[digest] = model if self._makers.get(digest, model) == model else None
+            self._makers.move_to_end(digest)
+            if len(self._makers) > self._entries:
+                self._makers.popitem(last=False)
+
+    def model_of(self, key_id: str, ids: Iterable[str]) -> str | None:
+        """The model that made the first of these calls that tells one; None where none does."""
+        makers = (self._makers.get(_digest(key_id, one)) for one in ids)
+        return next((maker for maker in makers if maker is not None), None)
 
 
 class Router:
@@ -104,7 +139,8 @@ class Router:
         if decision.mode is Mode.HOLDOUT:
             self._holdout.paid(self._now(), decision.cost.pico or 0)
         chosen = decision.mode in (Mode.EXPLORE, Mode.EXPLOIT, Mode.ESCALATE)
-        self._conversations.served(decision.request, decision.model, chosen=chosen)
+        calls = decision.completion.tool_calls if decision.completion is not None else ()
+        self._conversations.served(decision.request, decision.model, chosen=chosen, calls=calls)
 
     def order(self, decision: Decision) -> tuple[str, ...]:
         """Who is asked, in order: the choice (or the pin, alone; or the baseline first when held out), then the next best."""
@@ -137,6 +173,10 @@ def _stay(decision: Decision, choice: Choice, model: str) -> None:
 
 def _key(request: ChatRequest) -> tuple[str, str]:
     return request.caller.key_id, request.conversation
+
+
+def _digest(key_id: str, call_id: str) -> bytes:
+    return hashlib.blake2b(f"{key_id} {call_id}".encode(errors="replace"), digest_size=16).digest()
 
 
 def _strength(one: Candidate, baseline: str) -> tuple[float, bool]:
