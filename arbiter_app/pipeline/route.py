@@ -154,9 +154,14 @@ class Router:
         return choice.ranking
 
     def stronger(self, decision: Decision) -> str | None:
-        """The model to escalate to when the cheap answer failed its check: best known quality among the others."""
+        """The model to escalate to when the cheap answer failed its check: best known quality among the others.
+
+        None in a tool loop: it would go on with a model that has not begun it.
+        """
         choice = decision.choice
         if choice is None or decision.mode is Mode.PINNED or decision.model == self._baseline:
+            return None
+        if open_calls(decision.request.messages) is not None:
             return None
         tried = {attempt.model for attempt in decision.attempts}
         others = [one for one in choice.candidates if one.model not in tried]

@@ -32,12 +32,13 @@ class Agents:
 
     def __init__(self, runtime: Stranger) -> None:
         self.runtime = runtime
+        self.tool = "look_up"
         self.ids = (f"call_{number}" for number in itertools.count())
         runtime.say = self.say
 
     def say(self, body: bytes) -> Said:
         asked = json.loads(body)
-        called = {"name": "look_up", "arguments": '{"word": "Paris"}'}
+        called = {"name": self.tool, "arguments": '{"word": "Paris"}'}
         call = {"id": next(self.ids), "type": "function", "function": called}
         if asked.get("stream"):
             return stream(chunk({"role": "assistant", "tool_calls": [{"index": 0, **call}]}), chunk({}, "tool_calls"))
@@ -147,3 +148,14 @@ def test_ids_of_calls_that_nobody_gave_are_harmless(live: Running, ids: list[Any
     called = [{"role": "assistant", "content": None, "tool_calls": calls}, {"role": "tool", "content": "found"}]
     body = json.dumps({"messages": [{"role": "user", "content": ASK}, *called], "tools": [LOOK_UP]})
     assert live.http.post("/v1/chat/completions", content=body).status_code == 200
+
+
+def test_nothing_escalates_in_a_loop(live: Running, agents: Agents) -> None:
+    model, messages, _ = step(live, [{"role": "user", "content": ASK}], arbiter_models=["gpt-4o-mini"])
+    agents.tool = "no_such_tool"
+    for _ in range(3):
+        served, messages, block = step(live, messages)
+        assert (served, block["quality"], block["cascaded_from"]) == (model, 0.0, None)
+    assert {one["model"] for one in agents.asked()} == {model}
+    first = step(live, [{"role": "user", "content": f"Another: {ASK}"}], arbiter_models=["gpt-4o-mini", "gpt-4o"])[2]
+    assert first["model"] == "gpt-4o" or first["cascaded_from"] == "gpt-4o-mini"
