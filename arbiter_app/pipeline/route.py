@@ -14,6 +14,11 @@ from arbiter_app.pipeline.messages import ids_of, open_calls
 from arbiter_app.pipeline.types import ChatRequest, Classification, Eligible, Json, Mode
 from arbiter_app.policy import Ask, Candidate, Choice, Policy
 
+CONVERSATIONS = 10_000
+"""As many are remembered."""
+_CHOSEN = frozenset({Mode.EXPLORE, Mode.EXPLOIT, Mode.ESCALATE})
+"""Why a model served that the policy had chosen."""
+
 
 class Conversations:
     """Which model served a caller's conversation last, and which that the policy chose: bounded, newest kept.
@@ -21,7 +26,7 @@ class Conversations:
     Only conversations that go on are looked up: those that the caller names, or that hold an answer already.
     """
 
-    def __init__(self, entries: int = 10_000) -> None:
+    def __init__(self, entries: int = CONVERSATIONS) -> None:
         self._entries = entries
         self._models: OrderedDict[tuple[str, str], tuple[str, str | None]] = OrderedDict()
         self._calls = CallIds()
@@ -43,13 +48,20 @@ class Conversations:
 
     def served(self, request: ChatRequest, model: str, *, chosen: bool, calls: Sequence[Json] = ()) -> None:
         """Note who answered, whether the policy had chosen it, and the tool calls that it made."""
-        key = _key(request)
+        self._note(_key(request), model, chosen=chosen)
+        if calls:
+            self._calls.made(request.caller.key_id, ids_of(calls), model)
+
+    def recall(self, answers: Iterable[tuple[str, str, str, str]]) -> None:
+        """Note stored answers: key, conversation, model and mode of each, oldest first."""
+        for key_id, conversation, model, mode in answers:
+            self._note((key_id, conversation), model, chosen=mode in _CHOSEN)
+
+    def _note(self, key: tuple[str, str], model: str, *, chosen: bool) -> None:
         self._models[key] = model, model if chosen else self._models.get(key, (None, None))[1]
         self._models.move_to_end(key)
         if len(self._models) > self._entries:
             self._models.popitem(last=False)
-        if calls:
-            self._calls.made(request.caller.key_id, ids_of(calls), model)
 
 
 class CallIds:
@@ -94,7 +106,7 @@ class Router:
         self._holdout = holdout
         self._rng = rng
         self._now = now
-        self._conversations = Conversations()
+        self.conversations = Conversations()
 
     @property
     def _baseline(self) -> str:
@@ -108,7 +120,7 @@ class Router:
             eligible=eligible.models,
             tokens_in=eligible.prompt_tokens,
             tokens_out=tokens_out,
-            conversation_model=self._conversations.model_of(decision.request),
+            conversation_model=self.conversations.model_of(decision.request),
         )
         now, seed = self._now(), self._rng.getrandbits(48)
         choice = self._policy.choose(ask, now, seed)
@@ -116,7 +128,7 @@ class Router:
         decision.mode = Mode(choice.mode)
         decision.propensity = choice.propensity
         decision.reason = f"{choice.reason}; {eligible.note}" if eligible.note else choice.reason
-        in_loop = self._conversations.loop_model(decision.request)
+        in_loop = self.conversations.loop_model(decision.request)
         if decision.request.pin is not None:
             decision.mode, decision.reason = Mode.PINNED, "pinned by the caller"
         elif in_loop in choice.ranking:
@@ -138,9 +150,8 @@ class Router:
         """The decision's model answered: its conversation may stay with it, unless it was not the policy's choice."""
         if decision.mode is Mode.HOLDOUT:
             self._holdout.paid(self._now(), decision.cost.pico or 0)
-        chosen = decision.mode in (Mode.EXPLORE, Mode.EXPLOIT, Mode.ESCALATE)
         calls = decision.completion.tool_calls if decision.completion is not None else ()
-        self._conversations.served(decision.request, decision.model, chosen=chosen, calls=calls)
+        self.conversations.served(decision.request, decision.model, chosen=decision.mode in _CHOSEN, calls=calls)
 
     def order(self, decision: Decision) -> tuple[str, ...]:
         """Who is asked, in order: the choice (or the pin, alone; or the baseline first when held out), then the next best."""

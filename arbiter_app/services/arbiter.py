@@ -30,7 +30,7 @@ from arbiter_app.pipeline.lifecycle import Lifecycle
 from arbiter_app.pipeline.limits import Limits
 from arbiter_app.pipeline.meaning import MeaningIndex
 from arbiter_app.pipeline.prices import PriceOverrides
-from arbiter_app.pipeline.route import Router
+from arbiter_app.pipeline.route import CONVERSATIONS, Router
 from arbiter_app.pipeline.standing import Standing
 from arbiter_app.pipeline.tokens import TokenRatios
 from arbiter_app.pipeline.types import ChatRequest, Mode, Model
@@ -180,6 +180,7 @@ class Arbiter:
         await arbiter.pool.first()
         rows, state = await store.load_policy()
         arbiter.policy.load(rows, state)
+        arbiter.router.conversations.recall(await store.conversations(CONVERSATIONS))
         for model, rest in notes.gone_models(state.get(notes.GONE), time.time()).items():
             arbiter.health.hear(model, rest, time.monotonic())
         await arbiter.judging.learn_trust()
@@ -270,7 +271,7 @@ class Arbiter:
             judge=lambda: self.judging.judge,
             timeout_s=settings.request_timeout_s,
         )
-        router = Router(
+        self.router = Router(
             self.policy,
             baseline=lambda: self.catalog.baseline,
             holdout=self.holdout,
@@ -280,7 +281,7 @@ class Arbiter:
         return Lifecycle(
             classifier=self.classifier,
             estimates=estimates,
-            router=router,
+            router=self.router,
             calls=calls,
             learner=self.learner,
             cache=self.cache,

@@ -56,6 +56,13 @@ def after(connection: Connection, seq: int, limit: int = MAX_PAGE) -> list[dict[
     return [_row(row) for row in connection.execute(query)]
 
 
+def conversations(connection: Connection, limit: int) -> list[tuple[str, str, str, str]]:
+    """Key, conversation, model and mode of the answers among the newest decisions, oldest first."""
+    columns = (_D.key_id, _D.conversation, _D.model, _D.mode, _D.status)
+    newest = connection.execute(select(*columns).order_by(_D.seq.desc()).limit(limit)).all()
+    return [(key_id, talk, model, mode) for key_id, talk, model, mode, status in reversed(newest) if status == "ok"]
+
+
 def one(connection: Connection, decision_id: str) -> dict[str, Any] | None:
     """One decision with its trace (None once the trace has been retired); None when there is no such decision."""
     row = row_of(connection, decision_id)

@@ -131,6 +131,10 @@ class Store:
         self._taught = state
         return rows
 
+    async def conversations(self, limit: int) -> list[tuple[str, str, str, str]]:
+        """Key, conversation, model and mode of the newest answers, oldest first."""
+        return await self.read(decisions.conversations, limit)
+
     async def decision(self, decision_id: str) -> dict[str, Any] | None:
         """One decision with its trace."""
         return await self.read(decisions.one, decision_id)

@@ -150,6 +150,17 @@ def test_ids_of_calls_that_nobody_gave_are_harmless(live: Running, ids: list[Any
     assert live.http.post("/v1/chat/completions", content=body).status_code == 200
 
 
+def test_a_loop_goes_on_with_its_model_after_a_restart(agents: Agents, tmp_path: Path) -> None:
+    loops = []
+    with serving(agents, tmp_path) as live:
+        for at in range(12):
+            loops.append(begun(live, at))
+    with serving(agents, tmp_path) as live:
+        for model, messages in loops:
+            served, _, block = step(live, messages)
+            assert (served, "stays until the loop ends" in block["reason"]) == (model, True)
+
+
 def test_nothing_escalates_in_a_loop(live: Running, agents: Agents) -> None:
     model, messages, _ = step(live, [{"role": "user", "content": ASK}], arbiter_models=["gpt-4o-mini"])
     agents.tool = "no_such_tool"
