@@ -3,7 +3,8 @@
 The payload goes out unchanged apart from `model` (and, streamed, the request for usage). A model that fails is
 quarantined and the next one tried, at most `max_attempts`, inside one deadline, and never after the first byte has
 gone to the caller. What a refusal means decides (`ports.Refused`): the caller's own mistakes go back in the runtime's
-words and quarantine nobody; a model that is gone rests long; a prompt that is too long goes on to a larger window.
+words and quarantine nobody; a model that is gone rests long; a prompt that is too long goes on to a larger window. Models
+that refuse what another has signed are asked again without it, when no other has answered.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.limits import Limits
 from arbiter_app.pipeline.ports import Refused, Reply, ReplyStream, Runtime, RuntimeFault
 from arbiter_app.pipeline.refused import exhausted, rejected
+from arbiter_app.pipeline.signed import unsigned
 from arbiter_app.pipeline.standing import Standing
 from arbiter_app.pipeline.thoughts import without_thoughts
 from arbiter_app.pipeline.tokens import RATIO_RANGE
@@ -32,6 +34,8 @@ from arbiter_app.policy.values import value
 log = logging.getLogger("arbiter.call")
 
 T = TypeVar("T")
+Send = Callable[[str, Json], Awaitable[T]]
+"""Asks a model, with members of our own in the place of the caller's."""
 
 NOT_THE_MODELS = frozenset({Refused.TOO_LONG, Refused.UNSUPPORTED, Refused.FOREIGN, Refused.INVALID})
 """Refusals that say nothing about the model's health."""
@@ -107,9 +111,9 @@ class Calls:
     async def complete(self, decision: Decision, order: Sequence[str]) -> Completion:
         """A whole answer of the first model in `order` that gives one; every attempt is noted on the decision."""
 
-        async def send(model: str) -> Completion:
+        async def send(model: str, own: Json) -> Completion:
             started = time.perf_counter()
-            reply = await self._runtime.complete(self._payload(decision, model), deadline=decision.deadline)
+            reply = await self._runtime.complete(self._payload(decision, model, own), deadline=decision.deadline)
             return self._read(decision, model, reply, started)
 
         completion = await self._first_success(decision, order, send)
@@ -119,9 +123,9 @@ class Calls:
     async def open(self, decision: Decision, order: Sequence[str]) -> Opened:
         """A stream of the first model in `order` that sends a first byte."""
 
-        async def send(model: str) -> Opened:
+        async def send(model: str, own: Json) -> Opened:
             started = time.perf_counter()
-            stream = await self._runtime.stream(self._payload(decision, model), deadline=decision.deadline)
+            stream = await self._runtime.stream(self._payload(decision, model, own), deadline=decision.deadline)
             return Opened(model, stream, started)
 
         return await self._first_success(decision, order, send)
@@ -142,30 +146,65 @@ class Calls:
         """The stream broke after its first byte: the model rests, though nobody else can take over."""
         self._health.failed(opened.model, time.monotonic(), fault.message, fault.retry_after_s)
 
-    def _payload(self, decision: Decision, model: str) -> bytes:
+    def _payload(self, decision: Decision, model: str, own: Json) -> bytes:
         request = decision.request
         name = self._model_of(model).sent
         if not request.stream:
-            return request.body(model=name)
+            return request.body(model=name, **own)
         options = {**(request.payload.get("stream_options") or {}), "include_usage": True}
-        return request.body(model=name, stream=True, stream_options=options)
+        return request.body(model=name, stream=True, stream_options=options, **own)
 
-    async def _first_success(self, decision: Decision, order: Sequence[str], send: Callable[[str], Awaitable[T]]) -> T:
-        faults: list[RuntimeFault] = []
-        too_small = 0
+    async def _first_success(self, decision: Decision, order: Sequence[str], send: Send[T]) -> T:
+        faults: dict[str, RuntimeFault] = {}
+        answer = await self._asked(decision, order, send, {}, faults)
+        if answer is not None:
+            if faults:
+                self._outvoted(faults)
+            return answer
+        answer = await self._asked_unsigned(decision, send, faults)
+        if answer is None:
+            raise exhausted(decision, list(faults.values()))
+        return answer
+
+    async def _asked_unsigned(self, decision: Decision, send: Send[T], faults: dict[str, RuntimeFault]) -> T | None:
+        """The same of the models that refused what another has signed, once more and without that."""
+        foreign = [model for model, fault in faults.items() if fault.means is Refused.FOREIGN]
+        messages = unsigned(decision.request.written["messages"]) if foreign else None
+        if messages is None:
+            return None
+        decision.failover_from = [model for model in decision.failover_from if model not in foreign]
+        answer = await self._asked(decision, foreign, send, {"messages": orjson.Fragment(messages)}, faults)
+        if answer is not None:
+            decision.reason += "; asked again without what other models had signed"
+        return answer
+
+    async def _asked(
+        self,
+        decision: Decision,
+        order: Sequence[str],
+        send: Send[T],
+        own: Json,
+        faults: dict[str, RuntimeFault],
+    ) -> T | None:
+        """The first answer that a model of `order` gives to the request with our `own` members; None when none does.
+
+        `faults` takes in the last fault of each.
+        """
+        tried = too_small = 0
         for model in order:
-            if len(faults) >= self._max_attempts or (faults and decision.deadline - time.monotonic() < LEAST_LEFT_S):
+            if tried >= self._max_attempts or (faults and decision.deadline - time.monotonic() < LEAST_LEFT_S):
                 break
             if too_small and self._window(model, too_small) <= too_small:
                 continue
+            tried += 1
             self._health.begin(model)
             started = time.perf_counter()
             try:
-                answer = await send(model)
+                answer = await send(model, own)
             except RuntimeFault as fault:
                 decision.timing.waited_ms += (time.perf_counter() - started) * 1000
-                self._note(decision, model, fault, started, faults)
-                faults.append(fault)
+                self._note(decision, model, fault, started, list(faults.values()))
+                faults[model] = fault
                 if fault.means is Refused.TOO_LONG:
                     too_small = max(too_small, self._window(model, 0))
             except BaseException:
@@ -175,15 +214,13 @@ class Calls:
                 decision.timing.waited_ms += (time.perf_counter() - started) * 1000
                 self._health.succeeded(model)
                 self._standing.served()
-                if faults:
-                    self._outvoted(decision, faults)
                 return answer
-        raise exhausted(decision, faults)
+        return None
 
-    def _outvoted(self, decision: Decision, faults: Sequence[RuntimeFault]) -> None:
+    def _outvoted(self, faults: Mapping[str, RuntimeFault]) -> None:
         """Another model answered what these refused as malformed: it was not, and whoever goes on so rests."""
-        now, asked = time.monotonic(), decision.failover_from[-len(faults) :]
-        for model, fault in zip(asked, faults, strict=True):
+        now = time.monotonic()
+        for model, fault in faults.items():
             if fault.means is Refused.INVALID:
                 self._health.outvoted(model, now, fault.message[:MAX_ERROR_CHARS])
 
@@ -208,7 +245,8 @@ class Calls:
             self._health.released(model)
             raise rejected(refusal)
         decision.failover_from.append(model)
-        if refusal is not None and refusal.matched and _quoted(refusal.matched, decision):
+        named = means is Refused.FOREIGN  # what it refuses stands in the request, and so do the names of that
+        if refusal is not None and refusal.matched and not named and _quoted(refusal.matched, decision):
             self._health.released(model)
             self._set_aside(
                 "refusal", f"{model} refused a request in words of that request, which say nothing about it"

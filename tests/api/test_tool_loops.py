@@ -1,10 +1,10 @@
-"""A tool loop keeps its model until it ends, whatever its messages look like."""
+"""A tool loop keeps its model until it ends, whatever its messages look like, and what another model signed stops nobody."""
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,20 @@ REMINDERS: list[Any] = [
 
 
 class Agents:
-    """A runtime whose models all call a tool, each call with an id of its own."""
+    """A runtime whose models all call a tool, each call with an id of its own; some refuse instead (`refusals`)."""
 
     def __init__(self, runtime: Stranger) -> None:
         self.runtime = runtime
         self.tool = "look_up"
         self.ids = (f"call_{number}" for number in itertools.count())
+        self.refusals: dict[str, Callable[[bytes], Said | None]] = {}
         runtime.say = self.say
 
     def say(self, body: bytes) -> Said:
         asked = json.loads(body)
+        refusal = self.refusals.get(asked["model"], lambda _: None)(body)
+        if refusal is not None:
+            return refusal
         called = {"name": self.tool, "arguments": '{"word": "Paris"}'}
         call = {"id": next(self.ids), "type": "function", "function": called}
         if asked.get("stream"):
@@ -47,6 +51,12 @@ class Agents:
     def asked(self) -> list[dict[str, Any]]:
         """The requests of agents that it got."""
         return [one for one in map(json.loads, self.runtime.heard) if one.get("tools")]
+
+
+def foreign(body: bytes) -> Said | None:
+    """A provider that refuses what it did not sign."""
+    said = {"error": {"message": "messages.1: Invalid `signature` in `thinking` block", "code": None}}
+    return (400, "application/json", json.dumps(said).encode()) if b"signed by" in body else None
 
 
 @pytest.fixture
@@ -170,3 +180,94 @@ def test_nothing_escalates_in_a_loop(live: Running, agents: Agents) -> None:
     assert {one["model"] for one in agents.asked()} == {model}
     first = step(live, [{"role": "user", "content": f"Another: {ASK}"}], arbiter_models=["gpt-4o-mini", "gpt-4o"])[2]
     assert first["model"] == "gpt-4o" or first["cascaded_from"] == "gpt-4o-mini"
+
+
+SIGNED = "signed by another"
+ASKED = {
+    "role": "user",
+    "content": "What is a `thought_signature`, say 'reasoning_content'?",
+    "signature": "the user's own",
+}
+CALLED = {"name": "look_up", "arguments": '{"word": "signature"}'}
+CALL = {"id": "call_x", "type": "function", "function": CALLED}
+FOUND = {"role": "tool", "tool_call_id": "call_x", "content": [{"type": "text", "text": "found"}]}
+SIGNATURES: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    (
+        {"content": [{"type": "thinking", "thinking": "So.", "signature": SIGNED}, {"type": "text", "text": "I see."}]},
+        {"content": [{"type": "text", "text": "I see."}]},
+    ),
+    ({"content": [{"type": "redacted_thinking", "data": SIGNED}]}, {}),
+    ({"content": None, "reasoning": "So.", "reasoning_details": [{"data": SIGNED}]}, {"content": None}),
+    ({"content": "", "reasoning_content": SIGNED, "encrypted_content": SIGNED}, {"content": ""}),
+    ({"content": "I see.", "thinking_blocks": [{"signature": SIGNED}]}, {"content": "I see."}),
+    (
+        {"content": None, "tool_calls": [{**CALL, "extra_content": {"google": {"thought_signature": SIGNED}}}]},
+        {"content": None, "tool_calls": [CALL]},
+    ),
+    (
+        {"content": "I see.", "extra_content": {"google": {"thought_signature": SIGNED, "grounded": True}}},
+        {"content": "I see.", "extra_content": {"google": {"grounded": True}}},
+    ),
+]
+
+
+def signed(given: dict[str, Any]) -> Messages:
+    answer = {"role": "assistant", "tool_calls": [CALL], **given}
+    return [ASKED, answer, FOUND]
+
+
+@pytest.mark.parametrize(("given", "kept"), SIGNATURES)
+@pytest.mark.parametrize("pinned", [False, True])
+def test_where_all_refuse_what_another_signed_it_is_left_out_and_they_are_asked_again(
+    live: Running, agents: Agents, given: dict[str, Any], kept: dict[str, Any], pinned: bool
+) -> None:
+    agents.refusals = dict.fromkeys(MODELS, foreign)
+    only = {"arbiter_pin": MODELS[0], "arbiter_models": None} if pinned else {"arbiter_models": MODELS[:3]}
+    model, _, block = step(live, signed(given), **only)
+    *refused, answered = agents.asked()
+    assert [one["messages"] for one in refused] == [signed(given)] * (1 if pinned else 3)
+    assert answered["messages"] == [ASKED, {"role": "assistant", "tool_calls": [CALL], **kept}, FOUND]
+    assert (answered["model"], refused[0]["model"]) == (model, model)
+    assert block["reason"].endswith("; asked again without what other models had signed")
+    assert model not in (block["failover_from"] or ())
+    assert live.arbiter.quarantined() == {}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_what_a_model_signed_is_left_out_after_a_real_failover_too(
+    live: Running, agents: Agents, streamed: bool
+) -> None:
+    body = {"messages": signed(SIGNATURES[0][0]), "tools": [LOOK_UP], "arbiter_models": MODELS[:3], "stream": streamed}
+    agents.refusals = {MODELS[0]: lambda _: (500, "text/plain", b"boom"), MODELS[1]: foreign, MODELS[2]: foreign}
+    told = live.http.post("/v1/chat/completions", json=body)
+    assert told.status_code == 200 and '"error"' not in told.text, told.text
+    assert agents.asked()[-1]["model"] in MODELS[1:]
+
+
+def test_a_model_that_can_read_it_gets_what_was_signed(live: Running, agents: Agents) -> None:
+    agents.refusals = dict.fromkeys(MODELS[:2], foreign)
+    assert step(live, signed(SIGNATURES[0][0]), arbiter_models=MODELS[:3])[0] == MODELS[2]
+    assert agents.asked()[-1]["messages"] == signed(SIGNATURES[0][0])
+
+
+def test_the_rest_of_the_messages_is_sent_as_it_was_written(live: Running, agents: Agents) -> None:
+    agents.refusals = dict.fromkeys(MODELS, foreign)
+    answer = '{"role":"assistant","content":"Sch\u00f6n","reasoning_content":"signed by another","weight":%s}'
+    numbers = "[0.1000000000000000000000001,123456789012345678901234567890,1e999]"
+    text = '{"messages":[{"role":"user","content":"a"},%s,{"role":"user","content":"b"}],"arbiter_pin":"gpt-4o","tools":[]}'
+    told = live.http.post("/v1/chat/completions", content=text % (answer % numbers))
+    assert told.status_code == 200, told.text
+    assert numbers.encode() in agents.runtime.heard[-1] and b"signed by" not in agents.runtime.heard[-1]
+
+
+def test_what_cannot_be_left_out_is_refused_in_the_providers_words_and_asked_once(
+    live: Running, agents: Agents
+) -> None:
+    for given, models, times in (({}, MODELS[:1], 1), (SIGNATURES[0][0], MODELS[:1], 2)):
+        agents.runtime.heard.clear()
+        agents.refusals = dict.fromkeys(MODELS, lambda _: foreign(b"signed by"))
+        body = {"messages": signed(given), "tools": [LOOK_UP], "arbiter_models": models}
+        told = live.http.post("/v1/chat/completions", json=body)
+        assert (told.status_code, told.json()["error"]["code"]) == (400, "upstream_rejected")
+        assert "Invalid `signature`" in told.json()["error"]["message"]
+        assert len(agents.asked()) == times
