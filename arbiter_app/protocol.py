@@ -22,6 +22,7 @@ import orjson
 from starlette.types import Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
 from arbiter_app.connections import Door, Refusal
 from arbiter_app.notices import bounds
@@ -412,6 +413,7 @@ class Socket(WebSocketsSansIOProtocol):
         self._rate = door.settings.socket_frames_per_s
         self._tokens = self._rate * FRAME_BURST_S
         self._at = self.loop.time()
+        self._accepted = True
 
     def connection_made(self, transport: Any) -> None:
         """The connection has asked to be a socket."""
@@ -428,6 +430,20 @@ class Socket(WebSocketsSansIOProtocol):
 
     def give_way(self) -> None:
         """A socket is never asked to."""
+
+    def handle_connect(self, event: Request) -> None:
+        """The handshake has come. Frames before its answer are nobody's: they are read when the socket has been accepted."""
+        super().handle_connect(event)
+        if not self.transport.is_closing():
+            self.transport.pause_reading()
+            self._accepted = False
+
+    async def send(self, message: Any) -> None:
+        """Send what the application says; once it has accepted, what the page sends is read."""
+        await super().send(message)
+        if not self._accepted and self.handshake_complete and not self.transport.is_closing():
+            self._accepted = True
+            self.transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         """Frames have come."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import uvicorn
@@ -39,43 +42,43 @@ def url() -> Iterator[str]:
     thread.join(20)
 
 
-def closed_by(socket: ClientConnection) -> int | None:
+def closed_by(page: ClientConnection) -> int | None:
     """Read until the other side closes: its code."""
     with pytest.raises(ConnectionClosed) as caught:
         while True:
-            socket.recv(20)
+            page.recv(20)
     return caught.value.rcvd.code if caught.value.rcvd else None
 
 
 def test_ordinary_messages_pass(url: str) -> None:
-    with connect(url) as socket:
+    with connect(url) as page:
         for at in range(150):
-            socket.send(f"{at}")
-            assert socket.recv(20) == f"{at}"
-        socket.send("x" * 200_000)
-        assert len(socket.recv(20)) == 200_000
+            page.send(f"{at}")
+            assert page.recv(20) == f"{at}"
+        page.send("x" * 200_000)
+        assert len(page.recv(20)) == 200_000
 
 
 @pytest.mark.parametrize("kind", ["text", "ping", "fragments"])
 def test_a_flood_of_frames_ends_the_socket(url: str, kind: str) -> None:
     before = bounds.counts["socket_frames"]
-    with connect(url, close_timeout=1) as socket:
+    with connect(url, close_timeout=1) as page:
         try:
             if kind == "fragments":
-                socket.send("" for _ in range(20_000))
+                page.send("" for _ in range(20_000))
             for _ in range(20_000):
-                socket.ping() if kind == "ping" else socket.send("x")
+                page.ping() if kind == "ping" else page.send("x")
         except ConnectionClosed:
             pass
-        assert closed_by(socket) in (1008, None)
+        assert closed_by(page) in (1008, None)
     assert bounds.counts["socket_frames"] == before + 1
 
 
 def test_a_large_message_ends_the_socket(url: str) -> None:
     before = bounds.counts["socket_bytes"]
-    with connect(url, close_timeout=1) as socket:
-        socket.send("x" * 300_000)
-        assert closed_by(socket) == 1009
+    with connect(url, close_timeout=1) as page:
+        page.send("x" * 300_000)
+        assert closed_by(page) == 1009
     assert bounds.counts["socket_bytes"] == before + 1
 
 
@@ -93,3 +96,48 @@ def test_sockets_are_bounded_in_number(url: str) -> None:
             return False
 
     until(again)
+
+
+def test_what_comes_before_the_handshake_is_answered_breaks_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Junk behind a handshake is read once the socket is accepted, and ends it like any junk; nothing of it is an error of ours."""
+    arrived = threading.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await asyncio.to_thread(arrived.wait, 20)
+        await send({"type": "websocket.accept"})
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+    config = config_of(SETTINGS, slow)
+    config.lifespan = "off"
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    until(lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as raw:
+        raw.sendall(HANDSHAKE)
+        until(lambda: bool(server.server_state.tasks))
+        raw.sendall(b"\xff" * 300)
+        until(lambda: unread(port) or not server.server_state.tasks)
+        arrived.set()
+        answer = b""
+        while data := raw.recv(65_536):
+            answer += data
+    server.should_exit = True
+    thread.join(20)
+    assert answer.startswith(b"HTTP/1.1 101"), answer
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nhost: 127.0.0.1\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+    b"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\nsec-websocket-version: 13\r\n\r\n"
+)
+
+
+def unread(port: int) -> bool:
+    """Whether bytes wait in a socket of ours on this port that nobody has read."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(row[1].endswith(f":{port:04X}") and int(row[4].split(":")[1], 16) for row in rows)
