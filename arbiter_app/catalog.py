@@ -67,6 +67,8 @@ class Catalog:
     least_window: int = field(init=False)
     """The tokens that every one of them is known to hold; 0 where one's window is not known, or there is none."""
     _ids: Mapping[str, str] = field(init=False, repr=False, compare=False)
+    _stand_ins: tuple[Model, ...] = field(init=False, repr=False, compare=False)
+    """The two cheapest that may take a part, so that one is another than whoever is to be replaced."""
 
     def __post_init__(self) -> None:
         """Work out the pool, and by which names its models go."""
@@ -75,6 +77,7 @@ class Catalog:
         object.__setattr__(self, "names", tuple(model.id for model in pool))
         object.__setattr__(self, "least_window", min((model.context_tokens or 0 for model in pool), default=0))
         object.__setattr__(self, "_ids", listing.index(self.models, self.aliases))
+        object.__setattr__(self, "_stand_ins", parts_of.cheapest_first(pool)[:2])
 
     def model(self, model_id: str) -> Model:
         """A model by id; one that is not there any more has no price that anybody knows."""
@@ -83,8 +86,7 @@ class Catalog:
 
     def askable(self, model_id: str) -> tuple[Model, ...]:
         """A model that takes a part, and who may stand in for it: the cheapest other of the pool."""
-        others = [model for model in self.pool if model.id != model_id]
-        return (self.model(model_id), *([parts_of.cheapest(others)] if others else []))
+        return (self.model(model_id), *[model for model in self._stand_ins if model.id != model_id][:1])
 
     def resolve(self, name: str) -> str:
         """The id of the model that a name stands for: its id, an alias, the runtime's name for it. Else the name itself."""
@@ -131,7 +133,7 @@ class Catalog:
         for part, model_id in wanted.items():
             if not models[model_id].listed:
                 usual = parts_of.typical_usd(origin.models[model_id])
-                found = parts_of.strongest(able, usual) if part == "baseline" else parts_of.cheapest(able)
+                found = parts_of.strongest(able, usual) if part == "baseline" else parts_of.cheapest_first(able)[0]
                 parts[part] = found.id
         models = {key: replace(model, baseline=key == parts["baseline"]) for key, model in models.items()}
         replaced = {part: (wanted[part], now) for part, now in parts.items() if now != wanted[part]}

@@ -32,9 +32,11 @@ def strongest(models: Sequence[Model], wanted_usd: float) -> Model:
     return max(models, key=lambda model: (not _SMALL.search(model.id), _size(model.id), model.context_tokens or 0))
 
 
-def cheapest(models: Sequence[Model]) -> Model:
-    """The cheapest that is neither tiny nor thinks at length before it says one word, if there is such a one."""
-    return min(models, key=lambda one: (bool(_TINY.search(one.id)), bool(_THINKS.search(one.id)), typical_usd(one)))
+def cheapest_first(models: Sequence[Model]) -> tuple[Model, ...]:
+    """By price, and behind all others those that are tiny, or think at length before they say one word."""
+    return tuple(
+        sorted(models, key=lambda one: (bool(_TINY.search(one.id)), bool(_THINKS.search(one.id)), typical_usd(one)))
+    )
 
 
 def _size(name: str) -> float:
