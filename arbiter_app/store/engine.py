@@ -116,7 +116,8 @@ class FileWatch:
     def problem(self, *, connected: bool) -> str:
         """What became of the files, and what to do; empty while they are in their place.
 
-        `connected`: whether the writer is, for SQLite itself takes the log away with the last connection.
+        `connected`: whether the writer holds the log open (it has begun a transaction on its connection), for SQLite itself
+        takes the log away with the last connection that does.
         """
         try:
             found = self._path.stat()
@@ -140,7 +141,9 @@ class FileWatch:
             found = _identity(self._log.stat())
         except OSError:
             found = None
-        if not connected or self._log_same is None:
+        if not connected:
+            self._log_same = None
+        elif self._log_same is None:
             self._log_same = found
         elif found != self._log_same:
             self._log_problem = f"{self._log}, the log of the database, was deleted or replaced; restart Arbiter"

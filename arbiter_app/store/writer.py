@@ -106,6 +106,7 @@ class Writer:
         self._asleep = False
         self._closing = False
         self._connection: Connection | None = None
+        self._holds_log = False
         self._sqlite = engine.dialect.name == "sqlite"
         self._unfiled = dict(filing.SLICES)  # not known yet
         self._unsettled = False
@@ -177,7 +178,7 @@ class Writer:
 
     def _moved(self) -> str:
         """What became of the database's file; empty while it is in its place."""
-        return "" if self._watch is None else self._watch.problem(connected=self._connection is not None)
+        return "" if self._watch is None else self._watch.problem(connected=self._holds_log)
 
     def _put(self, item: _Item, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Queue an item. Once degraded nobody waits; once the queue is full what comes new is refused, not what waits.
@@ -374,6 +375,9 @@ class Writer:
                 connection.connection.cursor().execute("PRAGMA busy_timeout=0")  # `_lock` does the waiting
         if self._sqlite:
             self._lock(connection.connection.driver_connection)
+            if not self._holds_log:
+                self._holds_log = True
+                self._moved()  # which log that is
         else:
             connection.begin()
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ONE_WRITER})")
@@ -401,7 +405,7 @@ class Writer:
             pause_s = min(longest_s, pause_s * 1.5)
 
     def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._holds_log = self._connection, None, False
         if connection is not None:
             connection.invalidate()
             connection.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import sqlite3
 import stat
@@ -23,7 +24,7 @@ from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.policy import FIELDS
 from arbiter_app.store import Store, decisions, engine, filing, folding, open_store, rollups
 from arbiter_app.store.decisions import Filter
-from arbiter_app.store.engine import StoreUnusable, engine_for, prepare, url_of
+from arbiter_app.store.engine import FileWatch, StoreUnusable, engine_for, prepare, url_of
 from arbiter_app.store.tables import STATISTIC_FIELDS
 from tests.stores import KEYS, NOW, connected, file_all, mixed, record
 
@@ -281,3 +282,20 @@ def test_a_power_cut_is_outlived_only_when_every_commit_is_synced(tmp_path: Path
         assert got == synchronous
         assert store.writer.call_now(lambda c: c.exec_driver_sql("PRAGMA journal_mode").scalar()) == "wal"
         store.close()
+
+
+def test_a_log_that_was_taken_away_before_the_writer_held_it_is_no_fault(tmp_path: Path) -> None:
+    """SQLite deletes the log with the last connection: one that others leave behind is not the writer's."""
+    path = tmp_path / "arbiter.db"
+    others = sqlite3.connect(path)
+    others.execute("PRAGMA journal_mode=WAL")
+    others.execute("CREATE TABLE anything (at INTEGER)")
+    watch = FileWatch(path)
+    assert watch.problem(connected=False) == ""
+    others.close()
+    (tmp_path / "takes-the-inode").touch()
+    with contextlib.closing(sqlite3.connect(path)) as writer:
+        writer.execute("INSERT INTO anything VALUES (1)")
+        assert watch.problem(connected=True) == ""
+        (tmp_path / "arbiter.db-wal").unlink()
+        assert "the log of the database" in watch.problem(connected=True)
