@@ -20,6 +20,7 @@ from arbiter_app.runtime.sandbox.world import World
 from arbiter_app.server import config_of
 from arbiter_app.services.arbiter import Arbiter
 from arbiter_app.settings import Settings, load_settings
+from arbiter_app.store import Store, open_store
 from tests.served import TLS
 
 pytest_plugins = ["tests.sharing"]
@@ -162,3 +163,11 @@ def own_gateway(tmp_path: Path) -> Iterator[Running]:
     """A sandbox gateway for one test that changes its world."""
     with running(tmp_path) as one:
         yield one
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A new store."""
+    one = open_store(str(tmp_path / "arbiter.db"))
+    yield one
+    one.close()

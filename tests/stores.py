@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
@@ -23,6 +24,15 @@ BUCKETS = ("code", "math", "structured", "factual", "open", "code:hard", "open:h
 MODELS = ("gpt-4o", "gpt-4o-mini", "deepseek-v4-flash", "gemini-2.5-flash")
 MODES = ("exploit", "exploit", "exploit", "explore", "escalate")
 KEYS = ("settings-1", "arb_aaaaaaaa", "arb_bbbbbbbb")
+
+
+def run(work: Callable[[], Awaitable[Any]]) -> Any:
+    """What comes of work on a store, in an event loop of its own."""
+
+    async def call() -> Any:
+        return await work()
+
+    return asyncio.run(call())
 
 
 def record(ts: float = NOW, **changes: Any) -> DecisionRecord:

@@ -10,19 +10,13 @@ import openai
 import pytest
 
 from tests.conftest import OPERATOR, Running, running
-from tests.stranger import Stranger, chunk, plain, stranger, stream
+from tests.stranger import Stranger, chunk, plain, stream
 
 ASK = [{"role": "user", "content": "Tell me of the sea."}]
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 ROLE = chunk({"role": "assistant", "content": ""})
 END = chunk({}, "stop")
 FORGED = {"decision_id": "forged", "cost": 0}
-
-
-@pytest.fixture(scope="module")
-def runtime() -> Iterator[Stranger]:
-    with stranger() as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from arbiter_app.pipeline import grade
 from arbiter_app.pipeline.thoughts import without_thoughts
 from tests.clock import least_cpu_s
 from tests.conftest import Running, running
-from tests.stranger import Stranger, chunk, plain, stranger, stream
+from tests.stranger import Stranger, chunk, plain, stream
 
 MB = 1_000_000
 NUMBERED = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
@@ -48,12 +48,6 @@ HOSTILE: dict[str, tuple[str, dict[str, Any], str]] = {
     "half characters": (TALK, JSON, "\ud83d" * 100_000),
     "null bytes": (CODE, {}, "```python\n" + "\0" * 100_000 + "\n```"),
 }
-
-
-@pytest.fixture(scope="module")
-def runtime() -> Iterator[Stranger]:
-    with stranger() as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

@@ -6,39 +6,17 @@ import gzip
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.conftest import Running, running
-from tests.stranger import STREAM, Said, Stranger, chunk, plain, stranger, stream
+from tests.conftest import Running
+from tests.stranger import STREAM, Said, Stranger, chunk, plain, stream
 
 ASK = [{"role": "user", "content": "What is the capital of France?"}]
 TWO = ["gpt-4o", "gpt-4o-mini"]
 THREE = [*TWO, "gpt-4.1-mini"]
-
-
-@pytest.fixture(scope="module")
-def runtime() -> Iterator[Stranger]:
-    with stranger() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def whole(runtime: Stranger, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    settings = {**runtime.settings, "ARBITER_JUDGE_SAMPLE": "0"}
-    with running(tmp_path_factory.mktemp("strangers"), **settings) as one:
-        yield one
-
-
-@pytest.fixture
-def over(whole: Running, runtime: Stranger) -> Running:
-    """An Arbiter over that runtime that has learned nothing yet."""
-    runtime.say, runtime.heard = lambda body: plain(), []
-    whole.http.post("/v1/reset")
-    return whole
 
 
 def ask(over: Running, **fields: Any) -> httpx.Response:

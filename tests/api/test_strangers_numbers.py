@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.conftest import Running, running
-from tests.stranger import Said, Stranger, chunk, plain, stranger, stream
+from tests.conftest import Running
+from tests.stranger import Said, Stranger, chunk, plain, stream
 
 ASK = [{"role": "user", "content": "Tell me of the sea. " * 400}]
 MINI_IN, MINI_OUT, MINI_CACHED = 0.15e-6, 0.60e-6, 0.075e-6
 USED = {"prompt_tokens": 2_000, "completion_tokens": 100}
 LISTED = 2_000 * MINI_IN + 100 * MINI_OUT
-
-
-@pytest.fixture(scope="module")
-def runtime() -> Iterator[Stranger]:
-    with stranger() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def whole(runtime: Stranger, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    settings = {**runtime.settings, "ARBITER_JUDGE_SAMPLE": "0"}
-    with running(tmp_path_factory.mktemp("numbers"), **settings) as one:
-        yield one
-
-
-@pytest.fixture
-def over(whole: Running, runtime: Stranger) -> Running:
-    runtime.say, runtime.heard = lambda body: plain(), []
-    whole.http.post("/v1/reset")
-    return whole
 
 
 def ask(over: Running, **fields: Any) -> httpx.Response:

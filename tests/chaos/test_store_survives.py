@@ -9,15 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from arbiter_app.store import NotDurable, Store, filing, open_store, rollups
 from arbiter_app.store.decisions import Filter
-from tests.stores import Pragma, mixed, record
+from tests.stores import Pragma, mixed, record, run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WRITING = """
@@ -47,20 +45,6 @@ held.execute("BEGIN IMMEDIATE")
 print("held", flush=True)
 sys.stdin.readline()
 """
-
-
-def run(work: Callable[[], Awaitable[Any]]) -> Any:
-    async def call() -> Any:
-        return await work()
-
-    return asyncio.run(call())
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    one = open_store(str(tmp_path / "arbiter.db"))
-    yield one
-    one.close()
 
 
 async def recovered(store: Store) -> None:

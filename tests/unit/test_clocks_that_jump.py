@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,14 @@ import httpx
 import pytest
 
 from arbiter_app.pipeline.health import Health
-from arbiter_app.store import Store, calibrations, notes, open_store, rollups
+from arbiter_app.store import Store, calibrations, notes, rollups
 from arbiter_app.store.usage import WINDOWS_S
 from arbiter_app.web import door
 from arbiter_app.web.session import COOKIE
 from arbiter_app.web.source import Source
 from tests.conftest import Running, running
 from tests.served import TLS
-from tests.stores import NOW, connected, file_all, mixed, record
+from tests.stores import NOW, connected, file_all, mixed, record, run
 
 DAY_S, HOUR_S = 86_400.0, 3_600.0
 YEAR_S = 400 * DAY_S
@@ -39,20 +38,6 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    one = open_store(str(tmp_path / "arbiter.db"))
-    yield one
-    one.close()
-
-
-def run(work: Callable[[], Awaitable[Any]]) -> Any:
-    async def call() -> Any:
-        return await work()
-
-    return asyncio.run(call())
 
 
 def fill(store: Store, days: float = 20.0) -> None:

@@ -6,11 +6,12 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import uvicorn
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -29,17 +30,29 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.send", "text": message.get("text") or ""})
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    config = config_of(SETTINGS, echo)
+@contextmanager
+def serving(app: ASGIApp) -> Iterator[uvicorn.Server]:
+    """A server of this application."""
+    config = config_of(SETTINGS, app)
     config.lifespan = "off"
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     until(lambda: server.started)
-    yield f"ws://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
+    yield server
     server.should_exit = True
     thread.join(20)
+
+
+def port_of(server: uvicorn.Server) -> int:
+    port: int = server.servers[0].sockets[0].getsockname()[1]
+    return port
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with serving(echo) as server:
+        yield f"ws://127.0.0.1:{port_of(server)}/"
 
 
 def closed_by(page: ClientConnection) -> int | None:
@@ -109,24 +122,15 @@ def test_what_comes_before_the_handshake_is_answered_breaks_nothing(caplog: pyte
         while (await receive())["type"] != "websocket.disconnect":
             pass
 
-    config = config_of(SETTINGS, slow)
-    config.lifespan = "off"
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    until(lambda: server.started)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as raw:
+    with serving(slow) as server, socket.create_connection(("127.0.0.1", port_of(server)), timeout=20) as raw:
         raw.sendall(HANDSHAKE)
         until(lambda: bool(server.server_state.tasks))
         raw.sendall(b"\xff" * 300)
-        until(lambda: unread(port) or not server.server_state.tasks)
+        until(lambda: unread(port_of(server)) or not server.server_state.tasks)
         arrived.set()
         answer = b""
         while data := raw.recv(65_536):
             answer += data
-    server.should_exit = True
-    thread.join(20)
     assert answer.startswith(b"HTTP/1.1 101"), answer
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 

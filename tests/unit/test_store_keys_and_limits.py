@@ -5,31 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import multiprocessing
-from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from arbiter_app.store import Store, open_store, usage
 from arbiter_app.store.keys import make_key, public_id, well_formed
-from tests.stores import NOW, connected
+from tests.stores import NOW, connected, run
 
 LIMITS = {"six_hours": 10, "week": 600}
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    one = open_store(str(tmp_path / "arbiter.db"))
-    yield one
-    one.close()
-
-
-def run(work: Callable[[], Awaitable[Any]]) -> Any:
-    async def call() -> Any:
-        return await work()
-
-    return asyncio.run(call())
 
 
 def test_a_key_carries_its_own_check(store: Store) -> None:

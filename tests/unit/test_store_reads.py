@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,9 @@ from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.store import Store, decisions, filing, folding, notes, open_store, rollups
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.tables import LISTS
-from tests.stores import BUCKETS, KEYS, MODELS, NOW, connected, file_all, mixed, record, summed
+from tests.stores import BUCKETS, KEYS, MODELS, NOW, connected, file_all, mixed, record, run, summed
 
 SINCE = (None, NOW - 30 * 86_400, NOW - 3 * 86_400, NOW - 7_200, NOW - 300)
-
-
-def run(work: Callable[[], Awaitable[Any]]) -> Any:
-    async def call() -> Any:
-        return await work()
-
-    return asyncio.run(call())
 
 
 def write(store: Store, records: Sequence[DecisionRecord]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,7 @@ from arbiter_app.store import Store, StoreError, open_store, rollups, upkeep
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import StoreUnusable
 from arbiter_app.store.health import examine
-from tests.stores import NOW, connected, file_all, mixed, record, summed
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    one = open_store(str(tmp_path / "arbiter.db"))
-    yield one
-    one.close()
-
-
-def run(work: Callable[[], Awaitable[Any]]) -> Any:
-    async def call() -> Any:
-        return await work()
-
-    return asyncio.run(call())
+from tests.stores import NOW, connected, file_all, mixed, record, run, summed
 
 
 def write(store: Store, records: Sequence[DecisionRecord]) -> None:

@@ -7,7 +7,6 @@ import gc
 import os
 import resource
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,23 +18,9 @@ from arbiter_app.store import Store, StoreError, filing, open_store
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import CHECKPOINT_PAGES
 from arbiter_app.store.notes import Thumb
-from tests.stores import NOW, connected, mixed, record
+from tests.stores import NOW, connected, mixed, record, run
 
 PAGE_BYTES = 4_096
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    one = open_store(str(tmp_path / "arbiter.db"))
-    yield one
-    one.close()
-
-
-def run(work: Callable[[], Awaitable[Any]]) -> Any:
-    async def call() -> Any:
-        return await work()
-
-    return asyncio.run(call())
 
 
 def total(store: Store, name: str) -> Any:
