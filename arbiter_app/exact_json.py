@@ -14,9 +14,8 @@ from typing import Any
 
 import orjson
 
+BOM = b"\xef\xbb\xbf"
 _SPACE = re.compile(r"[ \t\n\r]*")
-_MEMBER = re.compile(r'\s*"([^"\\]*)"\s*:\s*(?:(-?\d[\d.eE+-]*|true|false|null|"[^"\\]*")(?=\s*[,}]))?', re.ASCII)
-"""A member's name, and its value where that is one literal."""
 _HALF = re.compile("[\ud800-\udfff]")
 _LEAST_LOGPROB = "-9999.0"
 """What the OpenAI protocol says for the logarithm of a probability of zero."""
@@ -75,19 +74,13 @@ def members(text: str) -> dict[str, str]:
     at = _after_space(text, 0)
     if text[at : at + 1] != "{":
         raise ValueError("not an object")
-    more = "," if text[(first := _after_space(text, at + 1)) : first + 1] == '"' else ""
-    while more == ",":
-        member = _MEMBER.match(text, at + 1)
-        if member is not None and member[2] is not None:  # most are short, and need no parser
-            name, value, end = member[1], member[2], member.end()
-        else:
-            name, at = _EXACT.raw_decode(text, _after_space(text, at + 1))
-            at = _after_space(text, _after_space(text, at) + 1)
-            _, end = _EXACT.raw_decode(text, at)
-            value = text[at:end]
-        found[name] = value
-        at = _after_space(text, end)
-        more = text[at : at + 1]
+    at = _after_space(text, at + 1)
+    while text[at : at + 1] == '"':
+        name, at = _EXACT.raw_decode(text, at)
+        at = _after_space(text, _after_space(text, at) + 1)
+        _, end = _EXACT.raw_decode(text, at)
+        found[name] = text[at:end]
+        at = _after_space(text, _after_space(text, end) + 1)
     return found
 
 

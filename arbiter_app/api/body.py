@@ -18,9 +18,6 @@ MAX_DEPTH = 200
 """Levels of nesting: a little under what orjson can write again."""
 BIG_BYTES = 200_000
 """From this size on a body is parsed beside the event loop."""
-
-
-BOM = b"\xef\xbb\xbf"
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x78\x01", b"\x78\x9c", b"\x78\xda")
 """How gzip, zstd and deflate begin."""
 
@@ -46,7 +43,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         parts.append(part)
         more = message.get("more_body", False)
     body = parts[0] if len(parts) == 1 else b"".join(parts)
-    return body.removeprefix(BOM)
+    return body.removeprefix(exact_json.BOM)
 
 
 def _too_large(limit: int) -> BodyTooLarge:

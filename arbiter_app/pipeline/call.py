@@ -12,14 +12,14 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import orjson
 
 from arbiter_app import exact_json
 from arbiter_app.pipeline.decision import Decision
-from arbiter_app.pipeline.frames import without_own
+from arbiter_app.pipeline.frames import first_choice, without_own
 from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.limits import Limits
 from arbiter_app.pipeline.ports import Refused, Reply, ReplyStream, Runtime, RuntimeFault
@@ -135,7 +135,7 @@ class Calls:
     ) -> Completion:
         """The completion of a stream that has ended (`body` assembled from its chunks), or was cut (`aborted`)."""
         stream, took_ms = opened.stream, (time.perf_counter() - opened.started) * 1000
-        choice, first_byte_ms = _first_choice(body), stream.first_byte_ms
+        choice, first_byte_ms = _choice_with_message(body), stream.first_byte_ms
         completion = self._completion(
             decision, opened.model, stream.headers, body, choice, took_ms, first_byte_ms, aborted=aborted, large=large
         )
@@ -203,7 +203,7 @@ class Calls:
                 answer = await send(model, own)
             except RuntimeFault as fault:
                 decision.timing.waited_ms += (time.perf_counter() - started) * 1000
-                self._note(decision, model, fault, started, list(faults.values()))
+                self._note(decision, model, fault, started, faults.values())
                 faults[model] = fault
                 if fault.means is Refused.TOO_LONG:
                     too_small = max(too_small, self._window(model, 0))
@@ -230,7 +230,7 @@ class Calls:
         return unknown + 1 if window is None else window
 
     def _note(
-        self, decision: Decision, model: str, fault: RuntimeFault, started: float, before: Sequence[RuntimeFault]
+        self, decision: Decision, model: str, fault: RuntimeFault, started: float, before: Iterable[RuntimeFault]
     ) -> None:
         """Put a failed attempt on record and draw its consequences; raises ArbiterError when no other model is to be asked.
 
@@ -273,7 +273,7 @@ class Calls:
             self._set_aside("window", f"{model} stated a window of {window} tokens, which is not plausible")
 
     def _read(self, decision: Decision, model: str, reply: Reply, started: float) -> Completion:
-        choice = _first_choice(reply.json)
+        choice = _choice_with_message(reply.json)
         if choice is None:
             raise RuntimeFault("protocol", f"{model}: the answer has no choices")
         took_ms, raw = (time.perf_counter() - started) * 1000, _without_own(reply.body.rstrip())
@@ -349,11 +349,10 @@ def _cut(completion: Completion, aborted: str) -> Attempt:
     return Attempt(completion.model, 200, aborted, completion.latency_ms, completion.cost)
 
 
-def _first_choice(body: Json) -> Json | None:
+def _choice_with_message(body: Json) -> Json | None:
     """The first choice of an answer, if it has one with a message in it."""
-    choices = body.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    message = first.get("message") if isinstance(first, dict) else None
+    first = first_choice(body)
+    message = first.get("message") if first is not None else None
     return first if message and isinstance(message, dict) else None
 
 

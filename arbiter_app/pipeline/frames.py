@@ -18,6 +18,7 @@ from arbiter_app.pipeline.types import Json
 
 OWN = "arbiter"
 KIND, WHOLE = "chat.completion.chunk", "chat.completion"
+NS_PER_S = 10**9
 _MEMBERS = frozenset({"id", "object", "created", "model", "choices", "usage"})
 _SEPARATORS = (b"\xe2\x80\xa8", b"\xe2\x80\xa9")
 """U+2028 and U+2029: line ends to some readers of lines, never to JSON."""
@@ -146,26 +147,25 @@ def without_own(value: Any) -> Any:
     return [without_own(inner) for inner in value] if isinstance(value, list) else value
 
 
-def completed(body: Json, name: str, now: int) -> bool:
+def first_choice(body: Json) -> Json | None:
+    """The first choice of what may be an answer."""
+    choices = body.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, dict) else None
+
+
+def completed(body: Json, now_ns: int) -> bool:
     """Give a whole answer what strict clients ask for, where the runtime left it out; says whether it did.
 
-    `name` is its id, `now` its time (seconds), where it has none.
+    `now_ns` (by `time.time_ns`) is its time and makes its id, where it has none.
     """
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices:
         return False
     changed = with_text_arguments(body)
-    if not (type(stated := body.get("id")) is str and stated):
-        body["id"] = f"chatcmpl-{name}"
-        changed = True
-    if body.get("object") != WHOLE:
-        body["object"] = WHOLE
-        changed = True
-    if not _is_whole(body.get("created")):
-        body["created"] = now
-        changed = True
-    if type(body.get("model")) is not str:
-        body["model"] = ""
+    head = _identified(body, WHOLE, str(now_ns), now_ns // NS_PER_S)
+    if any(body.get(member) != value for member, value in head.items()):
+        body.update(head)
         changed = True
     for position, choice in enumerate(choices):
         if isinstance(choice, dict) and _choice_completed(choice, position):
@@ -241,12 +241,20 @@ def delta_of(choice: Json, *, first: bool) -> Json:
 
 def _head(chunk: Json, name: str) -> Json:
     """The members that every chunk has, from the first one."""
-    stated, model, created = chunk.get("id"), chunk.get("model"), chunk.get("created")
+    return _identified(chunk, KIND, name, _written(int(time.time())))
+
+
+def _identified(body: Json, kind: str, name: str, now: object) -> Json:
+    """The members that tell an answer from others: as they are stated, where that can be. `name` and `now` are for where it cannot.
+
+    A number as it was written (`exact_json.Written`) is no text.
+    """
+    stated, model, created = body.get("id"), body.get("model"), body.get("created")
     return {
-        "id": stated if isinstance(stated, str) and stated else f"chatcmpl-{name}",
-        "object": KIND,
-        "created": created if _is_whole(created) else _written(int(time.time())),
-        "model": model if isinstance(model, str) else "",
+        "id": stated if type(stated) is str and stated else f"chatcmpl-{name}",
+        "object": kind,
+        "created": created if _is_whole(created) else now,
+        "model": model if type(model) is str else "",
     }
 
 

@@ -63,8 +63,7 @@ class Health:
 
     def succeeded(self, model: str) -> None:
         """The model answered: it is healthy again."""
-        if self._outvoted:
-            self._outvoted.pop(model, None)
+        self._outvoted.pop(model, None)
         if self._resting.pop(model, None) is not None:
             self.told(model, None)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -21,7 +20,6 @@ from arbiter_app.runtime.claims.secrets import hide_bytes
 from arbiter_app.runtime.encoding import EncodingError, decoder_of
 from arbiter_app.runtime.faults import fault_of, refusal, stated_error
 from arbiter_app.runtime.sse import (
-    BOM,
     DONE,
     EventSplitter,
     EventTooLarge,
@@ -35,8 +33,6 @@ from arbiter_app.runtime.transport import FOREVER_S, Answer, Headers, Limits, Po
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_ANSWERS_BYTES = 64_000_000
 MAX_ERROR_BYTES = 64 * 1024
-LARGE_BYTES = 1_000_000
-"""Answers over this are looked at one after the other."""
 MOST_INFLATED = 1_032
 """Bytes that one of deflate can say."""
 MODELS_DEADLINE_S = 15.0
@@ -77,8 +73,6 @@ class HttpRuntime:
         self._whole = Limits(connect_timeout_s, gap_s=gap_timeout_s, first_gap_s=FOREVER_S)
         self._max_answer_bytes = max_answer_bytes
         self._budget = Budget(max_answers_bytes)
-        self._one_large = asyncio.Lock()
-        """Looking at a large answer takes a tenth of a second: one step of one of them, then everybody else's turn."""
         self._transport = transport or PooledTransport()
 
     @property
@@ -113,11 +107,7 @@ class HttpRuntime:
         headers = _decoded(response.headers)
         hold = Hold(self._budget)
         body = await self._read(response, self._max_answer_bytes, hold, deadline)
-        if len(body) <= LARGE_BYTES:
-            return _reply(headers, body, first_byte_ms, hold, request_id or "")
-        async with self._one_large:
-            await asyncio.sleep(0)
-            return _reply(headers, body, first_byte_ms, hold, request_id or "")
+        return _reply(headers, body, first_byte_ms, hold)
 
     async def stream(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> ReplyStream:
         """A streamed answer, returned when its first payload has arrived, so that until then another model can serve."""
@@ -203,11 +193,7 @@ class HttpRuntime:
             raise RuntimeFault("protocol", str(error)) from error
         if body is None:
             raise RuntimeFault("protocol", f"the runtime's answer is larger than {limit} bytes")
-        if len(body) <= LARGE_BYTES:
-            return hide_bytes(body.removeprefix(BOM))
-        async with self._one_large:
-            await asyncio.sleep(0)
-            return hide_bytes(body.removeprefix(BOM))
+        return hide_bytes(body.removeprefix(exact_json.BOM))
 
     async def _read_error(self, answer: Answer) -> bytes:
         """What the runtime says about its refusal; the status stands even when that cannot be read."""
@@ -290,7 +276,7 @@ class HttpReplyStream:
         if error is not None:
             raise error
         if isinstance(answer, dict):
-            completed(answer, "", int(time.time()))
+            completed(answer, time.time_ns())
         events = events_of(answer)
         if not events:
             raise RuntimeFault("protocol", f"the runtime did not stream ({kind})")
@@ -311,7 +297,7 @@ class HttpReplyStream:
         except (EventTooLarge, EncodingError) as error:
             await self.aclose()
             raise RuntimeFault("protocol", str(error)) from error
-        return hide_bytes(b"".join(parts).removeprefix(BOM))
+        return hide_bytes(b"".join(parts).removeprefix(exact_json.BOM))
 
     async def together(self) -> Sequence[bytes]:
         """The next event and those that have come with it, `[DONE]` at most; none at the end."""
@@ -413,11 +399,11 @@ def _assembled(headers: Mapping[str, str], body: bytes, first_byte_ms: float, ho
     if not assembler.done and assembler.finish_reason is None:
         raise RuntimeFault("transport", "the runtime's stream ended before the answer was finished")
     answer = assembler.body()
-    completed(answer, "", int(time.time()))
+    completed(answer, time.time_ns())
     return Reply(headers, orjson.dumps(answer), first_byte_ms, answer, hold)
 
 
-def _reply(headers: Mapping[str, str], body: bytes, first_byte_ms: float, hold: Hold, request_id: str) -> Reply:
+def _reply(headers: Mapping[str, str], body: bytes, first_byte_ms: float, hold: Hold) -> Reply:
     """A plain request's answer. Raises RuntimeFault for what is not one."""
     if _is_stream(headers, body):
         return _assembled(headers, body, first_byte_ms, hold)
@@ -427,10 +413,10 @@ def _reply(headers: Mapping[str, str], body: bytes, first_byte_ms: float, hold: 
         raise error
     if not isinstance(answer, dict):
         raise RuntimeFault("protocol", "the runtime's answer is not a JSON object")
-    now = int(time.time())
-    if completed(answer, request_id, now):  # to the letter of what was written, which `answer` does not hold
+    now_ns = time.time_ns()
+    if completed(answer, now_ns):  # to the letter of what was written, which `answer` does not hold
         said = exact_json.exact(body)
-        completed(said, request_id, now)
+        completed(said, now_ns)
         body = exact_json.dumps(said)
     return Reply(headers, body, first_byte_ms, answer, hold)
 

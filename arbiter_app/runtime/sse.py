@@ -13,7 +13,6 @@ MAX_EVENT_BYTES = 8 * 1024 * 1024
 MAX_ASSEMBLED_CHARS = 1_000_000
 """Of a streamed answer that is put together, to be graded; more is passed on all the same."""
 DONE = b"[DONE]"
-BOM = b"\xef\xbb\xbf"
 _HEAD = ("id", "created", "model", "system_fingerprint", "service_tier")
 _KNOWN = frozenset({"id", "object", "created", "model", "choices", "usage", "arbiter"})
 _SIMPLE_DELTA = frozenset({"role", "content", "refusal", "reasoning", "reasoning_content", "tool_calls"})
@@ -73,11 +72,11 @@ class EventSplitter:
 
     def _without_bom(self, data: bytes) -> bytes:
         """Drop a byte order mark at the very start; while it may still be one, hold what there is."""
-        if len(data) < len(BOM) and BOM.startswith(data):
+        if len(data) < len(exact_json.BOM) and exact_json.BOM.startswith(data):
             self._held = data
             return b""
         self._started = True
-        return data.removeprefix(BOM)
+        return data.removeprefix(exact_json.BOM)
 
     def _normal(self, data: bytes) -> bytes:
         """LF line ends; a CR at the end waits for the LF that may follow."""

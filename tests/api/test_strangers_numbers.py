@@ -381,6 +381,22 @@ BARE: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_answers_without_an_id_get_one_each(over: Running, runtime: Stranger, stream: bool) -> None:
+    """Clients join what has the same id."""
+    runtime.say = lambda body: (200, "application/json", json.dumps(BARE["choices alone"]).encode())
+    texts = [ask(over, stream=stream).text for _ in range(3)]
+    ids = [json.loads(text.split("\n")[0].removeprefix("data: "))["id"] for text in texts]
+    assert len(set(ids)) == 3 and all(one.removeprefix("chatcmpl-") for one in ids), ids
+
+
+def test_numbers_for_the_id_and_model_of_a_stream_become_text(over: Running, runtime: Stranger) -> None:
+    odd = [{**chunk({"content": "Blue."}), "id": 7, "model": 4}, chunk({}, "stop")]
+    runtime.say = lambda body: stream(*odd)
+    first = json.loads(ask(over, stream=True).text.split("\n")[0].removeprefix("data: "))
+    assert (type(first["id"]), type(first["model"])) == (str, str)
+
+
 @pytest.mark.parametrize("name", BARE)
 def test_a_whole_answer_has_what_strict_clients_ask_for(over: Running, runtime: Stranger, name: str) -> None:
     runtime.say = lambda body: (200, "application/json", json.dumps(BARE[name]).encode())

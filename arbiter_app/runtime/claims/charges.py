@@ -14,6 +14,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from arbiter_app import notices
+from arbiter_app.pipeline.frames import first_choice
 from arbiter_app.pipeline.types import PICO_PER_USD, Json, Model, Usage
 
 CHARGE_HEADER = "x-btl-customer-charge"
@@ -91,7 +92,7 @@ def usage_of(body: Json, sent_bytes: int | None = None) -> Usage | None:
         return None
     cached = _cached(usage)
     tokens_in += _beside(usage, tokens_in)
-    if tokens_in == 0 or (tokens_out == 0 and _says_something(body)):
+    if tokens_in == 0 or (tokens_out == 0 and _has_text(body)):
         notices.claims.count("usage", "an answer stated no tokens for what was sent or came, which was set aside")
         return None
     sent_less = sent_bytes is not None and tokens_in > sent_bytes + SLACK_TOKENS
@@ -106,11 +107,10 @@ def usage_of(body: Json, sent_bytes: int | None = None) -> Usage | None:
     return Usage(tokens_in, tokens_out, cached)
 
 
-def _says_something(body: Json) -> bool:
+def _has_text(body: Json) -> bool:
     """Whether an answer has text."""
-    choices = body.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    message = first.get("message") if isinstance(first, dict) else None
+    first = first_choice(body)
+    message = first.get("message") if first is not None else None
     return isinstance(message, dict) and bool(message.get("content"))
 
 
@@ -126,10 +126,8 @@ def _beyond(total: object, tokens: int) -> object:
 
 def _beside(usage: Json, tokens_in: int) -> int:
     """Prompt tokens read from or written to a cache that are not among those of the prompt: so counts Anthropic."""
-    read, written = (
-        _count(usage.get("cache_read_input_tokens")) or 0,
-        _count(usage.get("cache_creation_input_tokens")) or 0,
-    )
+    read = _count(usage.get("cache_read_input_tokens")) or 0
+    written = _count(usage.get("cache_creation_input_tokens")) or 0
     own = usage.get("prompt_tokens") is None and "input_tokens_details" not in usage
     return read + written if own or read > tokens_in else 0
 

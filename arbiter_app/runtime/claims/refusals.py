@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from arbiter_app.pipeline.frames import first_choice
 from arbiter_app.pipeline.ports import Refusal, Refused
 from arbiter_app.policy.values import value
 from arbiter_app.runtime.claims import secrets
@@ -129,7 +130,7 @@ def _collect_object(value: dict[str, Any], found: Said, depth: int) -> None:
     for key in _MESSAGES:
         if isinstance(value.get(key), str):
             _take_message(value[key], found, depth)
-    choice = _first_choice(value)
+    choice = first_choice(value)
     if choice is not None and choice.get("error"):
         _collect(choice["error"], found, depth + 1)
     for key in _INNER:
@@ -448,7 +449,7 @@ def states_error(answer: object) -> bool:
     """Whether a parsed body of status 2xx is an error and no answer."""
     if not isinstance(answer, dict):
         return isinstance(answer, list) and bool(answer) and isinstance(answer[0], dict) and "error" in answer[0]
-    choice, stated = _first_choice(answer), answer.get("base_resp")
+    choice, stated = first_choice(answer), answer.get("base_resp")
     if isinstance(stated, dict) and stated.get("status_code"):
         return True
     if choice is not None:
@@ -456,13 +457,6 @@ def states_error(answer: object) -> bool:
     if answer.get("error") or answer.get("errors") or answer.get("object") == "error" or answer.get("type") == "error":
         return True
     return "choices" not in answer and any(key in answer for key in ("detail", "message", "error_code", "msg"))
-
-
-def _first_choice(answer: dict[str, Any]) -> dict[str, Any] | None:
-    """The first choice of what may be an answer."""
-    choices = answer.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    return first if isinstance(first, dict) else None
 
 
 def _meaning(status: int, found: Said) -> tuple[Refused, str]:
