@@ -179,9 +179,11 @@ class _Reply:
         self._streaming = False
 
     async def whole(self, decision: Decision, body: Json) -> None:
-        raw = decision.completion.raw if decision.completion and decision.completion.raw else orjson.dumps(body)
-        if len(raw) > ANSWER_PIECE_BYTES:
-            parts = memoryview(raw)[:-1], b',"arbiter":%b}' % orjson.dumps(decision.public())
+        completion = decision.completion
+        raw = completion.raw if completion and completion.raw else orjson.dumps(body)
+        pieces = completion.pieces if completion else ()
+        if pieces or len(raw) > ANSWER_PIECE_BYTES:
+            parts = *(pieces or (memoryview(raw)[:-1],)), b',"arbiter":%b}' % orjson.dumps(decision.public())
             self._begun = True
             headers = [JSON, *_named(decision), *self.limits, NOSNIFF, self._id]
             await answer_in_pieces(self._send, 200, headers, parts)

@@ -10,19 +10,17 @@ that refuse what another has signed are asked again without it, when no other ha
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import orjson
 
-from arbiter_app import exact_json
 from arbiter_app.pipeline.decision import Decision
-from arbiter_app.pipeline.frames import first_choice, without_own
+from arbiter_app.pipeline.frames import first_choice, without_own_bytes
 from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.limits import Limits
-from arbiter_app.pipeline.ports import Refused, Reply, ReplyStream, Runtime, RuntimeFault
+from arbiter_app.pipeline.ports import LARGE_BYTES, Refused, Reply, ReplyStream, Runtime, RuntimeFault
 from arbiter_app.pipeline.refused import exhausted, rejected
 from arbiter_app.pipeline.signed import unsigned
 from arbiter_app.pipeline.standing import Standing
@@ -42,11 +40,7 @@ NOT_THE_MODELS = frozenset({Refused.TOO_LONG, Refused.UNSUPPORTED, Refused.FOREI
 LEAST_LEFT_S = 0.25
 """With less time than this until the deadline, no further model is asked: it could only be paid for nothing."""
 MAX_ERROR_CHARS = 500
-LARGE_BYTES = 1_000_000
-"""Larger answers are passed on, and neither graded nor kept: looking at them would cost several times their size."""
 _HEAD = ("id", "model", "usage")
-_ESCAPED = re.compile(rb"\\u00(?:61|72|62|69|74|65)")
-"""A letter of our name, written so that it is not seen."""
 
 
 class Meter(Protocol):
@@ -276,8 +270,7 @@ class Calls:
         choice = _choice_with_message(reply.json)
         if choice is None:
             raise RuntimeFault("protocol", f"{model}: the answer has no choices")
-        took_ms, raw = (time.perf_counter() - started) * 1000, _without_own(reply.body.rstrip())
-        large = len(raw) > LARGE_BYTES
+        took_ms, raw = (time.perf_counter() - started) * 1000, without_own_bytes(reply.body.rstrip())
         return self._completion(
             decision,
             model,
@@ -287,8 +280,9 @@ class Calls:
             took_ms,
             reply.first_byte_ms,
             raw=raw,
-            large=large,
+            large=bool(reply.pieces) or len(raw) > LARGE_BYTES,
             hold=reply.hold,
+            pieces=reply.pieces,
         )
 
     def _completion(
@@ -305,6 +299,7 @@ class Calls:
         raw: bytes = b"",
         large: bool = False,
         hold: object = None,
+        pieces: Sequence[bytes] = (),
     ) -> Completion:
         cost = self._meter.cost_of(
             headers,
@@ -329,16 +324,8 @@ class Calls:
             raw=raw,
             large=large,
             hold=hold,
+            pieces=pieces,
         )
-
-
-def _without_own(raw: bytes) -> bytes:
-    """The runtime's own bytes, unless they have a member of our name somewhere."""
-    if b'"arbiter"' not in raw and _ESCAPED.search(raw) is None:
-        return raw
-    said = exact_json.exact(raw)
-    ours = without_own(said)
-    return raw if ours == said else exact_json.dumps(ours)
 
 
 def _success(completion: Completion) -> Attempt:

@@ -7,6 +7,7 @@ the only one without a choice, and usage is said once. An `arbiter` of the runti
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -22,6 +23,9 @@ NS_PER_S = 10**9
 _MEMBERS = frozenset({"id", "object", "created", "model", "choices", "usage"})
 _SEPARATORS = (b"\xe2\x80\xa8", b"\xe2\x80\xa9")
 """U+2028 and U+2029: line ends to some readers of lines, never to JSON."""
+
+_ESCAPED = re.compile(rb"\\u00(?:61|72|62|69|74|65)")
+"""A letter of our name, written so that it is not seen."""
 
 
 class Frames:
@@ -145,6 +149,20 @@ def without_own(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: without_own(inner) for key, inner in value.items() if key != OWN}
     return [without_own(inner) for inner in value] if isinstance(value, list) else value
+
+
+def without_own_bytes(raw: bytes) -> bytes:
+    """The bytes of a whole answer, unless they have a member of our name somewhere; then the same without it."""
+    if not may_name_own(raw):
+        return raw
+    said = exact_json.exact(raw)
+    ours = without_own(said)
+    return raw if ours == said else exact_json.dumps(ours)
+
+
+def may_name_own(raw: bytes) -> bool:
+    """Whether our name may be that of a member somewhere."""
+    return b'"arbiter"' in raw or _ESCAPED.search(raw) is not None
 
 
 def first_choice(body: Json) -> Json | None:

@@ -86,11 +86,16 @@ class RuntimeFault(Exception):
         return self.refusal.means if self.refusal is not None else Refused.BROKEN
 
 
+LARGE_BYTES = 1_000_000
+"""Larger answers are passed on, and neither graded nor kept: looking at them would cost several times their size."""
+
+
 @value
 class Reply:
     """A whole answer of the runtime: status 2xx, lower-case headers, its body and that parsed, time to first byte.
 
-    `hold` has to be kept for as long as the body is: what all answers hold together is bounded.
+    `hold` has to be kept for as long as the body is: what all answers hold together is bounded. One larger than `LARGE_BYTES`
+    may be in `pieces` instead of `body`, as it may go to the caller; `json` has its long strings empty then.
     """
 
     headers: Mapping[str, str]
@@ -98,6 +103,7 @@ class Reply:
     first_byte_ms: float
     json: Json
     hold: object = None
+    pieces: Sequence[bytes] = ()
 
 
 class ReplyStream(Protocol):

@@ -7,7 +7,7 @@ Units are in the names: `_s` seconds, `_ms` milliseconds, `_usd` dollars as floa
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -221,8 +221,8 @@ class Completion:
     """Stage 4: the answer that was received, whole or cut short.
 
     `body` is the runtime's JSON (for a stream: assembled from its chunks), `raw` its bytes where they came as one. `text` is
-    the answer's content, without a block of thought before it. One that is `large` is passed on and not looked at: its `raw`
-    is all that there is, with the `hold` on its memory.
+    the answer's content, without a block of thought before it. One that is `large` is passed on and not looked at: its `raw`,
+    or the `pieces` of that, are all that there is, with the `hold` on their memory.
     """
 
     model: str
@@ -238,6 +238,7 @@ class Completion:
     raw: bytes = b""
     large: bool = False
     hold: object = None
+    pieces: Sequence[bytes] = ()
 
 
 @value

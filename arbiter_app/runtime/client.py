@@ -11,7 +11,7 @@ import orjson
 
 from arbiter_app import exact_json
 from arbiter_app.pipeline.frames import completed
-from arbiter_app.pipeline.ports import Reply, ReplyStream, RuntimeFault
+from arbiter_app.pipeline.ports import LARGE_BYTES, Reply, ReplyStream, RuntimeFault
 from arbiter_app.runtime.budget import FREE_BYTES, Budget, Hold
 from arbiter_app.runtime.claims import secrets
 from arbiter_app.runtime.claims.facts import Rows, rows_of
@@ -19,6 +19,7 @@ from arbiter_app.runtime.claims.refusals import refusal_of
 from arbiter_app.runtime.claims.secrets import hide_bytes
 from arbiter_app.runtime.encoding import EncodingError, decoder_of
 from arbiter_app.runtime.faults import fault_of, refusal, stated_error
+from arbiter_app.runtime.large import PIECE_BYTES, outline_of, without_end
 from arbiter_app.runtime.sse import (
     DONE,
     EventSplitter,
@@ -106,8 +107,12 @@ class HttpRuntime:
         response, first_byte_ms = await self._send(self._plain, payload, self._whole, deadline, request_id)
         headers = _decoded(response.headers)
         hold = Hold(self._budget)
-        body = await self._read(response, self._max_answer_bytes, hold, deadline)
-        return _reply(headers, body, first_byte_ms, hold)
+        pieces = await self._read(response, self._max_answer_bytes, hold, deadline)
+        if sum(map(len, pieces)) > LARGE_BYTES:
+            outline = await outline_of(pieces)
+            if outline is not None:
+                return Reply(headers, b"", first_byte_ms, outline, hold, without_end(pieces))
+        return _reply(headers, _joined(pieces), first_byte_ms, hold)
 
     async def stream(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> ReplyStream:
         """A streamed answer, returned when its first payload has arrived, so that until then another model can serve."""
@@ -147,9 +152,8 @@ class HttpRuntime:
     async def _listing(self, head: bytes) -> Rows:
         deadline = time.monotonic() + MODELS_DEADLINE_S
         response, _ = await self._send(head, b"", self._limits, deadline)
-        listing, _ = _json(
-            _decoded(response.headers), await self._read(response, MAX_LIST_BYTES, Hold(self._budget), deadline)
-        )
+        pieces = await self._read(response, MAX_LIST_BYTES, Hold(self._budget), deadline)
+        listing, _ = _json(_decoded(response.headers), _joined(pieces))
         rows = rows_of(listing)
         if rows is None:
             raise RuntimeFault("protocol", "the runtime's model list has no data")
@@ -177,28 +181,30 @@ class HttpRuntime:
             raise refusal(status, _decoded(answer.headers), await self._read_error(answer))
         return answer, (time.perf_counter() - started) * 1000
 
-    async def _read(self, answer: Answer, limit: int, hold: Hold, deadline: float) -> bytes:
-        """The whole body, decoded, without a byte order mark and without secrets; it is held by `hold`."""
+    async def _read(self, answer: Answer, limit: int, hold: Hold, deadline: float) -> list[bytes]:
+        """The whole body, decoded, in pieces; it is held by `hold`."""
         try:
             decoder = decoder_of(_decoded(answer.headers).get("content-encoding"), limit)
-            body = await answer.body.read(limit, lambda size: hold.grow(size, deadline))
-            if body is not None and decoder is not None:
+            pieces = await answer.body.read(limit, lambda size: hold.grow(size, deadline))
+            if pieces is not None and decoder is not None:
+                body = b"".join(pieces)
                 await hold.grow(min(limit, len(body) * MOST_INFLATED), deadline)
                 body = decoder.feed(body)
                 hold.shrink(len(body))
+                pieces = [body[at : at + PIECE_BYTES] for at in range(0, len(body), PIECE_BYTES)]
         except httpx.TransportError as error:
             raise fault_of(error) from error
         except EncodingError as error:
             await answer.body.aclose()
             raise RuntimeFault("protocol", str(error)) from error
-        if body is None:
+        if pieces is None:
             raise RuntimeFault("protocol", f"the runtime's answer is larger than {limit} bytes")
-        return hide_bytes(body.removeprefix(exact_json.BOM))
+        return pieces
 
     async def _read_error(self, answer: Answer) -> bytes:
         """What the runtime says about its refusal; the status stands even when that cannot be read."""
         try:
-            return await self._read(answer, MAX_ERROR_BYTES, Hold(self._budget), time.monotonic())
+            return _joined(await self._read(answer, MAX_ERROR_BYTES, Hold(self._budget), time.monotonic()))
         except RuntimeFault:
             return b""
 
@@ -297,7 +303,7 @@ class HttpReplyStream:
         except (EventTooLarge, EncodingError) as error:
             await self.aclose()
             raise RuntimeFault("protocol", str(error)) from error
-        return hide_bytes(b"".join(parts).removeprefix(exact_json.BOM))
+        return _joined(parts)
 
     async def together(self) -> Sequence[bytes]:
         """The next event and those that have come with it, `[DONE]` at most; none at the end."""
@@ -363,6 +369,11 @@ class HttpReplyStream:
 
 def _fits_header(value: str) -> bool:
     return value.isascii() and value.isprintable()
+
+
+def _joined(pieces: Sequence[bytes]) -> bytes:
+    """A body in one, without a byte order mark and without secrets."""
+    return hide_bytes(b"".join(pieces).removeprefix(exact_json.BOM))
 
 
 def _events(body: bytes) -> list[bytes]:

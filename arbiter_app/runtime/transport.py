@@ -82,12 +82,15 @@ class BodyStream(httpx.AsyncByteStream):
         self._next_gap_s = self._gap_s
         return data
 
-    async def read(self, most_bytes: int, grow: Callable[[int], Awaitable[None]]) -> bytes | None:
-        """The whole body, and the connection back to its pool; None when it is larger. `grow` waits until so much may be held."""
+    async def read(self, most_bytes: int, grow: Callable[[int], Awaitable[None]]) -> list[bytes] | None:
+        """The whole body in pieces, and the connection back to its pool; None when it is larger.
+
+        `grow` waits until so much may be held.
+        """
         if self._connection is not None and self._connection.complete:
             data = self._connection.arrived()
             await self.aclose()
-            return data if len(data) <= most_bytes else None
+            return [data] if len(data) <= most_bytes else None
         parts: list[bytes] = []
         size = 0
         try:
@@ -104,7 +107,7 @@ class BodyStream(httpx.AsyncByteStream):
             raise
         finally:
             await self.aclose()
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return parts
 
     async def aclose(self) -> None:
         connection, self._connection = self._connection, None

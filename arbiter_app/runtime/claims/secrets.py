@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus, urlsplit
 
 import orjson
@@ -75,6 +75,14 @@ class Secrets:
                 return self.hide(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
         return data
 
+    def in_any(self, pieces: Iterable[bytes]) -> Iterator[bool]:
+        """For each piece of some bytes, whether a secret ends in it; one may have begun in the piece before."""
+        longest, before = max(map(len, self._needles), default=1) - 1, b""
+        for piece in pieces:
+            edge = before + piece[:longest]
+            yield any(needle in piece or needle in edge for needle in self._needles)
+            before = (before + piece)[-longest:] if len(piece) < longest else piece[len(piece) - longest :]
+
     def forget(self) -> None:
         """Start anew (tests)."""
         self.__init__()  # type: ignore[misc]
@@ -116,4 +124,4 @@ def _pattern(form: str) -> str:
 
 
 _all = Secrets()
-keep, keep_url, hide, hide_bytes = _all.keep, _all.keep_url, _all.hide, _all.hide_bytes
+keep, keep_url, hide, hide_bytes, in_any = _all.keep, _all.keep_url, _all.hide, _all.hide_bytes, _all.in_any
