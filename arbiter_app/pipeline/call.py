@@ -137,8 +137,13 @@ class Calls:
         return completion
 
     def broke(self, opened: Opened, fault: RuntimeFault) -> None:
-        """The stream broke after its first byte: the model rests, though nobody else can take over."""
-        self._health.failed(opened.model, time.monotonic(), fault.message, fault.retry_after_s)
+        """The stream broke after its first byte: the model rests, though nobody else can take over; unless it refused what it
+        was asked or was about to say. One that goes on calling requests malformed rests all the same."""
+        now, why = time.monotonic(), fault.message[:MAX_ERROR_CHARS]
+        if fault.means is Refused.INVALID:
+            self._health.outvoted(opened.model, now, why)
+        elif fault.means is not Refused.CONTENT and fault.means not in NOT_THE_MODELS:
+            self._health.failed(opened.model, now, why, fault.retry_after_s)
 
     def _payload(self, decision: Decision, model: str, own: Json) -> bytes:
         request = decision.request

@@ -20,12 +20,18 @@ from arbiter_app.pipeline.cache import Cached, Keys, ResponseCache
 from arbiter_app.pipeline.call import Calls, Opened
 from arbiter_app.pipeline.classify import Classifier
 from arbiter_app.pipeline.decision import Cascade, Decision, new_decision
-from arbiter_app.pipeline.errors import ArbiterError, DeadlineExceeded, InternalError, RuntimeUnavailable
+from arbiter_app.pipeline.errors import (
+    ArbiterError,
+    DeadlineExceeded,
+    InternalError,
+    RuntimeUnavailable,
+    UpstreamRejected,
+)
 from arbiter_app.pipeline.frames import replayed
 from arbiter_app.pipeline.grade import grade
 from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.meaning import MeaningIndex
-from arbiter_app.pipeline.ports import NotDurable, RuntimeFault
+from arbiter_app.pipeline.ports import NotDurable, Refused, RuntimeFault
 from arbiter_app.pipeline.relay import DONE, Assembler, Relay, error_frame
 from arbiter_app.pipeline.route import Router
 from arbiter_app.pipeline.together import Together, Waiting
@@ -467,8 +473,10 @@ def _serve_cached(decision: Decision, kept: Cached, similarity: float) -> None:
 
 
 def _stream_error(model: str, fault: RuntimeFault) -> ArbiterError:
-    kind = DeadlineExceeded if fault.kind == "timeout" else RuntimeUnavailable
-    return kind(f"{model} broke off its answer: {fault.message}")
+    said = f"{model} broke off its answer: {fault.message}"
+    if fault.means is Refused.CONTENT:
+        return UpstreamRejected(said, status=400, code="content_filter")
+    return DeadlineExceeded(said) if fault.kind == "timeout" else RuntimeUnavailable(said)
 
 
 def _internal(decision: Decision) -> InternalError:

@@ -24,7 +24,7 @@ class Assembler(Protocol):
     """Builds the whole body out of chunks (`runtime.sse.StreamAssembler`)."""
 
     done: bool
-    error: Json | None
+    error: RuntimeFault | None
     whole: bool
     large: bool
     odd: bool
@@ -71,7 +71,7 @@ class Relay:
             if chunk is not None:
                 passed += self._frames.of(event, chunk, assembler.placed, odd=assembler.odd)
             elif assembler.error is not None:
-                return passed, RuntimeFault("protocol", _said(assembler.error))
+                return passed, assembler.error
             elif assembler.done:
                 break
         return passed, None
@@ -98,9 +98,3 @@ class Relay:
 def error_frame(error: ArbiterError) -> bytes:
     """The one frame that ends a broken stream."""
     return b"data: " + orjson.dumps(error.body()) + b"\n\n"
-
-
-def _said(error: Json) -> str:
-    inner = error.get("error", error)
-    message = inner.get("message") if isinstance(inner, dict) else None
-    return str(message or "the runtime reported an error in the stream")[:500]

@@ -15,7 +15,6 @@ from arbiter_app.pipeline.ports import LARGE_BYTES, Reply, ReplyStream, RuntimeF
 from arbiter_app.runtime.budget import FREE_BYTES, Budget, Hold
 from arbiter_app.runtime.claims import secrets
 from arbiter_app.runtime.claims.facts import Rows, rows_of
-from arbiter_app.runtime.claims.refusals import refusal_of
 from arbiter_app.runtime.claims.secrets import hide_bytes
 from arbiter_app.runtime.encoding import EncodingError, decoder_of
 from arbiter_app.runtime.faults import fault_of, refusal, stated_error
@@ -403,8 +402,7 @@ def _assembled(headers: Mapping[str, str], body: bytes, first_byte_ms: float, ho
             continue
         assembler.feed(event)
         if assembler.error is not None:
-            stated = refusal_of(200, event_data(event))
-            raise RuntimeFault("status", stated.message or "the runtime reported an error", refusal=stated)
+            raise assembler.error
         if assembler.done:
             break
     if not assembler.done and assembler.finish_reason is None:

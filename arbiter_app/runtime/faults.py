@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
-import math
-import re
-import time
 from collections.abc import Mapping
 
 import httpx
@@ -13,10 +9,9 @@ import httpx
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.runtime.claims.refusals import refusal_of, states_error
 from arbiter_app.runtime.claims.secrets import hide
+from arbiter_app.runtime.claims.waits import wait_s
 
-MAX_RETRY_AFTER_S = 86_400.0
 MAX_BODY_BYTES = 64 * 1024
-_RETRY_DELAY = re.compile(rb'"retryDelay"\s*:\s*"(\d{1,9}(?:\.\d{1,9})?)s"')
 
 
 def fault_of(error: httpx.TransportError) -> RuntimeFault:
@@ -36,7 +31,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> RuntimeFaul
         return RuntimeFault("protocol", f"the runtime answered with status {status}")
     stated = refusal_of(status, body[:MAX_BODY_BYTES])
     return RuntimeFault(
-        "status", stated.message or f"status {status}", refusal=stated, retry_after_s=_wait_s(headers, body)
+        "status", stated.message or f"status {status}", refusal=stated, retry_after_s=wait_s(headers, body)
     )
 
 
@@ -46,30 +41,4 @@ def stated_error(answer: object, headers: Mapping[str, str], raw: bytes) -> Runt
         return None
     stated = refusal_of(200, raw[:MAX_BODY_BYTES])
     message = stated.message or "the runtime reported an error"
-    return RuntimeFault("status", message, refusal=stated, retry_after_s=_wait_s(headers, raw))
-
-
-def retry_after_s(value: str | None) -> float | None:
-    """Seconds of a Retry-After header, given as seconds or as an HTTP date; None when it is neither."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-        except (ValueError, OverflowError):
-            return None
-    return None if math.isnan(seconds) else min(MAX_RETRY_AFTER_S, max(0.0, seconds))
-
-
-def _wait_s(headers: Mapping[str, str], body: bytes) -> float | None:
-    """How long to wait: in milliseconds (OpenAI, Azure), in seconds or as a date, or inside the body (Gemini)."""
-    milliseconds = retry_after_s(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    stated = retry_after_s(headers.get("retry-after"))
-    if stated is not None:
-        return stated
-    inside = _RETRY_DELAY.search(body[:MAX_BODY_BYTES])
-    return retry_after_s(inside[1].decode()) if inside is not None else None
+    return RuntimeFault("status", message, refusal=stated, retry_after_s=wait_s(headers, raw))

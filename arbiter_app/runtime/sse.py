@@ -6,8 +6,10 @@ import orjson
 
 from arbiter_app import exact_json
 from arbiter_app.pipeline.frames import delta_of, index_of
+from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.types import Json
-from arbiter_app.runtime.claims.refusals import refusal_of, states_error
+from arbiter_app.runtime.claims.refusals import states_error
+from arbiter_app.runtime.faults import stated_error
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 MAX_ASSEMBLED_CHARS = 1_000_000
@@ -149,7 +151,7 @@ def _line_data(line: bytes) -> bytes | None:
 class StreamAssembler:
     """Collects `chat.completion.chunk` events into the body that a plain answer would have had.
 
-    `done`: `[DONE]` came. `error`: the error object of an error frame, or of an event that is no chunk. `whole`: the body
+    `done`: `[DONE]` came. `error`: the fault that an error frame states, or an event that is no chunk. `whole`: the body
     holds all that the chunks held; it does not once that is `large`, of more than `most_chars` characters. `odd`: the last
     chunk is not what strict clients read, or its tool calls are not numbered as they should be: `placed` has their right
     numbers, in order.
@@ -157,7 +159,7 @@ class StreamAssembler:
 
     def __init__(self, most_chars: int = MAX_ASSEMBLED_CHARS) -> None:
         self.done = False
-        self.error: Json | None = None
+        self.error: RuntimeFault | None = None
         self.whole = True
         self.large = False
         self.odd = False
@@ -189,7 +191,7 @@ class StreamAssembler:
             self._no_chunk(data.strip(), "is not a chunk")
             return None
         if chunk.get("error") or (_ends(chunk) and states_error(chunk)):
-            self.error = {"message": refusal_of(200, data).message or "the runtime reported an error"}
+            self.error = stated_error(chunk, {}, data)
             return None
         self._take(chunk)
         return chunk
@@ -199,7 +201,7 @@ class StreamAssembler:
         if data == DONE or (data and self.finish_reason is not None):
             self.done = True
         elif data:
-            self.error = {"message": f"the runtime sent an event that {why}"}
+            self.error = RuntimeFault("protocol", f"the runtime sent an event that {why}")
 
     def body(self) -> Json:
         """The answer so far."""

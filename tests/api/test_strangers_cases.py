@@ -152,3 +152,49 @@ def test_a_stream_is_an_answer_whatever_it_is_called_and_however_it_ends(
     assert told.status_code == 200, told.text
     assert "Blue." in told.text and '"error"' not in told.text and '"arbiter":{' in told.text
     assert told.text.count("[DONE]") == (1 if streamed else 0)
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("status", [200, 429, 503])
+def test_a_wait_that_is_stated_in_words_alone_is_honoured(
+    over: Running, runtime: Stranger, status: int, streamed: bool
+) -> None:
+    words = {"message": "Rate limit reached. Please try again in 1m30s.", "code": "rate_limit_exceeded"}
+    says(runtime, all=no(status, {"error": words}))
+    told = ask(over, stream=streamed)
+    assert (told.status_code, told.headers["retry-after"]) == (429, "90"), told.text
+    rests = over.http.get("/v1/overview").json()["quarantined"].values()
+    assert rests and all(80 < rest["seconds_left"] <= 90 for rest in rests)
+
+
+BEGUN = chunk({"role": "assistant", "content": "Par"})
+FILTERED = {"message": "The response was filtered due to our content management policy", "code": "content_filter"}
+
+
+@pytest.mark.parametrize(
+    "late",
+    [
+        {"error": FILTERED},
+        {"error": {"message": "This model's maximum context length is 8192 tokens", "code": 400}},
+        {"error": {"message": "Invalid value for messages[3]", "code": 400}},
+    ],
+    ids=["content", "too long", "malformed"],
+)
+def test_what_a_caller_brings_about_in_mid_stream_takes_no_model_from_others(
+    over: Running, runtime: Stranger, late: dict[str, Any]
+) -> None:
+    says(runtime, all=stream(BEGUN, late))
+    told = ask(over, stream=True)
+    error = json.loads(told.text.rstrip().split("data: ")[-1])["error"]
+    assert late["error"]["message"] in error["message"]
+    assert (error["code"] == "content_filter") is (late["error"] is FILTERED)
+    assert over.http.get("/v1/overview").json()["quarantined"] == {}
+
+
+def test_a_stream_that_ends_in_a_rate_limit_rests_its_model_for_as_long_as_that_says(
+    over: Running, runtime: Stranger
+) -> None:
+    says(runtime, all=stream(BEGUN, {"error": {"message": "Rate limit reached, try again in 1m30s", "code": 429}}))
+    ask(over, stream=True)
+    (rest,) = over.http.get("/v1/overview").json()["quarantined"].values()
+    assert 80 < rest["seconds_left"] <= 90

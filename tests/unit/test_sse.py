@@ -106,7 +106,7 @@ def test_tool_calls_are_put_together_from_their_deltas() -> None:
 def test_an_error_frame_is_kept_and_is_no_chunk(event: bytes) -> None:
     assembler = StreamAssembler()
     assert assembler.feed(event) is None
-    assert assembler.error is not None and assembler.error["message"]
+    assert assembler.error is not None and assembler.error.message
 
 
 @given(
