@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import re
 from functools import lru_cache
 
 import orjson
@@ -24,6 +25,8 @@ log = logging.getLogger("arbiter.api")
 Headers = list[tuple[bytes, bytes]]
 REFUSED = 421
 SHOWN_CHARS = 100
+LONGEST_HOST = 300
+_HOST = re.compile(r"(?:\[(?P<v6>[^\[\]]*:[^\[\]]*)\]|(?P<name>[^:\[\]]*))(?::[0-9]*)?")
 
 
 class Entrance:
@@ -40,9 +43,14 @@ class Entrance:
         if scope["type"] == "lifespan":
             await self._inner(scope, receive, send)
             return
+        if not _names_one_host(scope):
+            await self._refuse(400, "bad_host", "a request names one host", scope, receive, send)
+            return
         foreign = self._foreign(scope)
         if foreign is not None:
-            await self._refuse(foreign, scope, receive, send)
+            bounds.count("hosts", "a request came by a host name that is not Arbiter's (ARBITER_ALLOWED_HOSTS)")
+            why = f"Arbiter is not known as {foreign!r} here: set ARBITER_ALLOWED_HOSTS to the names that it is reached by"
+            await self._refuse(REFUSED, "host_not_allowed", why, scope, receive, send)
             return
         begun = False
 
@@ -69,7 +77,7 @@ class Entrance:
         if not loopback and self._any_elsewhere:
             return None
         for name, value in scope["headers"]:
-            if name == b"host" and not self._is_ours(value[: 2 * SHOWN_CHARS]):
+            if name == b"host" and (len(value) > LONGEST_HOST or not self._is_ours(value)):
                 return bytes(value[:SHOWN_CHARS]).decode("ascii", "replace")
         return None
 
@@ -79,23 +87,25 @@ class Entrance:
             return True
         return any(name.endswith(one[1:]) for one in self._named if one.startswith("*.")) or _is_address(name)
 
-    async def _refuse(self, host: str, scope: Scope, receive: Receive, send: Send) -> None:
-        message = f"Arbiter is not known as {host!r} here: set ARBITER_ALLOWED_HOSTS to the names that it is reached by"
-        bounds.count("hosts", "a request came by a host name that is not Arbiter's (ARBITER_ALLOWED_HOSTS)")
+    async def _refuse(self, status: int, code: str, message: str, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008, "reason": ""})
             return
-        await _answer(send, REFUSED, "host_not_allowed", message)
+        await _answer(send, status, code, message)
+
+
+def _names_one_host(scope: Scope) -> bool:
+    """Whether there is one Host header, as HTTP/1.1 demands (RFC 9112, 3.2); before that, none is fine."""
+    hosts = sum(name == b"host" for name, _ in scope["headers"])
+    return hosts == 1 or (hosts == 0 and scope.get("http_version") in ("1.0", "0.9"))
 
 
 def name_of(host: str) -> str:
-    """The name in a Host header, in lower case: without port, brackets and the dot of the root."""
+    """The name in a Host header, in lower case: without port, brackets and the dot of the root. All of it if that is no name."""
     text = host.strip().lower()
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    name, _, port = text.rpartition(":") if text.count(":") == 1 else (text, "", "")
-    return name.rstrip(".") if not port or port.isdigit() else text
+    found = _HOST.fullmatch(text)
+    return (found["v6"] or found["name"]).rstrip(".") if found else text
 
 
 def _is_address(name: str) -> bool:

@@ -1,6 +1,7 @@
 """HTTP/1.1 as uvicorn speaks it, with four additions: an answer goes to the socket in one piece, one that is known as a whole is
 written as a whole (`answer`), whoever serves a request can be told when its caller hangs up, and what a caller sends, or does
-not send or take, is bounded (`bounds.py`) before any application sees it.
+not send or take, is bounded (`bounds.py`) before any application sees it. And with three things put right: what asks for another
+protocol than a socket's is served as if it had not, a target with a host in it counts for `Host`, and HTTP/1.0 gets no chunks.
 
 Uvicorn writes the head of an answer and its body one after the other, and each is a system call (with TCP_NODELAY: a packet
 of its own); on a loopback that costs as much as classifying a request. To learn of a caller's end by ASGI alone takes a task
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import partial
@@ -165,6 +167,17 @@ class Stage(Enum):
 
 
 _HEAD = Stage.HEAD
+_WITH_HOST = re.compile(rb"[a-z][a-z0-9+.-]*://(?:[^/?#@]*@)?(?P<host>[^/?#@]*)", re.IGNORECASE)
+
+
+class Unchunked(RequestResponseCycle):
+    """An answer to HTTP/1.0, which knows no chunks: where its length is not told, it ends with the connection."""
+
+    async def send(self, message: Any) -> None:
+        """Send a part, which may be of any length."""
+        if message["type"] == "http.response.body":
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)
 
 
 class Protocol(HttpToolsProtocol):
@@ -180,6 +193,8 @@ class Protocol(HttpToolsProtocol):
         self._unfinished = self._trailing = 0
         self._refusal: Refusal | None = None
         self._refused = False
+        self._ignored = False
+        """A request asks for another protocol than a socket's; it is read anew without that."""
         self.silent = True
 
     @property
@@ -206,9 +221,9 @@ class Protocol(HttpToolsProtocol):
         if self._stage is not Stage.BODY:
             self._unfinished += len(data)
         try:
-            self.parser.feed_data(data)
+            self._feed(data)
         except httptools.HttpParserUpgrade:
-            if self._should_upgrade():  # what asks for another protocol is served as if it had not
+            if self._should_upgrade():
                 self._upgrade()
                 return
         except httptools.HttpParserError:
@@ -250,16 +265,52 @@ class Protocol(HttpToolsProtocol):
             self._reject(Refusal("headers", 431, "too_many_headers", message))
         if size > settings.max_head_bytes:
             self._reject(self._too_large())
+        if self.parser.should_upgrade() and not self._should_upgrade() and self.parser.get_method() != b"CONNECT":
+            self._ignored = True
+            return
+        if (target := _WITH_HOST.match(self.url)) is not None:
+            self._take_host_of(target)
         if len(self.pipeline) >= settings.max_pipelined:
             message = f"more than {settings.max_pipelined} requests before an answer (ARBITER_MAX_PIPELINED)"
             self._reject(Refusal("pipelined", 429, "too_many_requests", message))
         super().on_headers_complete()
+        if self.scope["http_version"] in ("1.0", "0.9"):
+            self.cycle.__class__ = Unchunked
+            self.cycle.chunked_encoding = False
         self._stage, self._unfinished, self.silent = Stage.BODY, 0, False
 
     def on_message_complete(self) -> None:
         """The whole request is there."""
+        if self._ignored:
+            return
         super().on_message_complete()
         self._stage = Stage.NOTHING
+
+    def _feed(self, data: bytes) -> None:
+        """Parse what has come. The parser leaves the body of a request for another protocol unread: it is read again without."""
+        while True:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                if not self._ignored:
+                    raise
+                data = self._head_without_upgrade() + data[upgrade.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                self._ignored = False
+
+    def _head_without_upgrade(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] not in (b"upgrade", b"http2-settings")]
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+    def _take_host_of(self, target: re.Match[bytes]) -> None:
+        """A target like `http://host/path` is that path; its host counts, whatever `Host` says (RFC 9112, 3.2.2)."""
+        path = self.url[target.end() :]
+        self.url = path if path.startswith(b"/") else b"/" + path
+        others = [header for header in self.headers if header[0] != b"host"]
+        self.headers[:] = [(b"host", target["host"]), *others]  # in place: the scope holds this list
 
     def pause_writing(self) -> None:
         """More waits to be taken than should."""

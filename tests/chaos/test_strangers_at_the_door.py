@@ -17,6 +17,7 @@ import pytest
 from arbiter_app.bounds import BOUNDS
 from tests.served import OPERATOR, TLS, Served, served
 from tests.waiting import until
+from tests.wire import connected, heard, status_of, told
 
 QUICK = {
     "ARBITER_HEAD_TIMEOUT_S": "0.5",
@@ -39,31 +40,6 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with served(tmp_path_factory.mktemp("quick"), **QUICK) as found:
         yield found
-
-
-def connected(to: Served, *, own: str = "127.0.0.1") -> socket.socket:
-    address = ("127.0.0.1", int(to.url.rpartition(":")[2]))
-    return socket.create_connection(address, timeout=20, source_address=(own, 0))
-
-
-def heard(connection: socket.socket) -> bytes:
-    """All that comes until the other side closes."""
-    parts = []
-    with contextlib.suppress(ConnectionError):
-        while part := connection.recv(65_536):
-            parts.append(part)
-    return b"".join(parts)
-
-
-def told(to: Served, sent: bytes) -> bytes:
-    with connected(to) as connection:
-        with contextlib.suppress(ConnectionError):
-            connection.sendall(sent)
-        return heard(connection)
-
-
-def status_of(raw: bytes) -> int:
-    return int(raw.split(b" ", 2)[1])
 
 
 def struck(to: Served, bound: str) -> float:

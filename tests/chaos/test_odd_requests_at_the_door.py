@@ -1,0 +1,97 @@
+"""Requests that few clients send, and some do: other protocols asked for, targets with a host, HTTP/1.0."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.served import OPERATOR, Served, served
+from tests.wire import connected, status_of, told
+
+CHAT = json.dumps({"messages": [{"role": "user", "content": "Calculate 2 + 2"}]})
+KEY = f"authorization: Bearer {OPERATOR}"
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("odd")) as found:
+        yield found
+
+
+def request(line: str, *headers: str, body: str = "", host: str = "host: localhost") -> bytes:
+    lines = [line, *([host] if host else []), *headers, f"content-length: {len(body)}"]
+    return ("\r\n".join(lines) + "\r\n\r\n" + body).encode("latin-1")
+
+
+UPGRADES = (
+    "connection: Upgrade, HTTP2-Settings",
+    "upgrade: h2c",
+    "http2-settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA",
+)
+"""What Java's own HTTP client sends with its first request to an address without TLS."""
+LAST = request("GET /health HTTP/1.1", "connection: close")
+
+
+@pytest.mark.parametrize("pieces", [1, 7, 1_000])
+def test_a_wish_for_another_protocol_leaves_the_body_and_what_follows(one: Served, pieces: int) -> None:
+    sent = request("POST /v1/chat/completions HTTP/1.1", KEY, *UPGRADES, body=CHAT)
+    sent += request("GET /health HTTP/1.1", "connection: upgrade", "upgrade: foo/2") + LAST
+    with connected(one) as connection:
+        step = -(-len(sent) // pieces)
+        for at in range(0, len(sent), step):
+            connection.sendall(sent[at : at + step])
+        raw = b""
+        while part := connection.recv(65_536):
+            raw += part
+    assert [int(rest[:3]) for rest in raw.split(b"HTTP/1.1 ")[1:]] == [200] * 3
+    assert b'"content":' in raw.partition(b"HTTP/1.1 200 OK")[2]
+
+
+@pytest.mark.parametrize("path", ["/export/decisions.json", "/v1/chat/completions"])
+def test_http_1_0_gets_no_chunks_and_the_connection_ends_with_the_answer(one: Served, path: str) -> None:
+    body = json.dumps({**json.loads(CHAT), "stream": True}) if path.startswith("/v1") else ""
+    raw = told(one, request(f"{'POST' if body else 'GET'} {path} HTTP/1.0", KEY, host="", body=body))
+    head, _, answer = raw.partition(b"\r\n\r\n")
+    assert status_of(raw) == 200
+    assert b"transfer-encoding" not in head.lower()
+    assert answer.startswith(b"data: " if body else b"[") and answer.endswith(b"\n")
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://localhost/health", 200),
+        ("HTTP://LOCALHOST:8000/health?x=1#y", 200),
+        ("http://a:b@127.0.0.1/health", 200),
+        ("http://localhost", 200),
+        ("http://localhost?x=/health", 200),
+        ("http://evil.example/health", 421),
+        ("http://localhost@evil.example/health", 421),
+    ],
+)
+def test_the_host_of_a_target_counts_whatever_host_says(one: Served, target: str, status: int) -> None:
+    assert status_of(told(one, request(f"GET {target} HTTP/1.1", "connection: close"))) == status
+    foreign = request(f"GET {target} HTTP/1.1", "connection: close", host="host: evil.example")
+    assert status_of(told(one, foreign)) == status
+
+
+@pytest.mark.parametrize(
+    ("line", "hosts", "status"),
+    [
+        ("GET /health HTTP/1.1", "", 400),
+        ("GET /health HTTP/1.1", "host: localhost\r\nhost: localhost", 400),
+        ("GET /health HTTP/1.1", "host: localhost\r\nhost: evil.example", 400),
+        ("GET /health HTTP/1.0", "", 200),
+        ("GET /health HTTP/1.0", "host: localhost\r\nhost: localhost", 400),
+        ("GET /health HTTP/1.1", "host: [::1].evil.example", 421),
+        ("GET /health HTTP/1.1", "host: [::1]:80.evil.example", 421),
+        ("GET /health HTTP/1.1", "host: [localhost", 421),
+        ("GET /health HTTP/1.1", "host: localhost:\xb2", 421),
+        ("GET /health HTTP/1.1", "host: localhost" + " " * 250 + "evil.example", 421),
+        ("GET /health HTTP/1.1", "host: 127.0.0.1.nip.io", 421),
+    ],
+)
+def test_a_request_names_one_host(one: Served, line: str, hosts: str, status: int) -> None:
+    assert status_of(told(one, request(line, "connection: close", host=hosts))) == status
