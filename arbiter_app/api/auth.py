@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from arbiter_app import browsers
 from arbiter_app.pipeline.errors import Forbidden, Unauthorized
 from arbiter_app.pipeline.types import Caller
 
@@ -60,8 +60,8 @@ def is_loopback(scope: dict[str, Any]) -> bool:
 
 def _signed_in(keys: Keys, scope: Any) -> Caller | None:
     """The caller behind a session cookie. What changes something must come from one of our own pages."""
-    headers = dict(scope["headers"])
-    caller = keys.session_caller(headers[b"cookie"].decode("latin-1")) if b"cookie" in headers else None
+    headers = scope["headers"]
+    caller = keys.session_caller(cookies) if (cookies := browsers.cookies(headers)) else None
     if caller is not None and scope["method"] not in _READING and not _from_own_page(headers):
         raise Forbidden(
             "a session may do this from Arbiter's own pages only; elsewhere send the key", code="wrong_origin"
@@ -69,9 +69,6 @@ def _signed_in(keys: Keys, scope: Any) -> Caller | None:
     return caller
 
 
-def _from_own_page(headers: dict[bytes, bytes]) -> bool:
-    origin = headers.get(b"origin")
-    if origin is None:
-        return headers.get(b"sec-fetch-site") == b"same-origin"
-    host = headers.get(b"host", b"").decode("latin-1")
-    return bool(host) and urlsplit(origin.decode("latin-1")).netloc == host
+def _from_own_page(headers: list[tuple[bytes, bytes]]) -> bool:
+    own = browsers.from_own_page(headers)
+    return (b"sec-fetch-site", b"same-origin") in headers if own is None else own

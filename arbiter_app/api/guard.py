@@ -11,6 +11,7 @@ from fastapi import HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
+from arbiter_app import browsers
 from arbiter_app.api import query
 from arbiter_app.api.auth import caller_of, is_loopback, is_new
 from arbiter_app.api.body import CallerGone, load_json, read_body
@@ -92,6 +93,8 @@ class Guarded(APIRoute):
             raise Unprocessable(
                 "send the body as application/json", status=415, code="unsupported_media_type", param="content-type"
             )
+        if self.path_format in JSON_ONLY and browsers.from_own_page(request.scope["headers"]) is False:
+            raise Forbidden("sign up from Arbiter's own pages, or with a program", code="wrong_origin")
         most = MAX_BYTES.get(self.path_format, MAX_CONTROL_BYTES)
         raw = await read_body(request.scope, request.receive, most)
         value = load_json(raw) if raw else None

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from arbiter_app import browsers
 from arbiter_app.addresses import address_of
 from arbiter_app.api import query, visibility
 from arbiter_app.api.visibility import Sight
@@ -133,7 +134,7 @@ class Export:
             text, before = await self._arbiter.store.read(_page, narrowed, before, encode)
 
     async def _who(self, request: Request) -> Caller | None:
-        key_id = self._sessions.key_of("", request.headers.get("cookie", ""), time.monotonic())
+        key_id = self._sessions.key_of("", browsers.cookies(request.scope["headers"]), time.monotonic())
         return await self._reads.caller(key_id) if key_id else None
 
     def _narrowed(self, request: Request, who: Caller | None) -> Filter:

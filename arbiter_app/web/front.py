@@ -8,11 +8,12 @@ another method, path or header than a browser's) is answered by the gateway, whi
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from arbiter_app import browsers
 
 GATEWAY = ("/v1", "/health", "/readyz", "/metrics")
 SOCKET = "/_event"
@@ -114,15 +115,9 @@ class Front:
             await missing(scope, receive, send)
 
     async def _events(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._socket is None or not is_under(scope["path"], SOCKET) or not same_origin(scope):
+        foreign = browsers.from_own_page(scope["headers"]) is False
+        if self._socket is None or not is_under(scope["path"], SOCKET) or foreign:
             await receive()
             await send(_REJECTED)
             return
         await self._socket(scope, receive, send)
-
-
-def same_origin(scope: Scope) -> bool:
-    """Whether a browser opened this socket from one of our own pages. Programs send no Origin and are let in."""
-    headers = {bytes(name).lower(): bytes(value).decode("latin-1") for name, value in scope["headers"]}
-    origin = headers.get(b"origin")
-    return origin is None or (urlsplit(origin).netloc or None) == headers.get(b"host", "")

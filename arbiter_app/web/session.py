@@ -6,20 +6,19 @@ the socket was opened, from a binding of that socket which only the server can m
 
 from __future__ import annotations
 
-import hmac
 import math
 import secrets
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from arbiter_app import browsers
 from arbiter_app.addresses import address_of, came_by_tls
 from arbiter_app.notices import bounds
 from arbiter_app.pipeline.errors import RateLimited
@@ -140,11 +139,7 @@ def _bound(store: OrderedDict[str, str] | OrderedDict[str, tuple[str, float]]) -
 
 def secret_of(cookie_header: str) -> str | None:
     """The session id in a Cookie header."""
-    try:
-        morsel = SimpleCookie(cookie_header).get(COOKIE)
-    except CookieError:
-        return None
-    return morsel.value if morsel else None
+    return browsers.cookie_in(cookie_header, COOKIE)
 
 
 class SessionRoute:
@@ -160,7 +155,7 @@ class SessionRoute:
         await (await self._answer(request))(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        if not own_page(request):
+        if browsers.from_own_page(request.scope["headers"]) is False:
             return _error(403, "wrong_origin", "sign in from Arbiter's own pages")
         if request.method == "DELETE":
             return self._sign_out(request)
@@ -203,20 +198,12 @@ class SessionRoute:
         return answer
 
     def _sign_out(self, request: Request) -> Response:
-        secret = secret_of(request.headers.get("cookie", ""))
+        secret = secret_of(browsers.cookies(request.scope["headers"]))
         if secret:
             self._sessions.end(secret)
         answer = JSONResponse({"signed_in": False})
         answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
         return answer
-
-
-def own_page(request: Request) -> bool:
-    """Whether the request comes from a page of this host, or from a program (which sends no Origin)."""
-    origin = request.headers.get("origin")
-    if origin is None:
-        return True
-    return hmac.compare_digest(urlsplit(origin).netloc or "none", request.headers.get("host", ""))
 
 
 def local(path: str) -> str:

@@ -1,13 +1,14 @@
-"""Requests that few clients send, and some do: other protocols asked for, targets with a host, HTTP/1.0."""
+"""Requests that few clients send, and some do: other protocols asked for, targets with a host, HTTP/1.0, odd origins and cookies."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
-from tests.served import OPERATOR, Served, served
+from tests.served import OPERATOR, TLS, Served, served
 from tests.wire import connected, status_of, told
 
 CHAT = json.dumps({"messages": [{"role": "user", "content": "Calculate 2 + 2"}]})
@@ -95,3 +96,44 @@ def test_the_host_of_a_target_counts_whatever_host_says(one: Served, target: str
 )
 def test_a_request_names_one_host(one: Served, line: str, hosts: str, status: int) -> None:
     assert status_of(told(one, request(line, "connection: close", host=hosts))) == status
+
+
+ORIGINS = (
+    "null",
+    "",
+    "http://[evil",
+    "http://ex\xe4mple",
+    "http://a\xbdb",
+    "http://localhost.evil.example",
+    "localhost",
+)
+
+
+@pytest.mark.parametrize("origin", ORIGINS)
+@pytest.mark.parametrize("path", ["/session", "/v1/register", "/v1/reset", "/v1/chat/completions", "/_event/"])
+def test_an_origin_that_is_not_ours_is_refused_and_never_a_defect(one: Served, path: str, origin: str) -> None:
+    cookie = (
+        httpx.post(f"{one.url}/session", json={"api_key": OPERATOR}, verify=TLS).headers["set-cookie"].partition(";")[0]
+    )
+    before = one.output.stat().st_size
+    socket = ("upgrade: websocket", "connection: upgrade", "sec-websocket-version: 13")
+    more = (*socket, "sec-websocket-key: MDEyMzQ1Njc4OWFiY2RlZg==") if path == "/_event/" else ("connection: close",)
+    method, body = ("GET", "") if path == "/_event/" else ("POST", '{"email": "a@b.cd"}')
+    headers = (f"origin: {origin}", f"cookie: {cookie}", "content-type: application/json", *more)
+    assert status_of(told(one, request(f"{method} {path} HTTP/1.1", *headers, body=body))) == 403
+    assert one.output.stat().st_size == before
+
+
+@pytest.mark.parametrize("other", ['theme={"a":1}', "a b=c", '"', "=x", 'a="b;c', "\xe4=\xf6", 'b="\\400"', ""])
+@pytest.mark.parametrize("order", ["before", "behind", "a header of its own"])
+def test_other_cookies_take_nothing_from_the_session(one: Served, other: str, order: str) -> None:
+    own = (
+        httpx.post(f"{one.url}/session", json={"api_key": OPERATOR}, verify=TLS).headers["set-cookie"].partition(";")[0]
+    )
+    lines = [f"cookie: {own}", f"cookie: {other}"]
+    if order != "a header of its own":
+        lines = ["cookie: " + "; ".join([other, own] if order == "before" else [own, other])]
+    assert status_of(told(one, request("GET /v1/key HTTP/1.1", *lines, "connection: close"))) == 200
+    lines.append("origin: http://localhost")
+    assert status_of(told(one, request("DELETE /session HTTP/1.1", *lines, "connection: close"))) == 200
+    assert status_of(told(one, request("GET /v1/key HTTP/1.1", f"cookie: {own}", "connection: close"))) == 401
