@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import orjson
@@ -43,7 +44,7 @@ def evidence(connection: Connection, *, since: float | None = None, key_id: str 
     if key_id is not None:
         picked = picked.where(columns.key_id == key_id)
     if since is not None:
-        picked = picked.where(columns.ts >= since)
+        picked = picked.where(columns.ts >= since, columns.ts <= time.time())
     newest = picked.subquery()
     groups = (newest.c.bucket, newest.c.asked, newest.c.rejected)
     routed = func.sum(case((newest.c.routed, 1), else_=0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Iterable, Sequence
@@ -43,13 +44,16 @@ def totals(
     key_id: str | None = None,
     now: float | None = None,
 ) -> list[dict[str, Any]]:
-    """Sums grouped by some of bucket, model, mode. None means ever. `connection` has to read from one snapshot.
+    """Sums grouped by some of bucket, model, mode, from `since` until now. None means ever, also what a clock that was ahead
+    left for days to come. `connection` has to read from one snapshot.
 
     `since` is rounded down to five minutes; to an hour beyond FINE_DAYS and to a day beyond HOURLY_DAYS, as finer sums
     are retired then.
     """
+    if since is None:
+        return _added(connection, by, [(RESOLUTIONS[-1], None, None)], (None, None), key_id)
     parts = stretches(since, time.time() if now is None else now)
-    return _added(connection, by, parts, (parts[0][1], None), key_id)
+    return _added(connection, by, parts, (min(first for _, first, _ in parts), max(end for _, _, end in parts)), key_id)
 
 
 def day_totals(connection: Connection, by: Sequence[str], *, now: float) -> list[dict[str, Any]]:
@@ -95,26 +99,21 @@ def series(
     return [_shown(start, slot) for start, slot in found.items()]
 
 
-def stretches(since: float | None, now: float) -> list[Stretch]:
-    """How to cover [since, ever after) with the fewest slots: (resolution, first start, end), fine at the old end only.
+def stretches(since: float, now: float) -> list[tuple[int, int, int]]:
+    """How to cover all from `since` until now with the fewest slots: (resolution, first start, end), fine at the ends only.
 
-    `since` is rounded down to a slot of the finest resolution that is still kept for it.
+    `since` is rounded down to a slot of the finest resolution that is still kept for it, now up to five minutes.
     """
-    if since is None:
-        return [(RESOLUTIONS[-1], None, None)]
     finest = next((one for one in RESOLUTIONS if now - since < RETIRE_DAYS.get(one, math.inf) * DAY), DAY)
     at = int(since) // finest * finest
-    found: list[Stretch] = []
-    for resolution, coarser in zip(RESOLUTIONS, (*RESOLUTIONS[1:], None), strict=True):
-        if resolution < finest:
-            continue
-        if coarser is None:
-            found.append((resolution, at, None))
-        elif at % coarser:
-            up = -(-at // coarser) * coarser
-            found.append((resolution, at, up))
-            at = up
-    return found
+    end = max(at, (int(now) // FIVE_MINUTES + 1) * FIVE_MINUTES)
+    found = []
+    for resolution, coarser in itertools.pairwise(RESOLUTIONS):
+        up = min(-(-at // coarser) * coarser, end)
+        down = max(end // coarser * coarser, up)
+        found += [(resolution, at, up), (resolution, down, end)]
+        at, end = up, down
+    return [*found, (RESOLUTIONS[-1], at, end)]
 
 
 def _by(by: Sequence[str], columns: Any, sum_of: Any) -> Select[Any]:

@@ -249,3 +249,11 @@ def test_statistics_that_cannot_be_stop_no_routing(tmp_path: Path, name: str) ->
             assert all(math.isfinite(one) for one in numbers(asked(over, path))), path
         test_requests_are_routed(over)
         assert all(math.isfinite(one) for one in numbers(asked(over, "/v1/policy")))
+
+
+def test_the_last_days_of_a_report_leave_out_days_to_come(tmp_path: Path) -> None:
+    rows = [record(NOW + days * DAY_S).row | {"id": f"dec_{at}"} for at, days in enumerate((-3, -0.5, 0.5, 40))]
+    asyncio.run(fill(tmp_path / "arbiter.db", rows, filed=False))
+    with running(tmp_path, ARBITER_PUBLIC_READS="1") as over:
+        assert [asked(over, f"/v1/report?days={days}")["calls"] for days in (1, 30)] == [1, 2]
+        assert asked(over, "/v1/report")["calls"] == 4

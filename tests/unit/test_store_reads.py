@@ -353,3 +353,34 @@ def test_sums_within_64_bits_are_exact_with_either_sign(tmp_path: Path) -> None:
         store.writer.call_now(lambda c: store.writer.filer.file(c, filing.SUMMED, 100))
         store.writer.call_now(store.writer.filer.settle)
         assert store.read_now(rollups.totals, (), now=NOW)[0]["beyond_pico"] == sum(amounts)
+
+
+@pytest.mark.parametrize("filed", [True, False])
+def test_the_last_days_end_now_whatever_a_clock_that_was_ahead_left(tmp_path: Path, filed: bool) -> None:
+    ago = (
+        -400 * 86_400,
+        -86_400,
+        -3_600,
+        -300,
+        0,
+        200,
+        3_700,
+        90_000,
+        6 * 86_400,
+        29 * 86_400,
+        70 * 86_400,
+        500 * 86_400,
+    )
+    store = open_store(str(tmp_path / "arbiter.db"))
+    write(store, [record(NOW - one) for one in ago])
+    if filed:
+        file_all(store)
+    for now in (NOW, NOW - 4_000, NOW - 30 * 86_400, NOW + 7_200):
+        for days in (0.01, 0.1, 1.5, 8, 31, 40, 100, 3_650):
+            since = now - days * 86_400
+            size = 300 if days <= rollups.FINE_DAYS else 3_600 if days <= rollups.HOURLY_DAYS else 86_400
+            wanted = [NOW - one for one in ago if since // size * size <= NOW - one < (now // 300 + 1) * 300]
+            got = store.read_now(rollups.totals, (), since=since, now=now)
+            assert got[0]["calls"] == len(wanted), (now - NOW, days)
+    assert store.read_now(rollups.totals, (), now=NOW)[0]["calls"] == len(ago)
+    store.close()
