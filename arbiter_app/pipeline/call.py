@@ -253,7 +253,7 @@ class Calls:
         elif refusal is not None and means in NOT_THE_MODELS:
             self._health.released(model)
             if means is Refused.UNSUPPORTED:
-                self._limits.learn_lack(model, decision.request.payload, refusal.param, refusal.message, now)
+                self._limits.learn_lack(model, decision.request.written, refusal, now)
             elif refusal.window is not None:
                 self._learn_window(decision, model, refusal.window, now)
         elif means is Refused.GONE:

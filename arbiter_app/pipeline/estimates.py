@@ -63,7 +63,7 @@ class LearnedEstimates:
             expected_latency_s=expected_latency_s,
             quarantined=resting.__contains__,
             ratios=self._ratios,
-            lacking=self._limits.lacking(request.payload, now),
+            lacking=self._limits.lacking(request.written, now),
             gone=self._health.gone(),
         )
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
-from arbiter_app.pipeline.errors import NoCapableModel, Unprocessable, too_long
-from arbiter_app.pipeline.plain import listed
+from arbiter_app.pipeline.errors import BadRequest, NoCapableModel, Unprocessable, too_long
+from arbiter_app.pipeline.plain import listed, quoted
 from arbiter_app.pipeline.tokens import RATIO_RANGE, TokenRatios
 from arbiter_app.pipeline.types import ChatRequest, Eligible, Model
 
@@ -84,6 +84,12 @@ def _named(request: ChatRequest, catalog: Sequence[Model], rejected: dict[str, s
             raise Unprocessable(
                 f"{field} names {listed(unknown)}, not in the pool: {', '.join(sorted(known))}", param=field
             )
+    if request.pin and request.allow is not None and request.pin not in request.allow:
+        raise BadRequest(
+            f"arbiter_pin names {quoted(request.pin)}, which arbiter_models ({listed(request.allow)}) leaves out; "
+            "send one of them, or a pin that is on the list",
+            param="arbiter_pin",
+        )
     wanted = {request.pin} if request.pin else set(request.allow or ())
     if not wanted:
         raise Unprocessable("arbiter_models is empty; name at least one model or leave it out", param="arbiter_models")

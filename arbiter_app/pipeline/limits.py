@@ -1,24 +1,36 @@
 """What models turned out not to be able to: windows that are smaller than listed, parameters that they refuse.
 
 A runtime states both when it refuses a request. That is a claim: a window has to be plausible, and everything is forgotten
-again after a while. Pure bookkeeping over a clock that is passed in (seconds, monotonic).
+again after a while. Callers choose what is refused, so that a refusal keeps a model from those requests alone that it must
+refuse, too: those with the same value in that field, or with the field at all where it is the field that it does not know.
+
+Pure bookkeeping over a clock that is passed in (seconds, monotonic).
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from arbiter_app.pipeline.types import Json, Model
+from arbiter_app.pipeline.ports import Refusal
+from arbiter_app.pipeline.types import Model
 
 LEAST_WINDOW = 1_000
 """No chat model has a smaller one, in tokens."""
 WINDOW_S = 86_400.0
 LACK_S = 600.0
 MOST_LACKS = 1_000
+MAX_VALUE_CHARS = 80
 _EVERYWHERE = frozenset({"messages", "model", "stream", "stream_options", "user", "metadata", "store"})
 _WORDS = {"tool": "tools", "function": "tools", "schema": "response_format", "json": "response_format"}
+_ANY = b""
+"""Whatever the value is."""
+_NO_SUCH_FIELD = re.compile(
+    r"(?:unsupported|unknown|unrecognized|unexpected) (?:request )?(?:parameter|argument|field)\b|extra inputs are not permitted"
+)
+_NO_SUCH_FIELD_CODES = frozenset({"unsupported_parameter", "extra_forbidden"})
 
 
 class Limits:
@@ -27,7 +39,7 @@ class Limits:
     def __init__(self) -> None:
         self._windows: dict[str, tuple[int, float]] = {}
         self._served: dict[str, int] = {}
-        self._lacks: dict[tuple[str, str], float] = {}
+        self._lacks: dict[tuple[str, str, bytes], float] = {}
 
     @property
     def known(self) -> bool:
@@ -66,19 +78,25 @@ class Limits:
             del self._windows[name]
         return [replace(model, context_tokens=self.window_of(model, now)) for model in models]
 
-    def learn_lack(self, model: str, payload: Json, param: str | None, message: str, now: float) -> None:
-        """Remember for a while which field of the request the model refused, if it is said."""
-        feature = refused_field(payload, param, message)
-        if feature is not None and len(self._lacks) < MOST_LACKS:
-            self._lacks[model, feature] = now + LACK_S
+    def learn_lack(self, model: str, written: Mapping[str, str], refusal: Refusal, now: float) -> None:
+        """Remember for a while what the model refused of a request, if that is said; `written` are its members as they came."""
+        field = refused_field(written, refusal.param, refusal.message)
+        if field is None:
+            return
+        lack = model, field, _ANY if _refuses_any(field, written[field], refusal) else _digest(written[field])
+        self._lacks.pop(lack, None)
+        if len(self._lacks) >= MOST_LACKS:
+            del self._lacks[next(iter(self._lacks))]
+        self._lacks[lack] = now + LACK_S
 
-    def lacking(self, payload: Json, now: float) -> Mapping[str, str]:
-        """The models that refused a field which this request has, and the field."""
+    def lacking(self, written: Mapping[str, str], now: float) -> Mapping[str, str]:
+        """The models that refused what this request has in a field, and the field."""
         if not self._lacks:
             return {}
         for key in [key for key, until in self._lacks.items() if now >= until]:
             del self._lacks[key]
-        return {model: feature for model, feature in self._lacks if feature in payload}
+        values = {field: (_ANY, _digest(written[field])) for _, field, _ in self._lacks if field in written}
+        return {model: field for model, field, value in self._lacks if value in values.get(field, ())}
 
     def forget(self) -> None:
         """Start anew (operator reset)."""
@@ -87,14 +105,33 @@ class Limits:
         self._lacks.clear()
 
 
-def refused_field(payload: Json, param: str | None, message: str) -> str | None:
+def refused_field(written: Mapping[str, str], param: str | None, message: str) -> str | None:
     """The field of the request that a refusal is about; None where that is not clear."""
     named = re.split(r"[.\[]", param, maxsplit=1)[0] if param else ""
-    asked = {key for key in payload if key not in _EVERYWHERE}
+    asked = {key for key in written if key not in _EVERYWHERE}
     if named in asked:
         return named
+    if named in _EVERYWHERE:
+        return None
     words = message.lower()
-    for key in sorted(asked, key=len, reverse=True):
-        if re.search(rf"\b{re.escape(key.lower())}\b", words):
-            return key
+    places = [(place.start(), -len(key), key) for key in asked if (place := _place(key, words)) is not None]
+    if places:
+        return min(places)[2]
     return next((field for word, field in _WORDS.items() if word in words and field in asked), None)
+
+
+def _place(key: str, words: str) -> re.Match[str] | None:
+    return re.search(rf"\b{re.escape(key.lower())}\b", words)
+
+
+def _refuses_any(field: str, written: str, refusal: Refusal) -> bool:
+    """Whether a model refused the field itself, and neither a part of it nor its value."""
+    words, value = refusal.message.lower(), written.strip('"').lower()[:MAX_VALUE_CHARS]
+    stated = {refusal.code, refusal.type} & _NO_SUCH_FIELD_CODES or _NO_SUCH_FIELD.search(words)
+    of_a_part = (refusal.param or field) != field or re.search(rf"\b{re.escape(field.lower())}[.\[]\w", words)
+    of_a_value = re.search(rf"(?<![\w.]){re.escape(value)}(?!\w)", words)
+    return bool(stated and not of_a_part and not of_a_value)
+
+
+def _digest(written: str) -> bytes:
+    return hashlib.blake2b(written.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -198,3 +198,15 @@ def test_a_stream_that_ends_in_a_rate_limit_rests_its_model_for_as_long_as_that_
     ask(over, stream=True)
     (rest,) = over.http.get("/v1/overview").json()["quarantined"].values()
     assert 80 < rest["seconds_left"] <= 90
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+def test_a_pin_outside_of_the_list_is_refused_before_anybody_is_asked(
+    over: Running, runtime: Stranger, streamed: bool
+) -> None:
+    told = ask(over, stream=streamed, arbiter_pin="gpt-4o", arbiter_models=["gpt-4o-mini"])
+    assert told.status_code == 400, told.text
+    error = told.json()["error"]
+    assert error["param"] == "arbiter_pin" and "'gpt-4o'" in error["message"] and "'gpt-4o-mini'" in error["message"]
+    assert not runtime.heard
+    assert ask(over, arbiter_pin="openai/gpt-4o", arbiter_models=["gpt-4o"]).status_code == 200

@@ -300,6 +300,25 @@ def test_a_parameter_that_one_model_refuses_goes_to_another_and_is_remembered(li
     )
 
 
+def test_a_value_that_one_caller_had_refused_takes_no_model_from_others(live: Running, runtime: Scripted) -> None:
+    def say(asked: dict[str, Any], _: str) -> Reply:
+        if asked.get("max_tokens", 0) <= 16_384:
+            return answer(asked["model"])
+        message = (
+            f"max_tokens is too large: {asked['max_tokens']}. This model supports at most 16384 completion tokens."
+        )
+        return error(400, message, param="max_tokens")
+
+    runtime.says.update(dict.fromkeys(MODELS, say))
+    for model in ("gpt-4o", "gpt-4o-mini"):
+        said = refused(ask(live, max_tokens=50_000, arbiter_models=[model]), 400, "upstream_rejected")
+        assert said["param"] == "max_tokens"
+    runtime.calls.clear()
+    for _ in range(12):
+        assert ask(live, max_tokens=100).status_code == 200
+    assert runtime.calls["gpt-4.1-mini"] < 12
+
+
 PLAIN, ENCODED, ESCAPED = KEY, base64.b64encode(KEY.encode()).decode(), "".join(f"\\u{ord(one):04x}" for one in KEY)
 PLACES = ("error", "text", "frame", "late frame", "answer", "delta", "page")
 

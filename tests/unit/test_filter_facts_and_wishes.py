@@ -10,7 +10,7 @@ import pytest
 
 from arbiter_app.api.parse import parse_chat
 from arbiter_app.catalog import load_catalog
-from arbiter_app.pipeline.errors import ContextLengthExceeded, NoCapableModel, Unprocessable
+from arbiter_app.pipeline.errors import BadRequest, ContextLengthExceeded, NoCapableModel, Unprocessable
 from arbiter_app.pipeline.filter import eligible, everybody
 from arbiter_app.pipeline.tokens import TokenRatios
 from arbiter_app.pipeline.types import Caller, ChatRequest, Eligible, Model, Role
@@ -156,3 +156,11 @@ def test_a_part_that_is_no_text_goes_to_the_models_that_can_read_it(part: Any, a
     )
     assert set(found.models) == {model.id for model in pool if getattr(model, ability)}
     assert 0 < len(found.models) < len(pool)
+
+
+def test_a_pin_outside_of_the_list_is_a_contradiction_that_names_both() -> None:
+    with pytest.raises(BadRequest) as refused:
+        gates(pin="narrow", allow=("wide",))
+    assert (refused.value.status, refused.value.param) == (400, "arbiter_pin")
+    assert "'narrow'" in refused.value.message and "'wide'" in refused.value.message
+    assert gates(pin="narrow", allow=("wide", "narrow")).models == ("narrow",)
