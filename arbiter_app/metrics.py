@@ -21,7 +21,6 @@ from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import PICO_PER_USD, Cost, Task
 
 if TYPE_CHECKING:
-    from arbiter_app.api.admission import Admission
     from arbiter_app.services.arbiter import Arbiter
 
 Snapshot = list[list[Any]]
@@ -172,13 +171,13 @@ _GAUGES = (
 )
 
 
-def snapshot(arbiter: Arbiter, admission: Admission) -> Snapshot:
+def snapshot(arbiter: Arbiter) -> Snapshot:
     """The metrics of this process as they are now."""
     metrics, writer = arbiter.metrics, arbiter.store.writer
     now = {
         "arbiter_saved_usd": metrics.saved_pico / PICO_PER_USD,
-        "arbiter_running": admission.running,
-        "arbiter_queue_depth": admission.waiting,
+        "arbiter_running": arbiter.requests.admission.running,
+        "arbiter_queue_depth": arbiter.requests.admission.waiting,
         "arbiter_store_pending": writer.pending,
         "arbiter_store_commits_total": writer.commits,
         "arbiter_store_write_seconds_total": writer.write_s,

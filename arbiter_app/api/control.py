@@ -13,7 +13,6 @@ from starlette.routing import Match
 
 from arbiter_app import __version__
 from arbiter_app.api import calibrations, health, keys, operations, reference, reports
-from arbiter_app.api.admission import Admission
 from arbiter_app.api.errors import error_answer
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.roles import ROLES
@@ -36,7 +35,7 @@ METHODS = sorted({method for method, _ in ROLES})
 WHERE = "chats are POST /v1/chat/completions (a client's base URL ends in /v1); all routes are on /v1/reference"
 
 
-def control_app(arbiter: Arbiter, admission: Admission) -> FastAPI:
+def control_app(arbiter: Arbiter) -> FastAPI:
     """The FastAPI application over one `Arbiter`. Every route is `Guarded`: roles first, unlisted ones are denied."""
     app = FastAPI(
         title="Arbiter",
@@ -48,7 +47,6 @@ def control_app(arbiter: Arbiter, admission: Admission) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.arbiter = arbiter
-    app.state.admission = admission
     app.router.route_class = Guarded
     for module in (reports, operations, calibrations, keys, health):
         app.include_router(module.router)

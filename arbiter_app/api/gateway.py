@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from typing import TYPE_CHECKING
 
@@ -36,16 +35,15 @@ class Gateway:
 
     def __init__(self, arbiter: Arbiter) -> None:
         self._arbiter = arbiter
-        self.chat = Chat(arbiter)
-        self._control = control_app(arbiter, self.chat.admission)
+        self._chat = Chat(arbiter.requests, max_body_bytes=arbiter.settings.max_body_bytes)
+        self._control = control_app(arbiter)
 
     def drain(self, *, at_once: bool = False) -> None:
         """Refuse new work from now on; what still runs after `ARBITER_DRAIN_S` seconds, or at once, ends with an error."""
         if at_once:
-            self.chat.end_all()
-        elif not self._arbiter.draining:
-            self._arbiter.draining = True
-            asyncio.get_running_loop().call_later(self._arbiter.settings.drain_s, self.chat.end_all)
+            self._arbiter.requests.end_all()
+        else:
+            self._arbiter.requests.drain(self._arbiter.settings.drain_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -58,7 +56,7 @@ class Gateway:
             asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
             await self._control(asked, receive, _stamped(send, request_id))
         elif scope["method"] == "POST":
-            await self.chat(scope, receive, send, request_id)
+            await self._chat(scope, receive, send, request_id)
         else:
             await _only_post(scope["method"], _stamped(send, request_id))
 

@@ -37,7 +37,7 @@ async def readyz(request: Request) -> Response:
     """Ready: the store takes writes and the runtime has been seen. 503 with the reasons when not."""
     arbiter = arbiter_of(request)
     reasons = []
-    if arbiter.draining:
+    if arbiter.requests.draining:
         reasons.append("draining")
     if arbiter.not_ready:
         reasons.append(arbiter.not_ready)
@@ -53,6 +53,6 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Prometheus text: of this process, and, asked of the one that serves the pages, of the gateway workers too."""
     arbiter = arbiter_of(request)
-    own = {arbiter.sharing.process: snapshot(arbiter, request.app.state.admission)}
+    own = {arbiter.sharing.process: snapshot(arbiter)}
     text = exposition(own | await arbiter.sharing.others())
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4")

@@ -40,6 +40,7 @@ from arbiter_app.runtime.embeddings import HttpEmbeddings
 from arbiter_app.runtime.sandbox import SANDBOX_KEY, SandboxServer, start_sandbox
 from arbiter_app.runtime.sse import StreamAssembler
 from arbiter_app.services.actions import Actions
+from arbiter_app.services.admission import Admission
 from arbiter_app.services.alerting import Alerting
 from arbiter_app.services.calibrating import Caller
 from arbiter_app.services.calibration import Calibrations
@@ -48,6 +49,7 @@ from arbiter_app.services.judging import Judging
 from arbiter_app.services.keys import Keys
 from arbiter_app.services.pool import Pool
 from arbiter_app.services.reads import Reads, shown
+from arbiter_app.services.requests import RequestService
 from arbiter_app.services.sharing import FOLLOW_S, Sharing
 from arbiter_app.services.what_if import WhatIf
 from arbiter_app.settings import Settings
@@ -67,7 +69,7 @@ class Arbiter:
     """Everything one process needs to route: built by `start`, ended by `close`.
 
     Public parts: `settings`, `catalog`, `policy`, `store`, `runtime`, `lifecycle`, `health`, `prices`, `feed`,
-    `cache`, `judging`, `keys`, `reads`, `actions`. `draining` is set while the process shuts down.
+    `cache`, `judging`, `keys`, `reads`, `actions`.
     """
 
     def __init__(
@@ -85,7 +87,6 @@ class Arbiter:
         self.runtime_url = runtime_url
         self.catalog = catalog
         self.started_at = time.monotonic()
-        self.draining = False
         self.not_ready = ""
         self.neighbour = ""
         self.first_key: str | None = None
@@ -151,6 +152,14 @@ class Arbiter:
         )
         self.lifecycle = self._lifecycle()
         self.keys = Keys(store, settings)
+        self.requests = RequestService(
+            self.lifecycle,
+            self.keys,
+            self.metrics,
+            Admission(settings.max_concurrency, settings.max_queue, settings.queue_wait_s),
+            # The runtime has `request_timeout_s`; as long again for a caller to read. Who reads slower gives up its place.
+            longest_s=2 * settings.request_timeout_s,
+        )
         self.keys_changed = asyncio.Event()
         """Another process says that it changed keys."""
         self.what_if = WhatIf(self)
@@ -204,7 +213,7 @@ class Arbiter:
 
     async def close(self) -> None:
         """Finish what was begun (judges get a short while), then let go of store, runtime and sandbox."""
-        self.draining = True
+        self.requests.draining = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

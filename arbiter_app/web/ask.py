@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import orjson
@@ -17,6 +17,7 @@ from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.estimates import LearnedEstimates
 from arbiter_app.pipeline.types import Caller, ChatRequest, Classification, ClassifiedBy, Eligible, Role, Task
 from arbiter_app.services.reads import shown
+from arbiter_app.services.requests import RequestService
 
 MAX_PROMPT = 8_000
 DEMO = Caller("demo", Role.OPERATOR, "demo workload")
@@ -52,12 +53,11 @@ def preview(arbiter: Any, request: ChatRequest) -> tuple[Classification, Eligibl
 
 
 class Asked:
-    """One streamed answer: iterate `pieces` for text as it comes, then read `row` (None until the end)."""
+    """One streamed answer: `run` gives its text as it comes; then read `row` (None until the end)."""
 
-    def __init__(self, arbiter: Any, admission: Any, request: ChatRequest) -> None:
-        self._arbiter = arbiter
-        self._admission = admission
-        self._request = request
+    def __init__(self, requests: RequestService, chat: ChatRequest) -> None:
+        self._requests = requests
+        self._chat = chat
         self.decision: Decision | None = None
 
     @property
@@ -67,26 +67,17 @@ class Asked:
             None if self.decision is None else {**shown(self.decision.row()), "trace": expanded(self.decision.trace())}
         )
 
-    async def pieces(self) -> AsyncIterator[str]:
-        """The answer's text. Raises ArbiterError. Closing the iterator ends the call of the runtime."""
-        self._arbiter.keys.may_route(self._request.caller)
-        async with _admitted(self._admission):
-            await self._arbiter.keys.count(self._request.caller)
-            streamed = await self._arbiter.lifecycle.stream(self._request)
+    async def run(self, take: Callable[[str], Awaitable[bool]]) -> None:
+        """Give `take` the pieces of text until it wants no more, which ends the call of the runtime. Raises ArbiterError."""
+        async with self._requests.request() as request:
+            await request.admit(self._chat.caller)
+            streamed = await self._requests.lifecycle.stream(self._chat)
             self.decision = streamed.decision
             async with aclosing(streamed.frames) as frames:
                 async for frame in frames:
-                    if text := text_of(frame):
-                        yield text
-
-
-@asynccontextmanager
-async def _admitted(admission: Any) -> AsyncIterator[None]:
-    await admission.enter()
-    try:
-        yield
-    finally:
-        admission.leave()
+                    text = text_of(frame)
+                    if text and not await take(text):
+                        return
 
 
 def text_of(frame: bytes) -> str:
@@ -124,6 +115,11 @@ def prompt_of(rng: random.Random, task: str = "") -> str:
     return rng.choice(PROMPTS[chosen]).format(a=rng.randint(10, 9_999), b=rng.randint(3, 99))
 
 
+async def _heard(_text: str) -> bool:
+    """Nobody reads what the demo is answered."""
+    return True
+
+
 Enough = Callable[[], Awaitable[bool]]
 MORE, MOST_TIMES = 20, 4
 """A workload that is not enough yet goes on by so many prompts, to so many times what it began with."""
@@ -132,9 +128,8 @@ MORE, MOST_TIMES = 20, 4
 class Workload:
     """A paced stream of demo prompts; one at a time per process. It spends sandbox money, or an operator's."""
 
-    def __init__(self, arbiter: Any, admission: Any) -> None:
-        self._arbiter = arbiter
-        self._admission = admission
+    def __init__(self, requests: RequestService) -> None:
+        self._requests = requests
         self._task: asyncio.Task[None] | None = None
         self.total = 0
         self.sent = 0
@@ -172,8 +167,7 @@ class Workload:
     async def _one(self, prompt: str) -> None:
         request = request_of(DEMO, prompt, max_cost_usd=None, max_latency_s=None, no_cache=True)
         try:
-            async for _ in Asked(self._arbiter, self._admission, request).pieces():
-                pass
+            await Asked(self._requests, request).run(_heard)
         except ArbiterError:
             self.failed += 1
         self.sent += 1

@@ -34,7 +34,6 @@ class Parts:
     export: ASGIApp
     live: Live
     seats: Seats
-    admission: Any
     workload: Workload
     present: Callable[[str], bool]
 
@@ -70,8 +69,7 @@ async def furnished(settings: Settings, arbiter: Any, reads: Reads, gateway: Any
     sessions = Sessions(per_key=settings.sessions_per_key, attempts_per_minute=settings.signins_per_minute)
     arbiter.keys.sessions = lambda cookies: sessions.key_of("", cookies, time.monotonic())
     live = Live(arbiter.feed, _Later(), {})
-    admission = gateway.chat.admission
-    workload = Workload(arbiter, admission)
+    workload = Workload(arbiter.requests)
     route = SessionRoute(sessions, reads)
     export = Export(arbiter, reads, sessions)
     _parts = Parts(
@@ -84,7 +82,6 @@ async def furnished(settings: Settings, arbiter: Any, reads: Reads, gateway: Any
         export=export,
         live=live,
         seats=Seats(sessions, reads),
-        admission=admission,
         workload=workload,
         present=lambda token: True,
     )

@@ -86,7 +86,7 @@ class Worker:
             elif kind == "watched":
                 (self._watched.set if data[0] else self._watched.clear)()
             elif kind == "metrics":
-                link.send("metrics", snapshot(arbiter, gateway.chat.admission))
+                link.send("metrics", snapshot(arbiter))
         os._exit(
             ORPHANED
         )  # whoever started it is gone: nobody is left to hear of an orderly end, and the port is wanted

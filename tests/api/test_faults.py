@@ -131,7 +131,7 @@ def test_a_caller_who_does_not_read_gives_up_its_place(tmp_path: Path, stream: b
             await asyncio.wait_for(gateway.gateway(scope, receive, send), 5)
 
         gateway.run(ask)
-        assert gateway.gateway.chat.admission.running == 0
+        assert gateway.arbiter.requests.admission.running == 0
         row = newest(gateway)
         assert (row["status"], row["error_code"]) == (("aborted", "caller_gone") if stream else ("ok", ""))
 
@@ -144,7 +144,7 @@ def test_a_body_that_does_not_arrive_is_not_waited_for(tmp_path: Path, path: str
             raw.sendall(head.encode())
             answer = raw.recv(4096)
         assert answer.startswith(b"HTTP/1.1 408 ")
-        assert gateway.gateway.chat.admission.running == 0
+        assert gateway.arbiter.requests.admission.running == 0
 
 
 def test_fifty_parallel_requests_at_a_limit_of_ten_let_exactly_ten_through(tmp_path: Path) -> None:

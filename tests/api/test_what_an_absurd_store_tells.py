@@ -190,7 +190,7 @@ def test_every_decision_opens(over: Running, rows: list[dict[str, Any]]) -> None
 
 def test_pages_show_numbers(over: Running) -> None:
     arbiter = over.arbiter
-    rooms = topics(Source(arbiter), Workload(arbiter, over.gateway.chat.admission))
+    rooms = topics(Source(arbiter), Workload(arbiter.requests))
     overviews: list[Any] = [("feed", ALL, ""), ("demo",), *(("summary", ALL, span) for span in RANGES)]
     for room in [*overviews, *(("models", span) for span in RANGES)]:
         told = over.run(lambda room=room: rooms[room[0]].load(room))

@@ -171,7 +171,7 @@ def test_a_key_changed_by_another_process_counts_within_two_seconds(own_gateway:
 
 
 def test_while_draining_new_work_is_refused_and_readiness_says_so(own_gateway: Running) -> None:
-    own_gateway.arbiter.draining = True
+    own_gateway.arbiter.requests.draining = True
     for fields in ({}, {"stream": True}):
         answer = own_gateway.chat("Calculate 2 + 2", **fields)
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "draining")

@@ -56,7 +56,7 @@ async def measure(file: Path, rounds: int) -> list[str]:
     settings = load_settings({"ARBITER_DB": str(file), "ARBITER_API_KEYS": "bench", "ARBITER_LOG_LEVEL": "error"}, None)
     arbiter = await Arbiter.start(settings)
     try:
-        known = topics(Source(arbiter), Workload(arbiter, None))
+        known = topics(Source(arbiter), Workload(arbiter.requests))
         return [await _line(known[room[0]], room, rounds) for room in ROOMS]
     finally:
         await arbiter.close()

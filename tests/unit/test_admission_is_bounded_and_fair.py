@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from arbiter_app.api.admission import Admission
 from arbiter_app.pipeline.errors import Overloaded
+from arbiter_app.services.admission import Admission
 
 
 def on_a_loop(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:

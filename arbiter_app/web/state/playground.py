@@ -100,7 +100,7 @@ class Playground(rx.State):
             self.prompt = given or self.prompt
             self._begin()
             mine, request = self.run, self._request(who)
-        await self._stream(who, mine, ask.Asked(door.parts().arbiter, door.parts().admission, request))
+        await self._stream(who, mine, ask.Asked(door.parts().arbiter.requests, request))
 
     @rx.event
     async def stop(self) -> None:
@@ -134,21 +134,22 @@ class Playground(rx.State):
         self.result, self.stages, self.candidates = {}, views.waiting(), []
 
     async def _stream(self, who: Caller, mine: int, asked: ask.Asked) -> None:
-        text, shown_at, token = "", 0.0, self.router.session.client_token
-        pieces, problem = asked.pieces(), ""
-        try:
-            async for piece in pieces:
-                text += piece
-                if time.monotonic() - shown_at < PUSH_S:
-                    continue
+        text, shown_at, wanted, problem, token = "", 0.0, True, "", self.router.session.client_token
+
+        async def take(piece: str) -> bool:
+            nonlocal text, shown_at, wanted
+            text += piece
+            if time.monotonic() - shown_at >= PUSH_S:
                 shown_at = time.monotonic()
-                if not door.parts().present(token) or not await self._show(who, mine, text):
-                    return
+                wanted = door.parts().present(token) and await self._show(who, mine, text)
+            return wanted
+
+        try:
+            await asked.run(take)
         except ArbiterError as error:
             problem = str(error)
-        finally:
-            await pieces.aclose()
-        await self._finish(who, mine, text, problem, asked.row)
+        if wanted:
+            await self._finish(who, mine, text, problem, asked.row)
 
     async def _show(self, who: Caller, mine: int, text: str) -> bool:
         async with self:

@@ -1,0 +1,179 @@
+"""The one way in: whoever wants an answer (the API, the pages, the demo) is admitted, counted, bounded in time and ended here.
+
+    async with service.request() as request:
+        await request.admit(caller)
+        streamed = await service.lifecycle.stream(chat)
+
+Leaving the block gives back the place, and the count where no model was asked. Whatever ended the request is an ArbiterError
+by then, and counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from types import TracebackType
+
+from arbiter_app.metrics import Metrics
+from arbiter_app.pipeline.errors import (
+    ArbiterError,
+    ContextLengthExceeded,
+    DeadlineExceeded,
+    NoCapableModel,
+    Overloaded,
+    Unprocessable,
+)
+from arbiter_app.pipeline.lifecycle import Lifecycle
+from arbiter_app.pipeline.types import Caller
+from arbiter_app.services.admission import Admission
+from arbiter_app.services.keys import Keys, LimitReached
+from arbiter_app.store.usage import Window
+
+UNASKED = (ContextLengthExceeded, NoCapableModel, Unprocessable)
+"""Refusals before any model was asked: they do not count against a key's limits."""
+DRAINED = "Arbiter was stopped before this answer was complete; try again in a moment"
+RETRY_AFTER_S = 2.0
+
+
+class RequestService:
+    """Bounds the requests of one process. `longest_s`: seconds an admitted one may take, reading its answer included."""
+
+    def __init__(
+        self, lifecycle: Lifecycle, keys: Keys, metrics: Metrics, admission: Admission, *, longest_s: float
+    ) -> None:
+        self.lifecycle = lifecycle
+        self.keys = keys
+        self.metrics = metrics
+        self.admission = admission
+        self.longest_s = longest_s
+        self.draining = False
+        """Whether new requests are refused, because the process ends."""
+        self._in_work: set[Request] = set()
+
+    def request(self) -> Request:
+        """One request of the current task, from its first byte on; to be entered."""
+        return Request(self)
+
+    def refuse_early(self, caller: Caller) -> None:
+        """Raises the ArbiterError that `admit` would raise at once."""
+        self._refuse_while_draining()
+        self.keys.may_route(caller)
+        self.admission.refuse_when_full()
+
+    async def enter(self, caller: Caller) -> None:
+        """Take a place, waiting for one if need be. Raises ArbiterError."""
+        self._refuse_while_draining()
+        self.keys.may_route(caller)
+        await self.admission.enter()
+
+    def drain(self, within_s: float) -> None:
+        """Refuse new requests; those that are in work then have so many seconds."""
+        if not self.draining:
+            self.draining = True
+            asyncio.get_running_loop().call_later(within_s, self.end_all)
+
+    def end_all(self) -> None:
+        """End what is in work, each with an error."""
+        self.draining = True
+        self.lifecycle.ending = DRAINED
+        for one in self._in_work:
+            one.end()
+
+    def entered(self, request: Request) -> None:
+        """It is in work."""
+        self._in_work.add(request)
+
+    def left(self, request: Request) -> None:
+        """It is not any more."""
+        self._in_work.discard(request)
+
+    def _refuse_while_draining(self) -> None:
+        if self.draining:
+            message = "Arbiter is shutting down; try again in a moment"
+            raise Overloaded(message, code="draining", retry_after_s=RETRY_AFTER_S)
+
+
+class Request:
+    """One request in work, an asynchronous context manager. Its task is cancelled when it has to end."""
+
+    __slots__ = ("_admitted", "_caller", "_deadline", "_gone", "_late", "_service", "_task", "windows")
+
+    def __init__(self, service: RequestService) -> None:
+        self.windows: Mapping[str, Window] = {}
+        """What the key's limits leave, by kind; empty where nothing is limited."""
+        self._service = service
+        self._caller: Caller | None = None
+        self._admitted = self._gone = self._late = False
+        self._deadline: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[object] | None = None
+
+    async def admit(self, caller: Caller) -> None:
+        """Take a place among those in work and count the request. Raises ArbiterError."""
+        service = self._service
+        await service.enter(caller)
+        self._admitted = True
+        try:
+            self.windows = await service.keys.count(caller)
+        except LimitReached as error:
+            self.windows = error.windows
+            raise
+        self._caller = caller
+        self._deadline = asyncio.get_running_loop().call_later(service.longest_s, self._too_late)
+
+    def hang_up(self) -> None:
+        """Its caller has gone: it ends without a word."""
+        self._gone = True
+        self.end()
+
+    def end(self) -> None:
+        """End it now."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def __aenter__(self) -> Request:
+        self._task = asyncio.current_task()
+        self._service.entered(self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        service = self._service
+        service.left(self)
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._admitted:
+            await self._give_back(error)
+        if isinstance(error, ArbiterError):
+            service.metrics.refused(error)
+        elif isinstance(error, asyncio.CancelledError) and self._task is not None and self._ours:
+            self._task.uncancel()
+            if not self._gone:
+                why = self._why()
+                service.metrics.refused(why)
+                raise why from None
+            return True
+        return False
+
+    @property
+    def _ours(self) -> bool:
+        """Whether a cancellation was ours."""
+        return self._gone or self._late or bool(self._service.lifecycle.ending)
+
+    def _why(self) -> ArbiterError:
+        if self._late:
+            return DeadlineExceeded(f"the answer was not read within {self._service.longest_s:g} s")
+        return Overloaded(DRAINED, code="draining", retry_after_s=RETRY_AFTER_S)
+
+    async def _give_back(self, error: BaseException | None) -> None:
+        try:
+            if self._caller is not None and isinstance(error, UNASKED):
+                await self._service.keys.uncount(self._caller)
+                self.windows = {name: replace(one, used=one.used - 1) for name, one in self.windows.items()}
+        finally:
+            self._service.admission.leave()
+
+    def _too_late(self) -> None:
+        self._late = True
+        self.end()
