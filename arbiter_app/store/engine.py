@@ -8,6 +8,7 @@ import math
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,9 @@ def made_by_others(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     return [(str(kind), str(name)) for kind, name in connection.execute(query)]
 
 
+NOBODY = 0
+
+
 class FileWatch:
     """The files of a SQLite database, as they were when it was opened: whether they are still those."""
 
@@ -111,13 +115,14 @@ class FileWatch:
         self._same = _identity(found)
         self._size = found.st_size
         self._log_same: tuple[int, int] | None = None
+        self._log_of = NOBODY
         self._log_problem = ""
 
-    def problem(self, *, connected: bool) -> str:
+    def problem(self, holder: Callable[[], int]) -> str:
         """What became of the files, and what to do; empty while they are in their place.
 
-        `connected`: whether the writer holds the log open (it has begun a transaction on its connection), for SQLite itself
-        takes the log away with the last connection that does.
+        `holder`: the number of the writer's connection while it holds the log open (it has begun a transaction), else NOBODY,
+        for SQLite itself takes the log away with the last connection that does.
         """
         try:
             found = self._path.stat()
@@ -133,18 +138,19 @@ class FileWatch:
             what = "truncated" if found.st_size else "emptied"
             return f"the database file {self._path} was {what}; stop Arbiter and restore a backup"
         self._size = found.st_size
-        return self._log_problem or self._look_at_log(connected)
+        return self._log_problem or self._look_at_log(holder)
 
-    def _look_at_log(self, connected: bool) -> str:
+    def _look_at_log(self, holder: Callable[[], int]) -> str:
         """Once the log was taken away under an open connection, nothing may be written until a restart."""
+        before = holder()
         try:
             found = _identity(self._log.stat())
         except OSError:
             found = None
-        if not connected:
-            self._log_same = None
-        elif self._log_same is None:
-            self._log_same = found
+        if before == NOBODY or holder() != before:  # the look may have been at the log of no connection
+            return ""
+        if before != self._log_of:
+            self._log_of, self._log_same = before, found
         elif found != self._log_same:
             self._log_problem = f"{self._log}, the log of the database, was deleted or replaced; restart Arbiter"
         return self._log_problem

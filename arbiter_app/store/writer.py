@@ -27,7 +27,7 @@ from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.store import filing
 from arbiter_app.store.batch import BatchWriter
 from arbiter_app.store.decisions import exists
-from arbiter_app.store.engine import FileWatch
+from arbiter_app.store.engine import NOBODY, FileWatch
 from arbiter_app.store.filing import Filer
 from arbiter_app.store.refusals import is_lock, refusal
 from arbiter_app.store.taming import tamed
@@ -106,7 +106,7 @@ class Writer:
         self._asleep = False
         self._closing = False
         self._connection: Connection | None = None
-        self._holds_log = False
+        self._holds_log, self._connections = NOBODY, 0
         self._sqlite = engine.dialect.name == "sqlite"
         self._unfiled = dict(filing.SLICES)  # not known yet
         self._unsettled = False
@@ -178,7 +178,7 @@ class Writer:
 
     def _moved(self) -> str:
         """What became of the database's file; empty while it is in its place."""
-        return "" if self._watch is None else self._watch.problem(connected=self._holds_log)
+        return "" if self._watch is None else self._watch.problem(lambda: self._holds_log)
 
     def _put(self, item: _Item, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Queue an item. Once degraded nobody waits; once the queue is full what comes new is refused, not what waits.
@@ -371,12 +371,13 @@ class Writer:
         connection = self._connection
         if connection is None:
             connection = self._connection = self._engine.connect()
+            self._connections += 1
             if self._sqlite:
                 connection.connection.cursor().execute("PRAGMA busy_timeout=0")  # `_lock` does the waiting
         if self._sqlite:
             self._lock(connection.connection.driver_connection)
-            if not self._holds_log:
-                self._holds_log = True
+            if self._holds_log == NOBODY:
+                self._holds_log = self._connections
                 self._moved()  # which log that is
         else:
             connection.begin()
@@ -405,7 +406,7 @@ class Writer:
             pause_s = min(longest_s, pause_s * 1.5)
 
     def _disconnect(self) -> None:
-        connection, self._connection, self._holds_log = self._connection, None, False
+        connection, self._connection, self._holds_log = self._connection, None, NOBODY
         if connection is not None:
             connection.invalidate()
             connection.close()

@@ -24,7 +24,7 @@ from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.policy import FIELDS
 from arbiter_app.store import Store, decisions, engine, filing, folding, open_store, rollups
 from arbiter_app.store.decisions import Filter
-from arbiter_app.store.engine import FileWatch, StoreUnusable, engine_for, prepare, url_of
+from arbiter_app.store.engine import NOBODY, FileWatch, StoreUnusable, engine_for, prepare, url_of
 from arbiter_app.store.tables import STATISTIC_FIELDS
 from tests.stores import KEYS, NOW, connected, file_all, mixed, record
 
@@ -291,11 +291,28 @@ def test_a_log_that_was_taken_away_before_the_writer_held_it_is_no_fault(tmp_pat
     others.execute("PRAGMA journal_mode=WAL")
     others.execute("CREATE TABLE anything (at INTEGER)")
     watch = FileWatch(path)
-    assert watch.problem(connected=False) == ""
+    assert watch.problem(lambda: NOBODY) == ""
     others.close()
     (tmp_path / "takes-the-inode").touch()
     with contextlib.closing(sqlite3.connect(path)) as writer:
         writer.execute("INSERT INTO anything VALUES (1)")
-        assert watch.problem(connected=True) == ""
+        assert watch.problem(lambda: 1) == ""
         (tmp_path / "arbiter.db-wal").unlink()
-        assert "the log of the database" in watch.problem(connected=True)
+        assert "the log of the database" in watch.problem(lambda: 1)
+
+
+def test_a_log_that_went_with_the_connection_that_held_it_is_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "arbiter.db"
+    with contextlib.closing(sqlite3.connect(path)) as first:
+        first.execute("PRAGMA journal_mode=WAL")
+        first.execute("CREATE TABLE anything (at INTEGER)")
+        watch = FileWatch(path)
+        assert watch.problem(lambda: 1) == ""
+    (tmp_path / "takes-the-inode").touch()
+    with contextlib.closing(sqlite3.connect(path)) as second:
+        second.execute("INSERT INTO anything VALUES (1)")
+        assert watch.problem(lambda: 2) == ""
+        holder = iter((2, NOBODY))
+        (tmp_path / "arbiter.db-wal").unlink()
+        assert watch.problem(lambda: next(holder)) == ""  # it was let go of meanwhile
+        assert "the log of the database" in watch.problem(lambda: 2)
