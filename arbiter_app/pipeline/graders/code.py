@@ -17,6 +17,7 @@ import tree_sitter
 
 from arbiter_app.pipeline.graders.fences import Block, fenced_blocks
 from arbiter_app.pipeline.graders.parts import in_place
+from arbiter_app.pipeline.graders.unclosed import unclosed
 from arbiter_app.pipeline.types import Grade
 
 MAX_PYTHON_CHARS = 12_000
@@ -61,6 +62,8 @@ _GRAMMARS = {
     "bash": ("tree_sitter_bash", "language"),
     "sql": ("tree_sitter_sql", "language"),
 }
+_DIALECTS = ("bash", "sql")
+"""Languages of which the grammars know too little to find faults."""
 _IN_WORDS = re.compile(
     r"\b(python|javascript|typescript|golang|go|rust|java|bash|shell|sql)\b(?!\s*-?script)", re.IGNORECASE
 )
@@ -92,6 +95,10 @@ def grade_code(ask: str, answer: str, *, cut_off: bool = False) -> Grade:
     ends_s = time.thread_time() + BUDGET_S
     checks = [(block, fault_of(block, ends_s)) for block in blocks[:MAX_BLOCKS]]
     known = [(block, fault) for block, fault in checks if fault is not None]
+    if len(blocks) > 1 and not any(
+        block.language for block in fenced_blocks(answer)
+    ):  # some may be what the code prints
+        known = [(block, fault) for block, fault in known if not fault] or known
     if not known:
         return Grade(None, f"{blocks[0].language or 'unnamed language'}: cannot be checked", "none")
     faults = [f"{block.language}: {fault}" for block, fault in known if fault]
@@ -115,11 +122,15 @@ def _without_code(ask: str, answer: str, cut_off: bool) -> Grade:
 
 
 def code_blocks(answer: str, ask: str) -> list[Block]:
-    """The fenced blocks of an answer with their languages, or the whole answer when it is bare code."""
+    """The fenced blocks of an answer with their languages, or the whole answer when it is bare code.
+
+    Where some name a language, those that name none are what the code prints, or how it is run.
+    """
     named = _language_in(ask)
     found = fenced_blocks(answer)
+    guess = "" if any(block.language for block in found) else named
     blocks = [
-        Block(_canonical(block.language) or named, block.code) for block in found if block.language not in _NOT_CODE
+        Block(_canonical(block.language) or guess, block.code) for block in found if block.language not in _NOT_CODE
     ]
     if blocks:
         return blocks
@@ -141,6 +152,8 @@ def fault_of(block: Block, ends_s: float) -> str | None:
     if block.language != "python" and block.language not in _GRAMMARS:
         return None
     fault = _parsing_fault(block, ends_s)
+    if fault and block.language in _DIALECTS:
+        return unclosed(block.language, block.code) or None
     return None if fault and _parses_in_place(block, ends_s) else fault
 
 
