@@ -104,8 +104,7 @@ class Calibrations:
 
     async def start(self, calibration_id: str, *, max_usd: float | None = None) -> Json:
         """Run it, or go on with it. Raises Unprocessable when one is running already."""
-        if self._task is not None and not self._task.done() and self._plan is not None:
-            raise Unprocessable(f"calibration {self._plan.id} is running; cancel it, or wait for its end")
+        await self._let_go()
         row = await self._row(calibration_id)
         plan = await self._planned(row, row["max_usd"] if max_usd is None else _cap(max_usd))
         now = time.time()
@@ -156,6 +155,15 @@ class Calibrations:
             "spent_usd": plan.spent_usd,
             "table": _table(plan),
         }
+
+    async def _let_go(self) -> None:
+        """Raises Unprocessable while one runs. One that is shown as ended may have its last steps to do: they are awaited."""
+        if self._task is None or self._task.done() or self._plan is None:
+            return
+        row = await self._row(self._plan.id)
+        if row["state"] == calibrations.RUNNING:
+            raise Unprocessable(f"calibration {self._plan.id} is running; cancel it, or wait for its end")
+        await asyncio.wait([self._task])
 
     async def _row(self, calibration_id: str) -> Json:
         row = await self._arbiter.store.read(calibrations.one, calibration_id)

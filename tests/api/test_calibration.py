@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 import time
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -39,6 +42,12 @@ def ended(gateway: Running, calibration_id: str) -> dict[str, Any]:
     raise AssertionError("it did not end")
 
 
+def go_on(gateway: Running, calibration_id: str, **fields: Any) -> None:
+    """Start it again."""
+    answer = gateway.http.post(f"{PRICES}/{calibration_id}/start", json=fields)
+    assert answer.status_code == 200, answer.text
+
+
 def learned(gateway: Running, bucket: str = "math") -> dict[str, tuple[float, float]]:
     rows = gateway.http.get("/v1/policy").json()["buckets"].get(bucket, [])
     return {row["model"]: (row["calls"], row["n"]) for row in rows}
@@ -49,7 +58,7 @@ def test_every_prompt_runs_on_every_model_and_teaches_once(own_gateway: Running)
     assert (made["state"], made["total"], made["done"]) == ("ready", 4 * 14, 0)
     assert 0 < made["estimate_usd"] < 1
     assert own_gateway.world.calls.total() == 0, "nothing is called before it is started"
-    own_gateway.http.post(f"{PRICES}/{made['id']}/start", json={})
+    go_on(own_gateway, made["id"])
     seen = ended(own_gateway, made["id"])
     assert (seen["state"], seen["done"], seen["failed"]) == ("done", 56, 0)
     assert set(learned(own_gateway).values()) == {(4.0, 4.0)}
@@ -59,7 +68,7 @@ def test_every_prompt_runs_on_every_model_and_teaches_once(own_gateway: Running)
     assert (report["baseline_spend"], report["unmeasured_calls"], report["explore_calls"]) == (0, 0, 0)
     assert Decimal(repr(report["saved"])) == -Decimal(repr(report["actual_spend"])), "what it cost counts against us"
     for _ in range(2):  # going on with what is done changes nothing
-        own_gateway.http.post(f"{PRICES}/{made['id']}/start", json={})
+        go_on(own_gateway, made["id"])
         assert ended(own_gateway, made["id"])["done"] == 56
     assert set(learned(own_gateway).values()) == {(4.0, 4.0)}
     assert create(own_gateway, prompts(4))["id"] == made["id"], "the same prompts are the same calibration"
@@ -72,7 +81,7 @@ def test_it_stops_before_its_cap_and_goes_on_under_a_higher_one(own_gateway: Run
     assert (seen["state"], seen["note"][:35]) == ("capped", "stopped before the cap of $0.0015; ")
     assert 0 < seen["done"] < seen["total"]
     assert seen["spent_usd"] < 0.0015
-    own_gateway.http.post(f"{PRICES}/{made['id']}/start", json={"max_usd": 1.0})
+    go_on(own_gateway, made["id"], max_usd=1.0)
     assert ended(own_gateway, made["id"])["done"] == 84
     assert set(learned(own_gateway).values()) == {(6.0, 6.0)}
 
@@ -94,14 +103,14 @@ def test_cancelled_or_killed_it_goes_on_where_it_was(tmp_path: Path) -> None:
         assert (refused.status_code, "is running" in refused.json()["error"]["message"]) == (422, True)
         seen = one.http.post(f"{PRICES}/{made['id']}/cancel").json()
         assert (seen["state"], 10 <= seen["done"] < 112) == ("cancelled", True)
-        one.http.post(f"{PRICES}/{made['id']}/start", json={})
+        go_on(one, made["id"])
         while one.http.get(f"{PRICES}/{made['id']}").json()["done"] < 60:
             pass
     with running(tmp_path) as again:
         seen = again.http.get(f"{PRICES}/{made['id']}").json()
         assert (seen["state"], 60 <= seen["done"] < 112) == ("interrupted", True)
         assert sum(calls for calls, _ in learned(again).values()) == seen["done"]
-        again.http.post(f"{PRICES}/{made['id']}/start", json={})
+        go_on(again, made["id"])
         assert ended(again, made["id"])["done"] == 112
         assert set(learned(again).values()) == {(8.0, 8.0)}
 
@@ -123,8 +132,25 @@ def test_a_runtime_that_is_down_is_said_and_what_failed_can_be_repeated(own_gate
     assert seen["note"].startswith("the runtime answers nothing: ")
     own_gateway.world.faults.clear()
     own_gateway.arbiter.health.forget()
-    own_gateway.http.post(f"{PRICES}/{made['id']}/start", json={})
+    go_on(own_gateway, made["id"])
     assert ended(own_gateway, made["id"])["done"] == 42
+
+
+def test_one_that_is_on_record_as_ended_can_be_started_at_once(own_gateway: Running) -> None:
+    own_gateway.world.faults["*"] = Fault(status=500)
+    made = create(own_gateway, prompts(1))
+    calibrations, state = own_gateway.arbiter.calibrations, "SELECT state FROM calibration WHERE id = ?"
+
+    async def as_soon_as_it_is_seen() -> dict[str, Any]:
+        await calibrations.start(made["id"])
+        with closing(sqlite3.connect(own_gateway.settings.db)) as file:
+            # Looks at every turn of the loop: its task takes a few more to hear that the end has been written.
+            while file.execute(state, [made["id"]]).fetchone()[0] == "running":  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        return await calibrations.start(made["id"])
+
+    assert own_gateway.run(as_soon_as_it_is_seen)["state"] == "running"
+    assert ended(own_gateway, made["id"])["state"] == "failed"
 
 
 def test_errors_are_sentences_and_callers_are_refused(gateway: Running) -> None:
