@@ -86,6 +86,7 @@ class Calibrations:
         self._arbiter = arbiter
         self._plan: Plan | None = None
         self._task: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
 
     async def create(self, text: str, *, max_usd: float | None = None, again: bool = False) -> Json:
         """A new calibration with its estimated price; the same prompts give the same one, unless `again`."""
@@ -104,16 +105,17 @@ class Calibrations:
 
     async def start(self, calibration_id: str, *, max_usd: float | None = None) -> Json:
         """Run it, or go on with it. Raises Unprocessable when one is running already."""
-        await self._let_go()
-        row = await self._row(calibration_id)
-        plan = await self._planned(row, row["max_usd"] if max_usd is None else _cap(max_usd))
-        now = time.time()
-        if not await self._arbiter.store.writer.call(
-            lambda connection: calibrations.claim(connection, calibration_id, plan.max_usd, now, STALE_S)
-        ):
-            raise Unprocessable(f"calibration {calibration_id} is running in another process")
-        self._plan = plan
-        self._task = asyncio.get_running_loop().create_task(self._run(plan), name=calibration_id)
+        async with self._starting:
+            await self._let_go()
+            row = await self._row(calibration_id)
+            plan = await self._planned(row, row["max_usd"] if max_usd is None else _cap(max_usd))
+            now = time.time()
+            if not await self._arbiter.store.writer.call(
+                lambda connection: calibrations.claim(connection, calibration_id, plan.max_usd, now, STALE_S)
+            ):
+                raise Unprocessable(f"calibration {calibration_id} is running in another process")
+            self._plan = plan
+            self._task = asyncio.get_running_loop().create_task(self._run(plan), name=calibration_id)
         return await self.view(calibration_id)
 
     async def cancel(self, calibration_id: str) -> Json:

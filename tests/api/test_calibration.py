@@ -153,6 +153,20 @@ def test_one_that_is_on_record_as_ended_can_be_started_at_once(own_gateway: Runn
     assert ended(own_gateway, made["id"])["state"] == "failed"
 
 
+def test_of_two_that_are_started_in_one_moment_one_runs(own_gateway: Running) -> None:
+    one, other = create(own_gateway, prompts(1)), create(own_gateway, prompts(2))
+    calibrations = own_gateway.arbiter.calibrations
+
+    async def both() -> list[dict[str, Any] | BaseException]:
+        return await asyncio.gather(*[calibrations.start(it["id"]) for it in (one, other)], return_exceptions=True)
+
+    started, refused = own_gateway.run(both)
+    assert isinstance(started, dict)
+    assert str(refused) == f"calibration {one['id']} is running; cancel it, or wait for its end"
+    assert ended(own_gateway, one["id"])["state"] == "done"
+    assert own_gateway.http.get(f"{PRICES}/{other['id']}").json()["state"] == "ready"
+
+
 def test_errors_are_sentences_and_callers_are_refused(gateway: Running) -> None:
     told = gateway.http.post(PRICES, json={"jsonl": '{"prompt": "a"}\n{"promt": "b"}'})
     assert (told.status_code, told.json()["error"]["param"]) == (422, "jsonl")
