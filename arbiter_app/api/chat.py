@@ -76,8 +76,7 @@ class Chat:
             streamed = await self._requests.lifecycle.stream(chat)
             await reply.stream(streamed.decision, streamed.frames)
         else:
-            decision, body = await self._requests.lifecycle.answer(chat)
-            await reply.whole(decision, body)
+            await reply.whole(await self._requests.lifecycle.answer(chat))
 
     async def _caller(self, scope: Scope) -> Caller:
         """Who calls; a key that is unknown here may have been made by another process. Raises Unauthorized."""
@@ -111,9 +110,9 @@ class _Reply:
         self.limits: limits.Headers = []
         self._begun = self._streaming = self._ended = False
 
-    async def whole(self, decision: Decision, body: Json) -> None:
+    async def whole(self, decision: Decision) -> None:
         completion = decision.completion
-        raw = completion.raw if completion and completion.raw else orjson.dumps(body)
+        raw = (completion.raw or orjson.dumps(completion.body)) if completion else b"{}"
         pieces = completion.pieces if completion else ()
         if pieces or len(raw) > ANSWER_PIECE_BYTES:
             parts = *(pieces or (memoryview(raw)[:-1],)), b',"arbiter":%b}' % orjson.dumps(decision.public())
@@ -125,9 +124,9 @@ class _Reply:
 
     async def stream(self, decision: Decision, frames: AsyncIterator[bytes]) -> None:
         headers = [*STREAM, *_named(decision), *self.limits, NOSNIFF, self._id]
-        self._begun = self._streaming = True
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         async with contextlib.aclosing(frames) as open_frames:  # type: ignore[type-var]
+            self._begun = self._streaming = True
+            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
             async for frame in open_frames:
                 if len(frame) > ANSWER_PIECE_BYTES:
                     await send_in_pieces(self._send, frame)

@@ -45,7 +45,7 @@ def decision_id(now: float) -> str:
 
 
 @value
-class Cascade:
+class CheapAnswer:
     """The cheap answer that an objective check failed, before a stronger model was asked."""
 
     completion: Completion
@@ -54,7 +54,7 @@ class Cascade:
 
 @dataclass(slots=True)
 class Decision:
-    """The growing record of one request. Each stage fills in its part; nothing is ever filled in twice."""
+    """The growing record of one request. Each stage fills in its part."""
 
     id: str
     request: ChatRequest
@@ -69,7 +69,7 @@ class Decision:
     attempts: list[Attempt] = field(default_factory=list)
     failover_from: list[str] = field(default_factory=list)
     completion: Completion | None = None
-    cascade: Cascade | None = None
+    cascade: CheapAnswer | None = None
     grade: Grade = UNGRADED
     judge_pending: bool = False
     judge_cost: Cost | None = None
@@ -85,7 +85,7 @@ class Decision:
     error_code: str = ""
     error: str = ""
     degraded: str = ""
-    settled: bool = False
+    on_record: bool = False
     """Its record is made, or will be, whatever becomes of the request now."""
 
     @property

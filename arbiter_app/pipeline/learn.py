@@ -54,16 +54,12 @@ class Learner:
         """Why learning is paused; empty while it is not."""
         return self._ledger.degraded
 
-    def learn(self, *decisions: Decision, told: Sequence[asyncio.Future[Any]] = ()) -> asyncio.Future[Any]:
-        """Teach the policy and hand the records to the ledger, see there."""
-        taught = [self._teach(decision) for decision in decisions]
-        records = [
-            DecisionRecord(decision.row(), decision.trace(), _deltas(learned), alerts, _state(learned))
-            for decision, (learned, alerts) in zip(decisions, taught, strict=True)
-        ]
-        durable = self._ledger.record(*records, told=told)
-        for decision in decisions:
-            self._publish(decision)
+    def learn(self, decision: Decision) -> asyncio.Future[None]:
+        """Teach the policy and hand the record to the ledger; the future is done once that is committed."""
+        learned, alerts = self._teach(decision)
+        record = DecisionRecord(decision.row(), decision.trace(), _deltas(learned), alerts, _state(learned))
+        durable = self._ledger.record(record)
+        self._publish(decision)
         return durable
 
     def _teach(self, decision: Decision) -> tuple[list[Learned], list[dict[str, Any]]]:

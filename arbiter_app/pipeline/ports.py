@@ -158,12 +158,9 @@ class NotDurable(Exception):
 
 
 class Ledger(Protocol):
-    """The durable side of learning. `record` returns a future that is done (with None) when all of the records are committed.
+    """The durable side of learning. `record` returns a future that is done when all of the records are committed."""
 
-    `told` are futures of the caller, one for each record, which are done when that is; the last one is returned then.
-    """
-
-    def record(self, *records: DecisionRecord, told: Sequence[asyncio.Future[Any]] = ()) -> asyncio.Future[Any]: ...
+    def record(self, *records: DecisionRecord) -> asyncio.Future[None]: ...
 
     def grade(
         self,

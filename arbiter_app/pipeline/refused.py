@@ -30,6 +30,14 @@ def rejected(refusal: Refusal) -> UpstreamRejected:
     return UpstreamRejected(said, status=refusal.status, type_=refusal.type, code=code, param=refusal.param)
 
 
+def broken_off(model: str, fault: RuntimeFault) -> ArbiterError:
+    """The error of a stream that broke after its answer had begun."""
+    said = f"{model} broke off its answer: {fault.message}"
+    if fault.means is Refused.CONTENT:
+        return UpstreamRejected(said, status=400, code="content_filter")
+    return DeadlineExceeded(said) if fault.kind == "timeout" else RuntimeUnavailable(said)
+
+
 def exhausted(decision: Decision, faults: Sequence[RuntimeFault]) -> ArbiterError:
     """The error when no model answered, named after what the models said; models that are gone say nothing about the others."""
     tried = ", ".join(f"{one.model} ({one.error[:MAX_SAID_CHARS]})" for one in decision.attempts if one.error) or "none"

@@ -7,6 +7,7 @@ Units are in the names: `_s` seconds, `_ms` milliseconds, `_usd` dollars as floa
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -253,6 +254,22 @@ class Grade:
 UNGRADED = Grade(None, "not graded", "none")
 
 
+class _Stretch:
+    """The time between entering and leaving it."""
+
+    __slots__ = ("_stage", "_started", "_timing")
+
+    def __init__(self, timing: Timing, stage: str) -> None:
+        self._timing, self._stage = timing, stage
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        spent_ms = (time.perf_counter() - self._started) * 1000
+        setattr(self._timing, self._stage, getattr(self._timing, self._stage) + spent_ms)
+
+
 @dataclass(slots=True)
 class Timing:
     """Milliseconds each stage took; `overhead_ms` is everything but waiting for models."""
@@ -265,6 +282,10 @@ class Timing:
     learn_ms: float = 0.0
     waited_ms: float = 0.0
     total_ms: float = 0.0
+
+    def add(self, stage: str) -> _Stretch:
+        """Add what is done inside, waits included, to a stage (`with timing.add("grade_ms")`)."""
+        return _Stretch(self, stage)
 
     @property
     def overhead_ms(self) -> float:

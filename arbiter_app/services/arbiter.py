@@ -19,17 +19,20 @@ from arbiter_app.pipeline.ask import Asker
 from arbiter_app.pipeline.cache import Keys as CacheKeys
 from arbiter_app.pipeline.cache import ResponseCache, keys_of
 from arbiter_app.pipeline.call import Calls
+from arbiter_app.pipeline.cascade import Cascade
 from arbiter_app.pipeline.classify import Classifier, parse_task
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.estimates import LearnedEstimates
 from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.holdout import Holdout
 from arbiter_app.pipeline.judge import Judge, parse_judgement
+from arbiter_app.pipeline.kept import KeptAnswers
 from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.lifecycle import Lifecycle
 from arbiter_app.pipeline.limits import Limits
 from arbiter_app.pipeline.meaning import MeaningIndex
 from arbiter_app.pipeline.prices import PriceOverrides
+from arbiter_app.pipeline.record import Recorder
 from arbiter_app.pipeline.route import CONVERSATIONS, Router
 from arbiter_app.pipeline.standing import Standing
 from arbiter_app.pipeline.tokens import TokenRatios
@@ -107,6 +110,7 @@ class Arbiter:
         self.cache = _cache(settings)
         self.embeddings = _embeddings(settings)
         self.meaning = _meaning(settings, self.embeddings)
+        self.kept = KeptAnswers(self.cache, self.meaning, _cache_keys(settings))
         self.ratios = TokenRatios()
         self.runtime = _runtime(settings, runtime_url)
         self.policy = brain.build(
@@ -144,7 +148,7 @@ class Arbiter:
             name=lambda: self.judges.model,
             read=store.agreement,
             rng=random.Random(),
-            graded=lambda decision: self.lifecycle.keep(decision),
+            graded=lambda decision: self.kept.keep(decision),
         )
         self.classifier = Classifier(
             self.classifiers.ask,
@@ -222,7 +226,6 @@ class Arbiter:
         await self.runtime.aclose()
         if self.embeddings is not None:
             await self.embeddings.aclose()
-        self.lifecycle.flush()
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
         await asyncio.to_thread(self.store.close)
@@ -292,15 +295,13 @@ class Arbiter:
             estimates=estimates,
             router=self.router,
             calls=calls,
-            learner=self.learner,
-            cache=self.cache,
-            meaning=self.meaning,
-            keys=_cache_keys(settings),
+            cascade=Cascade(calls, self.router, settings.cascade_below if settings.cascade else -1.0),
+            recorder=Recorder(self.learner),
+            kept=self.kept,
             assembler=StreamAssembler,
             judge=self.judging.follow,
             wants_judge=self.judging.wants,
             timeout_s=settings.request_timeout_s,
-            cascade_below=settings.cascade_below if settings.cascade else -1.0,
         )
 
     def _asker(

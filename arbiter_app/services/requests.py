@@ -76,7 +76,7 @@ class RequestService:
     def end_all(self) -> None:
         """End what is in work, each with an error."""
         self.draining = True
-        self.lifecycle.ending = DRAINED
+        self.lifecycle.recorder.ending = DRAINED
         for one in self._in_work:
             one.end()
 
@@ -159,7 +159,7 @@ class Request:
     @property
     def _ours(self) -> bool:
         """Whether a cancellation was ours."""
-        return self._gone or self._late or bool(self._service.lifecycle.ending)
+        return self._gone or self._late or bool(self._service.lifecycle.recorder.ending)
 
     def _why(self) -> ArbiterError:
         if self._late:

@@ -43,9 +43,9 @@ class StoreLedger:
         """Why writing does not work at the moment; empty when it does."""
         return self._writer.degraded
 
-    def record(self, *records: DecisionRecord, told: Sequence[asyncio.Future[Any]] = ()) -> asyncio.Future[Any]:
+    def record(self, *records: DecisionRecord) -> asyncio.Future[None]:
         """Queue decision records."""
-        return self._writer.record(*records, told=told, wait=self._strict)
+        return self._writer.record(*records, wait=self._strict)
 
     def grade(
         self,

@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -128,20 +128,19 @@ class Writer:
         """The thread that writes, as `time.pthread_getcpuclockid` wants it."""
         return self._thread.ident or 0
 
-    def record(
-        self, *records: DecisionRecord, told: Sequence[asyncio.Future[Any]] = (), wait: bool = True
-    ) -> asyncio.Future[Any]:
+    def record(self, *records: DecisionRecord, wait: bool = True) -> asyncio.Future[None]:
         """Queue decision records. The future is done when all are committed, or, with `degraded` saying why, kept in memory.
 
-        `told` are futures of the caller, one for each record, which are done when that is; the last one is returned then.
+        Unless `wait`, it is done at once.
         """
-        if not told:
-            told = [asyncio.get_running_loop().create_future() for _ in records]
-        for record, future in zip(records, told, strict=True):
-            if not wait:
-                _settle(future, None)
-            self._put(_Item(record, None, future if wait else None, True))
-        return told[-1]
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        *others, last = records
+        for record in others:
+            self._put(_Item(record, None, None, True))
+        self._put(_Item(last, None, future if wait else None, True))
+        if not wait:
+            future.set_result(None)
+        return future
 
     def call(self, work: Callable[[Connection], T], *, keep: bool = False) -> asyncio.Future[T]:
         """Run a function in the writer's transaction; done with its result once that is committed.

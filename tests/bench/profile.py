@@ -57,7 +57,6 @@ STAGES = {
     "arbiter_app/pipeline/judge.py": "judge",
     "arbiter_app/pipeline/ask.py": "judge",
     "arbiter_app/pipeline/lifecycle.py": "lifecycle",
-    "arbiter_app/pipeline/together.py": "lifecycle",
 }
 """Modules by what they do for a request; the first whose path begins so."""
 EVERY_S = 0.001
