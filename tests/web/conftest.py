@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import re
 import subprocess
 import sys
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from arbiter_app.web.build import ensure_pages
 from tests.browser import FLAGS, ROOT, chromium
 from tests.served import TLS, free_port
 
@@ -35,15 +37,23 @@ FOCUSED = """() => {
   return one.getAttribute('aria-label') || (one.labels && one.labels.length ? one.labels[0] : one).innerText.trim();
 }"""
 READY = "Arbiter .* on http"
-BUILT_WITHIN_S = 720
-"""For whichever test comes first: on a fresh clone the pages are built for it, which takes minutes on a busy machine."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of the pages time for the build."""
-    for item in items:
-        if item.path.parent == HERE:
-            item.add_marker(pytest.mark.timeout(BUILT_WITHIN_S))
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Build the pages before the first test of them: that takes minutes on a busy machine, and is none of the test's time.
+
+    Runs outside of what watches a test's time, and inside of what lets others be alone (`tests.sharing`).
+    """
+    if item.path.parent == HERE:
+        build_once()
+    return (yield)
+
+
+@functools.cache
+def build_once() -> None:
+    """Build the pages, if their sources have changed; where that fails, `serve` tries again and says so."""
+    ensure_pages()
 
 
 @dataclass(slots=True)
@@ -78,7 +88,7 @@ def in_own_loop(work: Coroutine[Any, Any, T]) -> T:
 
 
 def start_site(directory: Path, **environ: str) -> Site:
-    """Start `serve` over a store in `directory`; the pages are built first when their sources changed."""
+    """Start `serve` over a store in `directory`."""
     port = free_port()
     own = {
         "ARBITER_DB": str(directory / "arbiter.db"),
