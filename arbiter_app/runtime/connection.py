@@ -40,9 +40,10 @@ class Outbox:
             self._write()
 
     def _write(self) -> None:
-        for transport, data in self._held:
-            transport.write(data)
-        self._held.clear()
+        held, self._held = self._held, []
+        for transport, data in held:
+            if not transport.is_closing():  # else its exchange hears of that; uvloop would raise here
+                transport.write(data)
 
 
 class Connection(asyncio.Protocol):
@@ -74,7 +75,7 @@ class Connection(asyncio.Protocol):
         self._any_byte = False
         self.complete = False
         self._keep_alive = False
-        self._error: Exception | None = None
+        self._error: Exception | None = ClosedEarly() if self._lost else None
 
     # asyncio.Protocol
 

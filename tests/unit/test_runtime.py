@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import email.utils
 import gzip
+import socket
 import ssl
 import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import httpx
 import orjson
 import pytest
 import uvloop
@@ -19,7 +21,7 @@ import uvloop
 from arbiter_app.pipeline.ports import Refused, RuntimeFault
 from arbiter_app.runtime.client import HttpRuntime
 from arbiter_app.runtime.sse import StreamAssembler
-from arbiter_app.runtime.transport import PooledTransport
+from arbiter_app.runtime.transport import Answer, Limits, PooledTransport
 
 KEY = "sk-secret-0123456789"
 ANSWER = (
@@ -69,7 +71,7 @@ class Server:
         self.answered = asyncio.Event()
         self.hung_up = asyncio.Event()
         self.tasks: set[asyncio.Task[None]] = set()
-        self.url = ""
+        self.port = 0
 
     async def play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -91,7 +93,7 @@ async def serving(script: Script, **options: object) -> AsyncIterator[tuple[Serv
     server = Server(script)
     context = options.pop("server_ssl", None)
     listening = await asyncio.start_server(server.play, "127.0.0.1", 0, ssl=context)  # type: ignore[arg-type]
-    port = listening.sockets[0].getsockname()[1]
+    port = server.port = listening.sockets[0].getsockname()[1]
     runtime = HttpRuntime(f"{'https' if context else 'http'}://127.0.0.1:{port}/v1", KEY, **options)  # type: ignore[arg-type]
     try:
         yield server, runtime
@@ -328,6 +330,30 @@ def test_a_new_connection_that_closes_without_an_answer_is_a_fault_and_is_not_re
         async with serving(closing(b"")) as (server, runtime):
             assert (await fault_of(runtime)).kind == "transport"
             assert server.connections == 1
+
+    run(test())
+
+
+@pytest.mark.parametrize("steps", range(6))
+def test_a_new_connection_that_is_reset_at_any_moment_harms_no_other_call(steps: int) -> None:
+    """Reset between two steps of the event loop: before the request was handed over, before it was written, or after."""
+
+    async def test() -> None:
+        async with serving(replying(plain())) as (server, runtime):
+            transport, request = PooledTransport(), b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
+
+            def ask(port: int) -> asyncio.Task[Answer]:
+                return asyncio.create_task(transport.ask(("http", "127.0.0.1", port), request, Limits(), soon(5)))
+
+            with socket.create_server(("127.0.0.1", 0)) as listening:
+                reset = [ask(listening.getsockname()[1]) for _ in range(3)]
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+            others = [ask(server.port) for _ in range(5)]  # closing the socket has reset who was not yet accepted
+            faults = await asyncio.gather(*reset, return_exceptions=True)
+            assert all(isinstance(fault, httpx.ConnectError | httpx.ReadError) for fault in faults), faults
+            assert [answer.status for answer in await asyncio.gather(*others)] == [200] * 5
+            await transport.aclose()
 
     run(test())
 
