@@ -105,6 +105,8 @@ def _moved(alert: Row) -> str:
 
 
 def _followed(alert: Row, seen: Row) -> str:
+    if (alert.get("known") or {}).get("models"):
+        return str(alert["reason"])
     if not seen.get("requests"):
         return "no request since"
     parts = [f"{_count(seen['trials'], 'trial')} for {_usd(seen['trial_usd'])}"] if seen["trials"] else []

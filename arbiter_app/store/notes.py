@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 
+from arbiter_app.pipeline.plain import listed
 from arbiter_app.policy import ModelStats, from_row
 from arbiter_app.policy.agreement import FIELDS, Key, Pairs
 from arbiter_app.store import filing, tail
@@ -19,6 +20,8 @@ _ALERTS, _FEEDBACK, _COUNTERS = table(Alert), table(Feedback), table(Counter)
 _STATISTICS, _STATE = table(Statistic), table(PolicyState)
 _AGREEMENT = table(Agreement)
 POOL = "pool"
+SINGLY, SINGLY_S = 10, 3_600.0
+"""So many models that join (or leave) in so many seconds have an alert each; what is more shares one."""
 GONE = "gone"
 
 
@@ -45,8 +48,9 @@ def follow(connection: Connection, alert_id: int, outcome: Mapping[str, Any], se
 def note_pool(
     connection: Connection, pool: Set[str], now: float, gone: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
 ) -> list[dict[str, Any]]:
-    """Note who is in the pool; returns the alerts of those who joined or left since it was last noted (none at first).
+    """Note who is in the pool; returns the new alerts of those who joined or left since it was last noted (none at first).
 
+    A runtime whose list names others each time raises few.
     `gone`: which models the runtime does not serve, and how long they rest (see `gone_models`).
     """
     connection.execute(delete(_STATE).where(_STATE.c.key == GONE))
@@ -56,17 +60,49 @@ def note_pool(
     before = set(orjson.loads(noted)) if noted is not None else set(pool)
     connection.execute(delete(_STATE).where(_STATE.c.key == POOL))
     connection.execute(insert(_STATE).values(key=POOL, value=orjson.dumps(sorted(pool))))
-    alerts = [_pool_alert("new", model, now) for model in sorted(pool - before)]
-    alerts += [_pool_alert("gone", model, now) for model in sorted(before - pool)]
-    for alert in alerts:
-        connection.execute(insert(_ALERTS).values(**alert))
-    return alerts
+    return [
+        alert
+        for kind, models in (("new", sorted(pool - before)), ("gone", sorted(before - pool)))
+        for alert in _raise_of_pool(connection, kind, models, now)
+    ]
 
 
-def _pool_alert(kind: str, model: str, now: float) -> dict[str, Any]:
-    words = {"new": "is in the pool now, on trial", "gone": "is out of the pool; what is known of it stays"}
+def _raise_of_pool(connection: Connection, kind: str, models: list[str], now: float) -> list[dict[str, Any]]:
+    """Put on record that these models joined or left; returns the alerts that are new."""
+    if not models:
+        return []
+    query = select(_ALERTS).where(_ALERTS.c.kind == kind).order_by(_ALERTS.c.id.desc()).limit(SINGLY + 1)
+    late = [row for row in map(_alert_of, connection.execute(query)) if abs(now - row["ts"]) < SINGLY_S]
+    shared = next((row for row in late if _together(row)), None)
+    words = {"new": "in the pool now, on trial", "gone": "out of the pool; what is known of it stays"}
     empty = {"task": "", "bucket": "", "old_unit": None, "new_unit": None}
-    return {"ts": now, "kind": kind, "model": model, "direction": kind, "reason": words[kind], **empty}
+    made = {"ts": now, "kind": kind, "direction": kind, **empty}
+    if shared is None and len(late) + len(models) <= SINGLY:
+        alerts = [{**made, "model": model, "reason": f"is {words[kind]}"} for model in models]
+        connection.execute(insert(_ALERTS), alerts)
+        return alerts
+    together = len(models) + (_together(shared) if shared is not None else 0)
+    told = {
+        "model": f"{together:,} models",
+        "reason": f"{listed(models)}: {words[kind]}",
+        "known": orjson.dumps({"models": together}).decode(),
+        "settled": now,
+    }
+    if shared is not None:
+        connection.execute(update(_ALERTS).where(_ALERTS.c.id == shared["id"]).values(**told))
+        return []
+    alert = {**made, **told}
+    connection.execute(insert(_ALERTS).values(**alert))
+    return [alert]
+
+
+def _together(alert: Mapping[str, Any]) -> int:
+    """How many models share an alert; 0 for one about one."""
+    return int((alert["known"] or {}).get("models", 0))
+
+
+def _alert_of(row: Any) -> dict[str, Any]:
+    return _alert(dict(row._mapping))
 
 
 def gone_models(kept: bytes | None, now: float) -> dict[str, dict[str, Any]]:

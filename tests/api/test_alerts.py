@@ -79,10 +79,36 @@ def test_a_model_that_leaves_or_joins_is_an_alert_once(tmp_path: Path) -> None:
         assert len(alerts(third)) == 2
 
 
+def test_a_list_that_names_others_each_time_raises_few_alerts(tmp_path: Path) -> None:
+    with running(tmp_path) as one:
+        store, now = one.arbiter.store, time.time()
+
+        def noted(names: set[str], at: float) -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = one.run(
+                lambda: store.writer.call(lambda connection: notes.note_pool(connection, names, at))
+            )
+            return found
+
+        noted({"a"}, now)
+        before = len(alerts(one))
+        raised = [noted({f"m{at}-{n}" for n in range(3)}, now + at) for at in range(200)]
+        assert sum(map(len, raised)) <= 2 * (notes.SINGLY + 1) and not raised[-1]
+        told = one.http.get("/v1/alerts?limit=500").json()["data"][: -before or None]
+        assert len(told) <= 2 * (notes.SINGLY + 1)
+        shared = {row["kind"]: row for row in told if row["known"]}
+        singles = sum(row["kind"] == "new" for row in told) - 1
+        assert shared["new"]["model"] == f"{600 - singles} models" and shared["new"]["settled"] is not None
+        assert (
+            "'m199-0', 'm199-1', 'm199-2'" in shared["new"]["reason"]
+            and " models: joined the pool; " in shared["new"]["summary"]
+        )
+        assert noted({"later"}, now + 2 * notes.SINGLY_S)[0]["model"] == "later"
+
+
 def test_models_that_join_together_are_followed_together(tmp_path: Path) -> None:
     """A runtime may list dozens at once; their alerts stay open for as long as there is little traffic."""
     with running(tmp_path) as one:
-        joined = {f"model-{at}" for at in range(64)}
+        joined = {f"model-{at}" for at in range(notes.SINGLY)}
         arbiter, now = one.arbiter, time.time()
         one.run(lambda: arbiter.store.writer.call(lambda connection: notes.note_pool(connection, joined, now)))
         one.chat("Tell me of the sea.")
