@@ -186,8 +186,12 @@ class StatsTable:
 
 
 def from_row(values: Mapping[str, float]) -> ModelStats:
-    """Statistics from named columns; unknown names are ignored, and so are sums that no calls can have added up to."""
-    stats = ModelStats(**{name: float(values[name]) for name in FIELDS if name in values})
+    """Statistics from named columns, as far as they are `plausible`; unknown names are ignored."""
+    return plausible(ModelStats(**{name: float(values[name]) for name in FIELDS if name in values}))
+
+
+def plausible(stats: ModelStats) -> ModelStats:
+    """The same without sums that no calls can have added up to, group by group."""
     for group in GROUPS:
         if not all(-ROUNDED <= getattr(stats, name) < BEYOND for name in group):
             stats = replace(stats, **dict.fromkeys(group, 0.0))

@@ -234,7 +234,7 @@ class Store:
         return True
 
     async def retain(self, *, now: float, keep_decisions: int, keep_trace_days: float) -> int:
-        """Retire what is too old, in steps small enough that no other write waits; returns how many rows went.
+        """Retire what is too old or cannot be true, in steps small enough that no other write waits; returns how many rows went.
 
         Of a clock that is far ahead of the last time, a day is believed.
         """
@@ -246,7 +246,7 @@ class Store:
             (lambda c: upkeep.retire_decisions(c, keep_decisions), upkeep.STEP),
             (lambda c: upkeep.retire_traces(c, now - keep_trace_days * 86_400), upkeep.STEP),
         ]
-        gone = 0
+        gone = await self.writer.call(upkeep.drop_implausible)
         for step, full in steps:
             went = full
             while went >= full:  # less than a full step: done, although new rows keep coming

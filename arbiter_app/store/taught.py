@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, Dialect, select
 
 from arbiter_app.policy import ModelStats
+from arbiter_app.policy.statistics import plausible
 from arbiter_app.store.statements import Query
 from arbiter_app.store.tables import STATISTIC_FIELDS, Statistic, table
 
@@ -25,7 +26,9 @@ class Taught:
         state = self._state(connection)
         if state is not None and state == before:
             return state, None
-        return state, [(bucket, model, ModelStats(*sums)) for bucket, model, *sums in self._all.run(connection)]
+        return state, [
+            (bucket, model, plausible(ModelStats(*sums))) for bucket, model, *sums in self._all.run(connection)
+        ]
 
     def _state(self, connection: Connection) -> State:
         """SQLite counts the commits of other connections; on another database everything is read every time."""

@@ -9,8 +9,9 @@ import sqlite3
 import time
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select, update
 
+from arbiter_app.policy import from_row
 from arbiter_app.store import filing
 from arbiter_app.store.engine import StoreUnusable, back_up, known_revisions, made_by_others
 from arbiter_app.store.folding import DAY
@@ -58,7 +59,7 @@ LEARNED = (
 )
 
 _DECISIONS, _TRACES, _SLOTS = table(Decision), table(DecisionTrace), table(Slot)
-_ROLLUPS, _STATE = table(Rollup), table(PolicyState)
+_ROLLUPS, _STATE, _STATISTICS = table(Rollup), table(PolicyState), table(Statistic)
 
 
 def reset(connection: Connection) -> None:
@@ -128,6 +129,21 @@ def retire_sums(connection: Connection, resolution: int, now: float, after: str)
             return gone, after
         after = key_id
     return gone, after
+
+
+def drop_implausible(connection: Connection) -> int:
+    """Drop statistics that no calls can have added up to; returns how many rows that changed. Nobody believes them anyway."""
+    changed = 0
+    for row in connection.execute(select(_STATISTICS)).all():
+        stated = {name: value for name, value in row._mapping.items() if name not in ("bucket", "model")}
+        believed = from_row(stated)
+        sums = {name: getattr(believed, name) for name in stated}
+        if sums != stated:
+            of_it = (_STATISTICS.c.bucket == row.bucket) & (_STATISTICS.c.model == row.model)
+            what = update(_STATISTICS).values(**sums) if believed.as_dict() else delete(_STATISTICS)
+            connection.execute(what.where(of_it))
+            changed += 1
+    return changed
 
 
 def restore(backup: Path, path: Path) -> Path | None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from arbiter_app.pipeline.ports import DecisionRecord
+from arbiter_app.policy import ModelStats
 from arbiter_app.store import Store, StoreError, open_store, rollups, upkeep
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import StoreUnusable
@@ -164,3 +165,19 @@ def test_a_server_database_is_backed_up_by_its_own_tools(store: Store, monkeypat
     monkeypatch.setattr(Store, "path", None)
     with pytest.raises(StoreError, match="pg_dump"):
         run(lambda: store.back_up(Path("never")))
+
+
+def test_statistics_that_cannot_be_true_leave_the_store_and_others_stay(store: Store) -> None:
+    bad = ModelStats(calls=9.0, graded=9.0, quality_sum=1e300, quality_sq=1e300, latency_n=3.0, latency_ms=30.0)
+    good = ModelStats(calls=5.0, graded=4.0, quality_sum=3.0, quality_sq=2.5, cost_n=5.0, cost_usd=0.1)
+    run(
+        lambda: store.ledger.adjust(
+            [("math", "bad", bad), ("math", "good", good), ("code", "none", ModelStats(tries=-99.0))], (), {}
+        )
+    )
+    run(lambda: store.retain(now=NOW, keep_decisions=10, keep_trace_days=1.0))
+    with connected(store.path) as plain:
+        rows = plain.execute(
+            "SELECT model, calls, graded, quality_sum, latency_ms FROM statistic ORDER BY model"
+        ).fetchall()
+    assert [tuple(row) for row in rows] == [("bad", 9.0, 0.0, 0.0, 30.0), ("good", 5.0, 4.0, 3.0, 0.0)]
