@@ -11,7 +11,7 @@ import orjson
 from arbiter_app import exact_json
 from arbiter_app.api.body import load_json
 from arbiter_app.pipeline.errors import BadRequest, Unprocessable
-from arbiter_app.pipeline.messages import latest_ask, system_prompt
+from arbiter_app.pipeline.messages import latest_ask, offered, system_prompt
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Caller, ChatRequest, Json
 
@@ -44,6 +44,7 @@ def parse_chat(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     if options is not None and not isinstance(options, dict):
         raise Unprocessable(f"stream_options must be an object, not {_kind(options)}", param="stream_options")
     asked_format = given.get("response_format")
+    tools, tool_choice = offered(given)
     return ChatRequest(
         request_id=request_id,
         caller=caller,
@@ -58,7 +59,7 @@ def parse_chat(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         needs_vision=_has_part(messages, *_IMAGES, *_DOCUMENTS),
         needs_audio=_has_part(messages, *_AUDIO),
         needs_video=_has_part(messages, *_VIDEO),
-        needs_tools=bool(given.get("tools")) and given.get("tool_choice") != "none",
+        needs_tools=bool(tools) and tool_choice != "none",
         needs_json_schema=isinstance(asked_format, dict) and asked_format.get("type") == "json_schema",
         max_cost_usd=_amount(given, "arbiter_max_cost", zero=True),
         max_latency_s=_amount(given, "arbiter_max_latency"),

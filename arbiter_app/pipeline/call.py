@@ -357,7 +357,9 @@ def _text(content: object) -> str:
 
 
 def _tool_calls(message: Json) -> list[Json]:
-    calls = message.get("tool_calls")
+    calls, only = message.get("tool_calls"), message.get("function_call")
+    if not calls and isinstance(only, dict):
+        return [{"type": "function", "function": only}]
     return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
 
 

@@ -10,6 +10,7 @@ from arbiter_app.pipeline.graders.code import grade_code
 from arbiter_app.pipeline.graders.edits import edit_format
 from arbiter_app.pipeline.graders.structured import grade_structured
 from arbiter_app.pipeline.graders.toolcalls import grade_tool_calls
+from arbiter_app.pipeline.messages import offered
 from arbiter_app.pipeline.rules import has_choices
 from arbiter_app.pipeline.thoughts import says_more
 from arbiter_app.pipeline.types import ChatRequest, Classification, Completion, Grade, Task
@@ -85,8 +86,10 @@ def _without_text(done: Completion) -> Grade:
 
 def _grade_tools(request: ChatRequest, done: Completion) -> Grade | None:
     """The grade of an answer to a request that offers tools; None when the text is what counts."""
-    tools, choice = request.payload.get("tools"), request.payload.get("tool_choice")
+    tools, choice = offered(request.payload)
     if done.tool_calls:
+        if not tools:
+            return Grade(None, "a tool call where no tools were offered", "none")
         if done.finish_reason == "length":
             return Grade(None, "the tool call is cut off", "none")
         return grade_tool_calls(done.tool_calls, tools, must_call=_named_tool(choice))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from arbiter_app.pipeline.types import Json
 
@@ -93,6 +94,18 @@ def open_calls(messages: list[Json]) -> list[str] | None:
     if not answered:
         return None
     return ids_of(calls) if isinstance(calls, list) else []
+
+
+def offered(payload: Json) -> tuple[Any, Any]:
+    """The tools that a request offers, and what it says of calling them (`tool_choice`).
+
+    `functions` and `function_call`, as these were before, are given in the form of today.
+    """
+    tools, functions, choice = payload.get("tools"), payload.get("functions"), payload.get("function_call")
+    if tools or not functions or not isinstance(functions, list):
+        return tools, payload.get("tool_choice")
+    named = {"type": "function", "function": choice} if isinstance(choice, dict) else choice
+    return [{"type": "function", "function": one} for one in functions], named
 
 
 def ids_of(calls: Sequence[object]) -> list[str]:

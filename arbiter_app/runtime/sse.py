@@ -17,7 +17,9 @@ MAX_ASSEMBLED_CHARS = 1_000_000
 DONE = b"[DONE]"
 _HEAD = ("id", "created", "model", "system_fingerprint", "service_tier")
 _KNOWN = frozenset({"id", "object", "created", "model", "choices", "usage", "arbiter"})
-_SIMPLE_DELTA = frozenset({"role", "content", "refusal", "reasoning", "reasoning_content", "tool_calls"})
+_SIMPLE_DELTA = frozenset(
+    {"role", "content", "refusal", "reasoning", "reasoning_content", "tool_calls", "function_call"}
+)
 _SIMPLE_CHOICE = frozenset({"index", "delta", "finish_reason"})
 _SIMPLE_CALL = frozenset({"index", "id", "type", "function"})
 _SIMPLE_FUNCTION = frozenset({"name", "arguments"})
@@ -239,12 +241,12 @@ class StreamAssembler:
 
 
 class _Choice:
-    """One choice under way: every text field of its deltas (content, refusal, reasoning_content ...) and tool calls."""
+    """One choice under way: every text field of its deltas (content, refusal, reasoning_content ...) and tool calls, or an old function call."""
 
-    __slots__ = ("_begun", "_texts", "_tools", "added", "finish_reason", "odd")
+    __slots__ = ("_begun", "_old_form", "_texts", "_tools", "added", "finish_reason", "odd")
 
     def __init__(self) -> None:
-        self._begun = False
+        self._begun = self._old_form = False
         self._texts: dict[str, list[str]] = {"content": []}
         self._tools = _ToolCalls()
         self.finish_reason: str | None = None
@@ -269,6 +271,10 @@ class _Choice:
                         placed.append(position)
                         self.odd = self.odd or call.get("index") != position or type(call["index"]) is not int
                         whole = whole and self._tools.whole
+            elif key == "function_call" and isinstance(value, dict):
+                self._tools.take({"index": 0, "function": value}, full=full)
+                self.added += self._tools.added
+                self._old_form = True
             elif value is not None:
                 whole = False
         reason = choice.get("finish_reason")
@@ -281,7 +287,9 @@ class _Choice:
         calls = self._tools.bodies()
         content = texts.pop("content") or (None if calls or texts.get("refusal") else "")
         message: Json = {"role": "assistant", "content": content, **{key: text for key, text in texts.items() if text}}
-        if calls:
+        if calls and self._old_form:
+            message["function_call"] = calls[0]["function"]
+        elif calls:
             message["tool_calls"] = calls
         return {"index": index, "message": message, "finish_reason": self.finish_reason}
 

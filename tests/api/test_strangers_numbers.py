@@ -408,3 +408,20 @@ def test_a_whole_answer_has_what_strict_clients_ask_for(over: Running, runtime: 
     assert [(one["index"], one["finish_reason"]) for one in body["choices"]] == [(0, "stop")]
     assert (body["choices"][0]["message"]["role"], body["choices"][0]["message"]["content"]) == ("assistant", "Blue.")
     assert body["arbiter"]["model"] == "gpt-4o-mini"
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize(("arguments", "quality"), [(A, 1.0), ('{"path":1}', 0.0), ('{"path', 0.0)])
+def test_a_function_call_of_the_old_form_is_checked_like_any_other(
+    over: Running, runtime: Stranger, arguments: str, quality: float, streamed: bool
+) -> None:
+    call = {"name": "read", "arguments": arguments}
+    pieces = [{"name": "read", "arguments": ""}, {"arguments": arguments[:5]}, {"arguments": arguments[5:]}]
+    runtime.say = lambda body: (
+        stream(*[chunk({"function_call": one}) for one in pieces], chunk({}, "function_call"))
+        if streamed
+        else plain({"role": "assistant", "content": None, "function_call": call}, "function_call")
+    )
+    answer = ask(over, stream=streamed, functions=[tool("read")["function"]])
+    assert told(answer)["quality"] == quality
+    assert "function_call" in answer.text and "tool_calls" not in answer.text

@@ -305,6 +305,29 @@ def test_tools_are_called_with_arguments_that_fit_and_only_when_allowed(server: 
     assert text(complete(server, {"model": "gpt-4o", "messages": after, "tools": tools}))
 
 
+def test_functions_of_the_old_form_are_called_in_that_form(server: SandboxServer) -> None:
+    functions = [{"name": name, "parameters": SCHEMA} for name in ("first", "second")]
+    server.world.skills["gpt-4o"] = PERFECT
+    asked = chat("Go", functions=functions, function_call={"name": "second"})
+    body = complete(server, asked).json["choices"][0]
+    call = body["message"]["function_call"]
+    assert (body["finish_reason"], body["message"]["content"], call["name"]) == ("function_call", None, "second")
+    assert "tool_calls" not in body["message"]
+    assert grade_structured("", call["arguments"], schema=SCHEMA).quality == 1.0
+    _, assembler = streamed(server, asked)
+    assert assembler.body()["choices"][0]["message"]["function_call"] == call
+    assert (assembler.finish_reason, assembler.whole) == ("function_call", True)
+    assert "function_call" in complete(server, chat("Go", functions=functions)).json["choices"][0]["message"]
+    for no in ({"function_call": "none"}, {"functions": []}):
+        said = complete(server, chat("Go", **{"functions": functions, **no})).json["choices"][0]
+        assert "function_call" not in said["message"] and said["finish_reason"] == "stop"
+    after = asked["messages"] + [
+        {"role": "assistant", "content": None, "function_call": call},
+        {"role": "function", "name": "second", "content": "3"},
+    ]
+    assert text(complete(server, {"model": "gpt-4o", "messages": after, "functions": functions}))
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=4),

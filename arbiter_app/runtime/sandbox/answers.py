@@ -52,7 +52,7 @@ def answer(payload: Json, model: str, skill: Skill, seed: int, *, tools: bool = 
     chance = skill.quality(task, hard)
     good = rng.random() < chance
     if tools and _may_call(payload):
-        return Said("", [_tool_call(payload["tools"], payload.get("tool_choice"), good, rng)], float(good))
+        return Said("", [_tool_call(_functions(payload), _choice(payload), good, rng)], float(good))
     if task is Task.STRUCTURED:
         return Said(_structured(payload, ask, good, rng), [], float(good))
     if task is Task.CODE:
@@ -116,9 +116,18 @@ def _asked_keys(ask: str) -> list[str]:
     return list(dict.fromkeys(named))[:12] or ["name", "value"]
 
 
-def _tool_call(tools: list[Any], choice: Any, good: bool, rng: random.Random) -> Json:
-    functions = [tool["function"] for tool in tools]
-    wanted = choice.get("function", {}).get("name") if isinstance(choice, dict) else None
+def _functions(payload: Json) -> list[Json]:
+    """What may be called: `tools`, or `functions`, as that was before."""
+    return [tool["function"] for tool in payload.get("tools") or ()] or payload.get("functions") or []
+
+
+def _choice(payload: Json) -> Any:
+    """What is to be called, in either form."""
+    return payload.get("tool_choice") if payload.get("tools") else payload.get("function_call")
+
+
+def _tool_call(functions: list[Json], choice: Any, good: bool, rng: random.Random) -> Json:
+    wanted = choice.get("function", choice).get("name") if isinstance(choice, dict) else None
     function = next((one for one in functions if one.get("name") == wanted), functions[0])
     value = shapes.instance_of(function.get("parameters") or {"type": "object"})
     arguments = orjson.dumps(value).decode()
@@ -129,9 +138,9 @@ def _tool_call(tools: list[Any], choice: Any, good: bool, rng: random.Random) ->
 
 
 def _may_call(payload: Json) -> bool:
-    choice = payload.get("tool_choice")
+    choice = _choice(payload)
     asked = payload["messages"][-1].get("role") == "user" or choice == "required" or isinstance(choice, dict)
-    return bool(payload.get("tools")) and choice != "none" and asked
+    return bool(_functions(payload)) and choice != "none" and asked
 
 
 def _json_wanted(payload: Json) -> bool:

@@ -28,16 +28,18 @@ class Refused(Exception):
 
 def refused_request(world: World, payload: Json) -> Refused | None:
     """Why a real runtime would refuse this request; None when it would not."""
-    messages, tools = payload.get("messages"), payload.get("tools")
+    messages, tools, functions = payload.get("messages"), payload.get("tools"), payload.get("functions")
     if not isinstance(messages, list) or not messages or not all(isinstance(one, dict) for one in messages):
         return Refused(400, "messages must be a list of messages", "invalid_messages")
-    if not all(one.get("role") in ("system", "developer", "user", "assistant", "tool") for one in messages):
+    if not all(one.get("role") in ("system", "developer", "user", "assistant", "tool", "function") for one in messages):
         return Refused(400, "a message has an unknown role", "invalid_messages")
     model = world.catalog.models.get(str(payload.get("model")))
     if model is None:
         return Refused(404, f"the model {payload.get('model')!r} does not exist", "model_not_found")
     if tools is not None and not (isinstance(tools, list) and all(map(_is_tool, tools))):
         return Refused(400, "tools must be a list of functions", "invalid_tools")
+    if functions is not None and not (isinstance(functions, list) and all(map(_is_function, functions))):
+        return Refused(400, "functions must be a list of functions", "invalid_functions")
     if type(payload.get("n") or 1) is not int or not 1 <= (payload.get("n") or 1) <= MOST_CHOICES:
         return Refused(400, f"n must be a number from 1 to {MOST_CHOICES}", "invalid_n")
     if not model.vision and any(map(_has_image, messages)):
@@ -55,7 +57,7 @@ def make_answer(world: World, payload: Json, model: str, fault: Fault | None = N
         said = found[1] if found else answer(payload, model, skill, world.seed, tools=facts.tools, nth=nth)
         said, tokens, finish = _limited(_stopped(said, payload.get("stop")), payload)
         tokens_out += tokens
-        choices.append(Choice(said, finish))
+        choices.append(Choice(said, finish, old_form=not payload.get("tools")))
     usage = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out}
     charges = _charges(world, model, tokens_in, tokens_out)
     return Answer(
@@ -73,7 +75,9 @@ def prompt_tokens(payload: Json) -> int:
     total = 3
     for message in payload["messages"]:
         total += MESSAGE_TOKENS + tokens_of(text_of(message.get("content"))) + IMAGE_TOKENS * _has_image(message)
-    return total + (tokens_of(orjson.dumps(payload["tools"]).decode()) if payload.get("tools") else 0)
+    return total + sum(
+        tokens_of(orjson.dumps(payload[name]).decode()) for name in ("tools", "functions") if payload.get(name)
+    )
 
 
 def _stopped(said: Said, stop: object) -> Said:
@@ -113,7 +117,11 @@ def _too_long(model: Model, payload: Json) -> Refused | None:
 
 
 def _is_tool(tool: object) -> bool:
-    return isinstance(tool, dict) and isinstance(tool.get("function"), dict) and bool(tool["function"].get("name"))
+    return isinstance(tool, dict) and _is_function(tool.get("function"))
+
+
+def _is_function(function: object) -> bool:
+    return isinstance(function, dict) and bool(function.get("name"))
 
 
 def _has_image(message: Json) -> bool:

@@ -23,10 +23,16 @@ def tokens_of(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of the answers that a request asked for, and why it ends."""
+    """One of the answers that a request asked for, and why it ends. `old_form`: a call is a `function_call`."""
 
     said: Said
     finish: str
+    old_form: bool = False
+
+    @property
+    def reason(self) -> str:
+        """Why it ends, in the words of its form."""
+        return "function_call" if self.old_form and self.said.tool_calls else self.finish
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +61,12 @@ class Answer:
         head = orjson.dumps(self._head("chat.completion.chunk"))[:-1]
         events = []
         for index, choice in enumerate(self.choices):
-            for delta in self._deltas(choice.said):
+            for delta in self._deltas(choice):
                 chunk: Json = {"index": index, "delta": delta, "finish_reason": None}
                 if self.logprobs and delta.get("content"):
                     chunk["logprobs"] = _logprobs(delta["content"])
                 events.append(_event(head, [chunk]))
-            events.append(_event(head, [{"index": index, "delta": {}, "finish_reason": choice.finish}]))
+            events.append(_event(head, [{"index": index, "delta": {}, "finish_reason": choice.reason}]))
         if include_usage and self.usage:
             stated = {"cost": float(charge)} if (charge := self.charges.get("x-btl-customer-charge")) else {}
             events.append(_event(head, [], {**self.usage, **stated}))
@@ -77,20 +83,25 @@ class Answer:
 
     def _whole(self, index: int, choice: Choice) -> Json:
         message: Json = {"role": "assistant", "content": choice.said.text or None}
-        if choice.said.tool_calls:
+        if choice.said.tool_calls and choice.old_form:
+            message["function_call"] = choice.said.tool_calls[0]["function"]
+        elif choice.said.tool_calls:
             message["tool_calls"] = choice.said.tool_calls
         logprobs = _logprobs(choice.said.text) if self.logprobs and choice.said.text else None
-        return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": choice.finish}
+        return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": choice.reason}
 
-    def _deltas(self, said: Said) -> list[Json]:
+    def _deltas(self, choice: Choice) -> list[Json]:
+        said = choice.said
         deltas: list[Json] = [{"role": "assistant", "content": ""}]
         for index, call in enumerate(said.tool_calls):
             name, text = call["function"]["name"], call["function"]["arguments"]
-            start = {"index": index, "id": call["id"], "type": "function", "function": {"name": name, "arguments": ""}}
-            deltas.append({"tool_calls": [start]})
-            for at in range(0, len(text), ARGUMENT_CHARS):
-                piece = {"arguments": text[at : at + ARGUMENT_CHARS]}
-                deltas.append({"tool_calls": [{"index": index, "function": piece}]})
+            pieces = [{"arguments": text[at : at + ARGUMENT_CHARS]} for at in range(0, len(text), ARGUMENT_CHARS)]
+            start: Json = {"name": name, "arguments": ""}
+            if choice.old_form:
+                deltas += [{"function_call": piece} for piece in (start, *pieces)]
+                continue
+            deltas.append({"tool_calls": [{"index": index, "id": call["id"], "type": "function", "function": start}]})
+            deltas += [{"tool_calls": [{"index": index, "function": piece}]} for piece in pieces]
         return [*deltas, *({"content": words} for words in _WORDS.findall(said.text))]
 
 
