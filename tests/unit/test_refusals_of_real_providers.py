@@ -20,6 +20,19 @@ def openai(
 
 
 GONE = [
+    (400, openai("Model x has moved to y. Please update your model parameter.")),
+    (400, openai("The model name 'x' was renamed to 'y'")),
+    (400, openai("The preview period for this model has ended")),
+    (400, openai("x reached end-of-life on 2026-01-01 and is no longer served")),
+    (400, openai("Model 'x' is not supported")),
+    (400, openai("The supported API model names are deepseek-chat or deepseek-reasoner, but you passed gpt-4o.")),
+    (403, openai("Your plan does not include access to this model")),
+    (403, openai("Model gpt-5 requires an enterprise plan")),
+    (403, {"message": "This model is restricted to enterprise customers"}),
+    (404, openai("No route for model x")),
+    (400, openai("No provider available for model x")),
+    (400, {"detail": "No models are currently loaded."}),
+    (400, openai("\u8be5\u6a21\u578b\u5df2\u4e0b\u67b6")),
     # songquanpeng/one-api 1494, QuantumNous/new-api 6310: 503 for what is not there, in two languages.
     (
         503,
@@ -472,6 +485,24 @@ GONE = [
     (404, {"detail": {"error": "unknown model", "model": "gpt-4o"}}),
 ]
 CREDIT = [
+    (400, openai("ExceededTokenBudget: Current spend for token: 7.2e-05; Max Budget for Token: 2e-07", "auth_error")),
+    (403, openai("user quota is not enough", "new_api_error")),
+    (403, openai("pre-consume quota failed, user remaining quota: 0.01", "new_api_error")),
+    (403, {"message": "Your account has payment issues INVALID_PAYMENT_INSTRUMENT: A valid one must be provided."}),
+    (403, {"detail": "You have reached the usage cap for your free trial"}),
+    (
+        403,
+        {
+            "error": {
+                "code": "AllocationQuota.FreeTierOnly",
+                "message": "The free tier of the model has been exhausted.",
+            }
+        },
+    ),
+    (429, {"error": {"code": "BudgetLimitReached", "message": "You have reached your budget limit."}}),
+    (401, openai("Your credit has run out")),
+    (429, {"message": "You are past your trial key limit of 1000 API calls / month."}),
+    (402, {"error": "Not enough balance. Please top up."}),
     # OpenRouter's keys, Volcengine, Venice, QuantumNous/new-api.
     (
         403,
@@ -792,6 +823,12 @@ KEY = [
     (403, b""),
 ]
 CONTENT = [
+    (400, openai("The input was blocked due to safety reasons: HARASSMENT")),
+    (403, {"code": "x", "error": "Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_VIOLENCE"}),
+    (403, {"message": "Your request was blocked by moderation: violence"}),
+    (400, {"message": "blocked input: please adjust your prompt"}),
+    (400, openai("This request has been flagged for potentially high-risk cyber activity.")),
+    (400, openai("\u8f93\u5165\u53ef\u80fd\u5305\u542b\u654f\u611f\u5185\u5bb9")),
     # Volcengine, Zhipu, LiteLLM's guardrails.
     (
         400,
@@ -1182,6 +1219,9 @@ def test_what_a_refusal_means(means: str, status: int, body: object) -> None:
 
 
 WINDOWS = [
+    (400, {"errors": [{"code": "invalid_input_argument", "message": "the number of input tokens 9000 cannot exceed the total tokens limit 8192 for this model"}]}, 8192, 9000),
+    (400, {"detail": "Prompt length 9000 is greater than max_seq_len 8192"}, 8192, 9000),
+    (400, openai("Please shorten it: maximum sequence length is 4096"), 4096, None),
     # llama-cpp-python 416, GitHub Models, OpenRouter's free accounts, DashScope, SGLang.
     (500, openai("Requested tokens (9000) exceed context window of 8192"), 8192, 9000),
     (413, {"error": {"code": "tokens_limit_reached", "message": "Request body too large for gpt-4o model. Max size: 8000 tokens.", "details": "Request body too large for gpt-4o model. Max size: 8000 tokens."}}, 8000, None),

@@ -217,11 +217,13 @@ _TABLE = (
         Refused.CONTENT,
         codes="content_filter content_policy_violation responsibleaipolicyviolation invalid_prompt data_inspection_failed "
         "datainspectionfailed moderation_blocked safety content_blocked prohibited_content sensitive_content "
-        "sensitivecontentdetected 1301",
+        "sensitivecontentdetected 1301 cyber_policy_violation",
         words=r"""content\smanagement\spolicy | content[\s_]filter(?:ing)?\s(?:policy|policies) | usage\spolic(?:y|ies)
         | content\spolicy | responsible\sai | rejected\sas\sa\sresult\sof\sour\ssafety | flagged\sas\spotentially\sviolating
         | violat\w+\s(?:our|the|openai's)\s\w*\s?polic | requires\smoderation\son | your\sinput\swas\sflagged
-        | blocked\sby\s(?:the\s)?(?:safety|content|guardrail) | output\sblocked\sby | prohibited_content
+        | blocked\s(?:by|due\sto|for)\s(?:the\s)?(?:safety|content|guardrail|moderation) | output\sblocked\sby | blocked\s(?:input|output):
+        | violates\s(?:\w+\s)?usage\sguidelines | safety_check_type | flagged\s(?:for|as)\s.{0,40}\b(?:risk|cyber|harm|unsafe)
+        | \u654f\u611f\u5185\u5bb9 | \u5185\u5bb9\u8fdd\u89c4 | prohibited_content
         | violated\sguardrail | may\scontain\ssensitive\sinformation | data\smay\scontain\sinappropriate\scontent | content\sexists\srisk
         | unsafe\sor\ssensitive\scontent""",
         statuses=(400, 403, 406, 422, 451, 500),
@@ -249,6 +251,7 @@ _TABLE = (
         | exceeds\smaximum\scontext\slength | prompt\stoken\scount .{0,40} (?:exceeds|cannot\sexceed)
         | request\stoo\slarge\sfor\s(?:model|gpt|organi) .* (?:limit|reduce) | context\ssize\shas\sbeen\sexceeded
         | exceeds?\s(?:(?:the|its|this|max|maximum|model)\s){0,3}context\b | prompt\stokens\slimit\sexceeded | max_total_tokens
+        | number\sof\sinput\stokens\s\d+\scannot\sexceed | prompt\slength\s\d+\sis\sgreater | maximum\ssequence\slength\sis\s\d
         | current\slength\sis\s\d+\swhile\slimit | exceeds\sthe\smaximum\sallowed\sinput\slength | exceed\smax\smessage\stokens
         | too\slarge\sfor\s\S{1,80}\smodel\.\smax\ssize | reduce\syour\sprompt\b | text\sfields\sthat\sare\stoo\slarge
         | tokens\sin\srequest\smore\sthan\smax\stokens | input\slength\sexceeds | larger\sthan\sthe\smaximum\scontext""",
@@ -259,7 +262,8 @@ _TABLE = (
         Refused.OUT_OF_CREDIT,
         codes="insufficient_quota billing_hard_limit_reached billing_not_active insufficient_balance insufficient_credits "
         "insufficient_funds credit_balance_too_low budget_exceeded exceeded_current_quota_error arrearage payment_required "
-        "insufficient_user_quota quota_exhausted billing_error spend_limit_reached blocked_api_access accountoverdueerror 1113 3036",
+        "insufficient_user_quota pre_consume_token_quota_failed budgetlimitreached "
+        "quota_exhausted billing_error spend_limit_reached blocked_api_access accountoverdueerror 1113 3036",
         words=r"""insufficient\s(?:balance|credits?|funds|quota|account\sbalance) | credit\sbalance\sis\stoo\slow
         | exceeded\syour\scurrent\squota | billing\shard\slimit | account\sis\snot\sactive | billing\s(?:is\s)?not\sactive
         | doesn't\shave\sany\scredits | (?:run|ran|used)\s(?:out\sof|all\s(?:available|of\syour))\s(?:\w+\s)?credits | requires\smore\scredits
@@ -268,6 +272,9 @@ _TABLE = (
         | exceeded\s(?:your\s)?budget | reached\syour\sspecified\sapi\susage\slimits | depleted\syour\s\w*\s?(?:included\s)?credits
         | account\sis\sin\sgood\sstanding | daily\sfree\sallocation | top\sup\syour | no\sremaining\scredits | out\sof\scredits?
         | insufficient\s[\w\s]{1,30}\sbalance | no\s(?:credits?|quota|balance)\s(?:left|remaining) | exhausted\syour\s(?:\w+\s)?credits
+        | exceeded(?:token)?budget\b | budget\slimit | quota\sis\snot\senough | not\senough\s(?:\w+\s)?(?:balance|credits?|quota|funds|points)
+        | insufficient\spoints | pre-?consume\squota\sfailed | payment\sissues | invalid_payment_instrument | usage\scap\b
+        | credits?\s(?:has|have)\srun\sout | trial\skey\slimit | free\stier\s(?:of\sthe\smodel\s)?has\sbeen\sexhausted
         | overdue\sbalance | key\slimit\sexceeded | \u989d\u5ea6\u4e0d\u8db3 | \u4f59\u989d\u4e0d\u8db3 | \u6b20\u8d39
         | payment\srequired | account\sbalance\sis\s(?:too\slow|negative|insufficient) | prepayment\scredits\sare\sdepleted""",
         statuses=(400, 401, 402, 403, 412, 422, 429, 500, 503),
@@ -325,6 +332,12 @@ _TABLE = (
         | permission\sto\s(?:access|use|call|invoke)\s(?:the\s|this\s)?(?:\w+\s)?model | to\sperform:\sbedrock:invokemodel
         | only\savailable\s(?:to|for|on|with)\s(?:\w+\s){0,3}(?:pay\w*|paid|pro|plus|premium|enterprise)\b
         | \u65e0\u53ef\u7528\u6e20\u9053 | \u6a21\u578b.{0,80}(?:\u4e0d\u5b58\u5728|\u5df2\u4e0b\u7ebf|\u672a\u5f00\u901a|\u65e0\u6743)
+        | \bmodel\b.{0,80}\s(?:has\smoved|was\s(?:moved|renamed))\sto\b | end-of-life | no\slonger\sserved
+        | preview\s(?:\w+\s)?(?:for|of)\sth(?:is|e)\smodel\shas\sended
+        | \bmodel\b\s[`'"]\S{1,120}[`'"]\sis\snot\ssupported(?:\.|$|\s(?:any\s?more|here|yet)\b) | supported\s(?:api\s)?model\snames\sare
+        | not\sinclude\saccess\sto\s(?:the\s|this\s)?model | model\s\S{1,120}\srequires\san?\s(?:\w+\s)?(?:subscription|plan|tier)
+        | model\sis\srestricted\sto | no\sroute\sfor\smodel | no\sproviders?\s(?:is\s|are\s)?available\sfor\s(?:the\s|this\s)?model
+        | no\smodels?\s(?:are|is)\s(?:currently\s)?loaded | \u6a21\u578b.{0,80}(?:\u5df2\u4e0b\u67b6|\u5df2\u505c\u7528|\u5df2\u5f03\u7528)
         | gated\s(?:repo|model) | model\s\S{0,120}\sis\snot\s(?:enabled|allowed|permitted|part|in\sthe\slist)""",
         statuses=(400, 401, 403, 404, 405, 410, 412, 422, 424, 500, 501, 503),
         unless=r"""(?:is|are|currently)\s(?:loading|overloaded|at\scapacity) | temporarily | model\sis\sloading""",
@@ -411,6 +424,9 @@ _NUMBERS = tuple(
         (rf"total length {_N}\) is too long to fit into the model \(context length {_N}", "nw"),
         (rf"current length is {_N} while limit is {_N}", "nw"),
         (rf"cannot exceed {_N} - received {_N}", "wn"),
+        (rf"number of input tokens {_N} cannot exceed the total tokens limit {_N}", "nw"),
+        (rf"prompt length {_N} is greater than max_seq_len {_N}", "nw"),
+        (rf"maximum sequence length is {_N}", "w"),
         (rf"the limit for this model is {_N}", "w"),
         (rf"max(?:imum)? output tokens \({_N}\) exceeded this model context window limit \({_N}", "nw"),
         (rf"first {_N} tokens.{{0,80}}context length of only {_N}", "nw"),
@@ -449,14 +465,19 @@ def states_error(answer: object) -> bool:
     """Whether a parsed body of status 2xx is an error and no answer."""
     if not isinstance(answer, dict):
         return isinstance(answer, list) and bool(answer) and isinstance(answer[0], dict) and "error" in answer[0]
-    choice, stated = first_choice(answer), answer.get("base_resp")
+    choice, stated, error = first_choice(answer), answer.get("base_resp"), _says_something(answer.get("error"))
     if isinstance(stated, dict) and stated.get("status_code"):
         return True
     if choice is not None:
-        return bool(answer.get("error") or choice.get("error") or choice.get("finish_reason") == "error")
-    if answer.get("error") or answer.get("errors") or answer.get("object") == "error" or answer.get("type") == "error":
+        return error or _says_something(choice.get("error")) or choice.get("finish_reason") == "error"
+    if error or answer.get("errors") or answer.get("object") == "error" or answer.get("type") == "error":
         return True
     return "choices" not in answer and any(key in answer for key in ("detail", "message", "error_code", "msg"))
+
+
+def _says_something(error: object) -> bool:
+    """Whether an error is one: some runtimes state one without a code and words beside every answer."""
+    return any(error.values()) if isinstance(error, dict) else bool(error)
 
 
 def _meaning(status: int, found: Said) -> tuple[Refused, str]:
