@@ -20,7 +20,8 @@ from arbiter_app.pipeline.types import Json
 OWN = "arbiter"
 KIND, WHOLE = "chat.completion.chunk", "chat.completion"
 NS_PER_S = 10**9
-_MEMBERS = frozenset({"id", "object", "created", "model", "choices", "usage"})
+_MEMBERS = frozenset({"id", "object", "created", "model", "choices", "usage", "error"})
+"""Those with a place of their own; an error that is stated beside an answer is none, and clients must not take it for one."""
 _SEPARATORS = (b"\xe2\x80\xa8", b"\xe2\x80\xa9")
 """U+2028 and U+2029: line ends to some readers of lines, never to JSON."""
 
@@ -89,6 +90,7 @@ class Frames:
             and type(chunk.get("created")) is int
             and type(chunk.get("model")) is str
             and not chunk.get("usage")
+            and not chunk.get("error")
             and event.startswith(b"data: ")
             and b"\n" not in event
             and b'"arbiter"' not in event
@@ -181,6 +183,9 @@ def completed(body: Json, now_ns: int) -> bool:
     if not isinstance(choices, list) or not choices:
         return False
     changed = with_text_arguments(body)
+    if body.get("error"):
+        del body["error"]
+        changed = True
     head = _identified(body, WHOLE, str(now_ns), now_ns // NS_PER_S)
     if any(body.get(member) != value for member, value in head.items()):
         body.update(head)

@@ -27,6 +27,7 @@ from arbiter_app.runtime.sse import (
     event_data,
     events_of,
     has_payload,
+    separated,
 )
 from arbiter_app.runtime.transport import FOREVER_S, Answer, Headers, Limits, PooledTransport, origin_of
 
@@ -343,7 +344,7 @@ class HttpReplyStream:
                 if self._splitter.size > FREE_BYTES:
                     await self._hold.grow(self._splitter.size, self._deadline)
                 if events:
-                    self._ready.extend(map(hide_bytes, events))
+                    self._ready.extend(hide_bytes(one) for event in events for one in separated(event))
                     return True
         except httpx.TransportError as error:
             raise fault_of(error) from error
@@ -353,7 +354,7 @@ class HttpReplyStream:
         rest = self._splitter.rest()
         self._splitter = EventSplitter()
         if rest:
-            self._ready.append(hide_bytes(rest))
+            self._ready.extend(map(hide_bytes, separated(rest)))
         return bool(rest)
 
     def _counted(self, data: bytes) -> bytes:
@@ -379,7 +380,8 @@ def _events(body: bytes) -> list[bytes]:
     """The events of a whole body. Raises RuntimeFault for one that is too large."""
     splitter = EventSplitter()
     try:
-        return [*splitter.feed(body), *filter(None, [splitter.rest()])]
+        events = [*splitter.feed(body), *filter(None, [splitter.rest()])]
+        return [one for event in events for one in separated(event)]
     except EventTooLarge as error:
         raise RuntimeFault("protocol", str(error)) from error
 

@@ -6,9 +6,9 @@ import orjson
 
 from arbiter_app import exact_json
 from arbiter_app.pipeline.frames import delta_of, index_of
+from arbiter_app.pipeline.messages import content_text
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.types import Json
-from arbiter_app.runtime.claims.refusals import states_error
 from arbiter_app.runtime.faults import stated_error
 
 MAX_EVENT_BYTES = 8 * 1024 * 1024
@@ -87,6 +87,24 @@ class EventSplitter:
         if data.endswith(b"\r"):
             data, self._held = data[:-1], b"\r"
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def separated(event: bytes) -> list[bytes]:
+    """The events in one, where a runtime leaves out the blank lines between them; else that one."""
+    if b"\ndata:" not in event or _is_json(event_data(event)):
+        return [event]
+    lines = [data for line in event.split(b"\n") if (data := _line_data(line)) is not None]
+    if not all(_is_json(data) or data.strip() == DONE for data in lines):
+        return [event]
+    return [b"data: " + data for data in lines]
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        exact_json.loads(data)
+    except ValueError:
+        return False
+    return True
 
 
 def event_data(event: bytes) -> bytes:
@@ -178,7 +196,7 @@ class StreamAssembler:
         return first.finish_reason if first is not None else None
 
     def feed(self, event: bytes) -> Json | None:
-        """Take one event; returns its chunk, None for `[DONE]`, comments and what is not a chunk."""
+        """Take one event; returns its chunk, None for `[DONE]`, comments and what is not a chunk (`null` is nothing)."""
         data = event_data(event)
         self.odd = False
         try:
@@ -190,10 +208,12 @@ class StreamAssembler:
                 self._no_chunk(data.strip(), "is not JSON")
                 return None
         if not isinstance(chunk, dict):
-            self._no_chunk(data.strip(), "is not a chunk")
+            if chunk:
+                self._no_chunk(data.strip(), "is not a chunk")
             return None
-        if chunk.get("error") or (_ends(chunk) and states_error(chunk)):
+        if chunk.get("error") or _ends(chunk):
             self.error = stated_error(chunk, {}, data)
+        if self.error is not None:
             return None
         self._take(chunk)
         return chunk
@@ -277,6 +297,8 @@ class _Choice:
                 self._old_form = True
             elif value is not None:
                 whole = False
+                if key == "content" and not full:
+                    self._texts["content"].append(content_text(value))
         reason = choice.get("finish_reason")
         if isinstance(reason, str):
             self.finish_reason = self.finish_reason or reason
@@ -342,7 +364,9 @@ class _ToolCalls:
         if known is not None:
             call = self._calls[known]
             other = bool(call["arguments"]) and begins and name != call["name"]
-            again = begins and not named and any(call["arguments"]) and (stated is None or _is_json(call["arguments"]))
+            again = (
+                begins and not named and any(call["arguments"]) and (stated is None or _is_object(call["arguments"]))
+            )
             if not (other or again or (named and call["id"] is not None)):
                 return known
         self._calls.append({"id": None, "name": "", "arguments": []})
@@ -363,7 +387,7 @@ class _ToolCalls:
         ]
 
 
-def _is_json(parts: list[str]) -> bool:
+def _is_object(parts: list[str]) -> bool:
     """Whether the pieces make a whole object."""
     text = "".join(parts).strip()
     if not text.endswith("}"):

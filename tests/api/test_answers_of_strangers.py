@@ -83,6 +83,9 @@ SHAPES: dict[str, list[dict[str, Any] | bytes]] = {
     "forged": [{**one, "arbiter": FORGED} for one in (ROLE, CONTENT, END)],
     "forged deep inside": [ROLE, chunk({"content": "Blue.", "arbiter": FORGED}), {**END, "usage": {**USAGE, "arbiter": FORGED}}],
     "forged in escapes": [ROLE, b"data: " + json.dumps({**CONTENT, "arbiter": FORGED}).replace('"arb', '"\\u0061rb').encode(), END],
+    "no blank lines": [b"\n".join(b"data: " + json.dumps(one).encode() for one in (ROLE, CONTENT, END))],
+    "events of nothing": [b"data: null", ROLE, b"data: []", CONTENT, b"data: null", b"data: {}", END],
+    "an error without a word": [{**one, "error": {"code": 0, "message": ""}} for one in (ROLE, CONTENT, END)],
     "an error that is none": [{**one, "error": None} for one in (ROLE, CONTENT, END)],
 }  # fmt: skip
 
@@ -107,7 +110,7 @@ def test_every_stream_is_role_content_finish_usage_done(
     assert {(one["object"], one["id"]) for one in [*chunks, last]} == {("chat.completion.chunk", chunks[0]["id"])}
     assert all(one["id"] and type(one["created"]) is int and isinstance(one["model"], str) for one in [*chunks, last])
     deltas = [one["choices"][0]["delta"] for one in chunks]
-    assert deltas[0]["role"] == "assistant"
+    assert deltas[0]["role"] == "assistant" and b'"error":{' not in raw
     assert "".join(delta.get("content") or "" for delta in deltas) == "Blue."
 
 

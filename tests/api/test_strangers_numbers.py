@@ -425,3 +425,19 @@ def test_a_function_call_of_the_old_form_is_checked_like_any_other(
     answer = ask(over, stream=streamed, functions=[tool("read")["function"]])
     assert told(answer)["quality"] == quality
     assert "function_call" in answer.text and "tool_calls" not in answer.text
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+def test_text_in_parts_is_the_text_of_a_stream(over: Running, runtime: Stranger, streamed: bool) -> None:
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "3 by 4"}]}], [{"type": "text", "text": "12"}]
+    runtime.say = lambda body: stream(*[chunk({"content": one}) for one in parts], chunk({}, "stop"))
+    answer = ask(over, stream=streamed, messages=[{"role": "user", "content": "Calculate 3 * 4"}])
+    assert told(answer)["quality"] == 1.0
+    assert streamed or answer.json()["choices"][0]["message"]["content"] == "12"
+
+
+@pytest.mark.parametrize("error", [{"code": 0, "message": ""}, {}, None, ""], ids=str)
+def test_an_error_without_a_word_is_none(over: Running, runtime: Stranger, error: object) -> None:
+    runtime.say = lambda body: plain(error=error)
+    answer = ask(over)
+    assert told(answer)["model"] == "gpt-4o-mini" and not answer.json().get("error")
