@@ -45,6 +45,16 @@ USAGE: dict[str, tuple[dict[str, Any], float]] = {
     "Anthropic's counts under OpenAI's names": ({"prompt_tokens": 500, "completion_tokens": 100, "cache_read_input_tokens": 1_500}, CACHED),
     "no completion": ({"prompt_tokens": 2_000, "total_tokens": 2_100}, LISTED),
     "floats": ({"prompt_tokens": 2_000.0, "completion_tokens": 100.0}, LISTED),
+    "reasoning beside the completion (xAI)": (
+        {"prompt_tokens": 2_000, "completion_tokens": 10, "total_tokens": 2_100, "completion_tokens_details": {"reasoning_tokens": 90}},
+        LISTED,
+    ),
+    "reasoning in the total alone (Gemini)": ({"prompt_tokens": 2_000, "completion_tokens": 10, "total_tokens": 2_100}, LISTED),
+    "Anthropic's counts with their total": (
+        {"input_tokens": 500, "output_tokens": 100, "cache_read_input_tokens": 1_500, "total_tokens": 2_100},
+        CACHED,
+    ),
+    "a total under its parts": ({**USED, "total_tokens": 5}, LISTED),
     "reasoning is part of the completion": ({**USED, "completion_tokens_details": {"reasoning_tokens": 90}}, LISTED),
 }  # fmt: skip
 
@@ -68,6 +78,8 @@ CHARGES: dict[str, tuple[dict[str, Any], float]] = {
         0.0004,
     ),
     "Perplexity": ({"cost": {"input_tokens_cost": 0.0001, "output_tokens_cost": 0.0003, "total_cost": 0.0004}}, 0.0004),
+    "a sum": ({"cost": {"total": 0.0004, "currency": "USD"}}, 0.0004),
+    "a sum of its own": ({"total_cost": "$0.0004"}, 0.0004),
     "xAI": ({"cost_in_usd_ticks": 4_000_000}, 0.0004),
     "DeepInfra": ({"estimated_cost": 0.0004}, 0.0004),
     "a gateway of dollars": ({"cost_usd": 0.0004, "pricing_source": "defaults"}, 0.0004),
@@ -441,3 +453,15 @@ def test_an_error_without_a_word_is_none(over: Running, runtime: Stranger, error
     runtime.say = lambda body: plain(error=error)
     answer = ask(over)
     assert told(answer)["model"] == "gpt-4o-mini" and not answer.json().get("error")
+
+
+@pytest.mark.parametrize(
+    "details", [{}, {"cost_details": None}, {"cost_details": {"upstream_inference_cost": None}}], ids=str
+)
+@pytest.mark.parametrize("byok", [True, "true"])
+def test_a_call_on_ones_own_key_whose_charge_is_not_told_is_not_free(
+    over: Running, runtime: Stranger, details: dict[str, Any], byok: object
+) -> None:
+    runtime.say = lambda body: plain(usage={**USED, "cost": 0, "is_byok": byok, **details})
+    found = told(ask(over))
+    assert (found["cost_state"], found["cost"]) == ("computed", pytest.approx(LISTED))

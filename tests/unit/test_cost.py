@@ -108,7 +108,7 @@ FREE = Model("free", 0.0, 0.0, 128_000)
         ({}, {"cost": 0, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.036}}, 36_000_000_000),
         ({}, {"cost": 0.001, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.02}}, 21_000_000_000),
         ({}, {"cost": 0.0003, "is_byok": False, "cost_details": {"upstream_inference_cost": 0.02}}, 300_000_000),
-        ({}, {"cost": 0, "is_byok": True, "cost_details": None}, 0),
+        ({}, {"cost": 0, "is_byok": True, "cost_details": None}, 1_000 * 150_000 + 100 * 600_000),
         ({}, {"cost": 0}, 0),
     ],
 )

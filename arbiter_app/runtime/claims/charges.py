@@ -40,7 +40,7 @@ HIDDEN_TOKENS = 262_144
 MOST_TOKENS = 1 << 24
 _TOKENS_IN = ("prompt_tokens", "input_tokens")
 _TOKENS_OUT = ("completion_tokens", "output_tokens")
-_AMOUNTS = ("estimated_cost", "cost_usd", "cost_usd_total")
+_AMOUNTS = ("estimated_cost", "cost_usd", "cost_usd_total", "total_cost")
 
 _MAX_CHARGE_USD = Decimal(100_000)
 _AMOUNT = re.compile(r"[+-]?(?:\d{1,20}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,3})?", re.ASCII)
@@ -57,7 +57,7 @@ def pico_of(stated: object, multiplier: float = 1.0, *, signed: bool = False) ->
     """
     if stated is None or isinstance(stated, bool):
         return None
-    text = str(stated).strip()
+    text = str(stated).strip().removeprefix("$")
     plain = _PLAIN.fullmatch(text) if multiplier == 1.0 else None
     if plain is not None:
         return int(plain[1]) * PICO_PER_USD + int(plain[2].ljust(_PICO_DIGITS, "0"))
@@ -85,13 +85,14 @@ def usage_of(body: Json, sent_bytes: int | None = None) -> Usage | None:
     said_in, said_out = _first(usage, _TOKENS_IN), _first(usage, _TOKENS_OUT)
     tokens_in, tokens_out = _count(said_in), _count(said_out)
     if tokens_in is not None and said_out is None:
-        tokens_out = _count(_beyond(usage.get("total_tokens"), tokens_in))
+        tokens_out = _count(_beyond(_count(usage.get("total_tokens")), tokens_in))
     if tokens_in is None or tokens_out is None:
         if said_in is not None or said_out is not None:
             notices.claims.count("usage", "an answer's token counts are no numbers of tokens and were set aside")
         return None
     cached = _cached(usage)
     tokens_in += _beside(usage, tokens_in)
+    tokens_out += _unshown(usage, tokens_in + tokens_out)
     if tokens_in == 0 or (tokens_out == 0 and _has_text(body)):
         notices.claims.count("usage", "an answer stated no tokens for what was sent or came, which was set aside")
         return None
@@ -130,6 +131,14 @@ def _beside(usage: Json, tokens_in: int) -> int:
     written = _count(usage.get("cache_creation_input_tokens")) or 0
     own = usage.get("prompt_tokens") is None and "input_tokens_details" not in usage
     return read + written if own or read > tokens_in else 0
+
+
+def _unshown(usage: Json, tokens: int) -> int:
+    """Reasoning that is counted in the total alone, and charged like any answer: so count xAI, and Gemini, which does not name it."""
+    beyond = _count(_beyond(_count(usage.get("total_tokens")), tokens)) or 0
+    details = usage.get("completion_tokens_details")
+    reasoning = _count(details.get("reasoning_tokens")) if isinstance(details, dict) else None
+    return beyond if beyond == reasoning or (not reasoning and beyond <= HIDDEN_TOKENS) else 0
 
 
 def _count(stated: object) -> int | None:
@@ -200,10 +209,12 @@ def _stated(headers: Mapping[str, str], body: Json) -> Iterator[int | None]:
         return
     cost = usage.get("cost")
     if isinstance(cost, dict):
-        cost = cost.get("total_cost")
-    if cost is not None:
+        cost = cost.get("total_cost", cost.get("total"))
+    own_key = usage.get("is_byok") in (True, "true")
+    upstream = _upstream(usage) if own_key else 0
+    if cost is not None and upstream is not None:  # else it is the router's fee alone
         pico = pico_of(cost)
-        yield pico if pico is None or usage.get("is_byok") is not True else pico + (_upstream(usage) or 0)
+        yield pico if pico is None else pico + upstream
     ticks = usage.get("cost_in_usd_ticks")
     if type(ticks) is int:
         yield ticks * (PICO_PER_USD // TICKS_PER_USD) if ticks >= 0 else None
@@ -219,4 +230,6 @@ def _upstream(usage: Json) -> int | None:
         return None
     parts = [pico_of(details.get(f"upstream_inference_{side}_cost")) for side in ("prompt", "completions")]
     whole = pico_of(details.get("upstream_inference_cost"))
-    return sum(part or 0 for part in parts) if whole is None else whole
+    if whole is None and any(part is not None for part in parts):
+        whole = sum(part or 0 for part in parts)
+    return whole
