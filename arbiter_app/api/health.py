@@ -41,8 +41,8 @@ async def readyz(request: Request) -> Response:
         reasons.append("draining")
     if arbiter.not_ready:
         reasons.append(arbiter.not_ready)
-    if not await arbiter.store.writable():
-        reasons.append(arbiter.store.ledger.degraded or "the store does not take writes")
+    if trouble := await arbiter.store.trouble():
+        reasons.append(trouble)
     if arbiter.runtime_seen_at is None:
         reasons.append("the runtime has not been seen yet")
     body = {"status": "ready" if not reasons else "not ready", "reasons": reasons}

@@ -207,6 +207,8 @@ class Arbiter:
         arbiter._background(arbiter._follow_keys())
         if store.path is not None and not worker_of:
             arbiter._neighbours = Neighbours(store.path)
+        alone = arbiter._neighbours is not None and arbiter._neighbours.other() is None
+        await store.seal(anew=alone)
         arbiter._background(arbiter._follow_store())
         if settings.workers:
             arbiter._background(arbiter.sharing.follow())
@@ -350,14 +352,18 @@ class Arbiter:
 
     async def _follow_keys(self) -> None:
         """Bring in keys that another process or the command line changed."""
+        said = ""
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.keys_changed.wait(), FOLLOW_S)
             self.keys_changed.clear()
             try:
                 await self.keys.follow()
+                said = ""
             except StoreError as error:
-                log.warning("the keys are as they were a while ago: %s", error)
+                if str(error) != said:
+                    said = str(error)
+                    log.warning("the keys are as they were a while ago: %s", error)
 
     async def _follow_store(self) -> None:
         """Tell open pages when the store stops taking writes, and when it takes them again; look for other Arbiters."""
@@ -365,7 +371,7 @@ class Arbiter:
         while True:
             self._look_for_neighbours()
             await asyncio.sleep(STORE_LOOK_S)
-            self.store.writer.look()
+            await self.store.look()
             if self.store.ledger.degraded != told:
                 told = self.store.ledger.degraded
                 self.feed.publish("store", {"degraded": told})

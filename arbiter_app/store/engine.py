@@ -26,6 +26,7 @@ CHECKPOINT_PAGES = 300
 """Pages of the log after which a commit also moves them to the database. SQLite's own 1,000 hold up that commit, and everybody
 who waits for one, for 11 ms; little is gained below 300."""
 MIGRATING_MS = 60_000
+Identity = tuple[int, int]
 MIGRATIONS = Path(__file__).resolve().parent.parent.parent / "alembic"
 
 
@@ -51,7 +52,7 @@ def engine_for(url: URL, *, durability: str = "strict", read_only: bool = False)
     SQLite in WAL mode with synchronous=NORMAL: a committed transaction survives the end of the process at any moment;
     after a power cut the file is intact, but the last moments may be missing unless durability is `power`.
     """
-    engine = create_engine(url, connect_args=_connect_args(url))
+    engine = create_engine(url, **_connecting(url))
     if url.get_backend_name() == "sqlite":
         synchronous = "FULL" if durability == "power" else "NORMAL"
 
@@ -103,20 +104,39 @@ def made_by_others(connection: sqlite3.Connection) -> list[tuple[str, str]]:
 
 
 NOBODY = 0
+CLOSED = -1
 
 
 class FileWatch:
-    """The files of a SQLite database, as they were when it was opened: whether they are still those."""
+    """The files of a SQLite database, as they were when it was opened: whether they are still those.
+
+    `seal` is the number in its head (`seal.py`), None while there is none. `damage` and `foreign` are what reading it has
+    shown to be wrong: for good, and for as long as it is so.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._log = path.with_name(f"{path.name}-wal")
+        self.path = path
+        there = path.resolve()  # SQLite keeps the log beside the file, not beside a link to it
+        self._beside = {
+            there.with_name(f"{there.name}-wal"): "the log of the database",
+            there.with_name(f"{there.name}-shm"): "the index of the database's log",
+        }
         found = path.stat()
-        self._same = _identity(found)
+        self._same = _identity(found), _identity(path.lstat())
         self._size = found.st_size
-        self._log_same: tuple[int, int] | None = None
+        self._log_same: list[Identity | None] = []
         self._log_of = NOBODY
         self._log_problem = ""
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._head = self._read_head()
+        self.seal: int | None = None
+        self.damage = self.foreign = ""
+
+    def close(self) -> None:
+        """Let go of the file; only after SQLite has, whose locks on it would end with this."""
+        file, self._file = self._file, CLOSED
+        if file != CLOSED:
+            os.close(file)
 
     def problem(self, holder: Callable[[], int]) -> str:
         """What became of the files, and what to do; empty while they are in their place.
@@ -125,45 +145,68 @@ class FileWatch:
         for SQLite itself takes the log away with the last connection that does.
         """
         try:
-            found = self._path.stat()
+            found = self.path.stat()
         except FileNotFoundError:
             return (
-                f"the database file {self._path} was deleted or moved away; put it back, or restart to begin a new one"
+                f"the database file {self.path} was deleted or moved away; put it back, or restart to begin a new one"
             )
         except OSError as error:
-            return f"the database file {self._path} cannot be reached: {error.strerror}"
-        if _identity(found) != self._same:
-            return f"the database file {self._path} was replaced by another one; restart to use that, or put it back"
+            return f"the database file {self.path} cannot be reached: {error.strerror}"
+        if (_identity(found), _identity(self.path.lstat())) != self._same:
+            return f"the database file {self.path} was replaced by another one; restart to use that, or put it back"
         if found.st_size < self._size:  # SQLite shortens a file with VACUUM only, which Arbiter does not use
             what = "truncated" if found.st_size else "emptied"
-            return f"the database file {self._path} was {what}; stop Arbiter and restore a backup"
+            return f"the database file {self.path} was {what}; stop Arbiter and restore a backup"
         self._size = found.st_size
-        return self._log_problem or self._look_at_log(holder)
+        return self._look_at_head() or self.damage or self.foreign or self._log_problem or self._look_at_log(holder)
+
+    def _read_head(self) -> tuple[bytes, int]:
+        """What says that this is a SQLite file, and its seal."""
+        head = os.pread(self._file, 64, 0)
+        return head[:16], int.from_bytes(head[60:64], "big")
+
+    def _look_at_head(self) -> str:
+        """The seal counts from when it has come from the log into the file; until then the file has the one before."""
+        if self._file == CLOSED:
+            return ""
+        head = self._read_head()
+        if self.seal is not None and head[1] == self.seal:
+            self._head = head
+        if head == self._head:
+            return ""
+        return f"the database file {self.path} was overwritten; stop Arbiter and restore a backup, or put it back"
 
     def _look_at_log(self, holder: Callable[[], int]) -> str:
         """Once the log was taken away under an open connection, nothing may be written until a restart."""
         before = holder()
-        try:
-            found = _identity(self._log.stat())
-        except OSError:
-            found = None
+        found = [_identity_of(path) for path in self._beside]
         if before == NOBODY or holder() != before:  # the look may have been at the log of no connection
             return ""
         if before != self._log_of:
             self._log_of, self._log_same = before, found
         elif found != self._log_same:
-            self._log_problem = f"{self._log}, the log of the database, was deleted or replaced; restart Arbiter"
+            at = [now == before for now, before in zip(found, self._log_same, strict=True)].index(False)
+            path, what = list(self._beside.items())[at]
+            self._log_problem = f"{path}, {what}, was deleted or replaced; restart Arbiter"
         return self._log_problem
 
 
-def _identity(found: os.stat_result) -> tuple[int, int]:
+def _identity(found: os.stat_result) -> Identity:
     return found.st_dev, found.st_ino
 
 
+def _identity_of(path: Path) -> Identity | None:
+    try:
+        return _identity(path.stat())
+    except OSError:
+        return None
+
+
 def back_up(source: Path, target: Path) -> None:
-    """A consistent copy of a SQLite file, also while it is in use."""
+    """A consistent copy of a SQLite file, also while it is in use; without its seal."""
     with contextlib.closing(sqlite3.connect(source)) as reader, contextlib.closing(sqlite3.connect(target)) as writer:
         reader.backup(writer)
+        writer.execute("PRAGMA user_version = 0")
     target.chmod(0o600)
 
 
@@ -277,6 +320,10 @@ def _upgrade(engine: Engine) -> None:
         command.upgrade(config, "head")
 
 
-def _connect_args(url: URL) -> dict[str, Any]:
-    """SQLite connections are handed from thread to thread, never used by two at once."""
-    return {"check_same_thread": False} if url.get_backend_name() == "sqlite" else {}
+def _connecting(url: URL) -> dict[str, Any]:
+    """How to connect. SQLite connections are handed from thread to thread, never used by two at once; none of them makes a file."""
+    path = sqlite_path(url)
+    if path is not None and not url.query:
+        where = f"{path.absolute().as_uri()}?mode=rw"
+        return {"creator": lambda: sqlite3.connect(where, uri=True, check_same_thread=False)}
+    return {"connect_args": {"check_same_thread": False} if url.get_backend_name() == "sqlite" else {}}

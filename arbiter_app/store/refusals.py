@@ -49,6 +49,18 @@ def is_lock(error: BaseException) -> bool:
     return isinstance(original, sqlite3.Error) and _primary(original) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
+def is_damage(error: BaseException) -> bool:
+    """Whether what was read is not what SQLite has written."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(original, sqlite3.Error) and _primary(original) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def is_gone(error: BaseException) -> bool:
+    """Whether a table is missing: another file is in the place of ours, or somebody dropped it."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(original, sqlite3.OperationalError) and str(original).startswith("no such table: ")
+
+
 def _primary(error: sqlite3.Error) -> int:
     """The primary result code, without the extended part; 0 for errors that Python's module made itself."""
     code: int = getattr(error, "sqlite_errorcode", 0)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import math
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,15 +14,16 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError
 
 from arbiter_app.pipeline.ports import DecisionRecord, Delta, Pairing
 from arbiter_app.policy import ModelStats
 from arbiter_app.policy import agreement as agreeing
-from arbiter_app.store import decisions, filing, keys, notes, rollups, upkeep, usage
+from arbiter_app.store import decisions, filing, keys, notes, rollups, seal, upkeep, usage
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import FileWatch, back_up, engine_for, prepare, sqlite_path, url_of
 from arbiter_app.store.keys import Key, MintedKey
-from arbiter_app.store.refusals import refusal
+from arbiter_app.store.refusals import is_damage, is_gone, refusal
 from arbiter_app.store.taught import State
 from arbiter_app.store.writer import StoreError, Writer
 
@@ -28,7 +31,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 READERS = 2
-PROBE_S = 1.0
+PROBE_S = LOOK_S = 1.0
 
 
 class StoreLedger:
@@ -87,13 +90,14 @@ class Store:
     def __init__(self, where: str, *, durability: str = "strict") -> None:
         self.url = url_of(where)
         prepare(self.url)
-        watch = FileWatch(self.path) if self.path is not None else None
-        self.writer = Writer(engine_for(self.url, durability=durability), watch=watch)
+        self._watch = FileWatch(self.path) if self.path is not None else None
+        self.writer = Writer(engine_for(self.url, durability=durability), watch=self._watch)
         self.ledger = StoreLedger(self.writer, strict=durability != "relaxed")
         reading = engine_for(self.url, read_only=self.path is not None)
         one_snapshot = self.url.get_backend_name() == "sqlite"  # a server has to be asked for it
         self._reading = reading if one_snapshot else reading.execution_options(isolation_level="REPEATABLE READ")
-        self._probed_at, self._works = -math.inf, True
+        self._probed_at = self._looked_at = -math.inf
+        self._wrong = ""
         self._taught: State = None
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="arbiter-reader")
 
@@ -113,9 +117,33 @@ class Store:
             with self._reading.connect() as connection:
                 return query(connection, *args, **kwargs)
         except Exception as error:
-            if refusal(error) is None:
+            if refusal(error) is None and not is_gone(error):
                 raise
+            if self._watch is not None and is_damage(error):
+                what = getattr(error, "orig", error)
+                self._watch.damage = f"{self.path} is damaged ({what}); stop Arbiter and restore a backup"
             raise StoreError(f"the database cannot be read: {getattr(error, 'orig', error)}") from error
+
+    async def seal(self, *, anew: bool) -> None:
+        """Know this database from any other from now on: by a new number, or by the one that another process has given it."""
+        if self._watch is None:
+            return
+        number = await (self.writer.call(seal.draw) if anew else self.read(seal.of))
+        await asyncio.to_thread(self._checkpoint)  # into the file, where it is looked for
+        self._watch.seal = number
+
+    def _checkpoint(self) -> None:
+        with contextlib.suppress(sqlite3.Error, DatabaseError), self._reading.connect() as connection:
+            connection.connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    async def look(self) -> None:
+        """See whether it is still this database, also while nothing is written; the writer stops where it is not."""
+        watch = self._watch
+        if watch is not None and watch.seal is not None and time.monotonic() - self._looked_at >= LOOK_S:
+            self._looked_at = time.monotonic()
+            with contextlib.suppress(StoreError):  # what cannot be read says so where it is asked for
+                watch.foreign = await self.read(seal.wrong, watch.path, watch.seal)
+        self.writer.look()
 
     async def load_policy(self) -> tuple[list[tuple[str, str, ModelStats]], dict[str, bytes]]:
         """What has been learned so far."""
@@ -218,20 +246,25 @@ class Store:
         """Forget everything learned and recorded."""
         await self.writer.call(upkeep.reset)
 
-    async def writable(self) -> bool:
-        """Whether reads and writes go through, by making one of each. Asked more often than `PROBE_S`: as it was then."""
+    async def trouble(self) -> str:
+        """Why reads or writes do not go through, by making one of each; empty when they do.
+
+        Asked more often than `PROBE_S`: as it was then.
+        """
         now = time.monotonic()
         if now - self._probed_at >= PROBE_S:
-            self._probed_at, self._works = now, await self._probe()
-        return self._works and not self.writer.degraded
+            self._probed_at, self._wrong = now, await self._probe()
+        return self.writer.degraded or self._wrong
 
-    async def _probe(self) -> bool:
+    async def _probe(self) -> str:
         try:
             await asyncio.wait_for(self.writer.call(lambda c: self.writer.batch.count(c, {"store.probed": 1})), 2.0)
             await self.keys_version()
-        except (StoreError, TimeoutError):
-            return False
-        return True
+        except TimeoutError:
+            return "the store does not take writes"
+        except StoreError as error:
+            return str(error)
+        return ""
 
     async def retain(self, *, now: float, keep_decisions: int, keep_trace_days: float) -> int:
         """Retire what is too old or cannot be true, in steps small enough that no other write waits; returns how many rows went.
@@ -271,6 +304,8 @@ class Store:
         self.writer.close()
         self._readers.shutdown(wait=True)
         self._reading.dispose()
+        if self._watch is not None:
+            self._watch.close()
 
 
 def open_store(where: str, *, durability: str = "strict") -> Store:

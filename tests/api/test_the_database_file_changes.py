@@ -17,7 +17,7 @@ import pytest
 from arbiter_app.store import open_store
 from arbiter_app.store.engine import StoreUnusable
 from arbiter_app.store.upkeep import restore
-from tests.conftest import Running
+from tests.conftest import Running, running
 from tests.waiting import until
 
 
@@ -51,6 +51,122 @@ def test_it_is_noticed_without_traffic_and_answers_go_on(own_gateway: Running, c
     answer = own_gateway.chat("Calculate 3 * 7")
     assert answer.status_code == 200
     assert change.__name__ in answer.json()["arbiter"]["degraded"]
+
+
+def zeroed(path: Path) -> None:
+    over(path, bytes(path.stat().st_size))
+
+
+def headless(path: Path) -> None:
+    over(path, bytes(100))
+
+
+def linked(path: Path) -> None:
+    """The same file by way of a link: SQLite looks for its log beside the file, where there is none."""
+    path.rename(path.with_name("elsewhere.db"))
+    path.symlink_to(path.with_name("elsewhere.db"))
+
+
+def without_index(path: Path) -> None:
+    path.with_name(f"{path.name}-shm").unlink()
+
+
+def with_trigger(path: Path) -> None:
+    changed(path, "CREATE TRIGGER t AFTER INSERT ON decision BEGIN DELETE FROM api_key; END")
+
+
+def with_view(path: Path) -> None:
+    changed(path, "CREATE VIEW v AS SELECT * FROM api_key")
+
+
+def without_table(path: Path) -> None:
+    changed(path, "DROP TABLE alert")
+
+
+def with_zeroed_log(path: Path) -> None:
+    log = path.with_name(f"{path.name}-wal")
+    over(log, bytes(log.stat().st_size))
+
+
+def over(path: Path, content: bytes) -> None:
+    """Write over the beginning of a file; it is still the same one, and no shorter."""
+    with path.open("r+b") as file:
+        file.write(content)
+
+
+def changed(path: Path, statement: str) -> None:
+    with contextlib.closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as connection:
+        connection.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (zeroed, "was overwritten"),
+        (headless, "was overwritten"),
+        (linked, "was replaced"),
+        (without_index, "-shm, the index of the database's log, was deleted"),
+        (with_trigger, "a trigger that Arbiter did not make ('t')"),
+        (with_view, "a view that Arbiter did not make ('v')"),
+        (without_table, "has no table alert any more"),
+        (with_zeroed_log, "is damaged"),
+    ],
+)
+def test_a_file_that_is_changed_where_it_stands_is_noticed_too(
+    own_gateway: Running, change: Callable[[Path], None], says: str
+) -> None:
+    store = own_gateway.arbiter.store
+    assert store.path is not None
+    for at in range(2):
+        before = store.writer.commits
+        own_gateway.chat(f"Calculate 3 * {at}")
+        until(lambda before=before: store.writer.commits > before)
+    change(store.path)
+    until(lambda: says in own_gateway.http.get("/health").json()["store"])
+    ready = own_gateway.http.get("/readyz")
+    assert (ready.status_code, says in str(ready.json()["reasons"])) == (503, True)
+    answer = own_gateway.chat("Calculate 3 * 7")
+    assert (answer.status_code, says in answer.json()["arbiter"]["degraded"]) == (200, True)
+
+
+def test_what_was_made_by_others_is_forgiven_once_it_is_dropped(own_gateway: Running) -> None:
+    path = own_gateway.arbiter.store.path
+    assert path is not None
+    with_trigger(path)
+    until(lambda: own_gateway.http.get("/readyz").status_code == 503)
+    own_gateway.chat("Calculate 3 * 7")
+    changed(path, "DROP TRIGGER t")
+    until(lambda: own_gateway.http.get("/readyz").status_code == 200)
+    until(lambda: len(own_gateway.http.get("/v1/recent").json()["data"]) == 1)
+
+
+def test_an_older_file_written_over_the_present_one_is_noticed(tmp_path: Path) -> None:
+    with running(tmp_path) as before:
+        before.chat("Calculate 2 + 2")
+    old = (tmp_path / "arbiter.db").read_bytes()
+    with running(tmp_path) as gateway:
+        backup = tmp_path / "backup.db"
+        gateway.run(lambda: gateway.arbiter.store.back_up(backup))
+        for content in (old, backup.read_bytes()):
+            good = (tmp_path / "arbiter.db").read_bytes()
+            over(tmp_path / "arbiter.db", content)
+            until(lambda: "was overwritten" in gateway.http.get("/health").json()["store"])
+            over(tmp_path / "arbiter.db", good)
+            until(lambda: gateway.http.get("/readyz").status_code == 200)
+
+
+def test_no_reader_makes_a_new_file_in_the_place_of_one_that_is_gone(own_gateway: Running) -> None:
+    store = own_gateway.arbiter.store
+    assert store.path is not None
+    store.path.unlink()
+    store._reading.dispose()  # as when the pool opens a further connection
+    answer = own_gateway.http.get("/v1/report")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store_unavailable")
+    assert not store.path.exists()
+    store.path.touch()
+    store._reading.dispose()
+    answer = own_gateway.http.get("/v1/report")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "store_unavailable")
 
 
 def test_a_file_that_is_put_back_takes_writes_again(own_gateway: Running) -> None:

@@ -31,7 +31,8 @@ from tests.stores import KEYS, NOW, connected, file_all, mixed, record
 
 @contextmanager
 def opened_engine(path: Path) -> Iterator[Engine]:
-    """An engine of the store's own kind, let go at the end."""
+    """An engine of the store's own kind, let go at the end. No engine makes a file."""
+    path.touch()
     made = engine_for(url_of(str(path)))
     try:
         yield made
