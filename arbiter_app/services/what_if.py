@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from arbiter_app import policy as brain
@@ -46,6 +47,12 @@ class Kept:
     took: float
 
 
+def _timed(connection: Any, since: float | None, key_id: str | None) -> tuple[Evidence, float]:
+    """The evidence, and how long reading it took (seconds), without the wait for a turn."""
+    started = time.monotonic()
+    return evidence(connection, since=since, key_id=key_id), time.monotonic() - started
+
+
 class WhatIf:
     """Answers over one `Arbiter`."""
 
@@ -53,7 +60,7 @@ class WhatIf:
         self._arbiter = arbiter
         self._kept: dict[Scope, Kept] = {}
         self._told: dict[Scope, tuple[Evidence, Json]] = {}
-        self._reading = asyncio.Lock()
+        self._reading: dict[Scope, asyncio.Task[Evidence]] = {}
 
     async def ask(
         self, *, tolerance: float, without: Collection[str], days: float | None, key_id: str | None = None
@@ -69,7 +76,8 @@ class WhatIf:
             raise Unprocessable("without these models nobody is left to serve", param="without")
         seen = await self._evidence((days, key_id))
         learned = [(bucket, model, replace(stats)) for bucket, model, stats in self._arbiter.policy.rows()]
-        told = await asyncio.to_thread(self._answer, seen, learned, tolerance, frozenset(without))
+        answer = partial(self._answer, seen, learned, tolerance, frozenset(without))
+        told = await self._arbiter.store.in_turn(answer)
         return {"tolerance": tolerance, "without": sorted(set(without)), "days": days, **told}
 
     async def placebos(self, *, days: float | None, key_id: str | None) -> Json:
@@ -78,7 +86,7 @@ class WhatIf:
         seen = await self._evidence(scope)
         told = self._told.get(scope)
         if told is None or told[0] is not seen:
-            told = seen, await asyncio.to_thread(self._placebos, seen)
+            told = seen, await self._arbiter.store.in_turn(partial(self._placebos, seen))
             self._told = {**{one: self._told[one] for one in self._told if one in self._kept}, scope: told}
         return told[1]
 
@@ -88,18 +96,23 @@ class WhatIf:
         self._told.clear()
 
     async def _evidence(self, scope: Scope) -> Evidence:
-        async with self._reading:
-            kept = self._kept.get(scope)
-            if kept is not None and time.monotonic() - kept.at < KEEP * kept.took:
-                return kept.seen
-            started = time.monotonic()
-            days, key_id = scope
-            since = None if days is None else time.time() - days * 86_400
-            seen = await self._arbiter.store.read(evidence, since=since, key_id=key_id)
-            now = time.monotonic()
-            self._kept.pop(scope, None)
-            self._kept = {**dict(list(self._kept.items())[-KEPT + 1 :]), scope: Kept(seen, now, now - started)}
-            return seen
+        """What is kept, or is being read, or is read now."""
+        kept = self._kept.get(scope)
+        if kept is not None and time.monotonic() - kept.at < KEEP * kept.took:
+            return kept.seen
+        task = self._reading.get(scope)
+        if task is None:
+            task = self._reading[scope] = asyncio.ensure_future(self._read(scope))
+            task.add_done_callback(lambda _: self._reading.pop(scope, None))
+        return await asyncio.shield(task)
+
+    async def _read(self, scope: Scope) -> Evidence:
+        days, key_id = scope
+        since = None if days is None else time.time() - days * 86_400
+        seen, took = await self._arbiter.store.read(_timed, since, key_id)
+        self._kept.pop(scope, None)
+        self._kept = {**dict(list(self._kept.items())[-KEPT + 1 :]), scope: Kept(seen, time.monotonic(), took)}
+        return seen
 
     def _pool(self) -> tuple[str, ...]:
         return self._arbiter.catalog.names

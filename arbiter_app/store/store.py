@@ -9,7 +9,6 @@ import math
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -25,6 +24,7 @@ from arbiter_app.store.engine import FileWatch, back_up, engine_for, prepare, sq
 from arbiter_app.store.keys import Key, MintedKey
 from arbiter_app.store.refusals import is_damage, is_gone, refusal
 from arbiter_app.store.taught import State
+from arbiter_app.store.turns import Turns
 from arbiter_app.store.writer import StoreError, Writer
 
 P = ParamSpec("P")
@@ -99,7 +99,7 @@ class Store:
         self._probed_at = self._looked_at = -math.inf
         self._wrong = ""
         self._taught: State = None
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="arbiter-reader")
+        self._readers = Turns(READERS, "arbiter-reader")
 
     @property
     def path(self) -> Path | None:
@@ -108,8 +108,11 @@ class Store:
 
     async def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a query of one of the repositories on a connection of its own, off the event loop. Raises StoreError."""
-        call = functools.partial(self.read_now, query, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, call)
+        return await self.in_turn(functools.partial(self.read_now, query, *args, **kwargs))
+
+    async def in_turn(self, call: Callable[[], T]) -> T:
+        """Compute something in one of the reading threads, which visitors use in turns."""
+        return await self._readers.run(call)
 
     def read_now(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same, from a thread."""
@@ -302,7 +305,7 @@ class Store:
     def close(self) -> None:
         """Write what is queued, then let go."""
         self.writer.close()
-        self._readers.shutdown(wait=True)
+        self._readers.close()
         self._reading.dispose()
         if self._watch is not None:
             self._watch.close()

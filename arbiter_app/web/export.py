@@ -28,6 +28,7 @@ from arbiter_app.pipeline.types import Caller
 from arbiter_app.services.reads import shown
 from arbiter_app.store import decisions
 from arbiter_app.store.decisions import Filter
+from arbiter_app.store.turns import visitor
 from arbiter_app.web.charts.table import as_csv, inert
 from arbiter_app.web.reads import Reads
 from arbiter_app.web.session import Sessions
@@ -84,12 +85,13 @@ class Export:
         """Answer one request."""
         request = Request(scope, receive)
         who = await self._who(request)
+        visitor.set(address_of(scope) if who is None else who.key_id)
         refused = self._refused(request, who)
         if refused is not None:
             await refused(scope, receive, send)
             return
         try:
-            with self._downloads.place(who.key_id if who is not None else address_of(scope)):
+            with self._downloads.place(visitor.get()):
                 await self._stream(request, who)(scope, receive, send)
         except Full:
             bounds.count("downloads", "a download was refused: too many at once (ARBITER_MAX_DOWNLOADS)")

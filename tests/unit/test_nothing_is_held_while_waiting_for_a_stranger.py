@@ -22,10 +22,6 @@ HELD = re.compile(
 """What a `with` holds that others wait for, as the code spells it."""
 EXPLAINED = {
     (
-        "services/what_if.py",
-        "async with self._reading",
-    ): "one reader at a time of our own store; no stranger is waited for",
-    (
         "services/keys.py",
         "async with self._reading",
     ): "one reader at a time of our own store; no stranger is waited for",

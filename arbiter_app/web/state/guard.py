@@ -10,6 +10,7 @@ import reflex as rx
 
 from arbiter_app.api import visibility
 from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.store.turns import visitor
 from arbiter_app.web import door
 from arbiter_app.web.reads import Row
 
@@ -19,7 +20,9 @@ VISITOR = Caller(key_id="", role=Role.ANONYMOUS)
 async def seat(state: rx.State) -> Caller:
     """Who sits at this tab, from the server's own records; a visitor when nobody has signed in."""
     session, headers = state.router.session, state.router.headers
-    return await door.parts().seats.taken(session.session_id, headers.cookie) or VISITOR
+    who = await door.parts().seats.taken(session.session_id, headers.cookie) or VISITOR
+    visitor.set(who.key_id or address(state))
+    return who
 
 
 def may_read(who: Caller) -> bool:
