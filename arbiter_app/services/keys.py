@@ -61,6 +61,8 @@ class Keys:
         }
         self.changed: Callable[[], None] = lambda: None
         """Tells the other processes that a key was made or changed."""
+        self.signed_up: Callable[[str, str], None] = lambda address, email: None
+        """Tells the other processes of a sign-up, so that they count it, too."""
         self.sessions: Callable[[str], str | None] = lambda cookie_header: None
         """The web app's sign-in: the key id behind a Cookie header. Nobody is signed in where there are no pages."""
 
@@ -192,14 +194,23 @@ class Keys:
         `address` is where the request comes from. Raises Unprocessable, and RateLimited after too many sign-ups.
         """
         self._check_email(email)
-        self._may_sign_up({"signups_of_an_address": address, "signups_of_an_email": email.strip().lower()})
+        self._may_sign_up(address, email)
+        self.count_sign_up(address, email)
+        self.signed_up(address, email)
         return (await self.mint("caller", email, "sign-up")).secret
 
     def _check_email(self, email: str) -> None:
         if not is_email(email.strip()):
             raise Unprocessable(f"{quoted(email)} is not an e-mail address", param="email")
 
-    def _may_sign_up(self, who: Mapping[str, str]) -> None:
+    def count_sign_up(self, address: str, email: str) -> None:
+        """Count a sign-up, here or in another process."""
+        who = _counted(address, email)
+        for kind, allowance in self._signups.items():
+            allowance.take(who.get(kind, EVERYBODY))
+
+    def _may_sign_up(self, address: str, email: str) -> None:
+        who = _counted(address, email)
         for kind, allowance in self._signups.items():
             wait_s = allowance.wait_s(who.get(kind, EVERYBODY))
             if wait_s > 0:
@@ -209,8 +220,6 @@ class Keys:
                     code="too_many_signups",
                     retry_after_s=wait_s,
                 )
-        for kind, allowance in self._signups.items():
-            allowance.take(who.get(kind, EVERYBODY))
 
     async def mint(self, role: str, email: str, label: str) -> MintedKey:
         """Make a key of any role."""
@@ -272,6 +281,11 @@ class Keys:
         if fresh:
             self._callers.clear()
         return bool(fresh)
+
+
+def _counted(address: str, email: str) -> dict[str, str]:
+    """Under which names a sign-up counts."""
+    return {"signups_of_an_address": address, "signups_of_an_email": email.strip().lower()}
 
 
 def _caller(key: Key) -> Caller:

@@ -43,6 +43,7 @@ class Sharing:
         self.epoch = 0
         """Counts how often everything was forgotten, so that what was asked before is not added afterwards."""
         arbiter.keys.changed = lambda: self.tell("keys", None)
+        arbiter.keys.signed_up = lambda address, email: self.tell("signup", [address, email])
         arbiter.health.told = lambda model, rest: self.tell("rest", [model, rest])
         arbiter.standing.changed = lambda refused: self.tell("standing", refused)
 
@@ -92,6 +93,8 @@ class Sharing:
             for shift in data:
                 arbiter.policy.moved(*shift)
             self._hurry.set()
+        elif kind == "signup":
+            arbiter.keys.count_sign_up(*data)
         elif kind == "keys":
             arbiter.keys_changed.set()
         elif kind == "reset":

@@ -28,3 +28,20 @@ def test_a_fresh_key_is_known_to_every_process_and_a_revoked_one_to_none(tmp_pat
                 return all(httpx.get(f"{url}/v1/key", headers=headers).status_code == 401 for _ in range(4))
 
             until(refused, within_s=5)
+
+
+def test_a_limit_of_sign_ups_counts_those_at_every_process(tmp_path: Path) -> None:
+    port = free_port()
+    settings = {"ARBITER_WORKERS": "2", "ARBITER_GATEWAY_PORT": str(port), "ARBITER_SIGNUPS_PER_ADDRESS": "5"}
+    with served(tmp_path, **settings) as one:
+        at = [one.url, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port}"]
+        made = 0
+
+        def refused_everywhere() -> bool:
+            nonlocal made
+            statuses = [httpx.post(f"{url}/v1/register", json={"email": "a@example.com"}).status_code for url in at]
+            made += statuses.count(200)
+            return statuses == [429] * len(at)
+
+        until(refused_everywhere)
+        assert 5 <= made <= 5 + 2  # what two others do in the moment in which they are told
