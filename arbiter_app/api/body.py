@@ -1,25 +1,17 @@
-"""Reading a request's body: bounded while it arrives, then strict JSON of a size that is handled in milliseconds."""
+"""Reading a request's body, bounded while it arrives."""
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import Any
 
-import orjson
 from starlette.types import Receive, Scope
 
 from arbiter_app import exact_json
 from arbiter_app.notices import bounds
-from arbiter_app.pipeline.errors import BadRequest, BodyTooLarge
+from arbiter_app.pipeline.errors import BodyTooLarge
 
-MAX_VALUES = 50_000
-"""JSON values in one body. Parsing a value costs up to 0.3 us, so that this bounds how long a parse takes."""
-MAX_DEPTH = 200
-"""Levels of nesting: a little under what orjson can write again."""
 BIG_BYTES = 200_000
 """From this size on a body is parsed beside the event loop."""
-_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x78\x01", b"\x78\x9c", b"\x78\xda")
-"""How gzip, zstd and deflate begin."""
 
 
 class CallerGone(Exception):
@@ -49,55 +41,3 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
 def _too_large(limit: int) -> BodyTooLarge:
     bounds.count("body_bytes", f"a body was larger than {limit:,} bytes")
     return BodyTooLarge(f"the body is larger than {limit:,} bytes")
-
-
-def load_json(body: bytes, *, halves: bool = False) -> Any:
-    """Strict JSON. Raises BadRequest: NaN, Infinity, bad UTF-8, lone surrogates, too many values, too many levels.
-
-    `halves`: take half a surrogate pair (as U+FFFD) and any number: what JSON's grammar allows.
-    """
-    if len(body) > MAX_VALUES and _values(body) > MAX_VALUES:
-        raise BadRequest(f"the body holds more than {MAX_VALUES:,} JSON values", code="invalid_json")
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        try:
-            if not halves:
-                raise error
-            value = exact_json.by_grammar(body)
-        except ValueError:
-            raise BadRequest(f"the body is not valid JSON: {_why(body) or error}", code="invalid_json") from None
-    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deep(value):
-        raise BadRequest(f"the body is nested deeper than {MAX_DEPTH} levels", code="invalid_json")
-    return value
-
-
-def _why(body: bytes) -> str:
-    """What a body is instead of JSON in UTF-8, where that is plain to see."""
-    if body.startswith(_COMPRESSED):
-        return "it is compressed; send it as it is"
-    return "it is UTF-16; send it as UTF-8" if body.startswith((b"\xff\xfe", b"\xfe\xff")) else ""
-
-
-def _values(body: bytes) -> int:
-    """About how many values a body holds, never less than half, by counting marks: inside strings only when it must."""
-    if (marks := _marks(body)) <= MAX_VALUES:
-        return marks
-    bare = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    if (quotes := bare.count(b'"')) > 4 * MAX_VALUES:
-        return quotes // 4
-    return _marks(b"".join(bare.split(b'"')[::2]))
-
-
-def _marks(text: bytes) -> int:
-    return text.count(b",") + text.count(b"[") + text.count(b"{")
-
-
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        inner = chain.from_iterable(one.values() if isinstance(one, dict) else one for one in level)
-        level = [one for one in inner if isinstance(one, dict | list)]
-        if not level:
-            return False
-    return True

@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
 
-import orjson
 from starlette.types import Receive, Scope, Send
 
 from arbiter_app.api import limits
 from arbiter_app.api.auth import caller_of, is_new
 from arbiter_app.api.body import BIG_BYTES, CallerGone, read_body
 from arbiter_app.api.errors import error_answer
-from arbiter_app.api.parse import parse_chat
+from arbiter_app.dialects import openai_chat as dialect
 from arbiter_app.logs import request_id as log_request_id
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.errors import ArbiterError, InternalError, Unauthorized
-from arbiter_app.pipeline.relay import error_frame
-from arbiter_app.pipeline.types import Caller, ChatRequest, Json
+from arbiter_app.pipeline.lifecycle import Streamed
+from arbiter_app.pipeline.types import Caller, ChatRequest
 from arbiter_app.protocol import ANSWER_PIECE_BYTES, answer, answer_in_pieces, send_in_pieces, when_gone
 from arbiter_app.services.requests import Request, RequestService
 
@@ -74,7 +72,7 @@ class Chat:
         reply.limits = limits.headers(request.windows, self._keys.limits)
         if chat.stream:
             streamed = await self._requests.lifecycle.stream(chat)
-            await reply.stream(streamed.decision, streamed.frames)
+            await reply.stream(streamed)
         else:
             await reply.whole(await self._requests.lifecycle.answer(chat))
 
@@ -96,8 +94,8 @@ class Chat:
         """Big bodies are parsed beside the loop."""
         body = await read_body(scope, receive, self._max_body)
         if len(body) < BIG_BYTES:
-            return parse_chat(body, caller, request_id)
-        return await asyncio.to_thread(parse_chat, body, caller, request_id)
+            return dialect.parse(body, caller, request_id)
+        return await asyncio.to_thread(dialect.parse, body, caller, request_id)
 
 
 class _Reply:
@@ -111,23 +109,19 @@ class _Reply:
         self._begun = self._streaming = self._ended = False
 
     async def whole(self, decision: Decision) -> None:
-        completion = decision.completion
-        raw = (completion.raw or orjson.dumps(completion.body)) if completion else b"{}"
-        pieces = completion.pieces if completion else ()
-        if pieces or len(raw) > ANSWER_PIECE_BYTES:
-            parts = *(pieces or (memoryview(raw)[:-1],)), b',"arbiter":%b}' % orjson.dumps(decision.public())
-            self._begun = True
-            headers = [JSON, *_named(decision), *self.limits, NOSNIFF, self._id]
-            await answer_in_pieces(self._send, 200, headers, parts)
+        parts, headers = dialect.whole(decision), [JSON, *_named(decision)]
+        if sum(map(len, parts)) <= ANSWER_PIECE_BYTES:
+            await self._respond(200, headers, b"".join(parts))
             return
-        await self._respond(200, [JSON, *_named(decision)], _with_arbiter(raw, decision.public()))
+        self._begun = True
+        await answer_in_pieces(self._send, 200, [*headers, *self.limits, NOSNIFF, self._id], parts)
 
-    async def stream(self, decision: Decision, frames: AsyncIterator[bytes]) -> None:
-        headers = [*STREAM, *_named(decision), *self.limits, NOSNIFF, self._id]
-        async with contextlib.aclosing(frames) as open_frames:  # type: ignore[type-var]
+    async def stream(self, streamed: Streamed) -> None:
+        headers = [*STREAM, *_named(streamed.decision), *self.limits, NOSNIFF, self._id]
+        async with contextlib.aclosing(streamed.chunks):
             self._begun = self._streaming = True
             await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-            async for frame in open_frames:
+            async for frame in dialect.frames(streamed):
                 if len(frame) > ANSWER_PIECE_BYTES:
                     await send_in_pieces(self._send, frame)
                 else:
@@ -140,7 +134,7 @@ class _Reply:
         if self._streaming and not self._ended:
             with contextlib.suppress(TimeoutError):  # who takes nothing does not get this either
                 async with asyncio.timeout(LAST_WORD_S):
-                    await self._send({"type": "http.response.body", "body": error_frame(error)})
+                    await self._send({"type": "http.response.body", "body": dialect.error_frame(error)})
         if self._begun:
             return
         status, headers, data = error_answer(error)
@@ -149,11 +143,6 @@ class _Reply:
     async def _respond(self, status: int, headers: list[tuple[bytes, bytes]], data: bytes) -> None:
         self._begun = True
         await answer(self._send, status, [*headers, *self.limits, NOSNIFF, self._id], data)
-
-
-def _with_arbiter(raw: bytes, arbiter: Json) -> bytes:
-    """An answer, the runtime's own bytes, with our object as its last member."""
-    return b'%b,"arbiter":%b}' % (raw[:-1], orjson.dumps(arbiter))
 
 
 def _named(decision: Decision) -> list[tuple[bytes, bytes]]:

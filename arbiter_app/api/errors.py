@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-import orjson
-
+from arbiter_app.dialects.openai_chat import error_body
 from arbiter_app.pipeline.errors import ArbiterError
 
 Headers = list[tuple[bytes, bytes]]
@@ -21,4 +20,4 @@ def error_answer(error: ArbiterError) -> tuple[int, Headers, bytes]:
         headers.append((b"x-arbiter-decision", error.decision_id.encode()))
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    return error.status, headers, orjson.dumps(error.body())
+    return error.status, headers, error_body(error)

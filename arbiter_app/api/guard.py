@@ -16,8 +16,9 @@ from arbiter_app import browsers
 from arbiter_app.addresses import address_of
 from arbiter_app.api import query
 from arbiter_app.api.auth import caller_of, is_loopback, is_new
-from arbiter_app.api.body import CallerGone, load_json, read_body
+from arbiter_app.api.body import CallerGone, read_body
 from arbiter_app.api.roles import ROLES, asks_for_key, require
+from arbiter_app.dialects.strict_json import load_json
 from arbiter_app.logs import request_id
 from arbiter_app.pipeline.errors import ArbiterError, Forbidden, InternalError, Unauthorized, Unprocessable
 from arbiter_app.pipeline.types import Caller

@@ -16,8 +16,8 @@ from typing import Protocol, TypeVar
 
 import orjson
 
+from arbiter_app.pipeline.completions import first_choice, without_own_bytes
 from arbiter_app.pipeline.decision import Decision
-from arbiter_app.pipeline.frames import first_choice, without_own_bytes
 from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.limits import Limits
 from arbiter_app.pipeline.ports import LARGE_BYTES, Refused, Reply, ReplyStream, Runtime, RuntimeFault

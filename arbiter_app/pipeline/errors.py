@@ -54,10 +54,6 @@ class ArbiterError(Exception):
         if status is not None:
             self.status = status
 
-    def body(self) -> dict[str, dict[str, str | None]]:
-        """The OpenAI error object."""
-        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
-
 
 class BadRequest(ArbiterError):
     status, type, code = 400, "invalid_request_error", "bad_request"

@@ -9,7 +9,7 @@ recording costs the caller that answer.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
 from arbiter_app.pipeline.call import Calls, Opened
@@ -17,23 +17,26 @@ from arbiter_app.pipeline.cascade import Cascade
 from arbiter_app.pipeline.classify import Classifier
 from arbiter_app.pipeline.decision import Decision, new_decision
 from arbiter_app.pipeline.estimates import LearnedEstimates
-from arbiter_app.pipeline.frames import replayed
+from arbiter_app.pipeline.events import Chunk, chunks_of
 from arbiter_app.pipeline.grade import grade
 from arbiter_app.pipeline.kept import KeptAnswers
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.record import Recorder, harmless
 from arbiter_app.pipeline.refused import broken_off
-from arbiter_app.pipeline.relay import DONE, Assembler, Relay
+from arbiter_app.pipeline.relay import Assembler, Relay
 from arbiter_app.pipeline.route import Router
 from arbiter_app.pipeline.types import ChatRequest, Classification, Completion
 
 
 @dataclass(frozen=True, slots=True)
 class Streamed:
-    """A streamed answer: the decision so far (model and task are known), and the frames still to come, to be closed."""
+    """A streamed answer: the decision so far (model and task are known), and the chunks still to come, to be closed.
+
+    At their end the decision is complete.
+    """
 
     decision: Decision
-    frames: AsyncIterator[bytes]
+    chunks: AsyncGenerator[Sequence[Chunk]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,13 +72,13 @@ class Lifecycle:
         decision = self._begin(request)
         async with self.recorder.guard(decision):
             if await self._decide(decision):
-                frames = self._replay(decision)
+                chunks = self._replay(decision)
             else:
                 with decision.timing.add("call_ms"):
                     opened = await self.calls.open(decision, self.router.order(decision))
-                frames = self._relay(decision, opened)
-        await anext(frames)  # it has begun, so that closing it records the decision and ends the call
-        return Streamed(decision, frames)
+                chunks = self._relay(decision, opened)
+        await anext(chunks)  # it has begun, so that closing it records the decision and ends the call
+        return Streamed(decision, chunks)
 
     def _begin(self, request: ChatRequest) -> Decision:
         decision = new_decision(request, timeout_s=self.timeout_s)
@@ -126,20 +129,20 @@ class Lifecycle:
             self.kept.keep(decision)
             self.judge(decision)
 
-    async def _relay(self, decision: Decision, opened: Opened) -> AsyncIterator[bytes]:
-        """Stages 4 to 6 of a streamed answer: pass frames on, then grade, learn, and end with `arbiter` and `[DONE]`."""
-        relay = Relay(opened.stream, self.assembler(), decision.id)
+    async def _relay(self, decision: Decision, opened: Opened) -> AsyncGenerator[Sequence[Chunk]]:
+        """Stages 4 to 6 of a streamed answer: hand it on, then grade and learn."""
+        relay = Relay(opened.stream, self.assembler())
 
         def so_far(why: str) -> Completion:
             return self.calls.streamed(decision, opened, relay.body(), aborted=why)
 
         try:
             async with self.recorder.guard(decision, so_far):
-                yield b""
+                yield ()
                 try:
                     with decision.timing.add("waited_ms"):
-                        async for frame in relay.frames():
-                            yield frame
+                        async for chunks in relay.chunks():
+                            yield chunks
                 except RuntimeFault as fault:
                     self.calls.broke(opened, fault)
                     raise broken_off(opened.model, fault) from fault
@@ -148,16 +151,12 @@ class Lifecycle:
                     decision.cache_keys = None  # what is kept has to be the whole answer
                 self._grade(decision)
                 await self._learn(decision)
-                ending = relay.ending(decision.public(), include_usage=decision.request.include_usage)
         finally:
             await opened.stream.aclose()
-        yield ending
 
-    async def _replay(self, decision: Decision) -> AsyncIterator[bytes]:
+    async def _replay(self, decision: Decision) -> AsyncGenerator[Sequence[Chunk]]:
         """A kept answer as a stream."""
-        said, frames = replayed(decision.completion.raw if decision.completion else b"{}", decision.id)
         async with self.recorder.guard(decision):
-            yield b""
-            yield said
+            yield ()
+            yield chunks_of(decision.completion.raw if decision.completion else b"{}")
             await self._learn(decision)
-        yield frames.ending(decision.public(), include_usage=decision.request.include_usage) + DONE

@@ -10,7 +10,7 @@ import httpx
 import orjson
 
 from arbiter_app import exact_json
-from arbiter_app.pipeline.frames import completed
+from arbiter_app.pipeline.completions import completed
 from arbiter_app.pipeline.ports import LARGE_BYTES, Reply, ReplyStream, RuntimeFault
 from arbiter_app.runtime.budget import FREE_BYTES, Budget, Hold
 from arbiter_app.runtime.claims import secrets

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 import orjson
 
 from arbiter_app.exact_json import BOM
-from arbiter_app.pipeline.frames import completed, may_name_own
+from arbiter_app.pipeline.completions import completed, may_name_own
 from arbiter_app.pipeline.ports import LARGE_BYTES
 from arbiter_app.pipeline.types import Json
 from arbiter_app.runtime.claims.refusals import states_error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from arbiter_app import exact_json
-from arbiter_app.pipeline.frames import delta_of, index_of
+from arbiter_app.pipeline.completions import delta_of, index_of
 from arbiter_app.pipeline.messages import content_text
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.types import Json

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from arbiter_app.api.parse import parse_chat
+from arbiter_app.dialects.openai_chat import parse
 from arbiter_app.pipeline.call import Calls
 from arbiter_app.pipeline.classify import Classifier
 from arbiter_app.pipeline.decision import Decision, new_decision
@@ -26,7 +26,7 @@ OPERATOR = Who("calibration", Role.OPERATOR, "calibration")
 
 def request_of(item: Item, request_id: str) -> ChatRequest:
     """The prompt as a chat request. Raises ArbiterError as the chat route would."""
-    return parse_chat(orjson.dumps(item.payload), OPERATOR, request_id)
+    return parse(orjson.dumps(item.payload), OPERATOR, request_id)
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from arbiter_app.api.parse import parse_chat
+from arbiter_app.dialects.openai_chat import parse
 from arbiter_app.pipeline.decision import Decision, expanded, new_decision
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.estimates import LearnedEstimates
@@ -38,7 +38,7 @@ def request_of(
         body["arbiter_max_cost"] = max_cost_usd
     if max_latency_s is not None:
         body["arbiter_max_latency"] = max_latency_s
-    return parse_chat(orjson.dumps(body), caller, "web_" + secrets.token_hex(8))
+    return parse(orjson.dumps(body), caller, "web_" + secrets.token_hex(8))
 
 
 def preview(arbiter: Any, request: ChatRequest) -> tuple[Classification, Eligible]:
@@ -73,24 +73,11 @@ class Asked:
             await request.admit(self._chat.caller)
             streamed = await self._requests.lifecycle.stream(self._chat)
             self.decision = streamed.decision
-            async with aclosing(streamed.frames) as frames:
-                async for frame in frames:
-                    text = text_of(frame)
+            async with aclosing(streamed.chunks) as pieces:
+                async for chunks in pieces:
+                    text = "".join(chunk.text for chunk in chunks)
                     if text and not await take(text):
                         return
-
-
-def text_of(frame: bytes) -> str:
-    """The text in one event of a chat stream. Raises ArbiterError for an error frame."""
-    found = []
-    for line in frame.split(b"\n"):
-        if not line.startswith(b"data:") or line.strip() == b"data: [DONE]":
-            continue
-        data = orjson.loads(line[5:])
-        if "error" in data:
-            raise ArbiterError(str(data["error"].get("message")))
-        found += [(choice.get("delta") or {}).get("content") or "" for choice in data.get("choices") or []]
-    return "".join(found)
 
 
 PROMPTS: dict[str, tuple[str, ...]] = {

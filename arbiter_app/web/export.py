@@ -22,6 +22,7 @@ from arbiter_app import browsers
 from arbiter_app.addresses import address_of
 from arbiter_app.api import query, visibility
 from arbiter_app.api.visibility import Sight
+from arbiter_app.dialects.openai_chat import error_body
 from arbiter_app.notices import bounds
 from arbiter_app.pipeline.errors import Unprocessable
 from arbiter_app.pipeline.types import Caller
@@ -112,7 +113,7 @@ class Export:
             query.check(request.query_params.multi_items(), dict.fromkeys(PARAMETERS, False))
             query.choice("age", request.query_params.get("age"), AGES)
         except Unprocessable as error:
-            return JSONResponse(error.body(), error.status)
+            return Response(error_body(error), error.status, media_type="application/json")
         return None
 
     def _stream(self, request: Request, who: Caller | None) -> Response:

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from arbiter_app.api.parse import parse_chat
 from arbiter_app.catalog import load_catalog
+from arbiter_app.dialects.openai_chat import parse
 from arbiter_app.pipeline.errors import BadRequest, ContextLengthExceeded, NoCapableModel, Unprocessable
 from arbiter_app.pipeline.filter import eligible, everybody
 from arbiter_app.pipeline.tokens import TokenRatios
@@ -143,7 +143,7 @@ PARTS = {
 @pytest.mark.parametrize(("part", "ability"), PARTS.values(), ids=PARTS)
 def test_a_part_that_is_no_text_goes_to_the_models_that_can_read_it(part: Any, ability: str) -> None:
     messages = [{"role": "user", "content": [{"type": "text", "text": "What is this?"}, part]}]
-    request = parse_chat(orjson.dumps({"messages": messages}), Caller("k", Role.CALLER), "r")
+    request = parse(orjson.dumps({"messages": messages}), Caller("k", Role.CALLER), "r")
     pool = list(load_catalog(None, baseline="gpt-4o").models.values())
     found = eligible(
         request,

@@ -8,6 +8,7 @@ from collections import deque
 
 import pytest
 
+from arbiter_app.dialects.openai_chat.frames import Frames
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.relay import Relay
 from arbiter_app.runtime.sse import StreamAssembler
@@ -48,11 +49,12 @@ DONE = b"data: [DONE]"
 
 
 def relayed(stream: Arrivals) -> tuple[list[bytes], Relay, RuntimeFault | None]:
-    relay, frames, fault = Relay(stream, StreamAssembler()), [], None
+    relay, made, frames, fault = Relay(stream, StreamAssembler()), Frames(), [], None
 
     async def run() -> None:
-        async for frame in relay.frames():
-            frames.append(frame)
+        async for chunks in relay.chunks():
+            if passed := b"".join(part for chunk in chunks for part in made.of(chunk)):
+                frames.append(passed)
 
     try:
         asyncio.run(run())

@@ -7,7 +7,7 @@ from functools import partial
 import orjson
 import pytest
 
-from arbiter_app.api.parse import parse_chat
+from arbiter_app.dialects.openai_chat import parse
 from arbiter_app.pipeline.classify import Classifier
 from arbiter_app.pipeline.side_requests import side_request
 from arbiter_app.pipeline.types import Caller, ChatRequest, Role, Task
@@ -163,7 +163,7 @@ def test_reading_is_quick_whatever_stands_at_the_beginning() -> None:
 def request_of(system: str, ask: str, **more: object) -> ChatRequest:
     messages = [{"role": "system", "content": system}] if system else []
     body = {"messages": [*messages, {"role": "user", "content": ask}], **more}
-    return parse_chat(orjson.dumps(body), Caller("k", Role.CALLER), "r")
+    return parse(orjson.dumps(body), Caller("k", Role.CALLER), "r")
 
 
 def classifier() -> Classifier:

@@ -14,7 +14,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from arbiter_app import notices
-from arbiter_app.pipeline.frames import first_choice
+from arbiter_app.pipeline.completions import first_choice
 from arbiter_app.pipeline.types import PICO_PER_USD, Json, Model, Usage
 
 CHARGE_HEADER = "x-btl-customer-charge"

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from arbiter_app.pipeline.frames import first_choice
+from arbiter_app.pipeline.completions import first_choice
 from arbiter_app.pipeline.ports import Refusal, Refused
 from arbiter_app.policy.values import value
 from arbiter_app.runtime.claims import secrets

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from arbiter_app import exact_json
-from arbiter_app.api.body import load_json
+from arbiter_app.dialects.strict_json import load_json
 from arbiter_app.pipeline.errors import BadRequest, Unprocessable
 from arbiter_app.pipeline.messages import latest_ask, offered, system_prompt
 from arbiter_app.pipeline.plain import quoted
@@ -31,7 +31,7 @@ _AUDIO = ("input_audio", "audio_url", "audio")
 _VIDEO = ("video_url", "input_video", "video")
 
 
-def parse_chat(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
+def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     """One chat request. Raises BadRequest for what is no JSON object, Unprocessable for what means nothing."""
     given = load_object(body)
     messages = _messages(given)

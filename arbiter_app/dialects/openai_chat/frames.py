@@ -1,0 +1,156 @@
+"""The frames of a streamed answer as every client can read them, whatever the runtime's look like.
+
+Every chunk has id, object, created, model and exactly one choice with a delta; the first of a choice names the role; one,
+the last, carries `finish_reason` and the `arbiter` object. Where usage was asked for, `arbiter` rides on the usage chunk,
+the only one without a choice, and usage is said once. An `arbiter` of the runtime's own is dropped wherever it stands.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+import orjson
+
+from arbiter_app import exact_json
+from arbiter_app.pipeline.completions import delta_of, identified, index_of, without_own
+from arbiter_app.pipeline.events import Chunk
+from arbiter_app.pipeline.types import Json
+
+KIND = "chat.completion.chunk"
+DONE = b"data: [DONE]\n\n"
+_MEMBERS = frozenset({"id", "object", "created", "model", "choices", "usage", "error"})
+"""Those with a place of their own; an error that is stated beside an answer is none, and clients must not take it for one."""
+_SEPARATORS = (b"\xe2\x80\xa8", b"\xe2\x80\xa9")
+"""U+2028 and U+2029: line ends to some readers of lines, never to JSON."""
+
+
+class Frames:
+    """Makes the frames of one answer. `name` is its id where the runtime gives none."""
+
+    def __init__(self, name: str = "") -> None:
+        self._name = name
+        self._head: Json = {}
+        self._usage: object = None
+        self._finished: dict[int, Json] = {}
+        self._calls: set[int] = set()
+        self._begun: set[int] = set()
+
+    def of(self, chunk: Chunk) -> Sequence[bytes]:
+        """What the caller gets of a chunk for now: the runtime's own bytes, where every client can read them."""
+        event = chunk.event
+        if event is None:
+            return self.add(chunk.data)
+        if not chunk.odd and self._passes(event, chunk.data):
+            return event, b"\n\n"
+        try:
+            return self.add(exact_json.exact(_data(event)), chunk.placed)
+        except ValueError:
+            return ()
+
+    def add(self, chunk: Json, placed: Sequence[int] = ()) -> list[bytes]:
+        """The same of a chunk whose numbers are as they were written (`exact_json.exact`)."""
+        chunk = without_own(chunk)
+        more = {key: value for key, value in chunk.items() if key not in _MEMBERS}
+        if not self._head:
+            self._head = _head(chunk, self._name)
+        if isinstance(chunk.get("usage"), dict):
+            self._usage = chunk["usage"]
+        choices = chunk.get("choices")
+        told = [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+        if told or isinstance(choices, list):
+            self._head.update(more)
+        numbers = iter(placed)
+        return [frame for choice in told for frame in self._choice(choice, numbers, more)]
+
+    def ending(self, arbiter: Json, *, include_usage: bool) -> bytes:
+        """What ends the answer: its finish, usage where it was asked for, the `arbiter` object, and `[DONE]`."""
+        if not self._head:
+            self._head = _head({}, self._name)
+        ends = [self._end(index) for index in sorted(self._begun | self._finished.keys() or {0})]
+        chunks: list[Json] = [{**self._head, "choices": [end]} for end in ends]
+        if include_usage:
+            chunks.append({**self._head, "choices": [], "usage": self._usage})
+        *others, last = [exact_json.dumps(chunk) for chunk in chunks]
+        frames = [*others, last[:-1] + b',"arbiter":' + orjson.dumps(arbiter) + b"}"]
+        return b"".join(_framed(frame) for frame in frames) + DONE
+
+    def _passes(self, event: bytes, chunk: Json) -> bool:
+        """Whether the bytes of an event are right as they are; what begins or ends a choice never is."""
+        choices = chunk.get("choices")
+        choice = choices[0] if type(choices) is list and len(choices) == 1 else None
+        return (
+            type(choice) is dict
+            and type(choice.get("delta")) is dict
+            and choice.get("finish_reason") is None
+            and choice.get("index") in self._begun
+            and chunk.get("id") == self._head.get("id")
+            and chunk.get("object") == KIND
+            and type(chunk.get("created")) is int
+            and type(chunk.get("model")) is str
+            and not chunk.get("usage")
+            and not chunk.get("error")
+            and event.startswith(b"data: ")
+            and b"\n" not in event
+            and b'"arbiter"' not in event
+            and not any(mark in event for mark in _SEPARATORS)
+            and (b"\\u00" not in event or chunk == without_own(chunk))
+        )
+
+    def _choice(self, choice: Json, numbers: Iterator[int], more: Json) -> list[bytes]:
+        index = index_of(choice)
+        first = index not in self._begun
+        delta = dict(delta_of(choice, first=first))
+        if isinstance(delta.get("tool_calls"), list):
+            delta["tool_calls"] = [_numbered(call, numbers) for call in delta["tool_calls"]]
+            self._calls.add(index)
+        if first:
+            self._begun.add(index)
+            delta = {"role": "assistant", **{key: value for key, value in delta.items() if key != "role" or value}}
+        told = {key: value for key, value in choice.items() if key not in ("message", "text")}
+        if choice.get("finish_reason") is not None:
+            end = {key: value for key, value in told.items() if key not in ("delta", "logprobs")}
+            self._finished.setdefault(index, end)
+        if not (first or any(value not in (None, "", []) for value in delta.values()) or choice.get("logprobs")):
+            return [] if choice.get("finish_reason") is not None else [self._chunk(index, told, delta, more)]
+        return [self._chunk(index, told, delta, more)]
+
+    def _chunk(self, index: int, told: Json, delta: Json, more: Json) -> bytes:
+        choice = {**told, "index": _written(index), "delta": delta, "finish_reason": None}
+        return _framed(exact_json.dumps({**self._head, **more, "choices": [choice]}))
+
+    def _end(self, index: int) -> Json:
+        otherwise = "tool_calls" if index in self._calls else "stop"
+        end = self._finished.get(index, {"finish_reason": otherwise})
+        first = {} if index in self._begun else {"role": "assistant", "content": ""}
+        return {**end, "index": _written(index), "delta": first}
+
+
+def _head(chunk: Json, name: str) -> Json:
+    """The members that every chunk has, from the first one."""
+    return identified(chunk, KIND, name, _written(int(time.time())))
+
+
+def _numbered(call: object, numbers: Iterator[int]) -> object:
+    """A piece of a tool call with its right number, and its arguments as text."""
+    if not isinstance(call, dict):
+        return call
+    number = next(numbers, None)
+    function = call.get("function")
+    if isinstance(function, dict) and isinstance(function.get("arguments"), dict):
+        call = {**call, "function": {**function, "arguments": exact_json.dumps(function["arguments"]).decode()}}
+    return call if number is None else {**call, "index": _written(number)}
+
+
+def _written(number: int) -> exact_json.Written:
+    return exact_json.Written(number)
+
+
+def _data(event: bytes) -> bytes:
+    """The data of an event, its lines joined."""
+    lines = (line for line in event.split(b"\n") if line.startswith(b"data:"))
+    return b"\n".join(line[5:].removeprefix(b" ") for line in lines)
+
+
+def _framed(data: bytes) -> bytes:
+    return b"data: " + data + b"\n\n"

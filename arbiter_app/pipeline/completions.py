@@ -1,0 +1,148 @@
+"""The shape in which whole answers travel inside: OpenAI's chat completion, as strict clients read it.
+
+What a runtime leaves out of it is put in, and what it says under our name is dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from arbiter_app import exact_json
+from arbiter_app.pipeline.types import Json
+
+OWN = "arbiter"
+WHOLE = "chat.completion"
+NS_PER_S = 10**9
+_ESCAPED = re.compile(rb"\\u00(?:61|72|62|69|74|65)")
+"""A letter of our name, written so that it is not seen."""
+
+
+def without_own(value: Any) -> Any:
+    """A value without any member named `arbiter`, however deep: what a runtime says under our name is not ours."""
+    if isinstance(value, dict):
+        return {key: without_own(inner) for key, inner in value.items() if key != OWN}
+    return [without_own(inner) for inner in value] if isinstance(value, list) else value
+
+
+def without_own_bytes(raw: bytes) -> bytes:
+    """The bytes of a whole answer, unless they have a member of our name somewhere; then the same without it."""
+    if not may_name_own(raw):
+        return raw
+    said = exact_json.exact(raw)
+    ours = without_own(said)
+    return raw if ours == said else exact_json.dumps(ours)
+
+
+def may_name_own(raw: bytes) -> bool:
+    """Whether our name may be that of a member somewhere."""
+    return b'"arbiter"' in raw or _ESCAPED.search(raw) is not None
+
+
+def first_choice(body: Json) -> Json | None:
+    """The first choice of what may be an answer."""
+    choices = body.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, dict) else None
+
+
+def completed(body: Json, now_ns: int) -> bool:
+    """Give a whole answer what strict clients ask for, where the runtime left it out; says whether it did.
+
+    `now_ns` (by `time.time_ns`) is its time and makes its id, where it has none.
+    """
+    choices = body.get("choices")
+    if not isinstance(choices, list) or not choices:
+        return False
+    changed = with_text_arguments(body)
+    if body.get("error"):
+        del body["error"]
+        changed = True
+    head = identified(body, WHOLE, str(now_ns), now_ns // NS_PER_S)
+    if any(body.get(member) != value for member, value in head.items()):
+        body.update(head)
+        changed = True
+    for position, choice in enumerate(choices):
+        if isinstance(choice, dict) and _choice_completed(choice, position):
+            changed = True
+    return changed
+
+
+def _choice_completed(choice: Json, position: int) -> bool:
+    message, changed = choice.get("message"), False
+    if not isinstance(message, dict):
+        delta, text = choice.pop("delta", None), choice.get("text")
+        message = delta if isinstance(delta, dict) else {"content": text} if isinstance(text, str) else None
+        if message is None:
+            return False
+        choice["message"], changed = message, True
+    if message and message.get("role") != "assistant":
+        message["role"] = "assistant"
+        changed = True
+    if message and "content" not in message:
+        message["content"] = None
+        changed = True
+    if not is_whole(choice.get("index")):
+        choice["index"] = position
+        changed = True
+    if not (type(reason := choice.get("finish_reason")) is str and reason):
+        choice["finish_reason"] = "tool_calls" if message.get("tool_calls") else "stop"
+        changed = True
+    return changed
+
+
+def is_whole(number: object) -> bool:
+    """Whether it is a whole number, as a value or as it was written."""
+    return type(number) is int or (isinstance(number, exact_json.Written) and number.isdecimal())
+
+
+def with_text_arguments(body: Json) -> bool:
+    """Make the arguments of the calls in a whole answer text, as every client reads them, where they are objects or missing;
+    says whether any were."""
+    choices, changed = body.get("choices"), False
+    for choice in choices if isinstance(choices, list) else ():
+        message = choice.get("message") if isinstance(choice, dict) else None
+        if not isinstance(message, dict):
+            continue
+        calls = message.get("tool_calls")
+        functions = (
+            [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+        )
+        for function in (*functions, message.get("function_call")):
+            if isinstance(function, dict) and isinstance(given := function.get("arguments"), dict | list | None):
+                function["arguments"] = "{}" if given is None else exact_json.dumps(given).decode()
+                changed = True
+    return changed
+
+
+def index_of(choice: Json) -> int:
+    """The number of a choice; 0 where it says none."""
+    index = choice.get("index", 0)
+    if isinstance(index, exact_json.Written):
+        return int(index) if index.isdecimal() and len(index) < 6 else 0
+    return index if type(index) is int else 0
+
+
+def delta_of(choice: Json, *, first: bool) -> Json:
+    """What a choice of a chunk adds: its `delta`; or a whole `message` (or `text`), where that is all it ever says."""
+    delta = choice.get("delta")
+    if isinstance(delta, dict) and (delta or not first):
+        return delta
+    message, text = choice.get("message"), choice.get("text")
+    if first and isinstance(message, dict):
+        return message
+    return {"content": text} if isinstance(text, str) else {}
+
+
+def identified(body: Json, kind: str, name: str, now: object) -> Json:
+    """The members that tell an answer from others: as they are stated, where that can be. `name` and `now` are for where it cannot.
+
+    A number as it was written (`exact_json.Written`) is no text.
+    """
+    stated, model, created = body.get("id"), body.get("model"), body.get("created")
+    return {
+        "id": stated if type(stated) is str and stated else f"chatcmpl-{name}",
+        "object": kind,
+        "created": created if is_whole(created) else now,
+        "model": model if type(model) is str else "",
+    }
