@@ -19,6 +19,7 @@ from arbiter_app.policy.types import (
     ModelFacts,
     Observation,
     PolicySettings,
+    PolicySnapshot,
     Shift,
 )
 
@@ -47,6 +48,8 @@ class Policy(Protocol):
     def moved(self, kind: str, bucket: str, model: str) -> None: ...
 
     def forget(self) -> None: ...
+
+    def snapshot(self) -> PolicySnapshot: ...
 
     def buckets(self) -> list[str]: ...
 
@@ -82,6 +85,7 @@ __all__ = [
     "Observation",
     "Policy",
     "PolicySettings",
+    "PolicySnapshot",
     "Rows",
     "Shift",
     "build",

@@ -132,54 +132,37 @@ def gap_prior(
     return GapPrior(expected * other, shared * cov, (1 - shared) * cov)
 
 
-class Grades:
-    """The grades of one bucket: their sums, and what follows from each model's own alone, as columns [K] (lists where only
-    their sum counts): its part in the bucket's mean and spread, and how far its own are shrunk towards these."""
-
-    def __init__(self, size: int) -> None:
-        """No grades yet."""
-        self.sums = [(0.0, 0.0, 0.0)] * size
-        self.weight, self.total, self.mean, self.scatter, self.degrees = (np.zeros(size) for _ in range(5))
-        self.shrink, self.own = np.full(size, 1 / MEAN_N), np.full(size, 1 / SPREAD_OWN_N)
-        self.pooled_weight, self.pooled_total, self.pooled_scatter = ([0.0] * size for _ in range(3))
-
-    def put(self, at: int, weight: float, total: float, square: float) -> None:
-        """Set one model's grades: weight, total and sum of squares."""
-        mean = total / weight if weight > 0 else 0.0
-        degrees = max(weight - 1, 0.0)
-        scatter = max(square - total * mean, 0.0) if degrees > 0 else 0.0
-        pooled, spread = POOL_CAP_N / max(weight, POOL_CAP_N), SPREAD_CAP_N / max(degrees, SPREAD_CAP_N)
-        self.sums[at] = weight, total, square
-        self.weight[at], self.total[at], self.mean[at], self.scatter[at] = weight, total, mean, scatter
-        self.pooled_weight[at], self.pooled_total[at] = pooled * weight, pooled * total
-        self.degrees[at], self.pooled_scatter[at] = spread * degrees, spread * scatter
-        self.shrink[at], self.own[at] = 1 / (MEAN_N + weight), 1 / (SPREAD_OWN_N + degrees)
-
-
-def evidence(grades: Grades) -> Evidence:
-    """Means, with the variance of one grade for each model: `spread x q(1 - q)`, quasi-binomial (Wedderburn, 1974).
+def evidence(grades: Array) -> Evidence:
+    """Means, with the variance of one grade for each model: `spread x q(1 - q)`, quasi-binomial (Wedderburn, 1974), from weight,
+    total and sum of squares [3, K].
 
     q is the model's mean, shrunk towards the bucket's, so that a first lucky or unlucky grade does not pass for
     certainty; the spread is 1 for grades of 0 or 1 and less for others. It is the bucket's, each model counted with at
     most `SPREAD_CAP_N` degrees of freedom, so that the one with most grades does not speak for all, and then the model's.
     """
-    pool = (POOL_N * LEVEL + sum(grades.pooled_total)) / (POOL_N + sum(grades.pooled_weight))
-    shrunk = (grades.total + MEAN_N * pool) * grades.shrink
+    weight, total, square = grades
+    mean = total / np.maximum(weight, LEAST)
+    degrees = np.maximum(weight - 1, 0.0)
+    scatter = np.where(degrees > 0, np.maximum(square - total * mean, 0.0), 0.0)
+    counted = POOL_CAP_N / np.maximum(weight, POOL_CAP_N)
+    pool = (POOL_N * LEVEL + float(counted.dot(total))) / (POOL_N + float(counted.dot(weight)))
+    shrunk = (total + MEAN_N * pool) / (MEAN_N + weight)
     binomial = np.maximum(shrunk - shrunk * shrunk, BINOMIAL_FLOOR)
+    counted = SPREAD_CAP_N / np.maximum(degrees, SPREAD_CAP_N)
     prior = SPREAD_N * LEVEL * (1 - LEVEL)
-    spread = (prior * SPREAD + sum(grades.pooled_scatter)) / (prior + float(grades.degrees.dot(binomial)))
-    noise = (binomial * (SPREAD_OWN_N * min(spread, SPREAD_MAX)) + grades.scatter) * grades.own
-    return Evidence(grades.weight, grades.mean, np.maximum(noise, NOISE_FLOOR))
+    spread = (prior * SPREAD + float(counted.dot(scatter))) / (prior + float((counted * degrees).dot(binomial)))
+    noise = (binomial * (SPREAD_OWN_N * min(spread, SPREAD_MAX)) + scatter) / (SPREAD_OWN_N + degrees)
+    return Evidence(weight, mean, np.maximum(noise, NOISE_FLOOR))
 
 
-def scale(grades: Grades, baseline: int) -> float:
-    """How large gaps are expected to be in a bucket, against one where the baseline succeeds with chance `SCALE_LEVEL`.
+def scale(weight: float, total: float) -> float:
+    """How large gaps are expected to be in a bucket, against one where the baseline succeeds with chance `SCALE_LEVEL`: from the
+    weight of the baseline's grades, and their sum.
 
     Models of different strength come close to each other where a task is easy, because none can be better than right: on
     the logistic scale gaps are alike, and in quality they are as q(1 - q) (Rasch, 1960). Recorded pools show less of that: its
     power `SCALE_POWER`.
     """
-    weight, total, _ = grades.sums[baseline]
     level = (SCALE_N * SCALE_LEVEL + total) / (SCALE_N + weight)
     likeness = max(level * (1 - level), 0.0) / (SCALE_LEVEL * (1 - SCALE_LEVEL))
     return min(max(float(likeness**SCALE_POWER), SCALE_RANGE[0]), SCALE_RANGE[1])

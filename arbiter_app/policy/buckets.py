@@ -1,140 +1,248 @@
-"""The statistics as arrays over the pool, one set a bucket, kept in step with the table one model at a time."""
+"""The statistics of one bucket as arrays over the pool: as they are, and as they were when what is believed was worked out.
+
+What is believed rests on sums that are taken over (`synced`) only once they may have moved a mean: working it out costs several
+hundred microseconds. These older sums are part of the policy's state, and everything else here follows from them, so that a
+policy loaded from its rows and state believes the same to the last digit.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from math import exp, inf, log
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from math import exp, log
 from operator import attrgetter
 
 import numpy as np
 
-from arbiter_app.policy.belief import (
-    Array,
-    Belief,
-    Evidence,
-    GapPrior,
-    Grades,
-    Reading,
-    evidence,
-    reading,
-    scale,
-    shared,
-)
+from arbiter_app.policy.belief import Array, Belief, Evidence, GapPrior, Reading, evidence, reading, scale, shared
 from arbiter_app.policy.size import Size, size_of
 from arbiter_app.policy.statistics import SIZE_FIELDS, ModelStats
-from arbiter_app.policy.types import ModelFacts, PolicySettings
+from arbiter_app.policy.types import ModelFacts
 from arbiter_app.policy.values import value
 
-NEWS = 1 / 24
-"""What is believed is worked out anew once the means under it may have moved by this share."""
-_SIZES = attrgetter(*SIZE_FIELDS)
+REFRESH_AFTER = 1 / 16
+"""What is believed is worked out anew once the means under it may have moved by this share ..."""
+SHARED_REFRESH_AFTER = 3 / 16
+"""... and what buckets tell each other once they have, on average, moved by this one."""
+
+SUM_FIELDS = ("calls", "graded", "quality_sum", "quality_sq", "votes", "votes_sum", "cost_n", "cost_usd", *SIZE_FIELDS)
+"""The statistics that beliefs follow from: the rows [F] of all arrays of sums [F, K]."""
+_CALLS, _GRADED, _COST_N, _COST_USD = (SUM_FIELDS.index(name) for name in ("calls", "graded", "cost_n", "cost_usd"))
+_COUNTS, _SHARED_COUNTS = (_CALLS, _GRADED, _COST_N), (_GRADED, _COST_N)
+_QUALITY, _VOTES = slice(_GRADED, _GRADED + 3), slice(_GRADED + 3, _GRADED + 5)
+_SIZES = slice(len(SUM_FIELDS) - len(SIZE_FIELDS), len(SUM_FIELDS))
+_SUMS = attrgetter(*SUM_FIELDS)
+
+
+def benchmark_grades(models: Sequence[str], bucket: str, facts: Mapping[str, ModelFacts], strength: float) -> Array:
+    """Weight, total and sum of squares [3, K] of the grades that benchmark priors count for in a bucket."""
+    task = bucket.partition(":")[0]
+    priors = [facts[model].prior.get(task) if model in facts else None for model in models]
+    columns = [(0.0, 0.0, 0.0) if one is None else (strength, strength * one, strength * one * one) for one in priors]
+    return np.array(columns).T
+
+
+class BucketSums:
+    """Sums [F, K] of one bucket at one moment, and what follows from them alone, worked out once.
+
+    `grades` [3, K] are weight, total and sum of squares with votes and benchmark priors counted in; `base_charged` and
+    `base_usd` the baseline's charged calls and their USD.
+    """
+
+    def __init__(self, sums: Array, extra_grades: Array, vote_weight: float, baseline: int) -> None:
+        self.sums, self._extra, self._vote_weight, self._baseline = sums, extra_grades, vote_weight, baseline
+        self.calls, self.graded, self.charged = sums[_CALLS], sums[_GRADED], np.maximum(sums[_COST_N], 0.0)
+        usd = np.maximum(sums[_COST_USD], 0.0)
+        self.mean_usd: Array = usd / np.maximum(self.charged, 0.5) * (self.charged > 0.5)
+        self.base_charged = float(self.charged[baseline])
+        self.base_usd = self.base_charged * float(self.mean_usd[baseline])
+        self.grades = sums[_QUALITY] + extra_grades
+        votes = sums[_VOTES]
+        if votes.any():
+            self.grades[:2] += vote_weight * votes
+            self.grades[2] += vote_weight * votes[1]
+        np.maximum(self.grades[0], 0.0, out=self.grades[0])
+
+    def moved_to(self, sums: Array) -> BucketSums:
+        """The same bucket with other sums; what only grades decide is kept where they are the same."""
+        other = BucketSums(sums, self._extra, self._vote_weight, self._baseline)
+        if np.array_equal(other.grades, self.grades):
+            other.grades = self.grades
+            for name in ("evidence", "gap_scale", "_likelihood"):
+                if name in self.__dict__:
+                    other.__dict__[name] = self.__dict__[name]
+        return other
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """The grades as evidence."""
+        return evidence(self.grades)
+
+    @cached_property
+    def gap_scale(self) -> float:
+        """How large gaps are expected to be here."""
+        return scale(float(self.grades[0, self._baseline]), float(self.grades[1, self._baseline]))
+
+    def likelihood(self, prior: GapPrior) -> Reading:
+        """What the grades say of the part that buckets share, and of the models here."""
+        found: Reading | None = self.__dict__.get("_likelihood")
+        if found is None:
+            found = self.__dict__["_likelihood"] = reading(self.evidence, prior, self.gap_scale)
+        return found
+
+    @cached_property
+    def size(self) -> Size:
+        """What long prompts cost here."""
+        return size_of(self.sums[_SIZES])
 
 
 class Bucket:
-    """Grades, calls and charges of one bucket: arrays [K] in the order of the pool, and the sums that tell what long prompts
-    cost, `sizes` [6, K].
+    """One bucket: its sums as they are (`live` [F, K], `tries` [K], `rose` the places of models whose price rose once), as its
+    own beliefs know them (`synced`) and as those of other buckets do (`shared`).
 
-    `all_calls` is their sum; `base_calls`, `base_graded`, `base_charged` and `base_usd` are the baseline's, `rose` the places of
-    models whose price rose once. `news` tells by which shares means may have moved so far, a grade or a charge among n
-    by 1/n; `graded_news` is the grades' part, and `said` what it was when the crowd heard of it.
+    `all_calls` is the sum of the calls, `base_calls` and `base_graded` are the baseline's. `staleness` is the share by which
+    means may have moved since `synced`, and `shared_staleness` that between `shared` and `synced`, where a model counts as if it had
+    at least 1 / REFRESH_AFTER calls: the first trials of a model here are no news to all other buckets.
     """
 
-    def __init__(self, size: int, baseline: int) -> None:
-        self._grades = Grades(size)
+    def __init__(self, size: int, baseline: int, extra_grades: Array, vote_weight: float) -> None:
         self._baseline = baseline
-        self._seen: Evidence | None = None
-        self._reading: Reading | None = None
-        self._belief: tuple[int, Belief] | None = None
-        self.calls, self.tries, self.charged, self.mean_usd, self.graded = (np.zeros(size) for _ in range(5))
-        self.sizes = np.zeros((len(SIZE_FIELDS), size))
-        self.all_calls = self.base_calls = self.base_graded = self.base_charged = self.base_usd = 0.0
-        self._size = 0.0, Size()
+        self.live, self.tries = np.zeros((len(SUM_FIELDS), size)), np.zeros(size)
+        self.synced = self.shared = BucketSums(np.zeros_like(self.live), extra_grades, vote_weight, baseline)
         self.rose: set[int] = set()
-        self.news = self.graded_news = 0.0
-        self.said = -inf
+        self.all_calls = self.base_calls = self.base_graded = 0.0
+        self._stale, self._unshared = [0.0] * size, [0.0] * size
+        self._unsynced: set[int] = set()
+        self.believed: tuple[Reading, object, Belief] | None = None
+        """What is believed, for which reading of the grades and moment of the shared part."""
 
-    def put(self, at: int, known: ModelStats, facts: ModelFacts | None, task: str, settings: PolicySettings) -> None:
-        """Set one model's columns from its statistics; votes and a benchmark prior count as grades."""
-        thumbs, up = settings.vote_weight * known.votes, settings.vote_weight * known.votes_sum
-        weight, total, square = known.graded + thumbs, known.quality_sum + up, known.quality_sq + up
-        prior = facts.prior.get(task) if facts is not None and facts.prior else None
-        if prior is not None:
-            strength = settings.prior_strength
-            weight, total, square = weight + strength, total + strength * prior, square + strength * prior * prior
-        told = self.graded_news
-        self._grade(at, max(weight, 0.0), total, square)
-        charged = max(known.cost_n, 0.0)
-        self.news += max(1 / max(charged, 1.0), self.graded_news - told)
-        mean = max(known.cost_usd, 0.0) / charged if charged > 0.5 else 0.0
-        self.all_calls += known.calls - float(self.calls[at])
-        self.calls[at], self.tries[at], self.graded[at] = known.calls, known.tries, known.graded
-        self.charged[at], self.mean_usd[at] = charged, mean
+    @property
+    def graded(self) -> Array:
+        """The weight of each model's grades [K], as it is."""
+        row: Array = self.live[_GRADED]
+        return row
+
+    @property
+    def staleness(self) -> float:
+        """By which share means may have moved since `synced`."""
+        return sum(self._stale)
+
+    @property
+    def shared_staleness(self) -> float:
+        """By which share means may have moved between `shared` and `synced`."""
+        return sum(self._unshared)
+
+    def put(self, at: int, known: ModelStats) -> None:
+        """Set one model's column from its statistics."""
+        self.all_calls += known.calls - float(self.live[_CALLS, at])
+        self.live[:, at] = _SUMS(known)
+        self.tries[at] = known.tries
         if at == self._baseline:
             self.base_calls, self.base_graded = known.calls, known.graded
-            self.base_charged, self.base_usd = charged, charged * mean
-        self.sizes[:, at] = _SIZES(known)
         (self.rose.add if known.calls > known.tries else self.rose.discard)(at)
+        self._unsynced.add(at)
+        self._stale[at] = _moved(self.live, self.synced.sums, at, _COUNTS, 1.0)
 
-    def _grade(self, at: int, *sums: float) -> None:
-        """Set one model's grades, where they changed."""
-        if self._grades.sums[at] == sums:
-            return
-        self._grades.put(at, *sums)
-        self._seen = self._reading = None
-        self.graded_news += 1 / max(sums[0], 1.0)
+    def sync(self) -> list[int]:
+        """Let beliefs here rest on the sums as they are; the places of the models whose sums were others."""
+        changed = sorted(self._unsynced)
+        if changed:
+            self.synced = self.synced.moved_to(self.live.copy())
+            self._unsynced.clear()
+            for at in changed:
+                self._stale[at] = 0.0
+                self._unshared[at] = _moved(self.live, self.shared.sums, at, _SHARED_COUNTS, 1 / REFRESH_AFTER)
+        return changed
 
-    def size(self) -> Size:
-        """What long prompts cost here; worked out anew on news enough."""
-        calls = float(self.sizes[0].sum())
-        if calls > self._size[0] * (1 + NEWS) or calls < self._size[0]:
-            self._size = calls, size_of(self.sizes)
-        return self._size[1]
+    def share(self) -> list[int]:
+        """Let beliefs of other buckets rest on the same; the places of the models whose sums were others."""
+        changed = [] if self.shared is self.synced else _differing(self.synced.sums, self.shared.sums)
+        self.shared, self._unshared = self.synced, [0.0] * len(self._unshared)
+        return changed
 
-    def seen(self) -> Evidence:
-        """The grades as evidence."""
-        if self._seen is None:
-            self._seen = evidence(self._grades)
-        return self._seen
-
-    def says(self, prior: GapPrior) -> Reading:
-        """What these grades say, of the part that buckets share and of the models here."""
-        if self._reading is None:
-            self._reading = reading(self.seen(), prior, scale(self._grades, self._baseline))
-        return self._reading
-
-    def believed(self, crowd: Crowd) -> Belief:
-        """What is believed of the models here."""
-        mean, cov, version = crowd.shared(self)
-        if self._belief is None or self._belief[0] != version:
-            self._belief = version, self.says(crowd.prior).given(mean, cov)
-        return self._belief[1]
+    def restore(self, synced: Array, shared: Array) -> None:
+        """Let beliefs rest on these sums [F, K]."""
+        self.synced, self.shared = self.synced.moved_to(synced), self.shared.moved_to(shared)
+        self._unsynced = set(_differing(self.live, synced))
+        for at in range(len(self._stale)):
+            self._stale[at] = _moved(self.live, synced, at, _COUNTS, 1.0)
+            self._unshared[at] = _moved(synced, shared, at, _SHARED_COUNTS, 1 / REFRESH_AFTER)
 
 
-class Crowd:
-    """What all buckets say together about the part that they share. One is asked again when it has news enough."""
+def _moved(now: Array, then: Array, at: int, counts: Sequence[int], least: float) -> float:
+    """By which share a model's means may have moved between two sums [F, K], where it counts as if it had `least` calls."""
+    share = 0.0
+    for row in counts:
+        count = now.item(row, at)
+        share = max(share, abs(count - then.item(row, at)) / max(count, least))
+    return share
+
+
+def _differing(one: Array, other: Array) -> list[int]:
+    """The places of the models whose columns differ."""
+    places: list[int] = (one != other).any(axis=0).nonzero()[0].tolist()
+    return places
+
+
+class SharedPosterior:
+    """What all buckets say together about the part that they share, each by its `shared` sums."""
 
     def __init__(self, buckets: Mapping[str, Bucket], prior: GapPrior) -> None:
         self.prior = prior
         self._buckets = list(buckets.values())
-        self._size = len(prior.mean)
-        self._said = np.zeros((len(buckets), self._size**2 + self._size))
-        self._shared: tuple[Array, Array] | None = None
-        self._version = 0
+        self._at = {one: at for at, one in enumerate(self._buckets)}
+        size = len(prior.mean)
+        self._cells = size * size
+        self._said = np.zeros((len(buckets), self._cells + size))
+        self._of: list[BucketSums | None] = [None] * len(buckets)
+        self._moment = object()
+        """Another one whenever the `shared` sums change."""
+        self._together: Array | None = None
+        self._charges: tuple[float, float] | None = None
 
-    def shared(self, asking: Bucket) -> tuple[Array, Array, int]:
-        """Mean [K] and covariance [K, K] of the shared part, and how often they changed. Who asks is heard in any case."""
-        cells, before = self._size**2, self._version
-        for at, one in enumerate(self._buckets):
-            news = one.graded_news - one.said
-            if news > NEWS or (news > 0 and one is asking):
-                says, one.said = one.says(self.prior), one.graded_news
-                self._said[at, :cells], self._said[at, cells:] = says.precision.ravel(), says.pull
-                self._version += 1
-        if self._shared is None or self._version != before:
-            together = np.add.reduce(self._said)
-            precision = together[:cells].reshape(self._size, -1)
-            self._shared = shared(self.prior, precision, together[cells:])
-        return *self._shared, self._version
+    def refresh(self) -> None:
+        """The `shared` sums of some buckets are others; what is believed changes where their grades are."""
+        self._charges = None
+        if any(
+            known is None or known.grades is not one.shared.grades
+            for known, one in zip(self._of, self._buckets, strict=True)
+        ):
+            self._moment, self._together = object(), None
+
+    def base_charges(self, here: Bucket) -> tuple[float, float]:
+        """The baseline's charged calls, and their USD, in all buckets but this one."""
+        if self._charges is None:
+            shared = [one.shared for one in self._buckets]
+            self._charges = sum([one.base_charged for one in shared]), sum([one.base_usd for one in shared])
+        n, usd = self._charges
+        return (
+            (n - here.shared.base_charged, max(usd - here.shared.base_usd, 0.0)) if here in self._at else self._charges
+        )
+
+    def belief(self, here: Bucket, own: BucketSums) -> Belief:
+        """What is believed of the models of a bucket with these sums, and the shared ones of all others."""
+        says, size = own.likelihood(self.prior), len(self.prior.mean)
+        known = here.believed
+        if known is None or known[0] is not says or known[1] is not self._moment:
+            together = self._all().copy()
+            if here in self._at:
+                together -= self._said[self._at[here]]
+            together[: self._cells] += says.precision.ravel()
+            together[self._cells :] += says.pull
+            mean, cov = shared(self.prior, together[: self._cells].reshape(size, size), together[self._cells :])
+            known = here.believed = says, self._moment, says.given(mean, cov)
+        return known[2]
+
+    def _all(self) -> Array:
+        if self._together is None:
+            for at, one in enumerate(self._buckets):
+                known = self._of[at]
+                if known is None or known.grades is not one.shared.grades:
+                    says = one.shared.likelihood(self.prior)
+                    self._said[at, : self._cells], self._said[at, self._cells :] = says.precision.ravel(), says.pull
+                    self._of[at] = one.shared
+            self._together = np.add.reduce(self._said)
+        return self._together
 
 
 @value
@@ -147,13 +255,13 @@ class Money:
     unit: float
 
 
-def expected_usd(here: Bucket, buckets: Collection[Bucket], price: Array, base: int, strength: float) -> Money:
-    """What a request is expected to cost.
+def expected_usd(here: BucketSums, elsewhere: tuple[float, float], price: Array, base: int, strength: float) -> Money:
+    """What a request is expected to cost, from the sums here, and the baseline's charged calls and USD in all other buckets.
 
     List prices, scaled to what the baseline costs here, count as `strength` calls: fewer where calls contradict them, by
     the likelihood of the difference between the logarithms (standard deviation 1 a call).
     """
-    n, usd = sum([one.base_charged for one in buckets]), sum([one.base_usd for one in buckets])
+    n, usd = here.base_charged + elsewhere[0], here.base_usd + elsewhere[1]
     listed = float(price[base])
     prior = strength * _trust(n, usd, n * listed)
     unit = (prior * listed + usd) / (prior + n) if prior + n > 0 else 0.0

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from arbiter_app.policy.price import unit_price
 from arbiter_app.policy.statistics import ModelStats, Rows, StatsTable
-from arbiter_app.policy.types import UNLISTED, Candidate, Learned, ModelFacts, Observation, PolicySettings
+from arbiter_app.policy.types import (
+    UNLISTED,
+    Candidate,
+    Learned,
+    ModelFacts,
+    Observation,
+    PolicySettings,
+    PolicySnapshot,
+)
 
 
 class StatisticsHolder:
@@ -18,9 +27,20 @@ class StatisticsHolder:
         self._baseline = baseline
         self._settings = settings
         self._table = StatsTable()
+        self._version = 0
+
+    def snapshot(self) -> PolicySnapshot:
+        """All that choices follow from now, as a copy."""
+        rows = [(bucket, model, replace(stats)) for bucket, model, stats in self._table.rows()]
+        return PolicySnapshot(self._version, tuple(sorted(rows, key=lambda row: row[:2])), self._state())
+
+    def _state(self) -> Mapping[str, bytes]:
+        """What choices follow from besides the statistics, as a store keeps it."""
+        return {}
 
     def know(self, facts: Mapping[str, ModelFacts], baseline: str) -> None:
         """The pool changed: other models, prices, or another baseline. What was learned stays."""
+        self._version += 1
         self._facts, self._baseline = facts, baseline
 
     def grade(self, seen: Observation) -> Learned:
@@ -41,6 +61,7 @@ class StatisticsHolder:
 
     def merge(self, rows: Rows) -> None:
         """Add what other processes learned."""
+        self._version += 1
         self._table.add(rows)
 
     def moved(self, kind: str, bucket: str, model: str) -> None:
@@ -48,6 +69,7 @@ class StatisticsHolder:
 
     def forget(self) -> None:
         """Drop everything learned."""
+        self._version += 1
         self._table.clear()
 
     def buckets(self) -> list[str]:
@@ -83,6 +105,7 @@ class StatisticsHolder:
         return {"calls": total.calls, "explore_calls": total.explore_n, "explore_usd": total.explore_usd}
 
     def _fold(self, bucket: str, model: str, delta: ModelStats) -> Learned:
+        self._version += 1
         self._table.add([(bucket, model, delta)])
         return Learned(((bucket, model, delta),))
 

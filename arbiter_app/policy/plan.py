@@ -1,7 +1,7 @@
 """What decisions in a bucket rest on, and what follows from it for the models that may serve: worked out once, for many.
 
-A view stands until the means under it may have moved (`ArbiterPolicy`), so that most decisions cost a few comparisons. Calls,
-trials and dollars are counted live: budgets are exact.
+A view rests on sums that are part of the policy's state and change only when the means under it may have moved, so that most
+decisions cost a few comparisons. Calls, trials and dollars are counted live: budgets are exact.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from arbiter_app.policy.belief import Array, Belief
-from arbiter_app.policy.buckets import Bucket, Money
+from arbiter_app.policy.buckets import Bucket, BucketSums, Money
 from arbiter_app.policy.eligible import Eligible, Pool
-from arbiter_app.policy.size import Size, times
+from arbiter_app.policy.size import times
 from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.policy.telling import GRADE_DIGITS, Telling
 from arbiter_app.policy.types import PolicySettings
@@ -24,20 +24,21 @@ TRIED_SIZE = 0.25
 
 
 class View:
-    """What is believed of a bucket and expected to be charged in it, with its live counts `here` and the totals `spent`."""
+    """What is believed of a bucket and expected to be charged in it, both from these sums; with its live counts `here` and the
+    totals `spent`."""
 
-    def __init__(self, here: Bucket, belief: Belief, money: Money, size: Size, spent: ModelStats) -> None:
-        self.here, self.belief, self.money, self.size, self.spent = here, belief, money, size, spent
+    def __init__(self, here: Bucket, sums: BucketSums, belief: Belief, money: Money, spent: ModelStats) -> None:
+        self.here, self.sums, self.belief, self.money, self.spent = here, sums, belief, money, spent
         self._outlooks: Recent[tuple[str, ...], Outlook] = Recent(REMEMBERED)
         self._plans: Recent[tuple[tuple[str, ...], int], Plan] = Recent(REMEMBERED)
 
     def believing(self, belief: Belief) -> View:
         """The same with another belief."""
-        return View(self.here, belief, self.money, self.size, self.spent)
+        return View(self.here, self.sums, belief, self.money, self.spent)
 
     def plan(self, models: tuple[str, ...], length: float, pool: Pool, settings: PolicySettings) -> Plan:
         """What follows for these models and a prompt of this length (0: not known)."""
-        key = models, self.size.step(length)
+        key = models, self.sums.size.step(length)
         found = self._plans.get(key)
         if found is None:
             outlook = self._outlooks.get(models)
@@ -59,7 +60,7 @@ class Outlook:
         self.price: list[float] = self.at.price.tolist()
         self.usd: list[float] = view.money.usd.tolist()
         self.listed_usd: list[float] = view.money.listed.tolist()
-        self.graded: list[float] = view.here.graded.round(GRADE_DIGITS).tolist()
+        self.graded: list[float] = view.sums.graded.round(GRADE_DIGITS).tolist()
         columns = pool.models, self.graded, *view.belief.interval()
         self.columns = [[column[at] for at in may.places] for column in columns]
         self._hopes: Array | None = None
@@ -67,10 +68,10 @@ class Outlook:
     def hopes(self) -> Array:
         """What quality costs to reckon with [K] while a model can be tried and left again."""
         if self._hopes is None:
-            here, settings = self.view.here, self._settings
-            graded = np.minimum((here.graded + 1) / (here.calls + 1), 1.0)
-            ahead = settings.horizon_min + settings.horizon_growth * here.all_calls
-            self._hopes = hopeful(self.at, here.seen().noise, graded, ahead, self._taste)
+            sums, settings = self.view.sums, self._settings
+            graded = np.minimum((sums.graded + 1) / (sums.calls + 1), 1.0)
+            ahead = settings.horizon_min + settings.horizon_growth * float(sums.calls.sum())
+            self._hopes = hopeful(self.at, sums.evidence.noise, graded, ahead, self._taste)
         return self._hopes
 
 

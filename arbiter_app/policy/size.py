@@ -45,15 +45,18 @@ def size_of(sums: Array) -> Size:
 
     Every model's cost counts relative to its mean. Models without two calls, or without cost, say nothing.
     """
-    told = sums[:, (sums[0] > 1) & (sums[1] > 0)]
-    n, usd, usd_sq, length, length_sq, product = told
-    calls, degrees = float(sums[0].sum()), float((n - 1).sum())
+    models = [column for column in sums.T.tolist() if column[0] > 1 and column[1] > 0]
+    degrees = sum([column[0] - 1 for column in models])
     if degrees < LEAST_DEGREES:
         return Size()
-    mean, cost = float(sums[3].sum()) / calls, usd / n
-    both = float(((product - length * cost) / cost).sum()) / mean
-    lengths = float((length_sq - length * length / n).sum()) / (mean * mean)
-    costs = float((usd_sq / (cost * cost) - n).sum())
+    mean = float(sums[3].sum()) / float(sums[0].sum())
+    both = lengths = costs = 0.0
+    for n, usd, usd_sq, length, length_sq, product in models:
+        cost = usd / n
+        both += product / cost - length
+        lengths += length_sq - length * length / n
+        costs += usd_sq / (cost * cost) - n
+    both, lengths = both / mean, lengths / (mean * mean)
     if both <= 0 or lengths <= LEAST:
         return Size(mean)
     slope = both / lengths

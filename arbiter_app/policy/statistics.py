@@ -22,6 +22,9 @@ BEYOND = 1e24
 ROUNDED = 0.5
 """How far what was added and taken away again may be from what it should be, in any unit."""
 
+UNITS_PER_USD = 2**60
+"""Units in which dollars of rows are added up: whole numbers, whose total is the same in whatever order they came."""
+
 
 @dataclass(slots=True)
 class ModelStats:
@@ -141,6 +144,7 @@ class StatsTable:
     def __init__(self) -> None:
         """Empty. `total` holds the calls, the trials and what they cost over all rows, and nothing else."""
         self._rows: dict[str, dict[str, ModelStats]] = {}
+        self._explore_units = 0
         self.total = ModelStats()
 
     def bucket(self, bucket: str) -> dict[str, ModelStats]:
@@ -166,14 +170,14 @@ class StatsTable:
     def add(self, rows: Rows) -> None:
         """Add deltas (own or another process's)."""
         for bucket, model, delta in rows:
-            self.of(bucket, model).add(delta)
-            self._count(delta)
-
-    def _count(self, delta: ModelStats) -> None:
-        total = self.total
-        total.calls += delta.calls
-        total.explore_n += delta.explore_n
-        total.explore_usd += delta.explore_usd
+            found, total = self.of(bucket, model), self.total
+            before = found.explore_usd
+            found.add(delta)
+            total.calls += delta.calls
+            total.explore_n += delta.explore_n
+            if found.explore_usd != before:
+                self._explore_units += _units(found.explore_usd) - _units(before)
+                total.explore_usd = self._explore_units / UNITS_PER_USD
 
     def rows(self) -> list[tuple[str, str, ModelStats]]:
         """Everything, as absolute rows."""
@@ -182,7 +186,12 @@ class StatsTable:
     def clear(self) -> None:
         """Forget everything."""
         self._rows.clear()
+        self._explore_units = 0
         self.total = ModelStats()
+
+
+def _units(usd: float) -> int:
+    return round(usd * UNITS_PER_USD)
 
 
 def from_row(values: Mapping[str, float]) -> ModelStats:

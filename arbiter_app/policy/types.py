@@ -223,3 +223,13 @@ class Learned:
     deltas: tuple[tuple[str, str, ModelStats], ...] = ()
     shifts: tuple[Shift, ...] = ()
     state: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySnapshot:
+    """All that choices follow from, besides the models' facts and the settings: `load` with it makes a policy that chooses the
+    same. `version` counts what was learned since the process started, so that two choices of one version rest on the same."""
+
+    version: int
+    rows: tuple[tuple[str, str, ModelStats], ...]
+    state: Mapping[str, bytes]
