@@ -15,27 +15,34 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from arbiter_app.policy import PolicySettings
 from arbiter_app.replay.adapter import ADAPTERS, ReplayPolicy
 from arbiter_app.replay.calibration import calibrated
 from arbiter_app.replay.plot import write_plot
 from arbiter_app.replay.traffic import Stream, TrafficError, read_rows, streams
 from arbiter_app.replay.world import Picks, World
+from arbiter_app.settings import SettingsError, load_settings
 
-REFERENCES = ("always_best", "hindsight_static")
+REFERENCES = ("always_best", "always_baseline", "hindsight_static")
 COLUMNS = ("loss", "cost_vs_best", "q_vs_best", "explore_share", "explore_usd_share", "alarms_per_1000")
 Result = dict[str, Any]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; exit code 0 done, 2 misused (the parser's own)."""
+    """The command; exit code 0 done, 1 impossible, 2 misused (the parser's own)."""
     args = _parser().parse_args(argv)
     try:
+        settings = load_settings().routing
         found = streams(read_rows(args.file), dict(_mix(text) for text in args.mix))
-    except (TrafficError, OSError) as error:
+        chosen = [stream for stream in found if not args.stream or stream.name in args.stream]
+        for stream in chosen:
+            if args.baseline and args.baseline not in stream.models:
+                raise TrafficError(f"{stream.name}: no model {args.baseline!r}; it has {', '.join(stream.models)}")
+    except (TrafficError, SettingsError, OSError) as error:
         print(f"arbiter: {error}", file=sys.stderr)
         return 1
-    chosen = [stream for stream in found if not args.stream or stream.name in args.stream]
-    results = replay(chosen, args.policy or [*REFERENCES, *ADAPTERS], args)
+    references = [name for name in REFERENCES if args.baseline or name != "always_baseline"]
+    results = replay(chosen, args.policy or [*references, *ADAPTERS], args, settings)
     if args.html:
         write_plot(args.html, results)
     if args.json:
@@ -45,7 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def replay(chosen: Sequence[Stream], policies: Sequence[str], args: argparse.Namespace) -> list[Result]:
+def replay(
+    chosen: Sequence[Stream], policies: Sequence[str], args: argparse.Namespace, settings: PolicySettings
+) -> list[Result]:
     """Every policy over every stream and seed: one result a run."""
     results = []
     console = Console(stderr=True)
@@ -55,19 +64,30 @@ def replay(chosen: Sequence[Stream], policies: Sequence[str], args: argparse.Nam
             for policy in policies:
                 for seed in range(args.seeds):
                     progress.update(work, description=f"{stream.name} {policy}")
-                    results.append(run_one(stream, policy, seed, args.scenario, args.calibrate))
+                    results.append(
+                        run_one(stream, policy, seed, args.scenario, args.calibrate, args.baseline, settings)
+                    )
                     progress.advance(work, len(stream))
     return results
 
 
-def run_one(stream: Stream, name: str, seed: int, scenario: str = "none", calibrate: int = 0) -> Result:
-    """One policy over one seeded order of one stream."""
+def run_one(
+    stream: Stream,
+    name: str,
+    seed: int,
+    scenario: str = "none",
+    calibrate: int = 0,
+    baseline: str = "",
+    settings: PolicySettings | None = None,
+) -> Result:
+    """One policy over one seeded order of one stream. Without a baseline it is the best single model in hindsight."""
     world = World(stream, seed, scenario)
+    baseline = baseline or stream.models[world.best]
     result: Result = {"stream": stream.name, "policy": name, "seed": seed, "models": len(stream.models)}
     if name in REFERENCES:
-        picks = _reference(world, name)
+        picks = _reference(world, name, stream.models.index(baseline))
         return result | world.judge(picks) | {"path": world.path(picks)}
-    policy = ADAPTERS[name](seed=seed, prices=world.prices, baseline=stream.models[world.best])
+    policy = ADAPTERS[name](seed=seed, prices=world.prices, baseline=baseline, settings=settings)
     cost = calibrated(world, policy, calibrate)
     picks = world.run(lambda place: _choose(world, policy, place), lambda *seen: _record(world, policy, *seen))
     figures = world.judge(picks)
@@ -148,8 +168,9 @@ def _names(results: Iterable[Result], key: str) -> list[str]:
     return list(dict.fromkeys(str(one[key]) for one in results))
 
 
-def _reference(world: World, name: str) -> Picks:
-    table = {task: world.best for task in world.before} if name == "always_best" else world.before
+def _reference(world: World, name: str, baseline: int) -> Picks:
+    single = baseline if name == "always_baseline" else world.best
+    table = world.before if name == "hindsight_static" else dict.fromkeys(world.before, single)
     return world.run(lambda place: table[world.stream.tasks[place]], lambda *_: None)
 
 
@@ -172,9 +193,17 @@ def _mix(text: str) -> tuple[str, str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m arbiter_app replay", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m arbiter_app replay",
+        description=__doc__,
+        epilog="Policies run with the routing settings of the environment and .env (ARBITER_QUALITY_TOLERANCE and the like). "
+        "The loss always counts a shortfall below 0.05, so that settings can be compared.",
+    )
     parser.add_argument("file", type=Path, help="Parquet, CSV or JSONL: task, prompt, model, quality, cost_usd")
     parser.add_argument("--policy", action="append", choices=[*REFERENCES, *ADAPTERS], help="repeat; default: all")
+    parser.add_argument(
+        "--baseline", default="", metavar="MODEL", help="the policies' baseline; default: the best model in hindsight"
+    )
     parser.add_argument("--stream", action="append", help="only this stream; repeat for several")
     parser.add_argument("--seeds", type=int, default=5, help="orders of each stream to run")
     parser.add_argument(

@@ -163,6 +163,37 @@ def test_the_command_prints_json_and_writes_a_plot(tmp_path: Path, capsys: pytes
     assert "plotly" in plot.read_text("utf-8")
 
 
+def loss_of(
+    capsys: pytest.CaptureFixture[str], file: Path, policy: str, *arguments: str, figure: str = "cost_vs_best"
+) -> float:
+    assert main([str(file), "--seeds", "1", "--json", "--policy", policy, *arguments]) == 0
+    found = json.loads(capsys.readouterr().out)["policies"][policy]["streams"]["shop_a"][figure]
+    assert isinstance(found, float)
+    return found
+
+
+def test_the_command_takes_the_routing_settings_of_the_environment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path / "t.csv", rows(200))
+    monkeypatch.chdir(tmp_path)
+    assert loss_of(capsys, file, "arbiter", figure="explore_share") > 0.01
+    monkeypatch.setenv("ARBITER_EXPLORE_SHARE", "0")
+    monkeypatch.setenv("ARBITER_BASELINE_FIRST", "0")
+    assert loss_of(capsys, file, "arbiter", figure="explore_share") == 0
+    monkeypatch.setenv("ARBITER_EXPLORE_SHARE", "2")
+    assert main([str(file)]) == 1
+    assert "explore_share" in capsys.readouterr().err
+
+
+def test_the_baseline_may_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path / "t.csv", rows(200))
+    assert loss_of(capsys, file, "always_baseline", "--baseline", "weak") == pytest.approx(0.02)
+    assert loss_of(capsys, file, "arbiter", "--baseline", "fair") < 0.3 < loss_of(capsys, file, "arbiter")
+    assert main([str(file), "--baseline", "nobody"]) == 1
+    assert "big, fair, weak" in capsys.readouterr().err
+
+
 def test_the_command_names_what_is_wrong_with_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "none.csv")]) == 1
     assert "none.csv" in capsys.readouterr().err
