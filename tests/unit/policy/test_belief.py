@@ -1,0 +1,92 @@
+"""What is believed is what conditioning one joint Gaussian on all grades at once gives, by brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from arbiter_app.policy.belief import (
+    LEVEL,
+    LEVEL_SD,
+    Array,
+    Belief,
+    Evidence,
+    GapPrior,
+    cheapness,
+    gap_prior,
+    reading,
+    shared,
+)
+
+BUCKETS, MODELS = 3, 4
+PRICE = np.array([0.0, 0.1, 0.5, 1.0])
+
+
+def prior() -> GapPrior:
+    return gap_prior(cheapness(PRICE, 3), 3, mean=0.12, slope=0.008, sd=(0.03, 0.03, 0.11), shared=0.7)
+
+
+def drawn(seed: int) -> tuple[list[Evidence], list[float]]:
+    """Grades of every bucket, some models without any, and how large its gaps are expected to be."""
+    rng = np.random.default_rng(seed)
+    weights = rng.integers(0, 12, (BUCKETS, MODELS)).astype(float)
+    means = np.where(weights > 0, rng.random((BUCKETS, MODELS)), 0.0)
+    noise = rng.uniform(0.02, 0.2, (BUCKETS, MODELS))
+    return [Evidence(*row) for row in zip(weights, means, noise, strict=True)], rng.uniform(0.3, 1.8, BUCKETS).tolist()
+
+
+def brute_force(seen: list[Evidence], sizes: list[float], known: GapPrior) -> tuple[Array, Array]:
+    """Mean and covariance of all qualities [BUCKETS x MODELS] given all grades: one big matrix, no shortcut.
+
+    q_tm = LEVEL + l_t - s_t (h_m + o_tm), grades of it with variance noise / weight.
+    """
+    scale = np.repeat(sizes, MODELS)
+    gaps = np.kron(np.ones((BUCKETS, BUCKETS)), known.shared) + np.kron(np.eye(BUCKETS), known.own)
+    cov = scale[:, None] * gaps * scale + LEVEL_SD**2 * np.kron(np.eye(BUCKETS), np.ones((MODELS, MODELS)))
+    mean = LEVEL - scale * np.tile(known.mean, BUCKETS)
+    weight, graded, noise = (
+        np.concatenate([getattr(one, name) for one in seen]) for name in ("weight", "mean", "noise")
+    )
+    at = np.flatnonzero(weight)
+    gain = cov[:, at] @ np.linalg.inv(cov[np.ix_(at, at)] + np.diag(noise[at] / weight[at]))
+    return mean + gain @ (graded[at] - mean[at]), cov - gain @ cov[at]
+
+
+def believed(seen: list[Evidence], sizes: list[float], known: GapPrior) -> list[Belief]:
+    says = [reading(one, known, size) for one, size in zip(seen, sizes, strict=True)]
+    mean, cov = shared(known, sum(one.precision for one in says), sum(one.pull for one in says))
+    return [one.given(mean, cov) for one in says]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_belief_is_brute_force_conditioning(seed: int) -> None:
+    seen, sizes = drawn(seed)
+    mean, cov = brute_force(seen, sizes, prior())
+    for at, one in enumerate(believed(seen, sizes, prior())):
+        here = slice(at * MODELS, (at + 1) * MODELS)
+        np.testing.assert_allclose(one.mean, mean[here], atol=1e-12)
+        np.testing.assert_allclose(one.cov, cov[here, here], atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_gap_and_what_can_be_learned_of_it_are_those_of_the_joint_gaussian(seed: int) -> None:
+    """Learnable is the share of the variance that knowing one model's own quality takes away."""
+    seen, sizes = drawn(seed)
+    one = believed(seen, sizes, prior())[0]
+    gap, reference = one.gap(3), 3
+    for model in range(MODELS - 1):
+        pair = one.cov[np.ix_([reference, model], [reference, model])]
+        contrast = np.array([1.0, -1.0])
+        variance = contrast @ pair @ contrast
+        left = variance - (contrast @ pair[:, 1]) ** 2 / pair[1, 1]
+        assert gap.mean[model] == pytest.approx(one.mean[reference] - one.mean[model])
+        assert gap.sd[model] ** 2 == pytest.approx(variance)
+        assert gap.learnable[model] == pytest.approx(1 - left / variance)
+
+
+def test_the_prior_gap_grows_with_how_much_cheaper_a_model_is_and_the_baseline_has_none() -> None:
+    cheap = cheapness(PRICE, 3)
+    np.testing.assert_allclose(cheap, [6.0, np.log(10), np.log(2), 0.0])
+    np.testing.assert_allclose(prior().mean, [*(0.12 + 0.008 * cheap[:3]), 0.0])
+    assert not prior().shared[3].any() and not prior().own[3].any()
+    np.testing.assert_allclose(np.diag(prior().shared + prior().own)[:3], 0.03**2 + (0.03 * cheap[:3]) ** 2 + 0.11**2)
