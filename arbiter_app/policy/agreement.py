@@ -14,17 +14,20 @@ from dataclasses import dataclass, fields
 from arbiter_app.policy.statistics import wilson
 
 PRIOR_N = 8.0
-"""Pairs that the prior counts for."""
+"""Pairs that the prior counts for (a judgement: it yields to one afternoon of checks)."""
 PRIOR_WEIGHT = 0.5
 """What a judged grade weighs before anything is known: half an objective one."""
 PRIOR_TRUTH_VARIANCE = 0.15
+"""Variance of the truth, a share squared, in the prior pairs: that of answers of which 82 % are right, p(1 - p)."""
 POOLED_N = 24.0
 """Pairs that all other tasks together count for at most, where one task is concerned."""
 ENOUGH, LEAST_CHECKED = 400.0, 0.1
 """Pairs of a task with objective checks by which a weight is known to within 0.04 (its standard error); with more of them
 fewer answers are compared, down to this share of those that would be."""
 SLOPE_LEAST = 0.25
+"""Least slope by which a score is divided: it bounds what one point of a judge that hardly tells answers apart may say."""
 GOOD = 0.5
+"""Score, 0 to 1, from which an answer counts as good: the middle of the scale."""
 
 OBJECTIVE, PEOPLE = "objective", "people"
 Key = tuple[str, str, str]

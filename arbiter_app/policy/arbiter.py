@@ -36,12 +36,20 @@ from arbiter_app.policy.text import Teller, features, head
 from arbiter_app.policy.types import UNLISTED, Ask, Choice, Learned, ModelFacts, Observation, PolicySettings, Shift
 
 TYPICAL_TOKENS = (1000.0, 300.0)
+"""Tokens of prompt and answer at which list prices are compared before anything was called (what chats were recorded with)."""
 WATCH_EVERY = 8.0
+"""Calls of a model in a bucket after which its tests for change are stored anew (a restart loses at most so many calls of
+evidence; choices read only what is stored at once)."""
 TEXT_EVERY = 16 * WATCH_EVERY
+"""Calls after which a regression is stored, and read by choices, anew (3 KB each time: 25 bytes a call)."""
 READ_ALL, READ_EVERY = 1_000, 4
 """Grades of a model in a bucket whose prompts are all read, and of how many later ones one is: reading one takes a sixth of what
 choosing and recording take."""
-PRICE_SD_LISTED, PRICE_SD_UNLISTED = 0.1, 0.35
+PRICE_SD_LISTED = 0.1
+"""Standard deviation that the logarithm of a unit price is expected to have, relative to a list price (caching discounts,
+rounding) ..."""
+PRICE_SD_UNLISTED = 0.35
+"""... and where no list price is known, and prompt and answer tokens are mixed in any proportion."""
 SUMS, WATCH, TEXT = "sums", "watch", "text"
 """Kinds of state, each stored by bucket and model: the sums that beliefs rest on, the tests for change, the regressions."""
 Place = tuple[str, str]

@@ -1,11 +1,26 @@
 """What is believed of every model's quality in one bucket: a joint Gaussian over the pool, learned by exact conditioning.
 
-Quality of model m in bucket t is  level_t - size_t (gap_m + own_tm).  The baseline has no gap; every other model's gap has a
-mean that grows with how much cheaper it is, and gaps of different models are correlated (a common part and a slope over the
-logarithm of the price), so that one model's failure speaks against the others, most of all against the cheaper ones.
-Gap and own part share one covariance; `shared` says how much of it a bucket has in common with the other buckets.
-Grades are averages with Gaussian noise, so all of it is linear algebra on K x K matrices, K = models of the pool.
-(Gaussian conditioning: Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, appendix A.2.)
+The model. Quality of model m in bucket t, and the mean y of its w grades, each of noise variance v:
+
+    q_tm = LEVEL + l_t - s_t (g_m + o_tm)        y_tm = q_tm + e,   e ~ N(0, v_tm / w_tm)
+    g ~ N(mu, C_shared)    o_t ~ N(0, C_own)    l_t ~ N(0, LEVEL_SD^2), the same for all models of the bucket
+
+The baseline has no gap (g = o = 0); every other model's has a mean that grows with how much cheaper it is, and gaps of
+different models are correlated, C = common + slope + own parts, so that one model's failure speaks against the others, most of
+all against the cheaper ones. C_shared = rho C and C_own = (1 - rho) C: rho is what a bucket has in common with the others.
+s_t is how large gaps are in this bucket (`scale`).
+
+The algebra, for a bucket in units of s_t and with the sign of quality: x_t = (q_t - LEVEL) / s_t = h + u_t, where h = -g and
+u_t ~ N(0, C_u), C_u = C_own + (LEVEL_SD / s_t)^2 11'. With D = diag(s_t^2 w / v) and r = (y - LEVEL) / s_t, and since
+x_t | h ~ N(h, C_u):
+
+    p(y_t | h)      is that of precision  P = D (I + C_u D)^-1  and information vector  P r      (push-through identity)
+    x_t | h, y_t    ~ N(C_u P r + A h, A C_u),     A = (I + C_u D)^-1                           (Woodbury)
+    h | all y       ~ N(m, V),   V = (I + C_shared sum_t P_t)^-1 C_shared,   m = V (sum_t P_t r_t + sum_t P_t mu) - mu
+    q_t | all y     ~ N(LEVEL + s_t (C_u P r + A m),  s_t^2 (A C_u + A V A'))
+
+Every matrix is K x K, K = models of the pool; models without grades have w = 0 and need no special case.
+(Gaussian conditioning: Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, appendix A.2 and A.3.)
 """
 
 from __future__ import annotations
@@ -22,17 +37,44 @@ Array = NDArray[np.float64]
 Interval = tuple[list[float], list[float], list[float]]
 """Means, lower and upper ends, each [K]."""
 
-LEVEL, LEVEL_SD = 0.75, 0.3
-SPREAD, SPREAD_N = 0.8, 5.0
+LEVEL = 0.75
+"""Prior mean of the baseline's quality in a bucket, 0 to 1: about what premium models reach on recorded streams."""
+LEVEL_SD = 0.3
+"""Prior standard deviation of that quality: wide enough for any value (two of them reach beyond 0 and 1)."""
+SPREAD = 0.8
+"""Prior of the spread, the variance of a grade over that of a 0/1 grade of the same mean: 1 for checks, less for shares ..."""
+SPREAD_N = 5.0
+"""... and the grades that it counts for where a bucket's spread is estimated (by hand on recorded streams: `brain.md`, What we tried)."""
 SPREAD_OWN_N = 10.0
+"""Grades that the bucket's spread counts for where a model's own noise is estimated (by hand on recorded streams: `brain.md`, What we tried)."""
 SPREAD_CAP_N = 8.0
+"""Degrees of freedom with which one model counts at most in the bucket's spread, so that no model speaks for all."""
 SPREAD_MAX = 1.2
-MEAN_N, POOL_N, POOL_CAP_N = 5.0, 4.0, 20.0
-BINOMIAL_FLOOR, NOISE_FLOOR = 0.01, 0.0025
+"""Largest spread that is believed: grades in 0..1 cannot vary more than 0/1 grades; the rest is chance."""
+MEAN_N = 5.0
+"""Grades that the bucket's mean counts for in a model's mean, for its noise only (by hand on recorded streams: `brain.md`, What we tried)."""
+POOL_N = 4.0
+"""Grades that `LEVEL` counts for in the bucket's mean (by hand on recorded streams: `brain.md`, What we tried)."""
+POOL_CAP_N = 20.0
+"""Grades with which one model counts at most in the bucket's mean."""
+BINOMIAL_FLOOR = 0.01
+"""Least variance q(1 - q) of a 0/1 grade that is believed: that of q = 0.99, since no run of good grades proves more."""
+NOISE_FLOOR = 0.0025
+"""Least variance of one grade: a standard deviation of 0.05, the tolerance, so that equal grades are no certainty."""
 CHEAPNESS_CAP = 6.0
+"""Natural logarithm of how many times cheaper than the baseline a model counts at most: a free one has no logarithm."""
 LEAST = 1e-12
+"""What is divided by at least, where both sides vanish: far under any variance that occurs."""
 Z95 = 1.96
-SCALE_LEVEL, SCALE_N, SCALE_POWER, SCALE_RANGE = 0.85, 14.0, 0.65, (0.2, 2.0)
+"""Standard deviations of a normal 95 % interval, two-sided."""
+SCALE_LEVEL = 0.85
+"""The baseline's quality at which gaps have the size that the settings state: the middle of recorded streams."""
+SCALE_N = 14.0
+"""Grades that `SCALE_LEVEL` counts for in that quality (by hand on recorded streams: `brain.md`, What we tried)."""
+SCALE_POWER = 0.65
+"""Power of q(1 - q) with which gaps grow; 1 would be Rasch's model, 0 none. Measured best of 0, 0.5, 0.65 and 1 (`brain.md`)."""
+SCALE_RANGE = 0.2, 2.0
+"""Bounds of that scale, so that no bucket's gaps are thought to vanish, or to be larger than recorded ones were."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,15 +21,17 @@ from arbiter_app.policy.types import ModelFacts
 from arbiter_app.policy.values import value
 
 REFRESH_AFTER = 1 / 16
-"""What is believed is worked out anew once the means under it may have moved by this share ..."""
+"""What is believed is worked out anew once the means under it may have moved by this share (what it costs against what it
+tells: at 1/24 the public replay is the same within its noise, and a decision costs a tenth more) ..."""
 SHARED_REFRESH_AFTER = 3 / 16
-"""... and what buckets tell each other once they have, on average, moved by this one."""
+"""... and what buckets tell each other once they have, on average, moved by this one: each time makes all views be worked out anew."""
 
 SUM_FIELDS = ("calls", "graded", "quality_sum", "quality_sq", "votes", "votes_sum", "cost_n", "cost_usd", *SIZE_FIELDS)
 """The statistics that beliefs follow from: the rows [F] of all arrays of sums [F, K]."""
 _CALLS, _GRADED, _COST_N, _COST_USD = (SUM_FIELDS.index(name) for name in ("calls", "graded", "cost_n", "cost_usd"))
 _COUNTS, _SHARED_COUNTS = (_CALLS, _GRADED, _COST_N), (_GRADED, _COST_N)
 _QUALITY, _VOTES = slice(_GRADED, _GRADED + 3), slice(_GRADED + 3, _GRADED + 5)
+"""The rows of the grades (weight, sum, sum of squares), and of the votes (number, thumbs up)."""
 _SIZES = slice(len(SUM_FIELDS) - len(SIZE_FIELDS), len(SUM_FIELDS))
 _SUMS = attrgetter(*SUM_FIELDS)
 

@@ -14,13 +14,25 @@ from struct import Struct
 from arbiter_app.policy.values import value
 
 PRICE_DRIFT = 1.0
+"""Standard deviations that are taken off each step of the price's sum: half of the smallest shift to be noticed, two (Page)."""
 PRICE_CLIP = 3.0
+"""Standard deviations that one call counts for at most, so that no single charge is an alarm."""
 PRICE_MIN_CALLS = 4.0
+"""Calls that make a price's history before the test begins: fewer give no mean to be off from."""
 PRICE_SD_N = 3.0
+"""Calls that the expected standard deviation counts for beside the measured one (a judgement: two calls may be alike)."""
 PRICE_SD_FLOOR = 0.02
+"""Least standard deviation of the logarithm of a unit price: charges are rounded to some decimals."""
+PRICE_FALL_EVIDENCE = 3.0
+"""Times the evidence that a fall needs: discounts come and go, and cost nothing."""
 QUALITY_MIN_GRADES = 10.0
+"""Weight of grades that makes a history before the test begins: fewer hardly tell a mean from half of it."""
 QUALITY_BEFORE = 0.05, 0.98
+"""Bounds of the mean grade that a fall is measured from, so that both likelihoods exist whatever was seen."""
 QUALITY_FALL = 0.5
+"""The change to be noticed, as a factor on the mean grade: half as good, which no tolerance bears."""
+QUALITY_ERROR_N = 0.25
+"""Scatter that is added where the error of the mean grade is estimated: the largest variance of a grade in 0..1, as of one more."""
 
 
 @dataclass(slots=True)
@@ -139,6 +151,7 @@ class Watch:
 _LAYOUT = Struct("<22d")
 _BEFORE = Struct("<15d")
 _UNKNOWN = (0.0, 0.0, 0.0, 0.0, 0.0, math.nan, math.nan)
+"""What such bytes do not say: no free calls, no charges, no list price."""
 
 
 def _typical(charged: Moments, free: float) -> float:
@@ -166,7 +179,7 @@ def price_move(
     for the first calls), each call clipped so that no single one is an alarm; moves under `floor` (relative) are none.
     A free call has no logarithm: it is as far off as a call can be where none was free, no news where all were, and in
     proportion between; so is a charged call the other way round.
-    A fall needs three times the evidence: discounts come and go, and cost nothing.
+    A fall needs more evidence (`PRICE_FALL_EVIDENCE`).
     """
     if watch.priced < PRICE_MIN_CALLS:
         _note(watch, unit, charge_usd)
@@ -176,7 +189,7 @@ def price_move(
     watch.dearer = max(0.0, watch.dearer + z - PRICE_DRIFT)
     watch.cheaper = max(0.0, watch.cheaper - z - PRICE_DRIFT)
     _note(watch, unit, charge_usd)
-    evidence = max(watch.dearer, watch.cheaper / 3)
+    evidence = max(watch.dearer, watch.cheaper / PRICE_FALL_EVIDENCE)
     if evidence >= threshold:
         since = Moments(*watch.spent.sums())
         move = Move(watch.unit, _typical(watch.price_recent, watch.free_recent), evidence, since)
@@ -219,7 +232,7 @@ def quality_move(watch: Watch, quality: float, weight: float, *, threshold: floa
     if history.n < QUALITY_MIN_GRADES or (recent.n == 0.0 and quality >= QUALITY_BEFORE[1]):
         history.add(quality, weight)  # nobody is suspected, least of all for a grade as good as any before
         return None
-    error = math.sqrt((history.scatter + 0.25) / (history.n + 1) / history.n)
+    error = math.sqrt((history.scatter + QUALITY_ERROR_N) / (history.n + 1) / history.n)
     before = min(QUALITY_BEFORE[1], max(QUALITY_BEFORE[0], history.mean - error))
     after = before * QUALITY_FALL
     ratio = quality * math.log(after / before) + (1 - quality) * math.log((1 - after) / (1 - before))

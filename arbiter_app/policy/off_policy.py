@@ -17,8 +17,13 @@ from dataclasses import dataclass, field
 from arbiter_app.policy.savings import t95
 
 LEAST = 0.2
+"""Least propensity that is divided by: no decision weighs more than five. It bounds the variance at the price of a bias: prompts
+whose chance p was smaller count p / 0.2 of what they should, so a model that is asked rarely is judged mostly by the prompts that it
+was asked for often. Random choices of the policies are made with chances from 0.1 (`explore_chance`) to 0.9."""
 SUPPORT = 2.0
+"""Plain decisions that a model must be worth in a bucket to count there: with fewer there is no variance."""
 FEW = 30.0
+"""Values under which an arm is taken to vary at least as all arms do together: fewer may be equal by luck."""
 
 Target = Callable[[str, tuple[str, ...]], Mapping[str, float]]
 """(bucket, eligible models) -> the probability of each model; they add up to 1, or to less where nobody can serve."""

@@ -19,6 +19,7 @@ from arbiter_app.policy.values import Recent
 from arbiter_app.policy.worth import Stakes, Taste, hopeful, stakes
 
 REMEMBERED = 256
+"""Sets of models and sizes of prompts for which a view keeps what follows (a memory bound: about 2 KB each)."""
 TRIED_SIZE = 0.25
 """How far the size of a prompt counts for trying a model on it: one that is then chosen will serve prompts of every size."""
 

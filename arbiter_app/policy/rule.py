@@ -11,8 +11,13 @@ from arbiter_app.policy.plan import Plan, View
 from arbiter_app.policy.types import Ask, Choice, PolicySettings
 
 RISEN = 1.3
+"""Times its list price from which a model counts as dearer than it was: the smallest rise that the price alarm has to notice."""
 RECHECKS = 20.0
+"""Calls after which the share of rechecks has halved: a price that stays is looked at ever less."""
 FALLING = 0.5
+"""Chance of looking again while the last looks were cheaper: the alarm needs some more of them."""
+BAR_CALLS = 3.0
+"""Calls for each grade that is wanted of the baseline, after which the bar is given up: where nothing grades, it never comes."""
 
 
 def decide(
@@ -82,11 +87,11 @@ def _left_for_its_price(plan: Plan, best: int) -> int | None:
 
 def _bar(plan: Plan, best: int, base: int, settings: PolicySettings) -> bool | None:
     """Whether the baseline is to be called for the sake of the bar, because it has too few grades here: True as a trial,
-    False where it would serve anyway. Given up after three times as many calls, where nothing grades."""
+    False where it would serve anyway. Given up after `BAR_CALLS` times as many calls, where nothing grades."""
     view, here = plan.view, plan.view.here
     wanted = settings.baseline_first + settings.baseline_growth * sqrt(max(here.all_calls, 0.0))
     graded = here.base_graded
-    if graded >= wanted or here.base_calls >= 3 * wanted:
+    if graded >= wanted or here.base_calls >= BAR_CALLS * wanted:
         return None
     if graded < settings.baseline_first:
         return True

@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 Z95 = 1.959964
+"""Standard deviations of a normal 95 % interval, two-sided."""
 FEW = 5
+"""Calls under which a bucket's variance alone is not believed: fewer can look alike by chance."""
 
 
 @dataclass(frozen=True, slots=True)

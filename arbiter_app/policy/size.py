@@ -14,11 +14,15 @@ from arbiter_app.policy.belief import Array
 from arbiter_app.policy.values import value
 
 LEAST_DEGREES = 5.0
+"""Degrees of freedom, calls beyond the first of each model, under which there is no slope: its error would not be known."""
 DOUBT = 4.0
+"""Squared standard errors within which a slope counts as zero: two of them, about 95 %."""
 SMALLEST = 0.1
+"""Least cost of a prompt against one of mean length: every answer costs something."""
 STEPS = 2.0
 """Sizes are told apart in steps of the root of two, so that what follows from one serves many prompts."""
 LEAST = 1e-12
+"""What lengths must scatter at least, relative to their mean, to tell anything."""
 
 
 @value

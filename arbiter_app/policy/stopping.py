@@ -24,18 +24,27 @@ Array = NDArray[np.float64]
 
 TABLE = Path(__file__).with_suffix(".txt")
 TAU = (1e-4, 1e2)
+"""Range of tau in the table: at the first a model has all to be learned, from the last on there is nothing to learn."""
 Z = (-4.0, 8.0)
+"""Range of z in the table, standard deviations: under it the shortfall is under 1e-5, over it it is z to 1e-15."""
 ROWS, COLUMNS = 29, 49
+"""Entries of the stored table: steps of a factor of 1.64 in tau and of a quarter in z."""
 FINER = 4, 32
+"""Entries that linear interpolation puts in the place of each when it is loaded, so that the nearest is within 0.03 standard deviations."""
 
 _STATES = np.linspace(-6.0, 10.0, 641)
-_RIVALS = np.exp(np.linspace(log(0.02), log(800.0), 96))
+"""States z of the backward induction: steps of 1/40 standard deviation; beyond them nothing changes any more."""
+_ALTERNATIVES = np.exp(np.linspace(log(0.02), log(800.0), 96))
+"""Losses of the rival, in standard deviations at the end of the horizon: steps of 12 %, interpolated."""
 _NODES = np.array([NormalDist().inv_cdf((at + 0.5) / 40) for at in range(40)])
+"""Where a standard normal step is taken to lead: 40 equally likely places, scaled to variance 1."""
 _NODES /= _NODES.std()
 _STEPS_A_ROW = 8
+"""Steps of the induction for each row of the table. Twice as many lower entries by 2 to 12 %, since a model can then be left at more
+moments; a grade is such a step, too, and the settings were chosen with this table."""
 
 
-def excess(z: Array) -> Array:
+def unit_normal_loss(z: Array) -> Array:
     """Mean of what a normal variable of mean z and standard deviation 1 is over zero."""
     chance = np.array([0.5 * erfc(-one / sqrt(2)) for one in z.ravel().tolist()]).reshape(z.shape)
     mean: Array = np.exp(-0.5 * z * z) / sqrt(2 * pi) + z * chance
@@ -46,21 +55,21 @@ def solve() -> Array:
     """The table [ROWS, COLUMNS], by backward induction over the precision t of what is known, from 1 (the end) down."""
     tau = np.exp(np.linspace(log(TAU[0]), log(TAU[1]), (ROWS - 1) * _STEPS_A_ROW + 1))
     known = tau / (1 + tau)
-    short, columns = excess(_STATES), np.linspace(*Z, COLUMNS)
-    worth = np.zeros((len(_RIVALS), len(_STATES)))
+    short, columns = unit_normal_loss(_STATES), np.linspace(*Z, COLUMNS)
+    value = np.zeros((len(_ALTERNATIVES), len(_STATES)))
     table = np.empty((ROWS, COLUMNS))
     then = 1.0
     for at in range(len(tau) - 1, -1, -1):
         now = float(known[at])
-        served = (_RIVALS[:, None] - short / sqrt(now)) * (then - now)
-        going_on = served + worth @ _moves(now, then).T
-        worth, then = np.maximum(going_on, 0.0), now
+        served = (_ALTERNATIVES[:, None] - short / sqrt(now)) * (then - now)
+        going_on = served + value @ _transition_matrix(now, then).T
+        value, then = np.maximum(going_on, 0.0), now
         if at % _STEPS_A_ROW == 0:
-            table[at // _STEPS_A_ROW] = _boundary(going_on, _RIVALS * sqrt(now), columns)
+            table[at // _STEPS_A_ROW] = _boundary(going_on, _ALTERNATIVES * sqrt(now), columns)
     return table
 
 
-def _moves(now: float, then: float) -> Array:
+def _transition_matrix(now: float, then: float) -> Array:
     """How the state moves while the precision grows: the weights [from, to] of a linear interpolation between states.
 
     Beyond the last state nothing is worth going on."""
@@ -74,7 +83,7 @@ def _moves(now: float, then: float) -> Array:
     return np.asarray(moved, dtype=np.float64)
 
 
-def _boundary(going_on: Array, rivals: Array, columns: Array) -> Array:
+def _boundary(going_on: Array, alternatives: Array, columns: Array) -> Array:
     """Where going on is worth nothing, as the rival's loss in standard deviations for each of the columns."""
     last = (going_on > 0).sum(axis=1) - 1
     inside = (last >= 0) & (last < len(_STATES) - 1)
@@ -82,8 +91,8 @@ def _boundary(going_on: Array, rivals: Array, columns: Array) -> Array:
     here, beyond = going_on[row, at], going_on[row, at + 1]
     state = _STATES[at] + (_STATES[1] - _STATES[0]) * here / (here - beyond)
     order = state.argsort()
-    found = np.exp(np.interp(columns, state[order], np.log(rivals[inside][order])))
-    bounded: Array = np.minimum(found, excess(columns))
+    found = np.exp(np.interp(columns, state[order], np.log(alternatives[inside][order])))
+    bounded: Array = np.minimum(found, unit_normal_loss(columns))
     return bounded
 
 
@@ -99,9 +108,13 @@ def _finer(table: Array) -> Array:
 
 
 _HOPE = _finer(np.loadtxt(TABLE)) if TABLE.exists() else np.zeros((1, 1))
+"""The table as it is looked up: shortfalls in standard deviations."""
 _PER_LOG_TAU = (_HOPE.shape[0] - 1) / log(TAU[1] / TAU[0])
+"""Its rows for each unit of log tau."""
 _PER_Z = (_HOPE.shape[1] - 1) / (Z[1] - Z[0])
+"""Its columns for each standard deviation of z."""
 _FIRST = 0.5 - log(TAU[0]) * _PER_LOG_TAU
+"""What rounds to the nearest row when it is added to log tau in rows."""
 
 
 def hope(z: Array, tau: Array) -> Array:

@@ -4,9 +4,11 @@ For each model of a bucket the sums of x r and x x are kept, where x are the fea
 model's mean before it: one ridge regression for each feature alone (marginal regression, Fan and Lv, 2008), whose sum is
 scaled by what it turned out to be worth. Every prediction is made before its grade is seen (prequential validation, Dawid,
 1984): sum(p r) over the root of sum((p r)^2) is standard normal while the prompt tells nothing, and only over `PROVEN` of
-these standard deviations does a prediction count: it is looked at after every grade, so the bar is one that chance does not
-pass at any time (Robbins, 1970: the root of ln(1 + n / 60) + 2 ln 10,000 is 4.6 after a thousand grades, and 5.3 after a
-million). All of it is sums, so that processes can add them up; a model takes 6 KB.
+these standard deviations does a prediction count. It is looked at after every grade, so it has to hold at any time: with
+probability 1 - alpha a sum of n steps stays under sqrt((1 + m / n) (ln(1 + n / m) + 2 ln(1 / alpha))) of its standard deviations
+for all n at once (Robbins, Statistical methods related to the law of the iterated logarithm, 1970). For m = 60, five is this bound
+at alpha = 1 / 10,000 from 240 grades to 43,000, and at alpha = 1 / 350 where it is first looked at, after `LEAST_GRADES`.
+All of it is sums, so that processes can add them up; a model takes 6 KB.
 """
 
 from __future__ import annotations
@@ -21,18 +23,27 @@ import numpy as np
 from arbiter_app.policy.belief import Array
 
 WORDS = 256
+"""Places that words are hashed to: 3 KB a model, and few words of a prompt share one."""
 PLAIN = 4
+"""Features that are no words, see `features`."""
 SIZE = WORDS + PLAIN
+"""All features of a prompt."""
 READ = 1000
+"""Characters of a prompt that are read: what is asked stands early, and reading costs by length."""
 RIDGE = 4.0
+"""Grades' worth of evidence that pulls each coefficient to zero (a judgement: a word has to be seen some times)."""
 PROVEN = 5.0
+"""Standard deviations of sum(p r) over which predictions count: a level that chance does not pass at any time (above)."""
 LEAST_GRADES = 60.0
+"""Weight of grades before which nothing is said: the level above holds from there on, and sums begin to be normal."""
 LARGEST_SHIFT = 0.5
+"""Largest shift of a quality, 0 to 1, by a prompt: half of what there is."""
 BATCH = 16
 """Grades that are learned together: sixteen one by one take six times as long."""
 
 Head = tuple[str, int]
 _LETTERS = bytes(at if chr(at).isalnum() or at >= 128 else 32 for at in range(256))
+"""Every byte as itself, or a space where it is no part of a word: ASCII letters, digits, and all beyond ASCII are."""
 
 
 def head(prompt: str) -> Head:

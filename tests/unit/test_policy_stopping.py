@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from arbiter_app.policy.stopping import COLUMNS, TABLE, Z, excess, hope, solve
+from arbiter_app.policy.stopping import COLUMNS, TABLE, Z, hope, solve, unit_normal_loss
 
 ANY_Z = np.linspace(-3.0, 3.5, 40)
 
@@ -14,12 +14,12 @@ def test_the_shipped_table_is_the_solution() -> None:
 
 
 def test_where_nothing_is_left_to_learn_the_expected_shortfall_counts() -> None:
-    assert np.allclose(hope(ANY_Z, np.full(40, 100.0)), excess(ANY_Z), atol=0.02)
+    assert np.allclose(hope(ANY_Z, np.full(40, 100.0)), unit_normal_loss(ANY_Z), atol=0.02)
 
 
 def test_hope_never_exceeds_the_expectation_and_grows_with_what_is_left_to_learn() -> None:
     by_tau = np.array([hope(ANY_Z, np.full(40, tau)) for tau in (1e-4, 1e-2, 1.0, 100.0)])
-    assert (by_tau <= excess(ANY_Z) + 0.02).all()
+    assert (by_tau <= unit_normal_loss(ANY_Z) + 0.02).all()
     assert (np.diff(by_tau, axis=0) >= -0.02).all()
     assert (np.diff(by_tau, axis=1) >= -1e-9).all()
 

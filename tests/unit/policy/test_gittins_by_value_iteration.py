@@ -8,7 +8,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from arbiter_app.policy.stopping import excess, hope
+from arbiter_app.policy.stopping import hope, unit_normal_loss
 
 STATES = np.linspace(-7.0, 9.0, 801)
 NODES = np.array([NormalDist().inv_cdf((at + 0.5) / 60) for at in range(60)])
@@ -16,7 +16,7 @@ NODES = np.array([NormalDist().inv_cdf((at + 0.5) / 60) for at in range(60)])
 
 def boundary(z: float, known: int, ahead: int) -> float:
     """The rival's loss at which trying a model once more gains nothing, by bisection over full value iterations."""
-    low, high = 0.0, float(excess(np.array([z]))[0])
+    low, high = 0.0, float(unit_normal_loss(np.array([z]))[0])
     for _ in range(14):
         rival = (low + high) / 2
         low, high = (low, rival) if gain(rival, z, known, ahead) > 0 else (rival, high)
@@ -31,7 +31,7 @@ def gain(rival: float, z: float, known: int, ahead: int) -> float:
         now, then = 1 + served / known, 1 + (served + 1) / known
         spread = math.sqrt(1 / now - 1 / then)
         later = np.interp(STATES[:, None] + spread * NODES, STATES, value).mean(axis=1)
-        going_on = rival - excess(STATES * math.sqrt(now)) / math.sqrt(now) + later
+        going_on = rival - unit_normal_loss(STATES * math.sqrt(now)) / math.sqrt(now) + later
         value = np.maximum(going_on, 0.0)
     return float(np.interp(z, STATES, going_on))
 
