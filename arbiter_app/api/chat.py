@@ -1,4 +1,4 @@
-"""POST /v1/chat/completions as a bare ASGI handler: read, authenticate, admit, run the lifecycle, answer."""
+"""Asking for an answer, in any dialect, as a bare ASGI handler: read, authenticate, admit, run the lifecycle, answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from arbiter_app.api import limits
 from arbiter_app.api.auth import caller_of, is_new
 from arbiter_app.api.body import BIG_BYTES, CallerGone, read_body
 from arbiter_app.api.errors import error_answer
-from arbiter_app.dialects import openai_chat as dialect
+from arbiter_app.dialects import Dialect
 from arbiter_app.logs import request_id as log_request_id
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.errors import ArbiterError, InternalError, Unauthorized
@@ -31,9 +31,10 @@ BROKEN = (500, 502, 504)
 
 
 class Chat:
-    """The chat route."""
+    """The route of one dialect."""
 
-    def __init__(self, requests: RequestService, *, max_body_bytes: int) -> None:
+    def __init__(self, dialect: Dialect, requests: RequestService, *, max_body_bytes: int) -> None:
+        self._dialect = dialect
         self._requests = requests
         self._keys = requests.keys
         self._max_body = max_body_bytes
@@ -41,7 +42,7 @@ class Chat:
     async def __call__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         """Answer one request. A caller who hangs up cancels the work, streamed or not."""
         log_request_id.set(request_id)
-        reply, told = _Reply(send, request_id), when_gone(scope)
+        reply, told = _Reply(self._dialect, send, request_id), when_gone(scope)
         request = self._requests.request()
         try:
             async with request:
@@ -94,14 +95,15 @@ class Chat:
         """Big bodies are parsed beside the loop."""
         body = await read_body(scope, receive, self._max_body)
         if len(body) < BIG_BYTES:
-            return dialect.parse(body, caller, request_id)
-        return await asyncio.to_thread(dialect.parse, body, caller, request_id)
+            return self._dialect.parse(body, caller, request_id)
+        return await asyncio.to_thread(self._dialect.parse, body, caller, request_id)
 
 
 class _Reply:
     """Writes the answer; knows whether it has begun."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, dialect: Dialect, send: Send, request_id: str) -> None:
+        self._dialect = dialect
         self._send = send
         self._id = (b"x-request-id", request_id.encode())
         self.request_id = request_id
@@ -109,7 +111,7 @@ class _Reply:
         self._begun = self._streaming = self._ended = False
 
     async def whole(self, decision: Decision) -> None:
-        parts, headers = dialect.whole(decision), [JSON, *_named(decision)]
+        parts, headers = self._dialect.whole(decision), [JSON, *_named(decision)]
         if sum(map(len, parts)) <= ANSWER_PIECE_BYTES:
             await self._respond(200, headers, b"".join(parts))
             return
@@ -121,7 +123,7 @@ class _Reply:
         async with contextlib.aclosing(streamed.chunks):
             self._begun = self._streaming = True
             await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-            async for frame in dialect.frames(streamed):
+            async for frame in self._dialect.frames(streamed):
                 if len(frame) > ANSWER_PIECE_BYTES:
                     await send_in_pieces(self._send, frame)
                 else:
@@ -134,10 +136,10 @@ class _Reply:
         if self._streaming and not self._ended:
             with contextlib.suppress(TimeoutError):  # who takes nothing does not get this either
                 async with asyncio.timeout(LAST_WORD_S):
-                    await self._send({"type": "http.response.body", "body": dialect.error_frame(error)})
+                    await self._send({"type": "http.response.body", "body": self._dialect.error_frame(error)})
         if self._begun:
             return
-        status, headers, data = error_answer(error)
+        status, headers, data = error_answer(error, self._dialect)
         await self._respond(status, headers, data)
 
     async def _respond(self, status: int, headers: list[tuple[bytes, bytes]], data: bytes) -> None:

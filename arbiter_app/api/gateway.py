@@ -10,6 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 from arbiter_app.api.chat import Chat
 from arbiter_app.api.control import control_app
 from arbiter_app.api.errors import error_answer
+from arbiter_app.dialects import Dialect, openai_chat
 from arbiter_app.logs import request_id as log_request_id
 from arbiter_app.pipeline.errors import MethodNotAllowed
 from arbiter_app.protocol import answer
@@ -17,8 +18,7 @@ from arbiter_app.protocol import answer
 if TYPE_CHECKING:
     from arbiter_app.services.arbiter import Arbiter
 
-CHAT = "/v1/chat/completions"
-CHATS = (CHAT, f"{CHAT}/")
+DIALECTS: tuple[Dialect, ...] = (openai_chat,)
 MAX_REQUEST_ID = 128
 HARDENING = (
     (b"x-content-type-options", b"nosniff"),
@@ -35,7 +35,13 @@ class Gateway:
 
     def __init__(self, arbiter: Arbiter) -> None:
         self._arbiter = arbiter
-        self._chat = Chat(arbiter.requests, max_body_bytes=arbiter.settings.max_body_bytes)
+        most = arbiter.settings.max_body_bytes
+        self._chats = {
+            path: (Chat(dialect, arbiter.requests, max_body_bytes=most), dialect)
+            for dialect in DIALECTS
+            for where in dialect.PATHS
+            for path in (where, f"{where}/")
+        }
         self._control = control_app(arbiter)
 
     def drain(self, *, at_once: bool = False) -> None:
@@ -50,24 +56,26 @@ class Gateway:
         if scope["type"] != "http":
             return
         request_id = _request_id(scope)
-        if scope["path"] not in CHATS:
+        chat, dialect = self._chats.get(scope["path"], (None, openai_chat))
+        if chat is None:
             log_request_id.set(request_id)
             # A server sends no body after HEAD, whatever the application says.
             asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
             await self._control(asked, receive, _stamped(send, request_id))
         elif scope["method"] == "POST":
-            await self._chat(scope, receive, send, request_id)
+            await chat(scope, receive, send, request_id)
         else:
-            await _only_post(scope["method"], _stamped(send, request_id))
+            await _only_post(scope["method"], dialect, _stamped(send, request_id))
 
 
-async def _only_post(method: str, send: Send) -> None:
+async def _only_post(method: str, dialect: Dialect, send: Send) -> None:
     """What another method than POST gets on the chat route. CORS is off: OPTIONS allows no other origin."""
     if method == "OPTIONS":
         await send({"type": "http.response.start", "status": 204, "headers": [(b"allow", b"POST, OPTIONS")]})
         await send({"type": "http.response.body"})
         return
-    status, headers, body = error_answer(MethodNotAllowed(f"{method} is not allowed here; POST a chat request"))
+    refused = MethodNotAllowed(f"{method} is not allowed here; POST a chat request")
+    status, headers, body = error_answer(refused, dialect)
     await answer(send, status, [*headers, (b"allow", b"POST")], body)
 
 

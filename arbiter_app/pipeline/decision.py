@@ -163,6 +163,7 @@ class Decision:
             "failover_from": self.failover_from or None,
             "cascaded_from": self.cascade.completion.model if self.cascade else None,
             "degraded": f"learning is paused: {self.degraded}" if self.degraded else None,
+            **({"dropped": list(request.dropped)} if request.dropped else {}),
         }
 
     def row(self) -> dict[str, Any]:

@@ -87,7 +87,8 @@ class ChatRequest:
     `payload` is what the runtime will get, apart from `model`: the caller's body without `arbiter_*` fields. `written` is the
     same, each member as the caller wrote it.
     `ask` is the latest human message as plain text; `system` the system prompt; `body_bytes` the size of the body;
-    `named` says that the caller named the conversation.
+    `named` says that the caller named the conversation; `dropped` are members of a request in another dialect that could not be
+    carried over.
     """
 
     request_id: str
@@ -113,6 +114,7 @@ class ChatRequest:
     conversation: str = ""
     named: bool = False
     body_bytes: int = 0
+    dropped: tuple[str, ...] = ()
     written: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -12,7 +12,9 @@ from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.lifecycle import Streamed
 
-__all__ = ["error_body", "error_frame", "frames", "parse", "whole"]
+__all__ = ["PATHS", "error_body", "error_frame", "frames", "parse", "whole"]
+
+PATHS: tuple[str, ...] = ("/v1/chat/completions",)
 
 
 def whole(decision: Decision) -> Sequence[bytes | memoryview]:
