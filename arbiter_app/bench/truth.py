@@ -47,6 +47,8 @@ def truth(world: World, asked: Mapping[str, Json], recorded: Mapping[str, Json],
     """
     if report["calls"] != len(recorded):
         raise NoTruth("the report covers other calls, too; start with --fresh")
+    if recorded and all(row["answer_cost"] is None for row in recorded.values()):
+        raise NoTruth("no answer has a known cost: another runtime answered")
     measured = {row["bucket"] for row in report["by_bucket"] if row["measured_calls"]}
     baseline = NOTHING
     for decision_id, row in recorded.items():

@@ -165,6 +165,14 @@ def test_what_does_not_add_up_is_named():
     assert "1 requests failed" in " ".join(problems(tally, rows, zero, right))
 
 
+def test_answers_without_any_known_cost_are_held_against_nothing() -> None:
+    """A runtime that states neither charges nor usage is no sandbox."""
+    row = {"bucket": "open", "status": "ok", "cost": None, "answer_cost": None, "cache": "off", "model": "gpt-4o"}
+    report = {"calls": 1, "by_bucket": [{"bucket": "open", "measured_calls": 0}], "interval_usd": None}
+    with pytest.raises(NoTruth, match="no answer has a known cost"):
+        truth(world_of(load_settings({}, env_file=None)), {}, {"a": row}, {**report, "actual_spend_exact": "0"})
+
+
 def test_a_model_that_the_sandbox_has_not_is_no_truth_and_no_crash() -> None:
     world = world_of(load_settings({}, env_file=None))
     row = {"bucket": "open", "status": "ok", "cost": Decimal("0.1"), "answer_cost": Decimal("0.1"), "cache": "off"}
