@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from arbiter_app.addresses import is_loopback_address
 from arbiter_app.notices import bounds
+from arbiter_app.protocol import refuse_socket
 from arbiter_app.settings import Settings
 
 log = logging.getLogger("arbiter.api")
@@ -89,8 +90,7 @@ class Entrance:
 
     async def _refuse(self, status: int, code: str, message: str, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008, "reason": ""})
+            await refuse_socket(receive, send)
             return
         await _answer(send, status, code, message)
 

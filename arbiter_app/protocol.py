@@ -21,7 +21,7 @@ from typing import Any, cast
 
 import httptools
 import orjson
-from starlette.types import Scope, Send
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
@@ -71,6 +71,12 @@ async def answer(send: Send, status: int, headers: Headers, body: bytes) -> None
     cycle.transport.write(head + body)
     cycle.message_event.set()
     cycle.on_response()
+
+
+async def refuse_socket(receive: Receive, send: Send) -> None:
+    """Answer the handshake of a socket with 403."""
+    await receive()
+    await send({"type": "websocket.close", "code": 1008, "reason": ""})
 
 
 async def answer_in_pieces(send: Send, status: int, headers: Headers, parts: Sequence[bytes | memoryview]) -> None:

@@ -13,7 +13,7 @@ from arbiter_app.api.errors import error_answer
 from arbiter_app.dialects import Dialect, openai_chat
 from arbiter_app.logs import request_id as log_request_id
 from arbiter_app.pipeline.errors import MethodNotAllowed
-from arbiter_app.protocol import answer
+from arbiter_app.protocol import answer, refuse_socket
 
 if TYPE_CHECKING:
     from arbiter_app.services.arbiter import Arbiter
@@ -52,8 +52,9 @@ class Gateway:
             self._arbiter.requests.drain(self._arbiter.settings.drain_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        if scope["type"] != "http":
+        """Answer one request. There are no sockets here."""
+        if scope["type"] == "websocket":
+            await refuse_socket(receive, send)
             return
         request_id = _request_id(scope)
         chat, dialect = self._chats.get(scope["path"], (None, openai_chat))

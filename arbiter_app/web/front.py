@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from arbiter_app import browsers
+from arbiter_app.protocol import refuse_socket
 
 GATEWAY = ("/v1", "/health", "/readyz", "/metrics")
 SOCKET = "/_event"
@@ -35,7 +36,6 @@ ONLY_READ = JSONResponse(
     {"Allow": "GET, HEAD"},
 )
 NOT_FOUND = PlainTextResponse("Not found\n", 404)
-_REJECTED: Message = {"type": "websocket.close", "code": 1008, "reason": ""}
 
 
 def is_under(path: str, prefix: str) -> bool:
@@ -117,7 +117,6 @@ class Front:
     async def _events(self, scope: Scope, receive: Receive, send: Send) -> None:
         foreign = browsers.from_own_page(scope["headers"]) is False
         if self._socket is None or not is_under(scope["path"], SOCKET) or foreign:
-            await receive()
-            await send(_REJECTED)
+            await refuse_socket(receive, send)
             return
         await self._socket(scope, receive, send)

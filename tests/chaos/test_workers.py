@@ -143,6 +143,12 @@ def _known_by_all(team: Team, key: str) -> bool:
         } == {200}
 
 
+def test_a_socket_at_the_workers_port_is_refused(team: Team) -> None:
+    wish = {"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
+    headers = {**wish, "sec-websocket-key": "MDEyMzQ1Njc4OWFiY2RlZg=="}
+    assert team.gateway.get("/v1/recent", headers=headers).status_code == 403
+
+
 def test_prices_and_quarantines_are_known_to_all(team: Team, slow: SandboxServer) -> None:
     assert team.pages.post("/v1/simulate-price", json={"model": "gpt-4o", "multiplier": 3.0}).status_code == 200
     until(lambda: team.gateway.get("/v1/overview").json()["active_price_overrides"] == {"gpt-4o": 3.0}, 2)
