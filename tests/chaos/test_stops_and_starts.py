@@ -20,6 +20,7 @@ from arbiter_app.runtime.sandbox import SandboxServer, start_sandbox
 from arbiter_app.runtime.sandbox.world import Fault
 from tests.served import OPERATOR, TLS, Served, served
 from tests.waiting import until
+from tests.wire import connected, heard, told
 
 KEY = {"authorization": f"Bearer {OPERATOR}"}
 CHAT = "/v1/chat/completions"
@@ -79,6 +80,17 @@ def test_what_runs_longer_than_the_drain_ends_with_an_error_and_is_on_record(tmp
     with runtime() as again, served(tmp_path, **over(again)) as one, closing(Client(one.url, OPERATOR)) as client:
         rows = client.get("/v1/recent")["data"]
         assert [(row["status"], row["error_code"]) for row in rows] == [("failed", "draining")] * 2
+
+
+def test_who_has_not_sent_all_of_a_request_by_then_is_cut_off_without_a_traceback(tmp_path: Path) -> None:
+    with served(tmp_path, ARBITER_DRAIN_S="0.5") as one, connected(one) as connection:
+        half = f"POST /v1/feedback HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {OPERATOR}\r\ncontent-length: 9\r\n\r\n{{"
+        connection.sendall(half.encode())
+        assert told(one, b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")  # read after it
+        one.process.send_signal(signal.SIGTERM)
+        assert heard(connection) == b""
+        assert one.process.wait(10) == 0
+    assert "Traceback" not in one.output.read_text()
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])
