@@ -71,7 +71,7 @@ async def chaos(seconds: float, seed: int, wanted: list[str]) -> invariants.Tabl
                 await phase(run, seconds * share)
                 took_s = time.monotonic() - started
                 print(f"{name}: {took_s:.0f} s, {len(ledger.answered)} answers so far", file=sys.stderr, flush=True)
-            report = await _closing(run)
+            report = await _closing(run, seconds)
         await runtime.down()
         invariants.records(table, system, ledger, report, runtime.invoice)
         invariants.secrets(table, system, ledger)
@@ -86,13 +86,13 @@ async def chaos(seconds: float, seed: int, wanted: list[str]) -> invariants.Tabl
     return table
 
 
-async def _closing(run: Run) -> tuple[int, int]:
+async def _closing(run: Run, seconds: float) -> tuple[int, int]:
     """Honest calls only: what the report has more afterwards is what the runtime has charged. Gives the report."""
     await run.system.begin()
     await run.expect("serves at the end", run.serves, RECOVERED_S)
     before = await _settled(run)
     charged = sum(run.runtime.invoice.values())
-    await run.quiet(CLOSING_S)
+    await run.quiet(min(CLOSING_S, seconds))
     after = await _settled(run)
     charged = sum(run.runtime.invoice.values()) - charged
     more = after[1] - before[1]
@@ -102,16 +102,17 @@ async def _closing(run: Run) -> tuple[int, int]:
 
 
 async def _settled(run: Run) -> tuple[int, int]:
-    """The report once it stays as it is: judgements have come in."""
-    last = (-1, -1)
+    """The report once it and the invoice stay as they are: judgements have come in."""
+    last, charged = (-1, -1), -1
 
     async def stays() -> bool:
-        nonlocal last
+        nonlocal last, charged
         await asyncio.sleep(2)
         status, text = await run.system.ask("/v1/report")
-        now = invariants.report_of(text) if status == 200 else (-1, -1)
-        last, same = now, now == last and status == 200
-        return same
+        before = last, charged
+        last = invariants.report_of(text) if status == 200 else (-1, -1)
+        charged = sum(run.runtime.invoice.values())
+        return status == 200 and (last, charged) == before
 
     await soon(stays, RECOVERED_S)
     return last

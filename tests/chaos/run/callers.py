@@ -47,6 +47,7 @@ class Callers:
         self.honest = False
         """Only whole chat requests of the operator, nothing else."""
         self._ledger, self._rng = ledger, rng
+        self._leaving, self._asking = False, 0
         self._keys: deque[str] = deque([OPERATOR], maxlen=8)
         self._decisions: deque[str] = deque(maxlen=64)
         self._client: aiohttp.ClientSession
@@ -63,18 +64,28 @@ class Callers:
         await self._client.close()
 
     async def call(self) -> None:
-        """One caller, until cancelled."""
-        while True:
+        """One caller, until cancelled or told to leave."""
+        while not self._leaving:
             way = self._rng.choice((self._plain, self._streamed)) if self.honest else self._rng.choice(self._ways)
             started = time.monotonic()
+            self._asking += 1
             try:
                 await way()
             except TimeoutError:
                 self._ledger.wrong[f"{way.__name__} waited {WHOLE_S:g} s in vain"] += 1
             except (aiohttp.ClientError, OSError):
                 await asyncio.sleep(0.1)
+            finally:
+                self._asking -= 1
             self._ledger.took(way.__name__, time.monotonic() - started)
             await asyncio.sleep(self._rng.random() * PAUSE_S)
+
+    async def leave(self) -> None:
+        """Ask no more, and wait for every answer: who hangs up leaves a call that is charged and on no record."""
+        self._leaving = True
+        while self._asking:  # noqa: ASYNC110 - nobody else waits for it
+            await asyncio.sleep(PAUSE_S)
+        self._leaving = False
 
     async def chat(self) -> tuple[int, bytes]:
         """One plain request of the operator: status and body."""

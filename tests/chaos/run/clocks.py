@@ -27,6 +27,7 @@ class Jumps:
             "FAKETIME_TIMESTAMP_FILE": str(file),
             "FAKETIME_CACHE_DURATION": "1",
             "DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # else waits on the monotonic clock last until somebody else wakes them
         }
 
     def to(self, offset: str) -> None:

@@ -84,6 +84,7 @@ class Run:
         self.callers.honest = True
         async with self.calling(strangers=0):
             await asyncio.sleep(seconds)
+            await self.callers.leave()
 
     async def serves(self) -> bool:
         """Whether a request is answered."""
