@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import reflex as rx
 from reflex.app import default_error_boundary
+from reflex.event import EventCallback
 
 from arbiter_app.web import door, faults
 from arbiter_app.web.components.data import table_view
@@ -63,7 +66,7 @@ app.add_middleware(Cleared(), index=0)
 app.register_lifespan_task(lambda: door.following(SocketWire(app)))
 
 
-def _page(component: object, route: str, title: str, *loads: object) -> None:
+def _page(component: Callable[[], rx.Component], route: str, title: str, *loads: EventCallback[()]) -> None:
     app.add_page(
         component, route=route, title=f"{title} · Arbiter", description=DESCRIPTION, on_load=[Account.enter, *loads]
     )

@@ -15,5 +15,5 @@ How a page is made:
    the process computes one snapshot for all tabs of a room and sends it once. Nothing runs for a closed tab.
 5. `arbiter_app.py` registers the page: route, title, `on_load`.
 
-Reflex is imported in `components/`, `pages/`, `state/`, `plugin.py` and `arbiter_app.py`; nothing else here needs it.
+What mypy cannot read of Reflex's types, `typed.py` says again: events, and a state's variables that are lists or mappings.
 """

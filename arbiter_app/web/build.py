@@ -83,10 +83,10 @@ def _export() -> None:
     from reflex_base.environment import EnvVar, environment
 
     path = EnvVar("PATH", "", str)
-    path.set(f"{Path(sys.executable).parent}:{path.get()}")
+    path.set(f"{Path(sys.executable).parent}:{path.get()}")  # type: ignore[arg-type]
     environment.REFLEX_USE_NPM.set(True)
     environment.REFLEX_CHECK_LATEST_VERSION.set(False)
-    initialize_frontend_dependencies()
+    initialize_frontend_dependencies()  # type: ignore[no-untyped-call]
     export(zipping=False, backend=False, env=constants.Env.PROD, loglevel=constants.LogLevel.INFO)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
+from arbiter_app.api.gateway import Gateway
+from arbiter_app.services.arbiter import Arbiter
 from arbiter_app.settings import Settings
 from arbiter_app.web.ask import Workload
 from arbiter_app.web.export import Export
@@ -18,6 +20,7 @@ from arbiter_app.web.live import Live, Wire
 from arbiter_app.web.reads import Reads
 from arbiter_app.web.seats import Seats
 from arbiter_app.web.session import SessionRoute, Sessions
+from arbiter_app.web.source import Source
 from arbiter_app.web.topics import topics
 
 
@@ -26,10 +29,10 @@ class Parts:
     """What the pages work with. `live` needs the socket server and is set once that exists."""
 
     settings: Settings
-    arbiter: Any
+    arbiter: Arbiter
     reads: Reads
     sessions: Sessions
-    gateway: Any
+    gateway: Gateway
     session_route: ASGIApp
     export: ASGIApp
     live: Live
@@ -51,19 +54,16 @@ def parts() -> Parts:
 @contextlib.asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Parts]:
     """Start the services, and stop them at the end."""
-    from arbiter_app.services.arbiter import Arbiter
-    from arbiter_app.web.source import Source, gateway_of
-
     arbiter = await Arbiter.start(settings)
     try:
-        async with furnished(settings, arbiter, Source(arbiter), gateway_of(arbiter)) as made:
+        async with furnished(settings, arbiter, Source(arbiter), Gateway(arbiter)) as made:
             yield made
     finally:
         await arbiter.close()
 
 
 @contextlib.asynccontextmanager
-async def furnished(settings: Settings, arbiter: Any, reads: Reads, gateway: Any) -> AsyncIterator[Parts]:
+async def furnished(settings: Settings, arbiter: Arbiter, reads: Reads, gateway: Gateway) -> AsyncIterator[Parts]:
     """Make the parts over open services, and let the handlers find them."""
     global _parts
     sessions = Sessions(per_key=settings.sessions_per_key, attempts_per_minute=settings.signins_per_minute)

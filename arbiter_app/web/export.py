@@ -26,6 +26,7 @@ from arbiter_app.dialects.openai_chat import error_body
 from arbiter_app.notices import bounds
 from arbiter_app.pipeline.errors import Unprocessable
 from arbiter_app.pipeline.types import Caller
+from arbiter_app.services.arbiter import Arbiter
 from arbiter_app.services.reads import shown
 from arbiter_app.store import decisions
 from arbiter_app.store.decisions import Filter
@@ -76,7 +77,7 @@ class Downloads:
 class Export:
     """Streams decisions to whoever may see them; a caller gets the calls of the own key."""
 
-    def __init__(self, arbiter: Any, reads: Reads, sessions: Sessions) -> None:
+    def __init__(self, arbiter: Arbiter, reads: Reads, sessions: Sessions) -> None:
         self._arbiter = arbiter
         self._reads = reads
         self._sessions = sessions

@@ -80,6 +80,10 @@ class Reads(Protocol):
         """The catalog: id, input, output (USD per token), context, routable, baseline, vision, tools."""
         ...
 
+    async def overview(self) -> Row:
+        """Counters, overrides, cache, mode, the state of the database."""
+        ...
+
     async def usage(self, key_id: str) -> Row | None:
         """A key: key_id, email, status, role, used_6h, limit_6h, used_week, limit_week."""
         ...

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
-from reflex.middleware import Middleware
+import reflex as rx
+from reflex.event import Event
+from reflex.middleware.middleware import Middleware
+from reflex.state import BaseState
 
 from arbiter_app.pipeline.types import Caller
 from arbiter_app.web.reads import Reads
@@ -55,7 +57,7 @@ class Seats:
 class Cleared(Middleware):
     """Before each event: state that was made for another visitor than the one who sits there now is cleared."""
 
-    async def preprocess(self, app: Any, state: Any, event: Any) -> None:
+    async def preprocess(self, app: rx.App, state: BaseState, event: Event) -> None:
         """Look whose state it is."""
         from arbiter_app.web.state import guard
         from arbiter_app.web.state.account import Account

@@ -76,7 +76,8 @@ class Sessions:
         while len(self._of.get(key_id, ())) >= self._per_key:
             self.end(next(iter(self._of[key_id])))
         if len(self._live) >= MOST:
-            self.end(next(iter(max(self._of.values(), key=self._weight))))
+            most = max(self._of.values(), key=self._weight)
+            self.end(next(iter(most)))
 
     def _weight(self, own: OrderedDict[str, None]) -> tuple[bool, int]:
         """Callers' sessions give way before operators', of whoever has most."""

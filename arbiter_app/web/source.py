@@ -6,10 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.types import ASGIApp
-
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller
+from arbiter_app.services.arbiter import Arbiter
 from arbiter_app.store.decisions import Filter
 from arbiter_app.web.reads import Row
 
@@ -24,7 +23,7 @@ LEARNING = ("explore", "holdout")
 class Source:
     """Adapts one `Arbiter` to what the pages read."""
 
-    def __init__(self, arbiter: Any) -> None:
+    def __init__(self, arbiter: Arbiter) -> None:
         self._arbiter = arbiter
 
     async def report(self, seconds: float, key_id: str | None) -> Row:
@@ -179,13 +178,6 @@ class Source:
         """The present state of a known key."""
         caller: Caller | None = self._arbiter.keys.caller(key_id)
         return caller
-
-
-def gateway_of(arbiter: Any) -> ASGIApp:
-    """The `/v1` surface over the same services."""
-    from arbiter_app.api.gateway import Gateway
-
-    return Gateway(arbiter)
 
 
 def _sure(row: Mapping[str, Any]) -> bool:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from arbiter_app.pipeline.types import Classification, Eligible
+
 View = dict[str, str]
 Row = Mapping[str, Any]
 
@@ -411,7 +413,7 @@ def outcome(row: Row) -> View:
     }
 
 
-def fits(seen: Any, eligible: Any, budget: float | None) -> View:
+def fits(seen: Classification, eligible: Eligible, budget: float | None) -> View:
     """Before sending: what kind of prompt this is and how many models could serve it within the ceilings."""
     total = len(eligible.models) + len(eligible.rejected)
     ceiling = "no cost ceiling" if budget is None else f"at most {money(budget)}"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import reflex as rx
 from engineio.packet import MESSAGE, Packet
+from reflex.app import EventNamespace
 from reflex_base.constants.state import FIELD_MARKER
 from socketio.packet import EVENT
 
@@ -15,34 +17,44 @@ AT_A_TIME = 4
 class SocketWire:
     """Implements `live.Wire` over the running Reflex application."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: rx.App) -> None:
         self._app = app
 
     @property
+    def _server(self) -> Any:
+        return self._app.sio
+
+    @property
+    def _events(self) -> EventNamespace:
+        found = self._app.event_namespace
+        assert found is not None, "an application with state has a namespace"
+        return found
+
+    @property
     def _namespace(self) -> str:
-        return str(self._app.event_namespace.namespace)
+        return str(self._events.namespace)
 
     async def join(self, sid: str, room: str) -> None:
         """Put a socket into a room. A socket that went while the room was loading is ignored."""
-        if self._app.sio.manager.is_connected(sid, self._namespace):
-            await self._app.sio.enter_room(sid, room, namespace=self._namespace)
+        if self._server.manager.is_connected(sid, self._namespace):
+            await self._server.enter_room(sid, room, namespace=self._namespace)
 
     async def leave(self, sid: str, prefix: str) -> None:
         """Take a socket out of its rooms whose name begins so (its own private room stays)."""
-        for room in self._app.sio.rooms(sid, namespace=self._namespace):
+        for room in self._server.rooms(sid, namespace=self._namespace):
             if room != sid and room.startswith(prefix):
-                await self._app.sio.leave_room(sid, room, namespace=self._namespace)
+                await self._server.leave_room(sid, room, namespace=self._namespace)
 
     def occupied(self, room: str) -> bool:
         """Whether any open socket is in the room."""
-        return bool(self._app.sio.manager.rooms.get(self._namespace, {}).get(room))
+        return bool(self._server.manager.rooms.get(self._namespace, {}).get(room))
 
     async def send(self, room: str, state: str, variables: dict[str, Any]) -> None:
         """Set variables of a state class in every tab of the room: encoded once, sent a few tabs at a time.
 
         `emit` would hand all tabs to the event loop at once, and requests being routed would wait behind them.
         """
-        sio = self._app.sio
+        sio = self._server
         update = {"delta": {state: {name + FIELD_MARKER: value for name, value in variables.items()}}, "events": []}
         message = sio.packet_class(EVENT, namespace=self._namespace, data=["event", update]).encode()
         parts = [Packet(MESSAGE, part) for part in (message if isinstance(message, list) else [message])]
@@ -54,8 +66,8 @@ class SocketWire:
 
     def connected(self, sid: str) -> bool:
         """Whether this socket is open."""
-        return bool(self._app.sio.manager.is_connected(sid, self._namespace))
+        return bool(self._server.manager.is_connected(sid, self._namespace))
 
     def present(self, token: str) -> bool:
         """Whether the tab with this client token is connected."""
-        return token in self._app.event_namespace.token_to_sid
+        return token in self._events.token_to_sid

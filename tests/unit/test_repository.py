@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -219,6 +220,12 @@ def test_scripts_are_executable_and_parse():
         assert path.stat().st_mode & 0o111
         shell = path.read_text().splitlines()[0].rpartition("/")[2].split()[-1]
         subprocess.run([shell, "-n", path], check=True)
+
+
+def test_the_type_checker_is_strict_over_the_whole_product():
+    rules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]
+    assert rules["strict"] is True and rules["files"] == ["arbiter_app"] and "exclude" not in rules
+    assert [name for one in rules["overrides"] for name in one["module"] if name.startswith("arbiter_app")] == []
 
 
 @pytest.mark.timeout(300)

@@ -290,7 +290,8 @@ def _names(points: Sequence[tuple[float, Row]]) -> list[Figure]:
     told = [(x, row) for x, row in points if row.get("chosen") or row.get("baseline") or row["model"] == best]
     told.sort(key=lambda one: (not one[1].get("chosen"), not one[1].get("baseline")))
     low, high = math.log10(min(x for x, _ in points)), math.log10(max(x for x, _ in points))
-    width, taken, notes = max(high - low, 0.1), [], []
+    width, notes = max(high - low, 0.1), []
+    taken: list[tuple[float, float]] = []
     for x, row in told:
         place = (math.log10(x) - low) / width
         side = "left" if place < 0.3 else "right" if place > 0.7 else "center"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import reflex as rx
+from reflex.event import EventCallback
 
-Text = str | rx.Var[str]
+from arbiter_app.web.typed import Text, either
+
 Part = rx.Component | Text
+Pick = EventCallback[str] | Callable[[rx.Var[str]], EventCallback[()]]
+"""What follows when something is chosen, from its value."""
 
 
 def panel(
@@ -80,15 +85,17 @@ def whisker(left: Text, width: Text, at: Text) -> rx.Component:
     )
 
 
-def segmented(options: list[tuple[str, str]], chosen: rx.Var[str], on_pick: Any, label: str) -> rx.Component:
+def segmented(
+    options: list[tuple[str, str]], chosen: rx.Var[str], on_pick: EventCallback[str], label: str
+) -> rx.Component:
     """A row of exclusive choices. `options` are (value, name)."""
     return rx.el.div(
         *[
             rx.el.button(
                 name,
                 on_click=on_pick(value),
-                class_name=rx.cond(chosen == value, "on", ""),
-                aria_pressed=rx.cond(chosen == value, "true", "false"),
+                class_name=either(chosen == value, "on", ""),
+                aria_pressed=either(chosen == value, "true", "false"),
                 type="button",
             )
             for value, name in options
@@ -99,7 +106,7 @@ def segmented(options: list[tuple[str, str]], chosen: rx.Var[str], on_pick: Any,
     )
 
 
-def choice(options: list[tuple[str, str]], chosen: rx.Var[str], on_pick: Any, label: str) -> rx.Component:
+def choice(options: list[tuple[str, str]], chosen: rx.Var[str], on_pick: Pick, label: str) -> rx.Component:
     """A small select with an invisible label."""
     return rx.el.select(
         *[rx.el.option(name, value=value) for value, name in options],
@@ -145,24 +152,24 @@ def meter(width: Text, label: str, hot: rx.Var[bool] | bool = False) -> rx.Compo
     """A bar from empty to full; `width` is a percentage."""
     return rx.el.div(
         rx.el.i(style={"width": width}),
-        class_name=rx.cond(hot, "meter hot", "meter"),
+        class_name=either(hot, "meter hot", "meter"),
         role="img",
         aria_label=label,
     )
 
 
-def clock(seconds: Any) -> rx.Var[str]:
+def clock(seconds: rx.Var[str]) -> rx.Var[str]:
     """A unix time (seconds, as text or number) as the visitor's own wall clock."""
     script = f"(({seconds!s}) ? new Date(Number({seconds!s}) * 1000).toTimeString().slice(0, 8) : '')"
     return rx.Var(script, _var_type=str, _var_data=seconds._get_all_var_data())
 
 
-def day_clock(seconds: Any) -> rx.Var[str]:
+def day_clock(seconds: rx.Var[str]) -> rx.Var[str]:
     """A unix time as day and time of the visitor's own clock: `23 Nov 17:04:11`."""
     day = "toLocaleDateString('en-GB', {day: 'numeric', month: 'short'})"
     script = f"(({seconds!s}) ? (d => d.{day} + ' ' + d.toTimeString().slice(0, 8))(new Date(Number({seconds!s}) * 1000)) : '')"
     return rx.Var(script, _var_type=str, _var_data=seconds._get_all_var_data())
 
 
-def _joined(prefix: str, name: Text) -> Any:
-    return prefix + name if isinstance(name, str) else rx.Var.create(prefix) + name
+def _joined(prefix: str, name: Text) -> Text:
+    return prefix + name if isinstance(name, str) else rx.Var.create(prefix) + name.to(str)

@@ -7,8 +7,8 @@ import reflex as rx
 from arbiter_app.web.components import atoms, data
 from arbiter_app.web.components.frame import link
 from arbiter_app.web.state.calibrate import Calibrate
+from arbiter_app.web.typed import Record
 
-Row = rx.Var[dict[str, str]]
 EXAMPLE = '{"prompt": "What is the capital of Peru?", "task": "factual", "reference": "Lima"}'
 
 
@@ -76,7 +76,7 @@ def _progress() -> rx.Component:
 
 
 def _table() -> rx.Component:
-    def line(row: Row) -> rx.Component:
+    def line(row: Record) -> rx.Component:
         return rx.el.tr(
             rx.el.td(atoms.task_badge(row["task"])),
             rx.el.td(row["model"], class_name="m", title=row["model"]),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import reflex as rx
+from reflex.event import EventCallback
+from reflex.vars import ObjectVar
+from reflex_components_plotly.plotly import PlotlyBasic
 
+from arbiter_app.web.charts.figures import Figure
 from arbiter_app.web.components import atoms
 from arbiter_app.web.components.icons import icon
 from arbiter_app.web.state.chart import Chart
 from arbiter_app.web.theme import DARK, LIGHT, template
-
-Rows = rx.Var[list[dict[str, str]]]
+from arbiter_app.web.typed import Record, Records, either
 
 
 def heads(*names: str) -> rx.Component:
@@ -24,14 +28,14 @@ def _head(name: str) -> rx.Component:
     return rx.el.th(name.strip("#-"), class_name=cls, scope="col")
 
 
-def feed(rows: Rows, picked: Any, on_pick: Any) -> rx.Component:
+def feed(rows: Records, picked: rx.Var[str], on_pick: EventCallback[str]) -> rx.Component:
     """Decisions, newest first. A row opens its trace by click or by its button, with the keyboard too.
 
     A row of the table belongs to a place, not to a decision: texts change where they stand, and nothing on the page
     moves while decisions flow. What has just come is marked.
     """
 
-    def line(row: Any, place: Any) -> rx.Component:
+    def line(row: Record, place: rx.Var[int]) -> rx.Component:
         return rx.el.tr(
             rx.el.td(
                 rx.cond(row["fresh"] == "yes", rx.el.i(class_name="fresh", key=row["id"])),
@@ -49,7 +53,7 @@ def feed(rows: Rows, picked: Any, on_pick: Any) -> rx.Component:
             rx.el.td(row["saved"], class_name="n hide"),
             rx.el.td(row["ms"], class_name="n"),
             rx.el.td(atoms.clock(row["ts"]), class_name="n hide"),
-            class_name=rx.cond(row["id"] == picked, "pick on", "pick"),
+            class_name=either(row["id"] == picked, "pick on", "pick"),
             on_click=on_pick(row["id"]),
             key=place,
         )
@@ -64,10 +68,10 @@ def feed(rows: Rows, picked: Any, on_pick: Any) -> rx.Component:
     )
 
 
-def trace(stages: Rows, candidates: Rows) -> rx.Component:
+def trace(stages: Records, candidates: Records) -> rx.Component:
     """The six stages as a vertical story: what went in, the numbers, the time; the candidates under Route."""
 
-    def stage(one: Any) -> rx.Component:
+    def stage(one: Record) -> rx.Component:
         return rx.el.li(
             rx.el.span(class_name="dot"),
             rx.el.div(
@@ -113,10 +117,10 @@ def stages_ahead(text: str) -> rx.Component:
     )
 
 
-def candidate_table(rows: Rows) -> rx.Component:
+def candidate_table(rows: Records) -> rx.Component:
     """Every model that was weighed, with quality and interval, cost, and why it was not chosen."""
 
-    def line(one: Any) -> rx.Component:
+    def line(one: Record) -> rx.Component:
         return rx.el.tr(
             rx.el.td(
                 rx.el.div(one["model"], class_name="clip", title=one["model"]),
@@ -140,16 +144,16 @@ def candidate_table(rows: Rows) -> rx.Component:
     )
 
 
-def shifts(rows: Rows) -> rx.Component:
+def shifts(rows: Records) -> rx.Component:
     """Price and quality shifts, newest first, with what Arbiter did about each."""
 
-    def line(one: Any) -> rx.Component:
+    def line(one: Record) -> rx.Component:
         return rx.el.li(
             rx.el.span(atoms.clock(one["ts"]), class_name="num"),
             rx.el.span(
                 rx.el.span(one["model"], class_name="strong"),
                 " ",
-                rx.el.span(one["change"], class_name=rx.cond(one["harm"] == "yes", "bad", "good")),
+                rx.el.span(one["change"], class_name=either(one["harm"] == "yes", "bad", "good")),
                 ". ",
                 rx.el.span(one["reason"], class_name="soft"),
             ),
@@ -160,7 +164,7 @@ def shifts(rows: Rows) -> rx.Component:
     return rx.el.ul(rx.foreach(rows, line))
 
 
-def chart(figure: Any, label: str, height: int = 260) -> rx.Component:
+def chart(figure: ObjectVar[Figure] | ObjectVar[Mapping[str, Any]], label: str, height: int = 260) -> rx.Component:
     """A Plotly chart of the basic bundle in the colours of the visitor's theme; its height is reserved.
 
     The bundle is fetched once there is something to draw, after the figures and the feed have been shown.
@@ -169,7 +173,7 @@ def chart(figure: Any, label: str, height: int = 260) -> rx.Component:
     from plotly.graph_objs.layout import Template
 
     theme = rx.color_mode_cond(light=rx.Var.create(template(LIGHT)), dark=rx.Var.create(template(DARK)))
-    drawing = rx.plotly.basic(
+    drawing = PlotlyBasic.create(
         data=figure.to(Figure),
         template=theme.to(Template),
         config={"displayModeBar": False, "responsive": True, "scrollZoom": False},
@@ -184,7 +188,7 @@ def chart(figure: Any, label: str, height: int = 260) -> rx.Component:
     )
 
 
-def legend(rows: Rows, *more: rx.Component) -> rx.Component:
+def legend(rows: Records, *more: rx.Component) -> rx.Component:
     """What the colours of a chart stand for."""
     return rx.el.div(
         rx.foreach(rows, lambda one: rx.el.span(rx.el.i(style={"--k": one["colour"]}), one["name"])),
@@ -209,7 +213,7 @@ def chart_tools(name: str) -> tuple[rx.Component, ...]:
 def table_view() -> rx.Component:
     """The table of the chart whose `table` button was pressed, over the page."""
 
-    def line(row: Any) -> rx.Component:
+    def line(row: rx.Var[list[str]]) -> rx.Component:
         return rx.el.tr(rx.foreach(row.to(list[str]), lambda cell: rx.el.td(cell, class_name="num")))
 
     return rx.cond(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import reflex as rx
 from reflex_components_core.core.banner import has_connection_errors
 from reflex_components_core.react_router.dom import ReactRouterLink
 
 from arbiter_app.web.components.icons import icon
 from arbiter_app.web.state.account import Account
+from arbiter_app.web.typed import Text
 
 NAV = (
     ("overview", "Overview", "/app"),
@@ -21,7 +24,7 @@ NAV = (
 )
 
 
-def link(*children: rx.Component | str, to: str | rx.Var[str], **props: object) -> rx.Component:
+def link(*children: rx.Component | Text, to: Text, **props: Any) -> rx.Component:
     """A link inside the app: no page load, the socket stays."""
     return ReactRouterLink.create(*children, to=to, **props)
 

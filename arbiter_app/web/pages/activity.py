@@ -9,6 +9,7 @@ from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.pages.overview import closed
 from arbiter_app.web.state.activity import MODES, Activity, DecisionPage
 from arbiter_app.web.theme import TASKS
+from arbiter_app.web.typed import Record, Records
 
 
 def page() -> rx.Component:
@@ -79,7 +80,7 @@ def _filters() -> rx.Component:
 
 
 def _rows() -> rx.Component:
-    def line(row: rx.Var[dict[str, str]]) -> rx.Component:
+    def line(row: Record) -> rx.Component:
         to = "/app/decision/" + row["id"]
         return rx.el.tr(
             rx.el.td(
@@ -188,8 +189,8 @@ def _headline() -> rx.Component:
     )
 
 
-def _pairs(rows: rx.Var[list[dict[str, str]]], note: bool = False) -> rx.Component:
-    def line(one: rx.Var[dict[str, str]]) -> rx.Component:
+def _pairs(rows: Records, note: bool = False) -> rx.Component:
+    def line(one: Record) -> rx.Component:
         kept = "num nowrap" if note else "num wrap"
         cells = [rx.el.th(one["name"], scope="row"), rx.el.td(one["value"], class_name=kept)]
         if note:

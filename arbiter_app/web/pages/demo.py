@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import reflex as rx
 
 from arbiter_app.web.components import atoms, data
@@ -11,8 +9,7 @@ from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.pages.overview import closed
 from arbiter_app.web.state.demo import MULTIPLIERS, RATES, TOTALS, Demo
 from arbiter_app.web.theme import TASKS
-
-Row = rx.Var[dict[str, str]]
+from arbiter_app.web.typed import Record
 
 
 def page() -> rx.Component:
@@ -91,7 +88,7 @@ def _progress() -> rx.Component:
 
 def _controls() -> rx.Component:
     price = rx.el.div(
-        _select("Model", rx.foreach(Demo.models, lambda one: rx.el.option(one, value=one)), Demo.model, "model"),
+        _select("Model", [rx.foreach(Demo.models, lambda one: rx.el.option(one, value=one))], Demo.model, "model"),
         _select("Price", [rx.el.option(f"×{one}", value=one) for one in MULTIPLIERS], Demo.multiplier, "multiplier"),
         atoms.button("Apply", on_click=Demo.apply, disabled=Demo.may == "no"),
         class_name="row end wrap",
@@ -141,10 +138,9 @@ def _controls() -> rx.Component:
     )
 
 
-def _select(label: str, options: Any, value: rx.Var[str], name: str) -> rx.Component:
-    parts = options if isinstance(options, list) else [options]
+def _select(label: str, options: list[rx.Component], value: rx.Var[str], name: str) -> rx.Component:
     control = rx.el.select(
-        *parts, value=value, on_change=lambda picked: Demo.set_option(name, picked), class_name="input"
+        *options, value=value, on_change=lambda picked: Demo.set_option(name, picked), class_name="input"
     )
     return atoms.field(label, control)
 
@@ -193,7 +189,7 @@ def _alerts() -> rx.Component:
 
 
 def _choices() -> rx.Component:
-    def line(row: Row) -> rx.Component:
+    def line(row: Record) -> rx.Component:
         return rx.el.tr(
             rx.el.td(atoms.task_badge(row["task"])),
             rx.el.td(row["model"], class_name="m", title=row["model"]),

@@ -9,6 +9,7 @@ import reflex as rx
 from arbiter_app.web.components.frame import link, site
 from arbiter_app.web.docs import Doc, docs
 from arbiter_app.web.state.docs import Docs
+from arbiter_app.web.typed import Record
 
 
 def pages() -> list[tuple[Doc, Callable[[], rx.Component]]]:
@@ -32,7 +33,7 @@ def _made(doc: Doc) -> Callable[[], rx.Component]:
 
 
 def _search() -> rx.Component:
-    def hit(one: rx.Var[dict[str, str]]) -> rx.Component:
+    def hit(one: Record) -> rx.Component:
         return rx.el.a(one["title"], rx.el.small(one["excerpt"]), href=one["href"])
 
     return rx.el.div(

@@ -8,8 +8,7 @@ from arbiter_app.web.components import atoms, data
 from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.state.account import Account
 from arbiter_app.web.state.key import Key
-
-Row = rx.Var[dict[str, str]]
+from arbiter_app.web.typed import Record, either
 
 
 def page() -> rx.Component:
@@ -56,7 +55,7 @@ def _own() -> rx.Component:
         rx.el.tbody(
             _pair("id", rx.el.span(info["key_id"], class_name="num")),
             _pair("role", info["role"]),
-            _pair("e-mail", rx.cond(info["email"] != "", info["email"], "none")),
+            _pair("e-mail", either(info["email"] != "", info["email"], "none")),
             _pair("status", _status(info["status"])),
         ),
         class_name="pairs",
@@ -138,14 +137,14 @@ def _use() -> rx.Component:
 
 
 def _everybody() -> rx.Component:
-    def line(row: Row) -> rx.Component:
+    def line(row: Record) -> rx.Component:
         pause = rx.cond(
             row["status"] == "paused",
             atoms.button("Resume", on_click=Key.change_other(row["id"], "resume"), kind="mini"),
             atoms.button("Pause", on_click=Key.change_other(row["id"], "pause"), kind="mini"),
         )
         revoke = atoms.button(
-            rx.cond(Key.sure == row["id"], "Really revoke", "Revoke"),
+            either(Key.sure == row["id"], "Really revoke", "Revoke"),
             on_click=Key.change_other(row["id"], "revoke"),
             kind="mini danger",
         )

@@ -8,6 +8,7 @@ from arbiter_app.web.components import atoms, data
 from arbiter_app.web.components.frame import link, site
 from arbiter_app.web.state.overview import Overview
 from arbiter_app.web.state.start import Integration
+from arbiter_app.web.typed import either
 
 STEPS = (
     ("1", "Point", "Change the base address of any OpenAI client. Keep everything else."),
@@ -42,7 +43,7 @@ def _proof() -> rx.Component:
     head, figures = Overview.headline, Overview.figures
     hero = rx.el.div(
         rx.el.div(head["label"], atoms.how(head["explain"]), class_name="label"),
-        rx.el.span(head["value"], class_name=rx.cond(head["kind"] == "proven", "value", "value words")),
+        rx.el.span(head["value"], class_name=either(head["kind"] == "proven", "value", "value words")),
         rx.el.span(head["sub"], class_name="sub two-lines"),
         class_name=rx.Var.create("fig hero ") + head["kind"],
     )

@@ -9,8 +9,8 @@ from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.pages.overview import SPANS, closed, no_calls
 from arbiter_app.web.state.models import Models
 from arbiter_app.web.theme import TASKS
+from arbiter_app.web.typed import Record, either
 
-Row = rx.Var[dict[str, str]]
 HOW = {
     "heat": (
         "The mean grade of a model's answers to one kind of prompt, objective checks and judged grades "
@@ -129,7 +129,7 @@ def _what_if() -> rx.Component:
 
 
 def _learned() -> rx.Component:
-    def line(row: Row) -> rx.Component:
+    def line(row: Record) -> rx.Component:
         return rx.cond(
             (Models.task == "") | (row["task"] == Models.task),
             rx.el.tr(
@@ -150,7 +150,7 @@ def _learned() -> rx.Component:
                         row["chosen"] != "", rx.el.span("✓", class_name="good strong", aria_label="chosen", role="img")
                     )
                 ),
-                class_name=rx.cond(row["chosen"] != "", "win", ""),
+                class_name=either(row["chosen"] != "", "win", ""),
                 key=row["bucket"] + row["model"],
             ),
         )
@@ -215,10 +215,10 @@ def _latency() -> rx.Component:
 
 
 def _catalog() -> rx.Component:
-    def line(row: Row) -> rx.Component:
+    def line(row: Record) -> rx.Component:
         on = row["routable"] == "yes"
         switch = atoms.button(
-            rx.cond(on, "Take out", "Put in"), on_click=Models.set_routable(row["id"], ~on), kind="mini"
+            either(on, "Take out", "Put in"), on_click=Models.set_routable(row["id"], ~on), kind="mini"
         )
         state = rx.cond(
             on, rx.el.span("routable", class_name="tag good"), rx.el.span("out of the pool", class_name="tag")

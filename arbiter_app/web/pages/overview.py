@@ -8,6 +8,7 @@ from arbiter_app.web.components import atoms, data
 from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.state.overview import Overview
 from arbiter_app.web.theme import TASKS
+from arbiter_app.web.typed import Record, either
 
 SPANS = [("1h", "1 h"), ("24h", "24 h"), ("7d", "7 d"), ("30d", "30 d")]
 EXPLAIN = {
@@ -95,7 +96,7 @@ def _strip() -> rx.Component:
     )
     hero = rx.el.div(
         rx.el.div(head["label"], atoms.how(head["explain"]), class_name="label"),
-        rx.el.span(head["value"], class_name=rx.cond(head["kind"] == "proven", "value", "value words")),
+        rx.el.span(head["value"], class_name=either(head["kind"] == "proven", "value", "value words")),
         interval,
         rx.el.span(head["sub"], class_name="sub"),
         class_name=rx.Var.create("fig hero ") + head["kind"],
@@ -110,7 +111,7 @@ def _strip() -> rx.Component:
 
 
 def _placebos() -> rx.Component:
-    def line(one: rx.Var[dict[str, str]]) -> rx.Component:
+    def line(one: Record) -> rx.Component:
         return rx.el.tr(
             rx.el.td(
                 rx.el.span(one["name"], class_name="strong"), " ", rx.el.span(one["note"], class_name="mute hide")
@@ -120,7 +121,7 @@ def _placebos() -> rx.Component:
             rx.el.td(one["quality"], class_name="n", title=one["quality_range"]),
             rx.el.td(_spread(one, "quality"), class_name="hide"),
             rx.el.td(one["worth"], class_name="n hide"),
-            class_name=rx.cond(one["ours"] != "", "win", ""),
+            class_name=either(one["ours"] != "", "win", ""),
             key=one["name"],
         )
 
@@ -142,7 +143,7 @@ def _placebos() -> rx.Component:
     )
 
 
-def _spread(one: rx.Var[dict[str, str]], name: str) -> rx.Component:
+def _spread(one: Record, name: str) -> rx.Component:
     """The interval of a line, where it has one."""
     left, width, at = (one[f"{name}_{part}"] for part in ("left", "width", "at"))
     return rx.cond(at != "", atoms.whisker(left, width, at))
@@ -279,7 +280,7 @@ def _learning() -> rx.Component:
 
 
 def _classifier() -> rx.Component:
-    def line(one: rx.Var[dict[str, str]]) -> rx.Component:
+    def line(one: Record) -> rx.Component:
         return rx.el.tr(
             rx.el.td(one["name"]),
             rx.el.td(atoms.meter(one["width"], "share"), style={"width": "46%"}),

@@ -9,6 +9,7 @@ from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.components.icons import icon
 from arbiter_app.web.state.playground import BUDGETS, Playground
 from arbiter_app.web.theme import TASKS
+from arbiter_app.web.typed import either
 
 LATENCIES = [("", "no ceiling"), ("1", "1 s"), ("2", "2 s"), ("5", "5 s"), ("15", "15 s")]
 
@@ -151,7 +152,7 @@ def _answer() -> rx.Component:
     body = rx.el.div(
         rx.el.div(
             Playground.answer,
-            class_name=rx.cond(Playground.busy, "answer busy", "answer"),
+            class_name=either(Playground.busy, "answer busy", "answer"),
             id="answer",
             tab_index=0,
             role="region",
@@ -188,9 +189,9 @@ def _thumbs() -> rx.Component:
         return rx.el.button(
             icon(rating),
             on_click=Playground.thumb(rating),
-            class_name=rx.cond(Playground.vote == rating, "icon-btn good", "icon-btn"),
+            class_name=either(Playground.vote == rating, "icon-btn good", "icon-btn"),
             aria_label=label,
-            aria_pressed=rx.cond(Playground.vote == rating, "true", "false"),
+            aria_pressed=either(Playground.vote == rating, "true", "false"),
             type="button",
         )
 

@@ -9,6 +9,7 @@ from arbiter_app.web.components.frame import link, site
 from arbiter_app.web.snippets import CLIENTS, FIRST_CALL
 from arbiter_app.web.state.account import Account
 from arbiter_app.web.state.start import STEPS, Start
+from arbiter_app.web.typed import either
 
 NAMES = ("What it is", "How it decides", "Words you will see", "Get a key", "Make the first call")
 WORDS = (
@@ -27,7 +28,7 @@ def page() -> rx.Component:
         rx.el.div(
             rx.el.div(
                 rx.el.div(
-                    *[rx.el.i(class_name=rx.cond(Start.step >= at, "on", "")) for at in range(STEPS)],
+                    *[rx.el.i(class_name=either(Start.step >= at, "on", "")) for at in range(STEPS)],
                     class_name="steps",
                     role="img",
                     aria_label="Progress",

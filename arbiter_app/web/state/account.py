@@ -11,6 +11,7 @@ import reflex as rx
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.web import door
 from arbiter_app.web.state import guard
+from arbiter_app.web.typed import event
 
 _FETCH_COOKIE = """fetch("/session", {{method: "POST", headers: {{"content-type": "application/json"}}, body: {0}}})"""
 _END = """fetch("/session", {method: "DELETE"}).then(() => location.assign("/app/key"))"""
@@ -19,25 +20,25 @@ _END = """fetch("/session", {method: "DELETE"}).then(() => location.assign("/app
 class Account(rx.State):
     """The visitor as the pages show them. Nothing here is read back as authority."""
 
-    role: str = "anonymous"
-    hint: str = ""
-    email: str = ""
-    sandbox: str = ""
-    signup: str = ""
-    baseline: str = ""
-    origin: str = ""
-    paused: str = ""
+    role: rx.Field[str] = rx.field("anonymous")
+    hint: rx.Field[str] = rx.field("")
+    email: rx.Field[str] = rx.field("")
+    sandbox: rx.Field[str] = rx.field("")
+    signup: rx.Field[str] = rx.field("")
+    baseline: rx.Field[str] = rx.field("")
+    origin: rx.Field[str] = rx.field("")
+    paused: rx.Field[str] = rx.field("")
     _whose: str = ""
     """The key for which the tab's state was made; empty for a visitor."""
 
-    @rx.event
+    @event
     async def enter(self) -> None:
         """Show who is signed in; runs when a page loads."""
         self._show(await guard.seat(self))
         self._instance()
         self.paused = (await door.parts().live.watch(self.router.session.session_id, ("store",)))["paused"]
 
-    @rx.event
+    @event
     async def sign_out(self) -> Any:
         """Sign out of this browser."""
         await guard.seat(self)
@@ -53,7 +54,7 @@ class Account(rx.State):
         await door.parts().live.unwatch(self.router.session.session_id)
         for page in self._get_root_state().substates.values():
             if type(page).__module__.startswith(__package__):
-                page.reset()
+                page.reset()  # type: ignore[no-untyped-call]
         self._instance()
         self._show(who)
         self._whose = who.key_id

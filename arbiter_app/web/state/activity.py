@@ -13,8 +13,9 @@ from arbiter_app.pipeline.types import Mode
 from arbiter_app.web import door, views
 from arbiter_app.web.state import guard
 from arbiter_app.web.theme import TASKS
+from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
+from arbiter_app.web.views import View
 
-View = dict[str, str]
 MODES = tuple(mode.value for mode in Mode)
 AGES = {"": 0.0, "15m": 900.0, "1h": 3_600.0, "24h": 86_400.0, "7d": 604_800.0}
 PAGE = 50
@@ -24,19 +25,19 @@ FILTERS = ("task", "model", "mode", "age")
 class Activity(rx.State):
     """One page of decisions under the filters of the URL."""
 
-    closed: str = ""
-    task: str = ""
-    model: str = ""
-    mode: str = ""
-    age: str = ""
-    before: str = ""
-    rows: list[View] = []
-    models: list[str] = []
-    older: str = ""
-    query: str = ""
-    loaded: str = ""
+    closed: rx.Field[str] = rx.field("")
+    task: rx.Field[str] = rx.field("")
+    model: rx.Field[str] = rx.field("")
+    mode: rx.Field[str] = rx.field("")
+    age: rx.Field[str] = rx.field("")
+    before: rx.Field[str] = rx.field("")
+    rows: Listed[View] = listed()
+    models: Listed[str] = listed()
+    older: rx.Field[str] = rx.field("")
+    query: rx.Field[str] = rx.field("")
+    loaded: rx.Field[str] = rx.field("")
 
-    @rx.event
+    @event
     async def load(self) -> None:
         """Read the filters from the URL and show their page."""
         who = await guard.seat(self)
@@ -60,7 +61,7 @@ class Activity(rx.State):
         self.older = self._url(before=self.rows[-1]["seq"]) if len(rows) > PAGE else ""
         self.query, self.loaded = urlencode(self._filters()), "yes"
 
-    @rx.event
+    @event
     async def narrow(self, name: str, value: str) -> Any:
         """Set one filter; the URL changes and the page follows it."""
         await guard.seat(self)
@@ -68,7 +69,7 @@ class Activity(rx.State):
             self._take({**self._filters(), name: value, "before": ""})
         return rx.redirect(self._url(), replace=True)
 
-    @rx.event
+    @event
     async def clear(self) -> Any:
         """Drop every filter."""
         await guard.seat(self)
@@ -94,16 +95,16 @@ class Activity(rx.State):
 class DecisionPage(rx.State):
     """One decision, whole."""
 
-    missing: str = ""
-    row: View = {}
-    facts: list[View] = []
-    money: list[View] = []
-    asked: list[View] = []
-    stages: list[View] = []
-    candidates: list[View] = []
-    raw: str = ""
+    missing: rx.Field[str] = rx.field("")
+    row: Keyed[View] = keyed(dict)
+    facts: Listed[View] = listed()
+    money: Listed[View] = listed()
+    asked: Listed[View] = listed()
+    stages: Listed[View] = listed()
+    candidates: Listed[View] = listed()
+    raw: rx.Field[str] = rx.field("")
 
-    @rx.event
+    @event
     async def load(self) -> None:
         """Show the decision that the URL names."""
         who = await guard.seat(self)
@@ -119,5 +120,5 @@ class DecisionPage(rx.State):
         self.raw = orjson.dumps(row, option=orjson.OPT_INDENT_2).decode()
 
     def _empty(self) -> None:
-        self.reset()
+        self.reset()  # type: ignore[no-untyped-call]
         self.missing = "yes"

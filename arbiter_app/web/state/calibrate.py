@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any
 
 import reflex as rx
@@ -11,8 +12,9 @@ from arbiter_app.pipeline.types import Json, Role
 from arbiter_app.store import StoreError
 from arbiter_app.web import calibrations, door
 from arbiter_app.web.state import guard
+from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
+from arbiter_app.web.views import View
 
-View = dict[str, str]
 MOST_CHARS = 400_000
 CAPS = (0.0001, 10_000.0)
 
@@ -20,12 +22,12 @@ CAPS = (0.0001, 10_000.0)
 class Calibrate(rx.State):
     """What the calibration panel shows."""
 
-    may: str = ""
-    error: str = ""
-    shown: View = dict(calibrations.BLANK)
-    outcomes: list[View] = []
+    may: rx.Field[str] = rx.field("")
+    error: rx.Field[str] = rx.field("")
+    shown: Keyed[View] = keyed(lambda: dict(calibrations.BLANK))
+    outcomes: Listed[View] = listed()
 
-    @rx.event
+    @event
     async def load(self) -> None:
         """Show the newest calibration, and from now on how far it is."""
         who = await guard.seat(self)
@@ -35,7 +37,7 @@ class Calibrate(rx.State):
             if newest:
                 await self._watch(newest[0]["id"])
 
-    @rx.event
+    @event
     async def estimate(self, form: dict[str, Any]) -> None:
         """Take prompts in and say what they will cost."""
         who = await guard.seat(self)
@@ -52,7 +54,7 @@ class Calibrate(rx.State):
             if made is not None:
                 await self._watch(made["id"])
 
-    @rx.event
+    @event
     async def start(self) -> None:
         """Run what is shown, or go on with it."""
         who = await guard.seat(self)
@@ -60,7 +62,7 @@ class Calibrate(rx.State):
             await self._tried(door.parts().arbiter.calibrations.start(self.shown["id"]))
             await self._watch(self.shown["id"])
 
-    @rx.event
+    @event
     async def cancel(self) -> None:
         """Begin no further call."""
         who = await guard.seat(self)
@@ -68,11 +70,10 @@ class Calibrate(rx.State):
             await self._tried(door.parts().arbiter.calibrations.cancel(self.shown["id"]))
             await self._watch(self.shown["id"])
 
-    async def _tried(self, work: Any) -> Json | None:
+    async def _tried(self, work: Awaitable[Json]) -> Json | None:
         self.error = ""
         try:
-            done: Json = await work
-            return done
+            return await work
         except (ArbiterError, StoreError) as error:
             self.error = str(error)
         return None

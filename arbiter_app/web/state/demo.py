@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import reflex as rx
 
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.web import door
 from arbiter_app.web.ask import Enough
+from arbiter_app.web.charts.figures import Figure
 from arbiter_app.web.state import guard
 from arbiter_app.web.theme import TASKS
+from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
+from arbiter_app.web.views import View
 
-View = dict[str, str]
-Figure = dict[str, Any]
 MULTIPLIERS = ("0.25", "0.5", "2", "4", "8", "16")
-SCENARIO = {"task": "math", "warm": 120, "warm_per_s": 20.0, "after": 150, "after_per_s": 15.0, "times": 8.0}
+
+
+class Scenario:
+    """The known scenario: a task, prompts and their pace before and after, and how much dearer the favourite becomes."""
+
+    task = "math"
+    warm, warm_per_s = 120, 20.0
+    after, after_per_s = 150, 15.0
+    times = 8.0
+
+
 SURE_N = 12
 """Grades from which a model that is chosen instead of the baseline counts as a favourite."""
 RATES = {"2": 2.0, "5": 5.0, "10": 10.0, "20": 20.0}
@@ -26,24 +35,24 @@ TOTALS = {"50": 50, "200": 200, "1000": 1_000}
 class Demo(rx.State):
     """What the demo page shows."""
 
-    closed: str = ""
-    may: str = ""
-    error: str = ""
-    said: str = ""
-    timeline: Figure = {}
-    alerts: list[View] = []
-    chosen: list[View] = []
-    any_calls: str = ""
-    progress: View = {}
-    overrides: list[View] = []
-    models: list[str] = []
-    model: str = ""
-    multiplier: str = "8"
-    rate: str = "5"
-    total: str = "50"
-    task: str = ""
+    closed: rx.Field[str] = rx.field("")
+    may: rx.Field[str] = rx.field("")
+    error: rx.Field[str] = rx.field("")
+    said: rx.Field[str] = rx.field("")
+    timeline: Keyed[Figure] = keyed(dict)
+    alerts: Listed[View] = listed()
+    chosen: Listed[View] = listed()
+    any_calls: rx.Field[str] = rx.field("")
+    progress: Keyed[View] = keyed(dict)
+    overrides: Listed[View] = listed()
+    models: Listed[str] = listed()
+    model: rx.Field[str] = rx.field("")
+    multiplier: rx.Field[str] = rx.field("8")
+    rate: rx.Field[str] = rx.field("5")
+    total: rx.Field[str] = rx.field("50")
+    task: rx.Field[str] = rx.field("")
 
-    @rx.event
+    @event
     async def load(self) -> None:
         """Show the timeline, and from now on whatever happens."""
         who = await guard.seat(self)
@@ -56,7 +65,7 @@ class Demo(rx.State):
         await self._watch()
         self.model = self.model or self._favourite() or (self.models[0] if self.models else "")
 
-    @rx.event
+    @event
     async def set_option(self, name: str, value: str) -> None:
         """Choose model, multiplier, rate, total or task of the next action."""
         await guard.seat(self)
@@ -70,45 +79,45 @@ class Demo(rx.State):
         if isinstance(name, str) and name in allowed and value in list(allowed[name]):
             setattr(self, name, value)
 
-    @rx.event
+    @event
     async def apply(self) -> None:
         """Scale the chosen model's price."""
         who = await guard.seat(self)
         if _may(who):
             await self._price(self.model, float(self.multiplier))
 
-    @rx.event
+    @event
     async def clear(self, model: str) -> None:
         """Take a price override back."""
         who = await guard.seat(self)
         if _may(who):
             await self._price(guard.text(model, 80), 1.0)
 
-    @rx.event
+    @event
     async def seed(self) -> None:
         """Step one of the known scenario: a burst of sums, until Arbiter has a favourite for them."""
         who = await guard.seat(self)
         if _may(who):
-            self._start(int(SCENARIO["warm"]), float(SCENARIO["warm_per_s"]), str(SCENARIO["task"]), _has_favourite)
+            self._start(Scenario.warm, Scenario.warm_per_s, Scenario.task, _has_favourite)
 
-    @rx.event
+    @event
     async def shift(self) -> None:
         """Step two: the favourite becomes eight times dearer while sums keep coming."""
         who = await guard.seat(self)
         favourite = await self._favourite_now()
         if not _may(who) or not favourite:
             return
-        await self._price(favourite, float(SCENARIO["times"]))
-        self._start(int(SCENARIO["after"]), float(SCENARIO["after_per_s"]), str(SCENARIO["task"]))
+        await self._price(favourite, Scenario.times)
+        self._start(Scenario.after, Scenario.after_per_s, Scenario.task)
 
-    @rx.event
+    @event
     async def start(self) -> None:
         """Send a paced workload."""
         who = await guard.seat(self)
         if _may(who):
             self._start(TOTALS[self.total], RATES[self.rate], self.task)
 
-    @rx.event
+    @event
     async def stop(self) -> None:
         """End the workload."""
         who = await guard.seat(self)
@@ -137,16 +146,16 @@ class Demo(rx.State):
             setattr(self, name, value)
 
     def _favourite(self) -> str:
-        return next((row["model"] for row in self.chosen if row["task"] == SCENARIO["task"]), "")
+        return next((row["model"] for row in self.chosen if row["task"] == Scenario.task), "")
 
     async def _favourite_now(self) -> str:
-        rows = (await door.parts().reads.policy()).get(str(SCENARIO["task"]), [])
+        rows = (await door.parts().reads.policy()).get(Scenario.task, [])
         return next((str(row["model"]) for row in rows if row["chosen"]), "")
 
 
 async def _has_favourite() -> bool:
     """Whether the scenario's task has settled on a model that is not the baseline."""
-    rows = (await door.parts().reads.policy()).get(str(SCENARIO["task"]), [])
+    rows = (await door.parts().reads.policy()).get(Scenario.task, [])
     return any(row["chosen"] and not row["baseline"] and (row["n"] or 0) >= SURE_N for row in rows)
 
 

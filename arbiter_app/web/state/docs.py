@@ -6,15 +6,16 @@ import reflex as rx
 
 from arbiter_app.web import docs
 from arbiter_app.web.state import guard
+from arbiter_app.web.typed import Listed, event, listed
 
 
 class Docs(rx.State):
     """The search box of the documentation and what it found."""
 
-    query: str = ""
-    hits: list[dict[str, str]] = []
+    query: rx.Field[str] = rx.field("")
+    hits: Listed[dict[str, str]] = listed()
 
-    @rx.event
+    @event
     async def search(self, query: str) -> None:
         """Find sections."""
         await guard.seat(self)

@@ -12,28 +12,29 @@ from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.web import door, views
 from arbiter_app.web.state import guard
 from arbiter_app.web.state.account import Account, sign_in_here
+from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
+from arbiter_app.web.views import View
 
-View = dict[str, str]
 STATUSES = {"pause": "paused", "resume": "active", "revoke": "revoked"}
 
 
 class Key(rx.State):
     """What the key page shows. `minted` is a new key, shown once."""
 
-    info: View = {}
-    keys: list[View] = []
-    minted: str = ""
-    error: str = ""
-    sure: str = ""
+    info: Keyed[View] = keyed(dict)
+    keys: Listed[View] = listed()
+    minted: rx.Field[str] = rx.field("")
+    error: rx.Field[str] = rx.field("")
+    sure: rx.Field[str] = rx.field("")
 
-    @rx.event
+    @event
     async def load(self) -> None:
         """Show usage and, to operators, every key."""
         who = await guard.seat(self)
         self.minted, self.error, self.sure = "", "", ""
         await self._show(who)
 
-    @rx.event
+    @event
     async def sign_in(self, form: dict[str, Any]) -> Any:
         """Sign in with a key."""
         await guard.seat(self)
@@ -51,27 +52,27 @@ class Key(rx.State):
         await self._show(caller)
         return entered
 
-    @rx.event
+    @event
     async def change(self, what: str) -> None:
         """Pause, resume or revoke the own key; revoking is asked twice."""
         who = await guard.seat(self)
         if who.role is not Role.ANONYMOUS:
             await self._change(who, who.key_id, guard.choice(what, STATUSES, ""))
 
-    @rx.event
+    @event
     async def change_other(self, key_id: str, what: str) -> None:
         """Pause, resume or revoke any key; for operators."""
         who = await guard.seat(self)
         if who.role is Role.OPERATOR:
             await self._change(who, guard.text(key_id, 60), guard.choice(what, STATUSES, ""))
 
-    @rx.event
+    @event
     async def keep(self) -> None:
         """Do not revoke after all."""
         await guard.seat(self)
         self.sure = ""
 
-    @rx.event
+    @event
     async def mint(self, form: dict[str, Any]) -> None:
         """Make a caller's key; for operators."""
         who = await guard.seat(self)

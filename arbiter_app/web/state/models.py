@@ -10,37 +10,37 @@ from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.pool import telling
 from arbiter_app.web import door, estimates, topics, views
+from arbiter_app.web.charts.figures import Figure
 from arbiter_app.web.state import guard
 from arbiter_app.web.theme import TASKS
-
-View = dict[str, str]
-Figure = dict[str, Any]
+from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
+from arbiter_app.web.views import View
 
 
 class Models(rx.State):
     """What the models page shows."""
 
-    span: str = ""
-    may: str = ""
-    error: str = ""
-    task: str = ""
-    closed: str = ""
-    rows: list[View] = []
-    heat: Figure = {}
-    prices: Figure = {}
-    prices_legend: list[View] = []
-    latency: Figure = {}
-    learning: Figure = {}
-    catalog: list[View] = []
-    notes: list[str] = []
-    any_rows: str = ""
-    any_prices: str = ""
-    judge: str = ""
-    tolerance: str = ""
-    without: str = ""
-    answer: View = dict(estimates.BLANK)
+    span: rx.Field[str] = rx.field("")
+    may: rx.Field[str] = rx.field("")
+    error: rx.Field[str] = rx.field("")
+    task: rx.Field[str] = rx.field("")
+    closed: rx.Field[str] = rx.field("")
+    rows: Listed[View] = listed()
+    heat: Keyed[Figure] = keyed(dict)
+    prices: Keyed[Figure] = keyed(dict)
+    prices_legend: Listed[View] = listed()
+    latency: Keyed[Figure] = keyed(dict)
+    learning: Keyed[Figure] = keyed(dict)
+    catalog: Listed[View] = listed()
+    notes: Listed[str] = listed()
+    any_rows: rx.Field[str] = rx.field("")
+    any_prices: rx.Field[str] = rx.field("")
+    judge: rx.Field[str] = rx.field("")
+    tolerance: rx.Field[str] = rx.field("")
+    without: rx.Field[str] = rx.field("")
+    answer: Keyed[View] = keyed(lambda: dict(estimates.BLANK))
 
-    @rx.event
+    @event
     async def load(self) -> None:
         """Show everything, and from now on whatever changes."""
         who = await guard.seat(self)
@@ -55,7 +55,7 @@ class Models(rx.State):
         self.tolerance = self.tolerance or f"{door.parts().settings.routing.quality_tolerance:g}"
         await self._ask(who)
 
-    @rx.event
+    @event
     async def set_tolerance(self, value: Any) -> None:
         """Ask what another tolerance would have done."""
         who = await guard.seat(self)
@@ -64,7 +64,7 @@ class Models(rx.State):
             self.tolerance = f"{found:g}"
             await self._ask(who)
 
-    @rx.event
+    @event
     async def set_without(self, value: str) -> None:
         """Ask what would have been without a model."""
         who = await guard.seat(self)
@@ -72,7 +72,7 @@ class Models(rx.State):
             self.without = guard.choice(value, {row["id"] for row in self.catalog}, "")
             await self._ask(who)
 
-    @rx.event
+    @event
     async def set_span(self, value: str) -> None:
         """Change the time range of the charts."""
         who = await guard.seat(self)
@@ -80,13 +80,13 @@ class Models(rx.State):
             self.span = guard.choice(value, topics.RANGES, "24h")
             await self._watch()
 
-    @rx.event
+    @event
     async def set_task(self, value: str) -> None:
         """Show one task in the table."""
         await guard.seat(self)
         self.task = guard.choice(value, TASKS, "")
 
-    @rx.event
+    @event
     async def set_routable(self, model: str, on: bool) -> None:
         """Take a model into the pool or out of it; for operators."""
         who = await guard.seat(self)

@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import reflex as rx
 
+from arbiter_app.pipeline.types import Caller
 from arbiter_app.web import door, topics, views
+from arbiter_app.web.charts.figures import Figure
 from arbiter_app.web.state import guard
 from arbiter_app.web.theme import TASKS
-
-View = dict[str, str]
-Figure = dict[str, Any]
+from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
+from arbiter_app.web.views import View
 
 
 class Overview(rx.State):
     """What the overview shows. `closed` is set when this visitor may not read."""
 
-    span: str = ""
-    task: str = ""
-    scatter_task: str = "math"
-    closed: str = ""
-    rows: list[View] = []
-    headline: View = {}
-    figures: View = {}
-    placebos: list[View] = []
-    alerts: list[View] = []
-    classifier: list[View] = []
-    spend: Figure = {}
-    spend_legend: list[View] = []
-    learning: Figure = {}
-    scatters: dict[str, Figure] = {task: {} for task in TASKS}
-    samples: View = {}
-    any_calls: str = ""
-    picked: View = {}
-    closed_trace: str = ""
-    stages: list[View] = []
-    candidates: list[View] = []
+    span: rx.Field[str] = rx.field("")
+    task: rx.Field[str] = rx.field("")
+    scatter_task: rx.Field[str] = rx.field("math")
+    closed: rx.Field[str] = rx.field("")
+    rows: Listed[View] = listed()
+    headline: Keyed[View] = keyed(dict)
+    figures: Keyed[View] = keyed(dict)
+    placebos: Listed[View] = listed()
+    alerts: Listed[View] = listed()
+    classifier: Listed[View] = listed()
+    spend: Keyed[Figure] = keyed(dict)
+    spend_legend: Listed[View] = listed()
+    learning: Keyed[Figure] = keyed(dict)
+    scatters: Keyed[dict[str, Figure]] = keyed(lambda: {task: {} for task in TASKS})
+    samples: Keyed[View] = keyed(dict)
+    any_calls: rx.Field[str] = rx.field("")
+    picked: Keyed[View] = keyed(dict)
+    closed_trace: rx.Field[str] = rx.field("")
+    stages: Listed[View] = listed()
+    candidates: Listed[View] = listed()
 
-    @rx.event
+    @event
     async def load(self) -> None:
         """Show everything, and from now on whatever changes."""
         who = await guard.seat(self)
@@ -52,7 +51,7 @@ class Overview(rx.State):
         if self.rows and not self.picked:
             await self._open(who, self.rows[0]["id"])
 
-    @rx.event
+    @event
     async def set_span(self, value: str) -> None:
         """Change the time range of the figures."""
         who = await guard.seat(self)
@@ -60,7 +59,7 @@ class Overview(rx.State):
             self.span = guard.choice(value, topics.RANGES, "24h")
             await self._watch(who, "summary", self.span)
 
-    @rx.event
+    @event
     async def set_task(self, value: str) -> None:
         """Show only one task in the feed."""
         who = await guard.seat(self)
@@ -68,25 +67,25 @@ class Overview(rx.State):
             self.task = guard.choice(value, TASKS, "")
             await self._watch(who, "feed", self.task)
 
-    @rx.event
+    @event
     async def set_scatter_task(self, value: str) -> None:
         """Choose the task of the cost-quality chart."""
         await guard.seat(self)
         self.scatter_task = guard.choice(value, TASKS, "math")
 
-    @rx.event
+    @event
     async def pick(self, decision_id: str) -> None:
         """Open a decision's trace beside the feed."""
         who = await guard.seat(self)
         if guard.may_read(who):
             await self._open(who, guard.text(decision_id, 40))
 
-    async def _watch(self, who: Any, topic: str, detail: str) -> None:
+    async def _watch(self, who: Caller, topic: str, detail: str) -> None:
         room = (topic, guard.scope(who) or topics.ALL, detail)
         for name, value in (await door.parts().live.watch(self.router.session.session_id, room)).items():
             setattr(self, name, value)
 
-    async def _open(self, who: Any, decision_id: str) -> None:
+    async def _open(self, who: Caller, decision_id: str) -> None:
         row = await door.parts().reads.decision(decision_id)
         self.closed_trace = ""
         if row is not None and guard.may_open(who, row):

@@ -9,11 +9,12 @@ from typing import Any
 import reflex as rx
 
 from arbiter_app.pipeline.errors import ArbiterError
-from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.pipeline.types import Caller, ChatRequest, Role
 from arbiter_app.web import ask, door, views
 from arbiter_app.web.state import guard
+from arbiter_app.web.typed import Keyed, Listed, background, event, keyed, listed
+from arbiter_app.web.views import View
 
-View = dict[str, str]
 BUDGETS: tuple[float | None, ...] = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1, None)
 LATENCIES = {"": None, "1": 1.0, "2": 2.0, "5": 5.0, "15": 15.0}
 EXAMPLES = {
@@ -34,23 +35,23 @@ class Playground(rx.State):
     The text field is the browser's own while somebody types; a new `sample` replaces it.
     """
 
-    prompt: str = EXAMPLES["math"]
-    sample: str = "math"
-    budget: int = len(BUDGETS) - 1
-    latency: str = ""
-    fits: View = {}
-    dropped: list[View] = []
-    answer: str = ""
-    error: str = ""
-    busy: bool = False
-    run: int = 0
-    result: View = {}
-    stages: list[View] = []
-    candidates: list[View] = []
-    vote: str = ""
-    needs_key: str = ""
+    prompt: rx.Field[str] = rx.field(EXAMPLES["math"])
+    sample: rx.Field[str] = rx.field("math")
+    budget: rx.Field[int] = rx.field(len(BUDGETS) - 1)
+    latency: rx.Field[str] = rx.field("")
+    fits: Keyed[View] = keyed(dict)
+    dropped: Listed[View] = listed()
+    answer: rx.Field[str] = rx.field("")
+    error: rx.Field[str] = rx.field("")
+    busy: rx.Field[bool] = rx.field(False)
+    run: rx.Field[int] = rx.field(0)
+    result: Keyed[View] = keyed(dict)
+    stages: Listed[View] = listed()
+    candidates: Listed[View] = listed()
+    vote: rx.Field[str] = rx.field("")
+    needs_key: rx.Field[str] = rx.field("")
 
-    @rx.event
+    @event
     async def load(self) -> None:
         """Preview the prompt that is there."""
         who = await guard.seat(self)
@@ -58,14 +59,14 @@ class Playground(rx.State):
         self.busy = False
         self._preview(who)
 
-    @rx.event
+    @event
     async def set_prompt(self, value: str) -> None:
         """Change the prompt and preview it."""
         who = await guard.seat(self)
         self.prompt = guard.text(value, ask.MAX_PROMPT)
         self._preview(who)
 
-    @rx.event
+    @event
     async def example(self, task: str) -> None:
         """Take an example prompt."""
         who = await guard.seat(self)
@@ -73,7 +74,7 @@ class Playground(rx.State):
         self.prompt = EXAMPLES[self.sample]
         self._preview(who)
 
-    @rx.event
+    @event
     async def set_budget(self, value: Any) -> None:
         """Move the cost ceiling and preview."""
         who = await guard.seat(self)
@@ -81,14 +82,14 @@ class Playground(rx.State):
         self.budget = len(BUDGETS) - 1 if place is None else int(place)
         self._preview(who)
 
-    @rx.event
+    @event
     async def set_latency(self, value: str) -> None:
         """Choose the latency ceiling and preview."""
         who = await guard.seat(self)
         self.latency = guard.choice(value, LATENCIES, "")
         self._preview(who)
 
-    @rx.event(background=True)
+    @background
     async def send(self, form: dict[str, Any]) -> None:
         """Route the prompt; the answer streams in."""
         who = await guard.seat(self)
@@ -102,14 +103,14 @@ class Playground(rx.State):
             mine, request = self.run, self._request(who)
         await self._stream(who, mine, ask.Asked(door.parts().arbiter.requests, request))
 
-    @rx.event
+    @event
     async def stop(self) -> None:
         """End the answer that is coming in."""
         await guard.seat(self)
         self.run = next(_RUNS)
         self.busy = False
 
-    @rx.event
+    @event
     async def thumb(self, rating: str) -> None:
         """Rate the answer."""
         who = await guard.seat(self)
@@ -123,7 +124,7 @@ class Playground(rx.State):
             return
         self.vote = rating
 
-    def _request(self, who: Caller) -> Any:
+    def _request(self, who: Caller) -> ChatRequest:
         return ask.request_of(
             who, self.prompt, max_cost_usd=BUDGETS[self.budget], max_latency_s=LATENCIES[self.latency]
         )

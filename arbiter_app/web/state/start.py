@@ -13,24 +13,25 @@ from arbiter_app.pool import telling
 from arbiter_app.web import door, snippets
 from arbiter_app.web.state import guard
 from arbiter_app.web.state.account import Account, sign_in_here
+from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
+from arbiter_app.web.views import View
 
-View = dict[str, str]
 STEPS = 5
 
 
 class Start(rx.State):
     """Where the visitor is. `secret` is the new key, shown once; `arrived` the first call made with it."""
 
-    step: int = 0
-    secret: str = ""
-    error: str = ""
-    client: str = "python"
-    codes: View = {}
-    arrived: View = {}
-    has_key: str = ""
-    notes: list[str] = []
+    step: rx.Field[int] = rx.field(0)
+    secret: rx.Field[str] = rx.field("")
+    error: rx.Field[str] = rx.field("")
+    client: rx.Field[str] = rx.field("python")
+    codes: Keyed[View] = keyed(dict)
+    arrived: Keyed[View] = keyed(dict)
+    has_key: rx.Field[str] = rx.field("")
+    notes: Listed[str] = listed()
 
-    @rx.event
+    @event
     async def load(self) -> None:
         """Begin, or go on."""
         who = await guard.seat(self)
@@ -40,27 +41,27 @@ class Start(rx.State):
         if who.key_id:
             await self._listen(who.key_id)
 
-    @rx.event
+    @event
     async def go(self, step: int) -> None:
         """Go to a step."""
         await guard.seat(self)
         place = guard.number(step, 0, STEPS - 1)
         self.step = int(place) if place is not None else self.step
 
-    @rx.event
+    @event
     async def move(self, by: int) -> None:
         """One step on or back, from where the server knows the visitor to be."""
         await guard.seat(self)
         if by in (1, -1) and not isinstance(by, bool):
             self.step = min(STEPS - 1, max(0, self.step + by))
 
-    @rx.event
+    @event
     async def set_client(self, name: str) -> None:
         """Show another client's code."""
         await guard.seat(self)
         self.client = guard.choice(name, snippets.FIRST_CALL, "python")
 
-    @rx.event
+    @event
     async def mint(self, form: dict[str, Any]) -> Any:
         """Make a key for an e-mail address and sign in with it."""
         await guard.seat(self)
@@ -95,9 +96,9 @@ class Start(rx.State):
 class Integration(rx.State):
     """Code for every client with this host filled in."""
 
-    codes: View = {}
+    codes: Keyed[View] = keyed(dict)
 
-    @rx.event
+    @event
     async def load(self) -> None:
         """Fill in the host."""
         await guard.seat(self)
