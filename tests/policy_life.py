@@ -10,7 +10,16 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from arbiter_app.policy import Ask, Choice, Learned, ModelFacts, Observation, Policy, PolicySettings, build
+from arbiter_app.policy import (
+    Learned,
+    ModelFacts,
+    Observation,
+    Policy,
+    PolicySettings,
+    RoutingAsk,
+    RoutingChoice,
+    build,
+)
 
 PRICES = {"free": 0.0, "tiny": 0.02, "small": 0.06, "middle": 0.4, "large": 0.7, "big": 1.0}
 QUALITY = {"free": 0.45, "tiny": 0.62, "small": 0.83, "middle": 0.9, "large": 0.91, "big": 0.93}
@@ -52,7 +61,7 @@ class Life:
         other.load(rows, dict(self.state))
         return other
 
-    def ask(self) -> Ask:
+    def ask(self) -> RoutingAsk:
         """A request, now and then of a conversation, with fewer models, or with one that nobody has listed."""
         draw = self.draw
         models = MODELS if draw.random() < 0.8 else tuple(draw.sample(MODELS, draw.randint(2, 5)))
@@ -61,7 +70,7 @@ class Life:
         prompt = f"{TOPICS[draw.random() < 0.4]} {' '.join(draw.sample(WORDS, 4))}"
         own = draw.choice(MODELS) if draw.random() < 0.1 else None
         bucket = draw.choices(BUCKETS, (8, 2, 4, 1))[0]
-        return Ask(bucket, prompt, models, draw.choice(LENGTHS), 200, own)
+        return RoutingAsk(bucket, prompt, models, draw.choice(LENGTHS), 200, own)
 
     def step(self) -> None:
         """One request from the choice to what is learned from it, and whatever else befalls a policy."""
@@ -81,7 +90,7 @@ class Life:
             self._learned(self.policy.vote(ask.bucket, choice.model, draw.random() < 0.7, draw.random() < 0.1))
         self._change(choice.model)
 
-    def differences(self, compared: int) -> Iterator[tuple[Choice, Choice]]:
+    def differences(self, compared: int) -> Iterator[tuple[RoutingChoice, RoutingChoice]]:
         """The choices that differ from those of a fresh policy, of so many asked now."""
         other = self.fresh()
         for _ in range(compared):
@@ -97,7 +106,7 @@ class Life:
         self.alarms += len(learned.shifts)
         self.state.update(learned.state)
 
-    def _outcome(self, ask: Ask, choice: Choice) -> Observation:
+    def _outcome(self, ask: RoutingAsk, choice: RoutingChoice) -> Observation:
         model, draw = choice.model, self.draw
         good = QUALITY.get(model, 0.5) * (0.3 if model in self.worse else 1.0)
         if TOPICS[True] in ask.prompt and model in ("tiny", "small"):

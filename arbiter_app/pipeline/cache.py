@@ -15,7 +15,7 @@ from collections import OrderedDict
 import orjson
 
 from arbiter_app.pipeline.types import ChatRequest, Grade, Json
-from arbiter_app.policy.values import value
+from arbiter_app.policy.clearing_cache import value
 
 _IGNORED = frozenset({"model", "messages", "stream", "stream_options", "store"})
 _PLAIN_WORDS = re.compile(r"\s*[^\W\d_]+(?:[ ,'-]+[^\W\d_]+)*\s*[.?]?\s*")

@@ -27,7 +27,7 @@ from arbiter_app.pipeline.standing import Standing
 from arbiter_app.pipeline.thoughts import without_thoughts
 from arbiter_app.pipeline.tokens import RATIO_RANGE
 from arbiter_app.pipeline.types import UNKNOWN_COST, Attempt, Completion, Cost, Json, Model, Usage
-from arbiter_app.policy.values import value
+from arbiter_app.policy.clearing_cache import value
 
 log = logging.getLogger("arbiter.call")
 

@@ -14,7 +14,7 @@ from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.rules import classify_by_rules, is_hard, reading
 from arbiter_app.pipeline.side_requests import side_request
 from arbiter_app.pipeline.types import ChatRequest, Classification, ClassifiedBy, Cost, Task
-from arbiter_app.policy.values import value
+from arbiter_app.policy.clearing_cache import value
 
 log = logging.getLogger("arbiter.classify")
 

@@ -28,8 +28,8 @@ from arbiter_app.pipeline.types import (
     Mode,
     Timing,
 )
-from arbiter_app.policy import Choice
-from arbiter_app.policy.values import value
+from arbiter_app.policy import RoutingChoice
+from arbiter_app.policy.clearing_cache import value
 
 _BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [first + second for first in _BASE32 for second in _BASE32]
@@ -63,7 +63,7 @@ class Decision:
     deadline: float
     classification: Classification | None = None
     eligible: Eligible | None = None
-    choice: Choice | None = None
+    choice: RoutingChoice | None = None
     mode: Mode = Mode.EXPLOIT
     reason: str = ""
     attempts: list[Attempt] = field(default_factory=list)
@@ -247,7 +247,7 @@ class Decision:
             "note": eligible.note,
         }
 
-    def _route_view(self, choice: Choice) -> Json:
+    def _route_view(self, choice: RoutingChoice) -> Json:
         return {
             "mode": self.mode,
             "model": choice.model,

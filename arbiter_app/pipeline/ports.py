@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from arbiter_app.pipeline.types import Json
 from arbiter_app.policy.agreement import Key, Pairs
+from arbiter_app.policy.clearing_cache import value
 from arbiter_app.policy.statistics import ModelStats
-from arbiter_app.policy.values import value
 
 
 class Refused(StrEnum):

@@ -12,7 +12,7 @@ from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.holdout import Holdout, drawn
 from arbiter_app.pipeline.messages import ids_of, open_calls
 from arbiter_app.pipeline.types import ChatRequest, Classification, Eligible, Json, Mode
-from arbiter_app.policy import Ask, Candidate, Choice, Policy
+from arbiter_app.policy import Candidate, Policy, RoutingAsk, RoutingChoice
 
 CONVERSATIONS = 10_000
 """As many are remembered."""
@@ -114,7 +114,7 @@ class Router:
 
     def route(self, decision: Decision, seen: Classification, eligible: Eligible, *, tokens_out: int) -> None:
         """Fill in the decision's choice, mode and reason."""
-        ask = Ask(
+        ask = RoutingAsk(
             bucket=seen.bucket,
             prompt=decision.request.ask,
             eligible=eligible.models,
@@ -136,7 +136,7 @@ class Router:
         elif self._baseline in eligible.models:
             self._draw(decision, choice, self._holdout.chance(now), seed)
 
-    def _draw(self, decision: Decision, choice: Choice, chance: float, seed: int) -> None:
+    def _draw(self, decision: Decision, choice: RoutingChoice, chance: float, seed: int) -> None:
         """Hold the request out by chance; its propensity says how probable the model was by both ways."""
         asks_baseline = choice.model == self._baseline
         if drawn(seed, chance):
@@ -179,7 +179,7 @@ class Router:
         return max(others, key=lambda one: _strength(one, self._baseline)).model if others else None
 
 
-def _stay(decision: Decision, choice: Choice, model: str) -> None:
+def _stay(decision: Decision, choice: RoutingChoice, model: str) -> None:
     """Keep to the model of a tool loop: what it has thought and signed is worth nothing to another."""
     ranking = (model, *(other for other in choice.ranking if other != model))
     decision.choice = replace(choice, model=model, mode=Mode.EXPLOIT.value, propensity=1.0, ranking=ranking)

@@ -11,7 +11,7 @@ import re
 
 from arbiter_app.pipeline.graders.arithmetic import find_expression
 from arbiter_app.pipeline.types import Task
-from arbiter_app.policy.values import value
+from arbiter_app.policy.clearing_cache import value
 
 HEAD_CHARS = 2_000
 TAIL_CHARS = 1_500

@@ -18,7 +18,7 @@ from itertools import islice
 import orjson
 
 from arbiter_app.pipeline.types import Json
-from arbiter_app.policy.values import Recent
+from arbiter_app.policy.clearing_cache import ClearingCache
 
 MESSAGE_TOKENS = 4
 IMAGE_TOKENS = 1_100
@@ -69,7 +69,7 @@ _SCRIPTS = (
 )
 
 
-_MEASURED: Recent[int, float] = Recent(REMEMBERED)
+_MEASURED: ClearingCache[int, float] = ClearingCache(REMEMBERED)
 """By its hash: the tokens of a text, without the margin."""
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from arbiter_app.policy.values import value
+from arbiter_app.policy.clearing_cache import value
 
 PICO_PER_USD = 1_000_000_000_000
 

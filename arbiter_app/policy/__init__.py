@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from arbiter_app.policy.arbiter import ArbiterPolicy
+from arbiter_app.policy.bandit import ArbiterPolicy
 from arbiter_app.policy.classic import ClassicPolicy
 from arbiter_app.policy.statistics import FIELDS, ModelStats, Rows, from_row
 from arbiter_app.policy.types import (
-    Ask,
     Candidate,
-    Choice,
     Learned,
     ModelFacts,
     Observation,
     PolicySettings,
     PolicySnapshot,
+    RoutingAsk,
+    RoutingChoice,
     Shift,
 )
 
@@ -33,11 +33,11 @@ class Policy(Protocol):
 
     def know(self, facts: Mapping[str, ModelFacts], baseline: str) -> None: ...
 
-    def choose(self, ask: Ask, now: float, seed: int) -> Choice: ...
+    def choose(self, ask: RoutingAsk, now: float, seed: int) -> RoutingChoice: ...
 
-    def record(self, seen: Observation) -> Learned: ...
+    def record(self, observation: Observation) -> Learned: ...
 
-    def grade(self, seen: Observation) -> Learned: ...
+    def grade(self, observation: Observation) -> Learned: ...
 
     def vote(self, bucket: str, model: str, up: bool, withdrawn: bool = False) -> Learned: ...
 
@@ -76,9 +76,9 @@ def build(name: str, *, catalog: Mapping[str, ModelFacts], baseline: str, settin
 __all__ = [
     "FIELDS",
     "POLICIES",
-    "Ask",
+    "RoutingAsk",
     "Candidate",
-    "Choice",
+    "RoutingChoice",
     "Learned",
     "ModelFacts",
     "ModelStats",

@@ -21,10 +21,10 @@ PRIOR_TRUTH_VARIANCE = 0.15
 """Variance of the truth, a share squared, in the prior pairs: that of answers of which 82 % are right, p(1 - p)."""
 POOLED_N = 24.0
 """Pairs that all other tasks together count for at most, where one task is concerned."""
-ENOUGH, LEAST_CHECKED = 400.0, 0.1
+WELL_KNOWN_N, MIN_CHECKED_SHARE = 400.0, 0.1
 """Pairs of a task with objective checks by which a weight is known to within 0.04 (its standard error); with more of them
 fewer answers are compared, down to this share of those that would be."""
-SLOPE_LEAST = 0.25
+MIN_SLOPE = 0.25
 """Least slope by which a score is divided: it bounds what one point of a judge that hardly tells answers apart may say."""
 GOOD = 0.5
 """Score, 0 to 1, from which an answer counts as good: the middle of the scale."""
@@ -65,7 +65,7 @@ def pair(score: float, truth: float, sign: float = 1.0) -> Pairs:
 
 
 @dataclass(frozen=True, slots=True)
-class Moments:
+class PairMoments:
     """Pairs about their means: sums of squares and products, which add up over groups of different level."""
 
     n: float
@@ -76,7 +76,7 @@ class Moments:
     product_ss: float
 
     @classmethod
-    def of(cls, pairs: Pairs) -> Moments:
+    def of(cls, pairs: Pairs) -> PairMoments:
         """The moments of one group."""
         n = max(pairs.n, 0.0)
         if n < 0.5:
@@ -91,12 +91,12 @@ class Moments:
             pairs.product - n * score * truth,
         )
 
-    def with_group(self, other: Moments) -> Moments:
+    def with_group(self, other: PairMoments) -> PairMoments:
         """Both groups, each about its own means; the means themselves are averaged by size."""
         n = self.n + other.n
         if n == 0:
             return self
-        return Moments(
+        return PairMoments(
             n,
             (self.n * self.score + other.n * other.score) / n,
             (self.n * self.truth + other.n * other.truth) / n,
@@ -105,17 +105,17 @@ class Moments:
             self.product_ss + other.product_ss,
         )
 
-    def at_most(self, n: float) -> Moments:
+    def at_most(self, n: float) -> PairMoments:
         """The same, counting for no more than n pairs."""
         share = min(1.0, n / self.n) if self.n > 0 else 1.0
         sums = (self.score_ss * share, self.truth_ss * share, self.product_ss * share)
-        return Moments(self.n * share, self.score, self.truth, *sums)
+        return PairMoments(self.n * share, self.score, self.truth, *sums)
 
 
-def _prior() -> Moments:
+def _prior() -> PairMoments:
     """PRIOR_N pairs of an unbiased judge of slope 1 whose squared correlation with the truth is PRIOR_WEIGHT."""
     truth_ss = PRIOR_N * PRIOR_TRUTH_VARIANCE
-    return Moments(PRIOR_N, 0.0, 0.0, truth_ss / PRIOR_WEIGHT, truth_ss, truth_ss)
+    return PairMoments(PRIOR_N, 0.0, 0.0, truth_ss / PRIOR_WEIGHT, truth_ss, truth_ss)
 
 
 PRIOR = _prior()
@@ -132,36 +132,36 @@ class Trust:
 
     def read(self, score: float) -> float:
         """The truth that a score speaks for, in 0..1: `bias` is the mean of score - truth, `around` the mean truth."""
-        said = self.around + (score - self.bias - self.around) / max(self.slope, SLOPE_LEAST)
-        return min(1.0, max(0.0, said))
+        truth = self.around + (score - self.bias - self.around) / max(self.slope, MIN_SLOPE)
+        return min(1.0, max(0.0, truth))
 
 
 def still_checked(known: Mapping[Key, Pairs], judge: str, task: str) -> float:
     """Of the answers of a task that may be compared with the judge: the share that still is, so much being known of it."""
     pairs = known.get((judge, task, OBJECTIVE))
-    return 1.0 if pairs is None or pairs.n <= ENOUGH else max(ENOUGH / pairs.n, LEAST_CHECKED)
+    return 1.0 if pairs is None or pairs.n <= WELL_KNOWN_N else max(WELL_KNOWN_N / pairs.n, MIN_CHECKED_SHARE)
 
 
 def trust(known: Mapping[Key, Pairs], judge: str, task: str) -> Trust:
     """How far a judge is to be trusted in a task, from everything known about it."""
-    here = elsewhere = Moments.of(Pairs())
+    here = elsewhere = PairMoments.of(Pairs())
     for (who, what, _), pairs in sorted(known.items()):
         if who == judge and what == task:
-            here = here.with_group(Moments.of(pairs))
+            here = here.with_group(PairMoments.of(pairs))
         elif who == judge:
-            elsewhere = elsewhere.with_group(Moments.of(pairs))
+            elsewhere = elsewhere.with_group(PairMoments.of(pairs))
     pooled = elsewhere.at_most(POOLED_N)
-    seen = PRIOR.with_group(pooled).with_group(here)
-    spread = seen.score_ss * seen.truth_ss
-    correlation = max(0.0, seen.product_ss) / spread**0.5 if spread > 0 else 0.0
+    total = PRIOR.with_group(pooled).with_group(here)
+    spread = total.score_ss * total.truth_ss
+    correlation = max(0.0, total.product_ss) / spread**0.5 if spread > 0 else 0.0
     pairs_n = pooled.n + here.n
     bias = (pooled.n * (pooled.score - pooled.truth) + here.n * (here.score - here.truth)) / (pairs_n + PRIOR_N)
     around = (here.n * here.truth + pooled.n * pooled.truth) / pairs_n if pairs_n > 0 else GOOD
-    slope = max(0.0, seen.product_ss) / seen.truth_ss if seen.truth_ss > 0 else 1.0
+    slope = max(0.0, total.product_ss) / total.truth_ss if total.truth_ss > 0 else 1.0
     return Trust(correlation**2, slope, bias, around)
 
 
-def told(known: Mapping[Key, Pairs], judge: str) -> list[dict[str, object]]:
+def report(known: Mapping[Key, Pairs], judge: str) -> list[dict[str, object]]:
     """Per task and reference: pairs, agreement with its 95 % interval, mean bias, and what a grade weighs there now."""
     return [
         _line(task, against, pairs, trust(known, judge, task).weight)

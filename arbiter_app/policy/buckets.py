@@ -14,11 +14,21 @@ from operator import attrgetter
 
 import numpy as np
 
-from arbiter_app.policy.belief import Array, Belief, Evidence, GapPrior, Reading, evidence, reading, scale, shared
-from arbiter_app.policy.size import Size, size_of
+from arbiter_app.policy.clearing_cache import value
+from arbiter_app.policy.posterior import (
+    Array,
+    BucketLikelihood,
+    GapPrior,
+    GradeEvidence,
+    QualityPosterior,
+    bucket_likelihood,
+    gap_scale,
+    grade_evidence,
+    shared_posterior,
+)
+from arbiter_app.policy.prompt_size import PromptSize, fit_prompt_size
 from arbiter_app.policy.statistics import SIZE_FIELDS, ModelStats
 from arbiter_app.policy.types import ModelFacts
-from arbiter_app.policy.values import value
 
 REFRESH_AFTER = 1 / 16
 """What is believed is worked out anew once the means under it may have moved by this share (what it costs against what it
@@ -76,30 +86,30 @@ class BucketSums:
         return other
 
     @cached_property
-    def evidence(self) -> Evidence:
+    def evidence(self) -> GradeEvidence:
         """The grades as evidence."""
-        return evidence(self.grades)
+        return grade_evidence(self.grades)
 
     @cached_property
     def gap_scale(self) -> float:
         """How large gaps are expected to be here."""
-        return scale(float(self.grades[0, self._baseline]), float(self.grades[1, self._baseline]))
+        return gap_scale(float(self.grades[0, self._baseline]), float(self.grades[1, self._baseline]))
 
-    def likelihood(self, prior: GapPrior) -> Reading:
+    def likelihood(self, prior: GapPrior) -> BucketLikelihood:
         """What the grades say of the part that buckets share, and of the models here."""
-        found: Reading | None = self.__dict__.get("_likelihood")
+        found: BucketLikelihood | None = self.__dict__.get("_likelihood")
         if found is None:
-            found = self.__dict__["_likelihood"] = reading(self.evidence, prior, self.gap_scale)
+            found = self.__dict__["_likelihood"] = bucket_likelihood(self.evidence, prior, self.gap_scale)
         return found
 
     @cached_property
-    def size(self) -> Size:
+    def size(self) -> PromptSize:
         """What long prompts cost here."""
-        return size_of(self.sums[_SIZES])
+        return fit_prompt_size(self.sums[_SIZES])
 
 
 class Bucket:
-    """One bucket: its sums as they are (`live` [F, K], `tries` [K], `rose` the places of models whose price rose once), as its
+    """One bucket: its sums as they are (`live` [F, K], `tries` [K], `repriced_up` the places of models whose price rose once), as its
     own beliefs know them (`synced`) and as those of other buckets do (`shared`).
 
     `all_calls` is the sum of the calls, `base_calls` and `base_graded` are the baseline's. `staleness` is the share by which
@@ -111,11 +121,11 @@ class Bucket:
         self._baseline = baseline
         self.live, self.tries = np.zeros((len(SUM_FIELDS), size)), np.zeros(size)
         self.synced = self.shared = BucketSums(np.zeros_like(self.live), extra_grades, vote_weight, baseline)
-        self.rose: set[int] = set()
+        self.repriced_up: set[int] = set()
         self.all_calls = self.base_calls = self.base_graded = 0.0
         self._stale, self._unshared = [0.0] * size, [0.0] * size
         self._unsynced: set[int] = set()
-        self.believed: tuple[Reading, object, Belief] | None = None
+        self.believed: tuple[BucketLikelihood, object, QualityPosterior] | None = None
         """What is believed, for which reading of the grades and moment of the shared part."""
 
     @property
@@ -141,7 +151,7 @@ class Bucket:
         self.tries[at] = known.tries
         if at == self._baseline:
             self.base_calls, self.base_graded = known.calls, known.graded
-        (self.rose.add if known.calls > known.tries else self.rose.discard)(at)
+        (self.repriced_up.add if known.calls > known.tries else self.repriced_up.discard)(at)
         self._unsynced.add(at)
         self._stale[at] = _moved(self.live, self.synced.sums, at, _COUNTS, 1.0)
 
@@ -195,11 +205,11 @@ class SharedPosterior:
         self._at = {one: at for at, one in enumerate(self._buckets)}
         size = len(prior.mean)
         self._cells = size * size
-        self._said = np.zeros((len(buckets), self._cells + size))
+        self._likelihoods = np.zeros((len(buckets), self._cells + size))
         self._of: list[BucketSums | None] = [None] * len(buckets)
         self._moment = object()
         """Another one whenever the `shared` sums change."""
-        self._together: Array | None = None
+        self._total: Array | None = None
         self._charges: tuple[float, float] | None = None
 
     def refresh(self) -> None:
@@ -209,7 +219,7 @@ class SharedPosterior:
             known is None or known.grades is not one.shared.grades
             for known, one in zip(self._of, self._buckets, strict=True)
         ):
-            self._moment, self._together = object(), None
+            self._moment, self._total = object(), None
 
     def base_charges(self, here: Bucket) -> tuple[float, float]:
         """The baseline's charged calls, and their USD, in all buckets but this one."""
@@ -221,34 +231,37 @@ class SharedPosterior:
             (n - here.shared.base_charged, max(usd - here.shared.base_usd, 0.0)) if here in self._at else self._charges
         )
 
-    def belief(self, here: Bucket, own: BucketSums) -> Belief:
+    def belief(self, here: Bucket, own: BucketSums) -> QualityPosterior:
         """What is believed of the models of a bucket with these sums, and the shared ones of all others."""
-        says, size = own.likelihood(self.prior), len(self.prior.mean)
+        likelihood, size = own.likelihood(self.prior), len(self.prior.mean)
         known = here.believed
-        if known is None or known[0] is not says or known[1] is not self._moment:
-            together = self._all().copy()
+        if known is None or known[0] is not likelihood or known[1] is not self._moment:
+            total = self._all().copy()
             if here in self._at:
-                together -= self._said[self._at[here]]
-            together[: self._cells] += says.precision.ravel()
-            together[self._cells :] += says.pull
-            mean, cov = shared(self.prior, together[: self._cells].reshape(size, size), together[self._cells :])
-            known = here.believed = says, self._moment, says.given(mean, cov)
+                total -= self._likelihoods[self._at[here]]
+            total[: self._cells] += likelihood.precision.ravel()
+            total[self._cells :] += likelihood.info_vector
+            mean, cov = shared_posterior(self.prior, total[: self._cells].reshape(size, size), total[self._cells :])
+            known = here.believed = likelihood, self._moment, likelihood.given(mean, cov)
         return known[2]
 
     def _all(self) -> Array:
-        if self._together is None:
+        if self._total is None:
             for at, one in enumerate(self._buckets):
                 known = self._of[at]
                 if known is None or known.grades is not one.shared.grades:
-                    says = one.shared.likelihood(self.prior)
-                    self._said[at, : self._cells], self._said[at, self._cells :] = says.precision.ravel(), says.pull
+                    likelihood = one.shared.likelihood(self.prior)
+                    self._likelihoods[at, : self._cells], self._likelihoods[at, self._cells :] = (
+                        likelihood.precision.ravel(),
+                        likelihood.info_vector,
+                    )
                     self._of[at] = one.shared
-            self._together = np.add.reduce(self._said)
-        return self._together
+            self._total = np.add.reduce(self._likelihoods)
+        return self._total
 
 
 @value
-class Money:
+class ExpectedCost:
     """Expected USD of a request [K] in one bucket, what it would be at list prices [K], and the baseline's mean over all
     buckets: the unit of money."""
 
@@ -257,7 +270,9 @@ class Money:
     unit: float
 
 
-def expected_usd(here: BucketSums, elsewhere: tuple[float, float], price: Array, base: int, strength: float) -> Money:
+def expected_usd(
+    here: BucketSums, elsewhere: tuple[float, float], price: Array, base: int, strength: float
+) -> ExpectedCost:
     """What a request is expected to cost, from the sums here, and the baseline's charged calls and USD in all other buckets.
 
     List prices, scaled to what the baseline costs here, count as `strength` calls: fewer where calls contradict them, by
@@ -275,7 +290,7 @@ def expected_usd(here: BucketSums, elsewhere: tuple[float, float], price: Array,
     trust = strength * np.where(both | (calls == 0) | (mean == expected), np.exp(-0.5 * calls * off * off), 0.0)
     weight = trust + calls
     cost: Array = np.divide(trust * expected + calls * mean, weight, out=expected.copy(), where=weight > 0)
-    return Money(cost, expected, float(unit) if unit > 0 else float(cost.max()) or 1.0)
+    return ExpectedCost(cost, expected, float(unit) if unit > 0 else float(cost.max()) or 1.0)
 
 
 def _trust(calls: float, usd: float, expected: float) -> float:

@@ -10,44 +10,46 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from arbiter_app.policy.holder import StatisticsHolder, delta_of
+from arbiter_app.policy.base import BasePolicy, delta_of
 from arbiter_app.policy.price import price_moved, unit_price
 from arbiter_app.policy.statistics import ModelStats, wilson
 from arbiter_app.policy.types import (
     UNLISTED,
-    Ask,
     Candidate,
-    Choice,
     Learned,
     ModelFacts,
     Observation,
     PolicySettings,
+    RoutingAsk,
+    RoutingChoice,
     Shift,
 )
 
 
-class ClassicPolicy(StatisticsHolder):
+class ClassicPolicy(BasePolicy):
     """Explore, exploit, epsilon over a table of sufficient statistics."""
 
     name = "classic"
 
-    def choose(self, ask: Ask, now: float, seed: int) -> Choice:
+    def choose(self, ask: RoutingAsk, now: float, seed: int) -> RoutingChoice:
         """The model for one request; replaying the same statistics, ask and seed gives the same."""
         return choose(self._table.bucket(ask.bucket), ask, seed, self._facts, self._settings)
 
-    def record(self, seen: Observation) -> Learned:
+    def record(self, observation: Observation) -> Learned:
         """Fold one call in; a price shift makes the model's cost be learned anew."""
-        known = self._table.known(seen.bucket, seen.model)
-        facts = self._facts.get(seen.model, UNLISTED)
-        shift = _shift(known, seen, facts, self._settings)
-        delta = delta_of(seen, facts)
+        known = self._table.known(observation.bucket, observation.model)
+        facts = self._facts.get(observation.model, UNLISTED)
+        shift = _shift(known, observation, facts, self._settings)
+        delta = delta_of(observation, facts)
         if shift is not None:
             delta.add(known.cost_reset())
-        return replace(self._fold(seen.bucket, seen.model, delta), shifts=(shift,) if shift is not None else ())
+        return replace(
+            self._fold(observation.bucket, observation.model, delta), shifts=(shift,) if shift is not None else ()
+        )
 
     def table(self, bucket: str, models: Sequence[str]) -> list[dict[str, Any]]:
         """What is known of each model in a bucket, and which one an exploiting request would get now."""
-        ask = Ask(bucket, "", tuple(models))
+        ask = RoutingAsk(bucket, "", tuple(models))
         known = self._table.bucket(bucket)
         best = exploit(known, ask, self._facts, self._settings)[0] if models else None
         rated = [candidate(known.get(m, _NOTHING), m, bucket, self._facts, self._settings, "") for m in models]
@@ -55,8 +57,12 @@ class ClassicPolicy(StatisticsHolder):
 
 
 def choose(
-    known: Mapping[str, ModelStats], ask: Ask, seed: int, facts: Mapping[str, ModelFacts], settings: PolicySettings
-) -> Choice:
+    known: Mapping[str, ModelStats],
+    ask: RoutingAsk,
+    seed: int,
+    facts: Mapping[str, ModelFacts],
+    settings: PolicySettings,
+) -> RoutingChoice:
     """The classic rule, purely."""
     rated = _candidates(known, ask, facts, settings)
     order = _ranked(rated, settings)
@@ -79,7 +85,7 @@ def choose(
 
 
 def exploit(
-    known: Mapping[str, ModelStats], ask: Ask, facts: Mapping[str, ModelFacts], settings: PolicySettings
+    known: Mapping[str, ModelStats], ask: RoutingAsk, facts: Mapping[str, ModelFacts], settings: PolicySettings
 ) -> tuple[str, ...]:
     """All eligible models, best first: those within tolerance by cost, then the rest by quality."""
     return _ranked(_candidates(known, ask, facts, settings), settings)
@@ -111,17 +117,17 @@ def candidate(
     return Candidate(model, stats.graded, quality, low, high, stats.mean_cost_usd, why_not)
 
 
-def _shift(known: ModelStats, seen: Observation, facts: ModelFacts, settings: PolicySettings) -> Shift | None:
-    unit = unit_price(facts, seen)
+def _shift(known: ModelStats, observation: Observation, facts: ModelFacts, settings: PolicySettings) -> Shift | None:
+    unit = unit_price(facts, observation)
     why = price_moved(known, unit, settings) if unit is not None else None
     if why is None or unit is None:
         return None
     old = known.mean_unit or 0.0
-    return Shift("price", seen.bucket, seen.model, old, unit, "up" if unit > old else "down", why)
+    return Shift("price", observation.bucket, observation.model, old, unit, "up" if unit > old else "down", why)
 
 
 def _candidates(
-    known: Mapping[str, ModelStats], ask: Ask, facts: Mapping[str, ModelFacts], settings: PolicySettings
+    known: Mapping[str, ModelStats], ask: RoutingAsk, facts: Mapping[str, ModelFacts], settings: PolicySettings
 ) -> list[Candidate]:
     return [candidate(known.get(m, _NOTHING), m, ask.bucket, facts, settings, "") for m in ask.eligible]
 
@@ -135,11 +141,11 @@ def _choice(
     propensity: float,
     seed: int,
     settings: PolicySettings,
-) -> Choice:
+) -> RoutingChoice:
     bar = _best(rated) - settings.quality_tolerance
     told = tuple([_told(one, model, mode, bar) for one in rated])
     ranking = (model, *(other for other in order if other != model))
-    return Choice(model, mode, reason, propensity, ranking, told, seed)
+    return RoutingChoice(model, mode, reason, propensity, ranking, told, seed)
 
 
 def _told(one: Candidate, chosen: str, mode: str, bar: float) -> Candidate:
@@ -160,7 +166,7 @@ def _tries(known: Mapping[str, ModelStats], model: str) -> float:
     return known[model].tries if model in known else 0.0
 
 
-def _needed(ask: Ask, model: str, facts: Mapping[str, ModelFacts], settings: PolicySettings) -> int:
+def _needed(ask: RoutingAsk, model: str, facts: Mapping[str, ModelFacts], settings: PolicySettings) -> int:
     return min(1, settings.min_samples) if _prior(facts, model, ask.bucket) is not None else settings.min_samples
 
 

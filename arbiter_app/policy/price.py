@@ -12,12 +12,12 @@ from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.policy.types import ModelFacts, Observation, PolicySettings
 
 
-def unit_price(facts: ModelFacts, seen: Observation) -> float | None:
+def unit_price(facts: ModelFacts, observation: Observation) -> float | None:
     """The unit price of one call; None when its cost or its tokens are unknown, or the model is free."""
-    tokens = (seen.tokens_in or 0) + (seen.tokens_out or 0)
-    if seen.cost_usd is None or tokens <= 0:
+    tokens = (observation.tokens_in or 0) + (observation.tokens_out or 0)
+    if observation.cost_usd is None or tokens <= 0:
         return None
-    return seen.cost_usd / _measure(facts, seen.tokens_in or 0, seen.tokens_out or 0)
+    return observation.cost_usd / _measure(facts, observation.tokens_in or 0, observation.tokens_out or 0)
 
 
 def usd_at(unit: float, known: ModelStats, facts: ModelFacts) -> float | None:

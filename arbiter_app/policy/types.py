@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
+from arbiter_app.policy.clearing_cache import value
 from arbiter_app.policy.statistics import ModelStats
-from arbiter_app.policy.values import value
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class PolicySettings:
 
 
 @value
-class Ask:
+class RoutingAsk:
     """One request to route. Token counts are estimates, 0 when unknown; `prompt` is the latest human ask.
 
     `tokens_in` tells long prompts from short ones: any measure will do that is also given as `Observation.asked_tokens`.
@@ -169,7 +169,7 @@ class Candidate(NamedTuple):
 
 
 @value
-class Choice:
+class RoutingChoice:
     """The policy's decision. `ranking` lists every eligible model, chosen first, then in failover order.
 
     `propensity` is the probability with which this model was chosen; `seed` replays the choice.

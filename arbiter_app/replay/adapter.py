@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from arbiter_app.pipeline.tokens import estimate_tokens
-from arbiter_app.policy import Ask, ModelFacts, Observation, Policy, PolicySettings, build
+from arbiter_app.policy import ModelFacts, Observation, Policy, PolicySettings, RoutingAsk, build
 
 
 class ReplayPolicy:
@@ -39,7 +39,7 @@ class ReplayPolicy:
     def choose(self, task: str, prompt: str, eligible: tuple[str, ...]) -> str:
         """The model for the next request."""
         self._now += 1.0
-        ask = Ask(str(task), prompt, eligible, _tokens(prompt))
+        ask = RoutingAsk(str(task), prompt, eligible, _tokens(prompt))
         choice = self.policy.choose(ask, self._now, self._seed + int(self._now))
         self._mode = choice.mode
         return choice.model

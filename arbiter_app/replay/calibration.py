@@ -7,16 +7,16 @@ import math
 import numpy as np
 
 from arbiter_app.replay.adapter import ReplayPolicy
-from arbiter_app.replay.world import World
+from arbiter_app.replay.seeded_stream import SeededStream
 
 
-def calibrated(world: World, policy: ReplayPolicy, prompts: int) -> float:
+def calibrated(seeded: SeededStream, policy: ReplayPolicy, prompts: int) -> float:
     """Teach the policy the outcomes of that many random prompts of the stream on every model that is not dearer than the
     best single one (a dearer model can never be the cheapest that is good enough); returns what it cost in USD."""
-    stream, spent = world.stream, 0.0
-    best_usd = stream.cost[:, world.best].mean()
+    stream, spent = seeded.stream, 0.0
+    best_usd = stream.cost[:, seeded.best].mean()
     worthwhile = np.flatnonzero(stream.cost.mean(0) <= best_usd * (1 + 1e-9)).tolist()
-    places = np.random.default_rng(20_000 + world.seed).permutation(len(stream))[:prompts].tolist()
+    places = np.random.default_rng(20_000 + seeded.seed).permutation(len(stream))[:prompts].tolist()
     for place in places:
         for model in worthwhile:
             usd, tokens = float(stream.cost[place, model]), float(stream.tokens[place, model])

@@ -19,8 +19,8 @@ from arbiter_app.policy import PolicySettings
 from arbiter_app.replay.adapter import ADAPTERS, ReplayPolicy
 from arbiter_app.replay.calibration import calibrated
 from arbiter_app.replay.plot import write_plot
+from arbiter_app.replay.seeded_stream import Picks, SeededStream
 from arbiter_app.replay.traffic import Stream, TrafficError, read_rows, streams
-from arbiter_app.replay.world import Picks, World
 from arbiter_app.settings import SettingsError, load_settings
 
 REFERENCES = ("always_best", "always_baseline", "hindsight_static")
@@ -81,16 +81,16 @@ def run_one(
     settings: PolicySettings | None = None,
 ) -> Result:
     """One policy over one seeded order of one stream. Without a baseline it is the best single model in hindsight."""
-    world = World(stream, seed, scenario)
-    baseline = baseline or stream.models[world.best]
+    seeded = SeededStream(stream, seed, scenario)
+    baseline = baseline or stream.models[seeded.best]
     result: Result = {"stream": stream.name, "policy": name, "seed": seed, "models": len(stream.models)}
     if name in REFERENCES:
-        picks = _reference(world, name, stream.models.index(baseline))
-        return result | world.judge(picks) | {"path": world.path(picks)}
-    policy = ADAPTERS[name](seed=seed, prices=world.prices, baseline=baseline, settings=settings)
-    cost = calibrated(world, policy, calibrate)
-    picks = world.run(lambda place: _choose(world, policy, place), lambda *seen: _record(world, policy, *seen))
-    figures = world.judge(picks)
+        picks = _reference(seeded, name, stream.models.index(baseline))
+        return result | seeded.judge(picks) | {"path": seeded.path(picks)}
+    policy = ADAPTERS[name](seed=seed, prices=seeded.prices, baseline=baseline, settings=settings)
+    cost = calibrated(seeded, policy, calibrate)
+    picks = seeded.run(lambda place: _choose(seeded, policy, place), lambda *seen: _record(seeded, policy, *seen))
+    figures = seeded.judge(picks)
     best_usd = figures["cost_usd"] / figures["cost_vs_best"]
     learning = policy.policy.learning()
     figures["loss"] += cost / best_usd
@@ -98,7 +98,7 @@ def run_one(
     figures["explore_share"] = learning["explore_calls"] / len(picks)
     figures["explore_usd_share"] = learning["explore_usd"] / best_usd
     figures["alarms_per_1000"] = 1000 * policy.resets / len(picks)
-    return result | figures | {"path": world.path(picks)}
+    return result | figures | {"path": seeded.path(picks)}
 
 
 def report(results: Sequence[Result]) -> Result:
@@ -168,19 +168,19 @@ def _names(results: Iterable[Result], key: str) -> list[str]:
     return list(dict.fromkeys(str(one[key]) for one in results))
 
 
-def _reference(world: World, name: str, baseline: int) -> Picks:
-    single = baseline if name == "always_baseline" else world.best
-    table = world.before if name == "hindsight_static" else dict.fromkeys(world.before, single)
-    return world.run(lambda place: table[world.stream.tasks[place]], lambda *_: None)
+def _reference(seeded: SeededStream, name: str, baseline: int) -> Picks:
+    single = baseline if name == "always_baseline" else seeded.best
+    table = seeded.before if name == "hindsight_static" else dict.fromkeys(seeded.before, single)
+    return seeded.run(lambda place: table[seeded.stream.tasks[place]], lambda *_: None)
 
 
-def _choose(world: World, policy: ReplayPolicy, place: int) -> int:
-    stream = world.stream
+def _choose(seeded: SeededStream, policy: ReplayPolicy, place: int) -> int:
+    stream = seeded.stream
     return stream.models.index(policy.choose(stream.tasks[place], stream.prompts[place], stream.models))
 
 
-def _record(world: World, policy: ReplayPolicy, place: int, model: int, quality: float, cost: float) -> None:
-    stream, tokens = world.stream, float(world.stream.tokens[place, model])
+def _record(seeded: SeededStream, policy: ReplayPolicy, place: int, model: int, quality: float, cost: float) -> None:
+    stream, tokens = seeded.stream, float(seeded.stream.tokens[place, model])
     known = None if math.isnan(tokens) else tokens
     policy.record(stream.tasks[place], stream.prompts[place], stream.models[model], cost, quality, known)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from arbiter_app.policy.values import value
+from arbiter_app.policy.clearing_cache import value
 from arbiter_app.runtime.connection import ClosedEarly, Connection, Outbox
 
 DRAIN_S = 1.0

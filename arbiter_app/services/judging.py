@@ -86,7 +86,7 @@ class Judging:
             "model": judge,
             "objective": agreement.overall(self._known, judge, OBJECTIVE),
             "people": agreement.overall(self._known, judge, PEOPLE),
-            "by_task": agreement.told(self._known, judge),
+            "by_task": agreement.report(self._known, judge),
         }
 
     async def learn_trust(self) -> None:

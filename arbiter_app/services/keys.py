@@ -11,7 +11,7 @@ from arbiter_app.notices import bounds
 from arbiter_app.pipeline.errors import Forbidden, KeyPaused, NotFound, RateLimited, Unauthorized, Unprocessable
 from arbiter_app.pipeline.plain import is_email, quoted
 from arbiter_app.pipeline.types import Caller, Json, Role
-from arbiter_app.policy.values import Recent
+from arbiter_app.policy.clearing_cache import ClearingCache
 from arbiter_app.services.allowance import Allowance
 from arbiter_app.settings import Settings
 from arbiter_app.store import Key, MintedKey, Store, StoreError
@@ -49,7 +49,7 @@ class Keys:
         self._by_digest: dict[str, Key] = {}
         self._by_id: dict[str, Key] = {}
         self._version: tuple[float, ...] = ()
-        self._callers: Recent[str, Caller] = Recent(REMEMBERED)
+        self._callers: ClearingCache[str, Caller] = ClearingCache(REMEMBERED)
         self._latest = 0.0
         self._own = False
         self._reading = asyncio.Lock()

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from arbiter_app import policy as brain
 from arbiter_app.pipeline.errors import Unprocessable
 from arbiter_app.pipeline.types import Json
-from arbiter_app.policy import off_policy
-from arbiter_app.policy.off_policy import Estimate, Evidence, Gap, Mean, Target
+from arbiter_app.policy import ope
+from arbiter_app.policy.ope import LoggedData, MeanEstimate, PolicyEstimate, SupportGap, Target
 from arbiter_app.store.evidence import evidence
 
 if TYPE_CHECKING:
@@ -40,14 +40,14 @@ Scope = tuple[float | None, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Evidence of a period (days, None for ever) and a key, when it was read and how long that took (seconds)."""
+    """The decisions of a period (days, None for ever) and a key, when it was read and how long that took (seconds)."""
 
-    seen: Evidence
+    seen: LoggedData
     at: float
     took: float
 
 
-def _timed(connection: Any, since: float | None, key_id: str | None) -> tuple[Evidence, float]:
+def _timed(connection: Any, since: float | None, key_id: str | None) -> tuple[LoggedData, float]:
     """The evidence, and how long reading it took (seconds), without the wait for a turn."""
     started = time.monotonic()
     return evidence(connection, since=since, key_id=key_id), time.monotonic() - started
@@ -59,8 +59,8 @@ class WhatIf:
     def __init__(self, arbiter: Arbiter) -> None:
         self._arbiter = arbiter
         self._kept: dict[Scope, Kept] = {}
-        self._told: dict[Scope, tuple[Evidence, Json]] = {}
-        self._reading: dict[Scope, asyncio.Task[Evidence]] = {}
+        self._told: dict[Scope, tuple[LoggedData, Json]] = {}
+        self._reading: dict[Scope, asyncio.Task[LoggedData]] = {}
 
     async def ask(
         self, *, tolerance: float, without: Collection[str], days: float | None, key_id: str | None = None
@@ -95,7 +95,7 @@ class WhatIf:
         self._kept.clear()
         self._told.clear()
 
-    async def _evidence(self, scope: Scope) -> Evidence:
+    async def _evidence(self, scope: Scope) -> LoggedData:
         """What is kept, or is being read, or is read now."""
         kept = self._kept.get(scope)
         if kept is not None and time.monotonic() - kept.at < KEEP * kept.took:
@@ -106,7 +106,7 @@ class WhatIf:
             task.add_done_callback(lambda _: self._reading.pop(scope, None))
         return await asyncio.shield(task)
 
-    async def _read(self, scope: Scope) -> Evidence:
+    async def _read(self, scope: Scope) -> LoggedData:
         days, key_id = scope
         since = None if days is None else time.time() - days * 86_400
         seen, took = await self._arbiter.store.read(_timed, since, key_id)
@@ -151,14 +151,14 @@ class WhatIf:
                 return {}
             asked += 1
             if asked <= EXACT:
-                return {rule.choose(brain.Ask(bucket, "", left), 0.0, 0).model: 1.0}
+                return {rule.choose(brain.RoutingAsk(bucket, "", left), 0.0, 0).model: 1.0}
             if bucket not in rankings:
-                rankings[bucket] = rule.choose(brain.Ask(bucket, "", whole), 0.0, 0).ranking
+                rankings[bucket] = rule.choose(brain.RoutingAsk(bucket, "", whole), 0.0, 0).ranking
             return {next(model for model in rankings[bucket] if model in left): 1.0}
 
         return target
 
-    def _answer(self, seen: Evidence, learned: brain.Rows, tolerance: float, without: Collection[str]) -> Json:
+    def _answer(self, seen: LoggedData, learned: brain.Rows, tolerance: float, without: Collection[str]) -> Json:
         estimate = self._evaluate(seen, self._settled(learned, tolerance, without))
         routed = self._evaluate(seen, as_routed(seen), least=1.0)
         refused = refusal(estimate)
@@ -176,16 +176,16 @@ class WhatIf:
             ],
         }
 
-    def _placebos(self, seen: Evidence) -> Json:
+    def _placebos(self, seen: LoggedData) -> Json:
         """As routed, and three placebos, each with sample, effective size, share of the calls covered, and intervals.
 
         always_best: the baseline wherever it can serve. always_cheapest: by list price, the cheapest that is known in the
-        bucket. shuffle: the same models in the same shares, dealt at random whatever is asked, and blended with one of
+        bucket. shuffle: the same models in the same shares, random_mixture at random whatever is asked, and mixture with one of
         the other two until it costs what the routing did.
         """
         catalog = self._arbiter.catalog
         order = sorted(self._pool(), key=lambda model: (_list_usd(catalog.models[model]), model))
-        best, cheapest = off_policy.only(catalog.baseline), off_policy.always(order, seen)
+        best, cheapest = ope.only(catalog.baseline), ope.always(order, seen)
         routed = self._evaluate(seen, as_routed(seen), least=1.0)
         shuffle = self._cost_matched(seen, routed, best, cheapest)
         lines = {
@@ -196,8 +196,8 @@ class WhatIf:
         }
         return {"calls": int(seen.calls), "lines": [_line(name, one) for name, one in lines.items()]}
 
-    def _cost_matched(self, seen: Evidence, routed: Estimate, best: Target, cheapest: Target) -> Target:
-        deal = off_policy.dealt(seen.shares(), seen)
+    def _cost_matched(self, seen: LoggedData, routed: PolicyEstimate, best: Target, cheapest: Target) -> Target:
+        deal = ope.random_mixture(seen.shares(), seen)
         plain = self._evaluate(seen, deal)
         if plain.cost is None or routed.cost is None:
             return deal
@@ -206,13 +206,13 @@ class WhatIf:
         if end.cost is None or abs(end.cost.value - plain.cost.value) < BLEND:
             return deal
         share = (routed.cost.value - plain.cost.value) / (end.cost.value - plain.cost.value)
-        return off_policy.blended(deal, other, min(1.0, max(0.0, share)))
+        return ope.mixture(deal, other, min(1.0, max(0.0, share)))
 
-    def _evaluate(self, seen: Evidence, target: Target, least: float = off_policy.SUPPORT) -> Estimate:
-        return off_policy.evaluate(seen, target, self._pool(), self._prices(), least)
+    def _evaluate(self, seen: LoggedData, target: Target, least: float = ope.MIN_SUPPORT) -> PolicyEstimate:
+        return ope.evaluate(seen, target, self._pool(), self._prices(), least)
 
 
-def as_routed(seen: Evidence) -> Target:
+def as_routed(seen: LoggedData) -> Target:
     """The shares in which the routed decisions of a bucket asked its models."""
     asked: dict[str, dict[str, float]] = {}
     for group in seen.groups:
@@ -228,7 +228,7 @@ def as_routed(seen: Evidence) -> Target:
     return target
 
 
-def refusal(estimate: Estimate) -> str | None:
+def refusal(estimate: PolicyEstimate) -> str | None:
     """Why no estimate is given, in one sentence; None when it is."""
     thin = uncovered(estimate)
     if thin is not None:
@@ -242,7 +242,7 @@ def refusal(estimate: Estimate) -> str | None:
     return None
 
 
-def uncovered(estimate: Estimate) -> str | None:
+def uncovered(estimate: PolicyEstimate) -> str | None:
     """Why an estimate would not speak of all the calls; None when it does."""
     if estimate.calls < 1:
         return "No decisions of this period can be used: there is nothing to estimate from."
@@ -254,7 +254,7 @@ def uncovered(estimate: Estimate) -> str | None:
     return None
 
 
-def shown(estimate: Estimate | None) -> Json:
+def shown(estimate: PolicyEstimate | None) -> Json:
     """Cost a call in USD and quality, with their intervals; nulls for no estimate."""
     cost, quality = (None, None) if estimate is None else (estimate.cost, estimate.quality)
     return {
@@ -270,7 +270,7 @@ def _share(quality: float) -> float:
     return min(1.0, max(0.0, quality))
 
 
-def _told(gap: Gap) -> str:
+def _told(gap: SupportGap) -> str:
     return f"{gap.model} has {_some(gap.answers, 'answer')} and {_some(gap.grades, 'grade')} in {gap.bucket}"
 
 
@@ -278,12 +278,12 @@ def _some(n: float, what: str) -> str:
     return f"{n:.0f} {what}" if n == 1 else f"{n:.0f} {what}s"
 
 
-def _effective(estimate: Estimate) -> float | None:
-    means: list[Mean] = [one for one in (estimate.cost, estimate.quality) if one is not None]
+def _effective(estimate: PolicyEstimate) -> float | None:
+    means: list[MeanEstimate] = [one for one in (estimate.cost, estimate.quality) if one is not None]
     return min(one.effective for one in means) if means else None
 
 
-def _line(name: str, estimate: Estimate) -> Json:
+def _line(name: str, estimate: PolicyEstimate) -> Json:
     refused = uncovered(estimate)
     told = {"covered": estimate.covered, "effective_sample_size": _effective(estimate), "refused": refused}
     calls = round(estimate.calls * estimate.covered)

@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from arbiter_app.pipeline.types import PICO_PER_USD, Mode
-from arbiter_app.policy.off_policy import LEAST, Arm, Evidence, Sums, summed
+from arbiter_app.policy.ope import MIN_PROPENSITY, ArmSums, LoggedData, WeightedSums, logged_data
 from arbiter_app.store import filing
 from arbiter_app.store.tables import Decision, table
 
@@ -20,7 +20,7 @@ CHOSEN = (Mode.EXPLORE, Mode.EXPLOIT, Mode.ESCALATE, Mode.HOLDOUT)
 _DECISIONS = table(Decision)
 
 
-def evidence(connection: Connection, *, since: float | None = None, key_id: str | None = None) -> Evidence:
+def evidence(connection: Connection, *, since: float | None = None, key_id: str | None = None) -> LoggedData:
     """Sums over what a policy or the holdout decided among the newest decisions (at most NEWEST), of a period and a key."""
     columns = _DECISIONS.c
     asked = func.coalesce(columns.cascaded_from, columns.model).label("asked")
@@ -30,7 +30,7 @@ def evidence(connection: Connection, *, since: float | None = None, key_id: str 
         columns.rejected,
         columns.asked_tokens,
         (columns.mode != Mode.HOLDOUT.value).label("routed"),
-        (1.0 / case((columns.propensity > LEAST, columns.propensity), else_=LEAST)).label("weight"),
+        (1.0 / case((columns.propensity > MIN_PROPENSITY, columns.propensity), else_=MIN_PROPENSITY)).label("weight"),
         (columns.beyond_pico / float(PICO_PER_USD)).label("usd"),
         case((columns.failover_from.is_(None), columns.quality)).label("grade"),
     )
@@ -50,18 +50,18 @@ def evidence(connection: Connection, *, since: float | None = None, key_id: str 
     routed = func.sum(case((newest.c.routed, 1), else_=0))
     sums = (*_sums(newest.c.usd, newest.c.weight), *_sums(newest.c.grade, newest.c.weight))
     query = select(*groups, func.count(), func.sum(newest.c.asked_tokens), routed, *sums).group_by(*groups)
-    return summed(_row(*row) for row in connection.execute(query))
+    return logged_data(_row(*row) for row in connection.execute(query))
 
 
 def _sums(value: ColumnElement[Any], weight: ColumnElement[Any]) -> list[ColumnElement[Any]]:
-    """The columns of `Sums` over the rows where there is a value."""
+    """The columns of `WeightedSums` over the rows where there is a value."""
     w = case((value.is_not(None), weight))
     return [func.count(value), *map(func.sum, (w, w * w, w * value, w * w * value, w * w * value * value))]
 
 
 def _row(
     bucket: str, asked: str, rejected: str | None, calls: int, tokens: int, routed: int, *sums: float | None
-) -> tuple[str, str, frozenset[str], float, float, float, Arm]:
+) -> tuple[str, str, frozenset[str], float, float, float, ArmSums]:
     known = [float(one or 0.0) for one in sums]
     names = frozenset(orjson.loads(rejected)) if rejected else frozenset()
-    return bucket, asked, names, calls, tokens, routed, Arm(Sums(*known[:6]), Sums(*known[6:]))
+    return bucket, asked, names, calls, tokens, routed, ArmSums(WeightedSums(*known[:6]), WeightedSums(*known[6:]))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from arbiter_app.policy.off_policy import Estimate, Gap, Mean
+from arbiter_app.policy.ope import MeanEstimate, PolicyEstimate, SupportGap
 from arbiter_app.services import what_if
 from arbiter_app.services.what_if import refusal
 from tests.conftest import Running, running
@@ -70,15 +70,15 @@ def test_what_nobody_could_serve_is_refused_in_a_sentence(busy: Running) -> None
 
 
 def test_what_was_hardly_tried_is_refused_and_named() -> None:
-    mean = Mean(1.0, 0.9, 1.1, 500.0)
-    gap = Gap("math:hard", "gpt-4.1", 120.0, 2.0, 1.0)
-    thin = Estimate(1_000.0, 0.88, mean, mean, {"gpt-4o": 880.0}, [gap])
+    mean = MeanEstimate(1.0, 0.9, 1.1, 500.0)
+    gap = SupportGap("math:hard", "gpt-4.1", 120.0, 2.0, 1.0)
+    thin = PolicyEstimate(1_000.0, 0.88, mean, mean, {"gpt-4o": 880.0}, [gap])
     assert refusal(thin) == (
         "12% of the calls would go where hardly anything was tried: gpt-4.1 has 2 answers and 1 grade in math:hard."
     )
-    few = Estimate(1_000.0, 1.0, mean, Mean(0.9, 0.5, 1.0, 12.0), {"gpt-4o": 1_000.0}, [])
+    few = PolicyEstimate(1_000.0, 1.0, mean, MeanEstimate(0.9, 0.5, 1.0, 12.0), {"gpt-4o": 1_000.0}, [])
     assert "worth 12 plain ones, and 30 are needed" in (refusal(few) or "")
-    assert refusal(Estimate(1_000.0, 1.0, mean, mean, {"gpt-4o": 1_000.0}, [])) is None
+    assert refusal(PolicyEstimate(1_000.0, 1.0, mean, mean, {"gpt-4o": 1_000.0}, [])) is None
 
 
 def test_no_traffic_of_ones_own_is_nothing_to_estimate_from(busy: Running) -> None:

@@ -14,13 +14,13 @@ from statistics import median
 
 import numpy as np
 
-from arbiter_app.policy import Ask, Choice, ModelFacts, Observation, PolicySettings, build
+from arbiter_app.policy import ModelFacts, Observation, PolicySettings, RoutingAsk, RoutingChoice, build
 
 MODELS, BUCKETS, BLOCK, BLOCKS = 14, 10, 200, 30
 NAMES = tuple(f"model-{at:02d}" for at in range(MODELS))
 FACTS = {model: ModelFacts(1e-7 * 1.5**at, 4e-7 * 1.5**at) for at, model in enumerate(NAMES)}
 LENGTHS = (60, 200, 400, 900, 2_500)
-ASKS = [Ask(f"bucket-{at}", "a prompt", NAMES, length, 250) for at in range(BUCKETS) for length in LENGTHS]
+ASKS = [RoutingAsk(f"bucket-{at}", "a prompt", NAMES, length, 250) for at in range(BUCKETS) for length in LENGTHS]
 
 
 def main() -> None:
@@ -39,14 +39,14 @@ def main() -> None:
         print(f"{name:20s} {took_us:6.0f} us, {took_us / unit:5.1f} inversions of {MODELS} x {MODELS}")
 
 
-def _each_us(block: list[Ask], work: Callable[[Ask], object]) -> float:
+def _each_us(block: list[RoutingAsk], work: Callable[[RoutingAsk], object]) -> float:
     started = time.thread_time()
     for ask in block:
         work(ask)
     return 1e6 * (time.thread_time() - started) / len(block)
 
 
-def _seen(ask: Ask, choice: Choice, draw: random.Random | None) -> Observation:
+def _seen(ask: RoutingAsk, choice: RoutingChoice, draw: random.Random | None) -> Observation:
     facts = FACTS[choice.model]
     quality = None if draw is None else float(draw.random() < 0.6 + 0.02 * NAMES.index(choice.model))
     usd = facts.list_usd(ask.tokens_in, ask.tokens_out)

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from pyarrow import Table, parquet
 
-from arbiter_app.policy import Ask, ModelFacts, PolicySettings, build
+from arbiter_app.policy import ModelFacts, PolicySettings, RoutingAsk, build
 from arbiter_app.replay.adapter import ReplayPolicy
 from arbiter_app.replay.calibration import calibrated
 from arbiter_app.replay.run import main, run_one
+from arbiter_app.replay.seeded_stream import SeededStream
 from arbiter_app.replay.traffic import Stream, TrafficError, read_rows, streams
-from arbiter_app.replay.world import World
 
 MODELS = {"big": (0.9, 1.0), "fair": (0.88, 0.1), "weak": (0.3, 0.02)}
 
@@ -91,9 +91,9 @@ def test_always_best_costs_one_and_hindsight_takes_the_cheapest_good_model() -> 
 
 def test_loss_is_money_plus_shortfall_below_the_band() -> None:
     one = stream()
-    world = World(one, seed=3)
+    seeded = SeededStream(one, seed=3)
     weak = one.models.index("weak")
-    figures = world.judge(np.full(len(one), weak))
+    figures = seeded.judge(np.full(len(one), weak))
     means = {task: one.quality[np.array(one.tasks) == task].mean(0) for task in ("code", "open")}
     short = np.mean([max(0.0, means[task].max() - 0.05 - means[task][weak]) for task in one.tasks])
     assert figures["loss"] == pytest.approx(0.02 + short / 0.05)
@@ -102,39 +102,39 @@ def test_loss_is_money_plus_shortfall_below_the_band() -> None:
 @pytest.mark.parametrize("scenario", ["price", "quality"])
 def test_a_change_hits_the_model_used_most_from_half_of_the_stream(scenario: str) -> None:
     one = stream()
-    world = World(one, seed=1, scenario=scenario)
+    seeded = SeededStream(one, seed=1, scenario=scenario)
     fair = one.models.index("fair")
     seen: list[tuple[float, float]] = []
-    picks = world.run(lambda place: fair, lambda place, model, quality, cost: seen.append((quality, cost)))
-    assert world.target == fair
-    before, after = seen[: world.half], seen[world.half :]
+    picks = seeded.run(lambda place: fair, lambda place, model, quality, cost: seen.append((quality, cost)))
+    assert seeded.target == fair
+    before, after = seen[: seeded.half], seen[seeded.half :]
     if scenario == "price":
         assert {cost for _, cost in before} == {0.1} and {cost for _, cost in after} == {0.8}
     else:
         assert max(quality for quality, _ in after) == pytest.approx(0.3)
-    assert world.judge(picks).get("recover_at", float("inf")) == float("inf")
+    assert seeded.judge(picks).get("recover_at", float("inf")) == float("inf")
 
 
 def test_a_policy_that_leaves_the_changed_model_has_recovered() -> None:
     one = stream()
-    world = World(one, seed=1, scenario="quality")
+    seeded = SeededStream(one, seed=1, scenario="quality")
     fair, big = one.models.index("fair"), one.models.index("big")
     calls: list[int] = []
-    picks = world.run(
-        lambda place: fair if len(calls) < world.half + 5 else big,
+    picks = seeded.run(
+        lambda place: fair if len(calls) < seeded.half + 5 else big,
         lambda place, model, quality, cost: calls.append(model),
     )
-    assert world.judge(picks)["recover_at"] == 50.0
+    assert seeded.judge(picks)["recover_at"] == 50.0
 
 
 def test_the_adapter_decides_with_production_code() -> None:
-    world = World(stream(), seed=0)
-    adapter = ReplayPolicy(seed=0, prices=world.prices, baseline="big")
-    facts = {model: ModelFacts(coarse_request_usd=usd) for model, usd in world.prices.items()}
+    seeded = SeededStream(stream(), seed=0)
+    adapter = ReplayPolicy(seed=0, prices=seeded.prices, baseline="big")
+    facts = {model: ModelFacts(coarse_request_usd=usd) for model, usd in seeded.prices.items()}
     policy = build("arbiter", catalog=facts, baseline="big", settings=PolicySettings())
     assert (
         adapter.choose("code", "ask", ("big", "fair", "weak"))
-        == policy.choose(Ask("code", "ask", ("big", "fair", "weak")), 1.0, 1).model
+        == policy.choose(RoutingAsk("code", "ask", ("big", "fair", "weak")), 1.0, 1).model
     )
 
 
@@ -144,9 +144,9 @@ def test_the_learning_policy_beats_always_best_where_a_cheap_model_is_as_good() 
 
 def test_calibration_is_paid_for_and_skips_models_dearer_than_the_best() -> None:
     one = stream()
-    world = World(one, seed=0)
-    policy = ReplayPolicy(prices=world.prices, baseline="big")
-    assert calibrated(world, policy, 20) == pytest.approx(20 * 1.12)
+    seeded = SeededStream(one, seed=0)
+    policy = ReplayPolicy(prices=seeded.prices, baseline="big")
+    assert calibrated(seeded, policy, 20) == pytest.approx(20 * 1.12)
     assert policy.policy.learning()["explore_calls"] == 0
     assert run_one(one, "arbiter", 0, calibrate=20)["cost_vs_best"] > 20 * 1.12 / 300
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
 
-from arbiter_app.policy.values import value
+from arbiter_app.policy.clearing_cache import value
 
 MAX_BITS = 4_096
 MAX_FACTORIAL = 400

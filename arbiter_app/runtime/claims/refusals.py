@@ -17,7 +17,7 @@ import orjson
 
 from arbiter_app.pipeline.completions import first_choice
 from arbiter_app.pipeline.ports import Refusal, Refused
-from arbiter_app.policy.values import value
+from arbiter_app.policy.clearing_cache import value
 from arbiter_app.runtime.claims import secrets
 
 MAX_MESSAGE_CHARS = 2_000

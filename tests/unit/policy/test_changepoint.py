@@ -9,33 +9,33 @@ from statistics import fmean
 
 import pytest
 
-from arbiter_app.policy.drift import QUALITY_FALL, Moments, Watch, price_move, quality_move
+from arbiter_app.policy.changepoint import QUALITY_FALL, ChangeDetector, RunningSums, update_price, update_quality
 
 SD = 0.1
 KNOWN = 1e6
 
 
-def run_length(made: Callable[[], Watch], step: Callable[[Watch], object], most: int = 20_000) -> int:
+def run_length(made: Callable[[], ChangeDetector], step: Callable[[ChangeDetector], object], most: int = 20_000) -> int:
     """Calls until an alarm."""
     watch = made()
     return next((at for at in range(1, most + 1) if step(watch) is not None), most)
 
 
-def priced() -> Watch:
+def priced() -> ChangeDetector:
     """A test whose history is known exactly: unit prices of geometric mean 1, whose logarithms have the deviation SD."""
-    return Watch(price=Moments(KNOWN, 0.0, KNOWN * SD * SD))
+    return ChangeDetector(price=RunningSums(KNOWN, 0.0, KNOWN * SD * SD))
 
 
-def graded(mean: float) -> Watch:
-    return Watch(grade=Moments(KNOWN, KNOWN * mean, KNOWN * mean))
+def graded(mean: float) -> ChangeDetector:
+    return ChangeDetector(grade=RunningSums(KNOWN, KNOWN * mean, KNOWN * mean))
 
 
 def mean_price_run(shift: float, threshold: float, runs: int, seed: int) -> float:
     draw = random.Random(seed)
 
-    def step(watch: Watch) -> object:
+    def step(watch: ChangeDetector) -> object:
         unit = math.exp(draw.gauss(shift * SD, SD))
-        return price_move(watch, unit, 1.0, floor=0.0, threshold=threshold, prior_sd=SD)
+        return update_price(watch, unit, 1.0, floor=0.0, threshold=threshold, prior_sd=SD)
 
     return fmean(run_length(priced, step) for _ in range(runs))
 
@@ -55,8 +55,8 @@ def test_a_price_that_rose_by_two_deviations_is_noticed_as_soon_as_theory_says()
 
 
 def test_no_single_call_is_a_price_alarm_and_five_much_dearer_ones_are() -> None:
-    def dear(watch: Watch) -> object:
-        return price_move(watch, 100.0, 1.0, floor=0.1, threshold=9.0, prior_sd=SD)
+    def dear(watch: ChangeDetector) -> object:
+        return update_price(watch, 100.0, 1.0, floor=0.1, threshold=9.0, prior_sd=SD)
 
     assert run_length(priced, dear) == 5
 
@@ -64,8 +64,8 @@ def test_no_single_call_is_a_price_alarm_and_five_much_dearer_ones_are() -> None
 def mean_quality_run(before: float, now: float, threshold: float, runs: int, seed: int) -> float:
     draw = random.Random(seed)
 
-    def step(watch: Watch) -> object:
-        return quality_move(watch, float(draw.random() < now), 1.0, threshold=threshold)
+    def step(watch: ChangeDetector) -> object:
+        return update_quality(watch, float(draw.random() < now), 1.0, threshold=threshold)
 
     return fmean(run_length(lambda: graded(before), step) for _ in range(runs))
 

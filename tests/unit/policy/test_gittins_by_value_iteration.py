@@ -8,7 +8,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from arbiter_app.policy.stopping import hope, unit_normal_loss
+from arbiter_app.policy.gittins import gittins_index, unit_normal_loss
 
 STATES = np.linspace(-7.0, 9.0, 801)
 NODES = np.array([NormalDist().inv_cdf((at + 0.5) / 60) for at in range(60)])
@@ -38,5 +38,5 @@ def gain(rival: float, z: float, known: int, ahead: int) -> float:
 
 @pytest.mark.parametrize(("z", "known", "ahead"), [(-0.5, 20, 40), (0.5, 20, 40), (1.5, 20, 40), (0.5, 40, 20)])
 def test_the_index_is_where_value_iteration_is_indifferent(z: float, known: int, ahead: int) -> None:
-    found = float(hope(np.array([z]), np.array([known / ahead]))[0])
+    found = float(gittins_index(np.array([z]), np.array([known / ahead]))[0])
     assert found == pytest.approx(boundary(z, known, ahead), rel=0.05, abs=0.01)

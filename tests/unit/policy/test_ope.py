@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from arbiter_app.policy.off_policy import Arm, Sums, Target, blended, dealt, evaluate, only, summed
+from arbiter_app.policy.ope import ArmSums, Target, WeightedSums, evaluate, logged_data, mixture, only, random_mixture
 
 MODELS = ("small", "middle", "big")
 INPUT_USD = {"small": 1e-7, "middle": 1e-6, "big": 5e-6}
@@ -20,8 +20,8 @@ PROMPTS = (
 )
 
 
-def counted(n: float, weight: float, x: float) -> Sums:
-    return Sums(n, n * weight, n * weight**2, n * weight * x, n * weight**2 * x, n * weight**2 * x * x)
+def counted(n: float, weight: float, x: float) -> WeightedSums:
+    return WeightedSums(n, n * weight, n * weight**2, n * weight * x, n * weight**2 * x, n * weight**2 * x * x)
 
 
 def evidence():
@@ -30,9 +30,9 @@ def evidence():
     for bucket, share, tokens, chances, grades, usd in PROMPTS:
         for at, model in enumerate(MODELS):
             n, weight = CALLS * share * chances[at], 1 / chances[at]
-            arm = Arm(counted(n, weight, usd[at]), counted(n, weight, grades[at]))
+            arm = ArmSums(counted(n, weight, usd[at]), counted(n, weight, grades[at]))
             rows.append((bucket, model, frozenset[str](), n, n * tokens, n, arm))
-    return summed(rows)
+    return logged_data(rows)
 
 
 def truth(shares: Mapping[str, float]) -> tuple[float, float]:
@@ -49,9 +49,9 @@ def truth(shares: Mapping[str, float]) -> tuple[float, float]:
 TARGETS: dict[str, tuple[Target, dict[str, float]]] = {
     "small": (only("small"), {"small": 1.0}),
     "big": (only("big"), {"big": 1.0}),
-    "mixture": (blended(only("big"), only("middle"), 0.3), {"big": 0.7, "middle": 0.3}),
+    "mixture": (mixture(only("big"), only("middle"), 0.3), {"big": 0.7, "middle": 0.3}),
     "random": (
-        dealt({"small": 2.0, "middle": 1.0, "big": 1.0}, evidence()),
+        random_mixture({"small": 2.0, "middle": 1.0, "big": 1.0}, evidence()),
         {"small": 0.5, "middle": 0.25, "big": 0.25},
     ),
 }

@@ -32,7 +32,7 @@ def hindsight(tasks: NDArray[np.str_], quality: Floats, cost: Floats) -> dict[st
 
 
 @dataclass
-class World:
+class SeededStream:
     """A stream in a seeded order. `scenario` is none, price (x8) or quality (x0.3) of the model used most."""
 
     stream: Stream

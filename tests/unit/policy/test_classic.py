@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arbiter_app.policy import FIELDS, Ask, ModelFacts, ModelStats, Observation, PolicySettings, build
+from arbiter_app.policy import FIELDS, ModelFacts, ModelStats, Observation, PolicySettings, RoutingAsk, build
 
 MODELS = ("cheap", "good", "dear")
 CALM = PolicySettings(epsilon=0.0)
@@ -24,8 +24,8 @@ def see(model: str, quality: float | None = 1.0, cost: float | None = 1.0, **fie
     return Observation("math", model, cost_usd=cost, tokens_in=50, tokens_out=50, quality=quality, **fields)
 
 
-def ask(eligible: tuple[str, ...] = MODELS) -> Ask:
-    return Ask("math", "", eligible)
+def ask(eligible: tuple[str, ...] = MODELS) -> RoutingAsk:
+    return RoutingAsk("math", "", eligible)
 
 
 def taught(one: Any) -> Any:

@@ -12,8 +12,8 @@ import orjson
 import pytest
 from sqlalchemy import Connection, Engine, create_engine
 
-from arbiter_app.policy import off_policy
-from arbiter_app.policy.off_policy import Arm, Evidence, Sums, evaluate
+from arbiter_app.policy import ope
+from arbiter_app.policy.ope import ArmSums, LoggedData, WeightedSums, evaluate
 from arbiter_app.store import evidence as reading
 from arbiter_app.store.evidence import evidence
 from arbiter_app.store.tables import Decision, table
@@ -68,7 +68,7 @@ class Logged:
             self._one(at)
         return self
 
-    def truth(self, target: off_policy.Target, known: Evidence) -> tuple[float, float]:
+    def truth(self, target: ope.Target, known: LoggedData) -> tuple[float, float]:
         """The expected cost a call and quality of a target on these requests, where it is known at all."""
         cost = quality = calls = 0.0
         for (bucket, able), tokens in self.asked.items():
@@ -113,7 +113,7 @@ def engine() -> Engine:
     return made
 
 
-def seen(connection: Connection, rows: list[dict[str, Any]], **narrowed: Any) -> Evidence:
+def seen(connection: Connection, rows: list[dict[str, Any]], **narrowed: Any) -> LoggedData:
     """The evidence in exactly these decisions."""
     connection.execute(table(Decision).delete())
     connection.exec_driver_sql(INSERT, [tuple(row.values()) for row in rows])
@@ -163,10 +163,10 @@ def test_the_sums_in_sql_are_those_of_the_rows(engine: Engine) -> None:
     assert sum(known.shares().values()) == 296, "a held out request was not routed"
     for (bucket, model), arm in known.arms.items():
         mine_rows = [row for row in used if (row["cascaded_from"] or row["model"], row["bucket"]) == (model, bucket)]
-        weights = [(1 / max(row["propensity"], off_policy.LEAST), row) for row in mine_rows]
+        weights = [(1 / max(row["propensity"], ope.MIN_PROPENSITY), row) for row in mine_rows]
         usd = [(w, row["beyond_pico"] / 1e12) for w, row in weights if row["beyond_pico"] is not None]
         grades = [(w, row["quality"]) for w, row in weights if row["quality"] is not None and not row["failover_from"]]
-        assert _near(arm, Arm(_sums(usd), _sums(grades)))
+        assert _near(arm, ArmSums(_sums(usd), _sums(grades)))
     assert known.arm("math", "d").usd.n == sum(
         row["cascaded_from"] == "d" or row["model"] == "d" for row in used if row["bucket"] == "math"
     )
@@ -187,32 +187,32 @@ def test_weights_of_one_give_the_plain_mean_and_its_error() -> None:
     mean = sum(values) / 5
     assert (sums.mean, sums.effective) == (pytest.approx(mean), 5)
     assert sums.spread == pytest.approx(sum((value - mean) ** 2 for value in values) / 4)
-    assert _sums([(3.0, 0.5)]).spread == Sums().mean == Sums().effective == 0.0
+    assert _sums([(3.0, 0.5)]).spread == WeightedSums().mean == WeightedSums().effective == 0.0
 
 
 def test_what_was_hardly_tried_is_left_out_and_named(engine: Engine) -> None:
     rows = [row for row in Logged(random.Random(3)).run(600).rows if (row["bucket"], row["model"]) != ("math", "b")]
     with engine.connect() as connection:
         known = seen(connection, rows)
-    estimate = evaluate(known, off_policy.only("b"), POOL, INPUT)
+    estimate = evaluate(known, ope.only("b"), POOL, INPUT)
     math_calls = sum(group.calls for group in known.groups if group.bucket == "math" and "b" not in group.rejected)
     assert [(gap.bucket, gap.model, gap.calls, gap.answers) for gap in estimate.gaps] == [("math", "b", math_calls, 0)]
     assert 0 < estimate.covered < 1 - math_calls / known.calls + 1e-9, "those who cannot have it are not covered either"
-    nobody = evaluate(known, off_policy.only("z"), POOL, INPUT)
+    nobody = evaluate(known, ope.only("z"), POOL, INPUT)
     assert (nobody.covered, nobody.cost, nobody.quality) == (0.0, None, None)
 
 
-def _sums(values: list[tuple[float, float]]) -> Sums:
-    total = Sums()
+def _sums(values: list[tuple[float, float]]) -> WeightedSums:
+    total = WeightedSums()
     for w, x in values:
-        total = total + Sums(1, w, w * w, w * x, w * w * x, w * w * x * x)
+        total = total + WeightedSums(1, w, w * w, w * x, w * w * x, w * w * x * x)
     return total
 
 
-def _near(one: Arm, other: Arm) -> bool:
+def _near(one: ArmSums, other: ArmSums) -> bool:
     pairs = (
         (getattr(a, name), getattr(b, name))
         for a, b in ((one.usd, other.usd), (one.grade, other.grade))
-        for name in Sums.__slots__
+        for name in WeightedSums.__slots__
     )
     return all(math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12) for a, b in pairs)

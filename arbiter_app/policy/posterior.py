@@ -8,7 +8,7 @@ The model. Quality of model m in bucket t, and the mean y of its w grades, each 
 The baseline has no gap (g = o = 0); every other model's has a mean that grows with how much cheaper it is, and gaps of
 different models are correlated, C = common + slope + own parts, so that one model's failure speaks against the others, most of
 all against the cheaper ones. C_shared = rho C and C_own = (1 - rho) C: rho is what a bucket has in common with the others.
-s_t is how large gaps are in this bucket (`scale`).
+s_t is how large gaps are in this bucket (`gap_scale`).
 
 The algebra, for a bucket in units of s_t and with the sign of quality: x_t = (q_t - LEVEL) / s_t = h + u_t, where h = -g and
 u_t ~ N(0, C_u), C_u = C_own + (LEVEL_SD / s_t)^2 11'. With D = diag(s_t^2 w / v) and r = (y - LEVEL) / s_t, and since
@@ -31,7 +31,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from arbiter_app.policy.values import value
+from arbiter_app.policy.clearing_cache import value
 
 Array = NDArray[np.float64]
 Interval = tuple[list[float], list[float], list[float]]
@@ -87,7 +87,7 @@ class GapPrior:
 
 
 @value
-class Evidence:
+class GradeEvidence:
     """Grades of one bucket: total weight [K], weighted mean [K] (0 where there is none), noise variance [K]."""
 
     weight: Array
@@ -96,26 +96,28 @@ class Evidence:
 
 
 @value
-class Reading:
+class BucketLikelihood:
     """What the grades of one bucket say, in units of the size of its gaps. Of the shared part: precision [K, K], and
-    precision times mean [K]. Of its own models, were the shared part h known: mean `off` + `kept` h, covariance `rest` ([K],
+    precision times mean [K]. Of its own models, were the shared part h known: mean `residual` + `gain` h, covariance `cov_given_shared` ([K],
     [K, K] and [K, K])."""
 
     size: float
     precision: Array
-    pull: Array
-    off: Array
-    kept: Array
-    rest: Array
+    info_vector: Array
+    residual: Array
+    gain: Array
+    cov_given_shared: Array
 
-    def given(self, mean: Array, cov: Array) -> Belief:
+    def given(self, mean: Array, cov: Array) -> QualityPosterior:
         """The belief about the models of this bucket, from mean [K] and covariance [K, K] of the shared part."""
-        size, kept = self.size, self.kept
-        return Belief(LEVEL + size * (self.off + kept.dot(mean)), size * size * (self.rest + kept @ cov @ kept.T))
+        size, gain = self.size, self.gain
+        return QualityPosterior(
+            LEVEL + size * (self.residual + gain.dot(mean)), size * size * (self.cov_given_shared + gain @ cov @ gain.T)
+        )
 
 
 @value
-class Gap:
+class QualityGap:
     """Gaps of the models to one of them, each [K]: mean, standard deviation, and the share of the variance that grades of that
     model alone can take away; the rest is doubt about the reference."""
 
@@ -125,16 +127,16 @@ class Gap:
 
 
 @value
-class Belief:
+class QualityPosterior:
     """Posterior of the models' quality in one bucket: mean [K], covariance [K, K]. It holds until the next grade, so what
     decisions ask of it is worked out once."""
 
     mean: Array
     cov: Array
-    _gaps: dict[int, Gap] = field(default_factory=dict, compare=False)
+    _gaps: dict[int, QualityGap] = field(default_factory=dict, compare=False)
     _interval: list[Interval] = field(default_factory=list, compare=False)
 
-    def gap(self, reference: int) -> Gap:
+    def gap(self, reference: int) -> QualityGap:
         """The quality gap to a reference model."""
         found = self._gaps.get(reference)
         if found is None:
@@ -142,7 +144,7 @@ class Belief:
             link = own - row
             variance = np.maximum(link - row + row[reference], 0.0)
             share = np.minimum(np.maximum(link * link / np.maximum(own * variance, LEAST), LEAST), 1.0)
-            found = self._gaps[reference] = Gap(self.mean[reference] - self.mean, np.sqrt(variance), share)
+            found = self._gaps[reference] = QualityGap(self.mean[reference] - self.mean, np.sqrt(variance), share)
         return found
 
     def interval(self) -> Interval:
@@ -174,7 +176,7 @@ def gap_prior(
     return GapPrior(expected * other, shared * cov, (1 - shared) * cov)
 
 
-def evidence(grades: Array) -> Evidence:
+def grade_evidence(grades: Array) -> GradeEvidence:
     """Means, with the variance of one grade for each model: `spread x q(1 - q)`, quasi-binomial (Wedderburn, 1974), from weight,
     total and sum of squares [3, K].
 
@@ -194,10 +196,10 @@ def evidence(grades: Array) -> Evidence:
     prior = SPREAD_N * LEVEL * (1 - LEVEL)
     spread = (prior * SPREAD + float(counted.dot(scatter))) / (prior + float((counted * degrees).dot(binomial)))
     noise = (binomial * (SPREAD_OWN_N * min(spread, SPREAD_MAX)) + scatter) / (SPREAD_OWN_N + degrees)
-    return Evidence(weight, mean, np.maximum(noise, NOISE_FLOOR))
+    return GradeEvidence(weight, mean, np.maximum(noise, NOISE_FLOOR))
 
 
-def scale(weight: float, total: float) -> float:
+def gap_scale(weight: float, total: float) -> float:
     """How large gaps are expected to be in a bucket, against one where the baseline succeeds with chance `SCALE_LEVEL`: from the
     weight of the baseline's grades, and their sum.
 
@@ -210,20 +212,22 @@ def scale(weight: float, total: float) -> float:
     return min(max(float(likeness**SCALE_POWER), SCALE_RANGE[0]), SCALE_RANGE[1])
 
 
-def reading(seen: Evidence, prior: GapPrior, size: float) -> Reading:
-    """What the grades of a bucket whose gaps are of this size (see `scale`) say; models without any have no weight."""
-    known, off = seen.weight / seen.noise * size**2, (seen.mean - LEVEL) / size
+def bucket_likelihood(evidence: GradeEvidence, prior: GapPrior, size: float) -> BucketLikelihood:
+    """What the grades of a bucket whose gaps are of this size (see `gap_scale`) say; models without any have no weight."""
+    known, residual = evidence.weight / evidence.noise * size**2, (evidence.mean - LEVEL) / size
     cov = prior.own + (LEVEL_SD / size) ** 2
-    kept = _one_plus_inverse(cov * known)
-    rest, precision = kept @ cov, known[:, None] * kept
-    return Reading(size, precision, precision.dot(off), rest.dot(known * off), kept, rest)
+    gain = _one_plus_inverse(cov * known)
+    cov_given_shared, precision = gain @ cov, known[:, None] * gain
+    return BucketLikelihood(
+        size, precision, precision.dot(residual), cov_given_shared.dot(known * residual), gain, cov_given_shared
+    )
 
 
-def shared(prior: GapPrior, precision: Array, pull: Array) -> tuple[Array, Array]:
+def shared_posterior(prior: GapPrior, precision: Array, info_vector: Array) -> tuple[Array, Array]:
     """Mean [K] and covariance [K, K] of the shared part (of the gaps with the sign of quality), from what all buckets say
     together."""
     cov = _one_plus_inverse(prior.shared @ precision) @ prior.shared
-    return cov.dot(pull + precision.dot(prior.mean)) - prior.mean, cov
+    return cov.dot(info_vector + precision.dot(prior.mean)) - prior.mean, cov
 
 
 def _one_plus_inverse(matrix: Array) -> Array:

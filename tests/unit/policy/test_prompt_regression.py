@@ -7,9 +7,9 @@ import random
 import numpy as np
 import pytest
 
-from arbiter_app.policy import Ask, ModelFacts, Observation, PolicySettings, build
-from arbiter_app.policy.arbiter import ArbiterPolicy
-from arbiter_app.policy.text import PROVEN, SIZE, Teller, features, head
+from arbiter_app.policy import ModelFacts, Observation, PolicySettings, RoutingAsk, build
+from arbiter_app.policy.bandit import ArbiterPolicy
+from arbiter_app.policy.prompt_regression import SIGNIFICANT, SIZE, PromptRegression, features, head
 
 FACTS = {"big": ModelFacts(2.5e-6, 10e-6), "small": ModelFacts(0.15e-6, 0.6e-6)}
 WORDS = "river stone cloud paper window garden music table winter letter".split()
@@ -36,7 +36,7 @@ def taught(seed: int, *, told: bool, state: dict[str, bytes] | None = None) -> A
 
 
 def served(policy: ArbiterPolicy, text: str) -> str:
-    return policy.choose(Ask("open", text, ("big", "small")), 0.0, 1).ranking[0]
+    return policy.choose(RoutingAsk("open", text, ("big", "small")), 0.0, 1).ranking[0]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -50,21 +50,21 @@ def test_where_prompts_predict_each_goes_to_the_model_that_can_serve_it(seed: in
 @pytest.mark.parametrize("seed", range(3))
 def test_where_prompts_do_not_predict_they_change_nothing(seed: int) -> None:
     policy, rng = taught(seed, told=False), random.Random(99)
-    without = policy.choose(Ask("open", "", ("big", "small")), 0.0, 1)
+    without = policy.choose(RoutingAsk("open", "", ("big", "small")), 0.0, 1)
     for _ in range(20):
-        assert policy.choose(Ask("open", prompt(rng, True), ("big", "small")), 0.0, 1) == without
+        assert policy.choose(RoutingAsk("open", prompt(rng, True), ("big", "small")), 0.0, 1) == without
 
 
 def test_chance_hardly_ever_passes_for_proof() -> None:
     rng, proven = random.Random(3), 0
     texts = [prompt(rng, rng.random() < 0.5) for _ in range(200)]
     for _ in range(300):
-        teller, ever = Teller(), False
+        regression, ever = PromptRegression(), False
         for seen in texts:
-            teller.hear(seen, float(rng.random() < 0.7) - 0.7, 1.0)
-            ever = ever or teller.proven
+            regression.update(seen, float(rng.random() < 0.7) - 0.7, 1.0)
+            ever = ever or regression.significant
         proven += ever
-    assert proven == 0, f"nothing that chance does should ever be over {PROVEN} standard deviations"
+    assert proven == 0, f"nothing that chance does should ever be over {SIGNIFICANT} standard deviations"
 
 
 def test_what_was_read_survives_a_restart_and_damage_begins_anew() -> None:
@@ -80,14 +80,14 @@ def test_what_was_read_survives_a_restart_and_damage_begins_anew() -> None:
 
 def test_sums_of_two_processes_add_up() -> None:
     rng = random.Random(4)
-    one, other, whole = Teller(), Teller(), Teller()
+    one, other, whole = PromptRegression(), PromptRegression(), PromptRegression()
     for at in range(40):
         seen, grade = features([head(prompt(rng, at % 3 == 0))]), (np.array([0.1]), np.array([1.0]))
-        (one, other)[at % 2].learn(seen, *grade)
-        whole.learn(seen, *grade)
+        (one, other)[at % 2].update_batch(seen, *grade)
+        whole.update_batch(seen, *grade)
     one.add(other)
-    assert np.allclose(one.pull, whole.pull)
-    assert np.allclose(one.power, whole.power)
+    assert np.allclose(one.sum_xy, whole.sum_xy)
+    assert np.allclose(one.sum_xx, whole.sum_xx)
 
 
 @pytest.mark.parametrize("text", ["", " ", "\x00", "日本語", "\ud800", "a" * 100_000, "🙂" * 5000])

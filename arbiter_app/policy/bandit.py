@@ -1,7 +1,8 @@
 """The default policy: traffic starts at the baseline, and cheaper models earn it where that is expected to pay.
 
-Every decision is a pure function of (snapshot, ask, seed), see `PolicySnapshot`: believe (`belief.py`), weigh (`worth.py`), choose. It serves
-the model of least expected loss, or, inside a budget, tries one that may still turn out better.
+Every decision is a pure function of (snapshot, ask, seed), see `PolicySnapshot`: believe (`posterior.py`), weigh
+(`expected_loss.py`), choose. It serves the model of least expected loss, or, inside a budget, tries one that may still turn out
+better.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from arbiter_app.policy.belief import Array, Belief, GapPrior, cheapness, gap_prior
+from arbiter_app.policy.base import BasePolicy, delta_of
 from arbiter_app.policy.buckets import (
     REFRESH_AFTER,
     SHARED_REFRESH_AFTER,
@@ -25,22 +26,31 @@ from arbiter_app.policy.buckets import (
     benchmark_grades,
     expected_usd,
 )
-from arbiter_app.policy.drift import Move, Watch, price_move, quality_move
-from arbiter_app.policy.eligible import Pool
-from arbiter_app.policy.holder import StatisticsHolder, delta_of
-from arbiter_app.policy.plan import View
+from arbiter_app.policy.candidates import ModelIndex
+from arbiter_app.policy.changepoint import Alarm, ChangeDetector, update_price, update_quality
+from arbiter_app.policy.posterior import Array, GapPrior, QualityPosterior, cheapness, gap_prior
 from arbiter_app.policy.price import unit_price, usd_at
+from arbiter_app.policy.prompt_regression import PromptRegression, features, head
 from arbiter_app.policy.rule import decide
+from arbiter_app.policy.scores import BucketPosterior
 from arbiter_app.policy.statistics import BEYOND, ModelStats, Rows
-from arbiter_app.policy.text import Teller, features, head
-from arbiter_app.policy.types import UNLISTED, Ask, Choice, Learned, ModelFacts, Observation, PolicySettings, Shift
+from arbiter_app.policy.types import (
+    UNLISTED,
+    Learned,
+    ModelFacts,
+    Observation,
+    PolicySettings,
+    RoutingAsk,
+    RoutingChoice,
+    Shift,
+)
 
 TYPICAL_TOKENS = (1000.0, 300.0)
 """Tokens of prompt and answer at which list prices are compared before anything was called (what chats were recorded with)."""
-WATCH_EVERY = 8.0
+DETECTOR_EVERY = 8.0
 """Calls of a model in a bucket after which its tests for change are stored anew (a restart loses at most so many calls of
 evidence; choices read only what is stored at once)."""
-TEXT_EVERY = 16 * WATCH_EVERY
+TEXT_EVERY = 16 * DETECTOR_EVERY
 """Calls after which a regression is stored, and read by choices, anew (3 KB each time: 25 bytes a call)."""
 READ_ALL, READ_EVERY = 1_000, 4
 """Grades of a model in a bucket whose prompts are all read, and of how many later ones one is: reading one takes a sixth of what
@@ -54,12 +64,12 @@ SUMS, WATCH, TEXT = "sums", "watch", "text"
 """Kinds of state, each stored by bucket and model: the sums that beliefs rest on, the tests for change, the regressions."""
 Place = tuple[str, str]
 """A bucket and a model."""
-Marks = tuple[Array, Array]
+BeliefSums = tuple[Array, Array]
 """Sums [F] that beliefs rest on: in the bucket itself, and in the others."""
 T = TypeVar("T")
 
 
-class ArbiterPolicy(StatisticsHolder):
+class ArbiterPolicy(BasePolicy):
     """Least expected loss with frugal trials, over a table of sufficient statistics.
 
     What choices rest on besides these is part of the state that a store keeps: the sums that beliefs were last worked out
@@ -70,12 +80,12 @@ class ArbiterPolicy(StatisticsHolder):
 
     def __init__(self, facts: Mapping[str, ModelFacts], baseline: str, settings: PolicySettings) -> None:
         super().__init__(facts, baseline, settings)
-        self._watches: dict[Place, Watch] = {}
+        self._detectors: dict[Place, ChangeDetector] = {}
         self._falling: set[Place] = set()
-        self._learning: dict[Place, Teller] = {}
-        self._tellers: dict[str, dict[str, Teller]] = {}
+        self._regressions: dict[Place, PromptRegression] = {}
+        self._published: dict[str, dict[str, PromptRegression]] = {}
         self._unsaved: dict[tuple[str, Place], None] = {}
-        self._views: dict[str, View] = {}
+        self._views: dict[str, BucketPosterior] = {}
         self._buckets: dict[str, Bucket] = {}
         self._settled: tuple[int, ArbiterPolicy] | None = None
         """What decides without trials, from the statistics as they were at some version."""
@@ -84,48 +94,55 @@ class ArbiterPolicy(StatisticsHolder):
     def know(self, facts: Mapping[str, ModelFacts], baseline: str) -> None:
         """The pool changed: what is believed of its models is worked out anew, from the same sums."""
         super().know(facts, baseline)
-        self._arrange((), self._marks())
+        self._arrange((), self._belief_sums())
 
-    def choose(self, ask: Ask, now: float, seed: int) -> Choice:
+    def choose(self, ask: RoutingAsk, now: float, seed: int) -> RoutingChoice:
         """The model for one request; the same snapshot, ask and seed give the same."""
         self._fit(ask.eligible)
-        return decide(self._told(self._view(ask.bucket), ask), ask, seed, self._pool, self._settings, self._falling)
+        return decide(
+            self._with_prompt(self._view(ask.bucket), ask), ask, seed, self._pool, self._settings, self._falling
+        )
 
-    def record(self, seen: Observation) -> Learned:
+    def record(self, observation: Observation) -> Learned:
         """Fold one call in. A price alarm makes the model's cost be learned anew, a quality alarm its grades."""
-        known = self._table.known(seen.bucket, seen.model)
-        facts = self._facts.get(seen.model, UNLISTED)
-        delta = delta_of(seen, facts)
-        if seen.model == self._baseline and known.graded < self._settings.baseline_first:
+        known = self._table.known(observation.bucket, observation.model)
+        facts = self._facts.get(observation.model, UNLISTED)
+        delta = delta_of(observation, facts)
+        if observation.model == self._baseline and known.graded < self._settings.baseline_first:
             delta.explore_usd = 0.0
-        place = seen.bucket, seen.model
-        watch = self._watch(place)
-        self._read(seen, known)
-        shifts = self._quality_shift(watch, seen, known, delta)
-        deltas = (*self._relisted(watch, seen, facts), *self._fold(seen.bucket, seen.model, delta).deltas)
-        move = self._price_move(watch, seen, facts)
-        if move is not None:
-            deltas = (*deltas, *self._reprice(seen, move, facts))
-            shifts.append(_shift("price", seen, move, "up" if move.new > move.old else "down", _price_words(move)))
-        calls = self._table.known(seen.bucket, seen.model).calls
-        self._mark(place, bool(shifts) or calls % WATCH_EVERY == 0)
+        place = observation.bucket, observation.model
+        detector = self._detector(place)
+        self._learn_prompt(observation, known)
+        shifts = self._quality_shift(detector, observation, known, delta)
+        deltas = (
+            *self._follow_list_price(detector, observation, facts),
+            *self._fold(observation.bucket, observation.model, delta).deltas,
+        )
+        alarm = self._price_alarm(detector, observation, facts)
+        if alarm is not None:
+            deltas = (*deltas, *self._reprice(observation, alarm, facts))
+            shifts.append(
+                _shift("price", observation, alarm, "up" if alarm.new > alarm.old else "down", _price_words(alarm))
+            )
+        calls = self._table.known(observation.bucket, observation.model).calls
+        self._note_detector(place, bool(shifts) or calls % DETECTOR_EVERY == 0)
         self._publish(place, calls % TEXT_EVERY == 0)
-        return self._learned(seen.bucket, deltas, shifts)
+        return self._learned(observation.bucket, deltas, shifts)
 
-    def grade(self, seen: Observation) -> Learned:
+    def grade(self, observation: Observation) -> Learned:
         """A grade that came after the call was recorded."""
-        place = seen.bucket, seen.model
-        self._read(seen, self._table.known(*place))
-        deltas = super().grade(seen).deltas
-        if seen.quality is None:
+        place = observation.bucket, observation.model
+        self._learn_prompt(observation, self._table.known(*place))
+        deltas = super().grade(observation).deltas
+        if observation.quality is None:
             return Learned()
-        watch, delta = self._watch(place), ModelStats()
-        shifts = self._quality_shift(watch, seen, self._table.known(*place), delta)
+        detector, delta = self._detector(place), ModelStats()
+        shifts = self._quality_shift(detector, observation, self._table.known(*place), delta)
         if shifts:
-            deltas = (*deltas, *self._fold(seen.bucket, seen.model, delta).deltas)
-            self._mark(place, True)
+            deltas = (*deltas, *self._fold(observation.bucket, observation.model, delta).deltas)
+            self._note_detector(place, True)
         self._publish(place, False)
-        return self._learned(seen.bucket, deltas, shifts)
+        return self._learned(observation.bucket, deltas, shifts)
 
     def vote(self, bucket: str, model: str, up: bool, withdrawn: bool = False) -> Learned:
         """A human's thumb weighs several grades: what is believed is looked at anew."""
@@ -136,36 +153,36 @@ class ArbiterPolicy(StatisticsHolder):
     def load(self, rows: Rows, state: Mapping[str, bytes]) -> None:
         """Start from stored statistics and state; what cannot be read starts anew."""
         super().load(rows, state)
-        self._watches = dict(_stored(WATCH, state, Watch.unpacked))
-        self._falling = {place for place, watch in self._watches.items() if watch.cheaper > 0}
-        self._learning = dict(_stored(TEXT, state, Teller.unpacked))
-        for place in self._learning:
-            self._show(place, Teller.unpacked(state[_key(TEXT, place)]))
-        self._arrange((), dict(_stored(SUMS, state, _marks)))
+        self._detectors = dict(_stored(WATCH, state, ChangeDetector.unpacked))
+        self._falling = {place for place, detector in self._detectors.items() if detector.cusum_down > 0}
+        self._regressions = dict(_stored(TEXT, state, PromptRegression.unpacked))
+        for place in self._regressions:
+            self._publish_as(place, PromptRegression.unpacked(state[_key(TEXT, place)]))
+        self._arrange((), dict(_stored(SUMS, state, _belief_sums)))
         if any(one.staleness > REFRESH_AFTER for one in self._buckets.values()) or self._much_is_news():
             self._sync_all()
 
     def merge(self, rows: Rows) -> None:
         """Add what other processes learned: what is believed is looked at anew."""
-        marks = self._marks()
+        belief_sums = self._belief_sums()
         super().merge(rows)
-        self._arrange((), marks)
+        self._arrange((), belief_sums)
         self._sync_all()
 
     def moved(self, kind: str, bucket: str, model: str) -> None:
         """Another process has noticed a shift: this one's tests of it begin anew. A model has one price in all buckets."""
-        for place, watch in self._watches.items():
+        for place, detector in self._detectors.items():
             if place[1] == model and kind == "price":
-                watch.reprice()
-                self._mark(place, True)
+                detector.reprice()
+                self._note_detector(place, True)
             elif place == (bucket, model) and kind == "quality":
-                watch.regrade()
-                self._mark(place, True)
+                detector.regrade()
+                self._note_detector(place, True)
 
     def forget(self) -> None:
         """Drop everything learned."""
         super().forget()
-        for one in (self._watches, self._falling, self._learning, self._tellers, self._unsaved):
+        for one in (self._detectors, self._falling, self._regressions, self._published, self._unsaved):
             one.clear()
         self._arrange((), {})
 
@@ -180,13 +197,13 @@ class ArbiterPolicy(StatisticsHolder):
             settled = ArbiterPolicy(self._facts, self._baseline, settings)
             settled.load(self._table.rows(), {})
             self._settled = self._version, settled
-        choice = self._settled[1].choose(Ask(bucket, "", tuple(models)), 0.0, 0)
+        choice = self._settled[1].choose(RoutingAsk(bucket, "", tuple(models)), 0.0, 0)
         best = next((one.model for one in choice.candidates if not one.why_not), None)
         return self._rows(bucket, choice.candidates, best)
 
     def _state(self) -> Mapping[str, bytes]:
-        shown = [(bucket, model) for bucket, tellers in self._tellers.items() for model in tellers]
-        kinds = (SUMS, self._marks()), (WATCH, self._watches), (TEXT, shown)
+        shown = [(bucket, model) for bucket, regressions in self._published.items() for model in regressions]
+        kinds = (SUMS, self._belief_sums()), (WATCH, self._detectors), (TEXT, shown)
         return {_key(kind, place): self._packed(kind, place) for kind, places in kinds for place in places}
 
     def _learned(
@@ -196,7 +213,7 @@ class ArbiterPolicy(StatisticsHolder):
         if shifts:
             self._sync_all()
         elif self._buckets[bucket].staleness > REFRESH_AFTER:
-            self._saved_later(bucket, self._buckets[bucket].sync())
+            self._mark_unsaved(bucket, self._buckets[bucket].sync())
             self._views.pop(bucket, None)
             if self._much_is_news():
                 self._share_all()
@@ -206,13 +223,13 @@ class ArbiterPolicy(StatisticsHolder):
 
     def _packed(self, kind: str, place: Place) -> bytes:
         if kind == WATCH:
-            return self._watches[place].packed()
+            return self._detectors[place].packed()
         if kind == TEXT:
-            return self._tellers[place[0]][place[1]].packed()
+            return self._published[place[0]][place[1]].packed()
         here, at = self._buckets[place[0]], self._pool.index[place[1]]
         return np.concatenate((here.synced.sums[:, at], here.shared.sums[:, at])).astype("<f8").tobytes()
 
-    def _saved_later(self, bucket: str, places: Iterable[int]) -> None:
+    def _mark_unsaved(self, bucket: str, places: Iterable[int]) -> None:
         self._unsaved.update({(SUMS, (bucket, self._pool.models[at])): None for at in places})
 
     def _much_is_news(self) -> bool:
@@ -223,12 +240,12 @@ class ArbiterPolicy(StatisticsHolder):
     def _sync_all(self) -> None:
         """Something moved by more than one call: whatever is believed is worked out anew."""
         for bucket, one in self._buckets.items():
-            self._saved_later(bucket, one.sync())
+            self._mark_unsaved(bucket, one.sync())
         self._share_all()
 
     def _share_all(self) -> None:
         for bucket, one in self._buckets.items():
-            self._saved_later(bucket, one.share())
+            self._mark_unsaved(bucket, one.share())
         self._shared.refresh()
         self._views.clear()
 
@@ -236,7 +253,7 @@ class ArbiterPolicy(StatisticsHolder):
         if model not in self._known:
             self._known.add(model)
             if model not in self._pool.index:
-                self._arrange((), self._marks())
+                self._arrange((), self._belief_sums())
         learned = super()._fold(bucket, model, delta)
         if bucket not in self._buckets:
             self._buckets = dict(sorted({**self._buckets, bucket: self._bucket(bucket)}.items()))
@@ -256,9 +273,9 @@ class ArbiterPolicy(StatisticsHolder):
             return
         more = set(models) - self._known
         if more != self._pool.index.keys() - self._known:
-            self._arrange(more, self._marks())
+            self._arrange(more, self._belief_sums())
 
-    def _marks(self) -> dict[Place, Marks]:
+    def _belief_sums(self) -> dict[Place, BeliefSums]:
         """The sums that beliefs rest on, of every row."""
         found = {}
         for bucket, model, _ in self._table.rows():
@@ -266,12 +283,12 @@ class ArbiterPolicy(StatisticsHolder):
             found[bucket, model] = here.synced.sums[:, at], here.shared.sums[:, at]
         return found
 
-    def _arrange(self, more: Collection[str], marks: Mapping[Place, Marks]) -> None:
+    def _arrange(self, more: Collection[str], belief_sums: Mapping[Place, BeliefSums]) -> None:
         """Fix the order of the models in all arrays, and the prior that follows from their prices. Beliefs rest on these sums;
         where there are none, on the statistics as they are."""
         rows = self._table.rows()
         self._known = {self._baseline, *self._facts, *(model for _, model, _ in rows)}
-        self._pool = Pool(tuple(self._known.union(more)), self._baseline)
+        self._pool = ModelIndex(tuple(self._known.union(more)), self._baseline)
         self._price = np.array([_typical_usd(self._facts.get(model, UNLISTED)) for model in self._pool.models])
         self._prior = _prior(self._price, self._pool.base, self._settings)
         self._buckets = {}
@@ -282,8 +299,8 @@ class ArbiterPolicy(StatisticsHolder):
             synced = here.live.copy()
             shared = synced.copy()
             for model, at in self._pool.index.items():
-                if (bucket, model) in marks:
-                    synced[:, at], shared[:, at] = marks[bucket, model]
+                if (bucket, model) in belief_sums:
+                    synced[:, at], shared[:, at] = belief_sums[bucket, model]
             here.restore(synced, shared)
         self._shared = SharedPosterior(self._buckets, self._prior)
         self._views.clear()
@@ -297,141 +314,149 @@ class ArbiterPolicy(StatisticsHolder):
         benchmark = benchmark_grades(models, bucket, self._facts, strength)
         return Bucket(len(models), self._pool.base, benchmark, self._settings.vote_weight)
 
-    def _view(self, bucket: str) -> View:
+    def _view(self, bucket: str) -> BucketPosterior:
         """What decisions in a bucket rest on."""
         view = self._views.get(bucket)
         if view is None:
             here = self._bucket(bucket)
-            view = self._views[bucket] = self._look(here, here.synced)
+            view = self._views[bucket] = self._posterior(here, here.synced)
         return view
 
-    def _look(self, here: Bucket, sums: BucketSums) -> View:
+    def _posterior(self, here: Bucket, sums: BucketSums) -> BucketPosterior:
         """From these sums of a bucket, and those that it shares with the others."""
         elsewhere = self._shared.base_charges(here)
         money = expected_usd(sums, elsewhere, self._price, self._pool.base, self._settings.price_strength)
-        return View(here, sums, self._shared.belief(here, sums), money, self._table.total)
+        return BucketPosterior(here, sums, self._shared.belief(here, sums), money, self._table.total)
 
-    def _told(self, view: View, ask: Ask) -> View:
+    def _with_prompt(self, view: BucketPosterior, ask: RoutingAsk) -> BucketPosterior:
         """The view with what this prompt tells, for models whose grades it has been shown to predict.
 
         A prompt that is hard for one is hard for the baseline, too: so nothing is told before that can be said of both.
         """
-        tellers = self._tellers.get(ask.bucket, {})
-        bar = tellers.get(self._baseline)
-        if bar is None or not (bar.heard and ask.prompt):
+        regressions = self._published.get(ask.bucket, {})
+        base = regressions.get(self._baseline)
+        if base is None or not (base.enough and ask.prompt):
             return view
-        proven = [(model, one) for model, one in tellers.items() if one is not bar and one.proven]
-        if not proven:
+        significant = [(model, one) for model, one in regressions.items() if one is not base and one.significant]
+        if not significant:
             return view
-        seen, mean = features([head(ask.prompt)]), view.belief.mean.copy()
-        harder = bar.shift(seen)
-        for model, one in proven:
-            mean[self._pool.index[model]] += one.shift(seen) - harder
-        return view.believing(Belief(np.minimum(mean, 1.0), view.belief.cov))
+        x, mean = features([head(ask.prompt)]), view.belief.mean.copy()
+        harder = base.shift(x)
+        for model, one in significant:
+            mean[self._pool.index[model]] += one.shift(x) - harder
+        return view.believing(QualityPosterior(np.minimum(mean, 1.0), view.belief.cov))
 
-    def _read(self, seen: Observation, known: ModelStats) -> None:
+    def _learn_prompt(self, observation: Observation, known: ModelStats) -> None:
         """Learn what the prompt told of this grade: of every one at first, of some once there were many."""
-        if seen.quality is None or not seen.prompt or known.graded < 1:
+        if observation.quality is None or not observation.prompt or known.graded < 1:
             return
         if known.graded > READ_ALL and int(known.graded) % READ_EVERY:
             return
-        teller = self._learning.setdefault((seen.bucket, seen.model), Teller())
-        teller.hear(seen.prompt, seen.quality - known.quality_sum / known.graded, seen.quality_weight)
+        regression = self._regressions.setdefault((observation.bucket, observation.model), PromptRegression())
+        regression.update(
+            observation.prompt, observation.quality - known.quality_sum / known.graded, observation.quality_weight
+        )
 
     def _publish(self, place: Place, due: bool) -> None:
-        """Let choices read what prompts tell as it is now: when it is due, and when that has begun or ceased to be proven."""
-        teller = self._learning.get(place)
-        if teller is None:
+        """Let choices read what prompts tell as it is now: when it is due, and when that has begun or ceased to be significant."""
+        regression = self._regressions.get(place)
+        if regression is None:
             return
-        shown = self._tellers.get(place[0], {}).get(place[1])
-        before = (False, False) if shown is None else (shown.heard, shown.proven)
-        if due or before != (teller.heard, teller.proven):
-            self._show(place, Teller.unpacked(teller.packed()))
+        shown = self._published.get(place[0], {}).get(place[1])
+        before = (False, False) if shown is None else (shown.enough, shown.significant)
+        if due or before != (regression.enough, regression.significant):
+            self._publish_as(place, PromptRegression.unpacked(regression.packed()))
             self._unsaved[TEXT, place] = None
 
-    def _show(self, place: Place, teller: Teller) -> None:
-        self._tellers.setdefault(place[0], {})[place[1]] = teller
+    def _publish_as(self, place: Place, regression: PromptRegression) -> None:
+        self._published.setdefault(place[0], {})[place[1]] = regression
 
-    def _price_move(self, watch: Watch, seen: Observation, facts: ModelFacts) -> Move | None:
-        unit = unit_price(facts, seen)
+    def _price_alarm(self, detector: ChangeDetector, observation: Observation, facts: ModelFacts) -> Alarm | None:
+        unit = unit_price(facts, observation)
         if unit is None:
             return None
-        return price_move(
-            watch,
+        return update_price(
+            detector,
             unit,
-            seen.cost_usd or 0.0,
+            observation.cost_usd or 0.0,
             floor=self._settings.price_shift_floor,
             threshold=self._settings.price_alarm,
             prior_sd=PRICE_SD_LISTED if facts.listed else PRICE_SD_UNLISTED,
         )
 
-    def _watch(self, place: Place) -> Watch:
-        watch = self._watches.get(place)
-        if watch is None:
-            watch = self._watches[place] = Watch()
-        return watch
+    def _detector(self, place: Place) -> ChangeDetector:
+        detector = self._detectors.get(place)
+        if detector is None:
+            detector = self._detectors[place] = ChangeDetector()
+        return detector
 
-    def _mark(self, place: Place, save: bool) -> None:
+    def _note_detector(self, place: Place, save: bool) -> None:
         """Keep in mind whose last calls were cheaper than before, and store the tests where that changed or they are due."""
-        falling = self._watches[place].cheaper > 0
+        falling = self._detectors[place].cusum_down > 0
         if save or falling != (place in self._falling):
             self._unsaved[WATCH, place] = None
         (self._falling.add if falling else self._falling.discard)(place)
 
-    def _reprice(self, seen: Observation, move: Move, facts: ModelFacts) -> list[tuple[str, str, ModelStats]]:
+    def _reprice(self, observation: Observation, alarm: Alarm, facts: ModelFacts) -> list[tuple[str, str, ModelStats]]:
         """A model has one price: after an alarm its cost is learned anew in every bucket.
 
         Where it was noticed, from the mean of the calls since; elsewhere, from the new unit price of a call of mean length.
         """
         deltas: list[tuple[str, str, ModelStats]] = []
         for bucket in self._table.buckets():
-            known = self._table.known(bucket, seen.model)
+            known = self._table.known(bucket, observation.model)
             if known.cost_n > 0:
-                here = bucket == seen.bucket
-                usd = move.since.mean if here else usd_at(move.new, known, facts)
-                delta = known.repriced(usd, move.new > move.old)
-                deltas.extend(self._fold(bucket, seen.model, delta).deltas)
+                here = bucket == observation.bucket
+                usd = alarm.since.mean if here else usd_at(alarm.new, known, facts)
+                delta = known.repriced(usd, alarm.new > alarm.old)
+                deltas.extend(self._fold(bucket, observation.model, delta).deltas)
                 if not here:
-                    self._watch((bucket, seen.model)).reprice()
-                    self._mark((bucket, seen.model), True)
+                    self._detector((bucket, observation.model)).reprice()
+                    self._note_detector((bucket, observation.model), True)
         return deltas
 
-    def _relisted(self, watch: Watch, seen: Observation, facts: ModelFacts) -> tuple[tuple[str, str, ModelStats], ...]:
+    def _follow_list_price(
+        self, detector: ChangeDetector, observation: Observation, facts: ModelFacts
+    ) -> tuple[tuple[str, str, ModelStats], ...]:
         """When the model's list price is another than the one its unit prices are relative to, the test begins anew here.
 
         What was charged at the old list price is expected at the new one; what was charged otherwise stays.
         """
-        before, watch.listed = watch.listed, (facts.input_usd_per_token, facts.output_usd_per_token)
-        if before is None or before == watch.listed:
+        before, detector.listed = detector.listed, (facts.input_usd_per_token, facts.output_usd_per_token)
+        if before is None or before == detector.listed:
             return ()
-        watch.reprice()
-        known, old = self._table.known(seen.bucket, seen.model), ModelFacts(*before)
+        detector.reprice()
+        known, old = self._table.known(observation.bucket, observation.model), ModelFacts(*before)
         was, now = (usd_at(1.0, known, one) if one.listed else 0.0 for one in (old, facts))
         if was is None or now is None or known.mean_cost_usd is None:
             return ()
         if abs(known.mean_cost_usd - was) > was * self._settings.price_shift_floor:
             return ()
-        deltas = self._fold(seen.bucket, seen.model, known.repriced(now, now > was)).deltas
+        deltas = self._fold(observation.bucket, observation.model, known.repriced(now, now > was)).deltas
         self._sync_all()
         return deltas
 
-    def _quality_shift(self, watch: Watch, seen: Observation, known: ModelStats, delta: ModelStats) -> list[Shift]:
+    def _quality_shift(
+        self, detector: ChangeDetector, observation: Observation, known: ModelStats, delta: ModelStats
+    ) -> list[Shift]:
         """A quality alarm: `delta` is changed so that only the grades since the change count.
 
-        The baseline's are dropped altogether: a run of bad luck must not become the bar.
+        The baseline's are dropped altogether: a run of bad luck must not become the base.
         """
-        if seen.quality is None:
+        if observation.quality is None:
             return []
-        move = quality_move(watch, seen.quality, seen.quality_weight, threshold=self._settings.quality_alarm)
-        if move is None:
+        alarm = update_quality(
+            detector, observation.quality, observation.quality_weight, threshold=self._settings.quality_alarm
+        )
+        if alarm is None:
             return []
-        if seen.model == self._baseline:
-            watch.grade.clear()
-        since = watch.grade
+        if observation.model == self._baseline:
+            detector.grade.clear()
+        since = detector.grade
         delta.graded = since.n - known.graded
         delta.quality_sum = since.total - known.quality_sum
         delta.quality_sq = since.square - known.quality_sq
-        return [_shift("quality", seen, move, "down", f"its last grades average {move.new:.2f}")]
+        return [_shift("quality", observation, alarm, "down", f"its last grades average {alarm.new:.2f}")]
 
 
 def _prior(price: Array, baseline: int, settings: PolicySettings) -> GapPrior:
@@ -450,15 +475,15 @@ def _typical_usd(facts: ModelFacts) -> float:
     return facts.coarse_request_usd if facts.coarse_request_usd is not None else facts.list_usd(*TYPICAL_TOKENS)
 
 
-def _shift(kind: str, seen: Observation, move: Move, direction: str, words: str) -> Shift:
-    reason = f"{words} (evidence {move.evidence:.1f})"
-    return Shift(kind, seen.bucket, seen.model, move.old, move.new, direction, reason)
+def _shift(kind: str, observation: Observation, alarm: Alarm, direction: str, words: str) -> Shift:
+    reason = f"{words} (evidence {alarm.evidence:.1f})"
+    return Shift(kind, observation.bucket, observation.model, alarm.old, alarm.new, direction, reason)
 
 
-def _price_words(move: Move) -> str:
-    if move.new <= 0:
+def _price_words(alarm: Alarm) -> str:
+    if alarm.new <= 0:
         return "it is free now"
-    return f"unit price {move.new / move.old:.2f} times what it was" if move.old > 0 else "it used to be free"
+    return f"unit price {alarm.new / alarm.old:.2f} times what it was" if alarm.old > 0 else "it used to be free"
 
 
 def _key(kind: str, place: Place) -> str:
@@ -475,7 +500,7 @@ def _stored(kind: str, state: Mapping[str, bytes], unpacked: Callable[[bytes], T
                 yield (bucket, model), unpacked(data)
 
 
-def _marks(data: bytes) -> Marks:
+def _belief_sums(data: bytes) -> BeliefSums:
     """The sums that beliefs in a bucket rest on, and those that others' do. Raises ValueError when these bytes are none."""
     flat = np.frombuffer(data, dtype="<f8").astype(np.float64)
     if len(flat) != 2 * len(SUM_FIELDS) or not (np.isfinite(flat) & (np.abs(flat) < BEYOND)).all():

@@ -7,31 +7,31 @@ from math import inf
 
 import numpy as np
 
-from arbiter_app.policy.belief import Array
-from arbiter_app.policy.values import value
+from arbiter_app.policy.clearing_cache import value
+from arbiter_app.policy.posterior import Array
 
 
 @value
-class Eligible:
+class CandidateMask:
     """Places of the models that may serve; `barred` [K] is infinite for all others and else 0, to be added to losses."""
 
     places: tuple[int, ...]
     barred: Array
 
-    def without(self, places: set[int]) -> Eligible:
+    def without(self, places: set[int]) -> CandidateMask:
         """The same without some, unless none would be left."""
         left = tuple([at for at in self.places if at not in places])
-        return eligible(left, len(self.barred)) if left and len(left) < len(self.places) else self
+        return candidate_mask(left, len(self.barred)) if left and len(left) < len(self.places) else self
 
 
-def eligible(places: tuple[int, ...], size: int) -> Eligible:
+def candidate_mask(places: tuple[int, ...], size: int) -> CandidateMask:
     """From places in a pool of some size."""
     barred = np.full(size, inf)
     barred[list(places)] = 0.0
-    return Eligible(places, barred)
+    return CandidateMask(places, barred)
 
 
-class Pool:
+class ModelIndex:
     """The models in the order of the arrays, and the baseline's place among them."""
 
     def __init__(self, models: Sequence[str], baseline: str) -> None:
@@ -39,6 +39,6 @@ class Pool:
         self.index = {model: at for at, model in enumerate(self.models)}
         self.base = self.index[baseline]
 
-    def eligible(self, models: Sequence[str]) -> Eligible:
+    def eligible(self, models: Sequence[str]) -> CandidateMask:
         """The places of these models."""
-        return eligible(tuple([self.index[model] for model in models]), len(self.models))
+        return candidate_mask(tuple([self.index[model] for model in models]), len(self.models))

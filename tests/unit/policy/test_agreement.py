@@ -8,7 +8,18 @@ from functools import reduce
 import pytest
 
 from arbiter_app.policy import agreement
-from arbiter_app.policy.agreement import OBJECTIVE, PEOPLE, PRIOR_WEIGHT, Key, Pairs, Trust, overall, pair, told, trust
+from arbiter_app.policy.agreement import (
+    OBJECTIVE,
+    PEOPLE,
+    PRIOR_WEIGHT,
+    Key,
+    Pairs,
+    Trust,
+    overall,
+    pair,
+    report,
+    trust,
+)
 
 TASK = "math"
 
@@ -93,7 +104,7 @@ def test_what_is_told_is_the_share_on_one_side_of_one_half() -> None:
     assert (line["n"], line["agreement"]) == (100, 0.87)
     assert line["bias"] == pytest.approx(0.03)
     assert 0.78 < float(str(line["low"])) < 0.87 < float(str(line["high"])) < 0.93
-    assert [one["task"] for one in told({("j", TASK, OBJECTIVE): pairs}, "j")] == [TASK]
+    assert [one["task"] for one in report({("j", TASK, OBJECTIVE): pairs}, "j")] == [TASK]
     assert overall({}, "j", PEOPLE) is None
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from arbiter_app.policy.belief import (
+from arbiter_app.policy.posterior import (
     LEVEL,
     LEVEL_SD,
     Array,
-    Belief,
-    Evidence,
     GapPrior,
+    GradeEvidence,
+    QualityPosterior,
+    bucket_likelihood,
     cheapness,
     gap_prior,
-    reading,
-    shared,
+    shared_posterior,
 )
 
 BUCKETS, MODELS = 3, 4
@@ -26,16 +26,18 @@ def prior() -> GapPrior:
     return gap_prior(cheapness(PRICE, 3), 3, mean=0.12, slope=0.008, sd=(0.03, 0.03, 0.11), shared=0.7)
 
 
-def drawn(seed: int) -> tuple[list[Evidence], list[float]]:
+def drawn(seed: int) -> tuple[list[GradeEvidence], list[float]]:
     """Grades of every bucket, some models without any, and how large its gaps are expected to be."""
     rng = np.random.default_rng(seed)
     weights = rng.integers(0, 12, (BUCKETS, MODELS)).astype(float)
     means = np.where(weights > 0, rng.random((BUCKETS, MODELS)), 0.0)
     noise = rng.uniform(0.02, 0.2, (BUCKETS, MODELS))
-    return [Evidence(*row) for row in zip(weights, means, noise, strict=True)], rng.uniform(0.3, 1.8, BUCKETS).tolist()
+    return [GradeEvidence(*row) for row in zip(weights, means, noise, strict=True)], rng.uniform(
+        0.3, 1.8, BUCKETS
+    ).tolist()
 
 
-def brute_force(seen: list[Evidence], sizes: list[float], known: GapPrior) -> tuple[Array, Array]:
+def brute_force(seen: list[GradeEvidence], sizes: list[float], known: GapPrior) -> tuple[Array, Array]:
     """Mean and covariance of all qualities [BUCKETS x MODELS] given all grades: one big matrix, no shortcut.
 
     q_tm = LEVEL + l_t - s_t (h_m + o_tm), grades of it with variance noise / weight.
@@ -52,9 +54,9 @@ def brute_force(seen: list[Evidence], sizes: list[float], known: GapPrior) -> tu
     return mean + gain @ (graded[at] - mean[at]), cov - gain @ cov[at]
 
 
-def believed(seen: list[Evidence], sizes: list[float], known: GapPrior) -> list[Belief]:
-    says = [reading(one, known, size) for one, size in zip(seen, sizes, strict=True)]
-    mean, cov = shared(known, sum(one.precision for one in says), sum(one.pull for one in says))
+def believed(seen: list[GradeEvidence], sizes: list[float], known: GapPrior) -> list[QualityPosterior]:
+    says = [bucket_likelihood(one, known, size) for one, size in zip(seen, sizes, strict=True)]
+    mean, cov = shared_posterior(known, sum(one.precision for one in says), sum(one.info_vector for one in says))
     return [one.given(mean, cov) for one in says]
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arbiter_app.policy import Ask, ModelFacts, ModelStats, Observation, Policy, PolicySettings, build
+from arbiter_app.policy import ModelFacts, ModelStats, Observation, Policy, PolicySettings, RoutingAsk, build
 from arbiter_app.policy.statistics import FIELDS
 
 MODELS = ("free", "tiny", "small", "middle", "big")
@@ -71,8 +71,8 @@ def qualities(policy: Policy, bucket: str) -> Mapping[str, float | None]:
 @given(rows=calls, order=st.permutations(MODELS), seed=st.integers(0, 2**40))
 def test_the_order_of_the_models_does_not_matter(rows, order, seed: int) -> None:
     policy = taught("arbiter", rows)
-    one = policy.choose(Ask("code", "", MODELS), 0.0, seed)
-    other = policy.choose(Ask("code", "", tuple(order)), 0.0, seed)
+    one = policy.choose(RoutingAsk("code", "", MODELS), 0.0, seed)
+    other = policy.choose(RoutingAsk("code", "", tuple(order)), 0.0, seed)
     assert (one.model, one.mode, one.ranking) == (other.model, other.mode, other.ranking)
 
 
@@ -80,7 +80,7 @@ def test_the_order_of_the_models_does_not_matter(rows, order, seed: int) -> None
 @few
 @given(rows=calls, seed=st.integers(0, 2**40))
 def test_scaling_all_costs_changes_no_choice(name: str, rows, seed: int) -> None:
-    ask = Ask("code", "", MODELS)
+    ask = RoutingAsk("code", "", MODELS)
     one = taught(name, rows).choose(ask, 0.0, seed)
     other = taught(name, rows, scale=1024.0).choose(ask, 0.0, seed)
     assert (one.model, one.mode, one.propensity) == (other.model, other.mode, other.propensity)
@@ -111,7 +111,7 @@ def test_statistics_merge_in_any_order(name: str, rows, seed: int) -> None:
 @given(rows=calls, seed=st.integers(0, 2**40))
 def test_a_stored_decision_replays_to_the_same_model(name: str, rows, seed: int) -> None:
     policy = taught(name, rows)
-    ask = Ask("code", "", MODELS)
+    ask = RoutingAsk("code", "", MODELS)
     choice = policy.choose(ask, 0.0, seed)
     again, now = make(name), policy.snapshot()
     again.load(now.rows, now.state)
@@ -134,7 +134,7 @@ def test_unknown_grades_never_move_quality(name: str, rows) -> None:
 @few
 @given(rows=calls, seed=st.integers(0, 2**40), count=st.integers(1, 5))
 def test_a_choice_is_eligible_ranked_first_and_explained(name: str, rows, seed: int, count: int) -> None:
-    choice = taught(name, rows).choose(Ask("code", "", MODELS[:count]), 0.0, seed)
+    choice = taught(name, rows).choose(RoutingAsk("code", "", MODELS[:count]), 0.0, seed)
     assert choice.ranking[0] == choice.model
     assert sorted(choice.ranking) == sorted(MODELS[:count])
     assert 0 < choice.propensity <= 1
@@ -144,7 +144,7 @@ def test_a_choice_is_eligible_ranked_first_and_explained(name: str, rows, seed: 
 
 def test_a_look_is_never_older_than_a_share_of_the_evidence_and_an_alarm_ends_it() -> None:
     policy, draw = make("arbiter"), random.Random(3)
-    ask, oldest, looked = Ask("code", "", MODELS), 0.0, 0
+    ask, oldest, looked = RoutingAsk("code", "", MODELS), 0.0, 0
     for at in range(1, 1500):
         choice = policy.choose(ask, 0.0, at)
         known = {one.model: one.n for one in choice.candidates}

@@ -1,7 +1,7 @@
 """What other choices would have cost and scored on the same traffic, from the decisions that were made.
 
 Every decision counts for the model that was asked first, with the inverse of the probability with which it was asked
-(self-normalised; no weight over 1 / LEAST), in the bucket it learned in. What is averaged is the grade, and the charge beyond
+(self-normalised; no weight over 1 / MIN_PROPENSITY), in the bucket it learned in. What is averaged is the grade, and the charge beyond
 the list price of the prompt: the prices and sizes of the prompts that a model did not see are the model's mean there, the
 rest is corrected by the weighted residuals. Escalations belong to the model that was asked first.
 (Doubly robust estimation: Dudik, Langford and Li, Doubly robust policy evaluation and learning, 2011; self-normalised
@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 
 from arbiter_app.policy.savings import t95
 
-LEAST = 0.2
+MIN_PROPENSITY = 0.2
 """Least propensity that is divided by: no decision weighs more than five. It bounds the variance at the price of a bias: prompts
 whose chance p was smaller count p / 0.2 of what they should, so a model that is asked rarely is judged mostly by the prompts that it
 was asked for often. Random choices of the policies are made with chances from 0.1 (`explore_chance`) to 0.9."""
-SUPPORT = 2.0
+MIN_SUPPORT = 2.0
 """Plain decisions that a model must be worth in a bucket to count there: with fewer there is no variance."""
-FEW = 30.0
+MIN_VALUES = 30.0
 """Values under which an arm is taken to vary at least as all arms do together: fewer may be equal by luck."""
 
 Target = Callable[[str, tuple[str, ...]], Mapping[str, float]]
@@ -30,7 +30,7 @@ Target = Callable[[str, tuple[str, ...]], Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
+class WeightedSums:
     """Sums over weighted values x: count, w, w^2, w x, w^2 x, w^2 x^2. They add up."""
 
     n: float = 0.0
@@ -40,8 +40,8 @@ class Sums:
     wwx: float = 0.0
     wwxx: float = 0.0
 
-    def __add__(self, other: Sums) -> Sums:
-        return Sums(
+    def __add__(self, other: WeightedSums) -> WeightedSums:
+        return WeightedSums(
             self.n + other.n,
             self.w + other.w,
             self.ww + other.ww,
@@ -70,15 +70,15 @@ class Sums:
 
 
 @dataclass(frozen=True, slots=True)
-class Arm:
+class ArmSums:
     """What is known of one model in one bucket: charges beyond the prompt (USD), and grades."""
 
-    usd: Sums = Sums()
-    grade: Sums = Sums()
+    usd: WeightedSums = WeightedSums()
+    grade: WeightedSums = WeightedSums()
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class LoggedGroup:
     """Decisions of one bucket that the same models could not serve: how many, their prompts' tokens, and how many of the
     routed ones (not held out) asked each model."""
 
@@ -90,22 +90,22 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class LoggedData:
     """The decisions of a period, summed; the largest groups first."""
 
-    groups: Sequence[Group] = ()
-    arms: Mapping[tuple[str, str], Arm] = field(default_factory=dict)
+    groups: Sequence[LoggedGroup] = ()
+    arms: Mapping[tuple[str, str], ArmSums] = field(default_factory=dict)
 
     @property
     def calls(self) -> float:
         """Decisions."""
         return sum(group.calls for group in self.groups)
 
-    def arm(self, bucket: str, model: str) -> Arm:
+    def arm(self, bucket: str, model: str) -> ArmSums:
         """What is known of a model in a bucket."""
         return self.arms.get((bucket, model), _NOTHING)
 
-    def supports(self, bucket: str, model: str, least: float = SUPPORT) -> bool:
+    def supports(self, bucket: str, model: str, least: float = MIN_SUPPORT) -> bool:
         """Whether both charge and grade of a model in a bucket can be told: worth at least so many plain decisions."""
         arm = self.arm(bucket, model)
         return min(arm.usd.effective, arm.grade.effective) >= least - 1e-9
@@ -120,7 +120,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Mean:
+class MeanEstimate:
     """A mean a call with its 95 % interval, and how many plain decisions would tell as much."""
 
     value: float
@@ -130,7 +130,7 @@ class Mean:
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class SupportGap:
     """Calls that a target would send to a model which has hardly been tried there."""
 
     bucket: str
@@ -141,75 +141,75 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class PolicyEstimate:
     """What a target would have cost (USD a call) and scored; `covered` is the share of the calls that it speaks of, and
     `models` how many of those each model would have got. Both means are None where nothing is covered."""
 
     calls: float
     covered: float
-    cost: Mean | None
-    quality: Mean | None
+    cost: MeanEstimate | None
+    quality: MeanEstimate | None
     models: Mapping[str, float]
-    gaps: Sequence[Gap]
+    gaps: Sequence[SupportGap]
 
 
 def evaluate(
-    seen: Evidence, target: Target, pool: Sequence[str], input_usd: Mapping[str, float], least: float = SUPPORT
-) -> Estimate:
+    logged: LoggedData, target: Target, pool: Sequence[str], input_usd: Mapping[str, float], least: float = MIN_SUPPORT
+) -> PolicyEstimate:
     """The mean cost and quality of a target on this traffic. `input_usd` is each model's list price of a prompt token.
 
     A model counts in a bucket where it is worth `least` plain decisions.
     """
     loads: dict[tuple[str, str], list[float]] = {}
-    for group in seen.groups:
+    for group in logged.groups:
         eligible = tuple(model for model in pool if model not in group.rejected)
         for model, share in (target(group.bucket, eligible) if eligible else {}).items():
             load = loads.setdefault((group.bucket, model), [0.0, 0.0])
             load[0] += share * group.calls
             load[1] += share * group.tokens
-    told = {key: load for key, load in loads.items() if seen.supports(*key, least)}
-    gaps = [_gap(seen, key, load[0]) for key, load in loads.items() if key not in told]
+    known = {key: load for key, load in loads.items() if logged.supports(*key, least)}
+    gaps = [_gap(logged, key, load[0]) for key, load in loads.items() if key not in known]
     gaps.sort(key=lambda gap: -gap.calls)
-    covered = sum(load[0] for load in told.values())
+    covered = sum(load[0] for load in known.values())
     if covered <= 0:
-        return Estimate(seen.calls, 0.0, None, None, {}, gaps)
+        return PolicyEstimate(logged.calls, 0.0, None, None, {}, gaps)
     asked: dict[str, float] = {}
-    for (_, model), load in told.items():
+    for (_, model), load in known.items():
         asked[model] = asked.get(model, 0.0) + load[0]
-    prompts = sum(load[1] * input_usd.get(model, 0.0) for (_, model), load in told.items())
-    usd = [(load[0] / covered, seen.arm(*key).usd) for key, load in told.items()]
-    grades = [(load[0] / covered, seen.arm(*key).grade) for key, load in told.items()]
+    prompts = sum(load[1] * input_usd.get(model, 0.0) for (_, model), load in known.items())
+    usd = [(load[0] / covered, logged.arm(*key).usd) for key, load in known.items()]
+    grades = [(load[0] / covered, logged.arm(*key).grade) for key, load in known.items()]
     cost, quality = _mean(usd, prompts / covered), _mean(grades, 0.0)
-    return Estimate(seen.calls, covered / seen.calls, cost, quality, asked, gaps)
+    return PolicyEstimate(logged.calls, covered / logged.calls, cost, quality, asked, gaps)
 
 
-def _mean(parts: Sequence[tuple[float, Sums]], known: float) -> Mean:
-    """A weighted sum of means; an arm with FEW values varies at least as all arms do together (they may be equal by luck)."""
-    free = sum(max(0.0, sums.effective - 1) for _, sums in parts)
-    common = sum(max(0.0, sums.effective - 1) * sums.spread for _, sums in parts) / free if free else 0.0
+def _mean(parts: Sequence[tuple[float, WeightedSums]], known: float) -> MeanEstimate:
+    """A weighted sum of means; an arm with MIN_VALUES values varies at least as all arms do together (they may be equal by luck)."""
+    degrees = sum(max(0.0, sums.effective - 1) for _, sums in parts)
+    common = sum(max(0.0, sums.effective - 1) * sums.spread for _, sums in parts) / degrees if degrees else 0.0
     value, variance, weighed, thinned = known, 0.0, 0.0, 0.0
     for share, sums in parts:
-        spread = sums.spread if sums.effective >= FEW else max(sums.spread, common)
+        spread = sums.spread if sums.effective >= MIN_VALUES else max(sums.spread, common)
         part = share * share * spread / sums.effective
         value += share * sums.mean
         variance += part
         weighed += part * part / max(1.0, sums.effective - 1)
         thinned += share * share / sums.effective
     width = t95(variance * variance / weighed) * math.sqrt(variance) if weighed > 0 else 0.0
-    return Mean(value, value - width, value + width, 1 / thinned)
+    return MeanEstimate(value, value - width, value + width, 1 / thinned)
 
 
-def _gap(seen: Evidence, key: tuple[str, str], calls: float) -> Gap:
-    arm = seen.arm(*key)
-    return Gap(*key, calls, arm.usd.n, arm.grade.n)
+def _gap(logged: LoggedData, key: tuple[str, str], calls: float) -> SupportGap:
+    arm = logged.arm(*key)
+    return SupportGap(*key, calls, arm.usd.n, arm.grade.n)
 
 
-def always(order: Sequence[str], seen: Evidence) -> Target:
+def always(order: Sequence[str], logged: LoggedData) -> Target:
     """The first model in `order` that can serve and is known in the bucket; the first that can serve where none is."""
 
     def target(bucket: str, eligible: tuple[str, ...]) -> Mapping[str, float]:
         able = [model for model in order if model in eligible]
-        known = next((model for model in able if seen.supports(bucket, model)), None)
+        known = next((model for model in able if logged.supports(bucket, model)), None)
         return {known or able[0]: 1.0} if able else {}
 
     return target
@@ -220,18 +220,18 @@ def only(model: str) -> Target:
     return lambda bucket, eligible: {model: 1.0} if model in eligible else {}
 
 
-def dealt(shares: Mapping[str, float], seen: Evidence) -> Target:
+def random_mixture(shares: Mapping[str, float], logged: LoggedData) -> Target:
     """Models in fixed shares, dealt at random whatever is asked, among those that can serve and are known in the bucket."""
 
     def target(bucket: str, eligible: tuple[str, ...]) -> Mapping[str, float]:
-        able = {model: shares[model] for model in eligible if model in shares and seen.supports(bucket, model)}
+        able = {model: shares[model] for model in eligible if model in shares and logged.supports(bucket, model)}
         total = sum(able.values())
         return {model: share / total for model, share in able.items()} if total > 0 else {}
 
     return target
 
 
-def blended(one: Target, other: Target, share: float) -> Target:
+def mixture(one: Target, other: Target, share: float) -> Target:
     """The first target, but the second for this share of the calls."""
 
     def target(bucket: str, eligible: tuple[str, ...]) -> Mapping[str, float]:
@@ -243,18 +243,18 @@ def blended(one: Target, other: Target, share: float) -> Target:
     return target
 
 
-def summed(rows: Iterable[tuple[str, str, frozenset[str], float, float, float, Arm]]) -> Evidence:
-    """Evidence from sums by (bucket, model asked, models that could not serve): calls, tokens, routed calls, and the arm."""
+def logged_data(rows: Iterable[tuple[str, str, frozenset[str], float, float, float, ArmSums]]) -> LoggedData:
+    """The data from sums by (bucket, model asked, models that could not serve): calls, tokens, routed calls, and the arm."""
     groups: dict[tuple[str, frozenset[str]], tuple[float, float, dict[str, float]]] = {}
-    arms: dict[tuple[str, str], Arm] = {}
+    arms: dict[tuple[str, str], ArmSums] = {}
     for bucket, model, rejected, calls, tokens, routed, arm in rows:
         n, size, asked = groups.get((bucket, rejected), (0.0, 0.0, {}))
         asked[model] = asked.get(model, 0.0) + routed
         groups[bucket, rejected] = (n + calls, size + tokens, asked)
         known = arms.get((bucket, model), _NOTHING)
-        arms[bucket, model] = Arm(known.usd + arm.usd, known.grade + arm.grade)
-    found = [Group(*key, n, size, asked) for key, (n, size, asked) in groups.items()]
-    return Evidence(sorted(found, key=lambda group: -group.calls), arms)
+        arms[bucket, model] = ArmSums(known.usd + arm.usd, known.grade + arm.grade)
+    found = [LoggedGroup(*key, n, size, asked) for key, (n, size, asked) in groups.items()]
+    return LoggedData(sorted(found, key=lambda group: -group.calls), arms)
 
 
-_NOTHING = Arm()
+_NOTHING = ArmSums()

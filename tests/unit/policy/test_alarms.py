@@ -8,9 +8,9 @@ from struct import Struct
 
 import pytest
 
-from arbiter_app.policy import Ask, ModelFacts, Observation, PolicySettings, Shift, build
-from arbiter_app.policy.arbiter import ArbiterPolicy
-from arbiter_app.policy.drift import Watch, quality_move
+from arbiter_app.policy import ModelFacts, Observation, PolicySettings, RoutingAsk, Shift, build
+from arbiter_app.policy.bandit import ArbiterPolicy
+from arbiter_app.policy.changepoint import ChangeDetector, update_quality
 
 FACTS = {"big": ModelFacts(2.5e-6, 10e-6), "small": ModelFacts(0.15e-6, 0.6e-6), "free": ModelFacts()}
 
@@ -97,7 +97,7 @@ def test_a_model_whose_price_fell_again_serves_at_once(seed: int) -> None:
             made.record(seen)
 
     def share() -> float:
-        choices = [made.choose(Ask("code", "", ("big", "small")), 0.0, draw) for draw in range(100)]
+        choices = [made.choose(RoutingAsk("code", "", ("big", "small")), 0.0, draw) for draw in range(100)]
         return sum(choice.model == "small" for choice in choices) / 100
 
     assert share() == 1.0
@@ -118,7 +118,7 @@ def test_whatever_is_drawn_after_a_price_alarm_is_told_in_plain_numbers() -> Non
         pass
     for _ in range(30):
         call(made, rng, lambda i, o: 90 * listed(i, o))
-    choices = [made.choose(Ask("code", "", ("big", "small")), 0.0, seed) for seed in range(200)]
+    choices = [made.choose(RoutingAsk("code", "", ("big", "small")), 0.0, seed) for seed in range(200)]
     assert {choice.model for choice in choices} == {"big", "small"}
     assert {type(choice.propensity) for choice in choices} == {float}
 
@@ -142,9 +142,9 @@ def test_a_model_that_silently_got_worse_is_noticed_and_only_its_new_grades_coun
 def test_quality_alarms_are_rare_on_a_model_that_does_not_change() -> None:
     rng, alarms, grades = random.Random(7), 0, 40_000
     for quality in (0.6, 0.9):
-        watch = Watch()
+        watch = ChangeDetector()
         for _ in range(grades // 2):
-            alarms += quality_move(watch, float(rng.random() < quality), 1.0, threshold=10.0) is not None
+            alarms += update_quality(watch, float(rng.random() < quality), 1.0, threshold=10.0) is not None
     assert alarms <= grades / 10_000
 
 
@@ -155,7 +155,7 @@ def test_an_alarm_of_the_baseline_does_not_turn_bad_luck_into_the_bar() -> None:
             break
     known = {model: stats for bucket, model, stats in made.rows()}["big"]
     assert known.graded == pytest.approx(0.0)
-    assert made.choose(Ask("code", "", ("big", "small")), 0.0, 1).model == "big"
+    assert made.choose(RoutingAsk("code", "", ("big", "small")), 0.0, 1).model == "big"
 
 
 def test_the_tests_go_on_after_a_restart() -> None:
@@ -169,12 +169,12 @@ def test_the_tests_go_on_after_a_restart() -> None:
 
 
 def test_a_watch_survives_its_bytes_and_refuses_others() -> None:
-    watch = Watch(dearer=1.5)
+    watch = ChangeDetector(cusum_up=1.5)
     watch.grade.add(0.5)
-    assert Watch.unpacked(watch.packed()) == watch
+    assert ChangeDetector.unpacked(watch.packed()) == watch
     again = policy()
     again.load([], {"watch/code/small": b"not a watch", "other": b""})
-    assert again.choose(Ask("code", "", ("big",)), 0.0, 1).model == "big"
+    assert again.choose(RoutingAsk("code", "", ("big",)), 0.0, 1).model == "big"
 
 
 FREE_CHANGES = {
@@ -234,7 +234,9 @@ def test_a_new_list_price_is_no_alarm_and_what_was_charged_by_the_old_one_follow
             made.record(Observation(bucket="code", model=model, cost_usd=usd, tokens_in=100, tokens_out=10))
     listed = {"big": FACTS["big"], "small": ModelFacts(3e-6, 12e-6), "free": ModelFacts(1e-7, 1e-7)}
     later = build("arbiter", catalog=listed, baseline="big", settings=PolicySettings())
-    later.load(made.rows(), {f"watch/{bucket}/{model}": one.packed() for (bucket, model), one in made._watches.items()})
+    later.load(
+        made.rows(), {f"watch/{bucket}/{model}": one.packed() for (bucket, model), one in made._detectors.items()}
+    )
     for model, facts in listed.items():
         usd = facts.list_usd(100, 10)
         for _ in range(30):
@@ -245,8 +247,8 @@ def test_a_new_list_price_is_no_alarm_and_what_was_charged_by_the_old_one_follow
 
 def test_a_watch_of_an_older_version_is_read() -> None:
     before = Struct("<15d").pack(*range(15))
-    assert Watch.unpacked(before).grade.n == 9.0
-    made = Watch(free=3.0, listed=(1e-6, 2e-6))
+    assert ChangeDetector.unpacked(before).grade.n == 9.0
+    made = ChangeDetector(free=3.0, listed=(1e-6, 2e-6))
     made.spent.add(0.5)
-    assert Watch.unpacked(made.packed()) == made
-    assert Watch.unpacked(Watch().packed()) == Watch()
+    assert ChangeDetector.unpacked(made.packed()) == made
+    assert ChangeDetector.unpacked(ChangeDetector().packed()) == ChangeDetector()

@@ -12,9 +12,9 @@ from math import erfc, pi, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from arbiter_app.policy.belief import Array, Gap
-from arbiter_app.policy.stopping import hope
-from arbiter_app.policy.values import value
+from arbiter_app.policy.clearing_cache import value
+from arbiter_app.policy.gittins import gittins_index
+from arbiter_app.policy.posterior import Array, QualityGap
 
 LEAST_SD = 1e-6
 """Least standard deviation of a gap that is divided by: a ten-thousandth of what tolerances are made of."""
@@ -40,58 +40,58 @@ difference of large numbers is not exact (it is reached at z = 3.8)."""
 
 
 @value
-class Taste:
-    """How gaps are judged: `tolerance` is free, `caution` standard deviations of doubt count against a model that is to
-    serve (`caution_trial` where it is to be tried), and no model is taken to be better than the reference by more than
-    `lead`."""
+class LossParams:
+    """How gaps are judged: `tolerance` is free, `z_penalty` standard deviations of doubt count against a model that is to
+    serve (`z_penalty_trial` where it is to be tried), and no model is taken to be better than the reference by more than
+    `max_advantage`."""
 
     tolerance: float
-    caution: float
-    caution_trial: float
-    lead: float
+    z_penalty: float
+    z_penalty_trial: float
+    max_advantage: float
 
 
 @value
-class Stakes:
-    """The gaps to the reference; price [K], what quality is expected to cost, `short` [K], and beyond the tolerance the gap with
+class ExpectedLoss:
+    """The gaps to the reference; price [K], what quality is expected to cost, `expected_excess` [K], and beyond the tolerance the gap with
     its sd [K]; the reference's place."""
 
-    gap: Gap
+    gap: QualityGap
     price: Array
-    short: Array
-    beyond: Array
+    expected_excess: Array
+    excess_mean: Array
     sd: Array
     reference: int
 
 
-def stakes(gap: Gap, price: Array, reference: int, taste: Taste) -> Stakes:
+def expected_loss(gap: QualityGap, price: Array, reference: int, params: LossParams) -> ExpectedLoss:
     """What every model's quality is expected to cost, from its gap to the reference.
 
-    Gaps are normal and no smaller than `-lead`: mean and sd of that truncated distribution count from here on.
+    Gaps are normal and no smaller than `-max_advantage`: mean and sd of that truncated distribution count from here on.
     """
     sd = np.maximum(gap.sd, LEAST_SD)
-    least = _grid_point((gap.mean + taste.lead) / -sd)
-    beyond = gap.mean + sd * _INVERSE_MILLS_RATIO.take(least, mode="clip") - taste.tolerance
+    least = _grid_point((gap.mean + params.max_advantage) / -sd)
+    excess_mean = gap.mean + sd * _INVERSE_MILLS_RATIO.take(least, mode="clip") - params.tolerance
     sd = sd * _TRUNCATED_SD.take(least, mode="clip")
-    short = unit_normal_loss(beyond / sd + taste.caution) * sd * (1 / taste.tolerance)
-    short[reference] = 0.0
-    return Stakes(gap, price, short, beyond, sd, reference)
+    expected_excess = unit_normal_loss(excess_mean / sd + params.z_penalty) * sd * (1 / params.tolerance)
+    expected_excess[reference] = 0.0
+    return ExpectedLoss(gap, price, expected_excess, excess_mean, sd, reference)
 
 
-def hopeful(at: Stakes, noise: Array, graded: Array, ahead: float, taste: Taste) -> Array:
+def trial_index(at: ExpectedLoss, noise: Array, graded: Array, ahead: float, params: LossParams) -> Array:
     """What a model's quality costs to reckon with [K] while it can be tried and left again: with its price, what a rival's
     loss must be under, so that trying no longer pays.
 
     `noise` [K] is the variance of one grade, `graded` [K] the chance that a call is graded at all, and `ahead` the number of
     requests for which a trial has to pay."""
     learnable = at.gap.learnable
-    z = at.beyond / at.sd + taste.caution_trial
+    z = at.excess_mean / at.sd + params.z_penalty_trial
     tau = noise / (graded * (at.sd * at.sd) * learnable * ahead)
     expected = unit_normal_loss(z)
-    left = expected - learnable * np.maximum(expected - hope(z, tau), 0.0)
-    short: Array = left * at.sd * (1 / taste.tolerance)
-    short[at.reference] = 0.0
-    return short
+    left = expected - learnable * np.maximum(expected - gittins_index(z, tau), 0.0)
+    expected_excess: Array = left * at.sd * (1 / params.tolerance)
+    expected_excess[at.reference] = 0.0
+    return expected_excess
 
 
 def unit_normal_loss(z: Array) -> Array:

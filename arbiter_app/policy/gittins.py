@@ -7,8 +7,8 @@ counts: its expectation where nothing is left to learn, and less the more a few 
 sided sequential sampling problem, 1965; the index of Gittins, 1979, for a finite number of requests.)
 
 By the scaling of Brownian motion two numbers decide: z, and the share `tau` of what is known in what will be known, n / ahead,
-where n is the number of grades that would tell as much as is known. `python -m arbiter_app.policy.stopping` solves it and
-writes `stopping.txt`: rows log tau, columns z.
+where n is the number of grades that would tell as much as is known. `python -m arbiter_app.policy.gittins` solves it and
+writes `gittins.txt`: rows log tau, columns z.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def unit_normal_loss(z: Array) -> Array:
     return mean
 
 
-def solve() -> Array:
+def solve_index_table() -> Array:
     """The table [ROWS, COLUMNS], by backward induction over the precision t of what is known, from 1 (the end) down."""
     tau = np.exp(np.linspace(log(TAU[0]), log(TAU[1]), (ROWS - 1) * _STEPS_A_ROW + 1))
     known = tau / (1 + tau)
@@ -107,25 +107,25 @@ def _finer(table: Array) -> Array:
     return table
 
 
-_HOPE = _finer(np.loadtxt(TABLE)) if TABLE.exists() else np.zeros((1, 1))
+_INDEX = _finer(np.loadtxt(TABLE)) if TABLE.exists() else np.zeros((1, 1))
 """The table as it is looked up: shortfalls in standard deviations."""
-_PER_LOG_TAU = (_HOPE.shape[0] - 1) / log(TAU[1] / TAU[0])
+_PER_LOG_TAU = (_INDEX.shape[0] - 1) / log(TAU[1] / TAU[0])
 """Its rows for each unit of log tau."""
-_PER_Z = (_HOPE.shape[1] - 1) / (Z[1] - Z[0])
+_PER_Z = (_INDEX.shape[1] - 1) / (Z[1] - Z[0])
 """Its columns for each standard deviation of z."""
 _FIRST = 0.5 - log(TAU[0]) * _PER_LOG_TAU
 """What rounds to the nearest row when it is added to log tau in rows."""
 
 
-def hope(z: Array, tau: Array) -> Array:
+def gittins_index(z: Array, tau: Array) -> Array:
     """The shortfall to reckon with, in standard deviations: same shape as z and tau. What lies outside the table counts as
     its edge, and a model certain to fall short (z over 8) as what it falls short."""
     row = (np.log(tau) * _PER_LOG_TAU + _FIRST).astype(np.intp)
     column = (z * _PER_Z + (0.5 - Z[0] * _PER_Z)).astype(np.intp)
-    cell = np.ravel_multi_index((row, column), _HOPE.shape, mode="clip")
-    found: Array = _HOPE.take(cell) + np.maximum(z - Z[1], 0.0)
+    cell = np.ravel_multi_index((row, column), _INDEX.shape, mode="clip")
+    found: Array = _INDEX.take(cell) + np.maximum(z - Z[1], 0.0)
     return found
 
 
 if __name__ == "__main__":
-    np.savetxt(TABLE, solve(), fmt="%.4g")
+    np.savetxt(TABLE, solve_index_table(), fmt="%.4g")

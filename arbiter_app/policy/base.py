@@ -19,7 +19,7 @@ from arbiter_app.policy.types import (
 )
 
 
-class StatisticsHolder:
+class BasePolicy:
     """A thin holder of the statistics table. Deciding is left to pure functions over it."""
 
     def __init__(self, facts: Mapping[str, ModelFacts], baseline: str, settings: PolicySettings) -> None:
@@ -43,11 +43,13 @@ class StatisticsHolder:
         self._version += 1
         self._facts, self._baseline = facts, baseline
 
-    def grade(self, seen: Observation) -> Learned:
+    def grade(self, observation: Observation) -> Learned:
         """A grade that came after the call was recorded."""
-        if seen.quality is None:
+        if observation.quality is None:
             return Learned()
-        return self._fold(seen.bucket, seen.model, graded(seen.quality, seen.quality_weight))
+        return self._fold(
+            observation.bucket, observation.model, graded(observation.quality, observation.quality_weight)
+        )
 
     def vote(self, bucket: str, model: str, up: bool, withdrawn: bool = False) -> Learned:
         """A human's thumb, or taking one back."""
@@ -133,24 +135,24 @@ def graded(quality: float, weight: float) -> ModelStats:
     return ModelStats(graded=weight, quality_sum=weight * quality, quality_sq=weight * quality * quality)
 
 
-def delta_of(seen: Observation, facts: ModelFacts) -> ModelStats:
+def delta_of(observation: Observation, facts: ModelFacts) -> ModelStats:
     """The additive change that one call makes."""
     delta = ModelStats(calls=1.0, tries=1.0)
-    if seen.cost_usd is not None:
-        delta.cost_n, delta.cost_usd, delta.cost_sq = 1.0, seen.cost_usd, seen.cost_usd**2
-        delta.tokens_in, delta.tokens_out = float(seen.tokens_in or 0), float(seen.tokens_out or 0)
-        if seen.asked_tokens > 0:
-            cost, length = seen.cost_usd, seen.asked_tokens
+    if observation.cost_usd is not None:
+        delta.cost_n, delta.cost_usd, delta.cost_sq = 1.0, observation.cost_usd, observation.cost_usd**2
+        delta.tokens_in, delta.tokens_out = float(observation.tokens_in or 0), float(observation.tokens_out or 0)
+        if observation.asked_tokens > 0:
+            cost, length = observation.cost_usd, observation.asked_tokens
             delta.sized_n, delta.sized_usd, delta.sized_sq = 1.0, cost, cost * cost
             delta.size_sum, delta.size_sq, delta.size_usd = length, length * length, length * cost
-        unit = unit_price(facts, seen)
+        unit = unit_price(facts, observation)
         if unit is not None:
             delta.unit_n, delta.unit_sum, delta.unit_sq = 1.0, unit, unit * unit
-    if seen.quality is not None:
-        weight = delta.graded = seen.quality_weight
-        delta.quality_sum, delta.quality_sq = weight * seen.quality, weight * seen.quality**2
-    if seen.latency_ms is not None:
-        delta.latency_n, delta.latency_ms = 1.0, seen.latency_ms
-    if seen.mode == "explore":
-        delta.explore_n, delta.explore_usd = 1.0, seen.cost_usd or 0.0
+    if observation.quality is not None:
+        weight = delta.graded = observation.quality_weight
+        delta.quality_sum, delta.quality_sq = weight * observation.quality, weight * observation.quality**2
+    if observation.latency_ms is not None:
+        delta.latency_n, delta.latency_ms = 1.0, observation.latency_ms
+    if observation.mode == "explore":
+        delta.explore_n, delta.explore_usd = 1.0, observation.cost_usd or 0.0
     return delta

@@ -19,7 +19,7 @@ def value(cls: type[T]) -> type[T]:
     return dataclass(slots=True, unsafe_hash=True)(cls)
 
 
-class Recent(dict[K, V]):
+class ClearingCache(dict[K, V]):
     """What was worked out lately, at most `most` of it: it is forgotten all at once, so that looking up costs what a dict does."""
 
     def __init__(self, most: int) -> None:

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field
 from struct import Struct
 
-from arbiter_app.policy.values import value
+from arbiter_app.policy.clearing_cache import value
 
 PRICE_DRIFT = 1.0
 """Standard deviations that are taken off each step of the price's sum: half of the smallest shift to be noticed, two (Page)."""
@@ -27,7 +27,7 @@ PRICE_FALL_EVIDENCE = 3.0
 """Times the evidence that a fall needs: discounts come and go, and cost nothing."""
 QUALITY_MIN_GRADES = 10.0
 """Weight of grades that makes a history before the test begins: fewer hardly tell a mean from half of it."""
-QUALITY_BEFORE = 0.05, 0.98
+QUALITY_RANGE = 0.05, 0.98
 """Bounds of the mean grade that a fall is measured from, so that both likelihoods exist whatever was seen."""
 QUALITY_FALL = 0.5
 """The change to be noticed, as a factor on the mean grade: half as good, which no tolerance bears."""
@@ -36,7 +36,7 @@ QUALITY_ERROR_N = 0.25
 
 
 @dataclass(slots=True)
-class Moments:
+class RunningSums:
     """Count, sum and sum of squares."""
 
     n: float = 0.0
@@ -49,7 +49,7 @@ class Moments:
         self.total += weight * value
         self.square += weight * value * value
 
-    def absorb(self, other: Moments) -> None:
+    def absorb(self, other: RunningSums) -> None:
         """Take over another's counts and empty it."""
         self.n, self.total, self.square = self.n + other.n, self.total + other.total, self.square + other.square
         other.clear()
@@ -78,21 +78,21 @@ Listed = tuple[float, float]
 
 
 @dataclass(slots=True)
-class Watch:
+class ChangeDetector:
     """State of both tests: evidence sums, history, and what was seen since the sums left zero.
 
     `price` holds the logarithms of the unit prices of charged calls; free calls, which have none, are counted (`free`).
     `spent` are the charges in USD since the price's sums left zero. `listed` is the list price that unit prices are relative to.
     """
 
-    dearer: float = 0.0
-    cheaper: float = 0.0
-    worse: float = 0.0
-    price: Moments = field(default_factory=Moments)
-    price_recent: Moments = field(default_factory=Moments)
-    grade: Moments = field(default_factory=Moments)
-    grade_recent: Moments = field(default_factory=Moments)
-    spent: Moments = field(default_factory=Moments)
+    cusum_up: float = 0.0
+    cusum_down: float = 0.0
+    cusum_quality: float = 0.0
+    price: RunningSums = field(default_factory=RunningSums)
+    price_recent: RunningSums = field(default_factory=RunningSums)
+    grade: RunningSums = field(default_factory=RunningSums)
+    grade_recent: RunningSums = field(default_factory=RunningSums)
+    spent: RunningSums = field(default_factory=RunningSums)
     free: float = 0.0
     free_recent: float = 0.0
     listed: Listed | None = None
@@ -115,28 +115,33 @@ class Watch:
 
     def reprice(self) -> None:
         """Start the price's history anew."""
-        self.dearer = self.cheaper = 0.0
+        self.cusum_up = self.cusum_down = 0.0
         self.free = self.free_recent = 0.0
         for one in (self.price, self.price_recent, self.spent):
             one.clear()
 
     def regrade(self) -> None:
         """Start the grades' history anew."""
-        self.worse = 0.0
+        self.cusum_quality = 0.0
         self.grade.clear()
         self.grade_recent.clear()
 
     def packed(self) -> bytes:
         """As bytes, for the store."""
         known = (self.free, self.free_recent, *(self.listed or (math.nan, math.nan)))
-        flat = (self.dearer, self.cheaper, self.worse, *[value for one in self._parts() for value in one.sums()])
+        flat = (
+            self.cusum_up,
+            self.cusum_down,
+            self.cusum_quality,
+            *[value for one in self._parts() for value in one.sums()],
+        )
         return _LAYOUT.pack(*flat, *self.spent.sums(), *known)
 
     @classmethod
-    def unpacked(cls, data: bytes) -> Watch:
+    def unpacked(cls, data: bytes) -> ChangeDetector:
         """From bytes, also of versions that did not count free calls. Raises struct.error when they are of neither form."""
         flat = _LAYOUT.unpack(data) if len(data) == _LAYOUT.size else (*_BEFORE.unpack(data), *_UNKNOWN)
-        parts = [Moments(*flat[at : at + 3]) for at in range(3, 18, 3)]
+        parts = [RunningSums(*flat[at : at + 3]) for at in range(3, 18, 3)]
         free, free_recent, listed_in, listed_out = flat[18:]
         listed = None if math.isnan(listed_in) else (listed_in, listed_out)
         price, price_recent, grade, grade_recent, spent = parts
@@ -144,7 +149,7 @@ class Watch:
             flat[0], flat[1], flat[2], price, price_recent, grade, grade_recent, spent, free, free_recent, listed
         )
 
-    def _parts(self) -> tuple[Moments, ...]:
+    def _parts(self) -> tuple[RunningSums, ...]:
         return self.price, self.price_recent, self.grade, self.grade_recent
 
 
@@ -154,25 +159,25 @@ _UNKNOWN = (0.0, 0.0, 0.0, 0.0, 0.0, math.nan, math.nan)
 """What such bytes do not say: no free calls, no charges, no list price."""
 
 
-def _typical(charged: Moments, free: float) -> float:
+def _typical(charged: RunningSums, free: float) -> float:
     return math.exp(charged.mean) * charged.n / (charged.n + free) if charged.n > 0 else 0.0
 
 
 @value
-class Move:
+class Alarm:
     """An alarm: what it was, what it is, the evidence (the CUSUM sum) that raised it, and what was charged in USD since the
     change."""
 
     old: float
     new: float
     evidence: float
-    since: Moments = field(default_factory=Moments)
+    since: RunningSums = field(default_factory=RunningSums)
 
 
-def price_move(
-    watch: Watch, unit: float, charge_usd: float, *, floor: float, threshold: float, prior_sd: float
-) -> Move | None:
-    """Count one call's unit price in; a `Move` (of unit prices) when it is an alarm; the calls since the change are its
+def update_price(
+    detector: ChangeDetector, unit: float, charge_usd: float, *, floor: float, threshold: float, prior_sd: float
+) -> Alarm | None:
+    """Count one call's unit price in; an `Alarm` (of unit prices) when it is an alarm; the calls since the change are its
     history then.
 
     The test runs on the logarithm of the unit price, in standard deviations of its own history (`prior_sd` stands in
@@ -181,30 +186,30 @@ def price_move(
     proportion between; so is a charged call the other way round.
     A fall needs more evidence (`PRICE_FALL_EVIDENCE`).
     """
-    if watch.priced < PRICE_MIN_CALLS:
-        _note(watch, unit, charge_usd)
-        watch.settle()
+    if detector.priced < PRICE_MIN_CALLS:
+        _count(detector, unit, charge_usd)
+        detector.settle()
         return None
-    z = _surprise(watch, unit, floor, prior_sd)
-    watch.dearer = max(0.0, watch.dearer + z - PRICE_DRIFT)
-    watch.cheaper = max(0.0, watch.cheaper - z - PRICE_DRIFT)
-    _note(watch, unit, charge_usd)
-    evidence = max(watch.dearer, watch.cheaper / PRICE_FALL_EVIDENCE)
+    z = _z_score(detector, unit, floor, prior_sd)
+    detector.cusum_up = max(0.0, detector.cusum_up + z - PRICE_DRIFT)
+    detector.cusum_down = max(0.0, detector.cusum_down - z - PRICE_DRIFT)
+    _count(detector, unit, charge_usd)
+    evidence = max(detector.cusum_up, detector.cusum_down / PRICE_FALL_EVIDENCE)
     if evidence >= threshold:
-        since = Moments(*watch.spent.sums())
-        move = Move(watch.unit, _typical(watch.price_recent, watch.free_recent), evidence, since)
-        watch.dearer = watch.cheaper = watch.free = 0.0
-        watch.price.clear()
-        watch.settle()
-        return move
-    if watch.dearer == watch.cheaper == 0.0:
-        watch.settle()
+        since = RunningSums(*detector.spent.sums())
+        alarm = Alarm(detector.unit, _typical(detector.price_recent, detector.free_recent), evidence, since)
+        detector.cusum_up = detector.cusum_down = detector.free = 0.0
+        detector.price.clear()
+        detector.settle()
+        return alarm
+    if detector.cusum_up == detector.cusum_down == 0.0:
+        detector.settle()
     return None
 
 
-def _surprise(watch: Watch, unit: float, floor: float, prior_sd: float) -> float:
+def _z_score(detector: ChangeDetector, unit: float, floor: float, prior_sd: float) -> float:
     """How far off a call is in standard deviations, within PRICE_CLIP; dearer is positive."""
-    history, free = watch.price, watch.free / watch.priced
+    history, free = detector.price, detector.free / detector.priced
     if unit <= 0:
         return -PRICE_CLIP * (1 - free)
     off = math.log(unit) - history.mean if history.n > 0 else 0.0
@@ -214,36 +219,36 @@ def _surprise(watch: Watch, unit: float, floor: float, prior_sd: float) -> float
     return max(-PRICE_CLIP, min(PRICE_CLIP, off / sd + PRICE_CLIP * free))
 
 
-def _note(watch: Watch, unit: float, charge_usd: float) -> None:
+def _count(detector: ChangeDetector, unit: float, charge_usd: float) -> None:
     if unit > 0:
-        watch.price_recent.add(math.log(unit))
+        detector.price_recent.add(math.log(unit))
     else:
-        watch.free_recent += 1.0
-    watch.spent.add(charge_usd)
+        detector.free_recent += 1.0
+    detector.spent.add(charge_usd)
 
 
-def quality_move(watch: Watch, quality: float, weight: float, *, threshold: float) -> Move | None:
-    """Count one grade in; a `Move` (of mean grades) when the model became worse; its recent grades are its history then.
+def update_quality(detector: ChangeDetector, quality: float, weight: float, *, threshold: float) -> Alarm | None:
+    """Count one grade in; an `Alarm` (of mean grades) when the model became worse; its recent grades are its history then.
 
     The evidence is the log-likelihood ratio of `half as good as before` against `as before`, for a grade in 0..1 read
     as a share of successes; `as before` is one standard error under the mean, so that a lucky start is no promise.
     """
-    history, recent = watch.grade, watch.grade_recent
-    if history.n < QUALITY_MIN_GRADES or (recent.n == 0.0 and quality >= QUALITY_BEFORE[1]):
+    history, recent = detector.grade, detector.grade_recent
+    if history.n < QUALITY_MIN_GRADES or (recent.n == 0.0 and quality >= QUALITY_RANGE[1]):
         history.add(quality, weight)  # nobody is suspected, least of all for a grade as good as any before
         return None
     error = math.sqrt((history.scatter + QUALITY_ERROR_N) / (history.n + 1) / history.n)
-    before = min(QUALITY_BEFORE[1], max(QUALITY_BEFORE[0], history.mean - error))
+    before = min(QUALITY_RANGE[1], max(QUALITY_RANGE[0], history.mean - error))
     after = before * QUALITY_FALL
     ratio = quality * math.log(after / before) + (1 - quality) * math.log((1 - after) / (1 - before))
-    watch.worse = max(0.0, watch.worse + weight * ratio)
+    detector.cusum_quality = max(0.0, detector.cusum_quality + weight * ratio)
     recent.add(quality, weight)
-    if watch.worse >= threshold:
-        move = Move(history.mean, recent.mean, watch.worse)
-        watch.worse = 0.0
+    if detector.cusum_quality >= threshold:
+        alarm = Alarm(history.mean, recent.mean, detector.cusum_quality)
+        detector.cusum_quality = 0.0
         history.clear()
         history.absorb(recent)
-        return move
-    if watch.worse == 0.0:
+        return alarm
+    if detector.cusum_quality == 0.0:
         history.absorb(recent)
     return None

@@ -4,35 +4,35 @@ from __future__ import annotations
 
 import numpy as np
 
-from arbiter_app.policy.stopping import COLUMNS, TABLE, Z, hope, solve, unit_normal_loss
+from arbiter_app.policy.gittins import COLUMNS, TABLE, Z, gittins_index, solve_index_table, unit_normal_loss
 
 ANY_Z = np.linspace(-3.0, 3.5, 40)
 
 
 def test_the_shipped_table_is_the_solution() -> None:
-    assert np.allclose(np.loadtxt(TABLE), solve(), rtol=1e-3, atol=1e-3)
+    assert np.allclose(np.loadtxt(TABLE), solve_index_table(), rtol=1e-3, atol=1e-3)
 
 
 def test_where_nothing_is_left_to_learn_the_expected_shortfall_counts() -> None:
-    assert np.allclose(hope(ANY_Z, np.full(40, 100.0)), unit_normal_loss(ANY_Z), atol=0.02)
+    assert np.allclose(gittins_index(ANY_Z, np.full(40, 100.0)), unit_normal_loss(ANY_Z), atol=0.02)
 
 
 def test_hope_never_exceeds_the_expectation_and_grows_with_what_is_left_to_learn() -> None:
-    by_tau = np.array([hope(ANY_Z, np.full(40, tau)) for tau in (1e-4, 1e-2, 1.0, 100.0)])
+    by_tau = np.array([gittins_index(ANY_Z, np.full(40, tau)) for tau in (1e-4, 1e-2, 1.0, 100.0)])
     assert (by_tau <= unit_normal_loss(ANY_Z) + 0.02).all()
     assert (np.diff(by_tau, axis=0) >= -0.02).all()
     assert (np.diff(by_tau, axis=1) >= -1e-9).all()
 
 
 def test_a_model_that_surely_falls_short_has_no_hope() -> None:
-    assert np.allclose(hope(np.array([9.0, 40.0]), np.array([1e-4, 1e-4])), [9.0, 40.0], rtol=0.1)
+    assert np.allclose(gittins_index(np.array([9.0, 40.0]), np.array([1e-4, 1e-4])), [9.0, 40.0], rtol=0.1)
 
 
 def test_trying_pays_exactly_up_to_the_boundary() -> None:
-    """Twenty thousand seeded careers of a model: worth trying against a rival just dearer than its hope, and not against
+    """Twenty thousand seeded careers of a model: worth trying against a rival just dearer than its index, and not against
     one just cheaper. The one who decides follows the table itself."""
     z, known, ahead = 0.5, 10, 200
-    boundary = float(hope(np.array([z]), np.array([known / ahead]))[0])
+    boundary = float(gittins_index(np.array([z]), np.array([known / ahead]))[0])
     assert _gain(boundary * 1.4, z, known, ahead) > 0
     assert _gain(boundary * 0.6, z, known, ahead) < 0
 
@@ -51,7 +51,7 @@ def _gain(rival: float, z: float, known: int, ahead: int, careers: int = 20_000)
         precision += grade
         sd = 1 / np.sqrt(precision)
         left = max(ahead - served, 1e-9)
-        going &= hope(mean / sd, np.full(careers, precision / grade / left)) * sd < rival
+        going &= gittins_index(mean / sd, np.full(careers, precision / grade / left)) * sd < rival
     return float(gain.mean())
 
 

@@ -8,115 +8,119 @@ from __future__ import annotations
 
 import numpy as np
 
-from arbiter_app.policy.belief import Array, Belief
-from arbiter_app.policy.buckets import Bucket, BucketSums, Money
-from arbiter_app.policy.eligible import Eligible, Pool
-from arbiter_app.policy.size import times
+from arbiter_app.policy.buckets import Bucket, BucketSums, ExpectedCost
+from arbiter_app.policy.candidates import CandidateMask, ModelIndex
+from arbiter_app.policy.clearing_cache import ClearingCache
+from arbiter_app.policy.expected_loss import ExpectedLoss, LossParams, expected_loss, trial_index
+from arbiter_app.policy.explanation import GRADE_DIGITS, Explanation
+from arbiter_app.policy.posterior import Array, QualityPosterior
+from arbiter_app.policy.prompt_size import factor
 from arbiter_app.policy.statistics import ModelStats
-from arbiter_app.policy.telling import GRADE_DIGITS, Telling
 from arbiter_app.policy.types import PolicySettings
-from arbiter_app.policy.values import Recent
-from arbiter_app.policy.worth import Stakes, Taste, hopeful, stakes
 
-REMEMBERED = 256
+CACHE_SIZE = 256
 """Sets of models and sizes of prompts for which a view keeps what follows (a memory bound: about 2 KB each)."""
-TRIED_SIZE = 0.25
+TRIAL_SIZE_SHARE = 0.25
 """How far the size of a prompt counts for trying a model on it: one that is then chosen will serve prompts of every size."""
 
 
-class View:
+class BucketPosterior:
     """What is believed of a bucket and expected to be charged in it, both from these sums; with its live counts `here` and the
     totals `spent`."""
 
-    def __init__(self, here: Bucket, sums: BucketSums, belief: Belief, money: Money, spent: ModelStats) -> None:
+    def __init__(
+        self, here: Bucket, sums: BucketSums, belief: QualityPosterior, money: ExpectedCost, spent: ModelStats
+    ) -> None:
         self.here, self.sums, self.belief, self.money, self.spent = here, sums, belief, money, spent
-        self._outlooks: Recent[tuple[str, ...], Outlook] = Recent(REMEMBERED)
-        self._plans: Recent[tuple[tuple[str, ...], int], Plan] = Recent(REMEMBERED)
+        self._scores: ClearingCache[tuple[str, ...], CandidateScores] = ClearingCache(CACHE_SIZE)
+        self._decisions: ClearingCache[tuple[tuple[str, ...], int], ScoredDecision] = ClearingCache(CACHE_SIZE)
 
-    def believing(self, belief: Belief) -> View:
+    def believing(self, belief: QualityPosterior) -> BucketPosterior:
         """The same with another belief."""
-        return View(self.here, self.sums, belief, self.money, self.spent)
+        return BucketPosterior(self.here, self.sums, belief, self.money, self.spent)
 
-    def plan(self, models: tuple[str, ...], length: float, pool: Pool, settings: PolicySettings) -> Plan:
+    def decide_for(
+        self, models: tuple[str, ...], length: float, pool: ModelIndex, settings: PolicySettings
+    ) -> ScoredDecision:
         """What follows for these models and a prompt of this length (0: not known)."""
         key = models, self.sums.size.step(length)
-        found = self._plans.get(key)
+        found = self._decisions.get(key)
         if found is None:
-            outlook = self._outlooks.get(models)
-            if outlook is None:
-                outlook = self._outlooks.keep(models, Outlook(self, pool.eligible(models), pool, settings))
-            found = self._plans.keep(key, Plan(outlook, times(key[1]), pool, settings))
+            scores = self._scores.get(models)
+            if scores is None:
+                scores = self._scores.keep(models, CandidateScores(self, pool.eligible(models), pool, settings))
+            found = self._decisions.keep(key, ScoredDecision(scores, factor(key[1]), pool, settings))
         return found
 
 
-class Outlook:
+class CandidateScores:
     """What is at stake for the models that may serve, whatever the prompt's size. Lists are [K]: `price` over the baseline's
     mean, `usd` expected, `listed_usd` at list prices, and the weight of what was `graded`; `columns` are those of the models
     that may serve, as `Candidate` begins with them."""
 
-    def __init__(self, view: View, may: Eligible, pool: Pool, settings: PolicySettings) -> None:
+    def __init__(self, view: BucketPosterior, may: CandidateMask, pool: ModelIndex, settings: PolicySettings) -> None:
         self.view, self.may, self._settings = view, may, settings
-        self._taste = Taste(settings.quality_tolerance, settings.caution, settings.caution_trial, settings.lead)
-        self.at = _stakes(view, may, pool.base, self._taste)
+        self._params = LossParams(settings.quality_tolerance, settings.caution, settings.caution_trial, settings.lead)
+        self.at = _expected_loss(view, may, pool.base, self._params)
         self.price: list[float] = self.at.price.tolist()
         self.usd: list[float] = view.money.usd.tolist()
         self.listed_usd: list[float] = view.money.listed.tolist()
         self.graded: list[float] = view.sums.graded.round(GRADE_DIGITS).tolist()
         columns = pool.models, self.graded, *view.belief.interval()
         self.columns = [[column[at] for at in may.places] for column in columns]
-        self._hopes: Array | None = None
+        self._trial_index: Array | None = None
 
-    def hopes(self) -> Array:
+    def trial_index(self) -> Array:
         """What quality costs to reckon with [K] while a model can be tried and left again."""
-        if self._hopes is None:
+        if self._trial_index is None:
             sums, settings = self.view.sums, self._settings
             graded = np.minimum((sums.graded + 1) / (sums.calls + 1), 1.0)
             ahead = settings.horizon_min + settings.horizon_growth * float(sums.calls.sum())
-            self._hopes = hopeful(self.at, sums.evidence.noise, graded, ahead, self._taste)
-        return self._hopes
+            self._trial_index = trial_index(self.at, sums.evidence.noise, graded, ahead, self._params)
+        return self._trial_index
 
 
-class Plan:
+class ScoredDecision:
     """What follows for prompts of one size, `times` as dear as those of mean length: the `loss` [K] counts money at that size,
-    `best` is the place of the least, and `told` has the words."""
+    `best` is the place of the least, and `explanation` has the words."""
 
-    def __init__(self, outlook: Outlook, times: float, pool: Pool, settings: PolicySettings) -> None:
-        self.view, self.may, self.at, self.times, self.outlook = outlook.view, outlook.may, outlook.at, times, outlook
-        self._loss = self.at.short + self.at.price * times
-        self._tried = 1 + TRIED_SIZE * (times - 1)
+    def __init__(self, scores: CandidateScores, times: float, pool: ModelIndex, settings: PolicySettings) -> None:
+        self.view, self.may, self.at, self.times, self.scores = scores.view, scores.may, scores.at, times, scores
+        self._loss = self.at.expected_excess + self.at.price * times
+        self._tried = 1 + TRIAL_SIZE_SHARE * (times - 1)
         self.loss: list[float] = self._loss.tolist()
         self.best = self.among(self.may)
-        self.told = Telling(self, pool.models, settings.quality_tolerance)
-        self._hopes: Array | None = None
-        self._hoped = -1
+        self.explanation = Explanation(self, pool.models, settings.quality_tolerance)
+        self._trial_index: Array | None = None
+        self._best_trial = -1
 
-    def among(self, these: Eligible) -> int:
+    def among(self, these: CandidateMask) -> int:
         """The place of the least expected loss among some."""
         return int((self._loss + these.barred).argmin())
 
-    def trial(self, best: int, steady: Eligible, budget_usd: float) -> int | None:
+    def trial(self, best: int, steady: CandidateMask, budget_usd: float) -> int | None:
         """The model that may still turn out better than the best known one, if its trial is within the budget."""
-        if self._hopes is None:
-            self._hopes = self.outlook.hopes() + self.at.price * self._tried
-            self._hoped = int((self._hopes + self.may.barred).argmin())
-        free, model = (best, self.at.reference), self._hoped
-        if steady is not self.may or (self.outlook.usd[model] > budget_usd and model not in free):
-            loss = self._hopes + steady.barred
-            kept = loss[best], loss[self.at.reference]
+        if self._trial_index is None:
+            self._trial_index = self.scores.trial_index() + self.at.price * self._tried
+            self._best_trial = int((self._trial_index + self.may.barred).argmin())
+        free, model = (best, self.at.reference), self._best_trial
+        if steady is not self.may or (self.scores.usd[model] > budget_usd and model not in free):
+            loss = self._trial_index + steady.barred
+            exempt = loss[best], loss[self.at.reference]
             loss[self.view.money.usd > budget_usd] = np.inf
-            loss[best], loss[self.at.reference] = kept
+            loss[best], loss[self.at.reference] = exempt
             model = int(loss.argmin())
         return None if model in free else model
 
     def expected_losses(self, model: int) -> tuple[float, float]:
         """What a trial of this model is expected to lose against the reference, and what the bucket's grades have lost so far,
         at the size that counts for trying."""
-        loss = self.at.short + self.at.price * self._tried
+        loss = self.at.expected_excess + self.at.price * self._tried
         extra = loss - loss[self.at.reference]
         return float(extra[model]), float(self.view.here.graded.dot(extra))
 
 
-def _stakes(view: View, may: Eligible, base: int, taste: Taste) -> Stakes:
+def _expected_loss(view: BucketPosterior, may: CandidateMask, base: int, params: LossParams) -> ExpectedLoss:
     """Losses against the model that sets the bar: the baseline, unless another is better by more than the doubt about it."""
     price = view.money.usd / view.money.unit
     gap = view.belief.gap(base)
@@ -125,4 +129,4 @@ def _stakes(view: View, may: Eligible, base: int, taste: Taste) -> Stakes:
     if nearest[best] < 0 or base not in may.places:
         base = best
         gap = view.belief.gap(base)
-    return stakes(gap, price, base, taste)
+    return expected_loss(gap, price, base, params)
