@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import OrderedDict
+from dataclasses import dataclass
 
 import orjson
 
 from arbiter_app.pipeline.types import ChatRequest, Grade, Json
-from arbiter_app.policy.clearing_cache import value
 
 _IGNORED = frozenset({"model", "messages", "stream", "stream_options", "store"})
 _PLAIN_WORDS = re.compile(r"\s*[^\W\d_]+(?:[ ,'-]+[^\W\d_]+)*\s*[.?]?\s*")
@@ -24,7 +24,7 @@ MAX_CACHED_BYTES = 256_000
 MAX_NEAR_CHARS = 500
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Cached:
     """A kept answer: its body as bytes, the model that gave it, its grade, the bucket, and when it was kept (seconds)."""
 
@@ -35,7 +35,7 @@ class Cached:
     exact: int
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Keys:
     """A hash of the request as it stands, and digests of it with its near-identical form (where there is one), and without it."""
 

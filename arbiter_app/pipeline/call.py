@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import orjson
@@ -27,7 +28,6 @@ from arbiter_app.pipeline.standing import Standing
 from arbiter_app.pipeline.thoughts import without_thoughts
 from arbiter_app.pipeline.tokens import RATIO_RANGE
 from arbiter_app.pipeline.types import UNKNOWN_COST, Attempt, Completion, Cost, Json, Model, Usage
-from arbiter_app.policy.clearing_cache import value
 
 log = logging.getLogger("arbiter.call")
 
@@ -60,7 +60,7 @@ class Meter(Protocol):
     def usage_of(self, body: Json, sent_bytes: int | None = None) -> Usage | None: ...
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Opened:
     """A stream whose first byte has arrived: no failover after this point."""
 

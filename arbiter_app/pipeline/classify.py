@@ -14,7 +14,6 @@ from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.rules import classify_by_rules, is_hard, reading
 from arbiter_app.pipeline.side_requests import side_request
 from arbiter_app.pipeline.types import ChatRequest, Classification, ClassifiedBy, Cost, Task
-from arbiter_app.policy.clearing_cache import value
 
 log = logging.getLogger("arbiter.classify")
 
@@ -32,7 +31,7 @@ _REPLY = re.compile(r"\W*(?:(?:task|category|class|answer)\W+)?([a-z]+)\W*", re.
 Ask = Callable[[str, str], Awaitable[tuple[str, Cost]]]
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class _Named:
     """What a round trip brought: the task (None when it named none), its cost, and how it went in words."""
 

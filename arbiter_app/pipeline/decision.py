@@ -29,7 +29,6 @@ from arbiter_app.pipeline.types import (
     Timing,
 )
 from arbiter_app.policy import RoutingChoice
-from arbiter_app.policy.clearing_cache import value
 
 _BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [first + second for first in _BASE32 for second in _BASE32]
@@ -44,7 +43,7 @@ def decision_id(now: float) -> str:
     return "d_" + "".join([_PAIRS[(number >> shift) & 1023] for shift in range(70, -1, -10)])
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class CheapAnswer:
     """The cheap answer that an objective check failed, before a stronger model was asked."""
 

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from arbiter_app.pipeline.types import Json
 from arbiter_app.policy.agreement import Key, Pairs
-from arbiter_app.policy.clearing_cache import value
 from arbiter_app.policy.statistics import ModelStats
 
 
@@ -35,7 +34,7 @@ class Refused(StrEnum):
     BROKEN = "broken"
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """One refusal as the runtime stated it, bounded and free of secrets.
 
@@ -90,7 +89,7 @@ LARGE_BYTES = 1_000_000
 """Larger answers are passed on, and neither graded nor kept: looking at them would cost several times their size."""
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Reply:
     """A whole answer of the runtime: status 2xx, lower-case headers, its body and that parsed, time to first byte.
 

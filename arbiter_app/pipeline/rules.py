@@ -8,17 +8,17 @@ meets few regular expressions; those read a bounded window of the ask, in lower 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from arbiter_app.pipeline.graders.arithmetic import find_expression
 from arbiter_app.pipeline.types import Task
-from arbiter_app.policy.clearing_cache import value
 
 HEAD_CHARS = 2_000
 TAIL_CHARS = 1_500
 FACT_CHARS = 200
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """A rule that held: the task, and the rule in words."""
 
@@ -26,7 +26,7 @@ class Verdict:
     rule: str
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class _Rule:
     """Holds when one of the cue words stands in the text and the pattern is found. No cues: the pattern alone."""
 
@@ -239,7 +239,7 @@ _COMMON = _words(
 _WORD = re.compile(r"[a-z]+")
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Reading:
     """An ask as the rules read it: its window in lower case, the words of that, in order and as a set, and its numbers."""
 

@@ -15,8 +15,6 @@ from typing import Any
 
 import orjson
 
-from arbiter_app.policy.clearing_cache import value
-
 PICO_PER_USD = 1_000_000_000_000
 
 Json = dict[str, Any]
@@ -70,7 +68,7 @@ class Role(StrEnum):
     OPERATOR = "operator"
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Caller:
     """An authenticated client: the public id of its key, and what it may do."""
 
@@ -80,7 +78,7 @@ class Caller:
     status: str = "active"
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
     """One parsed `POST /v1/chat/completions`.
 
@@ -136,7 +134,7 @@ class ChatRequest:
         return ("{" + ",".join([f"{json.dumps(name)}:{text}" for name, text in members.items()]) + "}").encode()
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Token counts as the runtime reported them; the cached ones are among those of the prompt."""
 
@@ -145,7 +143,7 @@ class Usage:
     cached_tokens: int = 0
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Cost:
     """What one call cost, and how we know. `pico` is None exactly when `state` is `unknown`.
 
@@ -173,7 +171,7 @@ class Cost:
 UNKNOWN_COST = Cost(None, CostState.UNKNOWN)
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Classification:
     """Stage 1: the task and how it was decided. `cost` is what asking a model cost, None when none was asked."""
 
@@ -195,7 +193,7 @@ class Classification:
         return "hard" if self.hard else "easy"
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Eligible:
     """Stage 2: who can serve. `rejected` maps each other model to the gate that dropped it, in words."""
 
@@ -208,7 +206,7 @@ class Eligible:
     note: str = ""
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One call of one model, good or bad. `error` is empty on success."""
 
@@ -219,7 +217,7 @@ class Attempt:
     cost: Cost
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Completion:
     """Stage 4: the answer that was received, whole or cut short.
 
@@ -244,7 +242,7 @@ class Completion:
     pieces: Sequence[bytes] = ()
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Grade:
     """Stage 5: quality in 0..1, or None when it could not be judged. `source`: objective, judge, learned or none."""
 
@@ -295,7 +293,7 @@ class Timing:
         return max(0.0, self.total_ms - self.waited_ms)
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Model:
     """One line of the catalog. Prices are USD per token; `context_tokens` None means the window is not known.
 

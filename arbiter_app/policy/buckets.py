@@ -8,13 +8,13 @@ policy loaded from its rows and state believes the same to the last digit.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from math import exp, log
 from operator import attrgetter
 
 import numpy as np
 
-from arbiter_app.policy.clearing_cache import value
 from arbiter_app.policy.posterior import (
     Array,
     BucketLikelihood,
@@ -260,7 +260,7 @@ class SharedPosterior:
         return self._total
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class ExpectedCost:
     """Expected USD of a request [K] in one bucket, what it would be at list prices [K], and the baseline's mean over all
     buckets: the unit of money."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import inf
 
 import numpy as np
 
-from arbiter_app.policy.clearing_cache import value
 from arbiter_app.policy.posterior import Array
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class CandidateMask:
     """Places of the models that may serve; `barred` [K] is infinite for all others and else 0, to be added to losses."""
 

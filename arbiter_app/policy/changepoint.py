@@ -11,8 +11,6 @@ import math
 from dataclasses import dataclass, field
 from struct import Struct
 
-from arbiter_app.policy.clearing_cache import value
-
 PRICE_DRIFT = 1.0
 """Standard deviations that are taken off each step of the price's sum: half of the smallest shift to be noticed, two (Page)."""
 PRICE_CLIP = 3.0
@@ -163,7 +161,7 @@ def _typical(charged: RunningSums, free: float) -> float:
     return math.exp(charged.mean) * charged.n / (charged.n + free) if charged.n > 0 else 0.0
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Alarm:
     """An alarm: what it was, what it is, the evidence (the CUSUM sum) that raised it, and what was charged in USD since the
     change."""

@@ -7,12 +7,12 @@ baseline weighs as much as quality that falls short by one tolerance.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import erfc, pi, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arbiter_app.policy.clearing_cache import value
 from arbiter_app.policy.gittins import gittins_index
 from arbiter_app.policy.posterior import Array, QualityGap
 
@@ -39,7 +39,7 @@ _TRUNCATED_SD = np.sqrt(np.clip(1 + _GRID * _INVERSE_MILLS_RATIO - _INVERSE_MILL
 difference of large numbers is not exact (it is reached at z = 3.8)."""
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class LossParams:
     """How gaps are judged: `tolerance` is free, `z_penalty` standard deviations of doubt count against a model that is to
     serve (`z_penalty_trial` where it is to be tried), and no model is taken to be better than the reference by more than
@@ -51,7 +51,7 @@ class LossParams:
     max_advantage: float
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class ExpectedLoss:
     """The gaps to the reference; price [K], what quality is expected to cost, `expected_excess` [K], and beyond the tolerance the gap with
     its sd [K]; the reference's place."""

@@ -31,8 +31,6 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from arbiter_app.policy.clearing_cache import value
-
 Array = NDArray[np.float64]
 Interval = tuple[list[float], list[float], list[float]]
 """Means, lower and upper ends, each [K]."""
@@ -86,7 +84,7 @@ class GapPrior:
     own: Array
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class GradeEvidence:
     """Grades of one bucket: total weight [K], weighted mean [K] (0 where there is none), noise variance [K]."""
 
@@ -95,7 +93,7 @@ class GradeEvidence:
     noise: Array
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class BucketLikelihood:
     """What the grades of one bucket say, in units of the size of its gaps. Of the shared part: precision [K, K], and
     precision times mean [K]. Of its own models, were the shared part h known: mean `residual` + `gain` h, covariance `cov_given_shared` ([K],
@@ -116,7 +114,7 @@ class BucketLikelihood:
         )
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class QualityGap:
     """Gaps of the models to one of them, each [K]: mean, standard deviation, and the share of the variance that grades of that
     model alone can take away; the rest is doubt about the reference."""
@@ -126,7 +124,7 @@ class QualityGap:
     learnable: Array
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class QualityPosterior:
     """Posterior of the models' quality in one bucket: mean [K], covariance [K, K]. It holds until the next grade, so what
     decisions ask of it is worked out once."""

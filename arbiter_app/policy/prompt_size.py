@@ -8,9 +8,9 @@ bucket, from sums that add up; it counts only as far as it is beyond doubt: a po
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import log2
 
-from arbiter_app.policy.clearing_cache import value
 from arbiter_app.policy.posterior import Array
 
 MIN_DEGREES = 5.0
@@ -25,7 +25,7 @@ MIN_SCATTER = 1e-12
 """What lengths must scatter at least, relative to their mean, to tell anything."""
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class PromptSize:
     """The mean length of a bucket's prompts, in estimated tokens, and the slope, 0 to 1."""
 

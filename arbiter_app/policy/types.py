@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
-from arbiter_app.policy.clearing_cache import value
 from arbiter_app.policy.statistics import ModelStats
 
 
@@ -138,7 +137,7 @@ class PolicySettings:
                 raise ValueError(f"{name} is a share between 0 and 1, not {getattr(self, name)}")
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class RoutingAsk:
     """One request to route. Token counts are estimates, 0 when unknown; `prompt` is the latest human ask.
 
@@ -168,7 +167,7 @@ class Candidate(NamedTuple):
     why_not: str
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class RoutingChoice:
     """The policy's decision. `ranking` lists every eligible model, chosen first, then in failover order.
 
@@ -184,7 +183,7 @@ class RoutingChoice:
     seed: int
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Observation:
     """What one call showed. None means unknown, and an unknown never moves a statistic; nor does `asked_tokens` (the
     estimate that the ask carried) of 0."""
@@ -203,7 +202,7 @@ class Observation:
     asked_tokens: float = 0.0
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Shift:
     """Something changed: `kind` is price or quality, units are those of the statistic that moved."""
 
@@ -216,7 +215,7 @@ class Shift:
     reason: str
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Learned:
     """What an observation changed: additive deltas by (bucket, model), shifts, and blobs of non-additive state."""
 

@@ -13,11 +13,11 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from arbiter_app.policy.clearing_cache import value
 from arbiter_app.runtime.connection import ClosedEarly, Connection, Outbox
 
 DRAIN_S = 1.0
@@ -27,7 +27,7 @@ Origin = tuple[str, str, int]
 Headers = list[tuple[bytes, bytes]]
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Limits:
     """How long a request may take: to connect, to its first byte, and from one byte to the next; in seconds.
 
@@ -40,7 +40,7 @@ class Limits:
     first_gap_s: float | None = None
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The head of an answer, with lower-case names of headers, and its body, still to be read."""
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-
-from arbiter_app.policy.clearing_cache import value
 
 MAX_BITS = 4_096
 MAX_FACTORIAL = 400
@@ -68,7 +67,7 @@ class OutOfBounds(ValueError):
     """The expression is not plain arithmetic, or its value is too large to be worth computing."""
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class Expression:
     """An arithmetic expression found in a prompt, in lower case."""
 

@@ -17,7 +17,6 @@ import orjson
 
 from arbiter_app.pipeline.completions import first_choice
 from arbiter_app.pipeline.ports import Refusal, Refused
-from arbiter_app.policy.clearing_cache import value
 from arbiter_app.runtime.claims import secrets
 
 MAX_MESSAGE_CHARS = 2_000
@@ -180,7 +179,7 @@ def _word(text: str) -> str:
     return _clean(text)[:MAX_WORD_CHARS]
 
 
-@value
+@dataclass(frozen=True, slots=True)
 class _Row:
     """A row of the table: what it means, and when it fits. `codes` and `words` either; `statuses` and `unless` restrict."""
 
