@@ -32,7 +32,7 @@ from arbiter_app.policy.types import ModelFacts
 
 REFRESH_AFTER = 1 / 16
 """What is believed is worked out anew once the means under it may have moved by this share (what it costs against what it
-tells: at 1/24 the public replay is the same within its noise, and a decision costs a tenth more) ..."""
+tells: at 1/24 the public replay is the same within its noise, and a tenth more has to be worked out) ..."""
 SHARED_REFRESH_AFTER = 3 / 16
 """... and what buckets tell each other once they have, on average, moved by this one: each time makes all views be worked out anew."""
 
