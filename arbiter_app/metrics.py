@@ -3,12 +3,11 @@ they are asked for."""
 
 from __future__ import annotations
 
-import asyncio
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -18,10 +17,7 @@ from prometheus_client.utils import floatToGoString
 from arbiter_app import __version__, notices
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.errors import ArbiterError
-from arbiter_app.pipeline.types import PICO_PER_USD, Cost, Task
-
-if TYPE_CHECKING:
-    from arbiter_app.services.arbiter import Arbiter
+from arbiter_app.pipeline.types import PICO_PER_USD, Cost
 
 Snapshot = list[list[Any]]
 """The metrics of one process as plain values: name, help, type, and samples of name, labels and value."""
@@ -169,38 +165,6 @@ _GAUGES = (
     "arbiter_judgements_pending",
     "arbiter_tasks",
 )
-
-
-def snapshot(arbiter: Arbiter) -> Snapshot:
-    """The metrics of this process as they are now."""
-    metrics, writer = arbiter.metrics, arbiter.store.writer
-    now = {
-        "arbiter_saved_usd": metrics.saved_pico / PICO_PER_USD,
-        "arbiter_running": arbiter.requests.admission.running,
-        "arbiter_queue_depth": arbiter.requests.admission.waiting,
-        "arbiter_store_pending": writer.pending,
-        "arbiter_store_commits_total": writer.commits,
-        "arbiter_store_write_seconds_total": writer.write_s,
-        "arbiter_store_degraded": int(bool(writer.degraded)),
-        "arbiter_store_lost_total": writer.lost,
-        "arbiter_judgements_pending": arbiter.judging.pending,
-        "arbiter_tasks": len(asyncio.all_tasks()),
-    }
-    for name, value in now.items():
-        metrics.gauges[name].set(value)
-    for against in ("objective", "people"):
-        told = arbiter.judging.told()[against]
-        if told is not None:
-            metrics.agreement.labels(against).set(told["agreement"])
-    for task in Task:
-        metrics.trust.labels(task.value).set(arbiter.judging.trust(task.value).weight)
-    metrics.quarantined.clear()
-    for model in arbiter.quarantined():
-        metrics.quarantined.labels(model).set(1)
-    return [
-        [one.name, one.documentation, one.type, [[sample.name, sample.labels, sample.value] for sample in one.samples]]
-        for one in metrics.registry.collect()
-    ]
 
 
 def exposition(processes: Mapping[str, Snapshot]) -> bytes:

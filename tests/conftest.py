@@ -15,12 +15,14 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
+from arbiter_app import bootstrap
 from arbiter_app.api.gateway import Gateway
+from arbiter_app.bootstrap import Services
 from arbiter_app.runtime.sandbox.world import World
 from arbiter_app.server import config_of
-from arbiter_app.services.arbiter import Arbiter
 from arbiter_app.settings import Settings, load_settings
 from arbiter_app.store import Store, open_store
+from arbiter_app.web.session import Sessions
 from tests.served import TLS
 
 pytest_plugins = ["tests.sharing"]
@@ -39,7 +41,7 @@ class Running:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.arbiter: Arbiter
+        self.arbiter: Services
         self.loop: asyncio.AbstractEventLoop
         self._ready = threading.Event()
         self._failure: BaseException | None = None
@@ -61,7 +63,11 @@ class Running:
 
     async def _serve(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.arbiter = await Arbiter.start(self.settings)
+        settings = self.settings
+        self.sessions = Sessions(per_key=settings.sessions_per_key, attempts_per_minute=settings.signins_per_minute)
+        self.arbiter = await bootstrap.start(
+            settings, session_key=lambda cookies: self.sessions.key_of("", cookies, time.monotonic())
+        )
         gateway = Gateway(self.arbiter)
         self.gateway = gateway
 

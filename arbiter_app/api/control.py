@@ -28,14 +28,14 @@ from arbiter_app.pipeline.errors import (
 from arbiter_app.store import StoreError
 
 if TYPE_CHECKING:
-    from arbiter_app.services.arbiter import Arbiter
+    from arbiter_app.bootstrap import Services
 
 log = logging.getLogger("arbiter.api")
 METHODS = sorted({method for method, _ in ROLES})
 WHERE = "chats are POST /v1/chat/completions (a client's base URL ends in /v1); all routes are on /v1/reference"
 
 
-def control_app(arbiter: Arbiter) -> FastAPI:
+def control_app(arbiter: Services) -> FastAPI:
     """The FastAPI application over one `Arbiter`. Every route is `Guarded`: roles first, unlisted ones are denied."""
     app = FastAPI(
         title="Arbiter",

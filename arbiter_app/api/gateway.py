@@ -16,7 +16,7 @@ from arbiter_app.pipeline.errors import MethodNotAllowed
 from arbiter_app.protocol import answer, refuse_socket
 
 if TYPE_CHECKING:
-    from arbiter_app.services.arbiter import Arbiter
+    from arbiter_app.bootstrap import Services
 
 DIALECTS: tuple[Dialect, ...] = (openai_chat,)
 MAX_REQUEST_ID = 128
@@ -33,7 +33,7 @@ _RANDOM = random.Random()
 class Gateway:
     """Dispatches by path: the chat route bare, the rest to FastAPI. Every answer carries `x-request-id`."""
 
-    def __init__(self, arbiter: Arbiter) -> None:
+    def __init__(self, arbiter: Services) -> None:
         self._arbiter = arbiter
         most = arbiter.settings.max_body_bytes
         self._chats = {

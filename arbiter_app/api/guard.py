@@ -26,7 +26,7 @@ from arbiter_app.store import StoreError
 from arbiter_app.store.turns import visitor
 
 if TYPE_CHECKING:
-    from arbiter_app.services.arbiter import Arbiter
+    from arbiter_app.bootstrap import Services
 
 log = logging.getLogger("arbiter.api")
 MAX_CONTROL_BYTES = 64_000
@@ -127,7 +127,7 @@ def _encoded(endpoint: Endpoint) -> Endpoint:
 
 async def authorised(request: Request, path: str) -> Caller | None:
     """The caller of a control route, None for anybody. Raises Unauthorized or Forbidden by the table of roles."""
-    arbiter: Arbiter = request.app.state.arbiter
+    arbiter: Services = request.app.state.arbiter
     rule = ROLES.get((request.method, path))
     if rule is None:
         raise Forbidden("this route has no rule, so nobody may use it")
@@ -159,7 +159,7 @@ def _has_nul(value: Any) -> bool:
     return any(_has_nul(one) for one in inner)
 
 
-async def _caller(arbiter: Arbiter, request: Request) -> Caller | None:
+async def _caller(arbiter: Services, request: Request) -> Caller | None:
     try:
         return caller_of(arbiter.keys, request.scope)
     except Unauthorized:

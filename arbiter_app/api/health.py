@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from arbiter_app import __version__
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import arbiter_of
-from arbiter_app.metrics import exposition, snapshot
+from arbiter_app.metrics import exposition
 
 router = APIRouter(tags=["health"], route_class=Guarded)
 
@@ -24,11 +24,11 @@ async def health(request: Request) -> Response:
     """
     arbiter = arbiter_of(request)
     mode = "sandbox" if arbiter.settings.sandbox else "live"
-    uptime_s = round(time.monotonic() - arbiter.started_at, 1)
+    uptime_s = round(time.monotonic() - arbiter.status.started_at, 1)
     degraded = arbiter.store.ledger.degraded
     told = {"store": degraded or "ok", "learning": "paused" if degraded else "on"}
     told["runtime"] = arbiter.standing.told or "ok"
-    told["neighbour"] = arbiter.neighbour or "none"
+    told["neighbour"] = arbiter.status.neighbour or "none"
     return JSONResponse({"status": "ok", "version": __version__, "mode": mode, "uptime_s": uptime_s, **told})
 
 
@@ -39,11 +39,11 @@ async def readyz(request: Request) -> Response:
     reasons = []
     if arbiter.requests.draining:
         reasons.append("draining")
-    if arbiter.not_ready:
-        reasons.append(arbiter.not_ready)
+    if arbiter.status.not_ready:
+        reasons.append(arbiter.status.not_ready)
     if trouble := await arbiter.store.trouble():
         reasons.append(trouble)
-    if arbiter.runtime_seen_at is None:
+    if arbiter.status.runtime_seen_at is None:
         reasons.append("the runtime has not been seen yet")
     body = {"status": "ready" if not reasons else "not ready", "reasons": reasons}
     return JSONResponse(body, 200 if not reasons else 503)
@@ -53,6 +53,6 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Prometheus text: of this process, and, asked of the one that serves the pages, of the gateway workers too."""
     arbiter = arbiter_of(request)
-    own = {arbiter.sharing.process: snapshot(arbiter)}
-    text = exposition(own | await arbiter.sharing.others())
+    own = {arbiter.broadcast.process: arbiter.telemetry.snapshot()}
+    text = exposition(own | await arbiter.broadcast.others())
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4")

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Query, Request
 
 from arbiter_app.api import visibility
 from arbiter_app.api.guard import Guarded
+from arbiter_app.bootstrap import Services
 from arbiter_app.pipeline.errors import NotFound
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Json
-from arbiter_app.services.arbiter import Arbiter
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.folding import FIVE_MINUTES
 
@@ -26,9 +26,9 @@ Time = Annotated[float | None, Query(ge=0, le=1e11, allow_inf_nan=False, descrip
 Days = Annotated[float | None, Query(gt=0, le=3650, description="only the last so many days; all time when absent")]
 
 
-def arbiter_of(request: Request) -> Arbiter:
+def arbiter_of(request: Request) -> Services:
     """The service object behind a request."""
-    found: Arbiter = request.app.state.arbiter
+    found: Services = request.app.state.arbiter
     return found
 
 

@@ -32,7 +32,13 @@ class Health:
     """
 
     def __init__(
-        self, *, first_s: float = 5.0, max_s: float = 300.0, gone_s: float = 3_600.0, gone_max_s: float = 86_400.0
+        self,
+        *,
+        first_s: float = 5.0,
+        max_s: float = 300.0,
+        gone_s: float = 3_600.0,
+        gone_max_s: float = 86_400.0,
+        send: Callable[[str, Any], None] = lambda kind, data: None,
     ) -> None:
         self._first_s = first_s
         self._max_s = max_s
@@ -40,7 +46,7 @@ class Health:
         self._gone_max_s = gone_max_s
         self._resting: dict[str, _Rest] = {}
         self._outvoted: dict[str, int] = {}
-        self.told: Callable[[str, dict[str, Any] | None], None] = lambda model, rest: None
+        self._send = send
 
     def quarantined(self, model: str, now: float) -> bool:
         """True while the model rests, and while somebody else's probe of it is under way."""
@@ -65,7 +71,7 @@ class Health:
         """The model answered: it is healthy again."""
         self._outvoted.pop(model, None)
         if self._resting.pop(model, None) is not None:
-            self.told(model, None)
+            self._send("rest", [model, None])
 
     def released(self, model: str) -> None:
         """The call ended without saying anything about the model (caller hung up, caller's own mistake)."""
@@ -112,7 +118,10 @@ class Health:
 
     def _rest(self, model: str, rest: _Rest, rest_s: float) -> None:
         self._resting[model] = rest
-        self.told(model, {"seconds_left": rest_s, "failures": rest.failures, "reason": rest.reason, "gone": rest.gone})
+        self._send(
+            "rest",
+            [model, {"seconds_left": rest_s, "failures": rest.failures, "reason": rest.reason, "gone": rest.gone}],
+        )
 
     def snapshot(self, now: float) -> dict[str, dict[str, object]]:
         """The resting models: seconds left, failures in a row, the last reason, and whether the runtime lacks it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from arbiter_app.pipeline.ports import Refused
 
@@ -13,27 +14,26 @@ WORDS = {
 
 
 class Standing:
-    """What the runtime refuses the operator at present. An answer of any model clears it."""
+    """What the runtime refuses the operator at present. An answer of any model clears it; `send` tells other processes."""
 
-    def __init__(self) -> None:
+    def __init__(self, send: Callable[[str, Any], None] = lambda kind, data: None) -> None:
         self.refused: dict[Refused, tuple[str, str]] = {}
         """By what was refused: the model that was asked, and the runtime's words."""
-        self.changed: Callable[[dict[str, tuple[str, str]]], None] = lambda refused: None
-        """Hears of every change, so that other processes can be kept equal (`hear`)."""
+        self._send = send
 
     def note(self, means: Refused, model: str, said: str) -> bool:
         """Note a refusal; True when it is the first of its kind since the runtime last answered."""
         new = means in WORDS and means not in self.refused
         if new:
             self.refused[means] = (model, said)
-            self.changed({str(one): told for one, told in self.refused.items()})
+            self._send("standing", {str(one): told for one, told in self.refused.items()})
         return new
 
     def served(self) -> None:
         """A model answered."""
         if self.refused:
             self.refused.clear()
-            self.changed({})
+            self._send("standing", {})
 
     def hear(self, refused: Mapping[str, Sequence[str]]) -> None:
         """Know what another process knows."""

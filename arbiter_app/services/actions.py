@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
 
 from arbiter_app.pipeline.errors import NotFound, Unprocessable
+from arbiter_app.pipeline.learn import Learner
+from arbiter_app.pipeline.prices import PriceOverrides
 from arbiter_app.pipeline.types import Caller, Json, Mode, Role, Task
-
-if TYPE_CHECKING:
-    from arbiter_app.services.arbiter import Arbiter
+from arbiter_app.services.broadcast import Broadcast
+from arbiter_app.services.catalog_holder import CatalogHolder
+from arbiter_app.services.feed import Feed
+from arbiter_app.services.judging import Judging
+from arbiter_app.services.memory import Memory
+from arbiter_app.store import Store
 
 RATINGS = {"up": True, "down": False}
 UNROUTED = (Mode.PINNED, Mode.CALIBRATE)
@@ -19,10 +23,28 @@ MULTIPLIERS = (0.01, 1_000.0)
 
 
 class Actions:
-    """Actions on one `Arbiter`; authority has been checked by the door."""
+    """Authority has been checked by the door."""
 
-    def __init__(self, arbiter: Arbiter) -> None:
-        self._arbiter = arbiter
+    def __init__(
+        self,
+        *,
+        store: Store,
+        catalog: CatalogHolder,
+        prices: PriceOverrides,
+        learner: Learner,
+        judging: Judging,
+        memory: Memory,
+        feed: Feed,
+        broadcast: Broadcast,
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._prices = prices
+        self._learner = learner
+        self._judging = judging
+        self._memory = memory
+        self._feed = feed
+        self._broadcast = broadcast
 
     async def vote_on_decision(self, caller: Caller, decision_id: str, rating: str) -> Json:
         """A thumb on the caller's own decision (an operator's: on any). The same rating twice counts once.
@@ -31,7 +53,7 @@ class Actions:
         conversation and day (see `store.notes`).
         """
         up = _rating(rating)
-        row = await self._arbiter.store.decision(decision_id)
+        row = await self._store.decision(decision_id)
         if row is None or (caller.role is not Role.OPERATOR and row["key_id"] != caller.key_id):
             raise NotFound(f"no decision {decision_id[:40]} of yours")
         if row["status"] != "ok":
@@ -56,25 +78,25 @@ class Actions:
             raise Unprocessable(
                 f"multiplier must be between {low:g} and {high:g}, not {multiplier}", param="multiplier"
             )
-        self._arbiter.prices.set(model, multiplier)
-        self._arbiter.sharing.tell("price", [model, multiplier])
+        self._prices.set(model, multiplier)
+        self._broadcast.send("price", [model, multiplier])
         told = {"model": model, "multiplier": multiplier, "active": multiplier != 1.0}
-        self._arbiter.feed.publish("price", {**told, "ts": time.time()})
+        self._feed.publish("price", {**told, "ts": time.time()})
         return told
 
     async def reset(self) -> Json:
         """Clear policy, feed, alerts, counters and overrides; keys stay."""
-        await self._arbiter.store.reset()
-        self._arbiter.forget()
-        self._arbiter.sharing.tell("reset", None)
-        self._arbiter.feed.publish("reset", {"ts": time.time()})
+        await self._store.reset()
+        self._memory.forget()
+        self._broadcast.send("reset", None)
+        self._feed.publish("reset", {"ts": time.time()})
         return {"status": "reset"}
 
     def set_routable(self, model: str, on: bool) -> Json:
         """Take a model into the pool or out of it, until the next start."""
         model = self._known(model)
-        self._arbiter.catalog = self._arbiter.catalog.routable(model, on)
-        self._arbiter.sharing.tell("routable", [model, on])
+        self._catalog.now = self._catalog.now.routable(model, on)
+        self._broadcast.send("routable", [model, on])
         return {"model": model, "routable": on}
 
     async def _vote(
@@ -93,8 +115,8 @@ class Actions:
         about = about or {"conversation": f"model:{model}", "counted": True}
         owner = caller.email.casefold() or caller.key_id
         kept = {**row, **about, "rating": rating, "score": score, "owner": owner}
-        before, counts = await self._arbiter.store.add_feedback(kept)
-        learner, judging = self._arbiter.learner, self._arbiter.judging
+        before, counts = await self._store.add_feedback(kept)
+        learner, judging = self._learner, self._judging
         if before is None or (before.rating, before.score, before.counted) != (rating, score, counts):
             if before is not None and before.counted:
                 up_then = RATINGS[before.rating]
@@ -107,9 +129,9 @@ class Actions:
 
     def _known(self, model: str) -> str:
         """The id of a model by any of its names."""
-        found = self._arbiter.catalog.resolve(model)
-        if found not in self._arbiter.catalog.models:
-            listed = ", ".join(sorted(self._arbiter.catalog.models))
+        found = self._catalog.now.resolve(model)
+        if found not in self._catalog.now.models:
+            listed = ", ".join(sorted(self._catalog.now.models))
             raise Unprocessable(f"unknown model {model[:80]!r}; known are {listed}", param="model")
         return found
 

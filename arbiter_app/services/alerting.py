@@ -9,37 +9,38 @@ import asyncio
 import logging
 import time
 from itertools import groupby
-from typing import TYPE_CHECKING
 
+from arbiter_app.pipeline.health import Health
+from arbiter_app.pipeline.standing import Standing
 from arbiter_app.pipeline.types import Json
 from arbiter_app.services import aftermath
-from arbiter_app.store import StoreError, notes
+from arbiter_app.services.alerts import Alerts
+from arbiter_app.services.catalog_holder import CatalogHolder
+from arbiter_app.services.feed import Feed
+from arbiter_app.store import Store, StoreError, notes
 from arbiter_app.store.decisions import Filter
-
-if TYPE_CHECKING:
-    from arbiter_app.services.arbiter import Arbiter
 
 log = logging.getLogger("arbiter.alerting")
 
 EVERY_S = 1.0
 LAPSE_S = 7 * 86_400.0
-LATE_S = 60.0
-"""How long an alert is looked for: it is on record once the decision that raised it is, here or in a worker."""
 
 
 class Alerting:
-    """Alerts of one `Arbiter`, followed until traffic has settled."""
+    """Alerts, followed until traffic has settled."""
 
-    def __init__(self, arbiter: Arbiter) -> None:
-        self._arbiter = arbiter
+    def __init__(
+        self, *, store: Store, catalog: CatalogHolder, health: Health, standing: Standing, alerts: Alerts, feed: Feed
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._health = health
+        self._standing = standing
+        self._alerts = alerts
+        self._feed = feed
         self._pool: frozenset[str] | None = None
         self._refused: frozenset[str] = frozenset()
         self._open = True
-        self._expected_until = 0.0
-
-    def raised(self) -> None:
-        """There is an alert to follow, or there soon will be."""
-        self._expected_until = time.monotonic() + LATE_S
 
     async def run(self) -> None:
         """Follow for as long as the process runs."""
@@ -54,9 +55,9 @@ class Alerting:
         """Follow up whatever is open or expected; what waits for a database that refuses may hold an alert."""
         await self.note_pool()
         await self.note_standing()
-        if self._arbiter.store.ledger.degraded:
-            self.raised()
-        if self._open or time.monotonic() < self._expected_until:
+        if self._store.ledger.degraded:
+            self._alerts.expect()
+        if self._open or self._alerts.expected:
             self._open = await self.follow() > 0
 
     async def note_pool(self) -> None:
@@ -64,8 +65,8 @@ class Alerting:
 
         A model that the runtime says it does not serve has left. Who has, is kept for the next start.
         """
-        health, gone = self._arbiter.health, self._arbiter.health.gone()
-        pool = frozenset(self._arbiter.catalog.names) - gone
+        health, gone = self._health, self._health.gone()
+        pool = frozenset(self._catalog.now.names) - gone
         if pool == self._pool:
             return
         now = time.time()
@@ -73,29 +74,29 @@ class Alerting:
             model: {**rest, "at": now} for model, rest in health.snapshot(time.monotonic()).items() if model in gone
         }
 
-        raised = await self._arbiter.store.writer.call(lambda connection: notes.note_pool(connection, pool, now, kept))
+        raised = await self._store.writer.call(lambda connection: notes.note_pool(connection, pool, now, kept))
         self._pool = pool
         if raised:
-            self._arbiter.alerted(raised)
+            self._alerts.raised(raised)
 
     async def note_standing(self) -> None:
         """Raise an alert when the runtime refuses its key, or says that its account is out of credit; once each time."""
-        refused = dict(self._arbiter.standing.refused)
+        refused = dict(self._standing.refused)
         new = [(kind, *refused[kind]) for kind in refused if kind not in self._refused]
         if new:
             now = time.time()
-            raised = await self._arbiter.store.writer.call(
+            raised = await self._store.writer.call(
                 lambda connection: [
                     notes.refused_alert(connection, kind, model, said, now) for kind, model, said in new
                 ]
             )
-            self._arbiter.alerted(raised)
+            self._alerts.raised(raised)
         self._refused = frozenset(refused)
 
     async def follow(self) -> int:
         """Bring every open alert up to date; returns how many stay open."""
         left = 0
-        alike = groupby(await self._arbiter.store.read(notes.open_alerts), lambda alert: (alert["task"], alert["ts"]))
+        alike = groupby(await self._store.read(notes.open_alerts), lambda alert: (alert["task"], alert["ts"]))
         for (task, ts), alerts in alike:
             before, after = await self._around(task, ts)
             for alert in alerts:
@@ -111,15 +112,15 @@ class Alerting:
             settled = time.time()
         if (settled, seen) != (alert["settled"], alert["outcome"]):
             await self._keep(alert["id"], seen, settled)
-            self._arbiter.feed.publish("alert", {**alert, "outcome": seen, "settled": settled})
+            self._feed.publish("alert", {**alert, "outcome": seen, "settled": settled})
         return settled is None
 
     async def _keep(self, alert_id: int, seen: Json, settled: float | None) -> None:
-        await self._arbiter.store.writer.call(lambda connection: notes.follow(connection, alert_id, seen, settled))
+        await self._store.writer.call(lambda connection: notes.follow(connection, alert_id, seen, settled))
 
     async def _around(self, task: str, ts: float) -> tuple[list[Json], list[Json]]:
         """The decisions before and after a time, newest first. Models that join or leave together share them."""
-        store = self._arbiter.store
+        store = self._store
         before = await store.page(Filter(task=task or None, until=ts), limit=3 * aftermath.BEFORE)
         after = await store.page(Filter(task=task or None, since=ts), limit=2 * aftermath.MOST)
         return before, after

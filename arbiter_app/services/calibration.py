@@ -14,19 +14,20 @@ import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
 
 import orjson
 
 from arbiter_app.pipeline.errors import NotFound, Unprocessable
 from arbiter_app.pipeline.graders.calibration import Item, parse_items
+from arbiter_app.pipeline.learn import Learner
+from arbiter_app.pipeline.prices import PriceOverrides
 from arbiter_app.pipeline.tokens import estimate_messages
 from arbiter_app.pipeline.types import PICO_PER_USD, Json, Task
-from arbiter_app.services.calibrating import Prompt, request_of
-from arbiter_app.store import StoreError, calibrations
-
-if TYPE_CHECKING:
-    from arbiter_app.services.arbiter import Arbiter
+from arbiter_app.policy import Policy
+from arbiter_app.services.calibrating import Caller, Prompt, request_of
+from arbiter_app.services.catalog_holder import CatalogHolder
+from arbiter_app.services.feed import Feed
+from arbiter_app.store import Store, StoreError, calibrations
 
 log = logging.getLogger("arbiter.calibration")
 
@@ -80,10 +81,26 @@ class Plan:
 
 
 class Calibrations:
-    """The calibrations of one Arbiter; one runs at a time in a process."""
+    """One calibration runs at a time in a process."""
 
-    def __init__(self, arbiter: Arbiter) -> None:
-        self._arbiter = arbiter
+    def __init__(
+        self,
+        *,
+        store: Store,
+        catalog: CatalogHolder,
+        prices: PriceOverrides,
+        policy: Policy,
+        learner: Learner,
+        caller: Caller,
+        feed: Feed,
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._prices = prices
+        self._policy = policy
+        self._learner = learner
+        self._caller = caller
+        self._feed = feed
         self._plan: Plan | None = None
         self._task: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
@@ -92,7 +109,7 @@ class Calibrations:
         """A new calibration with its estimated price; the same prompts give the same one, unless `again`."""
         items = parse_items(text)
         cap = _cap(max_usd)
-        models = list(self._arbiter.catalog.names)
+        models = list(self._catalog.now.names)
         body = orjson.dumps({"items": [asdict(item) for item in items], "models": models})
         salt = secrets.token_bytes(8) if again else b""
         calibration_id = "cal_" + hashlib.blake2b(body + salt, digest_size=6).hexdigest()
@@ -100,7 +117,7 @@ class Calibrations:
         now = time.time()
         row = {"id": calibration_id, "created": now, "changed": now, "state": calibrations.READY, "note": ""}
         row |= {"max_usd": cap, "estimate_usd": estimate, "body": body}
-        await self._arbiter.store.writer.call(lambda connection: calibrations.add(connection, row))
+        await self._store.writer.call(lambda connection: calibrations.add(connection, row))
         return await self.view(calibration_id)
 
     async def start(self, calibration_id: str, *, max_usd: float | None = None) -> Json:
@@ -110,7 +127,7 @@ class Calibrations:
             row = await self._row(calibration_id)
             plan = await self._planned(row, row["max_usd"] if max_usd is None else _cap(max_usd))
             now = time.time()
-            if not await self._arbiter.store.writer.call(
+            if not await self._store.writer.call(
                 lambda connection: calibrations.claim(connection, calibration_id, plan.max_usd, now, STALE_S)
             ):
                 raise Unprocessable(f"calibration {calibration_id} is running in another process")
@@ -136,7 +153,7 @@ class Calibrations:
 
     async def listing(self, limit: int = 20) -> list[Json]:
         """The newest calibrations, without their tables."""
-        rows = await self._arbiter.store.read(calibrations.newest, limit)
+        rows = await self._store.read(calibrations.newest, limit)
         return [_head(row) for row in rows]
 
     async def view(self, calibration_id: str) -> Json:
@@ -168,7 +185,7 @@ class Calibrations:
         await asyncio.wait([self._task])
 
     async def _row(self, calibration_id: str) -> Json:
-        row = await self._arbiter.store.read(calibrations.one, calibration_id)
+        row = await self._store.read(calibrations.one, calibration_id)
         if row is None:
             raise NotFound(f"no calibration {calibration_id[:40]!r}; see GET /v1/calibrations")
         return row
@@ -178,7 +195,7 @@ class Calibrations:
         items = [Item(**{**one, "task": Task(one["task"]) if one["task"] else None}) for one in body["items"]]
         plan = Plan(row["id"], items, body["models"], max_usd)
         ids = [found for found, _, _ in plan.todo()]
-        plan.results = {one["id"]: one for one in await self._arbiter.store.read(calibrations.outcomes, ids)}
+        plan.results = {one["id"]: one for one in await self._store.read(calibrations.outcomes, ids)}
         return plan
 
     async def _run(self, plan: Plan) -> None:
@@ -202,18 +219,18 @@ class Calibrations:
                 await asyncio.shield(self._end(plan.id, plan.stop, plan.note))
             except StoreError as error:
                 log.warning("the end of %s is not on record: %s", plan.id, error)
-            self._arbiter.feed.publish("calibration", {"id": plan.id})
+            self._feed.publish("calibration", {"id": plan.id})
 
     async def _worker(self, plan: Plan, left: Iterator[tuple[str, int, str]], prompts: dict[int, Prompt]) -> None:
         for outcome_id, at, model in left:
             if plan.stop or not self._affordable(plan, outcome_id, at, model):
                 return
-            if self._arbiter.learner.paused:
-                plan.end("failed", f"the database refuses writes: {self._arbiter.learner.paused}")
+            if self._learner.paused:
+                plan.end("failed", f"the database refuses writes: {self._learner.paused}")
                 return
             if at not in prompts:
                 prompts[at] = Prompt(plan.items[at], request_of(plan.items[at], f"{plan.id}/{at + 1}"))
-            decision = await self._arbiter.caller.call(prompts[at], model, outcome_id, plan.id)
+            decision = await self._caller.call(prompts[at], model, outcome_id, plan.id)
             plan.reserved.pop(outcome_id, None)
             if decision.status == "ok":
                 plan.results[outcome_id] = {name: decision.row()[name] for name in _COLUMNS}
@@ -221,7 +238,7 @@ class Calibrations:
             else:
                 plan.failed[outcome_id] = f"{model}: {decision.error}"
                 self._give_up(plan)
-            self._arbiter.feed.publish("calibration", {"id": plan.id})
+            self._feed.publish("calibration", {"id": plan.id})
 
     def _affordable(self, plan: Plan, outcome_id: str, at: int, model: str) -> bool:
         """Whether the next call fits under the cap even at its dearest; if not, the calibration ends there."""
@@ -245,7 +262,7 @@ class Calibrations:
         while True:
             await asyncio.sleep(BEAT_S)
             try:
-                state = await self._arbiter.store.writer.call(lambda c: calibrations.told(c, plan.id, time.time()))
+                state = await self._store.writer.call(lambda c: calibrations.told(c, plan.id, time.time()))
             except StoreError as error:
                 log.warning("%s could not be noted as running: %s", plan.id, error)
                 continue
@@ -254,23 +271,23 @@ class Calibrations:
 
     async def _end(self, calibration_id: str, state: str, note: str) -> None:
         now = time.time()
-        await self._arbiter.store.writer.call(lambda c: calibrations.ended(c, calibration_id, state, note, now))
+        await self._store.writer.call(lambda c: calibrations.ended(c, calibration_id, state, note, now))
 
     def _usd(self, item: Item, model_id: str) -> tuple[float, float]:
         """What a call of a model for a prompt will probably cost, and the most that is reckoned with, USD."""
-        arbiter = self._arbiter
-        model = arbiter.catalog.models.get(model_id)
+        catalog = self._catalog.now
+        model = catalog.models.get(model_id)
         if model is None:
             return 0.0, 0.0
-        tokens, times = estimate_messages(item.messages), arbiter.prices.multiplier_of(model_id)
+        tokens, times = estimate_messages(item.messages), self._prices.multiplier_of(model_id)
         out = min(TYPICAL_OUT, item.max_tokens)
         listed = times * (tokens * model.input_usd + out * model.output_usd)
         most = times * (1.5 * tokens * model.input_usd + item.max_tokens * model.output_usd)
         bucket = item.task.value if item.task is not None else Task.OPEN.value
-        known = arbiter.policy.expected_cost_usd(bucket, model_id, tokens, out) or listed
+        known = self._policy.expected_cost_usd(bucket, model_id, tokens, out) or listed
         judged = 0.0
         if not item.check:
-            judge = arbiter.catalog.model(arbiter.catalog.judge)
+            judge = catalog.model(catalog.judge)
             judged = (tokens + out + 200) * judge.input_usd + 20 * judge.output_usd
         return known + judged, max(most, 1.25 * known) + 2 * judged
 

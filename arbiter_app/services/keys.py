@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from arbiter_app.notices import bounds
 from arbiter_app.pipeline.errors import Forbidden, KeyPaused, NotFound, RateLimited, Unauthorized, Unprocessable
@@ -40,9 +41,19 @@ class LimitReached(RateLimited):
 
 
 class Keys:
-    """Authentication and key management. `refresh` brings in what other processes changed."""
+    """Authentication and key management. `refresh` brings in what other processes changed, `send` tells them of changes here.
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    `session_key` is the web app's sign-in: the key id behind a Cookie header. Nobody is signed in where there are no pages.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        *,
+        send: Callable[[str, Any], None] = lambda kind, data: None,
+        session_key: Callable[[str], str | None] = lambda cookie_header: None,
+    ) -> None:
         self._store = store
         self._settings = settings
         self._operators = {digest_of(key): at for at, key in enumerate(settings.api_keys, 1)}
@@ -59,12 +70,10 @@ class Keys:
             "signups_of_an_address": Allowance(settings.signups_per_address, HOUR_S),
             "signups_of_an_email": Allowance(settings.signups_per_email, HOUR_S),
         }
-        self.changed: Callable[[], None] = lambda: None
-        """Tells the other processes that a key was made or changed."""
-        self.signed_up: Callable[[str, str], None] = lambda address, email: None
-        """Tells the other processes of a sign-up, so that they count it, too."""
-        self.sessions: Callable[[str], str | None] = lambda cookie_header: None
-        """The web app's sign-in: the key id behind a Cookie header. Nobody is signed in where there are no pages."""
+        self._send = send
+        self._session_key = session_key
+        self.stale = asyncio.Event()
+        """Set when another process says that it changed keys."""
 
     async def refresh(self) -> None:
         """Read the keys anew. One reading at a time, so that an older one never replaces a newer."""
@@ -142,7 +151,7 @@ class Keys:
 
     def session_caller(self, cookie_header: str) -> Caller | None:
         """The caller whom a browser signed in as, at its present state."""
-        key_id = self.sessions(cookie_header)
+        key_id = self._session_key(cookie_header)
         return None if key_id is None else self.caller(key_id)
 
     def may_route(self, caller: Caller) -> None:
@@ -196,7 +205,7 @@ class Keys:
         self._check_email(email)
         self._may_sign_up(address, email)
         self.count_sign_up(address, email)
-        self.signed_up(address, email)
+        self._send("signup", [address, email])
         return (await self.mint("caller", email, "sign-up")).secret
 
     def _check_email(self, email: str) -> None:
@@ -270,7 +279,7 @@ class Keys:
         """Take in what this process changed, and say so to the others."""
         self._own = True
         self._take(rows)
-        self.changed()
+        self._send("keys", None)
 
     def _take(self, rows: Mapping[str, Key]) -> bool:
         """Take keys in; whether any of them was not known so."""

@@ -7,18 +7,17 @@ import contextlib
 import logging
 import time
 from collections.abc import Set
-from typing import TYPE_CHECKING
 
 from arbiter_app.catalog import Catalog
 from arbiter_app.notices import claims
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.types import Json
+from arbiter_app.policy import Policy
 from arbiter_app.pool.telling import lines
 from arbiter_app.runtime.client import HttpRuntime
+from arbiter_app.services.catalog_holder import CatalogHolder, facts_of
+from arbiter_app.services.status import Status
 from arbiter_app.settings import Settings
-
-if TYPE_CHECKING:
-    from arbiter_app.services.arbiter import Arbiter
 
 log = logging.getLogger("arbiter.pool")
 
@@ -31,10 +30,16 @@ ANSWERED = (400, 403, 404, 405, 410, 501)
 
 
 class Pool:
-    """The pool of one `Arbiter`."""
+    """Replaces the catalog in force, and tells the policy."""
 
-    def __init__(self, arbiter: Arbiter) -> None:
-        self._arbiter = arbiter
+    def __init__(
+        self, *, settings: Settings, runtime: HttpRuntime, catalog: CatalogHolder, policy: Policy, status: Status
+    ) -> None:
+        self._settings = settings
+        self._runtime = runtime
+        self._catalog = catalog
+        self._policy = policy
+        self._status = status
         self._doubted: frozenset[str] = frozenset()
         self._doubts: frozenset[str] = frozenset()
         self._wait_s = 0.0
@@ -52,47 +57,45 @@ class Pool:
 
     async def read(self) -> None:
         """Read the list once, and take it over; one that is empty or fails changes nothing."""
-        arbiter, every_s = self._arbiter, self._arbiter.settings.catalog_refresh_s
+        every_s = self._settings.catalog_refresh_s
         failed_s, self._wait_s = self._wait_s, min(every_s, SOON_S)
         try:
-            rows = await arbiter.runtime.models()
+            rows = await self._runtime.models()
         except RuntimeFault as fault:
             self._wait_s = min(every_s, max(SOON_S, 2 * failed_s))
             if fault.status in ANSWERED:
-                arbiter.runtime_seen_at = time.time()
+                self._status.runtime_seen_at = time.time()
             log.warning("the runtime's model list cannot be read, the pool stays as it is: %s", fault.message)
             return
-        arbiter.runtime_seen_at = time.time()
-        after = await self._held_against(rows, keep=frozenset(() if rows.whole else arbiter.catalog.names))
+        self._status.runtime_seen_at = time.time()
+        after = await self._held_against(rows, keep=frozenset(() if rows.whole else self._catalog.now.names))
         self._wait_s = every_s
-        if after is arbiter.catalog:
+        if after is self._catalog.now:
             log.warning("the runtime's model list names no model that chats; the pool stays as it is")
             return
-        gone = frozenset(arbiter.catalog.names) - frozenset(after.names)
-        self._doubted = gone - self._doubted if arbiter.catalog.loses(after) else frozenset()
+        gone = frozenset(self._catalog.now.names) - frozenset(after.names)
+        self._doubted = gone - self._doubted if self._catalog.now.loses(after) else frozenset()
         if self._doubted:
             self._wait_s = min(every_s, SOON_S)
             log.warning(
                 "the runtime's list lacks %d of %d models; they go when the next one lacks them, too",
                 len(self._doubted),
-                len(arbiter.catalog.names),
+                len(self._catalog.now.names),
             )
             after = await self._held_against(rows, keep=self._doubted)
         self._take(after)
 
     async def _held_against(self, rows: list[Json], *, keep: Set[str]) -> Catalog:
-        arbiter = self._arbiter
         while True:
-            before = arbiter.catalog
-            after = await listed(arbiter.runtime, before, rows, arbiter.settings, keep=keep)
-            if arbiter.catalog is before:  # an operator may switch models meanwhile
+            before = self._catalog.now
+            after = await listed(self._runtime, before, rows, self._settings, keep=keep)
+            if self._catalog.now is before:  # an operator may switch models meanwhile
                 return after
 
     def _take(self, after: Catalog) -> None:
-        arbiter, before = self._arbiter, self._arbiter.catalog
-        arbiter.catalog = after
-        if arbiter.facts_of(before) != arbiter.facts_of(after) or before.baseline != after.baseline:
-            arbiter.policy.know(arbiter.facts_of(after), after.baseline)
+        before, self._catalog.now = self._catalog.now, after
+        if facts_of(before) != facts_of(after) or before.baseline != after.baseline:
+            self._policy.know(facts_of(after), after.baseline)
         report = after.report
         if report is None:
             return

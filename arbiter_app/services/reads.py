@@ -6,29 +6,57 @@ Money leaves here as USD floats of exact pico-dollar sums, with the exact decima
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import Any
 
+from arbiter_app.pipeline.ask import Asker
+from arbiter_app.pipeline.cache import ResponseCache
+from arbiter_app.pipeline.health import Health
+from arbiter_app.pipeline.prices import PriceOverrides
 from arbiter_app.pipeline.types import PICO_PER_USD, Json, Mode
+from arbiter_app.policy import Policy
 from arbiter_app.pool import telling
 from arbiter_app.services import aftermath, proof
+from arbiter_app.services.catalog_holder import CatalogHolder
+from arbiter_app.services.judging import Judging
+from arbiter_app.settings import Settings
+from arbiter_app.store import Store
 from arbiter_app.store.decisions import Filter
-
-if TYPE_CHECKING:
-    from arbiter_app.services.arbiter import Arbiter
 
 PICO_FIELDS = ("cost_pico", "answer_cost_pico", "classifier_cost_pico", "judge_cost_pico", "baseline_pico")
 
 
 class Reads:
-    """Reads over one `Arbiter`. `key_id` restricts to one caller's own calls; None means everybody's."""
+    """`key_id` restricts to one caller's own calls; None means everybody's."""
 
-    def __init__(self, arbiter: Arbiter) -> None:
-        self._arbiter = arbiter
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        store: Store,
+        catalog: CatalogHolder,
+        policy: Policy,
+        health: Health,
+        prices: PriceOverrides,
+        cache: ResponseCache | None,
+        judging: Judging,
+        askers: Sequence[Asker],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._catalog = catalog
+        self._policy = policy
+        self._health = health
+        self._prices = prices
+        self._cache = cache
+        self._judging = judging
+        self._askers = askers
 
     async def report(self, *, since: float | None = None, key_id: str | None = None) -> Json:
         """Calls, spend, baseline and saving, with a breakdown. Where the baseline is unmeasured no saving is claimed."""
-        store, catalog = self._arbiter.store, self._arbiter.catalog
+        store, catalog = self._store, self._catalog.now
         rows = await store.totals(proof.BY, since=since, key_id=key_id)
         everybody = rows if key_id is None else await store.totals(proof.BY, since=since)
         ever = everybody if since is None else await store.totals(proof.BY)
@@ -51,7 +79,7 @@ class Reads:
             "aborted": total["aborted"],
             "classifier_spend": usd(total["classifier_pico"]),
             "judge_spend": usd(total["judge_pico"]),
-            "judge": self._arbiter.judging.told(),
+            "judge": self._judging.told(),
             **self._exploration(rows, money),
             "holdout_calls": _summed(row for row in rows if row["mode"] == Mode.HOLDOUT)["calls"],
             "holdout": proof.holdout(rows, catalog.baseline, input_usd),
@@ -72,9 +100,9 @@ class Reads:
         """
         explored = [row for row in rows if row["mode"] == Mode.EXPLORE]
         routed = sum(row["calls"] for row in rows if row["mode"] in (*proof.ROUTED, Mode.HOLDOUT))
-        trials = _summed(row for row in explored if row["model"] != self._arbiter.catalog.baseline)
-        total, settings = _summed(explored), self._arbiter.settings.routing
-        capped = self._arbiter.policy.name != "classic"
+        trials = _summed(row for row in explored if row["model"] != self._catalog.now.baseline)
+        total, settings = _summed(explored), self._settings.routing
+        capped = self._policy.name != "classic"
         return {
             "explore_calls": total["calls"],
             "explore_spend": usd(total["cost_pico"]),
@@ -88,23 +116,23 @@ class Reads:
 
     def policy(self) -> Json:
         """Per bucket, the models: n, quality with interval, mean cost, latency, and which one is chosen."""
-        pool = self._arbiter.catalog.names
-        policy = self._arbiter.policy
+        pool = self._catalog.now.names
+        policy = self._policy
         buckets = {bucket: policy.table(bucket, pool) for bucket in policy.buckets()}
-        return {"policy": policy.name, "baseline": self._arbiter.catalog.baseline, "buckets": buckets}
+        return {"policy": policy.name, "baseline": self._catalog.now.baseline, "buckets": buckets}
 
     async def recent(self, narrowed: Filter, *, limit: int, before: int | None = None) -> list[Json]:
         """Decisions newest first; `before` is the `seq` of the last one seen."""
-        return [shown(row) for row in await self._arbiter.store.page(narrowed, limit=limit, before=before)]
+        return [shown(row) for row in await self._store.page(narrowed, limit=limit, before=before)]
 
     async def decision(self, decision_id: str) -> Json | None:
         """One decision with every stage's input, numbers, attempts and timing."""
-        row = await self._arbiter.store.decision(decision_id)
+        row = await self._store.decision(decision_id)
         return None if row is None else shown(row)
 
     async def timeseries(self, *, bucket_s: int, buckets: int, key_id: str | None = None) -> list[Json]:
         """Calls and spend per time slot, oldest first."""
-        store = self._arbiter.store
+        store = self._store
         slots = await store.series(bucket_s=bucket_s, buckets=buckets, now=time.time(), key_id=key_id)
         return [
             {
@@ -123,30 +151,34 @@ class Reads:
 
     async def overview(self) -> Json:
         """Pool size, how requests were classified, alerts, overrides, cache, mode."""
-        arbiter = self._arbiter
-        counters = await arbiter.store.counters()
+        catalog = self._catalog.now
+        counters = await self._store.counters()
         prefix = "classified."
         return {
-            "mode": "sandbox" if arbiter.settings.sandbox else "live",
-            "policy": arbiter.policy.name,
-            "baseline_model": arbiter.catalog.baseline,
-            "pool_size": len(arbiter.catalog.pool),
+            "mode": "sandbox" if self._settings.sandbox else "live",
+            "policy": self._policy.name,
+            "baseline_model": catalog.baseline,
+            "pool_size": len(catalog.pool),
             "pool_notes": [
-                *telling.replaced(arbiter.catalog),
-                *arbiter.classifiers.notes(),
-                *arbiter.judges.notes(),
+                *telling.replaced(catalog),
+                *chain.from_iterable(asker.notes() for asker in self._askers),
             ],
             "classifier": {name.removeprefix(prefix): n for name, n in counters.items() if name.startswith(prefix)},
             "decisions": counters.get("decisions", 0),
             "alerts": await self.alerts(limit=20),
-            "active_price_overrides": arbiter.prices.active(),
-            "cache_entries": len(arbiter.cache) if arbiter.cache is not None else 0,
-            "cache_mode": _cache_mode(arbiter),
+            "active_price_overrides": self._prices.active(),
+            "cache_entries": len(self._cache) if self._cache is not None else 0,
+            "cache_mode": self._cache_mode(),
             "cache_hits": counters.get("cache.hit", 0),
-            "quarantined": arbiter.quarantined(),
-            "learning": arbiter.policy.learning(),
-            "store": arbiter.store.ledger.degraded or "ok",
+            "quarantined": self._health.snapshot(time.monotonic()),
+            "learning": self._policy.learning(),
+            "store": self._store.ledger.degraded or "ok",
         }
+
+    def _cache_mode(self) -> str:
+        if self._cache is None:
+            return "off"
+        return "exact and by meaning" if self._settings.embeddings_url else "exact"
 
     def pricing(self) -> list[Json]:
         """The catalog with list prices in USD per 1,000,000 tokens, each model tagged routable or not."""
@@ -167,7 +199,7 @@ class Reads:
                 "baseline": model.baseline,
                 "routable": model.routable and model.listed,
             }
-            for model in self._arbiter.catalog.models.values()
+            for model in self._catalog.now.models.values()
         ]
 
     def models(self) -> Json:
@@ -182,19 +214,13 @@ class Reads:
 
     async def alerts(self, *, limit: int, before: int | None = None) -> list[Json]:
         """What moved, newest first, with what came of it."""
-        return [_followed(row) for row in await self._arbiter.store.alerts(limit=limit, before=before)]
+        return [_followed(row) for row in await self._store.alerts(limit=limit, before=before)]
 
 
 def _followed(row: Json) -> Json:
     """An alert with its sentences: what moved, what came of it, and both together."""
     moved, then = aftermath.told(row)
     return {**row, "moved": moved, "then": then, "summary": f"{row['model']}: {moved}; {then}"}
-
-
-def _cache_mode(arbiter: Arbiter) -> str:
-    if arbiter.cache is None:
-        return "off"
-    return "exact" if arbiter.meaning is None else "exact and by meaning"
 
 
 def usd(pico: int | None) -> float | None:

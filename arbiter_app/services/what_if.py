@@ -11,17 +11,17 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from arbiter_app import policy as brain
 from arbiter_app.pipeline.errors import Unprocessable
 from arbiter_app.pipeline.types import Json
 from arbiter_app.policy import ope
 from arbiter_app.policy.ope import LoggedData, MeanEstimate, PolicyEstimate, SupportGap, Target
+from arbiter_app.policy.types import PolicySettings
+from arbiter_app.services.catalog_holder import CatalogHolder, facts_of
+from arbiter_app.store import Store
 from arbiter_app.store.evidence import evidence
-
-if TYPE_CHECKING:
-    from arbiter_app.services.arbiter import Arbiter
 
 KEEP = 20.0
 KEPT = 16
@@ -54,10 +54,13 @@ def _timed(connection: Any, since: float | None, key_id: str | None) -> tuple[Lo
 
 
 class WhatIf:
-    """Answers over one `Arbiter`."""
+    """Answers over what was stored and learned."""
 
-    def __init__(self, arbiter: Arbiter) -> None:
-        self._arbiter = arbiter
+    def __init__(self, *, store: Store, catalog: CatalogHolder, policy: brain.Policy, routing: PolicySettings) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._policy = policy
+        self._routing = routing
         self._kept: dict[Scope, Kept] = {}
         self._told: dict[Scope, tuple[LoggedData, Json]] = {}
         self._reading: dict[Scope, asyncio.Task[LoggedData]] = {}
@@ -66,8 +69,8 @@ class WhatIf:
         self, *, tolerance: float, without: Collection[str], days: float | None, key_id: str | None = None
     ) -> Json:
         """The settled rule at another tolerance, and without some models. Raises Unprocessable for unknown models."""
-        models = self._arbiter.catalog.models
-        without = [self._arbiter.catalog.resolve(name) for name in without]
+        models = self._catalog.now.models
+        without = [self._catalog.now.resolve(name) for name in without]
         unknown = sorted(name for name in without if name not in models)
         if unknown:
             listed = ", ".join(sorted(models))
@@ -75,9 +78,9 @@ class WhatIf:
         if not set(self._pool()) - set(without):
             raise Unprocessable("without these models nobody is left to serve", param="without")
         seen = await self._evidence((days, key_id))
-        learned = [(bucket, model, replace(stats)) for bucket, model, stats in self._arbiter.policy.rows()]
+        learned = [(bucket, model, replace(stats)) for bucket, model, stats in self._policy.rows()]
         answer = partial(self._answer, seen, learned, tolerance, frozenset(without))
-        told = await self._arbiter.store.in_turn(answer)
+        told = await self._store.in_turn(answer)
         return {"tolerance": tolerance, "without": sorted(set(without)), "days": days, **told}
 
     async def placebos(self, *, days: float | None, key_id: str | None) -> Json:
@@ -86,7 +89,7 @@ class WhatIf:
         seen = await self._evidence(scope)
         told = self._told.get(scope)
         if told is None or told[0] is not seen:
-            told = seen, await self._arbiter.store.in_turn(partial(self._placebos, seen))
+            told = seen, await self._store.in_turn(partial(self._placebos, seen))
             self._told = {**{one: self._told[one] for one in self._told if one in self._kept}, scope: told}
         return told[1]
 
@@ -109,25 +112,25 @@ class WhatIf:
     async def _read(self, scope: Scope) -> LoggedData:
         days, key_id = scope
         since = None if days is None else time.time() - days * 86_400
-        seen, took = await self._arbiter.store.read(_timed, since, key_id)
+        seen, took = await self._store.read(_timed, since, key_id)
         self._kept.pop(scope, None)
         self._kept = {**dict(list(self._kept.items())[-KEPT + 1 :]), scope: Kept(seen, time.monotonic(), took)}
         return seen
 
     def _pool(self) -> tuple[str, ...]:
-        return self._arbiter.catalog.names
+        return self._catalog.now.names
 
     def _prices(self) -> dict[str, float]:
-        return {model.id: model.input_usd for model in self._arbiter.catalog.models.values()}
+        return {model.id: model.input_usd for model in self._catalog.now.models.values()}
 
     def _settled(self, learned: brain.Rows, tolerance: float, without: Collection[str]) -> Target:
         """The policy in use over what it has learned, without any trial: the same code decides.
 
         It is asked for the EXACT largest groups of calls; for more, its order of the whole pool in the bucket is followed.
         """
-        arbiter = self._arbiter
+        catalog = self._catalog.now
         settings = replace(
-            arbiter.settings.routing,
+            self._routing,
             quality_tolerance=max(tolerance, LEAST_TOLERANCE),
             explore_share=0.0,
             baseline_first=0.0,
@@ -135,9 +138,7 @@ class WhatIf:
             min_samples=0,
             epsilon=0.0,
         )
-        rule = brain.build(
-            arbiter.policy.name, catalog=arbiter.facts(), baseline=arbiter.catalog.baseline, settings=settings
-        )
+        rule = brain.build(self._policy.name, catalog=facts_of(catalog), baseline=catalog.baseline, settings=settings)
         rule.load(learned, {})
 
         whole = tuple(model for model in self._pool() if model not in without)
@@ -163,7 +164,7 @@ class WhatIf:
         routed = self._evaluate(seen, as_routed(seen), least=1.0)
         refused = refusal(estimate)
         return {
-            "policy": self._arbiter.policy.name,
+            "policy": self._policy.name,
             "calls": int(seen.calls),
             "covered": estimate.covered,
             "refused": refused,
@@ -183,7 +184,7 @@ class WhatIf:
         bucket. shuffle: the same models in the same shares, random_mixture at random whatever is asked, and mixture with one of
         the other two until it costs what the routing did.
         """
-        catalog = self._arbiter.catalog
+        catalog = self._catalog.now
         order = sorted(self._pool(), key=lambda model: (_list_usd(catalog.models[model]), model))
         best, cheapest = ope.only(catalog.baseline), ope.always(order, seen)
         routed = self._evaluate(seen, as_routed(seen), least=1.0)

@@ -11,6 +11,7 @@ import os
 import random
 import struct
 import sys
+from collections import Counter
 from pathlib import Path
 
 _LAYOUT = ("=qqihh", "start length pid type whence")
@@ -19,20 +20,29 @@ if sys.platform != "darwin":
 """`struct flock` of fcntl(2), and the order of its members."""
 
 
+_HERE: Counter[Path] = Counter()
+"""How many in this process serve from each file: its own locks do not stand in its way."""
+
+
 class Neighbours:
     """This process's mark beside a database file, and the look for the marks of others."""
 
     def __init__(self, database: Path) -> None:
         """Marks this process. A place where no lock can be made is one where none can be seen."""
         self._file: int | None = None
+        self._database = database.resolve()
+        self._closed = False
+        _HERE[self._database] += 1
         try:
             self._file = os.open(database.with_name(f"{database.name}.serving"), os.O_CREAT | os.O_RDWR, 0o600)
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, random.randrange(1 << 40))
         except OSError:
-            self.close()
+            self._let_go()
 
     def other(self) -> int | None:
         """The process number of another Arbiter that serves from the file (0: of another machine or container), or None."""
+        if _HERE[self._database] > 1:
+            return os.getpid()
         if self._file is None:
             return None
         layout, names = _LAYOUT
@@ -47,6 +57,11 @@ class Neighbours:
 
     def close(self) -> None:
         """Take the mark away."""
+        _HERE[self._database] -= not self._closed
+        self._closed = True
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -11,12 +11,11 @@ from typing import Any
 
 import orjson
 
+from arbiter_app.bootstrap import Services
 from arbiter_app.dialects.openai_chat import parse
 from arbiter_app.pipeline.decision import Decision, expanded, new_decision
 from arbiter_app.pipeline.errors import ArbiterError
-from arbiter_app.pipeline.estimates import LearnedEstimates
 from arbiter_app.pipeline.types import Caller, ChatRequest, Classification, ClassifiedBy, Eligible, Role, Task
-from arbiter_app.services.arbiter import Arbiter
 from arbiter_app.services.reads import shown
 from arbiter_app.services.requests import RequestService
 
@@ -42,15 +41,12 @@ def request_of(
     return parse(orjson.dumps(body), caller, "web_" + secrets.token_hex(8))
 
 
-def preview(arbiter: Arbiter, request: ChatRequest) -> tuple[Classification, Eligible]:
+def preview(arbiter: Services, request: ChatRequest) -> tuple[Classification, Eligible]:
     """Stages 1 and 2 without sending anything: an unsure rule counts as an open question."""
     decision = new_decision(request, timeout_s=60.0)
     seen = arbiter.classifier.try_rules(request)
     decision.classification = seen or Classification(Task.OPEN, False, ClassifiedBy.FALLBACK, "")
-    estimates = LearnedEstimates(
-        lambda: arbiter.catalog, arbiter.policy, arbiter.ratios, arbiter.health, arbiter.limits
-    )
-    return decision.classification, estimates.eligible(decision)
+    return decision.classification, arbiter.estimates.eligible(decision)
 
 
 class Asked:

@@ -11,8 +11,9 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
+from arbiter_app import bootstrap
 from arbiter_app.api.gateway import Gateway
-from arbiter_app.services.arbiter import Arbiter
+from arbiter_app.bootstrap import Services
 from arbiter_app.settings import Settings
 from arbiter_app.web.ask import Workload
 from arbiter_app.web.export import Export
@@ -29,7 +30,7 @@ class Parts:
     """What the pages work with. `live` needs the socket server and is set once that exists."""
 
     settings: Settings
-    arbiter: Arbiter
+    arbiter: Services
     reads: Reads
     sessions: Sessions
     gateway: Gateway
@@ -54,20 +55,23 @@ def parts() -> Parts:
 @contextlib.asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Parts]:
     """Start the services, and stop them at the end."""
-    arbiter = await Arbiter.start(settings)
+    sessions = Sessions(per_key=settings.sessions_per_key, attempts_per_minute=settings.signins_per_minute)
+    arbiter = await bootstrap.start(
+        settings, session_key=lambda cookies: sessions.key_of("", cookies, time.monotonic())
+    )
     try:
-        async with furnished(settings, arbiter, Source(arbiter), Gateway(arbiter)) as made:
+        async with furnished(settings, arbiter, Source(arbiter), Gateway(arbiter), sessions) as made:
             yield made
     finally:
         await arbiter.close()
 
 
 @contextlib.asynccontextmanager
-async def furnished(settings: Settings, arbiter: Arbiter, reads: Reads, gateway: Gateway) -> AsyncIterator[Parts]:
+async def furnished(
+    settings: Settings, arbiter: Services, reads: Reads, gateway: Gateway, sessions: Sessions
+) -> AsyncIterator[Parts]:
     """Make the parts over open services, and let the handlers find them."""
     global _parts
-    sessions = Sessions(per_key=settings.sessions_per_key, attempts_per_minute=settings.signins_per_minute)
-    arbiter.keys.sessions = lambda cookies: sessions.key_of("", cookies, time.monotonic())
     live = Live(arbiter.feed, _Later(), {})
     workload = Workload(arbiter.requests)
     route = SessionRoute(sessions, reads)

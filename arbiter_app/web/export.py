@@ -22,11 +22,11 @@ from arbiter_app import browsers
 from arbiter_app.addresses import address_of
 from arbiter_app.api import query, visibility
 from arbiter_app.api.visibility import Sight
+from arbiter_app.bootstrap import Services
 from arbiter_app.dialects.openai_chat import error_body
 from arbiter_app.notices import bounds
 from arbiter_app.pipeline.errors import Unprocessable
 from arbiter_app.pipeline.types import Caller
-from arbiter_app.services.arbiter import Arbiter
 from arbiter_app.services.reads import shown
 from arbiter_app.store import decisions
 from arbiter_app.store.decisions import Filter
@@ -77,7 +77,7 @@ class Downloads:
 class Export:
     """Streams decisions to whoever may see them; a caller gets the calls of the own key."""
 
-    def __init__(self, arbiter: Arbiter, reads: Reads, sessions: Sessions) -> None:
+    def __init__(self, arbiter: Services, reads: Reads, sessions: Sessions) -> None:
         self._arbiter = arbiter
         self._reads = reads
         self._sessions = sessions

@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from arbiter_app.bootstrap import Services
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller
-from arbiter_app.services.arbiter import Arbiter
 from arbiter_app.store.decisions import Filter
 from arbiter_app.web.reads import Row
 
@@ -23,7 +23,7 @@ LEARNING = ("explore", "holdout")
 class Source:
     """Adapts one `Arbiter` to what the pages read."""
 
-    def __init__(self, arbiter: Arbiter) -> None:
+    def __init__(self, arbiter: Services) -> None:
         self._arbiter = arbiter
 
     async def report(self, seconds: float, key_id: str | None) -> Row:

@@ -13,6 +13,7 @@ import logging
 import socket
 import sys
 import time
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from arbiter_app.metrics import Snapshot
 from arbiter_app.workers.link import Link
 
 if TYPE_CHECKING:
-    from arbiter_app.services.arbiter import Arbiter
+    from arbiter_app.bootstrap import Services
 
 log = logging.getLogger("arbiter.workers")
 
@@ -60,7 +61,7 @@ class _Member:
 class Crew:
     """An asynchronous context: the workers run inside of it. `complete` is set once all of them have been ready."""
 
-    def __init__(self, arbiter: Arbiter, listening: socket.socket) -> None:
+    def __init__(self, arbiter: Services, listening: socket.socket) -> None:
         self._arbiter = arbiter
         self._listening = listening
         self._members = [_Member(number) for number in range(1, arbiter.settings.workers + 1)]
@@ -70,9 +71,8 @@ class Crew:
         self.complete = asyncio.Event()
 
     async def __aenter__(self) -> Crew:
-        self._arbiter.not_ready = "the gateway workers are starting"
-        self._arbiter.sharing.tell = lambda kind, data: self._pass_on(None, kind, data)
-        self._arbiter.sharing.others = self.metrics
+        self._arbiter.status.not_ready = "the gateway workers are starting"
+        self._arbiter.broadcast.join(partial(self._pass_on, None), self.metrics)
         jobs = [self._keep(member) for member in self._members]
         self._tasks = [asyncio.create_task(job) for job in (*jobs, self._tell_if_watched())]
         return self
@@ -158,7 +158,7 @@ class Crew:
         if kind == "event":
             self._arbiter.feed.publish(*data)
         elif kind == "change":
-            self._arbiter.sharing.hear(*data)
+            self._arbiter.replicas.receive(*data)
             self._pass_on(member, *data)
         elif kind == "metrics" and member.told is not None and not member.told.done():
             member.told.set_result(data[0])
@@ -168,11 +168,11 @@ class Crew:
     def _welcome(self, member: _Member) -> None:
         member.ready = True
         if member.link is not None:
-            for kind, data in self._arbiter.sharing.state():
+            for kind, data in self._arbiter.replicas.state():
                 member.link.send("change", kind, data)
             member.link.send("watched", self._watched)
         if all(one.ready for one in self._members):
-            self._arbiter.not_ready = ""
+            self._arbiter.status.not_ready = ""
             self.complete.set()
 
     def _pass_on(self, origin: _Member | None, kind: str, data: Any) -> None:

@@ -12,15 +12,15 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
-from arbiter_app import doctor, logs
+from arbiter_app import bootstrap, doctor, logs
 from arbiter_app.api.gateway import Gateway
+from arbiter_app.bootstrap import Services
 from arbiter_app.entrance import Entrance
-from arbiter_app.metrics import snapshot
 from arbiter_app.server import Server, config_of, raise_file_limit
-from arbiter_app.services.arbiter import Arbiter
 from arbiter_app.settings import Settings, load_settings
 from arbiter_app.workers.link import Link
 
@@ -61,10 +61,9 @@ class Worker:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         self._link = await Link.over(self._socket)
-        arbiter = await Arbiter.start(self._settings, worker_of=self._runtime)
+        arbiter = await bootstrap.start(self._settings, worker_of=self._runtime)
         self._gateway = Gateway(arbiter)
-        arbiter.sharing.process = self._number
-        arbiter.sharing.tell = lambda kind, data: self._send("change", kind, data)
+        arbiter.broadcast.join(partial(self._send, "change"), process=self._number)
         jobs = (self._listen(arbiter, self._gateway, self._link), self._publish(arbiter))
         tasks = [asyncio.create_task(job) for job in jobs]
         await send({"type": "lifespan.startup.complete"})
@@ -79,19 +78,19 @@ class Worker:
         if self._link is not None:
             self._link.send(*message)
 
-    async def _listen(self, arbiter: Arbiter, gateway: Gateway, link: Link) -> None:
+    async def _listen(self, arbiter: Services, gateway: Gateway, link: Link) -> None:
         async for kind, *data in link.messages():
             if kind == "change":
-                arbiter.sharing.hear(*data)
+                arbiter.replicas.receive(*data)
             elif kind == "watched":
                 (self._watched.set if data[0] else self._watched.clear)()
             elif kind == "metrics":
-                link.send("metrics", snapshot(arbiter))
+                link.send("metrics", arbiter.telemetry.snapshot())
         os._exit(
             ORPHANED
         )  # whoever started it is gone: nobody is left to hear of an orderly end, and the port is wanted
 
-    async def _publish(self, arbiter: Arbiter) -> None:
+    async def _publish(self, arbiter: Services) -> None:
         """Send what happens to the process of the pages, while somebody watches there."""
         while True:
             await self._watched.wait()

@@ -55,7 +55,7 @@ def test_an_alert_that_is_on_record_later_than_it_was_raised_is_followed(tmp_pat
     """It is raised before its decision is committed, by this process or a worker; a look in between finds nothing."""
     with running(tmp_path) as one:
         one.run(one.arbiter.alerting.look)
-        one.arbiter.alerting.raised()
+        one.arbiter.alerts.expect()
         one.run(one.arbiter.alerting.look)
         told = {"ts": time.time(), "kind": "price", "task": "math", "bucket": "math", "model": MATH[0]}
         told |= {"old_unit": 1.0, "new_unit": 8.0, "direction": "up", "reason": "", "known": None}

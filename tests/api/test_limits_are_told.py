@@ -89,10 +89,10 @@ def test_every_amount_is_a_ceiling(gateway: Running, ceiling: bytes) -> None:
 
 
 def test_where_nothing_is_free_the_cheapest_serves_and_it_is_said(own_gateway: Running) -> None:
-    until(lambda: own_gateway.arbiter.runtime_seen_at is not None)  # its list replaces the catalog once
+    until(lambda: own_gateway.arbiter.status.runtime_seen_at is not None)  # its list replaces the catalog once
     catalog = own_gateway.arbiter.catalog
     models = {name: replace(one, input_usd=one.input_usd or 1e-9) for name, one in catalog.models.items()}
-    own_gateway.arbiter.catalog = replace(catalog, models=models)
+    own_gateway.arbiter.catalog_holder.now = replace(catalog, models=models)
     answer = own_gateway.chat("Calculate 3 * 9", arbiter_max_cost=0, arbiter_no_cache=True).json()["arbiter"]
     assert (answer["eligible_models"], answer["budget_met"], answer["budget_max_cost"]) == (1, False, 0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -230,7 +231,7 @@ def test_where_all_refuse_what_another_signed_it_is_left_out_and_they_are_asked_
     assert (answered["model"], refused[0]["model"]) == (model, model)
     assert block["reason"].endswith("; asked again without what other models had signed")
     assert model not in (block["failover_from"] or ())
-    assert live.arbiter.quarantined() == {}
+    assert live.arbiter.health.snapshot(time.monotonic()) == {}
 
 
 @pytest.mark.parametrize("streamed", [False, True])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -284,7 +285,7 @@ def test_what_another_model_signed_is_no_fault_of_the_callers(live: Running, run
     again = ask(live, stream=stream)
     assert again.status_code == 200
     assert live.http.get("/v1/models").json()["data"]  # nobody rests for it
-    assert live.arbiter.quarantined() == {}
+    assert live.arbiter.health.snapshot(time.monotonic()) == {}
 
 
 def test_a_parameter_that_one_model_refuses_goes_to_another_and_is_remembered(live: Running, runtime: Scripted) -> None:

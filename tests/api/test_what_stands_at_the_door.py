@@ -212,7 +212,7 @@ def test_no_read_blocks_the_event_loop(gateway: Running, path: str) -> None:
 
 def test_the_gateway_runs_without_the_pages() -> None:
     code = (
-        "import sys, arbiter_app.api.gateway, arbiter_app.services.arbiter\n"
+        "import sys, arbiter_app.api.gateway, arbiter_app.bootstrap\n"
         "sys.exit(any(name in sys.modules for name in ('reflex', 'plotly', 'arbiter_app.web')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 import uvloop
 
-from arbiter_app.services.arbiter import Arbiter
+from arbiter_app import bootstrap
 from arbiter_app.settings import load_settings
 from arbiter_app.web.ask import Workload
 from arbiter_app.web.live import Room, Topic
@@ -54,7 +54,7 @@ class Pulse:
 async def measure(file: Path, rounds: int) -> list[str]:
     """A line for each room."""
     settings = load_settings({"ARBITER_DB": str(file), "ARBITER_API_KEYS": "bench", "ARBITER_LOG_LEVEL": "error"}, None)
-    arbiter = await Arbiter.start(settings)
+    arbiter = await bootstrap.start(settings)
     try:
         known = topics(Source(arbiter), Workload(arbiter.requests))
         return [await _line(known[room[0]], room, rounds) for room in ROOMS]

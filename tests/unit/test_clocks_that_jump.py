@@ -158,7 +158,7 @@ def test_a_gateway_serves_through_every_jump(clock: Clock, tmp_path: Path) -> No
         key = one.caller()
         for off_s in (0.0, *JUMPS, 0.0):
             clock.off_s = off_s
-            one.run(one.arbiter.read_holdout)
+            one.run(one.arbiter.upkeep.read_holdout)
             assert one.chat("Calculate 6 * 7.", arbiter_no_cache=True).status_code == 200
             _within_limits(one, key)
             for path in ("/v1/report?days=1", "/v1/timeseries", "/v1/overview", "/v1/alerts", "/v1/key"):
@@ -190,7 +190,9 @@ def test_a_browser_stays_signed_in_whatever_the_clock_says(clock: Clock, tmp_pat
     with running(tmp_path) as one:
 
         async def begin() -> str:
-            async with door.furnished(one.settings, one.arbiter, Source(one.arbiter), one.gateway) as parts:
+            async with door.furnished(
+                one.settings, one.arbiter, Source(one.arbiter), one.gateway, one.sessions
+            ) as parts:
                 who = await parts.reads.identify(one.http.headers["authorization"].removeprefix("Bearer "))
                 assert who is not None
                 return parts.sessions.begin(who, time.monotonic())

@@ -9,7 +9,7 @@ import pytest
 
 from arbiter_app import policy as brain
 from arbiter_app.policy import Learned, ModelFacts, ModelStats, Observation, Policy, PolicySettings
-from arbiter_app.services.sharing import missing
+from arbiter_app.services.replica_sync import missing
 from arbiter_app.store import Store, open_store
 from tests.conftest import running
 
@@ -100,12 +100,12 @@ def test_statistics_of_two_gateways_become_equal_and_a_reset_reaches_zero(tmp_pa
                 assert gateway.chat(f"Calculate {at} + 1", arbiter_no_cache=True).status_code == 200
         for gateway in (one, other):
             gateway.settle()
-            gateway.run(gateway.arbiter.sharing.catch_up)
+            gateway.run(gateway.arbiter.replicas.catch_up)
         stored = {(b, m): sums.calls for b, m, sums in one.run(one.arbiter.store.load_policy)[0] if sums.calls}
         assert sum(stored.values()) == 40
         for gateway in (one, other):
-            gateway.run(gateway.arbiter.sharing.catch_up)
+            gateway.run(gateway.arbiter.replicas.catch_up)
             assert {(b, m): sums.calls for b, m, sums in gateway.arbiter.policy.rows() if sums.calls} == stored
         one.http.post("/v1/reset")
-        other.run(other.arbiter.sharing.catch_up)
+        other.run(other.arbiter.replicas.catch_up)
         assert not any(sums.calls for gateway in (one, other) for _, _, sums in gateway.arbiter.policy.rows())

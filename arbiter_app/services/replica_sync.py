@@ -10,42 +10,58 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from arbiter_app.metrics import Snapshot
-from arbiter_app.policy import FIELDS, ModelStats
-from arbiter_app.store import StoreError
-
-if TYPE_CHECKING:
-    from arbiter_app.services.arbiter import Arbiter
+from arbiter_app.pipeline.health import Health
+from arbiter_app.pipeline.prices import PriceOverrides
+from arbiter_app.pipeline.standing import Standing
+from arbiter_app.policy import FIELDS, ModelStats, Policy
+from arbiter_app.services.alerts import Alerts
+from arbiter_app.services.catalog_holder import CatalogHolder
+from arbiter_app.services.judging import Judging
+from arbiter_app.services.keys import Keys
+from arbiter_app.services.memory import Memory
+from arbiter_app.services.upkeep import FOLLOW_S
+from arbiter_app.store import Store, StoreError
 
 log = logging.getLogger("arbiter.sharing")
 
-FOLLOW_S = 0.4
 ROUNDING = 1e-9
 """Sums of floats differ in their last digits by the order in which they were added up."""
 
 Known = Mapping[tuple[str, str], ModelStats]
 
 
-class Sharing:
-    """One process's side of it. `tell` sends a change to the others; alone, it goes nowhere."""
+class ReplicaSync:
+    """One process's side of it: what it sends goes out by `Broadcast`."""
 
-    def __init__(self, arbiter: Arbiter) -> None:
-        self._arbiter = arbiter
-        self.tell: Callable[[str, Any], None] = lambda kind, data: None
-        self.process = "0" if arbiter.settings.workers else ""
-        """The name of this process among those that share; empty where there is only one."""
-        self.others: Callable[[], Awaitable[dict[str, Snapshot]]] = _nobody
+    def __init__(
+        self,
+        *,
+        store: Store,
+        catalog: CatalogHolder,
+        policy: Policy,
+        judging: Judging,
+        prices: PriceOverrides,
+        health: Health,
+        standing: Standing,
+        alerts: Alerts,
+        keys: Keys,
+        memory: Memory,
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._policy = policy
+        self._judging = judging
+        self._prices = prices
+        self._health = health
+        self._standing = standing
+        self._alerts = alerts
+        self._keys = keys
+        self._memory = memory
         self._hurry = asyncio.Event()
-        self.epoch = 0
-        """Counts how often everything was forgotten, so that what was asked before is not added afterwards."""
-        arbiter.keys.changed = lambda: self.tell("keys", None)
-        arbiter.keys.signed_up = lambda address, email: self.tell("signup", [address, email])
-        arbiter.health.told = lambda model, rest: self.tell("rest", [model, rest])
-        arbiter.standing.changed = lambda refused: self.tell("standing", refused)
 
     async def follow(self) -> None:
         """Keep the policy up with what other processes teach, for as long as the process runs."""
@@ -60,50 +76,43 @@ class Sharing:
 
     async def catch_up(self) -> None:
         """Add what other processes have taught since, if anything."""
-        policy, epoch = self._arbiter.policy, self.epoch
+        policy, generation = self._policy, self._memory.generation
         known = {(bucket, model): replace(stats) for bucket, model, stats in policy.rows()}
-        stored = await self._arbiter.store.taught_elsewhere()
-        if stored is None or self.epoch != epoch:
+        stored = await self._store.taught_elsewhere()
+        if stored is None or self._memory.generation != generation:
             return
         policy.merge(missing(known, stored))
-        await self._arbiter.judging.learn_trust()
+        await self._judging.learn_trust()
 
     def state(self) -> list[tuple[str, Any]]:
         """The changes that bring a new process up to date."""
-        arbiter = self._arbiter
-        prices = [("price", [model, times]) for model, times in arbiter.prices.active().items()]
-        pool = [("routable", [model, on]) for model, on in arbiter.catalog.switches.items()]
+        prices = [("price", [model, times]) for model, times in self._prices.active().items()]
+        pool = [("routable", [model, on]) for model, on in self._catalog.now.switches.items()]
         now = time.monotonic()
-        return [*prices, *pool, *[("rest", [model, rest]) for model, rest in arbiter.health.snapshot(now).items()]]
+        return [*prices, *pool, *[("rest", [model, rest]) for model, rest in self._health.snapshot(now).items()]]
 
-    def hear(self, kind: str, data: Any) -> None:
+    def receive(self, kind: str, data: Any) -> None:
         """Do what another process has done."""
-        arbiter = self._arbiter
         if kind == "price":
-            arbiter.prices.set(*data)
+            self._prices.set(*data)
         elif kind == "rest":
             model, rest = data
-            arbiter.health.hear(model, rest, time.monotonic())
+            self._health.hear(model, rest, time.monotonic())
         elif kind == "standing":
-            arbiter.standing.hear(data)
+            self._standing.hear(data)
         elif kind == "routable":
-            arbiter.catalog = arbiter.catalog.routable(*data)
+            self._catalog.now = self._catalog.now.routable(*data)
         elif kind == "alerted":
-            arbiter.alerting.raised()
+            self._alerts.expect()
             for shift in data:
-                arbiter.policy.moved(*shift)
+                self._policy.moved(*shift)
             self._hurry.set()
         elif kind == "signup":
-            arbiter.keys.count_sign_up(*data)
+            self._keys.count_sign_up(*data)
         elif kind == "keys":
-            arbiter.keys_changed.set()
+            self._keys.stale.set()
         elif kind == "reset":
-            arbiter.forget()
-
-
-async def _nobody() -> dict[str, Snapshot]:
-    """The metrics of the other processes where there are none."""
-    return {}
+            self._memory.forget()
 
 
 def missing(known: Known, stored: Iterable[tuple[str, str, ModelStats]]) -> list[tuple[str, str, ModelStats]]:

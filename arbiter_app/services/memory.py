@@ -1,0 +1,23 @@
+"""Everything learned and remembered in memory, to be forgotten at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class Memory:
+    """What parts keep in memory. `generation` counts how often all of it was forgotten."""
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self._forgets: list[Callable[[], None]] = []
+
+    def keep(self, *forgets: Callable[[], None]) -> None:
+        """Forget these, too."""
+        self._forgets += forgets
+
+    def forget(self) -> None:
+        """Drop everything (the store is reset by its own method)."""
+        self.generation += 1
+        for forget in self._forgets:
+            forget()

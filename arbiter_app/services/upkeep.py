@@ -1,0 +1,132 @@
+"""What goes on beside the requests: keys, store and holdout followed, what is too old dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from arbiter_app.pipeline.holdout import Holdout
+from arbiter_app.pipeline.types import Mode
+from arbiter_app.services.feed import Feed
+from arbiter_app.services.keys import Keys
+from arbiter_app.services.status import Status
+from arbiter_app.settings import Settings
+from arbiter_app.store import Store, StoreError
+from arbiter_app.store.neighbours import Neighbours
+
+log = logging.getLogger("arbiter")
+
+FOLLOW_S = 0.4
+HOLDOUT_READ_S = 10.0
+STORE_LOOK_S = 0.25
+HOUSE_S = 3_600.0
+
+
+class Background:
+    """Tasks that run for as long as the process does; one that ends by an error says so."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run this from now on."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def close(self) -> None:
+        """End all of them."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a background task ended", exc_info=task.exception())
+
+
+class Upkeep:
+    """The upkeep of one process; each method that follows runs for as long as that does."""
+
+    def __init__(
+        self, settings: Settings, store: Store, keys: Keys, holdout: Holdout, feed: Feed, status: Status
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._keys = keys
+        self._holdout = holdout
+        self._feed = feed
+        self._status = status
+
+    async def follow_keys(self) -> None:
+        """Bring in keys that another process or the command line changed."""
+        said = ""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._keys.stale.wait(), FOLLOW_S)
+            self._keys.stale.clear()
+            try:
+                await self._keys.follow()
+                said = ""
+            except StoreError as error:
+                if str(error) != said:
+                    said = str(error)
+                    log.warning("the keys are as they were a while ago: %s", error)
+
+    async def follow_store(self, neighbours: Neighbours | None) -> None:
+        """Tell open pages when the store stops taking writes, and when it takes them again; look for other Arbiters."""
+        told = ""
+        while True:
+            if neighbours is not None:
+                self._look_for(neighbours)
+            await asyncio.sleep(STORE_LOOK_S)
+            await self._store.look()
+            if self._store.ledger.degraded != told:
+                told = self._store.ledger.degraded
+                self._feed.publish("store", {"degraded": told})
+
+    async def read_holdout(self) -> None:
+        """Bring in what every process has spent on the holdout today."""
+        now = time.time()
+        rows = await self._store.day_totals(("mode",), now)
+        self._holdout.known(now, sum(row["cost_pico"] for row in rows if row["mode"] == Mode.HOLDOUT))
+
+    async def follow_holdout(self) -> None:
+        """Keep to the day's budget together with the other processes."""
+        while True:
+            await asyncio.sleep(HOLDOUT_READ_S)
+            try:
+                await self.read_holdout()
+            except StoreError as error:
+                log.warning("what the holdout cost today is as it was a while ago: %s", error)
+
+    async def drop_what_is_old(self) -> None:
+        """Retention and roll-up compaction, in small steps, once an hour."""
+        while True:
+            await asyncio.sleep(HOUSE_S)
+            try:
+                await self._store.retain(
+                    now=time.time(),
+                    keep_decisions=self._settings.keep_decisions,
+                    keep_trace_days=self._settings.keep_trace_days,
+                )
+            except StoreError as error:
+                log.warning("what is too old stays for another hour: %s", error)
+
+    def _look_for(self, neighbours: Neighbours) -> None:
+        """Say that another Arbiter serves from the same file: the records stay right, but the two learn apart."""
+        other, before = neighbours.other(), self._status.neighbour
+        found = (
+            ""
+            if other is None
+            else f"another Arbiter (process {other}) serves from the same database: the two learn and count apart; "
+            "for more processes set ARBITER_WORKERS"
+        )
+        self._status.neighbour = found
+        if found and found != before:
+            log.warning("%s", found)
