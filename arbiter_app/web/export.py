@@ -7,9 +7,10 @@ write deadline (`protocol.py`) ends it.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,12 +29,14 @@ from arbiter_app.notices import bounds
 from arbiter_app.pipeline.errors import Unprocessable
 from arbiter_app.pipeline.types import Caller
 from arbiter_app.services.reads import shown
-from arbiter_app.store import decisions
+from arbiter_app.store import StoreError, decisions
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.turns import visitor
 from arbiter_app.web.charts.table import as_csv, inert
 from arbiter_app.web.reads import Reads
 from arbiter_app.web.session import Sessions
+
+log = logging.getLogger("arbiter.web")
 
 KINDS = {"/export/decisions.csv": "csv", "/export/decisions.json": "json"}
 COLUMNS = (
@@ -46,6 +49,7 @@ AGES = {"15m": 900.0, "1h": 3_600.0, "24h": 86_400.0, "7d": 604_800.0}
 PARAMETERS = ("task", "model", "mode", "age")
 PAGE_ROWS = 200
 RETRY_S = 10
+Page = tuple[bytes, int | None]
 Encode = Callable[[list[dict[str, Any]]], bytes]
 
 
@@ -94,12 +98,17 @@ class Export:
             return
         try:
             with self._downloads.place(visitor.get()):
-                await self._stream(request, who)(scope, receive, send)
+                answer = await self._stream(request, who)
+                await answer(scope, receive, send)
         except Full:
             bounds.count("downloads", "a download was refused: too many at once (ARBITER_MAX_DOWNLOADS)")
             busy = _error(503, "too_many_downloads", f"too many downloads at once; try again in {RETRY_S} s")
             busy.headers["retry-after"] = str(RETRY_S)
             await busy(scope, receive, send)
+        except (
+            StoreError
+        ) as error:  # in mid-answer: the server cuts the connection, so that it cannot be taken for whole
+            log.warning("a download broke off: %s", error)
 
     def _refused(self, request: Request, who: Caller | None) -> Response | None:
         if request.url.path not in KINDS:
@@ -117,9 +126,19 @@ class Export:
             return Response(error_body(error), error.status, media_type="application/json")
         return None
 
-    def _stream(self, request: Request, who: Caller | None) -> Response:
+    async def _stream(self, request: Request, who: Caller | None) -> Response:
+        """The answer, once its first page could be read."""
         kind = KINDS[request.url.path]
-        pages = self._pages(self._narrowed(request, who), csv_rows if kind == "csv" else json_rows)
+        narrowed, encode = self._narrowed(request, who), csv_rows if kind == "csv" else json_rows
+
+        async def read(before: int | None) -> Page:
+            return await self._arbiter.store.read(_page, narrowed, before, encode)
+
+        try:
+            first = await read(None)
+        except StoreError as error:
+            return _error(503, "store_unavailable", f"the store does not take this at the moment: {error}")
+        pages = _pages(first, read)
         return StreamingResponse(
             csv_file(pages) if kind == "csv" else json_file(pages),
             media_type="text/csv; charset=utf-8" if kind == "csv" else "application/json",
@@ -129,13 +148,6 @@ class Export:
                 "X-Content-Type-Options": "nosniff",
             },
         )
-
-    async def _pages(self, narrowed: Filter, encode: Encode) -> AsyncIterator[bytes]:
-        """The text of page after page."""
-        text, before = await self._arbiter.store.read(_page, narrowed, None, encode)
-        while text:
-            yield text
-            text, before = await self._arbiter.store.read(_page, narrowed, before, encode)
 
     async def _who(self, request: Request) -> Caller | None:
         key_id = self._sessions.key_of("", browsers.cookies(request.scope["headers"]), time.monotonic())
@@ -153,7 +165,15 @@ class Export:
         )
 
 
-def _page(connection: Any, narrowed: Filter, before: int | None, encode: Encode) -> tuple[bytes, int | None]:
+async def _pages(first: Page, read: Callable[[int | None], Awaitable[Page]]) -> AsyncIterator[bytes]:
+    """The text of page after page."""
+    text, before = first
+    while text:
+        yield text
+        text, before = await read(before)
+
+
+def _page(connection: Any, narrowed: Filter, before: int | None, encode: Encode) -> Page:
     """One page as text, and the cursor of the next; no text when there are no more rows."""
     rows = decisions.page(connection, narrowed, limit=PAGE_ROWS, before=before)
     return (encode([shown(row) for row in rows]), rows[-1]["seq"]) if rows else (b"", None)

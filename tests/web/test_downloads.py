@@ -17,7 +17,7 @@ import pytest
 
 from arbiter_app.store import Store, open_store
 from arbiter_app.web.export import COLUMNS, Downloads, Full
-from tests.served import Served, served
+from tests.served import TLS, Served, served
 from tests.stores import mixed
 from tests.waiting import until
 
@@ -106,3 +106,14 @@ def test_half_of_the_places_are_for_others() -> None:
             pass
     with downloads.place("a"), downloads.place("a"):
         pass
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_where_the_database_cannot_be_read_a_download_is_refused_in_words(directory: Path, kind: str) -> None:
+    path = directory / "arbiter.db"
+    with served(directory) as one, httpx.Client(base_url=one.url, timeout=30, verify=TLS) as client:
+        with path.open("r+b") as file:
+            file.write(bytes(path.stat().st_size))
+        refused = client.get(f"/export/decisions.{kind}")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "store_unavailable")
+    assert "Traceback" not in one.output.read_text()
