@@ -29,7 +29,7 @@ from tests.chaos.run.system import System, soon
 from tests.served import OPERATOR, free_port
 
 DISK = "size=512m"
-CLOSING_S = 8.0
+CLOSING_S, STILL_S = 8.0, 1.0
 FLAT_WITHIN, FLAT_SOON_WITHIN, LONG_S = 0.10, 0.50, 300.0
 """How much more may be held afterwards: in a run of less than `LONG_S` caches are still filling."""
 
@@ -107,7 +107,7 @@ async def _settled(run: Run) -> tuple[int, int]:
 
     async def stays() -> bool:
         nonlocal last, charged
-        await asyncio.sleep(2)
+        await asyncio.sleep(STILL_S)
         status, text = await run.system.ask("/v1/report")
         before = last, charged
         last = invariants.report_of(text) if status == 200 else (-1, -1)

@@ -155,11 +155,7 @@ async def full_disk(run: Run, seconds: float) -> None:
         await run.expect("a full disk: not ready", lambda: _not(run.system.ready), NOTICED_S)
         answered = len(run.ledger.answered)
         await asyncio.sleep(seconds / 4)
-        run.table.add(
-            "a full disk: answers go on",
-            f"{len(run.ledger.answered) - answered}",
-            kept=len(run.ledger.answered) > answered,
-        )
+        await run.expect("a full disk: answers go on", lambda: _more(run, answered), RECOVERED_S)
         free()
         await run.expect("a full disk: ready once there is room", run.system.ready, RECOVERED_S)
         await asyncio.sleep(seconds / 4)
@@ -213,6 +209,10 @@ PHASES: dict[str, tuple[Callable[[Run, float], Awaitable[None]], float]] = {
     "clock jumps": (clock_jumps, 0.1),
 }
 """By name: the phase, and its share of the time."""
+
+
+async def _more(run: Run, answered: int) -> bool:
+    return len(run.ledger.answered) > answered
 
 
 async def _not(asked: Callable[[], Awaitable[bool]]) -> bool:
