@@ -26,6 +26,7 @@ ORDER = [
     "configuration",
     "operations",
     "security",
+    "decisions",
     "glossary",
 ]
 MAX_HITS = 12

@@ -13,6 +13,7 @@ import arbiter_app
 from arbiter_app.api.roles import ROLES
 from arbiter_app.metrics import METRICS
 from arbiter_app.pipeline import errors
+from arbiter_app.pipeline.types import Mode, Task
 from arbiter_app.settings import setting_names
 
 PACKAGE = Path(arbiter_app.__file__).parent
@@ -80,3 +81,19 @@ def test_commands_in_the_docs_exist(path: Path) -> None:
 def test_folders_named_in_the_architecture_exist() -> None:
     for folder in re.findall(r"^\| `(\w+)/`", page("architecture"), re.MULTILINE):
         assert (PACKAGE / folder).is_dir(), folder
+
+
+def test_files_named_in_the_decisions_exist() -> None:
+    for name in re.findall(r"`((?:tests/)?[a-z_]+/[a-z_/]*(?:\.py)?)`", page("decisions")):
+        root = PACKAGE.parent if name.startswith("tests/") else PACKAGE
+        assert (root / name).exists(), name
+
+
+def test_every_decision_is_short() -> None:
+    entries = page("decisions").split("\n## ")[1:]
+    assert entries and [entry.splitlines()[0] for entry in entries if len(entry.splitlines()) > 40] == []
+
+
+def test_every_mode_and_task_is_in_the_glossary() -> None:
+    words = page("glossary")
+    assert [str(word) for word in (*Mode, *Task) if str(word) not in words] == []
