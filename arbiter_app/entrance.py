@@ -25,6 +25,8 @@ log = logging.getLogger("arbiter.api")
 
 Headers = list[tuple[bytes, bytes]]
 REFUSED = 421
+GUARDED = ("/v1/chat", "/v1/messages")
+"""Under these the gateway answers what fails by itself."""
 SHOWN_CHARS = 100
 LONGEST_HOST = 300
 _HOST = re.compile(r"(?:\[(?P<v6>[^\[\]]*:[^\[\]]*)\]|(?P<name>[^:\[\]]*))(?::[0-9]*)?")
@@ -62,7 +64,7 @@ class Entrance:
 
         try:
             # What answers as a whole looks at the server's own `send`: the gateway gets it, and has a net of its own.
-            await self._inner(scope, receive, send if scope["path"].startswith("/v1/chat") else noted)
+            await self._inner(scope, receive, send if scope["path"].startswith(GUARDED) else noted)
         except ClientDisconnect:
             return
         except Exception:

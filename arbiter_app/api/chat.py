@@ -105,7 +105,8 @@ class _Reply:
     def __init__(self, dialect: Dialect, send: Send, request_id: str) -> None:
         self._dialect = dialect
         self._send = send
-        self._id = (b"x-request-id", request_id.encode())
+        names = dict.fromkeys((b"x-request-id", dialect.REQUEST_ID))
+        self._ids = [(name, request_id.encode()) for name in names]
         self.request_id = request_id
         self.limits: limits.Headers = []
         self._begun = self._streaming = self._ended = False
@@ -116,10 +117,10 @@ class _Reply:
             await self._respond(200, headers, b"".join(parts))
             return
         self._begun = True
-        await answer_in_pieces(self._send, 200, [*headers, *self.limits, NOSNIFF, self._id], parts)
+        await answer_in_pieces(self._send, 200, [*headers, *self.limits, NOSNIFF, *self._ids], parts)
 
     async def stream(self, streamed: Streamed) -> None:
-        headers = [*STREAM, *_named(streamed.decision), *self.limits, NOSNIFF, self._id]
+        headers = [*STREAM, *_named(streamed.decision), *self.limits, NOSNIFF, *self._ids]
         async with contextlib.aclosing(streamed.chunks):
             self._begun = self._streaming = True
             await self._send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -144,7 +145,7 @@ class _Reply:
 
     async def _respond(self, status: int, headers: list[tuple[bytes, bytes]], data: bytes) -> None:
         self._begun = True
-        await answer(self._send, status, [*headers, *self.limits, NOSNIFF, self._id], data)
+        await answer(self._send, status, [*headers, *self.limits, NOSNIFF, *self._ids], data)
 
 
 def _named(decision: Decision) -> list[tuple[bytes, bytes]]:

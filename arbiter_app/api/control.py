@@ -12,8 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from arbiter_app import __version__
-from arbiter_app.api import calibrations, health, keys, operations, reference, reports
-from arbiter_app.api.errors import error_answer
+from arbiter_app.api import calibrations, health, keys, messages, operations, reference, reports
+from arbiter_app.api.errors import error_answer, spoken
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.roles import ROLES
 from arbiter_app.logs import request_id
@@ -48,7 +48,7 @@ def control_app(arbiter: Services) -> FastAPI:
     )
     app.state.arbiter = arbiter
     app.router.route_class = Guarded
-    for module in (reports, operations, calibrations, keys, health):
+    for module in (reports, messages, operations, calibrations, keys, health):
         app.include_router(module.router)
     reference.mount(app)
     app.add_exception_handler(ArbiterError, _told)
@@ -59,34 +59,36 @@ def control_app(arbiter: Services) -> FastAPI:
     return app
 
 
-def _answer(error: ArbiterError) -> Response:
-    status, headers, body = error_answer(error)
+def _answer(request: Request, error: ArbiterError) -> Response:
+    status, headers, body = error_answer(error, spoken(request.scope))
     return Response(body, status, {name.decode(): value.decode() for name, value in headers})
 
 
-async def _told(_: Request, error: Exception) -> Response:
+async def _told(request: Request, error: Exception) -> Response:
     assert isinstance(error, ArbiterError)
-    return _answer(error)
+    return _answer(request, error)
 
 
-async def _told_store(_: Request, error: Exception) -> Response:
+async def _told_store(request: Request, error: Exception) -> Response:
     log.warning("the store refused: %s", error)
-    return _answer(Overloaded(f"the store does not take this at the moment: {error}", code="store_unavailable"))
+    return _answer(
+        request, Overloaded(f"the store does not take this at the moment: {error}", code="store_unavailable")
+    )
 
 
 async def _told_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     where = request.url.path[:200]
     if error.status_code == 404:
-        return _answer(NotFound(f"no route {request.method} {where}; {WHERE}"))
+        return _answer(request, NotFound(f"no route {request.method} {where}; {WHERE}"))
     if error.status_code == 405:
         allowed = ", ".join(_methods(request))
         if request.method == "OPTIONS":
             return Response(status_code=204, headers={"allow": f"{allowed}, OPTIONS"})
-        answer = _answer(MethodNotAllowed(f"{request.method} is not allowed on {where}; {allowed} is"))
+        answer = _answer(request, MethodNotAllowed(f"{request.method} is not allowed on {where}; {allowed} is"))
         answer.headers["allow"] = allowed
         return answer
-    return _answer(Unprocessable(str(error.detail), status=error.status_code))
+    return _answer(request, Unprocessable(str(error.detail), status=error.status_code))
 
 
 def _methods(request: Request) -> list[str]:
@@ -98,13 +100,15 @@ def _methods(request: Request) -> list[str]:
     ]
 
 
-async def _told_invalid(_: Request, error: Exception) -> Response:
+async def _told_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first: dict[str, Any] = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:])
-    return _answer(Unprocessable(f"{where or 'the body'}: {first['msg']}", param=where or None))
+    return _answer(request, Unprocessable(f"{where or 'the body'}: {first['msg']}", param=where or None))
 
 
-async def _told_defect(_: Request, error: Exception) -> Response:
+async def _told_defect(request: Request, error: Exception) -> Response:
     log.error("a route failed", exc_info=error)
-    return _answer(InternalError(f"Arbiter failed on this request; the log has the details under {request_id.get()}"))
+    return _answer(
+        request, InternalError(f"Arbiter failed on this request; the log has the details under {request_id.get()}")
+    )

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import math
 
-from arbiter_app.dialects import Dialect, openai_chat
+from starlette.types import Scope
+
+from arbiter_app.dialects import Dialect, anthropic_messages, openai_chat
 from arbiter_app.pipeline.errors import ArbiterError
 
 Headers = list[tuple[bytes, bytes]]
+VERSION = b"anthropic-version"
+"""The header that every client of Anthropic's API sends."""
+
+
+def spoken(scope: Scope) -> Dialect:
+    """The dialect of whoever asks at a route that is none of a dialect's own."""
+    if scope["path"].startswith("/v1/messages") or any(name == VERSION for name, _ in scope["headers"]):
+        return anthropic_messages
+    return openai_chat
 
 
 def error_answer(error: ArbiterError, dialect: Dialect = openai_chat) -> tuple[int, Headers, bytes]:
@@ -20,4 +31,4 @@ def error_answer(error: ArbiterError, dialect: Dialect = openai_chat) -> tuple[i
         headers.append((b"x-arbiter-decision", error.decision_id.encode()))
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    return error.status, headers, dialect.error_body(error)
+    return dialect.status_of(error), headers, dialect.error_body(error)

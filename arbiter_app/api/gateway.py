@@ -9,8 +9,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from arbiter_app.api.chat import Chat
 from arbiter_app.api.control import control_app
-from arbiter_app.api.errors import error_answer
-from arbiter_app.dialects import Dialect, openai_chat
+from arbiter_app.api.errors import error_answer, spoken
+from arbiter_app.dialects import Dialect, anthropic_messages, openai_chat
 from arbiter_app.logs import request_id as log_request_id
 from arbiter_app.pipeline.errors import MethodNotAllowed
 from arbiter_app.protocol import answer, refuse_socket
@@ -18,7 +18,7 @@ from arbiter_app.protocol import answer, refuse_socket
 if TYPE_CHECKING:
     from arbiter_app.bootstrap import Services
 
-DIALECTS: tuple[Dialect, ...] = (openai_chat,)
+DIALECTS: tuple[Dialect, ...] = (openai_chat, anthropic_messages)
 MAX_REQUEST_ID = 128
 HARDENING = (
     (b"x-content-type-options", b"nosniff"),
@@ -62,11 +62,11 @@ class Gateway:
             log_request_id.set(request_id)
             # A server sends no body after HEAD, whatever the application says.
             asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
-            await self._control(asked, receive, _stamped(send, request_id))
+            await self._control(asked, receive, _stamped(send, request_id, spoken(scope)))
         elif scope["method"] == "POST":
             await chat(scope, receive, send, request_id)
         else:
-            await _only_post(scope["method"], dialect, _stamped(send, request_id))
+            await _only_post(scope["method"], dialect, _stamped(send, request_id, dialect))
 
 
 async def _only_post(method: str, dialect: Dialect, send: Send) -> None:
@@ -88,12 +88,14 @@ def _request_id(scope: Scope) -> str:
     return f"req_{_RANDOM.getrandbits(96):024x}"
 
 
-def _stamped(send: Send, request_id: str) -> Send:
+def _stamped(send: Send, request_id: str, dialect: Dialect) -> Send:
+    names = dict.fromkeys((b"x-request-id", dialect.REQUEST_ID))
+
     async def stamped(message: Message) -> None:
         if message["type"] == "http.response.start":
             message["headers"] = [
                 *message.get("headers", []),
-                (b"x-request-id", request_id.encode()),
+                *((name, request_id.encode()) for name in names),
                 *HARDENING,
             ]
         await send(message)

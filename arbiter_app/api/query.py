@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from arbiter_app.pipeline.errors import Unprocessable
 from arbiter_app.pipeline.plain import is_plain, listed, quoted
 
-LENIENT = ("/health", "/readyz", "/metrics")
-"""Probes and scrapers may add what they like."""
+LENIENT = ("/health", "/readyz", "/metrics", "/v1/messages/count_tokens")
+"""Probes and scrapers may add what they like; and clients of the beta of Anthropic's API say so."""
 
 
 def check(pairs: Sequence[tuple[str, str]], known: Mapping[str, bool]) -> None:

@@ -27,6 +27,9 @@ CHAT_ERRORS = {
     503: "draining or overloaded; see `Retry-After`",
     504: "the whole deadline passed",
 }
+MESSAGES_ERRORS = {status: why for status, why in CHAT_ERRORS.items() if status != 422} | {
+    400: "malformed JSON, no Messages request, a prompt that fits no window, no capable model, or the runtime's own refusal"
+}
 KEY_ERRORS = {401: "no key, or one that is malformed, unknown or revoked", 403: "a paused key, or the wrong role"}
 OWN_ERRORS = {
     "/v1/decisions/{decision_id}": {404: "no such decision of yours"},
@@ -98,6 +101,30 @@ CHAT: Document = {
     },
 }
 
+MESSAGES: Document = {
+    "summary": "Route a request in Anthropic's form",
+    "description": "Any request of Anthropic's Messages API, and the `arbiter_*` fields. `model` is ignored. What the chosen model's "
+    "runtime has no word for is named in `arbiter.dropped`.",
+    "tags": ["chat"],
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/MessagesRequest"}}},
+    },
+    "responses": {
+        "200": {
+            "description": "A message plus `arbiter`. With `stream`, Anthropic's events: `arbiter` is in `message_delta`.",
+            "headers": CHAT["responses"]["200"]["headers"],
+            "content": {
+                "application/json": {"schema": {"$ref": "#/components/schemas/MessagesAnswer"}},
+                "text/event-stream": {"schema": {"type": "string"}},
+            },
+        }
+    },
+}
+ASKING = {"/v1/chat/completions": CHAT, "/v1/messages": MESSAGES}
+"""The routes that FastAPI does not know of."""
+ASKING_ERRORS = {"/v1/chat/completions": CHAT_ERRORS, "/v1/messages": MESSAGES_ERRORS}
+
 
 def mount(app: FastAPI) -> None:
     """Add `/v1/openapi.json` and `/v1/reference`. Both are made once, when they are first asked for."""
@@ -117,9 +144,10 @@ def mount(app: FastAPI) -> None:
 
 
 def describe(app: FastAPI) -> Document:
-    """The OpenAPI document: FastAPI's, with the chat route, roles, answers and errors that it does not know of."""
+    """The OpenAPI document: FastAPI's, with the routes of the dialects, roles, answers and errors that it does not know of."""
     document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-    document["paths"] = {"/v1/chat/completions": {"post": dict(CHAT)}, **document["paths"]}
+    document["paths"] = {**{path: {"post": dict(one)} for path, one in ASKING.items()}, **document["paths"]}
+    document["paths"]["/v1/messages/count_tokens"]["post"]["requestBody"] = MESSAGES["requestBody"]
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
@@ -151,15 +179,16 @@ def _complete(method: str, path: str, operation: Document) -> None:
         responses["200"]["links"] = LINKS[method, path]
     if path == "/readyz":
         responses["503"] = {"description": "Not ready; `reasons` says why", "content": responses["200"]["content"]}
-    responses |= {str(status): _problem(why) for status, why in _errors(path, rule, operation).items()}
-    operation["responses"] = responses | {"default": _problem("Any other error has the same shape")}
+    shape = "MessagesError" if path.startswith("/v1/messages") else "Error"
+    responses |= {str(status): _problem(why, shape) for status, why in _errors(path, rule, operation).items()}
+    operation["responses"] = responses | {"default": _problem("Any other error has the same shape", shape)}
 
 
 def _errors(path: str, rule: str, operation: Document) -> dict[int, str]:
-    found = CHAT_ERRORS if path == "/v1/chat/completions" else {}
+    found = ASKING_ERRORS.get(path, {})
     if rule not in ("anonymous", "signup"):
         found = {**found, **KEY_ERRORS}
-    if path.startswith("/v1/"):
+    if path.startswith("/v1/") and not path.startswith("/v1/messages"):
         found = {422: "a parameter or field is unknown, given twice, or of the wrong type or value", **found}
     if "requestBody" in operation:
         found = {
@@ -171,10 +200,10 @@ def _errors(path: str, rule: str, operation: Document) -> dict[int, str]:
     return dict(sorted({**found, **OWN_ERRORS.get(path, {})}.items()))
 
 
-def _problem(why: str) -> Document:
+def _problem(why: str, shape: str) -> Document:
     return {
         "description": why,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{shape}"}}},
     }
 
 

@@ -8,8 +8,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 
 from arbiter_app.api import visibility
+from arbiter_app.api.errors import spoken
 from arbiter_app.api.guard import Guarded
 from arbiter_app.bootstrap import Services
+from arbiter_app.dialects import anthropic_messages
+from arbiter_app.dialects.anthropic_messages.models import PAGE, model_of, page_of
 from arbiter_app.pipeline.errors import NotFound
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Json
@@ -38,18 +41,30 @@ def _own(request: Request) -> str | None:
 
 
 @router.get("/v1/models")
-async def models(request: Request) -> Json:
-    """OpenAI's model list: `auto` first, then the pool with context, prices and `routable`."""
-    return arbiter_of(request).reads.models()
+async def models(
+    request: Request,
+    limit: Annotated[int, Query(ge=1, le=1000, description="of Anthropic's form alone, as the others")] = PAGE,
+    after_id: Word = None,
+    before_id: Word = None,
+    beta: Word = None,
+) -> Json:
+    """OpenAI's model list: `auto` first, then the pool with context, prices and `routable`.
+
+    With the header `anthropic-version` it has Anthropic's form, in pages.
+    """
+    listed = arbiter_of(request).reads.models()
+    if spoken(request.scope) is anthropic_messages:
+        return page_of(listed["data"], limit=limit, after=after_id, before=before_id)
+    return listed
 
 
 @router.get("/v1/models/{model:path}")
-async def model(request: Request, model: str) -> Json:
-    """One model of the list."""
+async def model(request: Request, model: str, beta: Word = None) -> Json:
+    """One model of the list, in the same form."""
     for row in arbiter_of(request).reads.models()["data"]:
         if row["id"] == model:
             found: Json = row
-            return found
+            return model_of(row) if spoken(request.scope) is anthropic_messages else found
     raise NotFound(f"no model {quoted(model)}; see GET /v1/models")
 
 

@@ -13,6 +13,8 @@ from arbiter_app.settings import Settings
 
 ROLES: dict[tuple[str, str], str] = {
     ("POST", "/v1/chat/completions"): "caller",
+    ("POST", "/v1/messages"): "caller",
+    ("POST", "/v1/messages/count_tokens"): "caller",
     ("GET", "/v1/models"): "caller",
     ("GET", "/v1/models/{model}"): "caller",
     ("GET", "/health"): "anonymous",

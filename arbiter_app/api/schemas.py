@@ -123,6 +123,58 @@ COMPONENTS: dict[str, Schema] = {
             "arbiter": _ref("Arbiter"),
         },
     },
+    "MessagesRequest": {
+        "type": "object",
+        "required": ["messages"],
+        "additionalProperties": True,
+        "description": "Any request of Anthropic's Messages, and the `arbiter_*` fields of a chat request.",
+        "properties": {
+            "messages": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": 10_000,
+                "items": {
+                    "type": "object",
+                    "required": ["role", "content"],
+                    "properties": {
+                        "role": {"enum": ["user", "assistant", "system"]},
+                        "content": {"type": ["string", "array"]},
+                    },
+                },
+            },
+            "model": _STRING,
+            "system": {"type": ["string", "array", "null"]},
+            "max_tokens": {"type": ["integer", "null"], "minimum": 1},
+            "stop_sequences": {"type": ["array", "null"], "items": _STRING},
+            "stream": {"type": ["boolean", "null"]},
+            "temperature": {"type": ["number", "null"]},
+            "top_p": {"type": ["number", "null"]},
+            "tools": {"type": ["array", "null"]},
+            "tool_choice": {"type": ["object", "null"]},
+            "thinking": {"type": ["object", "null"]},
+            "output_config": {"type": ["object", "null"]},
+            "metadata": {"type": ["object", "null"]},
+        },
+    },
+    "MessagesAnswer": {
+        "type": "object",
+        "required": ["id", "type", "role", "model", "content", "stop_reason", "usage", "arbiter"],
+        "properties": {
+            "id": _STRING,
+            "type": {"const": "message"},
+            "role": {"const": "assistant"},
+            "model": _STRING,
+            "content": _list({"type": "object"}),
+            "stop_reason": _STRING,
+            "stop_sequence": {"type": ["string", "null"]},
+            "usage": _object(
+                "input_tokens:integer output_tokens:integer cache_read_input_tokens:integer cache_creation_input_tokens:integer"
+            ),
+            "arbiter": _ref("Arbiter"),
+        },
+    },
+    "MessagesError": _object("type:string", error=_object("type:string message:string code:string")),
+    "TokenCount": _object("input_tokens:integer"),
     "Arbiter": _object(
         "task:string difficulty:string classified_by:string model:string mode:string reason:string decision_id:string "
         "quality:number? quality_reason:string cost:number? cost_state:string baseline_cost:number? saved:number? "
@@ -265,6 +317,7 @@ COMPONENTS: dict[str, Schema] = {
 }
 
 ANSWERS = {
+    ("POST", "/v1/messages/count_tokens"): "TokenCount",
     ("GET", "/v1/models"): "Models",
     ("GET", "/v1/models/{model}"): "Model",
     ("GET", "/health"): "Health",

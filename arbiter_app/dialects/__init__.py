@@ -20,6 +20,8 @@ class Dialect(Protocol):
 
     PATHS: tuple[str, ...]
     """Where it is spoken, by POST."""
+    REQUEST_ID: bytes
+    """The header in which its clients look for the id of a request; `x-request-id` is there in any case."""
 
     def parse(self, body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         """One request. Raises BadRequest for what is no JSON object, Unprocessable for what means nothing."""
@@ -29,6 +31,9 @@ class Dialect(Protocol):
 
     def frames(self, streamed: Streamed) -> AsyncIterator[bytes]:
         """A streamed answer as server-sent events. Raises ArbiterError when it breaks off."""
+
+    def status_of(self, error: ArbiterError) -> int:
+        """The status that an error is answered with."""
 
     def error_body(self, error: ArbiterError) -> bytes:
         """An error as the body of an answer."""

@@ -12,9 +12,10 @@ from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.lifecycle import Streamed
 
-__all__ = ["PATHS", "error_body", "error_frame", "frames", "parse", "whole"]
+__all__ = ["PATHS", "REQUEST_ID", "error_body", "error_frame", "frames", "parse", "status_of", "whole"]
 
 PATHS: tuple[str, ...] = ("/v1/chat/completions",)
+REQUEST_ID = b"x-request-id"
 
 
 def whole(decision: Decision) -> Sequence[bytes | memoryview]:
@@ -34,6 +35,11 @@ async def frames(streamed: Streamed) -> AsyncIterator[bytes]:
         if passed:
             yield b"".join(passed)
     yield made.ending(decision.public(), include_usage=decision.request.include_usage)
+
+
+def status_of(error: ArbiterError) -> int:
+    """The status that an error is answered with."""
+    return error.status
 
 
 def error_body(error: ArbiterError) -> bytes:

@@ -1,0 +1,36 @@
+"""What clients of Anthropic's Messages ask for beside an answer: how many tokens a request is."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter, Request
+
+from arbiter_app.api.body import BIG_BYTES, read_body
+from arbiter_app.api.guard import Guarded
+from arbiter_app.api.reports import arbiter_of
+from arbiter_app.dialects import anthropic_messages
+from arbiter_app.logs import request_id
+from arbiter_app.pipeline.messages import offered
+from arbiter_app.pipeline.tokens import estimate_messages
+from arbiter_app.pipeline.types import Caller, Json
+
+router = APIRouter(tags=["chat"], route_class=Guarded)
+COUNT_TOKENS = "/v1/messages/count_tokens"
+
+
+@router.post(COUNT_TOKENS)
+async def count_tokens(request: Request) -> Json:
+    """How many tokens a Messages request is, estimated as for any model: which one will serve is not known yet.
+
+    Nothing is sent to a model, and nothing counts against the key's limits.
+    """
+    body = await read_body(request.scope, request.receive, arbiter_of(request).settings.max_body_bytes)
+    if len(body) < BIG_BYTES:
+        return {"input_tokens": _tokens(body, request.state.caller)}
+    return {"input_tokens": await asyncio.to_thread(_tokens, body, request.state.caller)}
+
+
+def _tokens(body: bytes, caller: Caller) -> int:
+    chat = anthropic_messages.parse(body, caller, request_id.get())
+    return estimate_messages(chat.messages, offered(chat.payload)[0])

@@ -1,0 +1,129 @@
+"""A whole answer as Anthropic's message, and what a stream of one says in the same words: why it ended, and its usage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from arbiter_app import exact_json
+from arbiter_app.pipeline.completions import first_choice
+from arbiter_app.pipeline.decision import Decision
+from arbiter_app.pipeline.messages import content_text
+from arbiter_app.pipeline.tokens import estimate_tokens
+from arbiter_app.pipeline.types import Completion, Json
+
+REASONS = {"length": "max_tokens", "content_filter": "refusal"}
+"""Why an answer ended, beside its end and a call of a tool."""
+MALFORMED = "malformed_arguments"
+"""Holds what a model wrote where a tool's input should be and is no JSON object."""
+_THOUGHTS = ("reasoning_content", "reasoning")
+
+
+def message(decision: Decision) -> Json:
+    """The message of a finished answer."""
+    done = decision.completion
+    body = _body(done) if done is not None else {}
+    choice = first_choice(body) or {}
+    said = choice.get("message")
+    said = said if isinstance(said, dict) else {}
+    blocks = _blocks(decision, said)
+    called = any(block["type"] == "tool_use" for block in blocks)
+    reason, sequence = ended(decision, choice.get("finish_reason"), choice.get("stop_reason"), called=called)
+    return {
+        **head(decision),
+        "content": blocks,
+        "stop_reason": "refusal" if said.get("refusal") else reason,
+        "stop_sequence": sequence,
+        "usage": usage(decision),
+    }
+
+
+def head(decision: Decision) -> Json:
+    """The members that a message begins with."""
+    return {
+        "id": f"msg_{decision.id.removeprefix('d_')}",
+        "type": "message",
+        "role": "assistant",
+        "model": decision.model,
+    }
+
+
+def thought(part: Json) -> str:
+    """What a message, or a piece of one, says of a model's thinking."""
+    return next((text for name in _THOUGHTS if isinstance(text := part.get(name), str) and text), "")
+
+
+def call_id(decision: Decision, stated: object, number: int) -> str:
+    """The id of a call: the model's, else one that is made up."""
+    return stated if type(stated) is str and stated.strip() else f"toolu_{decision.id.removeprefix('d_')}_{number}"
+
+
+def ended(decision: Decision, finish: object, matched: object, *, called: bool) -> tuple[str, str | None]:
+    """Why an answer ended, and at which of the caller's stop sequences. Runtimes that call tools say `stop` of it, too."""
+    if isinstance(finish, str) and finish in REASONS:
+        return REASONS[finish], None
+    if called:
+        return "tool_use", None
+    stops = decision.request.payload.get("stop") or ()
+    return ("stop_sequence", matched) if isinstance(matched, str) and matched in stops else ("end_turn", None)
+
+
+def usage(decision: Decision) -> Json:
+    """The tokens of an answer. Those that were cached are not among `input_tokens`. Estimates where the runtime stated none."""
+    done, gate = decision.completion, decision.eligible
+    stated = done.usage if done is not None else None
+    if stated is not None:
+        cached = min(stated.cached_tokens, stated.prompt_tokens)
+        return _usage(stated.prompt_tokens - cached, cached, stated.completion_tokens)
+    told = estimate_tokens(done.text) if done is not None and done.text else 0
+    return _usage(gate.prompt_tokens if gate is not None else 0, 0, told)
+
+
+def _usage(fresh: int, cached: int, told: int) -> Json:
+    return {
+        "input_tokens": fresh,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": cached,
+        "output_tokens": told,
+    }
+
+
+def _body(done: Completion) -> Json:
+    """The runtime's answer; one that was not looked at is read now."""
+    raw = b"".join(done.pieces) + b"}" if done.pieces else done.raw
+    if not raw or not done.large:
+        return done.body
+    body: Any = exact_json.loads(raw)
+    return body if isinstance(body, dict) else {}
+
+
+def _blocks(decision: Decision, said: Json) -> list[Json]:
+    blocks: list[Json] = []
+    thinking = thought(said)
+    if thinking and decision.request.show_thoughts:
+        blocks.append({"type": "thinking", "thinking": thinking, "signature": ""})
+    refused = said.get("refusal")
+    text = content_text(said.get("content")) or (refused if isinstance(refused, str) else "")
+    if text:
+        blocks.append({"type": "text", "text": text})
+    calls = said.get("tool_calls")
+    functions = [(call.get("id"), call.get("function")) for call in calls or () if isinstance(call, dict)]
+    if said.get("function_call"):
+        functions.append((None, said["function_call"]))
+    for number, (stated, function) in enumerate(functions):
+        if isinstance(function, dict):
+            called = {"id": call_id(decision, stated, number), "name": str(function.get("name") or "")}
+            blocks.append({"type": "tool_use", **called, "input": _input(function.get("arguments"))})
+    return blocks
+
+
+def _input(arguments: Any) -> Json:
+    if isinstance(arguments, dict):
+        return arguments
+    text = arguments if isinstance(arguments, str) else ""
+    try:
+        given: Any = orjson.loads(text) if text.strip() else {}
+    except orjson.JSONDecodeError:
+        given = None
+    return given if isinstance(given, dict) else {MALFORMED: text}

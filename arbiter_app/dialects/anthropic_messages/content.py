@@ -1,0 +1,334 @@
+"""Messages and their blocks as those of a chat completion.
+
+What only the model that made it can read (thinking), and what a provider's own tools left behind, is dropped and named. Results of
+tools come first and directly after their calls, one message each; pictures in them follow as the user's, for a result of a chat is
+text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from arbiter_app import exact_json
+from arbiter_app.pipeline.errors import BadRequest
+from arbiter_app.pipeline.plain import quoted
+from arbiter_app.pipeline.types import Json
+
+THOUGHTS = ("thinking", "redacted_thinking")
+_FOREIGN = (
+    *THOUGHTS,
+    "server_tool_use",
+    "mcp_tool_use",
+    "mcp_tool_result",
+    "container_upload",
+    "compaction",
+    "fallback",
+)
+"""Types of blocks that mean something to their maker alone, beside the results of its tools (`_RESULT`)."""
+_RESULT = "_tool_result"
+_KEPT_OF_CACHE = ("type", "ttl")
+"""Members of `cache_control` that are documented; strict runtimes refuse any other."""
+FAILED = "Error: "
+"""Stands before the result of a tool that failed: a chat has no field for it."""
+
+
+class Dropped:
+    """Gathers the names of what could not be carried, each once."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, None] = {}
+
+    def add(self, name: str) -> None:
+        """One more; positions in lists are not part of a name."""
+        self._names[name] = None
+
+    def rest(self, given: Json, known: Sequence[str], where: str = "") -> None:
+        """All members of an object that are not known and say something."""
+        for name, value in given.items():
+            if name not in known and value is not None:
+                self.add(f"{where}{name}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them, in the order in which they were met."""
+        return tuple(self._names)
+
+
+def wrong(where: str, why: str) -> BadRequest:
+    """The refusal of a request that is no Messages request."""
+    return BadRequest(f"{where}: {why}", param=where[:100], code="invalid_value")
+
+
+def text_of(value: Any, where: str) -> str:
+    """A member that must be text. A number as it was written is none."""
+    if type(value) is not str:
+        raise wrong(where, "must be a string")
+    return value
+
+
+def listed(value: Any, where: str) -> list[Json]:
+    """A member that must be a list of objects."""
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise wrong(where, "must be a list of objects")
+    return value
+
+
+def cached(block: Json, where: str) -> Json:
+    """The `cache_control` of a block, to be kept, as members of what becomes of the block."""
+    given = block.get("cache_control")
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise wrong(f"{where}.cache_control", "must be an object")
+    return {"cache_control": {name: given[name] for name in _KEPT_OF_CACHE if name in given}}
+
+
+def system_messages(system: Any, dropped: Dropped) -> list[Json]:
+    """The system prompt, a string or text blocks, as messages: one or none."""
+    if system is None:
+        return []
+    parts = _Parts(dropped).of(system, "system", ("text",))
+    return [{"role": "system", "content": joined(parts, "\n\n")}] if parts else []
+
+
+def chat_messages(messages: Any, dropped: Dropped) -> list[Json]:
+    """All messages. Raises BadRequest for what is none, and where calls and results of tools do not belong together."""
+    if not isinstance(messages, list) or not messages:
+        raise wrong("messages", "at least one message is required")
+    made: list[Json] = []
+    called: dict[str, str] = {}
+    for at, message in enumerate(messages):
+        where = f"messages.{at}"
+        if not isinstance(message, dict):
+            raise wrong(where, "must be an object")
+        role = message.get("role")
+        if role not in ("user", "assistant", "system"):
+            raise wrong(f"{where}.role", f"must be user, assistant or system, not {quoted(role, 40)}")
+        content, where = message.get("content"), f"{where}.content"
+        if role == "system":
+            _all_answered(called, where)
+            made += system_messages(content, dropped)
+        elif role == "user":
+            made += _user(content, where, called, dropped)
+        else:
+            _all_answered(called, where)
+            made += _assistant(content, where, called, dropped)
+    if made and made[-1]["role"] == "assistant":
+        _strip_end(made[-1])
+    if not any(one["role"] != "system" for one in made):
+        raise wrong("messages", "no message says anything")
+    return made
+
+
+def joined(parts: list[Json], between: str) -> str | list[Json]:
+    """Parts as plain text where they are nothing but that, else as they are."""
+    if all(part.keys() == {"type", "text"} for part in parts):
+        return between.join(part["text"] for part in parts)
+    return parts
+
+
+class _Parts:
+    """Makes parts of a chat message out of blocks."""
+
+    def __init__(self, dropped: Dropped) -> None:
+        self._dropped = dropped
+
+    def of(self, content: Any, where: str, kinds: Sequence[str]) -> list[Json]:
+        """The parts of a content, a string or blocks of some kinds; empty texts are left out."""
+        if type(content) is str:
+            return [{"type": "text", "text": content}] if content else []
+        if not isinstance(content, list):
+            raise wrong(where, "must be a string or a list of blocks")
+        parts = []
+        for at, block in enumerate(content):
+            parts += self.block(block, f"{where}.{at}", kinds)
+        return parts
+
+    def block(self, block: Any, where: str, kinds: Sequence[str]) -> list[Json]:
+        """The parts that one block becomes."""
+        if not isinstance(block, dict):
+            raise wrong(where, "must be an object")
+        kind = block.get("type")
+        if kind not in kinds:
+            raise wrong(f"{where}.type", f"must be one of {', '.join(kinds)}, not {quoted(kind, 60)}")
+        if kind == "text":
+            text = text_of(block.get("text"), f"{where}.text")
+            return [{"type": "text", "text": text, **cached(block, where)}] if text else []
+        if kind == "image":
+            return [self._image(block, where)]
+        if kind == "document":
+            return self._document(block, where)
+        if kind == "search_result":
+            return self._found(block, where)
+        name = text_of(block.get("tool_name"), f"{where}.tool_name")
+        return [{"type": "text", "text": f"The tool {name} can be called."}]
+
+    def _image(self, block: Json, where: str) -> Json:
+        source = _source(block, where)
+        kind, where_in = source.get("type"), f"{where}.source"
+        if kind == "base64":
+            url = _data_url(source, where_in)
+        elif kind == "url":
+            url = text_of(source.get("url"), f"{where_in}.url")
+        else:
+            raise _unreachable(kind, where_in, "base64 or url")
+        return {"type": "image_url", "image_url": {"url": url}, **cached(block, where)}
+
+    def _document(self, block: Json, where: str) -> list[Json]:
+        source, mark = _source(block, where), cached(block, where)
+        kind, where_in = source.get("type"), f"{where}.source"
+        title, context = block.get("title"), block.get("context")
+        named = text_of(title, f"{where}.title") if title is not None else ""
+        citations = block.get("citations")
+        if isinstance(citations, dict) and citations.get("enabled"):
+            self._dropped.add("messages.content.citations")
+        head = [named, text_of(context, f"{where}.context") if context is not None else ""]
+        before: list[Json] = [{"type": "text", "text": one} for one in head if one]
+        if kind == "text":
+            text = text_of(source.get("data"), f"{where_in}.data")
+            return [*before, {"type": "text", "text": text, **mark}] if text else before
+        if kind == "content":
+            return [*before, *self.of(source.get("content"), f"{where_in}.content", ("text", "image"))]
+        if kind == "base64":
+            data = _data_url(source, where_in)
+        elif kind == "url":
+            data = text_of(source.get("url"), f"{where_in}.url")
+        else:
+            raise _unreachable(kind, where_in, "base64, text, content or url")
+        file = {"filename": named or "document.pdf", "file_data": data}
+        return [*before[1 if named else 0 :], {"type": "file", "file": file, **mark}]
+
+    def _found(self, block: Json, where: str) -> list[Json]:
+        head = [text_of(block.get(name), f"{where}.{name}") for name in ("title", "source")]
+        parts = self.of(block.get("content"), f"{where}.content", ("text",))
+        return [{"type": "text", "text": "\n".join(filter(None, head))}, *parts]
+
+
+def _user(content: Any, where: str, called: dict[str, str], dropped: Dropped) -> list[Json]:
+    """A user's message: the results of tools first, each in a message, then what else is in it."""
+    blocks = content if isinstance(content, list) else []
+    results: list[Json] = []
+    pictures: list[Json] = []
+    rest: list[Json] = []
+    parts = _Parts(dropped)
+    for at, block in enumerate(blocks):
+        inside = f"{where}.{at}"
+        if isinstance(block, dict) and block.get("type") == "tool_result":
+            result, seen = _result(block, inside, called, parts)
+            results.append(result)
+            pictures += seen
+        elif isinstance(block, dict) and _is_foreign(block):
+            dropped.add(f"messages.content.{block['type']}")
+        else:
+            rest += parts.block(block, inside, ("text", "image", "document", "search_result", "tool_result"))
+    if not isinstance(content, list):
+        rest = parts.of(content, where, ("text",))
+    _all_answered(called, where)
+    rest = pictures + rest
+    alone = rest[0]["text"] if len(rest) == 1 and rest[0].keys() == {"type", "text"} else rest
+    return [*results, {"role": "user", "content": alone}] if rest else results
+
+
+def _result(block: Json, where: str, called: dict[str, str], parts: _Parts) -> tuple[Json, list[Json]]:
+    """What a tool gave as a message, and the pictures and files in it as parts of the user's message after it."""
+    call = text_of(block.get("tool_use_id"), f"{where}.tool_use_id")
+    if called.pop(call, None) is None:
+        raise wrong(
+            f"{where}.tool_use_id",
+            f"{quoted(call, 80)} is the id of no tool_use block in the assistant's message before, or its second result",
+        )
+    failed = block.get("is_error")
+    if failed is not None and not isinstance(failed, bool):
+        raise wrong(f"{where}.is_error", "must be true or false")
+    content = block.get("content")
+    kinds = ("text", "image", "document", "search_result", "tool_reference")
+    told = parts.of(content, f"{where}.content", kinds) if content is not None else []
+    texts = [part for part in told if part["type"] == "text"]
+    others = [part for part in told if part["type"] != "text"]
+    if failed:
+        first = texts[0] if texts else {"type": "text", "text": ""}
+        texts = [{**first, "text": FAILED + first["text"]}, *texts[1:]]
+    if others:
+        texts.append({"type": "text", "text": "(What else it gave is in the message after this.)"})
+        others.insert(0, {"type": "text", "text": f"This was given by the tool call {call}:"})
+    if mark := cached(block, where):
+        texts = [*texts[:-1], {**texts[-1], **mark}] if texts else []
+    return {"role": "tool", "tool_call_id": call, "content": joined(texts, "\n")}, others
+
+
+def _assistant(content: Any, where: str, called: dict[str, str], dropped: Dropped) -> list[Json]:
+    """An assistant's message; none where nothing but thoughts is in it."""
+    parts, calls = [], []
+    makes = _Parts(dropped)
+    for at, block in enumerate(content if isinstance(content, list) else ()):
+        inside = f"{where}.{at}"
+        if isinstance(block, dict) and block.get("type") == "tool_use":
+            calls.append(_call(block, inside, called, dropped))
+        elif isinstance(block, dict) and _is_foreign(block):
+            dropped.add(f"messages.content.{block['type']}")
+        else:
+            parts += makes.block(block, inside, ("text", "tool_use", "image"))
+    if not isinstance(content, list):
+        parts = makes.of(content, where, ("text",))
+    if not parts and not calls:
+        return []
+    message: Json = {"role": "assistant", "content": joined(parts, "") if parts else None}
+    return [{**message, "tool_calls": calls} if calls else message]
+
+
+def _call(block: Json, where: str, called: dict[str, str], dropped: Dropped) -> Json:
+    call, name = (text_of(block.get(member), f"{where}.{member}") for member in ("id", "name"))
+    if not call or not name:
+        raise wrong(where, "id and name of a tool_use must not be empty")
+    if call in called:
+        raise wrong(f"{where}.id", f"{quoted(call, 80)} is the id of two tool_use blocks")
+    given = block.get("input")
+    if not isinstance(given, dict):
+        raise wrong(f"{where}.input", "must be an object")
+    if block.get("cache_control") is not None:
+        dropped.add("messages.content.tool_use.cache_control")
+    called[call] = where
+    function = {"name": name, "arguments": exact_json.dumps(given).decode()}
+    return {"id": call, "type": "function", "function": function}
+
+
+def _all_answered(called: dict[str, str], where: str) -> None:
+    """Raises BadRequest when calls before this message have no result."""
+    if called:
+        call = next(iter(called))
+        raise wrong(where, f"the tool_use {quoted(call, 80)} has no tool_result in the message after it")
+
+
+def _strip_end(message: Json) -> None:
+    """Drop white space at the end of what the assistant is to go on from: runtimes refuse it."""
+    content = message["content"]
+    if isinstance(content, str):
+        message["content"] = content.rstrip()
+    elif content and content[-1]["type"] == "text":
+        content[-1] = {**content[-1], "text": content[-1]["text"].rstrip()}
+
+
+def _is_foreign(block: Json) -> bool:
+    kind = block.get("type")
+    return kind in _FOREIGN or (type(kind) is str and kind != "tool_result" and kind.endswith(_RESULT))
+
+
+def _source(block: Json, where: str) -> Json:
+    source = block.get("source")
+    if not isinstance(source, dict):
+        raise wrong(f"{where}.source", "must be an object")
+    return source
+
+
+def _data_url(source: Json, where: str) -> str:
+    kind, data = (text_of(source.get(name), f"{where}.{name}") for name in ("media_type", "data"))
+    return f"data:{kind};base64,{data}"
+
+
+def _unreachable(kind: Any, where: str, known: str) -> BadRequest:
+    if kind == "file":
+        return wrong(
+            where, "a file that is kept at a provider can be read by that provider's models alone; send its data"
+        )
+    return wrong(f"{where}.type", f"must be {known}, not {quoted(kind, 40)}")

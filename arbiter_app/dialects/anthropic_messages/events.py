@@ -1,0 +1,166 @@
+"""The events of a streamed message: blocks are numbered without holes, and one is open at a time.
+
+A chat's stream may turn from one tool call to the other and back. What belongs to a later block waits until the one before it
+is whole: a block of text or thought when the next begins, a call when its arguments are a JSON object, any at the end.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from arbiter_app import exact_json
+from arbiter_app.dialects.anthropic_messages.answer import call_id, ended, head, thought, usage
+from arbiter_app.pipeline.completions import delta_of, index_of
+from arbiter_app.pipeline.decision import Decision
+from arbiter_app.pipeline.events import Chunk
+from arbiter_app.pipeline.messages import content_text
+from arbiter_app.pipeline.types import Json
+
+PING: Json = {"type": "ping"}
+
+
+def event(data: Json) -> bytes:
+    """One event, named by its type."""
+    return b"event: %b\ndata: %b\n\n" % (data["type"].encode(), exact_json.dumps(data))
+
+
+@dataclass(slots=True)
+class _Block:
+    """A block that was begun: how it starts, what of it waits to be sent, and, of a call, all its arguments so far."""
+
+    start: Json
+    delta: str
+    """The type of its pieces ..."""
+    member: str
+    """... and the member in which their text stands."""
+    waiting: list[str] = field(default_factory=list)
+    arguments: list[str] = field(default_factory=list)
+    open: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the next may begin."""
+        if self.start["type"] != "tool_use":
+            return True
+        text = "".join(self.arguments)
+        if not text.rstrip().endswith("}"):
+            return False
+        try:
+            return isinstance(orjson.loads(text), dict)
+        except orjson.JSONDecodeError:
+            return False
+
+
+class Events:
+    """Makes the events of one answer: `begin`, `of` each chunk, `end`."""
+
+    def __init__(self, decision: Decision) -> None:
+        self._decision = decision
+        self._index = 0
+        self._blocks: deque[_Block] = deque()
+        self._last: _Block | None = None
+        self._calls: dict[object, _Block] = {}
+        self._finish: object = None
+        self._matched: object = None
+        self._refused = False
+        self._first = True
+
+    def begin(self) -> bytes:
+        """What comes first: the message, still empty, and a sign of life."""
+        told = {**usage(self._decision), "output_tokens": 0}
+        empty = {**head(self._decision), "content": [], "stop_reason": None, "stop_sequence": None, "usage": told}
+        return event({"type": "message_start", "message": empty}) + event(PING)
+
+    def of(self, chunk: Chunk) -> Iterator[bytes]:
+        """The events that a chunk becomes, for now."""
+        choices = chunk.data.get("choices")
+        numbers = iter(chunk.placed)
+        for choice in choices if isinstance(choices, list) else ():
+            if not isinstance(choice, dict):
+                continue
+            mine = index_of(choice) == 0
+            delta = delta_of(choice, first=mine and self._first)
+            calls = delta.get("tool_calls")
+            calls = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+            placed = [(next(numbers, None), call) for call in calls]
+            if mine:
+                self._first = False
+                self._take(choice, delta, placed)
+        yield from self._ready()
+
+    def end(self, arbiter: Json) -> Iterator[bytes]:
+        """What ends the answer: the rest of its blocks, why it ended, its usage, and the `arbiter` object."""
+        yield from self._ready(at_end=True)
+        reason, sequence = ended(self._decision, self._finish, self._matched, called=bool(self._calls))
+        delta = {"stop_reason": "refusal" if self._refused else reason, "stop_sequence": sequence}
+        told = {"type": "message_delta", "delta": delta, "usage": usage(self._decision)}
+        yield b"event: message_delta\ndata: %b\n\n" % orjson.dumps({**told, "arbiter": arbiter})
+        yield event({"type": "message_stop"})
+
+    def _take(self, choice: Json, delta: Json, placed: list[tuple[int | None, Json]]) -> None:
+        if self._decision.request.show_thoughts and (thinking := thought(delta)):
+            self._add("thinking", thinking)
+        refused = delta.get("refusal")
+        if isinstance(refused, str) and refused:
+            self._refused = True
+            self._add("text", refused)
+        if text := content_text(delta.get("content")):
+            self._add("text", text)
+        for number, call in placed:
+            self._call(call.get("index") if number is None else number, call.get("id"), call.get("function"))
+        if isinstance(delta.get("function_call"), dict):
+            self._call("function_call", None, delta["function_call"])
+        if choice.get("finish_reason") is not None:
+            self._finish = self._finish or choice["finish_reason"]
+            self._matched = choice.get("stop_reason")
+
+    def _add(self, kind: str, text: str) -> None:
+        block = self._last
+        if block is None or block.start["type"] != kind:
+            begin = {"type": kind, kind: "", **({"signature": ""} if kind == "thinking" else {})}
+            block = self._begun(_Block(begin, f"{kind}_delta", kind))
+        block.waiting.append(text)
+
+    def _call(self, number: object, stated: object, function: Any) -> None:
+        function = function if isinstance(function, dict) else {}
+        block, name = self._calls.get(number), function.get("name")
+        if block is None:
+            called = {
+                "id": call_id(self._decision, stated, len(self._calls)),
+                "name": name if type(name) is str else "",
+            }
+            begin = {"type": "tool_use", **called, "input": {}}
+            block = self._calls[number] = self._begun(_Block(begin, "input_json_delta", "partial_json"))
+        arguments = function.get("arguments")
+        if isinstance(arguments, dict):
+            arguments = exact_json.dumps(arguments).decode()
+        if type(arguments) is str and arguments:
+            block.waiting.append(arguments)
+            block.arguments.append(arguments)
+
+    def _begun(self, block: _Block) -> _Block:
+        self._blocks.append(block)
+        self._last = block
+        return block
+
+    def _ready(self, *, at_end: bool = False) -> Iterator[bytes]:
+        """Send what may be sent: of the first block all there is, of the next ones once it is whole."""
+        while self._blocks:
+            block = self._blocks[0]
+            if not block.open:
+                block.open = True
+                yield event({"type": "content_block_start", "index": self._index, "content_block": block.start})
+            if text := "".join(block.waiting):
+                block.waiting.clear()
+                delta = {"type": block.delta, block.member: text}
+                yield event({"type": "content_block_delta", "index": self._index, "delta": delta})
+            if not at_end and (len(self._blocks) == 1 or not block.whole):
+                return
+            yield event({"type": "content_block_stop", "index": self._index})
+            self._blocks.popleft()
+            self._index += 1

@@ -1,0 +1,201 @@
+"""A request in Anthropic's words as a chat request: read here, and then by the door of the chat route."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from arbiter_app import exact_json
+from arbiter_app.dialects import openai_chat
+from arbiter_app.dialects.anthropic_messages.content import (
+    Dropped,
+    cached,
+    chat_messages,
+    listed,
+    system_messages,
+    text_of,
+    wrong,
+)
+from arbiter_app.dialects.strict_json import load_json
+from arbiter_app.pipeline.errors import BadRequest
+from arbiter_app.pipeline.plain import quoted
+from arbiter_app.pipeline.types import Caller, ChatRequest, Json
+
+MAX_USER_CHARS = 64
+"""Runtimes refuse a longer `user`; Claude Code's has twice as many. A hash of it tells users apart as well."""
+EFFORTS = {"low": "low", "medium": "medium", "high": None, "xhigh": "high", "max": "high"}
+"""`output_config.effort` as `reasoning_effort`. High is what is done where nothing is said, so that nothing is said of it: models
+that do not think refuse the field."""
+BUDGETS = ((2_048, "low"), (8_192, "medium"))
+"""Tokens of thinking up to which an effort is asked for; beyond, it is high."""
+CHOICES = {"auto": "auto", "any": "required", "none": "none"}
+_PASSED = ("model", "stream", "temperature", "top_p")
+_KNOWN = (
+    *_PASSED,
+    "messages",
+    "system",
+    "max_tokens",
+    "stop_sequences",
+    "metadata",
+    "tools",
+    "tool_choice",
+    "thinking",
+    "output_config",
+    "output_format",
+)
+_TOOL = ("type", "name", "description", "input_schema", "strict", "cache_control")
+
+
+def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
+    """One Messages request. Raises BadRequest for what is none, Unprocessable for a wrong `arbiter_*` field."""
+    dropped = Dropped()
+    given = load(body)
+    made = exact_json.dumps(translated(given, dropped))
+    chat = openai_chat.parse(made, caller, request_id)
+    return replace(chat, dropped=dropped.names, show_thoughts=_shows_thoughts(given.get("thinking")))
+
+
+def load(body: bytes) -> Json:
+    """The JSON object of a body, its numbers as they were written."""
+    if not isinstance(load_json(body, halves=True), dict):
+        raise BadRequest("the body must be a JSON object", code="invalid_json")
+    given: Json = exact_json.exact(body)
+    return given
+
+
+def translated(given: Json, dropped: Dropped) -> Json:
+    """The chat request that a Messages request means. Raises BadRequest."""
+    own = {name: value for name, value in given.items() if name.startswith("arbiter_")}
+    dropped.rest(given, (*_KNOWN, *own))
+    messages = system_messages(given.get("system"), dropped) + chat_messages(given.get("messages"), dropped)
+    made: Json = {name: given[name] for name in _PASSED if given.get(name) is not None}
+    made |= {"messages": messages}
+    for name, write in _MEMBERS.items():
+        if given.get(name) is not None:
+            made |= write(given[name], name, dropped)
+    if not made.get("tools"):
+        made.pop("tool_choice", None)
+        made.pop("parallel_tool_calls", None)
+    for name in ("temperature", "top_p"):
+        if name in made and type(made[name]) is not exact_json.Written:
+            raise wrong(name, "must be a number")
+    return made | own
+
+
+def _max_tokens(value: Any, where: str, _: Dropped) -> Json:
+    if type(value) is not exact_json.Written or not value.isdecimal() or not value.strip("0"):
+        raise wrong(where, "must be a whole number above 0")
+    return {"max_tokens": value}
+
+
+def _stop(value: Any, where: str, _: Dropped) -> Json:
+    if not isinstance(value, list) or not all(type(one) is str for one in value):
+        raise wrong(where, "must be a list of strings")
+    return {"stop": value} if value else {}
+
+
+def _metadata(value: Any, where: str, dropped: Dropped) -> Json:
+    if not isinstance(value, dict):
+        raise wrong(where, "must be an object")
+    dropped.rest(value, ("user_id",), f"{where}.")
+    user = value.get("user_id")
+    if user is None:
+        return {}
+    text = text_of(user, f"{where}.user_id")
+    short = len(text) <= MAX_USER_CHARS
+    return {"user": text if short else hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=32).hexdigest()}
+
+
+def _tools(value: Any, where: str, dropped: Dropped) -> Json:
+    tools = [_tool(one, f"{where}.{at}", dropped) for at, one in enumerate(listed(value, where))]
+    return {"tools": tools} if tools else {}
+
+
+def _tool(tool: Json, where: str, dropped: Dropped) -> Json:
+    kind = tool.get("type")
+    if kind not in (None, "custom"):
+        raise wrong(
+            f"{where}.type",
+            f"{quoted(kind, 60)} is a tool of Anthropic's that no other model knows; describe it with an input_schema",
+        )
+    name, schema = text_of(tool.get("name"), f"{where}.name"), tool.get("input_schema")
+    if not name:
+        raise wrong(f"{where}.name", "must not be empty")
+    if not isinstance(schema, dict):
+        raise wrong(f"{where}.input_schema", "must be an object")
+    dropped.rest(tool, _TOOL, "tools.")
+    function: Json = {"name": name, "parameters": schema}
+    if tool.get("description") is not None:
+        function["description"] = text_of(tool["description"], f"{where}.description")
+    if tool.get("strict") is not None:
+        function["strict"] = tool["strict"]
+    return {"type": "function", "function": function, **cached(tool, where)}
+
+
+def _tool_choice(value: Any, where: str, _: Dropped) -> Json:
+    if not isinstance(value, dict):
+        raise wrong(where, "must be an object")
+    kind = value.get("type")
+    if kind == "tool":
+        choice: Any = {"type": "function", "function": {"name": text_of(value.get("name"), f"{where}.name")}}
+    elif type(kind) is str and kind in CHOICES:
+        choice = CHOICES[kind]
+    else:
+        raise wrong(f"{where}.type", f"must be auto, any, tool or none, not {quoted(kind, 40)}")
+    one = value.get("disable_parallel_tool_use") is True
+    return {"tool_choice": choice, **({"parallel_tool_calls": False} if one else {})}
+
+
+def _thinking(value: Any, where: str, _: Dropped) -> Json:
+    if not isinstance(value, dict):
+        raise wrong(where, "must be an object")
+    kind = text_of(value.get("type"), f"{where}.type")
+    if kind != "enabled":
+        return {}
+    budget = value.get("budget_tokens")
+    if type(budget) is not exact_json.Written or not budget.isdecimal():
+        raise wrong(f"{where}.budget_tokens", "must be a whole number")
+    tokens = int(budget[:12])
+    return {"reasoning_effort": next((effort for most, effort in BUDGETS if tokens <= most), "high")}
+
+
+def _output_config(value: Any, where: str, dropped: Dropped) -> Json:
+    if not isinstance(value, dict):
+        raise wrong(where, "must be an object")
+    dropped.rest(value, ("effort", "format"), f"{where}.")
+    made: Json = {}
+    effort = value.get("effort")
+    if effort is not None:
+        if type(effort) is not str or effort not in EFFORTS:
+            raise wrong(f"{where}.effort", f"must be one of {', '.join(EFFORTS)}, not {quoted(effort, 40)}")
+        made |= {"reasoning_effort": EFFORTS[effort]} if EFFORTS[effort] else {}
+    if value.get("format") is not None:
+        made |= _format(value["format"], f"{where}.format", dropped)
+    return made
+
+
+def _format(value: Any, where: str, _: Dropped) -> Json:
+    if not isinstance(value, dict) or value.get("type") != "json_schema" or not isinstance(value.get("schema"), dict):
+        raise wrong(where, "must be an object with the type json_schema and a schema")
+    asked = {"name": "answer", "schema": value["schema"], "strict": True}
+    return {"response_format": {"type": "json_schema", "json_schema": asked}}
+
+
+_MEMBERS: dict[str, Callable[[Any, str, Dropped], Json]] = {
+    "max_tokens": _max_tokens,
+    "stop_sequences": _stop,
+    "metadata": _metadata,
+    "tools": _tools,
+    "tool_choice": _tool_choice,
+    "thinking": _thinking,
+    "output_config": _output_config,
+    "output_format": _format,
+}
+
+
+def _shows_thoughts(thinking: Any) -> bool:
+    """Whether the caller takes blocks of thinking: those who never asked for any read the first block as the answer."""
+    asked = isinstance(thinking, dict) and thinking.get("type") != "disabled"
+    return asked and thinking.get("display") != "omitted"
