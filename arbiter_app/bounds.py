@@ -44,6 +44,7 @@ BOUNDS = (
     ),
     Bound("pipelined", "ARBITER_MAX_PIPELINED", "requests sent before the answer to the one before", "429, closed"),
     Bound("sockets", "ARBITER_MAX_SOCKETS", "open sockets of pages", "503"),
+    Bound("address_sockets", "ARBITER_MAX_SOCKETS_PER_ADDRESS", "open sockets of one address", "503"),
     Bound("socket_frames", "ARBITER_SOCKET_FRAMES_PER_S", "frames of a socket a second", "closed with 1008"),
     Bound("socket_bytes", "ARBITER_MAX_SOCKET_MESSAGE_BYTES", "a socket's message, bytes", "closed with 1009"),
     Bound("hosts", "ARBITER_ALLOWED_HOSTS", "host names that are answered", "421"),

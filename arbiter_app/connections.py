@@ -7,7 +7,7 @@ at all, and the operating system would say so to nobody.
 from __future__ import annotations
 
 import resource
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -62,7 +62,7 @@ class Door:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.sockets = 0
+        self._sockets: Counter[str] = Counter()
         self._of: defaultdict[str, dict[Connection, None]] = defaultdict(dict)
         self._address: dict[Connection, str] = {}
         self._trusted = ProxyHeadersMiddleware(_nothing, list(settings.trusted_proxies)).trusted_hosts
@@ -96,6 +96,33 @@ class Door:
             del self._of[address][connection]
             if not self._of[address]:
                 del self._of[address]
+
+    def refuse_socket(self, host: str) -> Refusal | None:
+        """The refusal of one more socket from `host`, if there are too many."""
+        settings, of_address = self.settings, self._sockets[group_of(host)]
+        if self._sockets.total() >= settings.max_sockets:
+            bound, most, setting = "sockets", settings.max_sockets, "ARBITER_MAX_SOCKETS"
+        elif of_address >= settings.max_sockets_per_address and host not in self._trusted:
+            bound, most, setting = (
+                "address_sockets",
+                settings.max_sockets_per_address,
+                "ARBITER_MAX_SOCKETS_PER_ADDRESS",
+            )
+        else:
+            return None
+        message = f"more than {most:,} sockets ({setting}); try again in a moment"
+        return Refusal(bound, 503, "too_many_sockets", message)
+
+    def open_socket(self, socket: Connection, host: str) -> None:
+        """Note a connection that has become a socket; it never gives way."""
+        self._sockets[group_of(host)] += 1
+        self.enter(socket, host)
+
+    def close_socket(self, socket: Connection, host: str) -> None:
+        """Forget one."""
+        self._sockets[group_of(host)] -= 1
+        self._sockets += Counter()  # without those of whom none is left
+        self.leave(socket)
 
     def _strike(self, bound: str, setting: str, most: int, address: str) -> Refusal | None:
         """Let a connection of `address` give way; the refusal if none can."""

@@ -357,10 +357,9 @@ class Protocol(HttpToolsProtocol):
 
     def _upgrade(self) -> None:
         """Hand the connection on to a socket, unless there are too many."""
-        most = self._settings.max_sockets
-        if self._door.sockets >= most:
-            message = f"more than {most:,} sockets (ARBITER_MAX_SOCKETS); try again in a moment"
-            self._refuse(Refusal("sockets", 503, "too_many_sockets", message))
+        refusal = self._door.refuse_socket(self.client[0] if self.client else "")
+        if refusal is not None:
+            self._refuse(refusal)
             return
         self._forget_deadline()
         self._door.leave(self)
@@ -475,13 +474,11 @@ class Socket(WebSocketsSansIOProtocol):
     def connection_made(self, transport: Any) -> None:
         """The connection has asked to be a socket."""
         super().connection_made(transport)
-        self._door.sockets += 1
-        self._door.enter(self, self.client[0] if self.client else "")
+        self._door.open_socket(self, self.client[0] if self.client else "")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The page is gone."""
-        self._door.sockets -= 1
-        self._door.leave(self)
+        self._door.close_socket(self, self.client[0] if self.client else "")
         cast(Corked, self.transport).taken()
         super().connection_lost(exc)
 

@@ -120,6 +120,9 @@ class Settings(BaseModel):
         "ARBITER_MAX_PIPELINED", 32, "requests of a connection that wait for the one before", gt=0
     )
     max_sockets: int = _env("ARBITER_MAX_SOCKETS", 2_048, "open sockets of pages", gt=0)
+    max_sockets_per_address: int = _env(
+        "ARBITER_MAX_SOCKETS_PER_ADDRESS", 512, "open sockets of one address, trusted proxies excepted", gt=0
+    )
     socket_frames_per_s: float = _env(
         "ARBITER_SOCKET_FRAMES_PER_S", 40.0, "frames of a page's socket, in bursts of five times as many", gt=0
     )

@@ -114,3 +114,19 @@ def test_an_address_has_its_share_and_a_trusted_proxy_any() -> None:
     for host in ("192.0.2.1", "192.0.2.2", "10.0.0.1", "10.0.0.1", "10.0.0.1"):
         assert door.enter(One(resting=False), host) is None
     assert door.enter(One(resting=False), "192.0.2.1") is not None
+
+
+def test_an_address_has_its_share_of_the_sockets_and_a_trusted_proxy_any() -> None:
+    own = {"ARBITER_MAX_SOCKETS_PER_ADDRESS": "2", "ARBITER_MAX_SOCKETS": "6", "ARBITER_TRUSTED_PROXIES": "10.0.0.1"}
+    door = Door(load_settings(own, env_file=None))
+    pages = [(One(), host) for host in ("192.0.2.1", "192.0.2.1", "10.0.0.1", "10.0.0.1", "10.0.0.1")]
+    for page, host in pages:
+        assert door.refuse_socket(host) is None
+        door.open_socket(page, host)
+    refused = door.refuse_socket("192.0.2.1")
+    assert refused is not None and (refused.bound, refused.status) == ("address_sockets", 503)
+    door.open_socket(One(), "192.0.2.2")
+    refused = door.refuse_socket("192.0.2.3")
+    assert refused is not None and refused.bound == "sockets"
+    door.close_socket(*pages[0])
+    assert door.refuse_socket("192.0.2.1") is None
