@@ -97,3 +97,20 @@ def test_every_decision_is_short() -> None:
 def test_every_mode_and_task_is_in_the_glossary() -> None:
     words = page("glossary")
     assert [str(word) for word in (*Mode, *Task) if str(word) not in words] == []
+
+
+def test_files_that_contributors_are_sent_to_exist() -> None:
+    """A path is one of the repository, or of the package."""
+    root = PACKAGE.parent
+    text = (root / "CONTRIBUTING.md").read_text("utf-8")
+    named = re.findall(r"`([\w.]+/[\w/.]*|\w+\.(?:py|toml|md))`", text)
+    beside = [PACKAGE / "runtime" / "sandbox", PACKAGE / "policy", root / "tests" / "unit" / "policy"]
+    assert named and [name for name in named if not any((at / name).exists() for at in (root, PACKAGE, *beside))] == []
+
+
+def test_names_that_contributors_are_sent_to_exist() -> None:
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text("utf-8")
+    names = set(re.findall(r"`(_?[A-Z]\w+|_\w+|\w+_by_\w+)(?:\(\.\.\.\))?`", text)) - {"None"}
+    folders = PACKAGE, PACKAGE.parent / "tests" / "unit"
+    sources = "\n".join(path.read_text("utf-8") for folder in folders for path in folder.rglob("*.py"))
+    assert sorted(name for name in names if not re.search(rf"\b{name}\b", sources)) == []
