@@ -11,8 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 from arbiter_app import policy as brain
 from arbiter_app.catalog import Catalog, catalog_of
@@ -39,7 +38,7 @@ from arbiter_app.pipeline.record import Recorder
 from arbiter_app.pipeline.route import CONVERSATIONS, Router
 from arbiter_app.pipeline.standing import Standing
 from arbiter_app.pipeline.tokens import TokenRatios
-from arbiter_app.pipeline.types import ChatRequest, Model
+from arbiter_app.pipeline.types import ChatRequest
 from arbiter_app.runtime import cost as meter
 from arbiter_app.runtime.client import HttpRuntime
 from arbiter_app.runtime.embeddings import HttpEmbeddings
@@ -68,7 +67,7 @@ from arbiter_app.services.what_if import WhatIf
 from arbiter_app.settings import Settings
 from arbiter_app.store import Store, notes, open_store
 from arbiter_app.store.neighbours import Neighbours
-from arbiter_app.tracing import Tracing, open_tracing
+from arbiter_app.tracing import open_tracing
 
 log = logging.getLogger("arbiter")
 
@@ -77,55 +76,279 @@ CLASSIFIER_ROOM, JUDGE_ROOM = 1_024, 2_048
 SessionKey = Callable[[str], str | None]
 
 
-@dataclass(slots=True, kw_only=True)
 class Services:
-    """What one process is made of. `first_key` is the operator's key that was made at the first start, to be shown once."""
+    """Every service of one process, made when it is first asked for, and handed what it uses.
 
-    settings: Settings
-    runtime_url: str
-    store: Store
-    runtime: HttpRuntime
-    embeddings: HttpEmbeddings | None
-    sandbox: SandboxServer | None
-    tracing: Tracing | None
-    catalog_holder: CatalogHolder
-    policy: brain.Policy
-    health: Health
-    limits: Limits
-    standing: Standing
-    prices: PriceOverrides
-    holdout: Holdout
-    cache: ResponseCache | None
-    classifier: Classifier
-    estimates: LearnedEstimates
-    router: Router
-    learner: Learner
-    judging: Judging
-    requests: RequestService
-    keys: Keys
-    reads: Reads
-    what_if: WhatIf
-    actions: Actions
-    calibrations: Calibrations
-    alerting: Alerting
-    alerts: Alerts
-    pool: Pool
-    replicas: ReplicaSync
-    upkeep: Upkeep
-    background: Background
-    broadcast: Broadcast
-    feed: Feed
-    metrics: Metrics
-    telemetry: Telemetry
-    memory: Memory
-    status: Status
-    neighbours: Neighbours | None = None
-    first_key: str | None = None
+    `first_key` is the operator's key that was made at the first start, to be shown once.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        catalog: Catalog,
+        *,
+        runtime_url: str,
+        sandbox: SandboxServer | None = None,
+        session_key: SessionKey = lambda cookies: None,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.runtime_url = runtime_url
+        self.sandbox = sandbox
+        self.catalog_holder = CatalogHolder(catalog)
+        self.runtime = _runtime(settings, runtime_url)
+        self.embeddings = _embeddings(settings)
+        self.tracing = open_tracing(settings.otlp_endpoint, runtime_url, content=settings.otlp_content)
+        self.feed, self.metrics, self.status, self.background = Feed(), Metrics(), Status(), Background()
+        self.broadcast = Broadcast("0" if settings.workers else "")
+        self.alerts = Alerts(self.feed, self.broadcast)
+        self.keys = Keys(store, settings, send=self.broadcast.send, session_key=session_key)
+        self.health = Health(
+            first_s=settings.quarantine_s,
+            max_s=settings.quarantine_max_s,
+            gone_s=settings.gone_s,
+            gone_max_s=settings.gone_max_s,
+            send=self.broadcast.send,
+        )
+        self.standing = Standing(self.broadcast.send)
+        self.limits, self.prices = Limits(), PriceOverrides()
+        self.holdout = Holdout(settings.routing.holdout_share, settings.routing.holdout_usd_per_day)
+        self.policy = brain.build(
+            settings.policy, catalog=facts_of(catalog), baseline=catalog.baseline, settings=settings.routing
+        )
+        self.cache = _cache(settings)
+        self.meaning = _meaning(settings, self.embeddings)
+        self.kept = KeptAnswers(self.cache, self.meaning, _cache_keys(settings))
+        self.neighbours: Neighbours | None = None
+        self.first_key: str | None = None
 
     @property
     def catalog(self) -> Catalog:
         """The catalog in force."""
         return self.catalog_holder.now
+
+    # What answers
+
+    @cached_property
+    def classifiers(self) -> Asker:
+        """Asks the classifier model, or who stands in for it."""
+        timeout_s = self.settings.classify_timeout_s
+        return self._asker("classifier", lambda: self.catalog.classifier, timeout_s, CLASSIFIER_ROOM, _names_a_task)
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """Stage 1."""
+        return Classifier(self.classifiers.ask, timeout_s=self.settings.classify_timeout_s)
+
+    @cached_property
+    def estimates(self) -> LearnedEstimates:
+        """Stage 2, and what baseline and tokens are reckoned at."""
+        return LearnedEstimates(lambda: self.catalog, self.policy, TokenRatios(), self.health, self.limits)
+
+    @cached_property
+    def router(self) -> Router:
+        """Stage 3."""
+        return Router(
+            self.policy,
+            baseline=lambda: self.catalog.baseline,
+            holdout=self.holdout,
+            rng=random.Random(),
+            now=time.time,
+        )
+
+    @cached_property
+    def calls(self) -> Calls:
+        """Stage 4."""
+        return Calls(
+            self.runtime,
+            self.health,
+            meter,
+            model_of=lambda model: self.catalog.model(model),
+            multiplier_of=self.prices.multiplier_of,
+            learned_usd=lambda bucket, model: self.policy.expected_cost_usd(bucket, model, 0, 0),
+            max_attempts=self.settings.max_attempts,
+            limits=self.limits,
+            standing=self.standing,
+            set_aside=claims.count,
+        )
+
+    @cached_property
+    def learner(self) -> Learner:
+        """Stage 6."""
+        return Learner(
+            self.policy,
+            self.store.ledger,
+            now=time.time,
+            trust=lambda bucket: self.judging.trust(bucket),
+            publish=self._publish,
+            alerted=self.alerts.raised,
+        )
+
+    @cached_property
+    def lifecycle(self) -> Lifecycle:
+        """The six stages."""
+        settings = self.settings
+        return Lifecycle(
+            classifier=self.classifier,
+            estimates=self.estimates,
+            router=self.router,
+            calls=self.calls,
+            cascade=Cascade(self.calls, self.router, settings.cascade_below if settings.cascade else -1.0),
+            recorder=Recorder(self.learner),
+            kept=self.kept,
+            assembler=StreamAssembler,
+            judge=self.judging.follow,
+            wants_judge=self.judging.wants,
+            timeout_s=settings.request_timeout_s,
+        )
+
+    @cached_property
+    def requests(self) -> RequestService:
+        """The one way in."""
+        settings = self.settings
+        admission = Admission(settings.max_concurrency, settings.max_queue, settings.queue_wait_s)
+        # The runtime has `request_timeout_s`; as long again for a caller to read. Who reads slower gives up its place.
+        longest_s = 2 * settings.request_timeout_s
+        return RequestService(self.lifecycle, self.keys, self.metrics, admission, longest_s=longest_s)
+
+    # What learns beside the answers
+
+    @cached_property
+    def judges(self) -> Asker:
+        """Asks the judge's model, or who stands in for it."""
+        timeout_s = self.settings.judge_timeout_s
+        return self._asker("judge", lambda: self.catalog.judge, timeout_s, JUDGE_ROOM, _gives_a_score)
+
+    @cached_property
+    def judging(self) -> Judging:
+        """Grades answers that have no objective check."""
+        settings = self.settings
+        return Judging(
+            Judge(self.judges.ask),
+            self.learner,
+            feed=self.feed,
+            sample=settings.judge_sample,
+            check=settings.judge_check,
+            check_usd_per_day=settings.judge_check_usd_per_day,
+            name=lambda: self.judges.model,
+            read=self.store.agreement,
+            rng=random.Random(),
+            graded=self.kept.keep,
+        )
+
+    @cached_property
+    def calibrations(self) -> Calibrations:
+        """An operator's prompts on every model."""
+        caller = Caller(
+            classifier=self.classifier,
+            estimates=self.estimates,
+            calls=self.calls,
+            learner=self.learner,
+            judge=lambda: self.judging.judge,
+            timeout_s=self.settings.request_timeout_s,
+        )
+        return Calibrations(
+            store=self.store,
+            catalog=self.catalog_holder,
+            prices=self.prices,
+            policy=self.policy,
+            learner=self.learner,
+            caller=caller,
+            feed=self.feed,
+        )
+
+    @cached_property
+    def alerting(self) -> Alerting:
+        """Follows alerts up."""
+        return Alerting(
+            store=self.store,
+            catalog=self.catalog_holder,
+            health=self.health,
+            standing=self.standing,
+            alerts=self.alerts,
+            feed=self.feed,
+        )
+
+    @cached_property
+    def pool(self) -> Pool:
+        """Keeps the catalog to what the runtime lists."""
+        return Pool(
+            settings=self.settings,
+            runtime=self.runtime,
+            catalog=self.catalog_holder,
+            policy=self.policy,
+            status=self.status,
+        )
+
+    @cached_property
+    def memory(self) -> Memory:
+        """What a reset forgets."""
+        parts = (self.policy, self.health, self.limits, self.prices, self.holdout, self.what_if, self.judging)
+        kept = [part for part in (self.cache, self.meaning) if part is not None]
+        return Memory([part.forget for part in (*parts, *kept)])
+
+    @cached_property
+    def replicas(self) -> ReplicaSync:
+        """Keeps this process equal to the others."""
+        return ReplicaSync(
+            store=self.store,
+            catalog=self.catalog_holder,
+            policy=self.policy,
+            judging=self.judging,
+            prices=self.prices,
+            health=self.health,
+            standing=self.standing,
+            alerts=self.alerts,
+            keys=self.keys,
+            memory=self.memory,
+        )
+
+    @cached_property
+    def upkeep(self) -> Upkeep:
+        """What goes on beside the requests."""
+        return Upkeep(self.settings, self.store, self.keys, self.holdout, self.feed, self.status)
+
+    # What people see and do
+
+    @cached_property
+    def reads(self) -> Reads:
+        """Reports."""
+        return Reads(
+            settings=self.settings,
+            store=self.store,
+            catalog=self.catalog_holder,
+            policy=self.policy,
+            health=self.health,
+            prices=self.prices,
+            cache=self.cache,
+            judging=self.judging,
+            askers=(self.classifiers, self.judges),
+        )
+
+    @cached_property
+    def what_if(self) -> WhatIf:
+        """Other settings on the traffic that was seen."""
+        return WhatIf(store=self.store, catalog=self.catalog_holder, policy=self.policy, routing=self.settings.routing)
+
+    @cached_property
+    def actions(self) -> Actions:
+        """Votes, prices, switches, reset."""
+        return Actions(
+            store=self.store,
+            catalog=self.catalog_holder,
+            prices=self.prices,
+            learner=self.learner,
+            judging=self.judging,
+            memory=self.memory,
+            feed=self.feed,
+            broadcast=self.broadcast,
+        )
+
+    @cached_property
+    def telemetry(self) -> Telemetry:
+        """Metrics."""
+        return Telemetry(self.metrics, self.requests, self.store, self.judging, self.health)
 
     async def close(self) -> None:
         """Finish what was begun (judges get a short while), then let go of store, runtime and sandbox."""
@@ -144,6 +367,28 @@ class Services:
         if self.sandbox is not None:
             await asyncio.to_thread(self.sandbox.stop)
 
+    def _publish(self, decision: Decision) -> None:
+        self.metrics.seen(decision)
+        if self.tracing is not None:
+            self.tracing.seen(decision)
+        if self.feed.listeners:
+            self.feed.publish("decision", shown(decision.row()))
+
+    def _asker(
+        self, kind: str, model: Callable[[], str], timeout_s: float, room: int, understood: Callable[[str], bool]
+    ) -> Asker:
+        return Asker(
+            self.runtime,
+            meter,
+            lambda: self.catalog.askable(model()),
+            self.prices.multiplier_of,
+            kind=kind,
+            timeout_s=timeout_s,
+            room=room,
+            charged=lambda asked, cost: self.metrics.charged(kind, asked, cost),
+            understood=understood,
+        )
+
 
 async def start(settings: Settings, *, worker_of: str = "", session_key: SessionKey = lambda cookies: None) -> Services:
     """Open the store (migrating it), start the sandbox when there is no key, load what was learned, and begin the upkeep.
@@ -157,7 +402,7 @@ async def start(settings: Settings, *, worker_of: str = "", session_key: Session
     if settings.sandbox and not worker_of:
         sandbox = start_sandbox(catalog, latency=settings.sandbox_latency, seed=settings.sandbox_seed)
     url = worker_of or (sandbox.url if sandbox is not None else settings.base_url)
-    services = build(settings, store, catalog, runtime_url=url, sandbox=sandbox, session_key=session_key)
+    services = Services(settings, store, catalog, runtime_url=url, sandbox=sandbox, session_key=session_key)
     for note in () if worker_of else settings.repaired:
         log.warning("%s", note)
     await services.pool.first()
@@ -197,215 +442,12 @@ async def _begin_upkeep(services: Services, *, worker: bool) -> None:
         run(upkeep.follow_holdout())
 
 
-def build(
-    settings: Settings,
-    store: Store,
-    catalog: Catalog,
-    *,
-    runtime_url: str,
-    sandbox: SandboxServer | None,
-    session_key: SessionKey,
-) -> Services:
-    """Make every service and hand it what it uses; nothing is opened that the store, the runtime and tracing do not open."""
-    holder, feed, metrics, memory, status = CatalogHolder(catalog), Feed(), Metrics(), Memory(), Status()
-    broadcast = Broadcast("0" if settings.workers else "")
-    alerts = Alerts(feed, broadcast)
-    tracing = open_tracing(settings.otlp_endpoint, runtime_url, content=settings.otlp_content)
-    health = Health(
-        first_s=settings.quarantine_s,
-        max_s=settings.quarantine_max_s,
-        gone_s=settings.gone_s,
-        gone_max_s=settings.gone_max_s,
-        send=broadcast.send,
-    )
-    limits, standing, prices, ratios = Limits(), Standing(broadcast.send), PriceOverrides(), TokenRatios()
-    holdout = Holdout(settings.routing.holdout_share, settings.routing.holdout_usd_per_day)
-    runtime, embeddings = _runtime(settings, runtime_url), _embeddings(settings)
-    cache, meaning = _cache(settings), _meaning(settings, embeddings)
-    kept = KeptAnswers(cache, meaning, _cache_keys(settings))
-    policy = brain.build(
-        settings.policy, catalog=facts_of(catalog), baseline=catalog.baseline, settings=settings.routing
-    )
+def _names_a_task(text: str) -> bool:
+    return parse_task(text) is not None
 
-    def model_of(model_id: str) -> Model:
-        return holder.now.model(model_id)
 
-    def publish(decision: Decision) -> None:
-        metrics.seen(decision)
-        if tracing is not None:
-            tracing.seen(decision)
-        if feed.listeners:
-            feed.publish("decision", shown(decision.row()))
-
-    def asker(
-        kind: str, model: Callable[[], str], timeout_s: float, room: int, understood: Callable[[str], bool]
-    ) -> Asker:
-        return Asker(
-            runtime,
-            meter,
-            lambda: holder.now.askable(model()),
-            prices.multiplier_of,
-            kind=kind,
-            timeout_s=timeout_s,
-            room=room,
-            charged=lambda asked, cost: metrics.charged(kind, asked, cost),
-            understood=understood,
-        )
-
-    learner = Learner(
-        policy,
-        store.ledger,
-        now=time.time,
-        trust=lambda bucket: judging.trust(bucket),
-        publish=publish,
-        alerted=alerts.raised,
-    )
-    judges = asker(
-        "judge",
-        lambda: holder.now.judge,
-        settings.judge_timeout_s,
-        JUDGE_ROOM,
-        lambda text: parse_judgement(text) is not None,
-    )
-    classifiers = asker(
-        "classifier",
-        lambda: holder.now.classifier,
-        settings.classify_timeout_s,
-        CLASSIFIER_ROOM,
-        lambda text: parse_task(text) is not None,
-    )
-    judging = Judging(
-        Judge(judges.ask),
-        learner,
-        feed=feed,
-        sample=settings.judge_sample,
-        check=settings.judge_check,
-        check_usd_per_day=settings.judge_check_usd_per_day,
-        name=lambda: judges.model,
-        read=store.agreement,
-        rng=random.Random(),
-        graded=kept.keep,
-    )
-    classifier = Classifier(classifiers.ask, timeout_s=settings.classify_timeout_s)
-    calls = Calls(
-        runtime,
-        health,
-        meter,
-        model_of=model_of,
-        multiplier_of=prices.multiplier_of,
-        learned_usd=lambda bucket, model: policy.expected_cost_usd(bucket, model, 0, 0),
-        max_attempts=settings.max_attempts,
-        limits=limits,
-        standing=standing,
-        set_aside=claims.count,
-    )
-    estimates = LearnedEstimates(lambda: holder.now, policy, ratios, health, limits)
-    router = Router(policy, baseline=lambda: holder.now.baseline, holdout=holdout, rng=random.Random(), now=time.time)
-    lifecycle = Lifecycle(
-        classifier=classifier,
-        estimates=estimates,
-        router=router,
-        calls=calls,
-        cascade=Cascade(calls, router, settings.cascade_below if settings.cascade else -1.0),
-        recorder=Recorder(learner),
-        kept=kept,
-        assembler=StreamAssembler,
-        judge=judging.follow,
-        wants_judge=judging.wants,
-        timeout_s=settings.request_timeout_s,
-    )
-    keys = Keys(store, settings, send=broadcast.send, session_key=session_key)
-    requests = RequestService(
-        lifecycle,
-        keys,
-        metrics,
-        Admission(settings.max_concurrency, settings.max_queue, settings.queue_wait_s),
-        # The runtime has `request_timeout_s`; as long again for a caller to read. Who reads slower gives up its place.
-        longest_s=2 * settings.request_timeout_s,
-    )
-    what_if = WhatIf(store=store, catalog=holder, policy=policy, routing=settings.routing)
-    caller = Caller(
-        classifier=classifier,
-        estimates=estimates,
-        calls=calls,
-        learner=learner,
-        judge=lambda: judging.judge,
-        timeout_s=settings.request_timeout_s,
-    )
-    memory.keep(policy.forget, health.forget, limits.forget, prices.clear, holdout.forget, what_if.forget)
-    memory.keep(judging.forget, *[part.forget for part in (cache, meaning) if part is not None])
-    return Services(
-        settings=settings,
-        runtime_url=runtime_url,
-        store=store,
-        runtime=runtime,
-        embeddings=embeddings,
-        sandbox=sandbox,
-        tracing=tracing,
-        catalog_holder=holder,
-        policy=policy,
-        health=health,
-        limits=limits,
-        standing=standing,
-        prices=prices,
-        holdout=holdout,
-        cache=cache,
-        classifier=classifier,
-        estimates=estimates,
-        router=router,
-        learner=learner,
-        judging=judging,
-        requests=requests,
-        keys=keys,
-        reads=Reads(
-            settings=settings,
-            store=store,
-            catalog=holder,
-            policy=policy,
-            health=health,
-            prices=prices,
-            cache=cache,
-            judging=judging,
-            askers=(classifiers, judges),
-        ),
-        what_if=what_if,
-        actions=Actions(
-            store=store,
-            catalog=holder,
-            prices=prices,
-            learner=learner,
-            judging=judging,
-            memory=memory,
-            feed=feed,
-            broadcast=broadcast,
-        ),
-        calibrations=Calibrations(
-            store=store, catalog=holder, prices=prices, policy=policy, learner=learner, caller=caller, feed=feed
-        ),
-        alerting=Alerting(store=store, catalog=holder, health=health, standing=standing, alerts=alerts, feed=feed),
-        alerts=alerts,
-        pool=Pool(settings=settings, runtime=runtime, catalog=holder, policy=policy, status=status),
-        replicas=ReplicaSync(
-            store=store,
-            catalog=holder,
-            policy=policy,
-            judging=judging,
-            prices=prices,
-            health=health,
-            standing=standing,
-            alerts=alerts,
-            keys=keys,
-            memory=memory,
-        ),
-        upkeep=Upkeep(settings, store, keys, holdout, feed, status),
-        background=Background(),
-        broadcast=broadcast,
-        feed=feed,
-        metrics=metrics,
-        telemetry=Telemetry(metrics, requests, store, judging, health),
-        memory=memory,
-        status=status,
-    )
+def _gives_a_score(text: str) -> bool:
+    return parse_judgement(text) is not None
 
 
 def _runtime(settings: Settings, url: str) -> HttpRuntime:

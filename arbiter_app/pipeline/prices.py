@@ -24,6 +24,6 @@ class PriceOverrides:
         """The overrides in force."""
         return dict(self._multipliers)
 
-    def clear(self) -> None:
+    def forget(self) -> None:
         """Drop every override."""
         self._multipliers.clear()

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 class Memory:
     """What parts keep in memory. `generation` counts how often all of it was forgotten."""
 
-    def __init__(self) -> None:
+    def __init__(self, forgets: Sequence[Callable[[], None]]) -> None:
         self.generation = 0
-        self._forgets: list[Callable[[], None]] = []
-
-    def keep(self, *forgets: Callable[[], None]) -> None:
-        """Forget these, too."""
-        self._forgets += forgets
+        self._forgets = forgets
 
     def forget(self) -> None:
         """Drop everything (the store is reset by its own method)."""
