@@ -1,4 +1,4 @@
-"""Reading `.env`: what python-dotenv takes, with one sentence that names file and line for what it would pass over in silence."""
+"""Looking at `.env` before it is read: one sentence that names file and line for what would be passed over in silence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import io
 import re
 from pathlib import Path
 
-from dotenv.main import DotEnv
 from dotenv.parser import parse_stream
 
 MAX_BYTES = 1_000_000
@@ -17,9 +16,9 @@ class EnvFileError(ValueError):
     """The file cannot be read as settings; the message names file and line, and never a value."""
 
 
-def read(path: Path) -> dict[str, str]:
-    """The settings of a file, none where there is no file. Raises EnvFileError."""
-    text = _text(path)
+def check(path: Path) -> str:
+    """The encoding in which the file holds settings; empty where there is no file. Raises EnvFileError."""
+    text, encoding = _text(path)
     for found in parse_stream(io.StringIO(text)):
         line, said = found.original.line, found.original.string
         while said[:1] in ("\n", "\r"):
@@ -29,18 +28,18 @@ def read(path: Path) -> dict[str, str]:
             raise EnvFileError(f"{path}, line {line}: this is no setting; {why}")
         if found.key is not None and found.value is None:
             raise EnvFileError(f"{path}, line {line}: {found.key[:60]} has no value; write it as NAME=value")
-    values = DotEnv(None, stream=io.StringIO(text), interpolate=True).dict()
-    return {key: value for key, value in values.items() if value is not None}
+    return encoding
 
 
 def _hint(line: str) -> str:
     return "a quote is not closed" if line.count("'") % 2 or line.count('"') % 2 else "write it as NAME=value"
 
 
-def _text(path: Path) -> str:
+def _text(path: Path) -> tuple[str, str]:
+    """The file's text and encoding, both empty where there is none."""
     try:
         if not path.exists():
-            return ""
+            return "", ""
         if path.is_dir():
             raise EnvFileError(f"{path} is a directory; a file of lines NAME=value is wanted")
         with path.open("rb") as file:
@@ -51,8 +50,8 @@ def _text(path: Path) -> str:
         raise EnvFileError(f"{path} is larger than {MAX_BYTES:,} bytes; that is no file of settings")
     for mark, encoding in ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"", "utf-8-sig")):
         if data.startswith(mark):
-            return _decoded(path, data, encoding)
-    return ""
+            return _decoded(path, data, encoding), encoding
+    return "", ""
 
 
 def _decoded(path: Path, data: bytes, encoding: str) -> str:

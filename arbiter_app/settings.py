@@ -1,5 +1,6 @@
 """Every setting of Arbiter, and the only place that reads the environment or `.env`. The environment wins.
 
+pydantic-settings reads both; `env_file.py` looks at `.env` before, for what would be passed over in silence.
 Unknown `ARBITER_*` names are refused, so that a typing mistake is found at start and not in production.
 """
 
@@ -8,19 +9,31 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, create_model, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
-from arbiter_app.env_file import EnvFileError, read
+from arbiter_app.env_file import EnvFileError, check
 from arbiter_app.policy import PolicySettings
 
 PREFIX = "ARBITER_"
 DEFAULT_BASE_URL = "https://api.badtheorylabs.com/v1"
+M = TypeVar("M", bound=BaseSettings)
+Layer = tuple[str, Mapping[str, str | None]]
+"""Where settings come from, and which: by their environment names."""
 
 
 class SettingsError(ValueError):
@@ -48,10 +61,14 @@ def _env(name: str, default: Any, why: str, **limits: Any) -> Any:
     return Field(default, validation_alias=AliasChoices(name), description=why, **limits)
 
 
-class Settings(BaseModel):
-    """The effective configuration. Each field's alias is its environment name; `sources` says where it came from."""
+class _Named(BaseSettings):
+    """Settings by the environment names that are their fields' aliases, from layers of such names (`_built`)."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=True, enable_decoding=False)
+
+
+class Settings(_Named):
+    """The effective configuration. Each field's alias is its environment name; `sources` says where it came from."""
 
     gateway_api_key: SecretStr | None = _env("GATEWAY_API_KEY", None, "key of the runtime; absent means sandbox mode")
     base_url: str = _env("BTL_BASE_URL", DEFAULT_BASE_URL, "the runtime's OpenAI-compatible base URL")
@@ -221,6 +238,13 @@ class Settings(BaseModel):
     """What was put right of what was given, in sentences."""
     sources: Mapping[str, str] = Field(default_factory=dict, repr=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _put_right(cls, given: dict[str, Any]) -> dict[str, Any]:
+        better = dict(given)
+        repaired = _repair(better)
+        return {**better, "repaired": repaired}
+
     @property
     def sandbox(self) -> bool:
         """True when no runtime key is set, so that the embedded runtime answers."""
@@ -252,6 +276,13 @@ def routing_names() -> dict[str, str]:
     return {f"{PREFIX}{spec.name.upper()}": spec.name for spec in fields(PolicySettings)}
 
 
+_FIELDS: dict[str, Any] = {
+    name: (type(getattr(PolicySettings(), name)), _env(env_name, getattr(PolicySettings(), name), ""))
+    for env_name, name in routing_names().items()
+}
+_Thresholds = create_model("_Thresholds", __base__=_Named, **_FIELDS)
+
+
 def setting_names() -> dict[str, str]:
     """Every environment name that Arbiter reads -> the field it sets."""
     own = {
@@ -264,27 +295,49 @@ def setting_names() -> dict[str, str]:
 
 def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:
     """Read the environment over `.env`. Raises SettingsError naming each setting at fault. Empty values are unset."""
-    process = dict(os.environ if environ is None else environ)
+    process = {**(os.environ if environ is None else environ)}
     try:
-        from_file = read(env_file) if env_file else {}
+        encoding = check(env_file) if env_file else ""
     except EnvFileError as error:
         raise SettingsError(str(error)) from error
-    merged = {key: value for key, value in (from_file | process).items() if value != ""}
+    file = DotEnvSettingsSource(Settings, env_file=env_file if encoding else None, env_file_encoding=encoding)
+    layers = (
+        ("environment", {name: value for name, value in process.items() if value}),
+        (".env", {name: value for name, value in file.env_vars.items() if name not in process}),
+    )
     known = setting_names()
-    unknown = sorted(key for key in merged if key.startswith(PREFIX) and key not in known)
+    unknown = sorted(name for _, names in layers for name in names if name.startswith(PREFIX) and name not in known)
     if unknown:
         raise SettingsError(f"unknown settings: {', '.join(unknown)}; see .env.example for the list")
-    given = {key: value for key, value in merged.items() if key in known}
-    repaired = _repair(given)
-    sources = {key: "environment" if process.get(key) else ".env" for key in given}
+    sources = {name: where for where, names in reversed(layers) for name in names if name in known}
+    return _built(Settings, layers, routing=_routing(layers), sources=sources)
+
+
+def _built(model: type[M], layers: Iterable[Layer], **given: object) -> M:
+    """A model from what is given, then from each layer in turn. Raises SettingsError."""
+    sources: list[PydanticBaseSettingsSource] = [InitSettingsSource(model, given)]
+    for _, values in layers:
+        source = EnvSettingsSource(model)
+        source.env_vars = values
+        sources.append(source)
     try:
-        return Settings.model_validate({**given, "routing": _routing(given), "sources": sources, "repaired": repaired})
+        return model(_build_sources=(tuple(sources), given))
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
-        raise SettingsError("; ".join(lines)) from error
+        raise SettingsError("; ".join(_sentence(item) for item in error.errors())) from error
 
 
-def _repair(given: dict[str, str]) -> tuple[str, ...]:
+def _sentence(item: ErrorDetails) -> str:
+    """What is wrong with a setting."""
+    stated = item.get("ctx", {}).get("error")
+    if isinstance(stated, SettingsError):
+        return str(stated)
+    where = ".".join(map(str, item["loc"]))
+    if where in routing_names() and item["type"].endswith("_parsing"):
+        return f"{where}: {item['input']!r} is not {'true or false' if item['type'] == 'bool_parsing' else 'a number'}"
+    return f"{where}: {item['msg']}"
+
+
+def _repair(given: dict[str, Any]) -> tuple[str, ...]:
     """Put right what was meant in the runtime's address and key, in place; says what. Raises SettingsError where nothing can be meant."""
     told: list[str] = []
     if (url := given.get("BTL_BASE_URL")) is not None and (better := _address(url)) != url:
@@ -325,27 +378,8 @@ def _address(url: str) -> str:
     return plain
 
 
-def _routing(given: Mapping[str, str]) -> PolicySettings:
-    values: dict[str, Any] = {}
-    for env_name, name in routing_names().items():
-        if env_name in given:
-            values[name] = _typed(env_name, given[env_name], getattr(PolicySettings(), name))
+def _routing(layers: Iterable[Layer]) -> PolicySettings:
     try:
-        return PolicySettings(**values)
+        return PolicySettings(**_built(_Thresholds, layers).model_dump())
     except ValueError as error:
         raise SettingsError(str(error)) from error
-
-
-def _typed(env_name: str, text: str, default: object) -> object:
-    if isinstance(default, bool):
-        if text.lower() in ("1", "true", "yes", "on"):
-            return True
-        if text.lower() in ("0", "false", "no", "off"):
-            return False
-        raise SettingsError(f"{env_name}: {text!r} is not true or false")
-    if isinstance(default, str):
-        return text
-    try:
-        return int(text) if isinstance(default, int) else float(text)
-    except ValueError as error:
-        raise SettingsError(f"{env_name}: {text!r} is not a number") from error

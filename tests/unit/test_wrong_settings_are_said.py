@@ -119,3 +119,41 @@ def test_what_is_no_list_of_names_is_said(given: str) -> None:
     with pytest.raises(SettingsError, match="ARBITER_API_KEYS: .*like one,another") as caught:
         load_settings({"ARBITER_API_KEYS": given}, env_file=None)
     assert given not in str(caught.value)
+
+
+def test_the_environment_wins_also_where_it_is_empty_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("ARBITER_PORT=8001\nARBITER_HOST=0.0.0.0\nARBITER_EPSILON=0.2\nrouting=x\nNOT_OURS=x\n")
+    settings = load_settings({"ARBITER_PORT": "8002", "ARBITER_HOST": "", "sources": "x", "ARBITER_CAUTION": "1"}, path)
+    assert (settings.port, settings.host) == (8002, "127.0.0.1")
+    assert (settings.routing.epsilon, settings.routing.caution) == (0.2, 1.0)
+    assert settings.sources == {
+        "ARBITER_PORT": "environment",
+        "ARBITER_CAUTION": "environment",
+        "ARBITER_EPSILON": ".env",
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"ARBITER_EPSILON": "much"}, "ARBITER_EPSILON: 'much' is not a number"),
+        ({"ARBITER_EPSILON": "2"}, "epsilon is a share between 0 and 1, not 2.0"),
+        ({"ARBITER_MIN_SAMPLES": "x"}, "ARBITER_MIN_SAMPLES: 'x' is not a number"),
+        (
+            {"ARBITER_EPSILN": "1", "ARBITER_A": "1"},
+            "unknown settings: ARBITER_A, ARBITER_EPSILN; see .env.example for the list",
+        ),
+        ({"BTL_BASE_URL": "ftp://x"}, "BTL_BASE_URL: 'ftp://x' is no address; write it like https://host/v1"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(given: dict[str, str], why: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(given, env_file=None)
+    assert str(caught.value) == why
+
+
+def test_values_stand_in_for_others_as_in_a_shell(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    path.write_text("HOST=example.com\nBTL_BASE_URL=https://${HOST}/v1\nGATEWAY_API_KEY=k\n")
+    assert loaded(path).base_url == "https://example.com/v1"
