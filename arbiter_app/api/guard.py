@@ -11,6 +11,7 @@ import orjson
 from fastapi import HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic_core import to_json
 
 from arbiter_app import browsers
 from arbiter_app.addresses import address_of
@@ -58,9 +59,11 @@ class Parsed(Request):
 class Guarded(APIRoute):
     """A route that nobody gets past without its rule in `roles.py`, and whose body is read only after that."""
 
+    def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:
+        super().__init__(path, _encoded(endpoint), **options)
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler with everything in front of it."""
-        self.dependant.call = _encoded(self.endpoint)
         inner = super().get_route_handler()
 
         async def handler(request: Request) -> Response:
@@ -113,14 +116,16 @@ class Guarded(APIRoute):
 def _encoded(endpoint: Endpoint) -> Endpoint:
     """The endpoint with its plain values as JSON: FastAPI walks through them first, on the event loop, for 100 times as long."""
 
-    async def encoded(**values: Any) -> Any:
+    @functools.wraps(endpoint)
+    async def encoded(**values: Any) -> Response:
         value = await endpoint(**values)
         if isinstance(value, Response):
             return value
         try:
             return Response(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS), media_type="application/json")
         except TypeError:
-            return value  # a number or a text that is beyond orjson
+            # A number or a text that is beyond orjson.
+            return Response(to_json(value, inf_nan_mode="null"), media_type="application/json")
 
     return encoded
 

@@ -11,11 +11,12 @@ from arbiter_app import __version__
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import arbiter_of
 from arbiter_app.metrics import exposition
+from arbiter_app.services.rows import HealthAnswer, ReadyAnswer
 
 router = APIRouter(tags=["health"], route_class=Guarded)
 
 
-@router.get("/health")
+@router.get("/health", response_model=HealthAnswer)
 async def health(request: Request) -> Response:
     """Alive: answers without touching store or runtime. `store` is ok, or why it refuses writes; learning pauses then.
 
@@ -32,7 +33,7 @@ async def health(request: Request) -> Response:
     return JSONResponse({"status": "ok", "version": __version__, "mode": mode, "uptime_s": uptime_s, **told})
 
 
-@router.get("/readyz")
+@router.get("/readyz", response_model=ReadyAnswer)
 async def readyz(request: Request) -> Response:
     """Ready: the store takes writes and the runtime has been seen. 503 with the reasons when not."""
     arbiter = arbiter_of(request)

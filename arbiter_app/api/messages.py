@@ -13,14 +13,15 @@ from arbiter_app.dialects import anthropic_messages
 from arbiter_app.logs import request_id
 from arbiter_app.pipeline.messages import offered
 from arbiter_app.pipeline.tokens import estimate_messages
-from arbiter_app.pipeline.types import Caller, Json
+from arbiter_app.pipeline.types import Caller
+from arbiter_app.services.rows import TokenCount
 
 router = APIRouter(tags=["chat"], route_class=Guarded)
 COUNT_TOKENS = "/v1/messages/count_tokens"
 
 
 @router.post(COUNT_TOKENS)
-async def count_tokens(request: Request) -> Json:
+async def count_tokens(request: Request) -> TokenCount:
     """How many tokens a Messages request is, estimated as for any model: which one will serve is not known yet.
 
     Nothing is sent to a model, and nothing counts against the key's limits.

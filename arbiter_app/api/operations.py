@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import arbiter_of
 from arbiter_app.pipeline.errors import Forbidden, Unprocessable
-from arbiter_app.pipeline.types import Json, Role
+from arbiter_app.pipeline.types import Role
+from arbiter_app.services.rows import PriceAnswer, ResetAnswer, VoteAnswer
 
 router = APIRouter(tags=["operations"], route_class=Guarded)
 
@@ -32,7 +33,7 @@ class PriceBody(BaseModel):
 
 
 @router.post("/v1/feedback")
-async def feedback(request: Request, body: FeedbackBody) -> Json:
+async def feedback(request: Request, body: FeedbackBody) -> VoteAnswer:
     """Rate a decision up or down; weighs like several grades."""
     actions, caller = arbiter_of(request).actions, request.state.caller
     if body.decision_id is not None:
@@ -45,12 +46,12 @@ async def feedback(request: Request, body: FeedbackBody) -> Json:
 
 
 @router.post("/v1/simulate-price")
-async def simulate_price(request: Request, body: PriceBody) -> Json:
+async def simulate_price(request: Request, body: PriceBody) -> PriceAnswer:
     """Scale a model's reported cost in memory, to see Arbiter react."""
     return await arbiter_of(request).actions.simulate_price(body.model, body.multiplier)
 
 
 @router.post("/v1/reset")
-async def reset(request: Request) -> Json:
+async def reset(request: Request) -> ResetAnswer:
     """Clear policy, feed, alerts, counters and overrides."""
     return await arbiter_of(request).actions.reset()

@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, Response
 
 from arbiter_app.api.roles import ROLES
-from arbiter_app.api.schemas import ANSWERS, COMPONENTS
+from arbiter_app.api.schemas import COMPONENTS
 
 Document = dict[str, Any]
 TEXT = {"/metrics": "text/plain", "/v1/reference": "text/html"}
@@ -144,7 +144,7 @@ def mount(app: FastAPI) -> None:
 
 
 def describe(app: FastAPI) -> Document:
-    """The OpenAPI document: FastAPI's, with the routes of the dialects, roles, answers and errors that it does not know of."""
+    """The OpenAPI document: FastAPI's, with the routes of the dialects, roles and errors that it does not know of."""
     document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     document["paths"] = {**{path: {"post": dict(one)} for path, one in ASKING.items()}, **document["paths"]}
     document["paths"]["/v1/messages/count_tokens"]["post"]["requestBody"] = MESSAGES["requestBody"]
@@ -170,10 +170,7 @@ def _complete(method: str, path: str, operation: Document) -> None:
     if rule in ("reads", "signup", "loopback"):
         operation["security"].append({})
     responses = {"200": operation["responses"]["200"]}
-    answer = ANSWERS.get((method, path))
-    if answer is not None:
-        responses["200"]["content"] = {"application/json": {"schema": {"$ref": f"#/components/schemas/{answer}"}}}
-    elif path in TEXT:
+    if path in TEXT:
         responses["200"]["content"] = {TEXT[path]: {"schema": {"type": "string"}}}
     if (method, path) in LINKS:
         responses["200"]["links"] = LINKS[method, path]

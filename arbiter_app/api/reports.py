@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
@@ -16,6 +16,19 @@ from arbiter_app.dialects.anthropic_messages.models import PAGE, model_of, page_
 from arbiter_app.pipeline.errors import NotFound
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Json
+from arbiter_app.services.rows import (
+    AlertList,
+    DecisionList,
+    ListedModel,
+    ModelList,
+    PolicyTable,
+    PriceList,
+    ReportAnswer,
+    State,
+    TimeSeries,
+    TracedDecision,
+    WhatIfAnswer,
+)
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.folding import FIVE_MINUTES
 
@@ -40,14 +53,14 @@ def _own(request: Request) -> str | None:
     return visibility.scope("sums", request.state.caller, arbiter_of(request).settings)
 
 
-@router.get("/v1/models")
+@router.get("/v1/models", response_model=ModelList)
 async def models(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=1000, description="of Anthropic's form alone, as the others")] = PAGE,
     after_id: Word = None,
     before_id: Word = None,
     beta: Word = None,
-) -> Json:
+) -> ModelList | Json:
     """OpenAI's model list: `auto` first, then the pool with context, prices and `routable`.
 
     With the header `anthropic-version` it has Anthropic's form, in pages.
@@ -58,18 +71,17 @@ async def models(
     return listed
 
 
-@router.get("/v1/models/{model:path}")
-async def model(request: Request, model: str, beta: Word = None) -> Json:
+@router.get("/v1/models/{model:path}", response_model=ListedModel)
+async def model(request: Request, model: str, beta: Word = None) -> ListedModel | Json:
     """One model of the list, in the same form."""
     for row in arbiter_of(request).reads.models()["data"]:
         if row["id"] == model:
-            found: Json = row
-            return model_of(row) if spoken(request.scope) is anthropic_messages else found
+            return model_of(row) if spoken(request.scope) is anthropic_messages else row
     raise NotFound(f"no model {quoted(model)}; see GET /v1/models")
 
 
 @router.get("/v1/report")
-async def report(request: Request, days: Days = None) -> Json:
+async def report(request: Request, days: Days = None) -> ReportAnswer:
     """Calls, actual spend, baseline spend, saving with interval, and the breakdown. A caller sees its own calls."""
     arbiter, own = arbiter_of(request), _own(request)
     since = None if days is None else time.time() - days * 86_400
@@ -85,7 +97,7 @@ async def what_if(
     ] = None,
     without: Annotated[list[str] | None, Query(max_length=50, description="a model to leave out; repeatable")] = None,
     days: Days = None,
-) -> Json:
+) -> WhatIfAnswer:
     """What another tolerance, or fewer models, would have cost and scored on the same traffic, with 95 % intervals.
 
     Estimated from the newest decisions by inverse propensities; `refused` says in a sentence why there is no estimate.
@@ -96,7 +108,7 @@ async def what_if(
 
 
 @router.get("/v1/policy")
-async def policy(request: Request) -> Json:
+async def policy(request: Request) -> PolicyTable:
     """Per bucket, rows of model, n, quality with interval, mean cost, chosen."""
     return arbiter_of(request).reads.policy()
 
@@ -112,7 +124,7 @@ async def recent(
     status: Word = None,
     since: Time = None,
     until: Time = None,
-) -> Json:
+) -> DecisionList:
     """Decisions newest first. Page on with `before` = `next`."""
     narrowed = Filter(task, model, mode, status, _own(request), since, until)
     rows = await arbiter_of(request).reads.recent(narrowed, limit=limit, before=before)
@@ -121,7 +133,7 @@ async def recent(
 
 
 @router.get("/v1/decisions/{decision_id}")
-async def decision(request: Request, decision_id: str) -> Json:
+async def decision(request: Request, decision_id: str) -> TracedDecision:
     """One decision with every stage's input, numbers, attempts and timing. Its owner and operators may see it."""
     row = await arbiter_of(request).reads.decision(decision_id)
     settings = arbiter_of(request).settings
@@ -135,7 +147,7 @@ async def timeseries(
     request: Request,
     bucket_seconds: Annotated[int, Query(ge=300, le=2_592_000)] = 3600,
     buckets: Annotated[int, Query(ge=1, le=1000)] = 24,
-) -> Json:
+) -> TimeSeries:
     """Calls and spend per time slot, oldest first. Slots are whole multiples of five minutes."""
     size = bucket_seconds // FIVE_MINUTES * FIVE_MINUTES
     rows = await arbiter_of(request).reads.timeseries(bucket_s=size, buckets=buckets, key_id=_own(request))
@@ -143,20 +155,18 @@ async def timeseries(
 
 
 @router.get("/v1/overview")
-async def overview(request: Request) -> Json:
+async def overview(request: Request) -> State:
     """Pool size, classifier counts, alerts, active price overrides, cache, mode."""
     return await arbiter_of(request).reads.overview()
 
 
 @router.get("/v1/pricing")
-async def pricing(request: Request) -> Json:
+async def pricing(request: Request) -> PriceList:
     """The catalog with list prices in USD per 1,000,000 tokens, each model tagged `routable`."""
     return {"data": arbiter_of(request).reads.pricing()}
 
 
 @router.get("/v1/alerts")
-async def alerts(
-    request: Request, limit: Annotated[int, Query(ge=1, le=500)] = 50, before: Before = None
-) -> dict[str, Any]:
+async def alerts(request: Request, limit: Annotated[int, Query(ge=1, le=500)] = 50, before: Before = None) -> AlertList:
     """Price and quality shifts, newest first."""
     return {"data": await arbiter_of(request).reads.alerts(limit=limit, before=before)}

@@ -7,9 +7,10 @@ fields that name nobody and quote nothing. A caller sees the own calls, whole; a
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import cast
 
 from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.services.rows import DecisionRow
 from arbiter_app.settings import Settings
 
 
@@ -33,6 +34,7 @@ TABLE: dict[str, tuple[Sight, Sight, Sight]] = {
     "calibrations": (_N, _N, _A),
 }
 """Without public reads anonymous visitors see nothing of it."""
+
 PRIVATE = ("request_id", "key_id", "conversation", "quality_reason")
 """Fields of a decision that name whose it is, or can quote its answer: None in a summary."""
 
@@ -56,8 +58,8 @@ def may_open(caller: Caller | None, key_id: object, settings: Settings) -> bool:
     return seen is Sight.ALL or (seen is Sight.OWN and caller is not None and caller.key_id == key_id)
 
 
-def told(row: dict[str, Any], caller: Caller | None, settings: Settings) -> dict[str, Any]:
+def told(row: DecisionRow, caller: Caller | None, settings: Settings) -> DecisionRow:
     """A decision of a list as this visitor sees it."""
     if sight("decisions", caller, settings) is not Sight.SUMMARY:
         return row
-    return {name: None if name in PRIVATE else value for name, value in row.items()}
+    return cast(DecisionRow, {name: None if name in PRIVATE else value for name, value in row.items()})

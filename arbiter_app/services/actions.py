@@ -14,6 +14,7 @@ from arbiter_app.services.catalog_holder import CatalogHolder
 from arbiter_app.services.feed import Feed
 from arbiter_app.services.judging import Judging
 from arbiter_app.services.memory import Memory
+from arbiter_app.services.rows import PriceAnswer, ResetAnswer, VoteAnswer
 from arbiter_app.store import Store
 
 RATINGS = {"up": True, "down": False}
@@ -46,7 +47,7 @@ class Actions:
         self._feed = feed
         self._broadcast = broadcast
 
-    async def vote_on_decision(self, caller: Caller, decision_id: str, rating: str) -> Json:
+    async def vote_on_decision(self, caller: Caller, decision_id: str, rating: str) -> VoteAnswer:
         """A thumb on the caller's own decision (an operator's: on any). The same rating twice counts once.
 
         Where the caller chose the model it is kept for the report, and does not count for the choice: nor does more than one a
@@ -62,7 +63,7 @@ class Actions:
         about = {"conversation": row["conversation"], "counted": row["mode"] not in UNROUTED}
         return await self._vote(caller, row["bucket"], row["model"], up, decision_id, score, about)
 
-    async def vote_on_model(self, caller: Caller, model: str, task: str, rating: str) -> Json:
+    async def vote_on_model(self, caller: Caller, model: str, task: str, rating: str) -> VoteAnswer:
         """An operator's thumb on a model for a task."""
         up = _rating(rating)
         model = self._known(model)
@@ -70,7 +71,7 @@ class Actions:
             raise Unprocessable(f"unknown task {task[:40]!r}; known are {', '.join(Task)}", param="task")
         return await self._vote(caller, task, model, up, None)
 
-    async def simulate_price(self, model: str, multiplier: float) -> Json:
+    async def simulate_price(self, model: str, multiplier: float) -> PriceAnswer:
         """Scale a model's reported cost in memory; 1 clears."""
         model = self._known(model)
         low, high = MULTIPLIERS
@@ -80,11 +81,11 @@ class Actions:
             )
         self._prices.set(model, multiplier)
         self._broadcast.send("price", [model, multiplier])
-        told = {"model": model, "multiplier": multiplier, "active": multiplier != 1.0}
+        told: PriceAnswer = {"model": model, "multiplier": multiplier, "active": multiplier != 1.0}
         self._feed.publish("price", {**told, "ts": time.time()})
         return told
 
-    async def reset(self) -> Json:
+    async def reset(self) -> ResetAnswer:
         """Clear policy, feed, alerts, counters and overrides; keys stay."""
         await self._store.reset()
         self._memory.forget()
@@ -108,7 +109,7 @@ class Actions:
         decision_id: str | None,
         score: float | None = None,
         about: Json | None = None,
-    ) -> Json:
+    ) -> VoteAnswer:
         rating = "up" if up else "down"
         row = {"ts": time.time(), "decision_id": decision_id, "key_id": caller.key_id, "bucket": bucket, "model": model}
         # A model itself is voted on by operators, once a day and task: that is a conversation of its own.

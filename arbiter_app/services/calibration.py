@@ -27,6 +27,7 @@ from arbiter_app.policy import Policy
 from arbiter_app.services.calibrating import Caller, Prompt, request_of
 from arbiter_app.services.catalog_holder import CatalogHolder
 from arbiter_app.services.feed import Feed
+from arbiter_app.services.rows import CalibrationCell, CalibrationHead, CalibrationView
 from arbiter_app.store import Store, StoreError, calibrations
 
 log = logging.getLogger("arbiter.calibration")
@@ -105,7 +106,7 @@ class Calibrations:
         self._task: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
 
-    async def create(self, text: str, *, max_usd: float | None = None, again: bool = False) -> Json:
+    async def create(self, text: str, *, max_usd: float | None = None, again: bool = False) -> CalibrationView:
         """A new calibration with its estimated price; the same prompts give the same one, unless `again`."""
         items = parse_items(text)
         cap = _cap(max_usd)
@@ -120,7 +121,7 @@ class Calibrations:
         await self._store.writer.call(lambda connection: calibrations.add(connection, row))
         return await self.view(calibration_id)
 
-    async def start(self, calibration_id: str, *, max_usd: float | None = None) -> Json:
+    async def start(self, calibration_id: str, *, max_usd: float | None = None) -> CalibrationView:
         """Run it, or go on with it. Raises Unprocessable when one is running already."""
         async with self._starting:
             await self._let_go()
@@ -135,7 +136,7 @@ class Calibrations:
             self._task = asyncio.get_running_loop().create_task(self._run(plan), name=calibration_id)
         return await self.view(calibration_id)
 
-    async def cancel(self, calibration_id: str) -> Json:
+    async def cancel(self, calibration_id: str) -> CalibrationView:
         """Begin no further call of it; calls under way end, because they are paid for."""
         row = await self._row(calibration_id)
         if row["state"] == calibrations.RUNNING:
@@ -151,12 +152,12 @@ class Calibrations:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    async def listing(self, limit: int = 20) -> list[Json]:
+    async def listing(self, limit: int = 20) -> list[CalibrationHead]:
         """The newest calibrations, without their tables."""
         rows = await self._store.read(calibrations.newest, limit)
         return [_head(row) for row in rows]
 
-    async def view(self, calibration_id: str) -> Json:
+    async def view(self, calibration_id: str) -> CalibrationView:
         """Progress, money, and the table so far: per task and model quality, mean cost and n."""
         row = await self._row(calibration_id)
         mine = self._plan is not None and self._plan.id == calibration_id
@@ -299,16 +300,23 @@ def _cap(max_usd: float | None) -> float:
     return cap
 
 
-def _head(row: Json) -> Json:
+def _head(row: Json) -> CalibrationHead:
     """A calibration's own columns as they are shown; one whose process went away without a word is interrupted."""
     state, note = row["state"], row["note"]
     if state == calibrations.RUNNING and abs(row["changed"] - time.time()) > STALE_S:
         state, note = "interrupted", "interrupted; start it again to go on"
-    names = ("id", "created", "changed", "max_usd", "estimate_usd")
-    return {**{name: row[name] for name in names}, "state": state, "note": note}
+    return {
+        "id": row["id"],
+        "created": row["created"],
+        "changed": row["changed"],
+        "max_usd": row["max_usd"],
+        "estimate_usd": row["estimate_usd"],
+        "state": state,
+        "note": note,
+    }
 
 
-def _table(plan: Plan) -> list[Json]:
+def _table(plan: Plan) -> list[CalibrationCell]:
     """Per task and model: calls, grades, mean quality, mean cost in USD. By task, the best first."""
     cells: dict[tuple[str, str], list[Json]] = {}
     for row in plan.results.values():
@@ -319,7 +327,7 @@ def _table(plan: Plan) -> list[Json]:
     )
 
 
-def _cell(bucket: str, model: str, rows: list[Json]) -> Json:
+def _cell(bucket: str, model: str, rows: list[Json]) -> CalibrationCell:
     graded = [row["quality"] for row in rows if row["quality"] is not None]
     charged = [row["cost_pico"] for row in rows if row["cost_pico"] is not None]
     return {

@@ -6,7 +6,7 @@ A slow listener never holds anything up: its queue is bounded and the oldest eve
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ class Event:
     """`kind` is decision, grade, alert, price, store or reset; `data` the row as the read routes return it."""
 
     kind: str
-    data: dict[str, Any]
+    data: Mapping[str, Any]
 
 
 class Feed:
@@ -32,7 +32,7 @@ class Feed:
         """How many are subscribed."""
         return len(self._listeners)
 
-    def publish(self, kind: str, data: dict[str, Any]) -> None:
+    def publish(self, kind: str, data: Mapping[str, Any]) -> None:
         """Deliver without waiting. Costs nothing when nobody listens."""
         if not self._listeners:
             return

@@ -10,16 +10,17 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, cast
 
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.judge import Judge
 from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.ports import Pairing
-from arbiter_app.pipeline.types import Json, Mode
+from arbiter_app.pipeline.types import Mode
 from arbiter_app.policy import agreement
 from arbiter_app.policy.agreement import OBJECTIVE, PEOPLE, Key, Pairs, Trust
 from arbiter_app.services.feed import Feed
+from arbiter_app.services.rows import AgreementRow, JudgeTrust
 from arbiter_app.store import StoreError
 
 log = logging.getLogger("arbiter.judging")
@@ -79,14 +80,14 @@ class Judging:
             found = self._trusts[task] = agreement.trust(self._known, self._name(), task)
         return found
 
-    def told(self) -> Json:
+    def told(self) -> JudgeTrust:
         """The judge, its agreement with objective checks and with people, in all and by task, and its weight by task."""
         judge = self._name()
         return {
             "model": judge,
-            "objective": agreement.overall(self._known, judge, OBJECTIVE),
-            "people": agreement.overall(self._known, judge, PEOPLE),
-            "by_task": agreement.report(self._known, judge),
+            "objective": cast(AgreementRow | None, agreement.overall(self._known, judge, OBJECTIVE)),
+            "people": cast(AgreementRow | None, agreement.overall(self._known, judge, PEOPLE)),
+            "by_task": cast(list[AgreementRow], agreement.report(self._known, judge)),
         }
 
     async def learn_trust(self) -> None:

@@ -9,11 +9,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from arbiter_app.notices import bounds
-from arbiter_app.pipeline.errors import Forbidden, KeyPaused, NotFound, RateLimited, Unauthorized, Unprocessable
+from arbiter_app.pipeline.errors import (
+    ArbiterError,
+    Forbidden,
+    KeyPaused,
+    NotFound,
+    RateLimited,
+    Unauthorized,
+    Unprocessable,
+)
 from arbiter_app.pipeline.plain import is_email, quoted
-from arbiter_app.pipeline.types import Caller, Json, Role
+from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.policy.clearing_cache import ClearingCache
 from arbiter_app.services.allowance import Allowance
+from arbiter_app.services.rows import KeyRow, KeyUsage
 from arbiter_app.settings import Settings
 from arbiter_app.store import Key, MintedKey, Store, StoreError
 from arbiter_app.store.keys import digest_of, well_formed
@@ -246,7 +255,7 @@ class Keys:
             raise NotFound(f"no key {quoted(key_id)} that can be changed")
         self._changed(await self._store.keys(key_id=key_id))
 
-    async def info(self, caller: Caller) -> Json:
+    async def info(self, caller: Caller) -> KeyUsage:
         """A key's state and its usage against the limits."""
         used = await self._store.usage(caller.key_id)
         limited = caller.role is Role.CALLER
@@ -261,7 +270,15 @@ class Keys:
             "limit_week": self._settings.limit_week if limited else None,
         }
 
-    def listing(self) -> list[Json]:
+    async def identify(self, secret: str) -> Caller | None:
+        """Whose key this is; None when it is malformed, unknown or revoked."""
+        await self.look_up(secret)
+        try:
+            return self.authenticate(secret)
+        except ArbiterError:
+            return None
+
+    def listing(self) -> list[KeyRow]:
         """Every stored key, without its secret."""
         return [
             {

@@ -10,8 +10,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from arbiter_app.pipeline.types import PICO_PER_USD, Json, Mode
+from arbiter_app.pipeline.types import PICO_PER_USD, Mode
 from arbiter_app.policy.savings import Measured, Repriced, half_width, measured, t95, variance_of
+from arbiter_app.services.rows import Certainty, HoldoutReport, QualityDifference
 
 Row = Mapping[str, Any]
 
@@ -74,7 +75,7 @@ def baseline_of(
     return Baseline(model, input_usd, known)
 
 
-def certainty(saved: float, baseline_spend: float, unsure: Sequence[Repriced]) -> Json:
+def certainty(saved: float, baseline_spend: float, unsure: Sequence[Repriced]) -> Certainty:
     """The 95 % interval of a saving, in percent of the baseline and in USD, and whether it leaves zero."""
     width = half_width(unsure) if any(one.calls for one in unsure) else None
     if width is None or baseline_spend <= 0:
@@ -87,7 +88,7 @@ def certainty(saved: float, baseline_spend: float, unsure: Sequence[Repriced]) -
     }
 
 
-def holdout(rows: Sequence[Row], model: str, input_usd: float) -> Json:
+def holdout(rows: Sequence[Row], model: str, input_usd: float) -> HoldoutReport:
     """What the randomised holdout alone says about the routed calls of the same period."""
     held = [row for row in rows if row["mode"] == Mode.HOLDOUT]
     only = Baseline(model, input_usd, _measured(model, held, (Mode.HOLDOUT,)))
@@ -131,7 +132,7 @@ def _measured(model: str, rows: Iterable[Row], modes: Collection[str]) -> dict[s
     return {bucket: found for bucket, one in sums.items() if (found := measured(*one)) is not None}
 
 
-def _quality(routed: Iterable[Row], held: Iterable[Row]) -> Json:
+def _quality(routed: Iterable[Row], held: Iterable[Row]) -> QualityDifference:
     """Mean quality of the routed calls less that of the held out ones, weighed by the routed calls of each bucket."""
     ours, theirs = _graded(routed), _graded(held)
     both = [(ours[bucket], theirs[bucket]) for bucket in ours if bucket in theirs]

@@ -1,4 +1,4 @@
-"""Everything that can be read about routing, as plain values: what the API returns and the pages show.
+"""Everything that can be read about routing: what the API returns and the pages show, as the types of `rows.py`.
 
 Money leaves here as USD floats of exact pico-dollar sums, with the exact decimal beside the headline figure.
 """
@@ -6,10 +6,10 @@ Money leaves here as USD floats of exact pico-dollar sums, with the exact decima
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 from arbiter_app.pipeline.ask import Asker
 from arbiter_app.pipeline.cache import ResponseCache
@@ -21,11 +21,32 @@ from arbiter_app.pool import telling
 from arbiter_app.services import aftermath, proof
 from arbiter_app.services.catalog_holder import CatalogHolder
 from arbiter_app.services.judging import Judging
+from arbiter_app.services.rows import (
+    AlertRow,
+    CatalogModel,
+    DecisionRow,
+    Exploration,
+    GroupSums,
+    KnownModel,
+    ListedModel,
+    ModelList,
+    Money,
+    PolicyTable,
+    PricePoint,
+    ReportSums,
+    State,
+    TimeSlot,
+    TracedDecision,
+)
 from arbiter_app.settings import Settings
 from arbiter_app.store import Store
 from arbiter_app.store.decisions import Filter
 
 PICO_FIELDS = ("cost_pico", "answer_cost_pico", "classifier_cost_pico", "judge_cost_pico", "baseline_pico")
+
+PRICE_ROWS, PRICE_ROWS_AROUND = 400, 60
+PRICE_ALERTS, PRICE_AFTER_S = 3, 1_800.0
+"""Decisions whose price is told: the newest; and before each of the newest shifts, and until half an hour after it."""
 
 
 class Reads:
@@ -54,7 +75,7 @@ class Reads:
         self._judging = judging
         self._askers = askers
 
-    async def report(self, *, since: float | None = None, key_id: str | None = None) -> Json:
+    async def report(self, *, since: float | None = None, key_id: str | None = None) -> ReportSums:
         """Calls, spend, baseline and saving, with a breakdown. Where the baseline is unmeasured no saving is claimed."""
         store, catalog = self._store, self._catalog.now
         rows = await store.totals(proof.BY, since=since, key_id=key_id)
@@ -83,17 +104,22 @@ class Reads:
             **self._exploration(rows, money),
             "holdout_calls": _summed(row for row in rows if row["mode"] == Mode.HOLDOUT)["calls"],
             "holdout": proof.holdout(rows, catalog.baseline, input_usd),
-            "cost_states": {name: total[name] for name in ("settled", "computed", "estimated", "unknown")},
+            "cost_states": {
+                "settled": total["settled"],
+                "computed": total["computed"],
+                "estimated": total["estimated"],
+                "unknown": total["unknown"],
+            },
             "mean_quality": _mean(total["quality_sum"], total["graded"]),
             "graded": total["graded"],
             "mean_latency_ms": _mean(total["latency_sum"], total["latency_n"]),
             "mean_overhead_ms": _mean(total["overhead_sum"], total["calls"]),
-            "by_bucket": _grouped(rows, "bucket"),
-            "by_model": _grouped(rows, "model"),
-            "by_mode": _grouped(rows, "mode"),
+            "by_bucket": [{"bucket": name, **sums} for name, sums in _grouped(rows, "bucket")],
+            "by_model": [{"model": name, **sums} for name, sums in _grouped(rows, "model")],
+            "by_mode": [{"mode": name, **sums} for name, sums in _grouped(rows, "mode")],
         }
 
-    def _exploration(self, rows: list[Json], money: Json) -> Json:
+    def _exploration(self, rows: list[Json], money: Money) -> Exploration:
         """What was chosen to learn something: requests of those routed, dollars of the baseline's price; with their caps.
 
         Dollars are those of trials of other models, as the policy counts them; `explore_spend` is all of it.
@@ -108,29 +134,29 @@ class Reads:
             "explore_spend": usd(total["cost_pico"]),
             "explore_share": total["calls"] / routed if routed else None,
             "explore_cap": settings.explore_share if capped else None,
-            "explore_usd_share": (usd(trials["cost_pico"]) or 0.0) / money["baseline_spend"]
+            "explore_usd_share": usd(trials["cost_pico"]) / money["baseline_spend"]
             if money["baseline_spend"] > 0
             else None,
             "explore_usd_cap": settings.explore_usd_share if capped else None,
         }
 
-    def policy(self) -> Json:
+    def policy(self) -> PolicyTable:
         """Per bucket, the models: n, quality with interval, mean cost, latency, and which one is chosen."""
         pool = self._catalog.now.names
         policy = self._policy
-        buckets = {bucket: policy.table(bucket, pool) for bucket in policy.buckets()}
+        buckets = {bucket: cast(list[KnownModel], policy.table(bucket, pool)) for bucket in policy.buckets()}
         return {"policy": policy.name, "baseline": self._catalog.now.baseline, "buckets": buckets}
 
-    async def recent(self, narrowed: Filter, *, limit: int, before: int | None = None) -> list[Json]:
+    async def recent(self, narrowed: Filter, *, limit: int, before: int | None = None) -> list[DecisionRow]:
         """Decisions newest first; `before` is the `seq` of the last one seen."""
-        return [shown(row) for row in await self._store.page(narrowed, limit=limit, before=before)]
+        return [cast(DecisionRow, shown(row)) for row in await self._store.page(narrowed, limit=limit, before=before)]
 
-    async def decision(self, decision_id: str) -> Json | None:
+    async def decision(self, decision_id: str) -> TracedDecision | None:
         """One decision with every stage's input, numbers, attempts and timing."""
         row = await self._store.decision(decision_id)
-        return None if row is None else shown(row)
+        return None if row is None else cast(TracedDecision, shown(row))
 
-    async def timeseries(self, *, bucket_s: int, buckets: int, key_id: str | None = None) -> list[Json]:
+    async def timeseries(self, *, bucket_s: int, buckets: int, key_id: str | None = None) -> list[TimeSlot]:
         """Calls and spend per time slot, oldest first."""
         store = self._store
         slots = await store.series(bucket_s=bucket_s, buckets=buckets, now=time.time(), key_id=key_id)
@@ -149,7 +175,7 @@ class Reads:
             for slot in slots
         ]
 
-    async def overview(self) -> Json:
+    async def overview(self) -> State:
         """Pool size, how requests were classified, alerts, overrides, cache, mode."""
         catalog = self._catalog.now
         counters = await self._store.counters()
@@ -171,7 +197,7 @@ class Reads:
             "cache_mode": self._cache_mode(),
             "cache_hits": counters.get("cache.hit", 0),
             "quarantined": self._health.snapshot(time.monotonic()),
-            "learning": self._policy.learning(),
+            "learning": dict(self._policy.learning()),
             "store": self._store.ledger.degraded or "ok",
         }
 
@@ -180,7 +206,7 @@ class Reads:
             return "off"
         return "exact and by meaning" if self._settings.embeddings_url else "exact"
 
-    def pricing(self) -> list[Json]:
+    def pricing(self) -> list[CatalogModel]:
         """The catalog with list prices in USD per 1,000,000 tokens, each model tagged routable or not."""
         return [
             {
@@ -202,30 +228,56 @@ class Reads:
             for model in self._catalog.now.models.values()
         ]
 
-    def models(self) -> Json:
+    def models(self) -> ModelList:
         """OpenAI's model list: `auto` first, then the pool."""
-        auto = {"id": "auto", "object": "model", "created": 0, "owned_by": "arbiter", "routable": True}
-        pool = [
+        auto: ListedModel = {"id": "auto", "object": "model", "created": 0, "owned_by": "arbiter", "routable": True}
+        pool: list[ListedModel] = [
             {"object": "model", "created": 0, "owned_by": "runtime", **row}
             for row in self.pricing()
             if row["state"] != "absent"
         ]
         return {"object": "list", "data": [auto, *pool]}
 
-    async def alerts(self, *, limit: int, before: int | None = None) -> list[Json]:
+    async def alerts(self, *, limit: int, before: int | None = None) -> list[AlertRow]:
         """What moved, newest first, with what came of it."""
         return [_followed(row) for row in await self._store.alerts(limit=limit, before=before)]
 
+    async def price_history(self, since: float) -> list[PricePoint]:
+        """What a thousand tokens cost in each of the newest decisions and in those around shifts, oldest first."""
+        found: dict[str, PricePoint] = {}
+        newest = await self.recent(Filter(since=since or None, status="ok"), limit=PRICE_ROWS)
+        pages, oldest = [newest], newest[-1]["ts"] if len(newest) == PRICE_ROWS else since
+        for one in await self.alerts(limit=PRICE_ALERTS):
+            if since <= one["ts"] < oldest:
+                for until in (one["ts"], (one["settled"] or one["ts"]) + PRICE_AFTER_S):
+                    around = Filter(since=since or None, until=until, status="ok")
+                    pages.append(await self.recent(around, limit=PRICE_ROWS_AROUND))
+        for row in (row for page in pages for row in page):
+            price = _per_thousand(row)
+            found[row["id"]] = {"ts": row["ts"], "model": row["model"], "task": row["task"], "cost": price}
+        return sorted(found.values(), key=lambda point: point["ts"])
 
-def _followed(row: Json) -> Json:
+
+def _per_thousand(row: DecisionRow) -> float | None:
+    tokens = (row["prompt_tokens"] or 0) + (row["completion_tokens"] or 0)
+    return None if not tokens or row["answer_cost"] is None else row["answer_cost"] / tokens * 1000
+
+
+def _followed(row: Json) -> AlertRow:
     """An alert with its sentences: what moved, what came of it, and both together."""
     moved, then = aftermath.told(row)
-    return {**row, "moved": moved, "then": then, "summary": f"{row['model']}: {moved}; {then}"}
+    told = {**row, "moved": moved, "then": then, "summary": f"{row['model']}: {moved}; {then}"}
+    return cast(AlertRow, told)
 
 
-def usd(pico: int | None) -> float | None:
+def usd(pico: int) -> float:
+    """USD of an exact amount."""
+    return pico / PICO_PER_USD
+
+
+def usd_or_none(pico: int | None) -> float | None:
     """USD of an exact amount; None stays unknown."""
-    return None if pico is None else pico / PICO_PER_USD
+    return None if pico is None else usd(pico)
 
 
 def exact(pico: int) -> str:
@@ -234,8 +286,8 @@ def exact(pico: int) -> str:
 
 
 def shown(row: Json) -> Json:
-    """A stored decision as it is shown: money in USD under the names of the response."""
-    money = {name.removesuffix("_pico"): usd(row[name]) for name in PICO_FIELDS}
+    """A decision's columns as they are shown, a `rows.DecisionRow`: money in USD under the names of the response."""
+    money = {name.removesuffix("_pico"): usd_or_none(row[name]) for name in PICO_FIELDS}
     rest = {name: value for name, value in row.items() if name not in PICO_FIELDS and name != "beyond_pico"}
     cost, baseline = row["cost_pico"], row["baseline_pico"]
     saved = None if cost is None or baseline is None else usd(baseline - cost)
@@ -250,7 +302,7 @@ def _summed(rows: Any) -> Json:
     return total
 
 
-def _money(total: Json) -> Json:
+def _money(total: Json) -> Money:
     """Spend against the baseline."""
     actual, baseline = total["cost_pico"] + total["judge_pico"], total["repriced_pico"]
     saved = baseline - actual
@@ -264,15 +316,19 @@ def _money(total: Json) -> Json:
     }
 
 
-def _grouped(rows: list[Json], by: str) -> list[Json]:
-    names = sorted({row[by] for row in rows if row[by]})
-    return [_group(name, by, _summed(row for row in rows if row[by] == name)) for name in names]
-
-
-def _group(name: str, by: str, total: Json) -> Json:
-    quality = _mean(total["quality_sum"], total["graded"])
-    rest = {name: total[name] for name in ("measured_calls", "graded", "failed")}
-    return {by: name, **_money(total), "mean_quality": quality, **rest}
+def _grouped(rows: list[Json], by: str) -> Iterator[tuple[str, GroupSums]]:
+    for name in sorted({row[by] for row in rows if row[by]}):
+        total = _summed(row for row in rows if row[by] == name)
+        yield (
+            name,
+            {
+                **_money(total),
+                "mean_quality": _mean(total["quality_sum"], total["graded"]),
+                "measured_calls": total["measured_calls"],
+                "graded": total["graded"],
+                "failed": total["failed"],
+            },
+        )
 
 
 def _mean(total: float, n: int) -> float | None:

@@ -15,11 +15,11 @@ from typing import Any
 
 from arbiter_app import policy as brain
 from arbiter_app.pipeline.errors import Unprocessable
-from arbiter_app.pipeline.types import Json
 from arbiter_app.policy import ope
 from arbiter_app.policy.ope import LoggedData, MeanEstimate, PolicyEstimate, SupportGap, Target
 from arbiter_app.policy.types import PolicySettings
 from arbiter_app.services.catalog_holder import CatalogHolder, facts_of
+from arbiter_app.services.rows import Estimated, PlaceboLine, Placebos, WhatIfAnswer, WhatIfEstimate
 from arbiter_app.store import Store
 from arbiter_app.store.evidence import evidence
 
@@ -62,12 +62,12 @@ class WhatIf:
         self._policy = policy
         self._routing = routing
         self._kept: dict[Scope, Kept] = {}
-        self._told: dict[Scope, tuple[LoggedData, Json]] = {}
+        self._told: dict[Scope, tuple[LoggedData, Placebos]] = {}
         self._reading: dict[Scope, asyncio.Task[LoggedData]] = {}
 
     async def ask(
         self, *, tolerance: float, without: Collection[str], days: float | None, key_id: str | None = None
-    ) -> Json:
+    ) -> WhatIfAnswer:
         """The settled rule at another tolerance, and without some models. Raises Unprocessable for unknown models."""
         models = self._catalog.now.models
         without = [self._catalog.now.resolve(name) for name in without]
@@ -83,7 +83,7 @@ class WhatIf:
         told = await self._store.in_turn(answer)
         return {"tolerance": tolerance, "without": sorted(set(without)), "days": days, **told}
 
-    async def placebos(self, *, days: float | None, key_id: str | None) -> Json:
+    async def placebos(self, *, days: float | None, key_id: str | None) -> Placebos:
         """What careless routing would have done: see `_placebos`."""
         scope = (days, key_id)
         seen = await self._evidence(scope)
@@ -159,7 +159,9 @@ class WhatIf:
 
         return target
 
-    def _answer(self, seen: LoggedData, learned: brain.Rows, tolerance: float, without: Collection[str]) -> Json:
+    def _answer(
+        self, seen: LoggedData, learned: brain.Rows, tolerance: float, without: Collection[str]
+    ) -> WhatIfEstimate:
         estimate = self._evaluate(seen, self._settled(learned, tolerance, without))
         routed = self._evaluate(seen, as_routed(seen), least=1.0)
         refused = refusal(estimate)
@@ -177,7 +179,7 @@ class WhatIf:
             ],
         }
 
-    def _placebos(self, seen: LoggedData) -> Json:
+    def _placebos(self, seen: LoggedData) -> Placebos:
         """As routed, and three placebos, each with sample, effective size, share of the calls covered, and intervals.
 
         always_best: the baseline wherever it can serve. always_cheapest: by list price, the cheapest that is known in the
@@ -255,7 +257,7 @@ def uncovered(estimate: PolicyEstimate) -> str | None:
     return None
 
 
-def shown(estimate: PolicyEstimate | None) -> Json:
+def shown(estimate: PolicyEstimate | None) -> Estimated:
     """Cost a call in USD and quality, with their intervals; nulls for no estimate."""
     cost, quality = (None, None) if estimate is None else (estimate.cost, estimate.quality)
     return {
@@ -284,11 +286,16 @@ def _effective(estimate: PolicyEstimate) -> float | None:
     return min(one.effective for one in means) if means else None
 
 
-def _line(name: str, estimate: PolicyEstimate) -> Json:
+def _line(name: str, estimate: PolicyEstimate) -> PlaceboLine:
     refused = uncovered(estimate)
-    told = {"covered": estimate.covered, "effective_sample_size": _effective(estimate), "refused": refused}
-    calls = round(estimate.calls * estimate.covered)
-    return {"name": name, "calls": calls, **told, **shown(estimate if refused is None else None)}
+    return {
+        "name": name,
+        "calls": round(estimate.calls * estimate.covered),
+        "covered": estimate.covered,
+        "effective_sample_size": _effective(estimate),
+        "refused": refused,
+        **shown(estimate if refused is None else None),
+    }
 
 
 def _list_usd(model: Any) -> float:

@@ -11,7 +11,8 @@ How a page is made:
    Identity is never read from a state variable.
 3. What the page shows is `dict[str, str]` made by `views.py` (pure, tested): numbers are formatted once, on the
    server, with their unit. Charts are functions in `charts/` that take plain rows and return a Plotly figure.
-4. Data comes from `reads.py` (the protocol) through `door.reads()`. Live data: a handler calls `live.watch(self, room)`;
+4. Data are the typed rows of the services (`services/rows.py`), which the API answers with, too; `door.parts()` has the
+   services. Live data: a handler calls `live.watch(self, room)`;
    the process computes one snapshot for all tabs of a room and sends it once. Nothing runs for a closed tab.
 5. `arbiter_app.py` registers the page: route, title, `on_load`.
 

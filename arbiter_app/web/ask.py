@@ -7,7 +7,7 @@ import random
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -18,6 +18,7 @@ from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, ChatRequest, Classification, ClassifiedBy, Eligible, Role, Task
 from arbiter_app.services.reads import shown
 from arbiter_app.services.requests import RequestService
+from arbiter_app.services.rows import TracedDecision
 
 MAX_PROMPT = 8_000
 DEMO = Caller("demo", Role.OPERATOR, "demo workload")
@@ -58,11 +59,11 @@ class Asked:
         self.decision: Decision | None = None
 
     @property
-    def row(self) -> dict[str, Any] | None:
+    def row(self) -> TracedDecision | None:
         """The decision as the read routes show it, with its trace."""
-        return (
-            None if self.decision is None else {**shown(self.decision.row()), "trace": expanded(self.decision.trace())}
-        )
+        if self.decision is None:
+            return None
+        return cast(TracedDecision, {**shown(self.decision.row()), "trace": expanded(self.decision.trace())})
 
     async def run(self, take: Callable[[str], Awaitable[bool]]) -> None:
         """Give `take` the pieces of text until it wants no more, which ends the call of the runtime. Raises ArbiterError."""

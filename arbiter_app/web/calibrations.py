@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from arbiter_app.services.rows import CalibrationView, JudgeTrust
 from arbiter_app.web.views import View, count, money, percent_css, score
 
 BLANK: View = {"id": "", "state": "", "price": "", "progress": "", "width": "0%", "note": "", "go": ""}
 
 
-def shown(said: Mapping[str, Any]) -> View:
+def shown(said: CalibrationView) -> View:
     """The state of a calibration: what it costs, how far it is, and what can be done next."""
     left = said["total"] - said["done"]
     over = "; more than the cap, so it will stop before the end" if said["estimate_usd"] > said["max_usd"] else ""
@@ -28,7 +26,7 @@ def shown(said: Mapping[str, Any]) -> View:
     }
 
 
-def outcomes(said: Mapping[str, Any]) -> list[View]:
+def outcomes(said: CalibrationView) -> list[View]:
     """The table: per task and model quality, mean cost and n."""
     return [
         {
@@ -44,18 +42,16 @@ def outcomes(said: Mapping[str, Any]) -> list[View]:
     ]
 
 
-def judge(said: Mapping[str, Any] | None) -> str:
+def judge(said: JudgeTrust) -> str:
     """How far the judge can be trusted, in one sentence."""
-    if said is None:
-        return ""
-    against = {"objective": "objective checks", "people": "people"}
+    against = (("objective checks", said["objective"]), ("people", said["people"]))
     parts = [
         f"with {words} in {100 * one['agreement']:.0f} % ± {50 * (one['high'] - one['low']):.0f} of {count(one['n'])}"
-        for name, words in against.items()
-        if (one := said.get(name)) is not None
+        for words, one in against
+        if one is not None
     ]
     if not parts:
         return f"The judge, {said['model']}, has not been compared yet; its grades weigh half an objective one."
     weights = {row["task"]: row["weight"] for row in said["by_task"]}
-    weighed = ", ".join(f"{weight:.2f} in {task}" for task, weight in weights.items())
+    weighed = ", ".join(f"{weight:.2f} in {task}" for task, weight in weights.items() if weight is not None)
     return f"The judge, {said['model']}, agrees {', '.join(parts)}. Its grades weigh {weighed}, an objective one 1."

@@ -18,10 +18,8 @@ from arbiter_app.settings import Settings
 from arbiter_app.web.ask import Workload
 from arbiter_app.web.export import Export
 from arbiter_app.web.live import Live, Wire
-from arbiter_app.web.reads import Reads
 from arbiter_app.web.seats import Seats
 from arbiter_app.web.session import SessionRoute, Sessions
-from arbiter_app.web.source import Source
 from arbiter_app.web.topics import topics
 
 
@@ -31,7 +29,6 @@ class Parts:
 
     settings: Settings
     arbiter: Services
-    reads: Reads
     sessions: Sessions
     gateway: Gateway
     session_route: ASGIApp
@@ -60,7 +57,7 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         settings, session_key=lambda cookies: sessions.key_of("", cookies, time.monotonic())
     )
     try:
-        async with furnished(settings, arbiter, Source(arbiter), Gateway(arbiter), sessions) as made:
+        async with furnished(settings, arbiter, Gateway(arbiter), sessions) as made:
             yield made
     finally:
         await arbiter.close()
@@ -68,24 +65,23 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
 
 @contextlib.asynccontextmanager
 async def furnished(
-    settings: Settings, arbiter: Services, reads: Reads, gateway: Gateway, sessions: Sessions
+    settings: Settings, arbiter: Services, gateway: Gateway, sessions: Sessions
 ) -> AsyncIterator[Parts]:
     """Make the parts over open services, and let the handlers find them."""
     global _parts
     live = Live(arbiter.feed, _Later(), {})
     workload = Workload(arbiter.requests)
-    route = SessionRoute(sessions, reads)
-    export = Export(arbiter, reads, sessions)
+    route = SessionRoute(sessions, arbiter.keys)
+    export = Export(arbiter, sessions)
     _parts = Parts(
         settings=settings,
         arbiter=arbiter,
-        reads=reads,
         sessions=sessions,
         gateway=gateway,
         session_route=route,
         export=export,
         live=live,
-        seats=Seats(sessions, reads),
+        seats=Seats(sessions, arbiter.keys),
         workload=workload,
         present=lambda token: True,
     )
@@ -100,7 +96,7 @@ async def furnished(
 async def following(wire: Wire) -> AsyncIterator[None]:
     """Run the live fan-out over a socket server."""
     mine = parts()
-    mine.live = Live(mine.arbiter.feed, wire, topics(mine.reads, mine.workload))
+    mine.live = Live(mine.arbiter.feed, wire, topics(mine.arbiter, mine.workload))
     mine.present = wire.present
     loop = asyncio.get_running_loop()
     jobs = {"live": mine.live.run(), "seats": mine.seats.watch(wire.connected, lambda sid: mine.live.unwatch(sid))}

@@ -33,7 +33,6 @@ from arbiter_app.store import StoreError, decisions
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.turns import visitor
 from arbiter_app.web.charts.table import as_csv, inert
-from arbiter_app.web.reads import Reads
 from arbiter_app.web.session import Sessions
 
 log = logging.getLogger("arbiter.web")
@@ -81,16 +80,15 @@ class Downloads:
 class Export:
     """Streams decisions to whoever may see them; a caller gets the calls of the own key."""
 
-    def __init__(self, arbiter: Services, reads: Reads, sessions: Sessions) -> None:
+    def __init__(self, arbiter: Services, sessions: Sessions) -> None:
         self._arbiter = arbiter
-        self._reads = reads
         self._sessions = sessions
         self._downloads = Downloads(arbiter.settings.max_downloads)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = Request(scope, receive)
-        who = await self._who(request)
+        who = self._who(request)
         visitor.set(address_of(scope) if who is None else who.key_id)
         refused = self._refused(request, who)
         if refused is not None:
@@ -149,9 +147,9 @@ class Export:
             },
         )
 
-    async def _who(self, request: Request) -> Caller | None:
+    def _who(self, request: Request) -> Caller | None:
         key_id = self._sessions.key_of("", browsers.cookies(request.scope["headers"]), time.monotonic())
-        return await self._reads.caller(key_id) if key_id else None
+        return self._arbiter.keys.caller(key_id) if key_id else None
 
     def _narrowed(self, request: Request, who: Caller | None) -> Filter:
         asked = request.query_params

@@ -17,7 +17,7 @@ from reflex.middleware.middleware import Middleware
 from reflex.state import BaseState
 
 from arbiter_app.pipeline.types import Caller
-from arbiter_app.web.reads import Reads
+from arbiter_app.services.keys import Keys
 from arbiter_app.web.session import Sessions
 
 LOOK_S = 1.0
@@ -26,15 +26,15 @@ LOOK_S = 1.0
 class Seats:
     """The open tabs at which somebody is signed in."""
 
-    def __init__(self, sessions: Sessions, reads: Reads) -> None:
+    def __init__(self, sessions: Sessions, keys: Keys) -> None:
         self._sessions = sessions
-        self._reads = reads
+        self._keys = keys
         self._taken: dict[str, tuple[str, str]] = {}
 
     async def taken(self, sid: str, cookie: str) -> Caller | None:
         """Who sits at a tab now; None for a visitor."""
         key_id = self._sessions.key_of(sid, cookie, time.monotonic())
-        caller = await self._reads.caller(key_id) if key_id else None
+        caller = self._keys.caller(key_id) if key_id else None
         if caller is not None:
             self._taken[sid] = (cookie, caller.key_id)
         return caller

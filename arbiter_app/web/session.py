@@ -24,7 +24,7 @@ from arbiter_app.notices import bounds
 from arbiter_app.pipeline.errors import RateLimited
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.services.allowance import Allowance
-from arbiter_app.web.reads import Reads
+from arbiter_app.services.keys import Keys
 
 COOKIE = "arbiter_session"
 LIFETIME_S = 7 * 24 * 3600
@@ -146,9 +146,9 @@ def secret_of(cookie_header: str) -> str | None:
 class SessionRoute:
     """`POST /session` with an API key (JSON or form) or a ticket signs in; `DELETE /session` signs out."""
 
-    def __init__(self, sessions: Sessions, reads: Reads) -> None:
+    def __init__(self, sessions: Sessions, keys: Keys) -> None:
         self._sessions = sessions
-        self._reads = reads
+        self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request of the sign-in route."""
@@ -180,7 +180,7 @@ class SessionRoute:
         now = time.monotonic()
         secret = self._sessions.redeem(fields.get("ticket", ""), now) if "ticket" in fields else None
         if secret is None and "api_key" in fields:
-            caller = await self._reads.identify(fields["api_key"])
+            caller = await self._keys.identify(fields["api_key"])
             secret = self._sessions.begin(caller, now) if caller is not None else None
         if secret is None:
             return _error(401, "invalid_key", "this key is unknown, malformed or revoked")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
+from arbiter_app.bootstrap import Services
 from arbiter_app.services.feed import Event
+from arbiter_app.services.reads import Reads
+from arbiter_app.services.rows import DecisionRow, KnownModel
+from arbiter_app.store.decisions import Filter
 from arbiter_app.web import calibrations, estimates, views
 from arbiter_app.web.ask import Workload
 from arbiter_app.web.charts import figures
 from arbiter_app.web.live import Room, Topic, Vars
-from arbiter_app.web.reads import Reads
 from arbiter_app.web.theme import TASKS
 
 ALL = "*"
@@ -32,12 +36,12 @@ def key_of(part: str) -> str | None:
 
 async def fitting_span(reads: Reads, key_id: str | None) -> str:
     """The range a first visit shows: a day, or an hour while there is nothing older."""
-    day, hour = await reads.report(RANGES["24h"][0], key_id), await reads.report(RANGES["1h"][0], key_id)
+    day, hour = [await reads.report(since=time.time() - RANGES[name][0], key_id=key_id) for name in ("24h", "1h")]
     return "1h" if hour["calls"] == day["calls"] else "24h"
 
 
-def topics(reads: Reads, workload: Workload) -> dict[str, Topic]:
-    """Every topic of the web app over one source of data."""
+def topics(arbiter: Services, workload: Workload) -> dict[str, Topic]:
+    """Every topic of the web app over the running services."""
     state = "reflex___state____state.arbiter_app___web___state___"
     overview, models, demo, start, account = (
         state + name
@@ -48,27 +52,27 @@ def topics(reads: Reads, workload: Workload) -> dict[str, Topic]:
     )
 
     async def feed(room: Room) -> Vars:
-        rows = await reads.recent(limit=FEED_ROWS, key_id=key_of(room[1]), task=room[2])
+        narrowed = Filter(task=room[2] or None, key_id=key_of(room[1]))
+        rows = await arbiter.reads.recent(narrowed, limit=FEED_ROWS)
         return {"rows": views.views(rows)}
 
     async def summary(room: Room) -> Vars:
-        return await _summary(reads, room)
+        return await _summary(arbiter, room)
 
     async def learned(room: Room) -> Vars:
-        return await _learned(reads, room)
+        return await _learned(arbiter.reads, room)
 
     async def timeline(room: Room) -> Vars:
-        return await _timeline(reads, workload)
+        return await _timeline(arbiter, workload)
 
     async def store(room: Room) -> Vars:
-        said = (await reads.overview()).get("store", "ok")
-        return {"paused": "" if said == "ok" else said}
+        return {"paused": arbiter.store.ledger.degraded or ""}
 
     async def arrival(room: Room) -> Vars:
         return {"arrived": {}}
 
     async def calibration(room: Room) -> Vars:
-        said = await reads.calibration(room[1])
+        said = await arbiter.calibrations.view(room[1])
         return {"shown": calibrations.shown(said), "outcomes": calibrations.outcomes(said)}
 
     return {
@@ -92,8 +96,13 @@ def fold_feed(room: Room, variables: Vars, events: list[Event]) -> Vars | None:
             rows, hit = _graded(rows, event.data)
             changed = changed or hit
         elif _concerns(room, event.data):
-            rows, changed = [views.feed_row(event.data) | {"fresh": "yes"}, *rows], True
+            rows, changed = [views.feed_row(_decision(event)) | {"fresh": "yes"}, *rows], True
     return {"rows": rows[:FEED_ROWS]} if changed else None
+
+
+def _decision(event: Event) -> DecisionRow:
+    """What is told of a decision; it has no `seq` before it is stored."""
+    return cast(DecisionRow, event.data)
 
 
 def _concerns(room: Room, row: Mapping[str, Any]) -> bool:
@@ -110,89 +119,92 @@ def _graded(rows: list[views.View], data: Mapping[str, Any]) -> tuple[list[views
 
 def fold_arrival(room: Room, variables: Vars, events: list[Event]) -> Vars | None:
     """The latest call made with one key."""
-    mine = [one.data for one in events if one.data.get("key_id") == room[1]]
+    mine = [_decision(one) for one in events if one.data.get("key_id") == room[1]]
     return {"arrived": views.feed_row(mine[-1])} if mine else None
 
 
-async def _summary(reads: Reads, room: Room) -> Vars:
-    key_id, (seconds, buckets) = key_of(room[1]), RANGES[room[2]]
-    report = await reads.report(seconds, key_id)
-    series = await reads.timeseries(seconds / buckets, buckets, key_id)
-    alerts = await reads.alerts(6)
-    policy = await reads.policy()
-    tolerance, baseline = report.get("tolerance") or 0.05, str(report.get("baseline_model"))
-    spend = figures.spend(series, alerts, bucket_s=seconds / buckets, baseline=baseline)
+async def _summary(arbiter: Services, room: Room) -> Vars:
+    reads, key_id, (seconds, buckets) = arbiter.reads, key_of(room[1]), RANGES[room[2]]
+    bucket_s = seconds / buckets
+    report = await reads.report(since=time.time() - seconds, key_id=key_id)
+    placebos = await arbiter.what_if.placebos(days=seconds / 86_400, key_id=key_id)
+    series = await reads.timeseries(bucket_s=int(bucket_s), buckets=buckets, key_id=key_id)
+    alerts = await reads.alerts(limit=6)
+    state, policy, baseline = await reads.overview(), reads.policy(), report["baseline_model"]
+    tolerance, known = arbiter.settings.routing.quality_tolerance, views.known_models(policy)
+    spend = figures.spend(series, alerts, bucket_s=bucket_s, baseline=baseline)
     return {
         "headline": views.headline(report),
-        "figures": views.figures(report),
-        "placebos": estimates.placebos(await reads.placebos(seconds, key_id), baseline),
+        "figures": views.figures(report, policy, pool_size=state["pool_size"], tolerance=tolerance),
+        "placebos": estimates.placebos(placebos["lines"], baseline),
         "alerts": [views.alert(row) for row in alerts],
-        "classifier": views.classifier(report.get("classifier") or {}),
+        "classifier": views.classifier(state["classifier"]),
         "spend": spend,
         "spend_legend": figures.legend(spend),
-        "learning": figures.exploration(series, cap=report.get("explore_cap"), bucket_s=seconds / buckets),
-        "scatters": {task: figures.cost_quality(policy.get(task, []), tolerance=tolerance) for task in TASKS},
-        "samples": {task: _sample(policy.get(task, [])) for task in TASKS},
-        "any_calls": "yes" if report.get("calls") else "no",
+        "learning": figures.exploration(series, cap=report["explore_cap"], bucket_s=bucket_s),
+        "scatters": {
+            task: figures.cost_quality(known.get(task, []), tolerance=tolerance, baseline=baseline) for task in TASKS
+        },
+        "samples": {task: _sample(known.get(task, [])) for task in TASKS},
+        "any_calls": "yes" if report["calls"] else "no",
     }
 
 
-def _sample(rows: list[dict[str, Any]]) -> str:
-    graded = [row for row in rows if row.get("quality") is not None]
-    return f"{len(graded)} models, n {views.count(sum(row.get('n') or 0 for row in graded))}"
+def _sample(rows: Sequence[KnownModel]) -> str:
+    graded = [row for row in rows if row["quality"] is not None]
+    return f"{len(graded)} models, n {views.count(sum(row['n'] for row in graded))}"
 
 
 async def _learned(reads: Reads, room: Room) -> Vars:
     seconds, buckets = RANGES[room[1]]
-    policy = await reads.policy()
-    series = await reads.timeseries(seconds / buckets, buckets, None)
-    alerts = await reads.alerts(30)
-    ordered = sorted(policy, key=lambda name: (figures.ORDER.get(name.split(":")[0], 9), name))
-    busiest = _busiest(policy)
-    history = await reads.prices(series[0]["ts"] if series else 0.0)
-    report = await reads.report(seconds, None)
-    pool = [row["id"] for row in await reads.pricing() if row.get("routable")]
-    prices = figures.prices(history, alerts, models=busiest)
+    bucket_s = seconds / buckets
+    known = views.known_models(reads.policy())
+    series = await reads.timeseries(bucket_s=int(bucket_s), buckets=buckets)
+    alerts = await reads.alerts(limit=30)
+    history = await reads.price_history(series[0]["ts"] if series else 0.0)
+    report = await reads.report(since=time.time() - seconds)
+    pool = [row["id"] for row in reads.pricing() if row["routable"]]
+    prices = figures.prices(history, alerts, models=_busiest(known))
     return {
-        "rows": [views.policy_row(bucket, row) for bucket in ordered for row in policy[bucket]],
-        "heat": figures.heat(policy, pool=pool),
+        "rows": [views.policy_row(bucket, row) for bucket in figures.ordered(known) for row in known[bucket]],
+        "heat": figures.heat(known, pool=pool),
         "prices": prices,
         "prices_legend": figures.legend(prices),
-        "latency": figures.latency(series, bucket_s=seconds / buckets),
-        "learning": figures.exploration(series, cap=report.get("explore_cap"), bucket_s=seconds / buckets),
-        "judge": calibrations.judge(report.get("judge")),
-        "any_rows": "yes" if any(policy.values()) else "no",
+        "latency": figures.latency(series, bucket_s=bucket_s),
+        "learning": figures.exploration(series, cap=report["explore_cap"], bucket_s=bucket_s),
+        "judge": calibrations.judge(report["judge"]),
+        "any_rows": "yes" if any(known.values()) else "no",
         "any_prices": "yes" if history else "no",
     }
 
 
-def _busiest(policy: Mapping[str, list[dict[str, Any]]]) -> list[str]:
+def _busiest(known: Mapping[str, Sequence[KnownModel]]) -> list[str]:
     seen: dict[str, float] = {}
-    for rows in policy.values():
+    for rows in known.values():
         for row in rows:
-            seen[row["model"]] = seen.get(row["model"], 0) + (row.get("n") or 0)
+            seen[row["model"]] = seen.get(row["model"], 0) + row["n"]
     return sorted(seen, key=lambda model: -seen[model])
 
 
-async def _timeline(reads: Reads, workload: Workload) -> Vars:
-    rows = await reads.recent(limit=160)
-    alerts = await reads.alerts(8)
-    policy = await reads.policy()
-    overrides = await reads.overrides()
+async def _timeline(arbiter: Services, workload: Workload) -> Vars:
+    reads = arbiter.reads
+    rows = await reads.recent(Filter(), limit=160)
+    alerts = await reads.alerts(limit=8)
+    known, dearer = views.known_models(reads.policy()), arbiter.prices.active()
     chosen = [
         {
             "task": bucket,
             "model": row["model"],
-            "cost": views.money(row.get("avg_cost")),
-            "n": views.sample(row.get("n")),
+            "cost": views.money(row["avg_cost"]),
+            "n": views.sample(row["n"]),
         }
-        for bucket in sorted(policy, key=lambda name: (figures.ORDER.get(name.split(":")[0], 9), name))
-        for row in policy[bucket]
-        if row.get("chosen")
+        for bucket in figures.ordered(known)
+        for row in known[bucket]
+        if row["chosen"]
     ]
     return {
-        "timeline": figures.choices(rows, alerts, overrides),
-        "overrides": [{"model": one["model"], "times": f"×{one['multiplier']:g}"} for one in overrides],
+        "timeline": figures.choices(rows, alerts, dearer),
+        "overrides": [{"model": model, "times": f"×{times:g}"} for model, times in dearer.items()],
         "alerts": [views.alert(row) for row in alerts],
         "chosen": chosen,
         "any_calls": "yes" if rows else "no",

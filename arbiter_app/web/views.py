@@ -7,11 +7,25 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from arbiter_app.pipeline.types import Classification, Eligible
+from arbiter_app.services.rows import (
+    AlertRow,
+    CatalogModel,
+    DecisionRow,
+    HoldoutReport,
+    KeyRow,
+    KeyUsage,
+    KnownModel,
+    PolicyTable,
+    ReportSums,
+    TracedDecision,
+)
 
 View = dict[str, str]
 Row = Mapping[str, Any]
 
 NOTHING = "–"
+SURE_N = 5
+"""Graded answers from which a model's mean quality counts as the best known."""
 _SCALES = ((1e-3, 1.0, ""), (1e-6, 1e-6, " µ"), (1e-9, 1e-9, " n"), (0.0, 1e-12, " p"))
 
 
@@ -71,6 +85,11 @@ def share(value: float | None, digits: int = 1) -> str:
     return NOTHING if value is None else f"{value * 100:.{digits}f} %".replace("-", "−")
 
 
+def percent(value: float | None, digits: int = 1) -> str:
+    """A per cent, 0 to 100."""
+    return share(None if value is None else value / 100, digits)
+
+
 def percent_css(value: float | None) -> str:
     """A share 0..1 as a CSS length, clamped; empty when unknown."""
     return "" if value is None else f"{max(0.0, min(1.0, value)) * 100:.1f}%"
@@ -86,7 +105,7 @@ def signed(value: float | None, digits: int = 3) -> str:
     return NOTHING if value is None else f"{value:+.{digits}f}".replace("-", "−")
 
 
-def feed_row(row: Row) -> View:
+def feed_row(row: DecisionRow) -> View:
     """One decision as the feed and the activity table show it."""
     quality = row.get("quality")
     status = row.get("status") or "ok"
@@ -115,46 +134,45 @@ def feed_row(row: Row) -> View:
     }
 
 
-def _ungraded(row: Row) -> str:
+def _ungraded(row: DecisionRow) -> str:
     reason = str(row.get("quality_reason") or "")
     return "judge pending" if "pending" in reason else "not graded"
 
 
-def headline(report: Row) -> View:
+def headline(report: ReportSums) -> View:
     """The measured saving: a number when it is proven, plain words while it is not."""
-    low, high = report.get("interval") or (None, None)
-    pct = report.get("saved_pct")
-    baseline = str(report.get("baseline_model") or "the baseline")
-    proven = bool(report.get("proven")) and pct is not None
+    low, high = report["interval"] or (None, None)
+    pct, baseline = report["saved_pct"], report["baseline_model"]
+    proven = report["proven"] and pct is not None
     if proven:
         sub = (
-            f"{dollars(report.get('saved'))} of {dollars(report.get('baseline_spend'))} · 95 % interval "
-            f"{share(low, 0)[:-2]}–{share(high, 0)}{_from(report.get('holdout_calls'))}"
+            f"{dollars(report['saved'])} of {dollars(report['baseline_spend'])} · 95 % interval "
+            f"{percent(low, 0)[:-2]}–{percent(high, 0)}{_from(report['holdout_calls'])}"
         )
     elif pct is not None:
         why = (
             f"too few answers of {baseline} for an interval" if low is None else "the 95 % interval still includes zero"
         )
-        sub = f"estimate {share(pct)} so far; {why}"
+        sub = f"estimate {percent(pct)} so far; {why}"
     else:
         sub = f"needs a few answers of {baseline} to compare with"
     return {
         "label": f"Saved against {baseline}, measured",
-        "value": share(pct) if proven else "Not proven yet",
+        "value": percent(pct) if proven else "Not proven yet",
         "kind": "proven" if proven else "unproven",
         "sub": sub,
         "left": percent_css(_axis(low)),
-        "width": percent_css(None if low is None or high is None else (min(1, high) - max(-1, low)) / 2),
+        "width": percent_css(None if low is None or high is None else (min(100, high) - max(-100, low)) / 200),
         "at": percent_css(_axis(pct)),
         "explain": (
             f"Each call is re-priced at what {baseline} was measured to cost for the same kind of prompt, with the "
             "uncertainty of that measurement. Classifier, judge, failed and losing calls are counted against us. It is "
-            f"called proven when the 95 % interval leaves zero.{_experiment(report.get('holdout') or {})}"
+            f"called proven when the 95 % interval leaves zero.{_experiment(report['holdout'])}"
         ),
     }
 
 
-def _from(holdout: int | None) -> str:
+def _from(holdout: int) -> str:
     return (
         f" · {count(holdout)} calls went to the baseline at random"
         if holdout
@@ -162,35 +180,67 @@ def _from(holdout: int | None) -> str:
     )
 
 
-def _experiment(holdout: Row) -> str:
+def _experiment(holdout: HoldoutReport) -> str:
     """What the randomised holdout alone says, where it says something."""
-    if not holdout.get("interval"):
+    if not holdout["interval"]:
         return ""
-    low, high = (share(one / 100, 0) for one in holdout["interval"])
-    return f" The random holdout alone says {share(holdout['saved_pct'] / 100, 0)}, between {low} and {high}."
+    low, high = (percent(one, 0) for one in holdout["interval"])
+    return f" The random holdout alone says {percent(holdout['saved_pct'], 0)}, between {low} and {high}."
 
 
-def _axis(value: float | None) -> float | None:
+def _axis(pct: float | None) -> float | None:
     """A saving of -100..100 % on a 0..1 axis; zero is the middle."""
-    return None if value is None else (max(-1.0, min(1.0, value)) + 1) / 2
+    return None if pct is None else (max(-100.0, min(100.0, pct)) + 100) / 200
 
 
-def figures(report: Row) -> View:
+def figures(report: ReportSums, policy: PolicyTable, *, pool_size: int, tolerance: float) -> View:
     """The strip of numbers beside the headline."""
-    calls = report.get("calls") or 0
-    failed, aborted = report.get("failed") or 0, report.get("aborted") or 0
+    states, learning, tasks = report["cost_states"], report["explore_usd_share"], set(map(task_of, _buckets(report)))
+    priced = states["settled"] + states["computed"] + states["estimated"] + states["unknown"]
+    spent = None if learning is None else learning * report["baseline_spend"]
     return {
-        "calls": count(calls),
-        "calls_sub": f"{count(failed)} failed · {count(aborted)} aborted",
-        "spend": dollars(report.get("actual_spend")),
-        "spend_sub": f"{share(report.get('settled_share'))} settled by the runtime",
-        "learning": share(report.get("learning_share")),
-        "learning_sub": _with_cap(money(report.get("learning_spend")), report.get("learning_cap")),
-        "models": count(report.get("models")),
-        "tasks": count(report.get("tasks")),
-        "quality": signed(report.get("quality_gap")),
-        "quality_sub": f"tolerance −{report['tolerance']:.3f}" if report.get("tolerance") is not None else "",
+        "calls": count(report["calls"]),
+        "calls_sub": f"{count(report['failed'])} failed · {count(report['aborted'])} aborted",
+        "spend": dollars(report["actual_spend"]),
+        "spend_sub": f"{share(states['settled'] / priced if priced else None)} settled by the runtime",
+        "learning": share(learning),
+        "learning_sub": _with_cap(money(spent), report["explore_usd_cap"]),
+        "models": count(pool_size),
+        "tasks": count(len(tasks)),
+        "quality": signed(quality_gap(report, policy)),
+        "quality_sub": f"tolerance −{tolerance:.3f}",
     }
+
+
+def _buckets(report: ReportSums) -> list[str]:
+    return [row["bucket"] for row in report["by_bucket"]]
+
+
+def task_of(bucket: str) -> str:
+    """The task of a bucket, which may have more to its name: `math:hard`."""
+    return bucket.partition(":")[0]
+
+
+def known_models(policy: PolicyTable) -> dict[str, list[KnownModel]]:
+    """By bucket what is known of each model that was ever called there, the chosen one first."""
+    return {
+        bucket: sorted(
+            (row for row in rows if row["calls"] or row["chosen"]), key=lambda row: (not row["chosen"], -row["n"])
+        )
+        for bucket, rows in policy["buckets"].items()
+    }
+
+
+def quality_gap(report: ReportSums, policy: PolicyTable) -> float | None:
+    """Mean graded quality of what was served minus that of the best known model, weighted by graded answers."""
+    gaps, weight = 0.0, 0
+    for bucket in report["by_bucket"]:
+        rows = policy["buckets"].get(bucket["bucket"], [])
+        known = [row["quality"] for row in rows if row["quality"] is not None and row["n"] >= SURE_N]
+        if known and bucket["mean_quality"] is not None:
+            gaps += bucket["graded"] * (bucket["mean_quality"] - max(known))
+            weight += bucket["graded"]
+    return gaps / weight if weight else None
 
 
 def _with_cap(spent: str, cap: float | None) -> str:
@@ -204,13 +254,13 @@ def classifier(counts: Mapping[str, int]) -> list[View]:
     return [{"name": k, "n": count(v), "share": share(v / total), "width": percent_css(v / total)} for k, v in ordered]
 
 
-def alert(row: Row) -> View:
+def alert(row: AlertRow) -> View:
     """What moved in one sentence, and what came of it in another."""
     kind = str(row.get("kind") or "price")
     up = row.get("direction") == "up"
     return {
         "ts": f"{row['ts']:.3f}",
-        "model": str(row.get("model") or ""),
+        "model": row["model"],
         "task": str(row.get("task") or ""),
         "kind": kind,
         "harm": "yes" if kind in ("quality", "gone", "out_of_credit", "key") or (kind == "price" and up) else "no",
@@ -219,7 +269,7 @@ def alert(row: Row) -> View:
     }
 
 
-def policy_row(bucket: str, row: Row) -> View:
+def policy_row(bucket: str, row: KnownModel) -> View:
     """What is known about one model in one bucket."""
     low, high, quality = row.get("low"), row.get("high"), row.get("quality")
     width = None if low is None or high is None else high - low
@@ -242,14 +292,14 @@ def policy_row(bucket: str, row: Row) -> View:
 STAGES = ("classify", "filter", "route", "call", "grade", "learn")
 
 
-def trace(row: Row) -> list[View]:
+def trace(row: TracedDecision) -> list[View]:
     """The six stages of a decision as a story: name, one sentence, milliseconds, share of the time, state."""
-    body = row.get("trace") or {}
+    body: Mapping[str, Any] = row["trace"] or {}
     total = sum(float((body.get(name) or {}).get("ms") or 0) for name in STAGES) or 1.0
     return [_stage(name, body.get(name), row, total) for name in STAGES]
 
 
-def _stage(name: str, part: Mapping[str, Any] | None, row: Row, total: float) -> View:
+def _stage(name: str, part: Mapping[str, Any] | None, row: TracedDecision, total: float) -> View:
     took = (part or {}).get("ms")
     failed = row.get("status") not in (None, "ok") and name == "call"
     return {
@@ -261,7 +311,7 @@ def _stage(name: str, part: Mapping[str, Any] | None, row: Row, total: float) ->
     }
 
 
-def _classified(part: Mapping[str, Any], row: Row) -> str:
+def _classified(part: Mapping[str, Any], row: TracedDecision) -> str:
     by = {"rules": "by rule", "model": "by the classifier model", "memory": "remembered from the same prompt"}
     how = by.get(str(part.get("by")), "classifier unsure, so open")
     rule = f" “{part['rule']}”" if part.get("rule") else ""
@@ -269,7 +319,7 @@ def _classified(part: Mapping[str, Any], row: Row) -> str:
     return f"{part.get('task')}, {part.get('difficulty')} · {how}{rule}{paid}"
 
 
-def _filtered(part: Mapping[str, Any], row: Row) -> str:
+def _filtered(part: Mapping[str, Any], row: TracedDecision) -> str:
     left, out = part.get("eligible") or [], part.get("rejected") or {}
     head = f"{len(left) + len(out)} → {len(left)} models · needs {count(part.get('tokens_needed'))} tokens"
     gates = sorted({str(reason) for reason in out.values()})
@@ -277,12 +327,12 @@ def _filtered(part: Mapping[str, Any], row: Row) -> str:
     return " · ".join([head, *gates[:3], *([note] if note else [])])
 
 
-def _routed(part: Mapping[str, Any], row: Row) -> str:
+def _routed(part: Mapping[str, Any], row: TracedDecision) -> str:
     chance = row.get("propensity")
     return f"{part.get('mode')} · {part.get('reason')}" + (f" · chosen with probability {chance:.2f}" if chance else "")
 
 
-def _called(part: Mapping[str, Any], row: Row) -> str:
+def _called(part: Mapping[str, Any], row: TracedDecision) -> str:
     tries = part.get("attempts") or []
     if not tries:
         return "served from the cache, no model was called" if row.get("cache") == "hit" else "no model was called"
@@ -295,7 +345,7 @@ def _called(part: Mapping[str, Any], row: Row) -> str:
     return "; ".join(said) + f" · {count(row.get('prompt_tokens'))} → {count(row.get('completion_tokens'))} tokens"
 
 
-def _graded(part: Mapping[str, Any], row: Row) -> str:
+def _graded(part: Mapping[str, Any], row: TracedDecision) -> str:
     quality = row.get("quality", part.get("quality"))
     reason = str(row.get("quality_reason") or part.get("reason") or "")
     source = str(row.get("quality_source") or part.get("source") or "")
@@ -304,7 +354,7 @@ def _graded(part: Mapping[str, Any], row: Row) -> str:
     return head + (f" · asked again after {cascade['model']} scored {score(cascade['quality'])}" if cascade else "")
 
 
-def _learned(part: Mapping[str, Any], row: Row) -> str:
+def _learned(part: Mapping[str, Any], row: TracedDecision) -> str:
     if row.get("status") not in (None, "ok"):
         return "a failed call teaches nothing"
     if row.get("cache") == "hit":
@@ -323,9 +373,9 @@ _STORY = {
 }
 
 
-def candidates(row: Row) -> list[View]:
+def candidates(row: TracedDecision) -> list[View]:
     """Every model that was weighed, the chosen one first, each with why it was not chosen."""
-    body = row.get("trace") or {}
+    body: Mapping[str, Any] = row["trace"] or {}
     route, rejected = body.get("route") or {}, (body.get("filter") or {}).get("rejected") or {}
     weighed = [_candidate(one, str(row.get("model"))) for one in route.get("candidates") or []]
     weighed.sort(key=lambda one: one["kind"] != "win")
@@ -350,31 +400,36 @@ def _dropped(model: str, why: str) -> View:
     return {"model": model, "n": "", "quality": "", "cost": "", "why": f"filtered: {why}", "kind": "out"}
 
 
-def catalog_row(row: Row) -> View:
+def catalog_row(row: CatalogModel) -> View:
     """One model of the catalog with list prices per million tokens."""
     return {
         "id": str(row["id"]),
-        "input": _listed(row.get("input")),
-        "output": _listed(row.get("output")),
+        "input": _listed(row["input_per_million"]),
+        "output": _listed(row["output_per_million"]),
         "context": count(row.get("context")) if row.get("context") else "unknown",
-        "can": ", ".join(name for name in ("vision", "audio", "video", "tools") if row.get(name)) or "text",
+        "can": ", ".join(_abilities(row)) or "text",
         "routable": "yes" if row.get("routable") else "",
         "state": {"new": "new", "absent": "not listed"}.get(str(row.get("state")), ""),
         "baseline": "yes" if row.get("baseline") else "",
     }
 
 
+def _abilities(row: CatalogModel) -> list[str]:
+    can = (("vision", row["vision"]), ("audio", row["audio"]), ("video", row["video"]), ("tools", row["tools"]))
+    return [name for name, able in can if able]
+
+
 def _listed(usd_per_million: float | None) -> str:
     return "unknown" if usd_per_million is None else "free" if usd_per_million == 0 else f"${usd_per_million:.3g}"
 
 
-def usage(row: Row) -> View:
+def usage(row: KeyUsage) -> View:
     """A key with its use against its limits."""
     out = {"key_id": str(row["key_id"]), "email": str(row.get("email") or ""), "status": str(row.get("status") or "")}
     out["role"] = str(row.get("role") or "caller")
     out["fixed"] = "yes" if out["key_id"].startswith("settings-") else ""
-    for window in ("6h", "week"):
-        used, limit = row.get(f"used_{window}") or 0, row.get(f"limit_{window}")
+    windows = (("6h", row["used_6h"], row["limit_6h"]), ("week", row["used_week"], row["limit_week"]))
+    for window, used, limit in windows:
         out[f"used_{window}"] = _used(used, limit, counted=not out["fixed"])
         out[f"limited_{window}"] = "yes" if limit else ""
         out[f"width_{window}"] = percent_css(used / limit) if limit else "0%"
@@ -389,7 +444,7 @@ def _used(used: int, limit: int | None, *, counted: bool) -> str:
     return f"{count(used)} requests, no limit" if counted else "no limit"
 
 
-def views(rows: Iterable[Row]) -> list[View]:
+def views(rows: Iterable[DecisionRow]) -> list[View]:
     """Feed rows of many decisions."""
     return [feed_row(row) for row in rows]
 
@@ -402,7 +457,7 @@ def waiting() -> list[View]:
     ]
 
 
-def outcome(row: Row) -> View:
+def outcome(row: DecisionRow) -> View:
     """The result of one playground call, in figures."""
     first = row.get("first_byte_ms")
     return {
@@ -432,7 +487,7 @@ def fits(seen: Classification, eligible: Eligible, budget: float | None) -> View
     }
 
 
-def facts(row: Row) -> list[View]:
+def facts(row: DecisionRow) -> list[View]:
     """What happened, as names and values."""
     found = {
         "task": f"{row.get('task')}, {row.get('difficulty')}",
@@ -457,7 +512,7 @@ def facts(row: Row) -> list[View]:
     return [{"name": name, "value": str(value)} for name, value in found.items() if value not in (None, "")]
 
 
-def charges(row: Row) -> list[View]:
+def charges(row: DecisionRow) -> list[View]:
     """Where the money went, and what the baseline would have cost."""
     lines = (
         ("answer", row.get("answer_cost"), "the call that answered"),
@@ -475,9 +530,9 @@ def charges(row: Row) -> list[View]:
     ]
 
 
-def asked(row: Row) -> list[View]:
+def asked(row: TracedDecision) -> list[View]:
     """The shape of the request; its text is not kept."""
-    request = (row.get("trace") or {}).get("request") or {}
+    request = (row["trace"] or {}).get("request") or {}
     return [
         {"name": str(name).replace("_", " "), "value": ", ".join(value) if isinstance(value, list) else str(value)}
         for name, value in request.items()
@@ -485,7 +540,7 @@ def asked(row: Row) -> list[View]:
     ]
 
 
-def key_row(row: Row) -> View:
+def key_row(row: KeyRow) -> View:
     """One key in the operator's list."""
     return {
         "id": str(row.get("key_id")),

@@ -25,7 +25,6 @@ from arbiter_app.store.decisions import Filter
 from arbiter_app.web import views
 from arbiter_app.web.ask import Workload
 from arbiter_app.web.export import csv_rows, json_rows
-from arbiter_app.web.source import Source
 from arbiter_app.web.topics import ALL, RANGES, topics
 from tests.conftest import Running, running
 from tests.stores import connected, file_all, record
@@ -190,7 +189,7 @@ def test_every_decision_opens(over: Running, rows: list[dict[str, Any]]) -> None
 
 def test_pages_show_numbers(over: Running) -> None:
     arbiter = over.arbiter
-    rooms = topics(Source(arbiter), Workload(arbiter.requests))
+    rooms = topics(arbiter, Workload(arbiter.requests))
     overviews: list[Any] = [("feed", ALL, ""), ("demo",), *(("summary", ALL, span) for span in RANGES)]
     for room in [*overviews, *(("models", span) for span in RANGES)]:
         told = over.run(lambda room=room: rooms[room[0]].load(room))

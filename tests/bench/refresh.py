@@ -19,7 +19,6 @@ from arbiter_app import bootstrap
 from arbiter_app.settings import load_settings
 from arbiter_app.web.ask import Workload
 from arbiter_app.web.live import Room, Topic
-from arbiter_app.web.source import Source
 from arbiter_app.web.topics import ALL, RANGES, topics
 
 ROOMS: tuple[Room, ...] = (
@@ -56,7 +55,7 @@ async def measure(file: Path, rounds: int) -> list[str]:
     settings = load_settings({"ARBITER_DB": str(file), "ARBITER_API_KEYS": "bench", "ARBITER_LOG_LEVEL": "error"}, None)
     arbiter = await bootstrap.start(settings)
     try:
-        known = topics(Source(arbiter), Workload(arbiter.requests))
+        known = topics(arbiter, Workload(arbiter.requests))
         return [await _line(known[room[0]], room, rounds) for room in ROOMS]
     finally:
         await arbiter.close()

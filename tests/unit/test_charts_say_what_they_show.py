@@ -21,17 +21,19 @@ def slots(n: int = 24) -> list[dict[str, Any]]:
             "calls": at,
             "spend": 0.03,
             "baseline": 0.1,
+            "measured_calls": at,
             "models": dict.fromkeys(MODELS, 0.01),
+            "modes": {"explore": at // 10},
             "p50_ms": 200.0,
             "p95_ms": 900.0,
-            "explored": 0.1,
         }
         for at in range(n)
     ]
 
 
 def moved(ts: float, model: str = "gpt-4o", **more: Any) -> dict[str, Any]:
-    return {"ts": ts, "model": model, "kind": "price", "direction": "up", "moved": "8 times dearer", **more}
+    row = {"ts": ts, "model": model, "kind": "price", "direction": "up", "moved": "8 times dearer"}
+    return {**row, "bucket": "", "settled": None, "outcome": None, **more}
 
 
 def known(model: str, cost: float, quality: float, n: float = 9, **more: Any) -> dict[str, Any]:
@@ -42,6 +44,7 @@ def known(model: str, cost: float, quality: float, n: float = 9, **more: Any) ->
         "low": quality - 0.1,
         "high": quality + 0.02,
         "n": n,
+        "chosen": False,
         **more,
     }
 
@@ -50,7 +53,7 @@ FIGURES = {
     "spend": figures.spend(slots(), [], bucket_s=HOUR_S, baseline="gpt-4o"),
     "latency": figures.latency(slots(), bucket_s=HOUR_S),
     "exploration": figures.exploration(slots(), cap=0.5, bucket_s=HOUR_S),
-    "scatter": figures.cost_quality([known("a", 1e-5, 0.9), known("b", 1e-4, 0.95)], tolerance=0.05),
+    "scatter": figures.cost_quality([known("a", 1e-5, 0.9), known("b", 1e-4, 0.95)], tolerance=0.05, baseline="b"),
     "prices": figures.prices([{"ts": 9.0, "model": "a", "cost": 1e-4}], [], models=["a"]),
 }
 
@@ -96,9 +99,9 @@ def test_names_of_models_of_one_price_are_not_written_over_each_other() -> None:
     rows = [
         known("mistral-small-3.2-24b-instruct-2506", 1.0e-5, 0.90, chosen=True),
         known("gemini-2.5-flash", 1.1e-5, 0.97),
-        known("gpt-4o", 2.0e-3, 0.96, baseline=True),
+        known("gpt-4o", 2.0e-3, 0.96),
     ]
-    notes = figures.cost_quality(rows, tolerance=0.05)["layout"]["annotations"]
+    notes = figures.cost_quality(rows, tolerance=0.05, baseline="gpt-4o")["layout"]["annotations"]
     assert [one["text"] for one in notes] == ["<b>mistral-small-3.2-24b-ins…</b>", "gpt-4o"]
     assert [one["xanchor"] for one in notes] == ["left", "right"]
 
@@ -112,7 +115,7 @@ def test_names_of_models_of_one_price_are_not_written_over_each_other() -> None:
 )
 def test_an_axis_of_costs_has_ticks_enough_to_read_it(costs: tuple[float, ...], ticks: list[str]) -> None:
     rows = [known(f"m{at}", cost, 0.9) for at, cost in enumerate(costs)]
-    assert figures.cost_quality(rows, tolerance=0.05)["layout"]["xaxis"]["ticktext"] == ticks
+    assert figures.cost_quality(rows, tolerance=0.05, baseline="gpt-4o")["layout"]["xaxis"]["ticktext"] == ticks
 
 
 def test_the_heat_map_tells_quality_and_sample_and_what_was_not_tried() -> None:

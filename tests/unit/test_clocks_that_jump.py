@@ -15,7 +15,6 @@ from arbiter_app.store import Store, calibrations, notes, rollups
 from arbiter_app.store.usage import WINDOWS_S
 from arbiter_app.web import door
 from arbiter_app.web.session import COOKIE
-from arbiter_app.web.source import Source
 from tests.conftest import Running, running
 from tests.served import TLS
 from tests.stores import NOW, connected, file_all, mixed, record, run
@@ -190,10 +189,8 @@ def test_a_browser_stays_signed_in_whatever_the_clock_says(clock: Clock, tmp_pat
     with running(tmp_path) as one:
 
         async def begin() -> str:
-            async with door.furnished(
-                one.settings, one.arbiter, Source(one.arbiter), one.gateway, one.sessions
-            ) as parts:
-                who = await parts.reads.identify(one.http.headers["authorization"].removeprefix("Bearer "))
+            async with door.furnished(one.settings, one.arbiter, one.gateway, one.sessions) as parts:
+                who = await one.arbiter.keys.identify(one.http.headers["authorization"].removeprefix("Bearer "))
                 assert who is not None
                 return parts.sessions.begin(who, time.monotonic())
 

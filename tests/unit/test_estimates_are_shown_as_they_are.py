@@ -56,9 +56,11 @@ def test_an_answer_has_its_interval_and_a_refusal_its_reason() -> None:
 
 
 def test_the_headline_says_what_the_holdout_alone_says() -> None:
-    report = {"saved_pct": 0.8, "interval": [0.7, 0.9], "proven": True, "saved": 8.0, "baseline_spend": 10.0}
-    held = {"holdout_calls": 30, "holdout": {"saved_pct": 79.0, "interval": [-4.2, 99.0]}}
-    assert headline({**report, **held})["explain"].endswith(
-        "The random holdout alone says 79 %, between −4 % and 99 %."
-    )
+    report = {"saved_pct": 80.0, "interval": [70.0, 90.0], "proven": True, "saved": 8.0, "baseline_spend": 10.0}
+    report |= {"baseline_model": "gpt-4o", "holdout_calls": 30}
+    held = {"holdout": {"saved_pct": 79.0, "interval": [-4.2, 99.0]}}
+    shown = headline({**report, **held})
+    assert (shown["value"], shown["left"], shown["width"], shown["at"]) == ("80.0 %", "85.0%", "10.0%", "90.0%")
+    assert "95 % interval 70–90 %" in shown["sub"]
+    assert shown["explain"].endswith("The random holdout alone says 79 %, between −4 % and 99 %.")
     assert "holdout" not in headline({**report, "holdout": {"saved_pct": None, "interval": None}})["explain"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from arbiter_app.pipeline.types import Json
 
@@ -10,7 +12,7 @@ PAGE = 20
 """Models of a page where no limit is asked for."""
 
 
-def model_of(row: Json) -> Json:
+def model_of(row: Mapping[str, Any]) -> Json:
     """A model of OpenAI's list in Anthropic's form."""
     created = datetime.fromtimestamp(row["created"], UTC).isoformat().replace("+00:00", "Z")
     return {
@@ -27,7 +29,7 @@ def model_of(row: Json) -> Json:
     }
 
 
-def page_of(rows: list[Json], *, limit: int, after: str | None, before: str | None) -> Json:
+def page_of(rows: Sequence[Mapping[str, Any]], *, limit: int, after: str | None, before: str | None) -> Json:
     """A page of the models of OpenAI's list, in Anthropic's form: after one, or before one, or from the first on."""
     ids = [row["id"] for row in rows]
     if after in ids:

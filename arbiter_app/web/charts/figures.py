@@ -5,17 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from arbiter_app.services.rows import AlertRow, DecisionRow, KnownModel, PricePoint, TimeSlot
 from arbiter_app.web.theme import SERIES, TASKS
-from arbiter_app.web.views import money, sample
+from arbiter_app.web.views import money, sample, task_of
 
-Row = Mapping[str, Any]
 Figure = dict[str, Any]
 
 ACCENT, GREY, HARM, WARN = "#0f8472", "#8a8780", "#d0483a", "#b3762a"
-HUES = {"code": "#8f63d6", "math": "#3f78d8", "structured": "#b3762a", "factual": "#16918b", "open": "#c2577f"}
 _MARGIN = {"l": 8, "r": 12, "t": 12, "b": 8}
 MAX_SERIES = 5
 TIMELINE_S = 120.0
@@ -37,6 +37,17 @@ UTC: Figure = {
     ],
 }
 ORDER = {name: place for place, name in enumerate(TASKS)}
+LEARNING = ("explore", "holdout")
+
+
+def ordered(buckets: Iterable[str]) -> list[str]:
+    """Buckets in the order of the tasks."""
+    return sorted(buckets, key=lambda name: (ORDER.get(task_of(name), len(ORDER)), name))
+
+
+def _explored(row: TimeSlot) -> float | None:
+    """The share of a slot's calls that were chosen to learn something."""
+    return sum(row["modes"].get(mode, 0) for mode in LEARNING) / row["calls"] if row["calls"] else None
 
 
 def _layout(**more: Any) -> Figure:
@@ -48,23 +59,25 @@ def _iso(ts: float) -> str:
     return dt.datetime.fromtimestamp(ts, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def spend(rows: Sequence[Row], alerts: Sequence[Row], *, bucket_s: float, baseline: str) -> Figure:
+def spend(rows: Sequence[TimeSlot], alerts: Sequence[AlertRow], *, bucket_s: float, baseline: str) -> Figure:
     """Spend per time bucket by model, stacked, against what the baseline model would have cost; shifts are marked."""
     totals: dict[str, float] = defaultdict(float)
     for row in rows:
-        for model, usd in (row.get("models") or {}).items():
+        for model, usd in row["models"].items():
             totals[model] += usd
     top = sorted((name for name in totals if totals[name] > 0), key=lambda name: -totals[name])
     most = MAX_SERIES if len(top) > MAX_SERIES + 1 else MAX_SERIES + 1
     shown, rest = top[:most], set(top[most:])
     x, whole = [_iso(row["ts"]) for row in rows], _whole(bucket_s)
     bars = [
-        _bar(name, x, [(row.get("models") or {}).get(name, 0) for row in rows], SERIES[place], whole)
+        _bar(name, x, [row["models"].get(name, 0) for row in rows], SERIES[place], whole)
         for place, name in enumerate(shown)
     ]
     if rest:
-        values = [sum(v for k, v in (row.get("models") or {}).items() if k in rest) for row in rows]
+        values = [sum(v for k, v in row["models"].items() if k in rest) for row in rows]
         bars.append(_bar(f"{len(rest)} others", x, values, GREY, whole))
+    # A slot in which nothing was compared has no baseline, rather than one equal to the spend.
+    baselines = [row["baseline"] if row["measured_calls"] else None for row in rows]
     line = {
         "type": "scatter",
         "mode": "lines+markers",
@@ -72,13 +85,13 @@ def spend(rows: Sequence[Row], alerts: Sequence[Row], *, bucket_s: float, baseli
         "connectgaps": False,
         "name": f"{baseline} for everything",
         "x": x,
-        "y": [row.get("baseline") for row in rows],
-        "customdata": [money(row.get("baseline")) for row in rows],
+        "y": baselines,
+        "customdata": [money(one) for one in baselines],
         "line": {"color": GREY, "width": 1.5, "dash": "dot"},
         "hovertemplate": "%{customdata}",
         **whole,
     }
-    top_usd = max([row.get("baseline") or 0 for row in rows] + [row.get("spend") or 0 for row in rows], default=0)
+    top_usd = max([one or 0 for one in baselines] + [row["spend"] for row in rows], default=0)
     layout = _layout(
         barmode="stack",
         bargap=0.25,
@@ -100,12 +113,12 @@ def _whole(bucket_s: float) -> Figure:
     return {"xperiod": bucket_s * 1000, "xperiodalignment": "middle"}
 
 
-def _calls(rows: Sequence[Row]) -> Figure:
+def _calls(rows: Sequence[TimeSlot]) -> Figure:
     """The sample behind each bucket, for the table of a figure."""
-    return {"calls": [row.get("calls") or 0 for row in rows]}
+    return {"calls": [row["calls"] for row in rows]}
 
 
-def _range(rows: Sequence[Row], bucket_s: float) -> list[str] | None:
+def _range(rows: Sequence[TimeSlot], bucket_s: float) -> list[str] | None:
     """From the first bucket, and a little room for the axis, to the end of the last: marks do not stretch it."""
     if not rows:
         return None
@@ -126,7 +139,7 @@ def _bar(name: str, x: list[str], y: list[float], colour: str, whole: Figure) ->
     }
 
 
-def _marks(alerts: Sequence[Row], within: list[str] | None) -> Figure:
+def _marks(alerts: Sequence[AlertRow], within: list[str] | None) -> Figure:
     """Lines where a price or a quality moved, and dashed ones where traffic then went, each with its words.
 
     `within` is the range of the axis. Words stand at the side of their line where there is more room, one below the other.
@@ -166,17 +179,17 @@ def _marks(alerts: Sequence[Row], within: list[str] | None) -> Figure:
     }
 
 
-def _moments(alerts: Sequence[Row]) -> list[dict[str, str]]:
+def _moments(alerts: Sequence[AlertRow]) -> list[dict[str, str]]:
     """What the alerts tell, oldest first: what moved, and where its traffic went once that had settled."""
     found = []
     for one in alerts:
-        colour = HARM if one.get("direction") == "up" else ACCENT
-        told = f"{_short(str(one['model']))} {one.get('moved') or one.get('kind', 'price')}"
+        colour = HARM if one["direction"] == "up" else ACCENT
+        told = f"{_short(one['model'])} {one['moved']}"
         found.append({"x": _iso(one["ts"]), "text": told, "colour": colour, "dash": "solid"})
-        went = one.get("outcome") or {}
-        if one.get("settled") and went.get("served_after") not in (None, went.get("served_before")):
-            told = f"{one.get('bucket') or 'traffic'} → {_short(str(went['served_after']))}"
-            found.append({"x": _iso(one["settled"]), "text": told, "colour": ACCENT, "dash": "dot"})
+        settled, went = one["settled"], one["outcome"] or {}
+        if settled and went.get("served_after") not in (None, went.get("served_before")):
+            told = f"{one['bucket'] or 'traffic'} → {_short(str(went['served_after']))}"
+            found.append({"x": _iso(settled), "text": told, "colour": ACCENT, "dash": "dot"})
     return sorted(found, key=lambda one: one["x"])
 
 
@@ -197,18 +210,18 @@ def span(seconds: float) -> str:
     return f"{seconds:g} seconds"
 
 
-def cost_quality(rows: Sequence[Row], *, tolerance: float) -> Figure:
+def cost_quality(rows: Sequence[KnownModel], *, tolerance: float, baseline: str) -> Figure:
     """Models of one bucket: cost a call (log) against quality with its 95 % interval, Pareto front, tolerance band.
 
     Free models stand at the left edge, on a tenth of the smallest price.
     """
-    known = [row for row in rows if row.get("quality") is not None and row.get("avg_cost") is not None]
+    known = [point for row in rows if (point := _point(row)) is not None]
     if not known:
         return {"data": [], "layout": _layout()}
-    paid = [row["avg_cost"] for row in known if row["avg_cost"] > 0]
+    paid = [point.cost for point in known if point.cost > 0]
     free = min(paid) / 10 if paid else 1e-6
-    points = [(max(row["avg_cost"], free), row) for row in known]
-    best = max(row["quality"] for row in known)
+    points = [(max(point.cost, free), point) for point in known]
+    best = max(point.quality for point in known)
     band = {
         "type": "rect",
         "xref": "paper",
@@ -228,49 +241,70 @@ def cost_quality(rows: Sequence[Row], *, tolerance: float) -> Figure:
         xaxis={"type": "log", "title": {"text": "USD a call (log)"}, **ticks},
         yaxis={"title": {"text": "quality, 0 to 1"}, "tickformat": ".2f", "range": _around(known, best - tolerance)},
         shapes=[band],
-        annotations=_names(points),
+        annotations=_names(points, baseline),
     )
     return {"data": [_front(points), _points(points)], "layout": layout}
 
 
-def _around(known: Sequence[Row], band: float) -> list[float]:
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A model of which cost (USD a call) and quality are known, with the interval of its quality."""
+
+    model: str
+    cost: float
+    quality: float
+    low: float
+    high: float
+    n: float
+    chosen: bool
+
+
+def _point(row: KnownModel) -> Point | None:
+    cost, quality = row["avg_cost"], row["quality"]
+    if cost is None or quality is None:
+        return None
+    low, high = row["low"] or quality, row["high"] or quality
+    return Point(row["model"], cost, quality, low, high, row["n"], row["chosen"])
+
+
+def _around(known: Sequence[Point], band: float) -> list[float]:
     """A range that holds every interval and the band, with room for a name above."""
-    low = min(band, *(row.get("low") or row["quality"] for row in known))
-    high = max(row.get("high") or row["quality"] for row in known)
+    low = min(band, *(point.low for point in known))
+    high = max(point.high for point in known)
     return [low - 0.08 * (high - low), high + 0.16 * (high - low)]
 
 
-def _points(points: Sequence[tuple[float, Row]]) -> Figure:
+def _points(points: Sequence[tuple[float, Point]]) -> Figure:
     return {
         "type": "scatter",
         "mode": "markers",
         "x": [x for x, _ in points],
-        "y": [row["quality"] for _, row in points],
+        "y": [point.quality for _, point in points],
         "error_y": {
             "type": "data",
             "symmetric": False,
-            "array": [max(0, (row.get("high") or row["quality"]) - row["quality"]) for _, row in points],
-            "arrayminus": [max(0, row["quality"] - (row.get("low") or row["quality"])) for _, row in points],
+            "array": [max(0, point.high - point.quality) for _, point in points],
+            "arrayminus": [max(0, point.quality - point.low) for _, point in points],
             "thickness": 1.2,
             "width": 0,
             "color": GREY,
         },
         "marker": {
-            "size": [13 if row.get("chosen") else 8 for _, row in points],
-            "color": [ACCENT if row.get("chosen") else GREY for _, row in points],
+            "size": [13 if point.chosen else 8 for _, point in points],
+            "color": [ACCENT if point.chosen else GREY for _, point in points],
             "line": {"width": 0},
         },
-        "text": [f"{row['model']}<br>n {sample(row.get('n'))}" for _, row in points],
-        "customdata": [money(row["avg_cost"]) for _, row in points],
+        "text": [f"{point.model}<br>n {sample(point.n)}" for _, point in points],
+        "customdata": [money(point.cost) for _, point in points],
         "hovertemplate": "%{text}<br>quality %{y:.2f}<br>%{customdata} a call<extra></extra>",
     }
 
 
-def _front(points: Sequence[tuple[float, Row]]) -> Figure:
+def _front(points: Sequence[tuple[float, Point]]) -> Figure:
     line: list[tuple[float, float]] = []
-    for x, row in sorted(points, key=lambda one: (one[0], -one[1]["quality"])):
-        if not line or row["quality"] > line[-1][1]:
-            line.append((x, row["quality"]))
+    for x, point in sorted(points, key=lambda one: (one[0], -one[1].quality)):
+        if not line or point.quality > line[-1][1]:
+            line.append((x, point.quality))
     return {
         "type": "scatter",
         "mode": "lines",
@@ -281,39 +315,39 @@ def _front(points: Sequence[tuple[float, Row]]) -> Figure:
     }
 
 
-def _names(points: Sequence[tuple[float, Row]]) -> list[Figure]:
+def _names(points: Sequence[tuple[float, Point]], baseline: str) -> list[Figure]:
     """The current choice, the baseline and the best by name: above their intervals, and each on the side that has room.
 
     Of names that would lie over each other only the more important is written; pointing at a dot names any.
     """
-    best = max(points, key=lambda one: one[1]["quality"])[1]["model"]
-    told = [(x, row) for x, row in points if row.get("chosen") or row.get("baseline") or row["model"] == best]
-    told.sort(key=lambda one: (not one[1].get("chosen"), not one[1].get("baseline")))
+    best = max(points, key=lambda one: one[1].quality)[1].model
+    told = [(x, point) for x, point in points if point.chosen or point.model in (baseline, best)]
+    told.sort(key=lambda one: (not one[1].chosen, one[1].model != baseline))
     low, high = math.log10(min(x for x, _ in points)), math.log10(max(x for x, _ in points))
     width, notes = max(high - low, 0.1), []
     taken: list[tuple[float, float]] = []
-    for x, row in told:
+    for x, point in told:
         place = (math.log10(x) - low) / width
         side = "left" if place < 0.3 else "right" if place > 0.7 else "center"
-        length = len(_short(str(row["model"]))) * 0.018
+        length = len(_short(point.model)) * 0.018
         start = place - {"left": 0, "right": length, "center": length / 2}[side]
         if any(start < end and begin < start + length for begin, end in taken):
             continue
         taken.append((start, start + length))
-        notes.append(_name(x, row, side))
+        notes.append(_name(x, point, side))
     return notes
 
 
-def _name(x: float, row: Row, side: str) -> Figure:
-    name = _short(str(row["model"]))
+def _name(x: float, point: Point, side: str) -> Figure:
+    name = _short(point.model)
     return {
         "x": math.log10(x),
-        "y": row.get("high") or row["quality"],
-        "text": f"<b>{name}</b>" if row.get("chosen") else name,
+        "y": point.high,
+        "text": f"<b>{name}</b>" if point.chosen else name,
         "showarrow": False,
         "xanchor": side,
         "yshift": 11,
-        "font": {"size": 11, "color": ACCENT} if row.get("chosen") else {"size": 11},
+        "font": {"size": 11, "color": ACCENT} if point.chosen else {"size": 11},
     }
 
 
@@ -356,7 +390,7 @@ def _tick(usd: float) -> str:
     return f"${usd * 1e6:.3g} µ" if usd >= 0.9e-6 else f"${usd * 1e9:.3g} n"
 
 
-def latency(rows: Sequence[Row], *, bucket_s: float) -> Figure:
+def latency(rows: Sequence[TimeSlot], *, bucket_s: float) -> Figure:
     """Median and 95th percentile of the time to the whole answer, per bucket."""
     x = [_iso(row["ts"]) for row in rows]
     lines = [
@@ -365,7 +399,7 @@ def latency(rows: Sequence[Row], *, bucket_s: float) -> Figure:
             "mode": "lines+markers",
             "name": name,
             "x": x,
-            "y": [row.get(key) for row in rows],
+            "y": y,
             "marker": {"size": 4},
             "line": {"color": colour, "width": 1.8},
             "connectgaps": False,
@@ -373,7 +407,10 @@ def latency(rows: Sequence[Row], *, bucket_s: float) -> Figure:
             "hovertemplate": "%{y:,.0f} ms, %{text}",
             **_whole(bucket_s),
         }
-        for key, name, colour in (("p50_ms", "median", ACCENT), ("p95_ms", "95th percentile", WARN))
+        for name, colour, y in (
+            ("median", ACCENT, [row["p50_ms"] for row in rows]),
+            ("95th percentile", WARN, [row["p95_ms"] for row in rows]),
+        )
     ]
     layout = _layout(
         yaxis={"title": {"text": "ms to the whole answer"}, "rangemode": "tozero"},
@@ -383,7 +420,7 @@ def latency(rows: Sequence[Row], *, bucket_s: float) -> Figure:
     return {"data": lines, "layout": layout}
 
 
-def exploration(rows: Sequence[Row], *, cap: float | None, bucket_s: float) -> Figure:
+def exploration(rows: Sequence[TimeSlot], *, cap: float | None, bucket_s: float) -> Figure:
     """Share of calls spent on learning per bucket, against its cap."""
     x = [_iso(row["ts"]) for row in rows]
     area = {
@@ -393,7 +430,7 @@ def exploration(rows: Sequence[Row], *, cap: float | None, bucket_s: float) -> F
         "fill": "tozeroy",
         "name": "learning",
         "x": x,
-        "y": [row.get("explored") for row in rows],
+        "y": [_explored(row) for row in rows],
         "line": {"color": WARN, "width": 1.4},
         "text": [f"{row.get('calls') or 0:,} calls" for row in rows],
         "hovertemplate": "%{y:.1%} of %{text}",
@@ -417,37 +454,42 @@ def exploration(rows: Sequence[Row], *, cap: float | None, bucket_s: float) -> F
     return {"data": [area], "layout": layout}
 
 
-def heat(buckets: Mapping[str, Sequence[Row]], *, pool: Sequence[str]) -> Figure:
+def heat(buckets: Mapping[str, Sequence[KnownModel]], *, pool: Sequence[str]) -> Figure:
     """Task against model: a square's colour is mean quality, written in it with its sample; the current choice is framed.
 
     Models of the pool that no grade is known of stand as hollow squares, so that one sees what was not tried.
     """
-    names = sorted(buckets, key=lambda name: (ORDER.get(name.split(":")[0], 9), name))
+    names = ordered(buckets)
     cells = {(name, row["model"]): row for name in names for row in buckets[name]}
     known = sorted({model for _, model in cells}, key=lambda model: -_known(cells, names, model))
     models = [*known, *(model for model in pool if model not in known)][:MOST_MODELS]
-    every = [(name, model, cells.get((name, model)) or {}) for name in names for model in models]
-    graded = [one for one in every if one[2].get("quality") is not None and one[2].get("n")]
-    blank = [one for one in every if one not in graded]
+    places = [(name, model) for name in names for model in models]
+    graded = [
+        (*place, cells[place], quality)
+        for place in places
+        if place in cells and cells[place]["n"] and (quality := cells[place]["quality"]) is not None
+    ]
+    drawn = {(name, model) for name, model, *_ in graded}
+    blank = [place for place in places if place not in drawn]
     trace = {
         "type": "scatter",
         "mode": "markers+text",
-        "x": [_folded(model) for _, model, _ in graded],
-        "y": [name for name, _, _ in graded],
-        "text": [f"{row['quality']:.2f}<br>n {sample(row['n'])}" for _, _, row in graded],
+        "x": [_folded(model) for _, model, *_ in graded],
+        "y": [name for name, *_ in graded],
+        "text": [f"{quality:.2f}<br>n {sample(row['n'])}" for *_, row, quality in graded],
         "textfont": {
-            "color": ["#ffffff" if row["quality"] >= DARK_FROM else "#1a1a17" for *_, row in graded],
+            "color": ["#ffffff" if quality >= DARK_FROM else "#1a1a17" for *_, quality in graded],
             "size": 10,
         },
-        "customdata": [[model, row["quality"], sample(row["n"]), bool(row.get("chosen"))] for _, model, row in graded],
+        "customdata": [[model, quality, sample(row["n"]), row["chosen"]] for _, model, row, quality in graded],
         "marker": {
             "symbol": "square",
             "size": 36,
-            "color": [row["quality"] for _, _, row in graded],
+            "color": [quality for *_, quality in graded],
             "cmin": 0,
             "cmax": 1,
             "colorscale": [[0, "#b04a6d"], [0.5, "#d3b566"], [0.8, "#6db3a2"], [1, "#0b7566"]],
-            "line": {"width": [3 if row.get("chosen") else 0 for *_, row in graded], "color": FRAME},
+            "line": {"width": [3 if row["chosen"] else 0 for *_, row, _ in graded], "color": FRAME},
             "opacity": 1,
         },
         "hovertemplate": "%{y} · %{customdata[0]}<br>quality %{customdata[1]:.2f}, n %{customdata[2]}<extra></extra>",
@@ -455,8 +497,8 @@ def heat(buckets: Mapping[str, Sequence[Row]], *, pool: Sequence[str]) -> Figure
     untried = {
         "type": "scatter",
         "mode": "markers",
-        "x": [_folded(model) for _, model, _ in blank],
-        "y": [name for name, _, _ in blank],
+        "x": [_folded(model) for _, model in blank],
+        "y": [name for name, _ in blank],
         "marker": {"symbol": "square-open", "size": 32, "color": GREY, "opacity": 0.3, "line": {"width": 1}},
         "hoverinfo": "skip",
     }
@@ -491,25 +533,25 @@ def _folded(model: str) -> str:
     return "<br>".join(lines)
 
 
-def _known(cells: Mapping[tuple[str, str], Row], buckets: Sequence[str], model: str) -> float:
-    return sum((cells.get((bucket, model)) or {}).get("n") or 0 for bucket in buckets)
+def _known(cells: Mapping[tuple[str, str], KnownModel], buckets: Sequence[str], model: str) -> float:
+    return sum(cells[bucket, model]["n"] for bucket in buckets if (bucket, model) in cells)
 
 
-def prices(rows: Sequence[Row], alerts: Sequence[Row], *, models: Sequence[str]) -> Figure:
+def prices(rows: Sequence[PricePoint], alerts: Sequence[AlertRow], *, models: Sequence[str]) -> Figure:
     """What a thousand tokens of each model cost, decision by decision, in USD on a log axis, with shifts marked."""
-    lines = []
+    lines: list[Figure] = []
     for place, model in enumerate(models[: len(SERIES)]):
-        own = [row for row in rows if row["model"] == model and (row.get("cost") or 0) > 0]
+        own = [(row["ts"], cost) for row in rows if row["model"] == model and (cost := row["cost"] or 0) > 0]
         if own:
             lines.append(
                 {
                     "type": "scatter",
                     "mode": "markers",
                     "name": model,
-                    "x": [_iso(row["ts"]) for row in own],
-                    "y": [row["cost"] for row in own],
+                    "x": [_iso(ts) for ts, _ in own],
+                    "y": [cost for _, cost in own],
                     "marker": {"size": 5, "color": SERIES[place], "opacity": 0.75},
-                    "customdata": [money(row["cost"]) for row in own],
+                    "customdata": [money(cost) for _, cost in own],
                     "hovertemplate": "%{customdata}",
                 }
             )
@@ -525,10 +567,10 @@ def prices(rows: Sequence[Row], alerts: Sequence[Row], *, models: Sequence[str])
     return {"data": lines, "layout": layout | _marks(alerts, [x[0], x[-1]] if x else None)}
 
 
-def choices(rows: Sequence[Row], alerts: Sequence[Row], overrides: Sequence[Row]) -> Figure:
+def choices(rows: Sequence[DecisionRow], alerts: Sequence[AlertRow], dearer: Mapping[str, float]) -> Figure:
     """The demo's timeline: each decision as a dot in the lane of its model; shifts marked, changed prices named."""
     newest = rows[0]["ts"] if rows else 0.0
-    rows = [row for row in rows if row["ts"] > newest - TIMELINE_S and row.get("model")]
+    rows = [row for row in rows if row["ts"] > newest - TIMELINE_S and row["model"]]
     lanes = list(dict.fromkeys(row["model"] for row in rows))[::-1]
     dots = [
         {
@@ -541,11 +583,10 @@ def choices(rows: Sequence[Row], alerts: Sequence[Row], overrides: Sequence[Row]
             "hovertemplate": "%{y}<extra>" + name + "</extra>",
         }
         for name, colour, size, symbol, own in (
-            ("exploit", ACCENT, 7, "circle", [r for r in rows if r.get("mode") not in ("explore", "holdout")]),
-            ("explore", WARN, 9, "diamond-open", [r for r in rows if r.get("mode") in ("explore", "holdout")]),
+            ("exploit", ACCENT, 7, "circle", [r for r in rows if r["mode"] not in LEARNING]),
+            ("explore", WARN, 9, "diamond-open", [r for r in rows if r["mode"] in LEARNING]),
         )
     ]
-    dearer = {one["model"]: one["multiplier"] for one in overrides}
     x = sorted(point for one in dots for point in one["x"])
     layout = _layout(
         hovermode="closest",

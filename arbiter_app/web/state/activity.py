@@ -10,6 +10,7 @@ import orjson
 import reflex as rx
 
 from arbiter_app.pipeline.types import Mode
+from arbiter_app.store.decisions import Filter
 from arbiter_app.web import door, views
 from arbiter_app.web.state import guard
 from arbiter_app.web.theme import TASKS
@@ -46,17 +47,16 @@ class Activity(rx.State):
             return
         self.closed = ""
         self._take(dict(self.router.url.query_parameters))
-        reads = door.parts().reads
-        self.models = [row["id"] for row in await reads.pricing()]
-        rows = await reads.recent(
-            limit=PAGE + 1,
-            before=self.before,
-            task=self.task,
-            model=self.model,
-            mode=self.mode,
-            since=time.time() - AGES[self.age] if self.age else 0.0,
+        reads = door.parts().arbiter.reads
+        self.models = [row["id"] for row in reads.pricing()]
+        narrowed = Filter(
+            task=self.task or None,
+            model=self.model or None,
+            mode=self.mode or None,
+            since=time.time() - AGES[self.age] if self.age else None,
             key_id=guard.scope(who),
         )
+        rows = await reads.recent(narrowed, limit=PAGE + 1, before=int(self.before) if self.before else None)
         self.rows = views.views(rows[:PAGE])
         self.older = self._url(before=self.rows[-1]["seq"]) if len(rows) > PAGE else ""
         self.query, self.loaded = urlencode(self._filters()), "yes"
@@ -110,7 +110,7 @@ class DecisionPage(rx.State):
         who = await guard.seat(self)
         self.missing = ""
         wanted = guard.text(str(self.router.url.path).rstrip("/").rpartition("/")[2], 40)
-        row = await door.parts().reads.decision(wanted)
+        row = await door.parts().arbiter.reads.decision(wanted)
         if row is None or not guard.may_open(who, row):
             self._empty()
             return

@@ -8,7 +8,8 @@ from typing import Any
 import reflex as rx
 
 from arbiter_app.pipeline.errors import ArbiterError
-from arbiter_app.pipeline.types import Json, Role
+from arbiter_app.pipeline.types import Role
+from arbiter_app.services.rows import CalibrationView
 from arbiter_app.store import StoreError
 from arbiter_app.web import calibrations, door
 from arbiter_app.web.state import guard
@@ -70,7 +71,7 @@ class Calibrate(rx.State):
             await self._tried(door.parts().arbiter.calibrations.cancel(self.shown["id"]))
             await self._watch(self.shown["id"])
 
-    async def _tried(self, work: Awaitable[Json]) -> Json | None:
+    async def _tried(self, work: Awaitable[CalibrationView]) -> CalibrationView | None:
         self.error = ""
         try:
             return await work
@@ -81,5 +82,5 @@ class Calibrate(rx.State):
     async def _watch(self, calibration_id: str) -> None:
         room = ("calibration", calibration_id)
         await door.parts().live.watch(self.router.session.session_id, room)
-        said = await door.parts().reads.calibration(calibration_id)
+        said = await door.parts().arbiter.calibrations.view(calibration_id)
         self.shown, self.outcomes = calibrations.shown(said), calibrations.outcomes(said)

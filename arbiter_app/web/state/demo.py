@@ -61,7 +61,7 @@ class Demo(rx.State):
             self.closed = "yes"
             return
         self.closed = ""
-        self.models = [row["id"] for row in await door.parts().reads.pricing()]
+        self.models = [row["id"] for row in door.parts().arbiter.reads.pricing()]
         await self._watch()
         self.model = self.model or self._favourite() or (self.models[0] if self.models else "")
 
@@ -104,7 +104,7 @@ class Demo(rx.State):
     async def shift(self) -> None:
         """Step two: the favourite becomes eight times dearer while sums keep coming."""
         who = await guard.seat(self)
-        favourite = await self._favourite_now()
+        favourite = self._favourite_now()
         if not _may(who) or not favourite:
             return
         await self._price(favourite, Scenario.times)
@@ -148,15 +148,16 @@ class Demo(rx.State):
     def _favourite(self) -> str:
         return next((row["model"] for row in self.chosen if row["task"] == Scenario.task), "")
 
-    async def _favourite_now(self) -> str:
-        rows = (await door.parts().reads.policy()).get(Scenario.task, [])
-        return next((str(row["model"]) for row in rows if row["chosen"]), "")
+    def _favourite_now(self) -> str:
+        rows = door.parts().arbiter.reads.policy()["buckets"].get(Scenario.task, [])
+        return next((row["model"] for row in rows if row["chosen"]), "")
 
 
 async def _has_favourite() -> bool:
     """Whether the scenario's task has settled on a model that is not the baseline."""
-    rows = (await door.parts().reads.policy()).get(Scenario.task, [])
-    return any(row["chosen"] and not row["baseline"] and (row["n"] or 0) >= SURE_N for row in rows)
+    policy = door.parts().arbiter.reads.policy()
+    rows = policy["buckets"].get(Scenario.task, [])
+    return any(row["chosen"] and row["model"] != policy["baseline"] and row["n"] >= SURE_N for row in rows)
 
 
 def _may(who: Caller) -> bool:

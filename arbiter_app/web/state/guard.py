@@ -10,9 +10,9 @@ import reflex as rx
 
 from arbiter_app.api import visibility
 from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.services.rows import TracedDecision
 from arbiter_app.store.turns import visitor
 from arbiter_app.web import door
-from arbiter_app.web.reads import Row
 
 VISITOR = Caller(key_id="", role=Role.ANONYMOUS)
 
@@ -35,9 +35,9 @@ def scope(who: Caller) -> str | None:
     return visibility.scope("decisions", who, door.parts().settings)
 
 
-def may_open(who: Caller, row: Row | None) -> bool:
+def may_open(who: Caller, row: TracedDecision | None) -> bool:
     """Whether there is such a decision and it is this visitor's to see whole."""
-    return row is not None and visibility.may_open(who, row.get("key_id"), door.parts().settings)
+    return row is not None and visibility.may_open(who, row["key_id"], door.parts().settings)
 
 
 def text(value: Any, most: int = 200) -> str:

@@ -44,7 +44,7 @@ class Key(rx.State):
         except ArbiterError as error:
             self.error = str(error)
             return None
-        caller = await door.parts().reads.identify(api_key) if api_key else None
+        caller = await door.parts().arbiter.keys.identify(api_key) if api_key else None
         if caller is None:
             self.error = "This key is unknown, malformed or revoked. Keys begin with arb_."
             return None
@@ -104,7 +104,7 @@ class Key(rx.State):
         await self._show(who)
 
     async def _show(self, who: Caller) -> None:
-        reads = door.parts().reads
-        row = await reads.usage(who.key_id) if who.key_id else None
-        self.info = views.usage(row) if row else {}
-        self.keys = [views.key_row(one) for one in await reads.keys()] if who.role is Role.OPERATOR else []
+        keys = door.parts().arbiter.keys
+        caller = keys.caller(who.key_id) if who.key_id else None
+        self.info = {} if caller is None else views.usage(await keys.info(caller))
+        self.keys = [views.key_row(one) for one in keys.listing()] if who.role is Role.OPERATOR else []

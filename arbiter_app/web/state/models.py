@@ -49,7 +49,7 @@ class Models(rx.State):
             return
         self.closed = ""
         self.may = "yes" if who.role is Role.OPERATOR else "no"
-        self.span = self.span or await topics.fitting_span(door.parts().reads, None)
+        self.span = self.span or await topics.fitting_span(door.parts().arbiter.reads, None)
         await self._list()
         await self._watch()
         self.tolerance = self.tolerance or f"{door.parts().settings.routing.quality_tolerance:g}"
@@ -99,13 +99,14 @@ class Models(rx.State):
         await self._list()
 
     async def _ask(self, who: Caller) -> None:
-        reads, tolerance = door.parts().reads, float(self.tolerance)
-        told = await reads.what_if(tolerance=tolerance, without=self.without, key_id=guard.scope(who))
+        tolerance, without = float(self.tolerance), (self.without,) if self.without else ()
+        what_if = door.parts().arbiter.what_if
+        told = await what_if.ask(tolerance=tolerance, without=without, days=None, key_id=guard.scope(who))
         self.answer = estimates.what_if(told, tolerance, self.without)
 
     async def _list(self) -> None:
         self.notes = list(telling.replaced(door.parts().arbiter.catalog))
-        self.catalog = [views.catalog_row(row) for row in await door.parts().reads.pricing()]
+        self.catalog = [views.catalog_row(row) for row in door.parts().arbiter.reads.pricing()]
 
     async def _watch(self) -> None:
         shown = await door.parts().live.watch(self.router.session.session_id, ("models", self.span))

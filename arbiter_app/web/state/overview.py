@@ -45,7 +45,7 @@ class Overview(rx.State):
             self.closed = "yes"
             return
         self.closed = ""
-        self.span = self.span or await topics.fitting_span(door.parts().reads, guard.scope(who))
+        self.span = self.span or await topics.fitting_span(door.parts().arbiter.reads, guard.scope(who))
         await self._watch(who, "feed", self.task)
         await self._watch(who, "summary", self.span)
         if self.rows and not self.picked:
@@ -86,10 +86,10 @@ class Overview(rx.State):
             setattr(self, name, value)
 
     async def _open(self, who: Caller, decision_id: str) -> None:
-        row = await door.parts().reads.decision(decision_id)
+        row = await door.parts().arbiter.reads.decision(decision_id)
         self.closed_trace = ""
         if row is not None and guard.may_open(who, row):
             self.picked, self.stages, self.candidates = views.feed_row(row), views.trace(row), views.candidates(row)
-        elif row is not None and guard.scope(who) in (None, row.get("key_id")):
+        elif row is not None and guard.scope(who) in (None, row["key_id"]):
             self.picked, self.stages, self.candidates = views.feed_row(row), [], []
             self.closed_trace = "yes"

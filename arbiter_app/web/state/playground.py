@@ -10,6 +10,7 @@ import reflex as rx
 
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, ChatRequest, Role
+from arbiter_app.services.rows import TracedDecision
 from arbiter_app.web import ask, door, views
 from arbiter_app.web.state import guard
 from arbiter_app.web.typed import Keyed, Listed, background, event, keyed, listed
@@ -163,7 +164,7 @@ class Playground(rx.State):
         """Whether the answer is still the one to show, and whoever asked still sits here."""
         return self.run == mine and (await guard.seat(self)).key_id == who.key_id
 
-    async def _finish(self, who: Caller, mine: int, text: str, problem: str, row: dict[str, Any] | None) -> None:
+    async def _finish(self, who: Caller, mine: int, text: str, problem: str, row: TracedDecision | None) -> None:
         async with self:
             if not await self._is_wanted(who, mine):
                 return

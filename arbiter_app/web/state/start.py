@@ -75,7 +75,7 @@ class Start(rx.State):
         except ArbiterError as error:
             self.error = str(error)
             return None
-        caller = await parts.reads.identify(secret)
+        caller = await parts.arbiter.keys.identify(secret)
         if caller is None:
             self.error = "The new key could not be read back; try again."
             return None

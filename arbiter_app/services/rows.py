@@ -1,0 +1,568 @@
+"""What can be read of Arbiter, as types: made by the services, shown by the pages, answered by the API, whose description
+is made of these by pydantic. They are plain dicts, as they are stored, pushed and sent between processes.
+
+Money is USD, times are unix seconds, `_ms` milliseconds, `_pct` a per cent, shares and qualities 0 to 1; None is unknown.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+Interval = Annotated[list[float], Field(min_length=2, max_length=2, description="95 % interval: its two ends")]
+
+
+class Money(TypedDict):
+    """Spend against what the baseline would have charged."""
+
+    calls: int
+    actual_spend: float
+    actual_spend_exact: str
+    baseline_spend: float
+    saved: float
+    saved_pct: float | None
+
+
+class GroupSums(Money):
+    """Sums of a group of calls."""
+
+    mean_quality: float | None
+    measured_calls: int
+    graded: int
+    failed: int
+
+
+class BucketRow(GroupSums):
+    """Sums of a kind of prompt."""
+
+    bucket: str
+
+
+class ModelRow(GroupSums):
+    """Sums of a model."""
+
+    model: str
+
+
+class ModeRow(GroupSums):
+    """Sums of a reason to choose."""
+
+    mode: str
+
+
+class AgreementRow(TypedDict):
+    """How often the judge and the truth are on one side of 0.5, with the 95 % interval; its mean error; and what one
+    judged grade weighs against an objective one."""
+
+    task: str
+    against: str
+    n: int
+    agreement: float
+    low: float
+    high: float
+    bias: float
+    weight: float | None
+
+
+class JudgeTrust(TypedDict):
+    """The judge, in all and by task."""
+
+    model: str
+    objective: AgreementRow | None
+    people: AgreementRow | None
+    by_task: list[AgreementRow]
+
+
+class Certainty(TypedDict):
+    """How sure a saving is: intervals of `saved_pct` and of `saved`, null while they cannot be stated."""
+
+    interval: Interval | None
+    interval_usd: Interval | None
+    proven: bool
+
+
+class QualityDifference(TypedDict):
+    """Mean quality of the routed calls less that of those held out."""
+
+    quality_difference: float | None
+    quality_interval: Interval | None
+
+
+class HoldoutReport(Certainty, QualityDifference):
+    """What the randomised holdout alone says."""
+
+    calls: int
+    spend: float
+    routed_calls: int
+    compared_calls: int
+    saved: float | None
+    saved_pct: float | None
+
+
+class CostStates(TypedDict):
+    """Calls by how their charge is known."""
+
+    settled: int
+    computed: int
+    estimated: int
+    unknown: int
+
+
+class Exploration(TypedDict):
+    """What was chosen to learn something: shares of the routed requests, and of the baseline's dollars; with their caps."""
+
+    explore_calls: int
+    explore_spend: float
+    explore_share: float | None
+    explore_cap: float | None
+    explore_usd_share: float | None
+    explore_usd_cap: float | None
+
+
+class ReportSums(Money, Certainty, Exploration):
+    """Calls, spend, baseline and saving of a period, with a breakdown."""
+
+    since: float | None
+    baseline_model: str
+    unmeasured_calls: int
+    calibrate_spend: float
+    failed: int
+    aborted: int
+    classifier_spend: float
+    judge_spend: float
+    judge: JudgeTrust
+    holdout_calls: int
+    holdout: HoldoutReport
+    cost_states: CostStates
+    mean_quality: float | None
+    graded: int
+    mean_latency_ms: float | None
+    mean_overhead_ms: float | None
+    by_bucket: list[BucketRow]
+    by_model: list[ModelRow]
+    by_mode: list[ModeRow]
+
+
+class Estimated(TypedDict):
+    """Cost a call in USD and quality, with their intervals; null where there is no estimate."""
+
+    cost: float | None
+    cost_interval: Interval | None
+    quality: float | None
+    quality_interval: Interval | None
+
+
+class PlaceboLine(Estimated):
+    """One rule of routing on the traffic that was seen."""
+
+    name: str
+    calls: int
+    covered: float
+    effective_sample_size: float | None
+    refused: str | None
+
+
+class Placebos(TypedDict):
+    """The routing, and what it must beat."""
+
+    calls: int
+    lines: list[PlaceboLine]
+
+
+class ReportAnswer(ReportSums):
+    """A period's report."""
+
+    placebos: Placebos
+
+
+class RoutedEstimate(Estimated):
+    """The same calls as they were routed."""
+
+    effective_sample_size: float | None
+
+
+class ModelShare(TypedDict):
+    """The share of the calls that a model would get."""
+
+    model: str
+    share: float
+
+
+class WhatIfEstimate(Estimated):
+    """Another rule on the same traffic; `refused` says why there is no estimate."""
+
+    policy: str
+    calls: int
+    covered: float
+    refused: str | None
+    effective_sample_size: float | None
+    as_routed: RoutedEstimate
+    models: list[ModelShare]
+
+
+class WhatIfAnswer(WhatIfEstimate):
+    """What was asked, and the answer."""
+
+    tolerance: float
+    without: list[str]
+    days: float | None
+
+
+class KnownModel(TypedDict):
+    """What is known of a model in a bucket: `n` grades, quality with its 95 % interval, means of a call."""
+
+    model: str
+    n: float
+    calls: float
+    quality: float | None
+    low: float | None
+    high: float | None
+    avg_cost: float | None
+    avg_latency_ms: float | None
+    chosen: bool
+
+
+class PolicyTable(TypedDict):
+    """What has been learned, by bucket."""
+
+    policy: str
+    baseline: str
+    buckets: dict[str, list[KnownModel]]
+
+
+class DecisionRow(TypedDict):
+    """One routed request."""
+
+    seq: int
+    id: str
+    ts: float
+    request_id: str | None
+    key_id: str | None
+    conversation: str | None
+    task: str
+    difficulty: str
+    bucket: str
+    classified_by: str
+    model: str
+    mode: str
+    reason: str
+    propensity: float | None
+    quality: float | None
+    quality_source: str
+    quality_reason: str | None
+    cost_state: str
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    tokens_needed: int | None
+    eligible_models: int
+    latency_ms: float | None
+    first_byte_ms: float | None
+    overhead_ms: float
+    stream: bool
+    status: str
+    error_code: str
+    cache: str
+    failover_from: list[str] | None
+    cascaded_from: str | None
+    rejected: list[str]
+    asked_tokens: int | None
+    cost: float | None
+    answer_cost: float | None
+    classifier_cost: float | None
+    judge_cost: float | None
+    baseline: float | None
+    saved: float | None
+
+
+class Trace(TypedDict, total=False):
+    """What each stage saw, decided and took, as far as it went."""
+
+    request: dict[str, Any] | None
+    classify: dict[str, Any] | None
+    filter: dict[str, Any] | None
+    route: dict[str, Any] | None
+    call: dict[str, Any] | None
+    grade: dict[str, Any] | None
+    learn: dict[str, Any] | None
+
+
+class TracedDecision(DecisionRow):
+    """One decision, whole; its trace is null once it has been retired."""
+
+    trace: Trace | None
+
+
+class DecisionList(TypedDict):
+    """A page of decisions, newest first; `next` is where to page on, null at the end."""
+
+    data: list[DecisionRow]
+    next: int | None
+
+
+class TimeSlot(TypedDict):
+    """Sums of one time slot, which begins at `ts`."""
+
+    ts: int
+    calls: int
+    spend: float
+    baseline: float
+    measured_calls: int
+    models: dict[str, float]
+    modes: dict[str, int]
+    p50_ms: float | None
+    p95_ms: float | None
+
+
+class TimeSeries(TypedDict):
+    """Slots of equal length, oldest first."""
+
+    bucket_seconds: int
+    data: list[TimeSlot]
+
+
+class AlertRow(TypedDict):
+    """What moved, and what came of it."""
+
+    id: int
+    ts: float
+    kind: str
+    task: str
+    bucket: str
+    model: str
+    old_unit: float | None
+    new_unit: float | None
+    direction: str
+    reason: str
+    known: Annotated[dict[str, Any] | None, Field(description="calls, graded and votes when it was raised")]
+    outcome: Annotated[
+        dict[str, Any] | None,
+        Field(
+            description="what came of it so far: requests, trials and what they cost, shares by model before and after, "
+            "after how many requests traffic had moved, USD a request before, after, and with the model of the alert"
+        ),
+    ]
+    settled: float | None
+    moved: str
+    then: str
+    summary: str
+
+
+class AlertList(TypedDict):
+    """Alerts, newest first."""
+
+    data: list[AlertRow]
+
+
+class State(TypedDict):
+    """Pool, counters, alerts, overrides, cache and mode."""
+
+    mode: str
+    policy: str
+    baseline_model: str
+    pool_size: int
+    pool_notes: list[str]
+    classifier: dict[str, int]
+    decisions: int
+    alerts: list[AlertRow]
+    active_price_overrides: dict[str, float]
+    cache_entries: int
+    cache_mode: str
+    cache_hits: int
+    quarantined: dict[str, dict[str, Any]]
+    learning: dict[str, float | None]
+    store: str
+
+
+class CatalogModel(TypedDict):
+    """A model of the catalog, with list prices in USD per 1,000,000 tokens."""
+
+    id: str
+    input_per_million: float | None
+    output_per_million: float | None
+    price_from: str
+    runtime_name: str
+    state: str
+    context: int | None
+    vision: bool
+    audio: bool
+    video: bool
+    tools: bool
+    json_schema: bool
+    baseline: bool
+    routable: bool
+
+
+class PriceList(TypedDict):
+    """The catalog."""
+
+    data: list[CatalogModel]
+
+
+class ListedModel(TypedDict):
+    """A model of OpenAI's list; of `auto` nothing more is known."""
+
+    id: str
+    object: str
+    created: int
+    owned_by: str
+    routable: bool
+    input_per_million: NotRequired[float | None]
+    output_per_million: NotRequired[float | None]
+    price_from: NotRequired[str]
+    runtime_name: NotRequired[str]
+    state: NotRequired[str]
+    context: NotRequired[int | None]
+    vision: NotRequired[bool]
+    audio: NotRequired[bool]
+    video: NotRequired[bool]
+    tools: NotRequired[bool]
+    json_schema: NotRequired[bool]
+    baseline: NotRequired[bool]
+
+
+class ModelList(TypedDict):
+    """OpenAI's list of models."""
+
+    object: str
+    data: list[ListedModel]
+
+
+class CalibrationHead(TypedDict):
+    """A calibration, its money and its state."""
+
+    id: str
+    created: float
+    changed: float
+    max_usd: float
+    estimate_usd: float
+    state: str
+    note: str
+
+
+class CalibrationCell(TypedDict):
+    """What a calibration found of a model for one kind of prompt."""
+
+    bucket: str
+    model: str
+    n: int
+    graded: int
+    judged: int
+    quality: float | None
+    mean_cost: float | None
+
+
+class CalibrationView(CalibrationHead):
+    """A calibration with its progress and table."""
+
+    prompts: int
+    models: int
+    total: int
+    done: int
+    failed: int
+    failures: list[str]
+    spent_usd: float
+    table: list[CalibrationCell]
+
+
+class CalibrationList(TypedDict):
+    """The newest calibrations."""
+
+    data: list[CalibrationHead]
+
+
+class VoteAnswer(TypedDict):
+    """A thumb that counts."""
+
+    status: str
+    decision_id: str | None
+    task: str
+    model: str
+    rating: str
+
+
+class PriceAnswer(TypedDict):
+    """A price override."""
+
+    model: str
+    multiplier: float
+    active: bool
+
+
+class ResetAnswer(TypedDict):
+    """Everything learned is gone."""
+
+    status: str
+
+
+class MintedSecret(TypedDict):
+    """A new key, shown this once."""
+
+    api_key: str
+
+
+class KeyUsage(TypedDict):
+    """A key and its use against its limits, null where there is none."""
+
+    key_id: str
+    email: str
+    role: str
+    status: str
+    used_6h: int
+    limit_6h: int | None
+    used_week: int
+    limit_week: int | None
+
+
+class KeyStatus(TypedDict):
+    """The state of a key after a change."""
+
+    key_id: str
+    status: str
+
+
+class KeyRow(TypedDict):
+    """A stored key without its secret."""
+
+    key_id: str
+    email: str
+    label: str
+    role: str
+    status: str
+    created: float
+
+
+class PricePoint(TypedDict):
+    """What a thousand tokens cost in one decision, USD."""
+
+    ts: float
+    model: str
+    task: str
+    cost: float | None
+
+
+class HealthAnswer(TypedDict):
+    """That Arbiter lives, and what it lacks; `uptime_s` in seconds."""
+
+    status: str
+    version: str
+    mode: str
+    uptime_s: float
+    store: str
+    learning: str
+    runtime: str
+    neighbour: str
+
+
+class ReadyAnswer(TypedDict):
+    """Whether Arbiter takes work, or why not."""
+
+    status: str
+    reasons: list[str]
+
+
+class TokenCount(TypedDict):
+    """Tokens of a prompt."""
+
+    input_tokens: int
