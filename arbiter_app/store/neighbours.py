@@ -41,8 +41,10 @@ class Neighbours:
 
     def other(self) -> int | None:
         """The process number of another Arbiter that serves from the file (0: of another machine or container), or None."""
-        if _HERE[self._database] > 1:
-            return os.getpid()
+        other = self._by_lock()
+        return os.getpid() if other is None and _HERE[self._database] > 1 else other
+
+    def _by_lock(self) -> int | None:
         if self._file is None:
             return None
         layout, names = _LAYOUT
