@@ -39,10 +39,18 @@ def may_name_own(raw: bytes) -> bool:
     return b'"arbiter"' in raw or _ESCAPED.search(raw) is not None
 
 
+def choices_of(body: Json) -> list[Json] | None:
+    """The choices of what may be an answer or a piece of one; None where it says nothing of choices. A lone object is one."""
+    choices = body.get("choices")
+    if isinstance(choices, dict):
+        return [choices]
+    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else None
+
+
 def first_choice(body: Json) -> Json | None:
     """The first choice of what may be an answer."""
     choices = body.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
+    first = choices[0] if isinstance(choices, list) and choices else choices
     return first if isinstance(first, dict) else None
 
 
@@ -51,10 +59,13 @@ def completed(body: Json, now_ns: int) -> bool:
 
     `now_ns` (by `time.time_ns`) is its time and makes its id, where it has none.
     """
+    changed = isinstance(body.get("choices"), dict)
+    if changed:
+        body["choices"] = [body["choices"]]
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices:
         return False
-    changed = with_text_arguments(body)
+    changed = with_text_arguments(body) or changed
     if body.get("error"):
         del body["error"]
         changed = True
@@ -128,6 +139,8 @@ def delta_of(choice: Json, *, first: bool) -> Json:
     delta = choice.get("delta")
     if isinstance(delta, dict) and (delta or not first):
         return delta
+    if isinstance(delta, str):
+        return {"content": delta}
     message, text = choice.get("message"), choice.get("text")
     if first and isinstance(message, dict):
         return message

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from arbiter_app import exact_json
-from arbiter_app.pipeline.completions import delta_of, index_of
+from arbiter_app.pipeline.completions import choices_of, delta_of, first_choice, index_of
 from arbiter_app.pipeline.messages import content_text
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.types import Json
@@ -116,15 +116,17 @@ def event_data(event: bytes) -> bytes:
 
 def has_payload(chunk: object) -> bool:
     """Whether a chunk carries something for the caller: text, reasoning, a call, a refusal, or an end; not the role alone."""
-    choices = chunk.get("choices") if isinstance(chunk, dict) else None
-    return isinstance(choices, list) and any(map(_says_something, choices))
+    choices = choices_of(chunk) if isinstance(chunk, dict) else None
+    return any(map(_says_something, choices or ()))
 
 
-def _says_something(choice: object) -> bool:
-    if not isinstance(choice, dict):
-        return False
+def _says_something(choice: Json) -> bool:
     delta = choice.get("delta")
-    said = isinstance(delta, dict) and any(value for key, value in delta.items() if key != "role")
+    said = (
+        bool(delta)
+        if isinstance(delta, str)
+        else isinstance(delta, dict) and any(value for key, value in delta.items() if key != "role")
+    )
     return said or any(choice.get(name) for name in ("finish_reason", "text", "message"))
 
 
@@ -157,9 +159,10 @@ def events_of(answer: object) -> list[bytes]:
 def _ends(chunk: Json) -> bool:
     """Whether a chunk is no part of an answer, or ends one: then it may be an error."""
     choices = chunk.get("choices")
-    if not isinstance(choices, list) or not choices:
+    if not isinstance(choices, list | dict) or not choices:
         return True
-    return isinstance(choices[0], dict) and choices[0].get("finish_reason") is not None
+    first = first_choice(chunk)
+    return first is not None and first.get("finish_reason") is not None
 
 
 def _line_data(line: bytes) -> bytes | None:
@@ -246,18 +249,16 @@ class StreamAssembler:
         if isinstance(usage, dict):
             self._usage = usage
         self.placed = []
-        choices = chunk.get("choices")
-        for choice in choices if isinstance(choices, list) else ():
-            if isinstance(choice, dict):
-                index = index_of(choice)
-                known = self._choices.get(index)
-                if known is None:
-                    known = self._choices[index] = _Choice()
-                self.whole = known.take(choice, self.placed, full=self.large) and self.whole
-                self._most -= known.added
-                if self._most < 0:
-                    self.large, self.whole = True, False
-                self.odd = self.odd or known.odd
+        for choice in choices_of(chunk) or ():
+            index = index_of(choice)
+            known = self._choices.get(index)
+            if known is None:
+                known = self._choices[index] = _Choice()
+            self.whole = known.take(choice, self.placed, full=self.large) and self.whole
+            self._most -= known.added
+            if self._most < 0:
+                self.large, self.whole = True, False
+            self.odd = self.odd or known.odd
 
 
 class _Choice:

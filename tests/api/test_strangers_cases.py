@@ -210,3 +210,26 @@ def test_a_pin_outside_of_the_list_is_refused_before_anybody_is_asked(
     assert error["param"] == "arbiter_pin" and "'gpt-4o'" in error["message"] and "'gpt-4o-mini'" in error["message"]
     assert not runtime.heard
     assert ask(over, arbiter_pin="openai/gpt-4o", arbiter_models=["gpt-4o"]).status_code == 200
+
+
+LONE: dict[str, Any] = {"index": 0, "delta": {"content": "Paris."}, "finish_reason": None}
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [LONE, [{**LONE, "delta": "Paris."}], {**LONE, "delta": "Paris."}],
+    ids=["a lone choice", "a delta of text", "both"],
+)
+def test_a_stream_of_lone_choices_and_bare_text_is_an_answer(over: Running, runtime: Stranger, choices: Any) -> None:
+    head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    says(runtime, all=stream({**head, "choices": choices}, {**head, "choices": {"index": 0, "finish_reason": "stop"}}))
+    told = ask(over, stream=True)
+    chunks = [json.loads(line[6:]) for line in told.text.splitlines() if line.startswith("data: {")]
+    assert "".join(one["choices"][0]["delta"].get("content") or "" for one in chunks) == "Paris."
+    assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+def test_a_whole_answer_with_a_lone_choice_is_an_answer(over: Running, runtime: Stranger) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Paris."}, "finish_reason": "stop"}
+    says(runtime, all=(200, "application/json", json.dumps({"id": "c", "choices": choice}).encode()))
+    assert ask(over).json()["choices"][0]["message"]["content"] == "Paris."

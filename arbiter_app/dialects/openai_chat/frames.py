@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import orjson
 
 from arbiter_app import exact_json
-from arbiter_app.pipeline.completions import delta_of, identified, index_of, without_own
+from arbiter_app.pipeline.completions import choices_of, delta_of, identified, index_of, without_own
 from arbiter_app.pipeline.events import Chunk
 from arbiter_app.pipeline.types import Json
 
@@ -56,12 +56,11 @@ class Frames:
             self._head = _head(chunk, self._name)
         if isinstance(chunk.get("usage"), dict):
             self._usage = chunk["usage"]
-        choices = chunk.get("choices")
-        told = [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
-        if told or isinstance(choices, list):
+        choices = choices_of(chunk)
+        if choices is not None:
             self._head.update(more)
         numbers = iter(placed)
-        return [frame for choice in told for frame in self._choice(choice, numbers, more)]
+        return [frame for choice in choices or () for frame in self._choice(choice, numbers, more)]
 
     def ending(self, arbiter: Json, *, include_usage: bool) -> bytes:
         """What ends the answer: its finish, usage where it was asked for, the `arbiter` object, and `[DONE]`."""
