@@ -19,6 +19,7 @@ from arbiter_app.pipeline.types import Caller, ChatRequest, Classification, Clas
 from arbiter_app.services.reads import shown
 from arbiter_app.services.requests import RequestService
 from arbiter_app.services.rows import TracedDecision
+from arbiter_app.web.tasks import LOOKS, TASKS
 
 MAX_PROMPT = 8_000
 DEMO = Caller("demo", Role.OPERATOR, "demo workload")
@@ -78,26 +79,9 @@ class Asked:
                         return
 
 
-PROMPTS: dict[str, tuple[str, ...]] = {
-    "math": ("What is {a} * {b}?", "Compute {a} + {b} * 3.", "What is ({a} - {b}) * 7?", "Work out {a} / 4 + {b}."),
-    "code": (
-        "Write a Python function that returns every {b}th item of a list.",
-        "Write a JavaScript function that adds {b} to each number of an array.",
-        "Write an SQL query for the {b} newest orders above {a}.",
-    ),
-    "structured": (
-        "Return JSON with the keys name and age for a person called Ada who is {b}.",
-        "Give me a JSON array of {b} colour names.",
-    ),
-    "factual": ("Who wrote Faust, and in which year? Answer {b} in one line.", "What is the capital of Peru? ({a})"),
-    "open": ("Write a short poem about {b} rivers.", "Tell a story about a fox and {b} geese in five sentences."),
-}
-
-
 def prompt_of(rng: random.Random, task: str = "") -> str:
     """A demo prompt; numbers vary, so that the response cache does not answer."""
-    chosen = task or rng.choice(list(PROMPTS))
-    return rng.choice(PROMPTS[chosen]).format(a=rng.randint(10, 9_999), b=rng.randint(3, 99))
+    return rng.choice(LOOKS[task or rng.choice(TASKS)].prompts).format(a=rng.randint(10, 9_999), b=rng.randint(3, 99))
 
 
 async def _heard(_text: str) -> bool:

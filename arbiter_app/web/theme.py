@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from arbiter_app.web.tasks import LOOKS
+
 LIGHT = {
     "bg": "#fafaf8",
     "panel": "#ffffff",
@@ -25,12 +27,8 @@ LIGHT = {
     "bad-bg": "#fdecea",
     "warn": "#8a5a00",
     "warn-bg": "#fdf4e1",
-    "code": "#7343b3",
-    "math": "#2058b8",
-    "structured": "#955307",
-    "factual": "#0a6f6a",
-    "open": "#9c3267",
     "track": "#e6e4de",
+    **{task: look.light for task, look in LOOKS.items()},
 }
 DARK = {
     "bg": "#101110",
@@ -48,14 +46,9 @@ DARK = {
     "bad-bg": "#341613",
     "warn": "#e3b341",
     "warn-bg": "#2e2410",
-    "code": "#b99df0",
-    "math": "#88b3f7",
-    "structured": "#e9a85c",
-    "factual": "#5cc7c0",
-    "open": "#ea93bd",
     "track": "#2d2f2b",
+    **{task: look.dark for task, look in LOOKS.items()},
 }
-TASKS = ("code", "math", "structured", "factual", "open")
 SERIES = ("#0f8472", "#5a7fd0", "#b3762a", "#9a6fd0", "#c2577f", "#7f8a3c", "#3f94a8", "#8a8780")
 """Colours for models in a chart: readable on both themes, the accent first, grey last for the rest."""
 
@@ -82,11 +75,12 @@ OUTPUT = Path(__file__).resolve().parents[2] / "assets" / "styles" / "tokens.css
 
 
 def css() -> str:
-    """The tokens as CSS variables."""
+    """The tokens as CSS variables, and a class for the hue of each task."""
     return (
         "/* Written by `python -m arbiter_app.web.theme`; change theme.py, not this file. */\n"
         + _block(":root", {"color-scheme": "light"}, SHARED | LIGHT)
         + _block(":root.dark", {"color-scheme": "dark"}, DARK)
+        + "".join(f".t-{task} {{ --c: var(--{task}); }}\n" for task in LOOKS)
     )
 
 

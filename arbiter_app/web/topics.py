@@ -15,7 +15,7 @@ from arbiter_app.web import calibrations, estimates, views
 from arbiter_app.web.ask import Workload
 from arbiter_app.web.charts import figures
 from arbiter_app.web.live import Room, Topic, Vars
-from arbiter_app.web.theme import TASKS
+from arbiter_app.web.tasks import TASKS
 
 ALL = "*"
 FEED_ROWS = 14

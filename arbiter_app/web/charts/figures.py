@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from arbiter_app.services.rows import AlertRow, DecisionRow, KnownModel, PricePoint, TimeSlot
-from arbiter_app.web.theme import SERIES, TASKS
+from arbiter_app.web.tasks import TASKS
+from arbiter_app.web.theme import SERIES
 from arbiter_app.web.views import money, sample, task_of
 
 Figure = dict[str, Any]

@@ -8,7 +8,7 @@ from arbiter_app.web.components import atoms, data
 from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.pages.overview import closed
 from arbiter_app.web.state.activity import MODES, Activity, DecisionPage
-from arbiter_app.web.theme import TASKS
+from arbiter_app.web.tasks import TASKS
 from arbiter_app.web.typed import Record, Records
 
 

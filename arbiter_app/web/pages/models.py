@@ -8,7 +8,7 @@ from arbiter_app.web.components import atoms, calibration, data
 from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.pages.overview import SPANS, closed, no_calls
 from arbiter_app.web.state.models import Models
-from arbiter_app.web.theme import TASKS
+from arbiter_app.web.tasks import TASKS
 from arbiter_app.web.typed import Record, either
 
 HOW = {

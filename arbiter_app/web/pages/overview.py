@@ -7,7 +7,7 @@ import reflex as rx
 from arbiter_app.web.components import atoms, data
 from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.state.overview import Overview
-from arbiter_app.web.theme import TASKS
+from arbiter_app.web.tasks import TASKS
 from arbiter_app.web.typed import Record, either
 
 SPANS = [("1h", "1 h"), ("24h", "24 h"), ("7d", "7 d"), ("30d", "30 d")]

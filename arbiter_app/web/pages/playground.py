@@ -8,7 +8,7 @@ from arbiter_app.web.components import atoms, data
 from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.components.icons import icon
 from arbiter_app.web.state.playground import BUDGETS, Playground
-from arbiter_app.web.theme import TASKS
+from arbiter_app.web.tasks import TASKS
 from arbiter_app.web.typed import either
 
 LATENCIES = [("", "no ceiling"), ("1", "1 s"), ("2", "2 s"), ("5", "5 s"), ("15", "15 s")]

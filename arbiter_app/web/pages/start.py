@@ -9,11 +9,12 @@ from arbiter_app.web.components.frame import link, site
 from arbiter_app.web.snippets import CLIENTS, FIRST_CALL
 from arbiter_app.web.state.account import Account
 from arbiter_app.web.state.start import STEPS, Start
+from arbiter_app.web.tasks import TASKS
 from arbiter_app.web.typed import either
 
 NAMES = ("What it is", "How it decides", "Words you will see", "Get a key", "Make the first call")
 WORDS = (
-    ("task", "What kind of answer a prompt asks for: code, math, structured, factual, open."),
+    ("task", f"What kind of answer a prompt asks for: {', '.join(TASKS)}."),
     ("decision", "One routed request, with everything that led to its model."),
     ("explore, exploit", "Trying a model to learn about it, or using the cheapest one known to be good enough."),
     ("grade", "Quality from 0 to 1: checked objectively where possible, judged by a model elsewhere, or unknown."),

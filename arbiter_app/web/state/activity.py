@@ -13,7 +13,7 @@ from arbiter_app.pipeline.types import Mode
 from arbiter_app.store.decisions import Filter
 from arbiter_app.web import door, views
 from arbiter_app.web.state import guard
-from arbiter_app.web.theme import TASKS
+from arbiter_app.web.tasks import TASKS
 from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
 from arbiter_app.web.views import View
 

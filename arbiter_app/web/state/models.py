@@ -12,7 +12,7 @@ from arbiter_app.pool import telling
 from arbiter_app.web import door, estimates, topics, views
 from arbiter_app.web.charts.figures import Figure
 from arbiter_app.web.state import guard
-from arbiter_app.web.theme import TASKS
+from arbiter_app.web.tasks import TASKS
 from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
 from arbiter_app.web.views import View
 

@@ -13,18 +13,12 @@ from arbiter_app.pipeline.types import Caller, ChatRequest, Role
 from arbiter_app.services.rows import TracedDecision
 from arbiter_app.web import ask, door, views
 from arbiter_app.web.state import guard
+from arbiter_app.web.tasks import LOOKS, TASKS
 from arbiter_app.web.typed import Keyed, Listed, background, event, keyed, listed
 from arbiter_app.web.views import View
 
 BUDGETS: tuple[float | None, ...] = (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1, None)
 LATENCIES = {"": None, "1": 1.0, "2": 2.0, "5": 5.0, "15": 15.0}
-EXAMPLES = {
-    "math": "What is 24 * 37? Answer with the number.",
-    "code": "Write a Python function that merges two sorted lists.",
-    "structured": "Return JSON with the keys name, age and languages for Ada Lovelace.",
-    "factual": "Who wrote Faust, and when was it published?",
-    "open": "Write four lines about a river that forgets its way.",
-}
 PUSH_S = 0.06
 _RUNS = itertools.count(1)
 """Of the process: an answer that still comes in never finds its number in the state of whoever sits there next."""
@@ -36,7 +30,7 @@ class Playground(rx.State):
     The text field is the browser's own while somebody types; a new `sample` replaces it.
     """
 
-    prompt: rx.Field[str] = rx.field(EXAMPLES["math"])
+    prompt: rx.Field[str] = rx.field(LOOKS["math"].example)
     sample: rx.Field[str] = rx.field("math")
     budget: rx.Field[int] = rx.field(len(BUDGETS) - 1)
     latency: rx.Field[str] = rx.field("")
@@ -71,8 +65,8 @@ class Playground(rx.State):
     async def example(self, task: str) -> None:
         """Take an example prompt."""
         who = await guard.seat(self)
-        self.sample = guard.choice(task, EXAMPLES, "math")
-        self.prompt = EXAMPLES[self.sample]
+        self.sample = guard.choice(task, TASKS, "math")
+        self.prompt = LOOKS[self.sample].example
         self._preview(who)
 
     @event
