@@ -109,7 +109,8 @@ class _Reply:
         self._ids = [(name, request_id.encode()) for name in names]
         self.request_id = request_id
         self.limits: limits.Headers = []
-        self._begun = self._streaming = self._ended = False
+        self._begun = self._ended = False
+        self._streamed: Streamed | None = None
 
     async def whole(self, decision: Decision) -> None:
         parts, headers = self._dialect.whole(decision), [JSON, *_named(decision)]
@@ -122,7 +123,7 @@ class _Reply:
     async def stream(self, streamed: Streamed) -> None:
         headers = [*STREAM, *_named(streamed.decision), *self.limits, NOSNIFF, *self._ids]
         async with contextlib.aclosing(streamed.chunks):
-            self._begun = self._streaming = True
+            self._begun, self._streamed = True, streamed
             await self._send({"type": "http.response.start", "status": 200, "headers": headers})
             async for frame in self._dialect.frames(streamed):
                 if len(frame) > ANSWER_PIECE_BYTES:
@@ -134,10 +135,11 @@ class _Reply:
 
     async def error(self, error: ArbiterError) -> None:
         """End with an error: as the last frame in the middle of a stream, not at all in the middle of a whole answer."""
-        if self._streaming and not self._ended:
+        if self._streamed is not None and not self._ended:
+            frame = self._dialect.error_frame(error, self._streamed)
             with contextlib.suppress(TimeoutError):  # who takes nothing does not get this either
                 async with asyncio.timeout(LAST_WORD_S):
-                    await self._send({"type": "http.response.body", "body": self._dialect.error_frame(error)})
+                    await self._send({"type": "http.response.body", "body": frame})
         if self._begun:
             return
         status, headers, data = error_answer(error, self._dialect)

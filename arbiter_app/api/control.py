@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from arbiter_app import __version__
-from arbiter_app.api import calibrations, health, keys, messages, operations, reference, reports
+from arbiter_app.api import calibrations, health, keys, messages, operations, reference, reports, responses
 from arbiter_app.api.errors import error_answer, spoken
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.roles import ROLES
@@ -48,7 +48,7 @@ def control_app(arbiter: Services) -> FastAPI:
     )
     app.state.arbiter = arbiter
     app.router.route_class = Guarded
-    for module in (reports, messages, operations, calibrations, keys, health):
+    for module in (reports, messages, responses, operations, calibrations, keys, health):
         app.include_router(module.router)
     reference.mount(app)
     app.add_exception_handler(ArbiterError, _told)

@@ -30,10 +30,17 @@ CHAT_ERRORS = {
 MESSAGES_ERRORS = {status: why for status, why in CHAT_ERRORS.items() if status != 422} | {
     400: "malformed JSON, no Messages request, a prompt that fits no window, no capable model, or the runtime's own refusal"
 }
+RESPONSES_ERRORS = CHAT_ERRORS | {
+    400: "malformed JSON, what needs stored contents or a tool of OpenAI's own, a prompt that fits no window, no capable model, or "
+    "the runtime's own refusal",
+    422: "`input` is missing or no list of items, or a field has the wrong type",
+}
 KEY_ERRORS = {401: "no key, or one that is malformed, unknown or revoked", 403: "a paused key, or the wrong role"}
 OWN_ERRORS = {
     "/v1/decisions/{decision_id}": {404: "no such decision of yours"},
     "/v1/models/{model}": {404: "no such model"},
+    "/v1/responses/{response_id}": {404: "always: no contents are kept"},
+    "/v1/responses/{response_id}/input_items": {404: "always: no contents are kept"},
     "/v1/feedback": {404: "no such decision of yours"},
     "/v1/calibrations/{calibration_id}": {404: "no such calibration"},
     "/v1/calibrations/{calibration_id}/start": {404: "no such calibration"},
@@ -121,9 +128,33 @@ MESSAGES: Document = {
         }
     },
 }
-ASKING = {"/v1/chat/completions": CHAT, "/v1/messages": MESSAGES}
+RESPONSES: Document = {
+    "summary": "Route a request in the form of OpenAI's Responses",
+    "description": "Any request of OpenAI's Responses API that needs no stored contents, and the `arbiter_*` fields. `model` is ignored. "
+    "What the chosen model's runtime has no word for is named in `arbiter.dropped`.",
+    "tags": ["chat"],
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ResponsesRequest"}}},
+    },
+    "responses": {
+        "200": {
+            "description": "A response plus `arbiter`. With `stream`, its events: `arbiter` is in the response of the last one.",
+            "headers": CHAT["responses"]["200"]["headers"],
+            "content": {
+                "application/json": {"schema": {"$ref": "#/components/schemas/ResponsesAnswer"}},
+                "text/event-stream": {"schema": {"type": "string"}},
+            },
+        }
+    },
+}
+ASKING = {"/v1/chat/completions": CHAT, "/v1/messages": MESSAGES, "/v1/responses": RESPONSES}
 """The routes that FastAPI does not know of."""
-ASKING_ERRORS = {"/v1/chat/completions": CHAT_ERRORS, "/v1/messages": MESSAGES_ERRORS}
+ASKING_ERRORS = {
+    "/v1/chat/completions": CHAT_ERRORS,
+    "/v1/messages": MESSAGES_ERRORS,
+    "/v1/responses": RESPONSES_ERRORS,
+}
 
 
 def mount(app: FastAPI) -> None:

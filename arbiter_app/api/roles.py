@@ -13,6 +13,10 @@ from arbiter_app.settings import Settings
 
 ROLES: dict[tuple[str, str], str] = {
     ("POST", "/v1/chat/completions"): "caller",
+    ("POST", "/v1/responses"): "caller",
+    ("GET", "/v1/responses/{response_id}"): "caller",
+    ("DELETE", "/v1/responses/{response_id}"): "caller",
+    ("GET", "/v1/responses/{response_id}/input_items"): "caller",
     ("POST", "/v1/messages"): "caller",
     ("POST", "/v1/messages/count_tokens"): "caller",
     ("GET", "/v1/models"): "caller",

@@ -70,6 +70,16 @@ class MessagesUsage(TypedDict):
     cache_creation_input_tokens: int
 
 
+class ResponsesUsage(TypedDict):
+    """Tokens of an answer, as clients of OpenAI's Responses read them."""
+
+    input_tokens: int
+    input_tokens_details: dict[str, int]
+    output_tokens: int
+    output_tokens_details: dict[str, int]
+    total_tokens: int
+
+
 def _described(fields: type[Any]) -> Schema:
     return TypeAdapter(fields).json_schema(mode="serialization")
 
@@ -132,6 +142,47 @@ COMPONENTS: dict[str, Schema] = {
             "model": _STRING,
             "choices": {"type": "array", "items": {"type": "object"}},
             "usage": {"type": ["object", "null"]},
+            "arbiter": {"$ref": "#/components/schemas/Arbiter"},
+        },
+    },
+    "ResponsesRequest": {
+        "type": "object",
+        "required": ["input"],
+        "additionalProperties": True,
+        "description": "A request of OpenAI's Responses, and the `arbiter_*` fields of a chat request.",
+        "properties": {
+            "input": {"type": ["string", "array"]},
+            "model": _STRING,
+            "instructions": {"type": ["string", "null"]},
+            "stream": {"type": ["boolean", "null"]},
+            "max_output_tokens": {"type": ["integer", "null"], "minimum": 1},
+            "tools": {"type": ["array", "null"]},
+            "tool_choice": {"type": ["string", "object", "null"]},
+            "parallel_tool_calls": {"type": ["boolean", "null"]},
+            "text": {"type": ["object", "null"]},
+            "reasoning": {"type": ["object", "null"]},
+            "temperature": {"type": ["number", "null"]},
+            "top_p": {"type": ["number", "null"]},
+            "include": {"type": ["array", "null"], "items": _STRING},
+            "metadata": {"type": ["object", "null"]},
+            "prompt_cache_key": {
+                "type": ["string", "null"],
+                "description": "names the conversation that keeps its model, where `metadata.conversation_id` does not",
+            },
+        },
+    },
+    "ResponsesAnswer": {
+        "type": "object",
+        "required": ["id", "object", "created_at", "status", "model", "output", "usage", "arbiter"],
+        "properties": {
+            "id": _STRING,
+            "object": {"const": "response"},
+            "created_at": _INTEGER,
+            "status": {"enum": ["completed", "incomplete"]},
+            "incomplete_details": {"type": ["object", "null"]},
+            "model": _STRING,
+            "output": {"type": "array", "items": {"type": "object"}},
+            "usage": _described(ResponsesUsage),
             "arbiter": {"$ref": "#/components/schemas/Arbiter"},
         },
     },

@@ -38,5 +38,5 @@ class Dialect(Protocol):
     def error_body(self, error: ArbiterError) -> bytes:
         """An error as the body of an answer."""
 
-    def error_frame(self, error: ArbiterError) -> bytes:
+    def error_frame(self, error: ArbiterError, streamed: Streamed) -> bytes:
         """What ends a broken stream."""

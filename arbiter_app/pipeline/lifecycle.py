@@ -9,8 +9,9 @@ recording costs the caller that answer.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from arbiter_app.pipeline.call import Calls, Opened
 from arbiter_app.pipeline.cascade import Cascade
@@ -32,11 +33,12 @@ from arbiter_app.pipeline.types import ChatRequest, Classification, Completion
 class Streamed:
     """A streamed answer: the decision so far (model and task are known), and the chunks still to come, to be closed.
 
-    At their end the decision is complete.
+    At their end the decision is complete. `numbers` are for the events of a dialect that counts them.
     """
 
     decision: Decision
     chunks: AsyncGenerator[Sequence[Chunk]]
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
 
 @dataclass(slots=True, kw_only=True)

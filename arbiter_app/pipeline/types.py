@@ -86,7 +86,7 @@ class ChatRequest:
     same, each member as the caller wrote it.
     `ask` is the latest human message as plain text; `system` the system prompt; `body_bytes` the size of the body;
     `named` says that the caller named the conversation; `dropped` are members of a request in another dialect that could not be
-    carried over; `show_thoughts` says whether the caller takes what a model thought.
+    carried over; `show_thoughts` says whether the caller takes what a model thought; `repeated` are those that its answer repeats.
     """
 
     request_id: str
@@ -114,6 +114,7 @@ class ChatRequest:
     body_bytes: int = 0
     dropped: tuple[str, ...] = ()
     show_thoughts: bool = True
+    repeated: Json = field(default_factory=dict)
     written: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -46,6 +46,34 @@ async function structured() {
   return JSON.parse(answer.choices[0].message.content);
 }
 
+const tools = [{ type: "function", name: "forecast", parameters, strict: false }];
+const respond = (fields, by = client) => by.responses.create({ model, input: "What is 17 * 23?", ...fields });
+
+async function responded() {
+  const seen = { kinds: [], numbers: [] };
+  for await (const event of await respond({ stream: true })) {
+    seen.kinds.push(event.type);
+    seen.numbers.push(event.sequence_number);
+    seen.last = event.response;
+  }
+  return seen;
+}
+
+async function respondedTool() {
+  const input = [{ role: "user", content: "What will the weather be in Lisbon?" }];
+  const first = await respond({ ...pinned, input, tools });
+  const [call] = first.output;
+  const result = { type: "function_call_output", call_id: call.call_id, output: "clear" };
+  const second = await respond({ input: [...input, ...first.output, result], tools });
+  return { name: call.name, arguments: JSON.parse(call.arguments), text: second.output_text };
+}
+
+async function respondedStructured() {
+  const format = { type: "json_schema", name: "person", schema, strict: true };
+  const answer = await client.responses.parse({ ...pinned, input: "Describe a person.", text: { format } });
+  return answer.output_parsed;
+}
+
 async function failure(work) {
   try {
     await work();
@@ -66,6 +94,18 @@ console.log(
     helper: await client.chat.completions.stream({ model, messages }).finalContent(),
     tool: await tool(),
     structured: await structured(),
+    responses: {
+      plain: await respond({}),
+      streamed: await responded(),
+      tool: await respondedTool(),
+      structured: await respondedStructured(),
+      errors: {
+        "wrong key": await failure(() => respond({}, client.withOptions({ apiKey: "arb_wrong" }))),
+        input: await failure(() => respond({ input: [] })),
+        stored: await failure(() => respond({ previous_response_id: "resp_1" })),
+        fetched: await failure(() => client.responses.retrieve("resp_1")),
+      },
+    },
     models,
     errors: {
       "wrong key": await failure(chat({}, client.withOptions({ apiKey: "arb_wrong" }))),

@@ -58,3 +58,20 @@ def test_errors_are_of_the_right_class(seen):
         "too long": ["BadRequestError", 400, "context_length_exceeded"],
         "no such model": ["NotFoundError", 404, "not_found"],
     }
+
+
+def test_responses_are_ordinary_too(seen):
+    responses = seen["responses"]
+    plain, streamed = responses["plain"], responses["streamed"]
+    assert "17 * 23" in plain["output_text"] and plain["arbiter"]["task"] == "math"
+    assert streamed["numbers"] == list(range(len(streamed["numbers"])))
+    assert (streamed["kinds"][0], streamed["kinds"][-1]) == ("response.created", "response.completed")
+    assert streamed["last"]["arbiter"]["model"] == streamed["last"]["model"]
+    assert responses["tool"]["name"] == "forecast" and isinstance(responses["tool"]["arguments"]["city"], str)
+    assert responses["tool"]["text"] and set(responses["structured"]) == {"name", "age"}
+    assert responses["errors"] == {
+        "wrong key": ["AuthenticationError", 401, "invalid_api_key"],
+        "input": ["UnprocessableEntityError", 422, "invalid_value"],
+        "stored": ["BadRequestError", 400, "unsupported_parameter"],
+        "fetched": ["NotFoundError", 404, "not_found"],
+    }

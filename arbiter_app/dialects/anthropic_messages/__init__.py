@@ -41,6 +41,6 @@ def error_body(error: ArbiterError) -> bytes:
     return orjson.dumps(told(error))
 
 
-def error_frame(error: ArbiterError) -> bytes:
+def error_frame(error: ArbiterError, _: Streamed) -> bytes:
     """The event that ends a broken stream."""
     return event(told(error))

@@ -6,25 +6,22 @@ from typing import Any
 
 import orjson
 
-from arbiter_app import exact_json
+from arbiter_app.dialects.translation import body_of, thought
 from arbiter_app.pipeline.completions import first_choice
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.messages import content_text
 from arbiter_app.pipeline.tokens import estimate_tokens
-from arbiter_app.pipeline.types import Completion, Json
+from arbiter_app.pipeline.types import Json
 
 REASONS = {"length": "max_tokens", "content_filter": "refusal"}
 """Why an answer ended, beside its end and a call of a tool."""
 MALFORMED = "malformed_arguments"
 """Holds what a model wrote where a tool's input should be and is no JSON object."""
-_THOUGHTS = ("reasoning_content", "reasoning")
 
 
 def message(decision: Decision) -> Json:
     """The message of a finished answer."""
-    done = decision.completion
-    body = _body(done) if done is not None else {}
-    choice = first_choice(body) or {}
+    choice = first_choice(body_of(decision.completion)) or {}
     said = choice.get("message")
     said = said if isinstance(said, dict) else {}
     blocks = _blocks(decision, said)
@@ -47,11 +44,6 @@ def head(decision: Decision) -> Json:
         "role": "assistant",
         "model": decision.model,
     }
-
-
-def thought(part: Json) -> str:
-    """What a message, or a piece of one, says of a model's thinking."""
-    return next((text for name in _THOUGHTS if isinstance(text := part.get(name), str) and text), "")
 
 
 def call_id(decision: Decision, stated: object, number: int) -> str:
@@ -87,15 +79,6 @@ def _usage(fresh: int, cached: int, told: int) -> Json:
         "cache_read_input_tokens": cached,
         "output_tokens": told,
     }
-
-
-def _body(done: Completion) -> Json:
-    """The runtime's answer; one that was not looked at is read now."""
-    raw = b"".join(done.pieces) + b"}" if done.pieces else done.raw
-    if not raw or not done.large:
-        return done.body
-    body: Any = exact_json.loads(raw)
-    return body if isinstance(body, dict) else {}
 
 
 def _blocks(decision: Decision, said: Json) -> list[Json]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from arbiter_app import exact_json
+from arbiter_app.dialects.translation import Dropped
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Json
@@ -31,28 +32,6 @@ _KEPT_OF_CACHE = ("type", "ttl")
 """Members of `cache_control` that are documented; strict runtimes refuse any other."""
 FAILED = "Error: "
 """Stands before the result of a tool that failed: a chat has no field for it."""
-
-
-class Dropped:
-    """Gathers the names of what could not be carried, each once."""
-
-    def __init__(self) -> None:
-        self._names: dict[str, None] = {}
-
-    def add(self, name: str) -> None:
-        """One more; positions in lists are not part of a name."""
-        self._names[name] = None
-
-    def rest(self, given: Json, known: Sequence[str], where: str = "") -> None:
-        """All members of an object that are not known and say something."""
-        for name, value in given.items():
-            if name not in known and value is not None:
-                self.add(f"{where}{name}")
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All of them, in the order in which they were met."""
-        return tuple(self._names)
 
 
 def wrong(where: str, why: str) -> BadRequest:

@@ -14,8 +14,9 @@ from typing import Any
 import orjson
 
 from arbiter_app import exact_json
-from arbiter_app.dialects.anthropic_messages.answer import call_id, ended, head, thought, usage
-from arbiter_app.pipeline.completions import delta_of, index_of
+from arbiter_app.dialects.anthropic_messages.answer import call_id, ended, head, usage
+from arbiter_app.dialects.translation import thought
+from arbiter_app.pipeline.completions import choices_of, delta_of, index_of
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.events import Chunk
 from arbiter_app.pipeline.messages import content_text
@@ -78,11 +79,8 @@ class Events:
 
     def of(self, chunk: Chunk) -> Iterator[bytes]:
         """The events that a chunk becomes, for now."""
-        choices = chunk.data.get("choices")
         numbers = iter(chunk.placed)
-        for choice in choices if isinstance(choices, list) else ():
-            if not isinstance(choice, dict):
-                continue
+        for choice in choices_of(chunk.data) or ():
             mine = index_of(choice) == 0
             delta = delta_of(choice, first=mine and self._first)
             calls = delta.get("tool_calls")

@@ -10,7 +10,6 @@ from typing import Any
 from arbiter_app import exact_json
 from arbiter_app.dialects import openai_chat
 from arbiter_app.dialects.anthropic_messages.content import (
-    Dropped,
     cached,
     chat_messages,
     listed,
@@ -19,6 +18,7 @@ from arbiter_app.dialects.anthropic_messages.content import (
     wrong,
 )
 from arbiter_app.dialects.strict_json import load_json
+from arbiter_app.dialects.translation import Dropped
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Caller, ChatRequest, Json

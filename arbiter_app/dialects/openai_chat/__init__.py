@@ -7,12 +7,22 @@ from collections.abc import AsyncIterator, Sequence
 import orjson
 
 from arbiter_app.dialects.openai_chat.frames import Frames
-from arbiter_app.dialects.openai_chat.request import parse
+from arbiter_app.dialects.openai_chat.request import conversation_of, parse
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.lifecycle import Streamed
 
-__all__ = ["PATHS", "REQUEST_ID", "error_body", "error_frame", "frames", "parse", "status_of", "whole"]
+__all__ = [
+    "PATHS",
+    "REQUEST_ID",
+    "conversation_of",
+    "error_body",
+    "error_frame",
+    "frames",
+    "parse",
+    "status_of",
+    "whole",
+]
 
 PATHS: tuple[str, ...] = ("/v1/chat/completions",)
 REQUEST_ID = b"x-request-id"
@@ -48,6 +58,6 @@ def error_body(error: ArbiterError) -> bytes:
     return orjson.dumps({"error": told})
 
 
-def error_frame(error: ArbiterError) -> bytes:
+def error_frame(error: ArbiterError, _: Streamed) -> bytes:
     """The one frame that ends a broken stream."""
     return b"data: " + error_body(error) + b"\n\n"

@@ -166,8 +166,12 @@ def _conversation(given: Json, messages: list[Json], system: str) -> str:
     """Which conversation this belongs to: an id the caller sends, or the system prompt and first user message."""
     stated = _named(given)
     first = next((one.get("content") for one in messages if one.get("role") == "user"), None)
-    packed = orjson.dumps([str(stated)] if stated is not None else [system, first])
-    return hashlib.blake2b(packed, digest_size=12).hexdigest()
+    return conversation_of(str(stated)) if stated is not None else conversation_of(system, first)
+
+
+def conversation_of(*what: Any) -> str:
+    """The name under which a conversation is known here, made of what tells it from others: JSON values."""
+    return hashlib.blake2b(orjson.dumps(what), digest_size=12).hexdigest()
 
 
 def _named(given: Json) -> Any:

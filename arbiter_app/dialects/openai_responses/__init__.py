@@ -1,0 +1,73 @@
+"""OpenAI's Responses: the protocol of `POST /v1/responses`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+
+import orjson
+
+from arbiter_app.dialects import openai_chat
+from arbiter_app.dialects.openai_chat import status_of
+from arbiter_app.dialects.openai_responses.answer import IN_PROGRESS, failed, finished, response
+from arbiter_app.dialects.openai_responses.events import Output, framed
+from arbiter_app.dialects.openai_responses.request import parse
+from arbiter_app.dialects.translation import body_of
+from arbiter_app.pipeline.completions import first_choice
+from arbiter_app.pipeline.decision import Decision
+from arbiter_app.pipeline.errors import ArbiterError
+from arbiter_app.pipeline.events import Chunk
+from arbiter_app.pipeline.lifecycle import Streamed
+from arbiter_app.pipeline.types import Json
+
+__all__ = ["PATHS", "REQUEST_ID", "error_body", "error_frame", "frames", "parse", "status_of", "whole"]
+
+PATHS: tuple[str, ...] = ("/v1/responses",)
+REQUEST_ID = openai_chat.REQUEST_ID
+
+
+def whole(decision: Decision) -> Sequence[bytes | memoryview]:
+    """A whole answer: the response, with our object as its last member."""
+    choice = first_choice(body_of(decision.completion)) or {}
+    said = choice.get("message")
+    output = Output(decision)
+    at_once = Chunk(None, {"choices": [{**choice, "index": 0, "delta": said if isinstance(said, dict) else {}}]})
+    for _ in (*output.of(at_once), *output.end()):
+        pass
+    return (orjson.dumps(finished(decision, output.items, output.finish)),)
+
+
+async def frames(streamed: Streamed) -> AsyncIterator[bytes]:
+    """A streamed answer, event by event; what came together goes out together. Raises ArbiterError when it breaks off."""
+    decision, output = streamed.decision, Output(streamed.decision)
+
+    def told(events: Iterable[Json]) -> bytes:
+        return b"".join([framed(event, next(streamed.numbers)) for event in events])
+
+    begun = response(decision, IN_PROGRESS, [])
+    yield told({"type": f"response.{stage}", "response": begun} for stage in ("created", IN_PROGRESS))
+    async for chunks in streamed.chunks:
+        passed = told(event for chunk in chunks for event in output.of(chunk))
+        if passed:
+            yield passed
+    ending = told(output.end())
+    ended = finished(decision, output.items, output.finish)
+    yield ending + told([{"type": f"response.{ended['status']}", "response": ended}])
+
+
+def error_body(error: ArbiterError) -> bytes:
+    """An error as the body of an answer."""
+    return orjson.dumps({"error": _told(error)})
+
+
+def error_frame(error: ArbiterError, streamed: Streamed) -> bytes:
+    """What ends a broken stream: the response as failed, and an event that the official clients raise as an exception."""
+    told = _told(error)
+    broken: Json = {"type": "error", **{name: told[name] for name in ("code", "message", "param")}, "error": told}
+    ends = ({"type": "response.failed", "response": failed(streamed.decision, error)}, broken)
+    return b"".join([framed(event, next(streamed.numbers)) for event in ends])
+
+
+def _told(error: ArbiterError) -> Json:
+    """What is said of an error; a chat's `messages` are the `input` here."""
+    param = "input" if error.param == "messages" else error.param
+    return {"message": error.message, "type": error.type, "param": param, "code": error.code}

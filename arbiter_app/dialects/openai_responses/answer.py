@@ -1,0 +1,140 @@
+"""The `response` object of an answer, and the items of its output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from arbiter_app.dialects.openai_responses.tools import Tool, input_of, own_tools
+from arbiter_app.pipeline.decision import Decision
+from arbiter_app.pipeline.errors import ArbiterError
+from arbiter_app.pipeline.tokens import estimate_tokens
+from arbiter_app.pipeline.types import Json
+
+INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
+"""Why an answer is not whole, by the chat's `finish_reason`."""
+IN_PROGRESS = "in_progress"
+
+
+def response(decision: Decision, status: str, output: list[Json], **own: Any) -> Json:
+    """The response at a stage of its life, with our `own` members. It is not stored, whatever was asked for."""
+    asked = decision.request.repeated
+    return {
+        "id": f"resp_{named(decision)}",
+        "object": "response",
+        "created_at": int(decision.at),
+        "status": status,
+        "background": False,
+        "error": None,
+        "incomplete_details": None,
+        "instructions": asked.get("instructions"),
+        "max_output_tokens": asked.get("max_output_tokens"),
+        "max_tool_calls": None,
+        "model": decision.model,
+        "output": output,
+        "parallel_tool_calls": asked.get("parallel_tool_calls", True),
+        "previous_response_id": None,
+        "prompt_cache_key": asked.get("prompt_cache_key"),
+        "reasoning": {"effort": None, "summary": None, **asked.get("reasoning", {})},
+        "safety_identifier": asked.get("safety_identifier"),
+        "service_tier": asked.get("service_tier", "default"),
+        "store": False,
+        "temperature": asked.get("temperature", 1.0),
+        "text": {"format": {"type": "text"}, **asked.get("text", {})},
+        "tool_choice": asked.get("tool_choice", "auto"),
+        "tools": asked.get("tools", []),
+        "top_p": asked.get("top_p", 1.0),
+        "truncation": "disabled",
+        "usage": None,
+        "user": asked.get("user"),
+        "metadata": asked.get("metadata", {}),
+        **own,
+    }
+
+
+def finished(decision: Decision, output: list[Json], finish: object) -> Json:
+    """The response at its end, with the `arbiter` object: completed, or incomplete and why."""
+    why = INCOMPLETE.get(finish) if isinstance(finish, str) else None
+    return response(
+        decision,
+        "incomplete" if why else "completed",
+        output,
+        incomplete_details={"reason": why} if why else None,
+        usage=usage(decision),
+        arbiter=decision.public(),
+    )
+
+
+def failed(decision: Decision, error: ArbiterError) -> Json:
+    """The response whose stream broke."""
+    return response(decision, "failed", [], error={"code": error.code, "message": error.message})
+
+
+def usage(decision: Decision) -> Json:
+    """The tokens of an answer, cached ones among those of the input. Estimates where the runtime stated none."""
+    done, gate = decision.completion, decision.eligible
+    stated = done.usage if done is not None else None
+    if stated is not None and done is not None:
+        tokens_in, cached, tokens_out = stated.prompt_tokens, stated.cached_tokens, stated.completion_tokens
+        thought = min(_reasoning_tokens(done.body), tokens_out)
+    else:
+        tokens_in, cached, thought = gate.prompt_tokens if gate is not None else 0, 0, 0
+        tokens_out = estimate_tokens(done.text) if done is not None and done.text else 0
+    return {
+        "input_tokens": tokens_in,
+        "input_tokens_details": {"cached_tokens": min(cached, tokens_in), "cache_write_tokens": 0},
+        "output_tokens": tokens_out,
+        "output_tokens_details": {"reasoning_tokens": thought},
+        "total_tokens": tokens_in + tokens_out,
+    }
+
+
+def _reasoning_tokens(body: Json) -> int:
+    stated = body.get("usage")
+    details = stated.get("completion_tokens_details") if isinstance(stated, dict) else None
+    tokens = details.get("reasoning_tokens") if isinstance(details, dict) else None
+    return tokens if type(tokens) is int and tokens >= 0 else 0
+
+
+def named(decision: Decision) -> str:
+    """What the ids of a response and its items have in common."""
+    return decision.id.removeprefix("d_")
+
+
+def tools_of(decision: Decision) -> dict[str, Tool]:
+    """The caller's own tools by their names in a chat."""
+    return {tool.function: tool for tool in own_tools(decision.request.repeated.get("tools"))}
+
+
+def reasoning(item_id: str, texts: list[str]) -> Json:
+    """An item of reasoning: what a model showed of its thinking, as a summary, which is what clients show."""
+    summary = [{"type": "summary_text", "text": text} for text in texts]
+    return {"id": item_id, "type": "reasoning", "summary": summary}
+
+
+def message(item_id: str, status: str, content: list[Json]) -> Json:
+    """An item of what a model says."""
+    return {"id": item_id, "type": "message", "status": status, "role": "assistant", "content": content}
+
+
+def output_text(text: str) -> Json:
+    """A part of a message: text."""
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
+def refusal(text: str) -> Json:
+    """A part of a message: why a model does not answer."""
+    return {"type": "refusal", "refusal": text}
+
+
+def call(item_id: str, status: str, call_id: str, name: str, tool: Tool | None, arguments: str) -> Json:
+    """A call of a function, or of the custom tool that a function stands for."""
+    custom = tool is not None and tool.kind == "custom"
+    return {
+        "id": item_id,
+        "type": "custom_tool_call" if custom else "function_call",
+        "status": status,
+        "call_id": call_id,
+        "name": tool.name if tool is not None else name,
+        **({"namespace": tool.namespace} if tool is not None and tool.namespace else {}),
+        **({"input": input_of(arguments) if arguments else ""} if custom else {"arguments": arguments}),
+    }

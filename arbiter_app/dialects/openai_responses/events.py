@@ -1,0 +1,277 @@
+"""The output of an answer, item by item, and the events that tell of it.
+
+An item keeps its `output_index`. Reasoning and messages are open one at a time; calls, which a chat's stream may turn between, stay
+open until the end. `Output` says what happened, as events without their numbers; a whole answer is one that came at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from arbiter_app import exact_json
+from arbiter_app.dialects.openai_responses.answer import (
+    IN_PROGRESS,
+    INCOMPLETE,
+    call,
+    message,
+    named,
+    output_text,
+    reasoning,
+    refusal,
+    tools_of,
+)
+from arbiter_app.dialects.openai_responses.tools import Tool
+from arbiter_app.dialects.translation import thought
+from arbiter_app.pipeline.completions import choices_of, delta_of, index_of
+from arbiter_app.pipeline.decision import Decision
+from arbiter_app.pipeline.events import Chunk
+from arbiter_app.pipeline.messages import content_text
+from arbiter_app.pipeline.types import Json
+
+_SEPARATORS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
+"""Line ends to some readers of lines, never to JSON."""
+_PIECES = {"output_text": "response.output_text", "refusal": "response.refusal"}
+_PARTS = {"output_text": output_text, "refusal": refusal}
+
+
+def framed(event: Json, number: int) -> bytes:
+    """One event, named by its type and numbered."""
+    told = {**event, "sequence_number": number}
+    try:
+        data = orjson.dumps(told)
+    except TypeError:  # half of a surrogate pair in a name or an id
+        data = orjson.dumps(exact_json.whole(told))
+    for mark, escaped in _SEPARATORS:
+        if mark in data:
+            data = data.replace(mark, escaped)
+    return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), data)
+
+
+@dataclass(slots=True)
+class _Item:
+    """An item under way. `kind` is reasoning, message or call; a message has its finished parts, and the `part` that is open."""
+
+    kind: str
+    index: int
+    id: str
+    pieces: list[str] = field(default_factory=list)
+    half: str = ""
+    parts: list[Json] = field(default_factory=list)
+    part: str = ""
+    call_id: str = ""
+    name: str = ""
+    tool: Tool | None = None
+    told: bool = False
+
+    @property
+    def text(self) -> str:
+        """What has come of it, or of its open part."""
+        return "".join(self.pieces)
+
+    def add(self, piece: str) -> str:
+        """Take a piece; returns what is whole of it: half a surrogate pair waits for the other."""
+        piece, self.half = self.half + piece, ""
+        if piece and "\ud800" <= piece[-1] <= "\udbff":
+            piece, self.half = piece[:-1], piece[-1]
+        piece = exact_json.whole_text(piece)
+        if piece:
+            self.pieces.append(piece)
+        return piece
+
+    def as_it_is(self, status: str) -> Json:
+        """It in the form of an output item."""
+        if self.kind == "reasoning":
+            return reasoning(self.id, [self.text] if self.pieces else [])
+        if self.kind == "message":
+            return message(self.id, status, list(self.parts))
+        return call(self.id, status, self.call_id, self.name, self.tool, self.text)
+
+
+class Output:
+    """Takes the chunks of one answer (`of`) and its `end`, and tells both in events; `items` are the finished items."""
+
+    def __init__(self, decision: Decision) -> None:
+        self._named = named(decision)
+        self._tools = tools_of(decision)
+        self._open: _Item | None = None
+        self._calls: dict[object, _Item] = {}
+        self._done: dict[int, Json] = {}
+        self._count = 0
+        self._first = True
+        self.finish: object = None
+
+    @property
+    def items(self) -> list[Json]:
+        """The finished items, in their order."""
+        return [self._done[index] for index in sorted(self._done)]
+
+    def of(self, chunk: Chunk) -> Iterator[Json]:
+        """The events that a chunk becomes."""
+        numbers = iter(chunk.placed)
+        for choice in choices_of(chunk.data) or ():
+            mine = index_of(choice) == 0
+            delta = delta_of(choice, first=mine and self._first)
+            calls = delta.get("tool_calls")
+            calls = [one for one in calls if isinstance(one, dict)] if isinstance(calls, list) else []
+            placed = [(next(numbers, None), one) for one in calls]
+            if mine:
+                self._first = False
+                yield from self._take(choice, delta, placed)
+
+    def end(self) -> Iterator[Json]:
+        """The events that end what is open. An answer without anything has an empty message."""
+        if not self._count:
+            yield from self._say("output_text", "")
+        cut = isinstance(self.finish, str) and self.finish in INCOMPLETE
+        last = self._count - 1
+        yield from self._close("incomplete" if cut and self._open and self._open.index == last else "completed")
+        for item in self._calls.values():
+            yield from self._close_call(item, "incomplete" if cut and item.index == last else "completed")
+
+    def _take(self, choice: Json, delta: Json, calls: list[tuple[int | None, Json]]) -> Iterator[Json]:
+        if text := thought(delta):
+            yield from self._think(text)
+        if text := content_text(delta.get("content")):
+            yield from self._say("output_text", text)
+        refused = delta.get("refusal")
+        if isinstance(refused, str) and refused:
+            yield from self._say("refusal", refused)
+        for at, (number, one) in enumerate(calls):
+            stated = one.get("index", at) if number is None else number
+            yield from self._call(str(stated), one.get("id"), one.get("function"))
+        if isinstance(delta.get("function_call"), dict):
+            yield from self._call("function_call", None, delta["function_call"])
+        if choice.get("finish_reason") is not None:
+            self.finish = self.finish or choice["finish_reason"]
+
+    def _think(self, text: str) -> Iterator[Json]:
+        if self._open is None or self._open.kind != "reasoning":
+            yield from self._close()
+            self._open = item = self._begun("reasoning", "rs")
+            yield _added(item)
+            part = {"type": "summary_text", "text": ""}
+            yield {"type": "response.reasoning_summary_part.added", **_summary(item), "part": part}
+        if piece := self._open.add(text):
+            yield {"type": "response.reasoning_summary_text.delta", **_summary(self._open), "delta": piece}
+
+    def _say(self, part: str, text: str) -> Iterator[Json]:
+        if self._open is None or self._open.kind != "message":
+            yield from self._close()
+            self._open = self._begun("message", "msg")
+            yield _added(self._open)
+        item = self._open
+        if item.part != part:
+            yield from _part_done(item)
+            item.part = part
+            yield {"type": "response.content_part.added", **_content(item), "part": _PARTS[part]("")}
+        if piece := item.add(text):
+            event = {"type": f"{_PIECES[part]}.delta", **_content(item), "delta": piece}
+            yield {**event, "logprobs": []} if part == "output_text" else event
+
+    def _call(self, number: str, stated: object, function: Any) -> Iterator[Json]:
+        function = function if isinstance(function, dict) else {}
+        item = self._calls.get(number)
+        if item is None:
+            yield from self._close()
+            item = self._calls[number] = self._begun("call", "fc")
+        if not item.told:
+            name = function.get("name")
+            item.name = item.name or (name if isinstance(name, str) else "")
+            item.call_id = item.call_id or (stated if isinstance(stated, str) and stated.strip() else "")
+            if item.name:
+                yield self._told(item)
+                if item.pieces and not _is_custom(item):
+                    yield {"type": "response.function_call_arguments.delta", **_where(item), "delta": item.text}
+        arguments = function.get("arguments")
+        if isinstance(arguments, dict):
+            arguments = exact_json.dumps(arguments).decode()
+        if isinstance(arguments, str) and (piece := item.add(arguments)) and item.told and not _is_custom(item):
+            yield {"type": "response.function_call_arguments.delta", **_where(item), "delta": piece}
+
+    def _told(self, item: _Item) -> Json:
+        """A call is told of once its name has come: only then it is known what it calls."""
+        item.told = True
+        item.tool = self._tools.get(item.name)
+        item.call_id = item.call_id or f"call_{self._named}_{item.index}"
+        if _is_custom(item):
+            item.id = f"ctc{item.id.removeprefix('fc')}"
+        begun = call(item.id, IN_PROGRESS, item.call_id, item.name, item.tool, "")
+        return {"type": "response.output_item.added", "output_index": item.index, "item": begun}
+
+    def _begun(self, kind: str, prefix: str) -> _Item:
+        item = _Item(kind, self._count, f"{prefix}_{self._named}_{self._count}")
+        self._count += 1
+        return item
+
+    def _close(self, status: str = "completed") -> Iterator[Json]:
+        """End the open item that is no call."""
+        item, self._open = self._open, None
+        if item is None:
+            return
+        if item.kind == "message":
+            yield from _part_done(item)
+        else:
+            told = {"type": "summary_text", "text": item.text}
+            yield {"type": "response.reasoning_summary_text.done", **_summary(item), "text": item.text}
+            yield {"type": "response.reasoning_summary_part.done", **_summary(item), "part": told}
+        yield self._finished(item, status)
+
+    def _close_call(self, item: _Item, status: str) -> Iterator[Json]:
+        early = not item.told
+        if early:
+            yield self._told(item)
+        if not item.pieces:
+            item.pieces.append("{}")
+            early = True
+        text = item.text
+        if _is_custom(item):
+            given = item.as_it_is(status)["input"]
+            yield {"type": "response.custom_tool_call_input.delta", **_where(item), "delta": given}
+            yield {"type": "response.custom_tool_call_input.done", **_where(item), "input": given}
+        else:
+            if early:
+                yield {"type": "response.function_call_arguments.delta", **_where(item), "delta": text}
+            done = {"name": item.as_it_is(status)["name"], "arguments": text}
+            yield {"type": "response.function_call_arguments.done", **_where(item), **done}
+        yield self._finished(item, status)
+
+    def _finished(self, item: _Item, status: str) -> Json:
+        self._done[item.index] = done = item.as_it_is(status)
+        return {"type": "response.output_item.done", "output_index": item.index, "item": done}
+
+
+def _is_custom(item: _Item) -> bool:
+    return item.tool is not None and item.tool.kind == "custom"
+
+
+def _added(item: _Item) -> Json:
+    return {"type": "response.output_item.added", "output_index": item.index, "item": item.as_it_is(IN_PROGRESS)}
+
+
+def _part_done(item: _Item) -> Iterator[Json]:
+    """End the open part of a message, if there is one."""
+    if not item.part:
+        return
+    where, text = _content(item), item.text
+    told = {"refusal": text} if item.part == "refusal" else {"text": text, "logprobs": []}
+    yield {"type": f"{_PIECES[item.part]}.done", **where, **told}
+    part = _PARTS[item.part](text)
+    yield {"type": "response.content_part.done", **where, "part": part}
+    item.parts.append(part)
+    item.pieces, item.half, item.part = [], "", ""
+
+
+def _where(item: _Item) -> Json:
+    return {"item_id": item.id, "output_index": item.index}
+
+
+def _content(item: _Item) -> Json:
+    return {**_where(item), "content_index": len(item.parts)}
+
+
+def _summary(item: _Item) -> Json:
+    return {**_where(item), "summary_index": 0}

@@ -1,0 +1,244 @@
+"""The items of `input` as the messages of a chat.
+
+What one turn of a model said and called is one message there, the results of its calls follow it directly, whatever stood between;
+pictures and files in them follow as the user's, for a result of a chat is text. What only its maker can read is dropped and named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from arbiter_app.dialects.openai_responses.refusals import kind, text_of, unsupported, wrong
+from arbiter_app.dialects.openai_responses.tools import arguments_of, function_name
+from arbiter_app.dialects.translation import Dropped
+from arbiter_app.pipeline.errors import BadRequest
+from arbiter_app.pipeline.plain import quoted
+from arbiter_app.pipeline.types import Json
+
+SYSTEM = ("system", "developer")
+FOREIGN = ("reasoning", "web_search_call", "file_search_call", "tool_search_call", "tool_search_output")
+"""Types of items that mean something to their maker alone, or whose outcome stands in the text that follows them."""
+TEXTS = ("input_text", "output_text", "text")
+
+
+@dataclass(slots=True)
+class _Turn:
+    """A message on its way; `results` of its calls, then `seen`, what these show beside text."""
+
+    message: Json
+    results: list[Json] = field(default_factory=list)
+    seen: list[Json] = field(default_factory=list)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it is a model's turn that more can belong to."""
+        return self.message["role"] == "assistant" and not self.results
+
+
+def chat_messages(given: Any, dropped: Dropped) -> list[Json]:
+    """The messages that `input` means. Raises Unprocessable for what is none, BadRequest for what no chat can say."""
+    if isinstance(given, str):
+        return [{"role": "user", "content": given}]
+    if not isinstance(given, list) or not given:
+        raise wrong("input", "is required: a string, or a list with at least one item")
+    history = _History(dropped)
+    for at, item in enumerate(given):
+        where = f"input[{at}]"
+        if not isinstance(item, dict):
+            raise wrong(where, f"must be an object, not {kind(item)}")
+        history.take(item, where)
+    messages = history.messages()
+    if not messages:
+        raise wrong("input", "holds nothing that a model could answer")
+    return messages
+
+
+class _History:
+    def __init__(self, dropped: Dropped) -> None:
+        self._dropped = dropped
+        self._turns: list[_Turn] = []
+        self._open: dict[str, _Turn] = {}
+        self._items: dict[str, Callable[[Json, str], None]] = {
+            "message": self._message,
+            "function_call": self._function_call,
+            "custom_tool_call": self._custom_call,
+            "function_call_output": self._output,
+            "custom_tool_call_output": self._output,
+        }
+
+    def take(self, item: Json, where: str) -> None:
+        """One item more."""
+        named = item.get("type", "message" if "role" in item else None)
+        if isinstance(named, str) and named in FOREIGN:
+            self._dropped.add(f"input.{named}")
+        elif isinstance(named, str) and named in self._items:
+            self._items[named](item, where)
+        elif named == "item_reference":
+            raise unsupported(
+                where, "Arbiter keeps no contents that an item_reference could mean; send the item itself"
+            )
+        else:
+            raise unsupported(
+                f"{where}.type",
+                f"{quoted(named, 60)} cannot be said in a chat; known are {', '.join((*self._items, *FOREIGN))}",
+            )
+
+    def messages(self) -> list[Json]:
+        """All messages. Raises BadRequest where a call has no result."""
+        if self._open:
+            raise BadRequest(f"No tool output found for function call {next(iter(self._open))[:200]}.", param="input")
+        made: list[Json] = []
+        for turn in self._turns:
+            if turn.message.get("content") or turn.message["role"] != "assistant" or len(turn.message) > 2:
+                made.append(turn.message)
+            made += turn.results
+            if turn.seen:
+                made.append({"role": "user", "content": turn.seen})
+        return made
+
+    def _message(self, item: Json, where: str) -> None:
+        role, content = text_of(item.get("role"), f"{where}.role"), item.get("content")
+        if role == "assistant":
+            self._assistant(content, f"{where}.content")
+        elif role in SYSTEM:
+            texts, others = _parts(content, f"{where}.content")
+            if others:
+                raise wrong(f"{where}.content", f"a message of the role {role} holds text alone")
+            self._turns.append(_Turn({"role": "system", "content": "\n".join(texts)}))
+        elif role == "user":
+            self._turns.append(_Turn({"role": "user", "content": _user(content, f"{where}.content")}))
+        else:
+            raise wrong(f"{where}.role", f"must be user, assistant, system or developer, not {quoted(role, 40)}")
+
+    def _assistant(self, content: Any, where: str) -> None:
+        texts, others = _parts(content, where)
+        refusals = [part["refusal"] for part in others if part["type"] == "refusal"]
+        if len(refusals) != len(others):
+            raise wrong(where, "a message of the assistant holds text and refusals alone")
+        text = "".join(texts)
+        last = self._turns[-1] if self._turns else None
+        if last is not None and last.goes_on and last.message.get("tool_calls"):
+            last.message["content"] = (last.message["content"] or "") + text or None
+            message = last.message
+        else:
+            message = {"role": "assistant", "content": text or None}
+            self._turns.append(_Turn(message))
+        if refusals:
+            message["refusal"] = "".join(refusals)
+
+    def _function_call(self, item: Json, where: str) -> None:
+        arguments = text_of(item.get("arguments"), f"{where}.arguments")
+        self._call(
+            item, where, function_name(text_of(item.get("name"), f"{where}.name"), item.get("namespace")), arguments
+        )
+
+    def _custom_call(self, item: Json, where: str) -> None:
+        given = text_of(item.get("input"), f"{where}.input")
+        name = function_name(text_of(item.get("name"), f"{where}.name"), item.get("namespace"))
+        self._call(item, where, name, arguments_of(given))
+
+    def _call(self, item: Json, where: str, name: str, arguments: str) -> None:
+        if not name:
+            raise wrong(f"{where}.name", "must not be empty")
+        call_id = _call_id(item, where)
+        if call_id in self._open:
+            raise BadRequest(f"{where}.call_id: {quoted(call_id)} is that of a call before it", param="input")
+        if not self._turns or not self._turns[-1].goes_on:
+            self._turns.append(_Turn({"role": "assistant", "content": None}))
+        turn = self._turns[-1]
+        call = {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+        turn.message.setdefault("tool_calls", []).append(call)
+        self._open[call_id] = turn
+
+    def _output(self, item: Json, where: str) -> None:
+        call_id = _call_id(item, where)
+        turn = self._open.pop(call_id, None)
+        if turn is None:
+            said = f"No tool call found for function call output with call_id {call_id[:200]}."
+            raise BadRequest(said, param="input")
+        texts, others = _parts(item.get("output"), f"{where}.output")
+        turn.results.append({"role": "tool", "tool_call_id": call_id, "content": "\n".join(texts)})
+        if any(part["type"] == "refusal" for part in others):
+            raise wrong(f"{where}.output", "a result holds no refusal")
+        turn.seen += others
+
+
+def _call_id(item: Json, where: str) -> str:
+    call_id = text_of(item.get("call_id"), f"{where}.call_id")
+    if not call_id:
+        raise wrong(f"{where}.call_id", "must not be empty")
+    return call_id
+
+
+def _user(content: Any, where: str) -> str | list[Json]:
+    """What a user says: as one text where it is one, else as parts in their order; empty texts beside others are left out."""
+    parts = _in_order(content, where)
+    if any(part["type"] == "refusal" for part in parts):
+        raise wrong(where, "a message of the user holds no refusal")
+    if len(parts) == 1 and parts[0]["type"] == "text":
+        text: str = parts[0]["text"]
+        return text
+    return [part for part in parts if part.get("text") != ""] or ""
+
+
+def _parts(content: Any, where: str) -> tuple[list[str], list[Json]]:
+    """The texts of a content, and its other parts."""
+    parts = _in_order(content, where)
+    texts = [part["text"] for part in parts if part["type"] == "text"]
+    return texts, [part for part in parts if part["type"] != "text"]
+
+
+def _in_order(content: Any, where: str) -> list[Json]:
+    """The parts of a content in a chat's form."""
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    if not isinstance(content, list):
+        raise wrong(where, f"must be a string or a list of parts, not {kind(content)}")
+    made = []
+    for at, part in enumerate(content):
+        here = f"{where}[{at}]"
+        if not isinstance(part, dict):
+            raise wrong(here, f"must be an object, not {kind(part)}")
+        made.append(_part(part, here))
+    return made
+
+
+def _part(part: Json, where: str) -> Json:
+    named = part.get("type")
+    if named in TEXTS:
+        return {"type": "text", "text": text_of(part.get("text"), f"{where}.text")}
+    if named == "refusal":
+        return {"type": "refusal", "refusal": text_of(part.get("refusal"), f"{where}.refusal")}
+    if named == "input_image":
+        return _image(part, where)
+    if named == "input_file":
+        return _file(part, where)
+    if named == "input_audio" and isinstance(part.get("input_audio"), dict):
+        return {"type": "input_audio", "input_audio": part["input_audio"]}
+    raise wrong(
+        f"{where}.type", f"{quoted(named, 60)} is no part of a message; known are input_text, input_image, input_file"
+    )
+
+
+def _image(part: Json, where: str) -> Json:
+    if part.get("image_url") is None and part.get("file_id") is not None:
+        raise unsupported(f"{where}.file_id", "Arbiter keeps no files; send the picture as image_url, or in it as data")
+    url = part.get("image_url")
+    url = url.get("url") if isinstance(url, dict) else url
+    shown: Json = {"url": text_of(url, f"{where}.image_url")}
+    if part.get("detail") is not None:
+        shown["detail"] = text_of(part["detail"], f"{where}.detail")
+    return {"type": "image_url", "image_url": shown}
+
+
+def _file(part: Json, where: str) -> Json:
+    if part.get("file_data") is None:
+        named = next((name for name in ("file_url", "file_id") if part.get(name) is not None), "")
+        if named:
+            raise unsupported(f"{where}.{named}", "a chat holds no file by its address or id; send it as file_data")
+    sent = {"file_data": text_of(part.get("file_data"), f"{where}.file_data")}
+    if part.get("filename") is not None:
+        sent["filename"] = text_of(part["filename"], f"{where}.filename")
+    return {"type": "file", "file": sent}

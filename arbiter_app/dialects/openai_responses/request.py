@@ -1,0 +1,160 @@
+"""A Responses request as a chat request: read here, and then by the door of the chat route."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from arbiter_app.dialects import openai_chat
+from arbiter_app.dialects.openai_responses.items import chat_messages
+from arbiter_app.dialects.openai_responses.refusals import kind, object_of, text_of, unsupported, wrong
+from arbiter_app.dialects.openai_responses.tools import chat_tools
+from arbiter_app.dialects.strict_json import load_json
+from arbiter_app.dialects.translation import Dropped
+from arbiter_app.pipeline.errors import BadRequest
+from arbiter_app.pipeline.plain import quoted
+from arbiter_app.pipeline.types import Caller, ChatRequest, Json
+
+MAX_NAME_CHARS = 60
+_KEPT = "Arbiter keeps no contents, so that there is nothing to go on from; send the whole conversation as input"
+REFUSED = {
+    "previous_response_id": _KEPT,
+    "conversation": _KEPT,
+    "background": "Arbiter answers at once and keeps nothing to be fetched later; leave it out, and stream the answer",
+    "prompt": "Arbiter has no templates of prompts; send its text as instructions and input",
+}
+"""Members that a request would mean something else without, and what to do instead."""
+ACCEPTED = ("store", "client_metadata", "truncation", "stream_options", "tool_choice", "tools", "parallel_tool_calls")
+"""Members that are read elsewhere, or ask for what is the case or does not matter."""
+PASSED_AS_TEXT = ("user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier")
+REPEATED = (
+    "instructions",
+    "max_output_tokens",
+    "metadata",
+    "parallel_tool_calls",
+    "prompt_cache_key",
+    "reasoning",
+    "safety_identifier",
+    "service_tier",
+    "temperature",
+    "text",
+    "tool_choice",
+    "tools",
+    "top_p",
+    "user",
+)
+"""Members of a request that its answer repeats."""
+
+
+def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
+    """One Responses request. Raises BadRequest for what is no JSON object or cannot be had here, Unprocessable for what means
+    nothing."""
+    given, dropped = load_json(body, halves=True), Dropped()
+    if not isinstance(given, dict):
+        raise BadRequest(f"the body must be a JSON object, not {kind(given)}", code="invalid_json")
+    chat = openai_chat.parse(orjson.dumps(translated(given, dropped)), caller, request_id)
+    if not chat.named and given.get("prompt_cache_key"):
+        chat = replace(chat, named=True, conversation=openai_chat.conversation_of(given["prompt_cache_key"]))
+    repeated = {name: given[name] for name in REPEATED if given.get(name) is not None}
+    return replace(chat, dropped=dropped.names, repeated=repeated, body_bytes=len(body))
+
+
+def translated(given: Json, dropped: Dropped) -> Json:
+    """The chat request that a Responses request means. Raises BadRequest and Unprocessable."""
+    for name, why in REFUSED.items():
+        if given.get(name) not in (None, False):
+            raise unsupported(name, why)
+    own = {name: value for name, value in given.items() if name.startswith("arbiter_")}
+    made: Json = {}
+    for name, value in given.items():
+        if value is None or name in own or name in ACCEPTED or name in ("input", "instructions"):
+            continue
+        if name in MEMBERS:
+            made |= MEMBERS[name](value, name, dropped)
+        else:
+            dropped.add(name[:MAX_NAME_CHARS])
+    messages = chat_messages(given.get("input"), dropped)
+    if given.get("instructions") is not None:
+        messages.insert(0, {"role": "system", "content": text_of(given["instructions"], "instructions")})
+    if given.get("truncation") == "auto":
+        dropped.add("truncation")
+    return {**made, **chat_tools(given, dropped), "messages": messages, **own}
+
+
+def _passed(value: Any, where: str, _: Dropped) -> Json:
+    return {where: value}
+
+
+def _text(value: Any, where: str, _: Dropped) -> Json:
+    return {where: text_of(value, where)}
+
+
+def _number(value: Any, where: str, _: Dropped) -> Json:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise wrong(where, f"must be a number, not {kind(value)}")
+    return {where: value}
+
+
+def _max_output_tokens(value: Any, where: str, _: Dropped) -> Json:
+    if type(value) is not int or value < 1:
+        raise wrong(where, f"must be a whole number above 0, not {quoted(value, 40)}")
+    return {"max_completion_tokens": value}
+
+
+def _metadata(value: Any, where: str, _: Dropped) -> Json:
+    return {where: object_of(value, where)}
+
+
+def _include(value: Any, where: str, dropped: Dropped) -> Json:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise wrong(where, "must be a list of strings")
+    for one in value:
+        dropped.add(f"include.{one[:MAX_NAME_CHARS]}")
+    return {}
+
+
+def _reasoning(value: Any, where: str, dropped: Dropped) -> Json:
+    asked = object_of(value, where)
+    dropped.rest(asked, ("effort", "summary", "generate_summary"), f"{where}.")
+    effort = asked.get("effort")
+    return {} if effort is None else {"reasoning_effort": text_of(effort, f"{where}.effort")}
+
+
+def _text_form(value: Any, where: str, dropped: Dropped) -> Json:
+    asked = object_of(value, where)
+    dropped.rest(asked, ("format", "verbosity"), f"{where}.")
+    made: Json = {}
+    if asked.get("verbosity") is not None:
+        made["verbosity"] = text_of(asked["verbosity"], f"{where}.verbosity")
+    form = object_of(asked.get("format"), f"{where}.format")
+    if not form or form.get("type") == "text":
+        return made
+    if form.get("type") == "json_object":
+        return made | {"response_format": {"type": "json_object"}}
+    if form.get("type") != "json_schema":
+        raise wrong(
+            f"{where}.format.type", f"must be text, json_object or json_schema, not {quoted(form.get('type'), 40)}"
+        )
+    if not isinstance(form.get("schema"), dict):
+        raise wrong(f"{where}.format.schema", f"must be a JSON schema, not {kind(form.get('schema'))}")
+    text_of(form.get("name"), f"{where}.format.name")
+    told = {name: form[name] for name in ("name", "schema", "strict", "description") if form.get(name) is not None}
+    return made | {"response_format": {"type": "json_schema", "json_schema": told}}
+
+
+MEMBERS: dict[str, Callable[[Any, str, Dropped], Json]] = {
+    "model": _passed,
+    "stream": _passed,
+    "temperature": _number,
+    "top_p": _number,
+    "max_output_tokens": _max_output_tokens,
+    "metadata": _metadata,
+    "include": _include,
+    "reasoning": _reasoning,
+    "text": _text_form,
+    **dict.fromkeys(PASSED_AS_TEXT, _text),
+}

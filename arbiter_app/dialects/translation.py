@@ -1,0 +1,52 @@
+"""What all dialects need that translate to a chat and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from arbiter_app import exact_json
+from arbiter_app.pipeline.types import Completion, Json
+
+MAX_DROPPED = 100
+"""As many names are told; a caller can send thousands."""
+_THOUGHTS = ("reasoning_content", "reasoning")
+
+
+class Dropped:
+    """Gathers the names of what could not be carried, each once."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, None] = {}
+
+    def add(self, name: str) -> None:
+        """One more; positions in lists are not part of a name."""
+        if len(self._names) < MAX_DROPPED:
+            self._names[name] = None
+
+    def rest(self, given: Json, known: Sequence[str], where: str = "") -> None:
+        """All members of an object that are not known and say something."""
+        for name, value in given.items():
+            if name not in known and value is not None:
+                self.add(f"{where}{name}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them, in the order in which they were met."""
+        return tuple(self._names)
+
+
+def thought(part: Json) -> str:
+    """What a message, or a piece of one, says of a model's thinking."""
+    return next((text for name in _THOUGHTS if isinstance(text := part.get(name), str) and text), "")
+
+
+def body_of(done: Completion | None) -> Json:
+    """The runtime's answer; one that was not looked at is read now."""
+    if done is None:
+        return {}
+    raw = b"".join(done.pieces) + b"}" if done.pieces else done.raw
+    if not raw or not done.large:
+        return done.body
+    body: Any = exact_json.loads(raw)
+    return body if isinstance(body, dict) else {}
