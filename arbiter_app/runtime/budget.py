@@ -7,10 +7,10 @@ budget: however many have begun, there is always one that can be finished.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import threading
 from collections import deque
 
+from arbiter_app.allocator import give_pages_back
 from arbiter_app.notices import bounds
 from arbiter_app.pipeline.errors import Overloaded
 
@@ -112,10 +112,3 @@ class Hold:
 
     def __del__(self) -> None:
         self.release()
-
-
-def give_pages_back() -> None:
-    """Tell the C library to give free pages back, where it can."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
