@@ -61,32 +61,9 @@ class ModelStats:
     size_usd: float = 0.0
 
     def add(self, other: ModelStats) -> None:
-        """Add another's sums to these: every field, by name (a loop over the names takes four times as long)."""
-        self.calls += other.calls
-        self.tries += other.tries
-        self.graded += other.graded
-        self.quality_sum += other.quality_sum
-        self.quality_sq += other.quality_sq
-        self.votes += other.votes
-        self.votes_sum += other.votes_sum
-        self.cost_n += other.cost_n
-        self.cost_usd += other.cost_usd
-        self.cost_sq += other.cost_sq
-        self.unit_n += other.unit_n
-        self.unit_sum += other.unit_sum
-        self.unit_sq += other.unit_sq
-        self.tokens_in += other.tokens_in
-        self.tokens_out += other.tokens_out
-        self.latency_n += other.latency_n
-        self.latency_ms += other.latency_ms
-        self.explore_n += other.explore_n
-        self.explore_usd += other.explore_usd
-        self.sized_n += other.sized_n
-        self.sized_usd += other.sized_usd
-        self.sized_sq += other.sized_sq
-        self.size_sum += other.size_sum
-        self.size_sq += other.size_sq
-        self.size_usd += other.size_usd
+        """Add another's sums to these."""
+        for name in FIELDS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def as_dict(self) -> dict[str, float]:
         """The sums that are not zero, by name."""

@@ -10,11 +10,10 @@ import orjson
 from sqlalchemy import Connection, Dialect, update
 
 from arbiter_app.pipeline.ports import DecisionRecord, Delta, Pairing
-from arbiter_app.policy import agreement
+from arbiter_app.policy import FIELDS, agreement
 from arbiter_app.policy.statistics import COST_FIELDS, ModelStats
 from arbiter_app.store.statements import Row, Statement
 from arbiter_app.store.tables import (
-    STATISTIC_FIELDS,
     Agreement,
     Alert,
     Counter,
@@ -26,7 +25,7 @@ from arbiter_app.store.tables import (
 )
 
 _STATISTICS = table(Statistic).c
-_SUMS = operator.attrgetter(*STATISTIC_FIELDS)
+_SUMS = operator.attrgetter(*FIELDS)
 RELEARNED = {"cost_n": COST_FIELDS, "tries": ("tries",), "graded": ("graded", "quality_sum", "quality_sq")}
 """What a shift makes be learned anew, by the count of it."""
 
@@ -37,7 +36,7 @@ class BatchWriter:
     def __init__(self, dialect: Dialect) -> None:
         self._decision = Statement(dialect, Decision, skip="seq")
         self._trace = Statement(dialect, DecisionTrace)
-        self._statistic = Statement(dialect, Statistic, add=STATISTIC_FIELDS)
+        self._statistic = Statement(dialect, Statistic, add=FIELDS)
         self._agreement = Statement(dialect, Agreement, add=agreement.FIELDS)
         self._counter = Statement(dialect, Counter, add=("value",))
         self._alert = Statement(dialect, Alert, skip="id")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, Dialect, select
 
-from arbiter_app.policy import ModelStats
+from arbiter_app.policy import FIELDS, ModelStats
 from arbiter_app.policy.statistics import plausible
 from arbiter_app.store.statements import Query
-from arbiter_app.store.tables import STATISTIC_FIELDS, Statistic, table
+from arbiter_app.store.tables import Statistic, table
 
 State = tuple[int, int] | None
 """What tells whether anybody else has written: the connection, and its count of others' commits. None: not known."""
@@ -18,7 +18,7 @@ class Taught:
 
     def __init__(self, dialect: Dialect) -> None:
         columns = table(Statistic).c
-        self._all = Query(dialect, select(columns.bucket, columns.model, *[columns[name] for name in STATISTIC_FIELDS]))
+        self._all = Query(dialect, select(columns.bucket, columns.model, *[columns[name] for name in FIELDS]))
         self._sqlite = dialect.name == "sqlite"
 
     def since(self, connection: Connection, before: State) -> tuple[State, list[tuple[str, str, ModelStats]] | None]:

@@ -12,13 +12,11 @@ from typing import Any
 import pytest
 
 from arbiter_app.pipeline.ports import DecisionRecord
-from arbiter_app.policy import FIELDS
 from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.store import Store, open_store
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import StoreUnusable, integrity, url_of
 from arbiter_app.store.keys import make_key, public_id, well_formed
-from arbiter_app.store.tables import STATISTIC_FIELDS
 from arbiter_app.store.upkeep import restore
 from tests.stores import connected
 
@@ -248,10 +246,6 @@ def test_relaxed_durability_waits_for_nothing(tmp_path: Path) -> None:
         return await store.counters()
 
     assert with_store(tmp_path / "a.db", work, durability="relaxed")["decisions"] == 1
-
-
-def test_the_statistic_table_has_a_column_for_every_field() -> None:
-    assert STATISTIC_FIELDS == FIELDS
 
 
 def test_limits_are_counted_exactly_by_two_processes(tmp_path: Path) -> None:

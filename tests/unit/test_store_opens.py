@@ -21,11 +21,9 @@ from sqlmodel import SQLModel
 
 from alembic import command
 from arbiter_app.pipeline.ports import DecisionRecord
-from arbiter_app.policy import FIELDS
 from arbiter_app.store import Store, decisions, engine, filing, folding, open_store, rollups
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import NOBODY, FileWatch, StoreUnusable, engine_for, prepare, url_of
-from arbiter_app.store.tables import STATISTIC_FIELDS
 from tests.stores import KEYS, NOW, connected, file_all, mixed, record
 
 
@@ -127,10 +125,6 @@ def test_the_migrations_make_exactly_the_tables_of_the_code(tmp_path: Path) -> N
     open_store(str(tmp_path / "arbiter.db")).close()
     with opened_engine(tmp_path / "arbiter.db") as made, made.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
-
-
-def test_the_statistics_table_has_the_fields_of_the_policy() -> None:
-    assert STATISTIC_FIELDS == FIELDS
 
 
 def test_the_first_schema_is_upgraded_with_its_data_and_a_backup(tmp_path: Path) -> None:
