@@ -10,15 +10,16 @@ from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 
 from arbiter_app.pipeline.decision import decision_id
 from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.store import Store, filing
 
+T = TypeVar("T")
 NOW = 1_790_000_123.0
 BUCKETS = ("code", "math", "structured", "factual", "open", "code:hard", "open:hard")
 MODELS = ("gpt-4o", "gpt-4o-mini", "deepseek-v4-flash", "gemini-2.5-flash")
@@ -31,6 +32,15 @@ def run(work: Callable[[], Awaitable[Any]]) -> Any:
 
     async def call() -> Any:
         return await work()
+
+    return asyncio.run(call())
+
+
+def call_now(store: Store, work: Callable[[Connection], T]) -> T:
+    """What comes of work in the writer's transaction, from a thread without an event loop."""
+
+    async def call() -> T:
+        return await store.writer.call(work)
 
     return asyncio.run(call())
 
@@ -98,9 +108,9 @@ def file_all(store: Store) -> int:
     filed = 0
     for what in filing.SLICES:
         filed = 0
-        while went := store.writer.call_now(partial(store.writer.filer.file, what=what)):
+        while went := call_now(store, partial(store.writer.filer.file, what=what)):
             filed += went
-    while store.writer.call_now(store.writer.filer.settle):
+    while call_now(store, store.writer.filer.settle):
         pass
     return filed
 
@@ -121,12 +131,12 @@ class Pragma:
     def set(self, text: str) -> None:
         """From now on, also for the connection in use."""
         self._connect()
-        self._store.writer.call_now(lambda connection: connection.exec_driver_sql(text))
+        call_now(self._store, lambda connection: connection.exec_driver_sql(text))
         self.text = text
 
     def _connect(self) -> None:
         """Afterwards the writer is connected, and has looked for what waits."""
-        self._store.writer.call_now(lambda connection: None)
+        call_now(self._store, lambda connection: None)
 
     def clear(self) -> None:
         """The writer reconnects after every refusal, so that the next attempt is free of it."""

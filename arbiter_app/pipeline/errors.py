@@ -34,7 +34,6 @@ class ArbiterError(Exception):
     status = 500
     type = "server_error"
     code = "internal_error"
-    retryable = False
 
     def __init__(
         self,
@@ -117,19 +116,19 @@ class Unprocessable(ArbiterError):
 
 
 class RateLimited(ArbiterError):
-    status, type, code, retryable = 429, "rate_limit_error", "rate_limit_exceeded", True
+    status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
 
 
 class RuntimeUnavailable(ArbiterError):
-    status, type, code, retryable = 502, "server_error", "runtime_unavailable", True
+    status, type, code = 502, "server_error", "runtime_unavailable"
 
 
 class Overloaded(ArbiterError):
-    status, type, code, retryable = 503, "server_error", "overloaded", True
+    status, type, code = 503, "server_error", "overloaded"
 
 
 class DeadlineExceeded(ArbiterError):
-    status, type, code, retryable = 504, "server_error", "deadline_exceeded", True
+    status, type, code = 504, "server_error", "deadline_exceeded"
 
 
 class InternalError(ArbiterError):

@@ -130,12 +130,8 @@ def system_prompt(messages: list[Json]) -> str:
     return "\n".join(text for text in texts if text)
 
 
-def unwrap(text: str) -> str:
-    """Strip wrappers: one linear pass a tag; an opening tag that is never closed stays as it is."""
-    return _bare(text) or text.strip()
-
-
 def _bare(text: str) -> str:
+    """Without wrappers: one linear pass a tag; an opening tag that is never closed stays as it is."""
     if "<" not in text:
         return text.strip()
     bare = text

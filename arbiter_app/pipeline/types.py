@@ -154,9 +154,6 @@ class Cost:
 
     pico: int | None
     state: CostState
-    benchmark_pico: int | None = None
-    saved_pico: int | None = None
-    cache_tier: str | None = None
     set_aside: bool = False
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import httpx
 import orjson
@@ -315,17 +315,6 @@ class HttpReplyStream:
                 self._over = True
                 return events[: at + 1]
         return events
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        events = await self.together()
-        if not events:
-            raise StopAsyncIteration
-        if not self._over or len(events) > 1:
-            self._ready, self._over = list(events[1:]), False
-        return events[0]
 
     async def aclose(self) -> None:
         """End the exchange; the connection is closed unless the stream was read to its end."""

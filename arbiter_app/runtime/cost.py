@@ -13,10 +13,6 @@ from collections.abc import Mapping
 from arbiter_app.pipeline.types import PICO_PER_USD, UNKNOWN_COST, Cost, CostState, Json, Model, Usage
 from arbiter_app.runtime.claims.charges import CHARGE_HEADER, charge_of, computed_pico, pico_of, scaled, usage_of
 
-BENCHMARK_HEADER = "x-btl-benchmark-cost"
-SAVED_HEADER = "x-btl-saved"
-TIER_HEADER = "x-btl-cache-tier"
-
 __all__ = ["CHARGE_HEADER", "computed_pico", "cost_of", "pico_of", "usage_of"]
 
 
@@ -38,9 +34,7 @@ def cost_of(
     usage = answer if isinstance(answer, Usage) else usage_of(body, sent_bytes)
     charge, set_aside = charge_of(headers, body, usage, model)
     if charge is not None:
-        benchmark = pico_of(headers.get(BENCHMARK_HEADER))
-        saved = pico_of(headers.get(SAVED_HEADER), signed=True)
-        return Cost(scaled(charge, multiplier), CostState.SETTLED, benchmark, saved, headers.get(TIER_HEADER))
+        return Cost(scaled(charge, multiplier), CostState.SETTLED)
     if usage is not None:
         state = CostState.COMPUTED if model.priced else CostState.ESTIMATED
         return Cost(computed_pico(usage, model, multiplier), state, set_aside=set_aside)

@@ -141,11 +141,6 @@ class PooledTransport(httpx.AsyncBaseTransport):
         self._busy: set[Connection] = set()
         self._closed = False
 
-    @property
-    def open_connections(self) -> int:
-        """Connections in use and idle ones that are still open."""
-        return len(self._busy) + sum(one.usable for idle in self._idle.values() for one in idle)
-
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         given: dict[str, float] = request.extensions.get("timeout", {})
         read_s = given.get("read") or FOREVER_S

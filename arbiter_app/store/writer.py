@@ -14,7 +14,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -73,7 +72,7 @@ class _Item:
 
     record: DecisionRecord | None
     work: Work | None
-    future: asyncio.Future[Any] | Future[Any] | None
+    future: asyncio.Future[Any] | None
     keep: bool
 
 
@@ -152,15 +151,6 @@ class Writer:
         future: asyncio.Future[T] = loop.create_future()
         self._put(_Item(None, work, future, keep), loop)
         return future
-
-    def call_now(self, work: Callable[[Connection], T], timeout_s: float = 10.0) -> T:
-        """The same from a thread without an event loop. Raises StoreError."""
-        future: Future[T] = Future()
-        self._put(_Item(None, work, future, False))
-        try:
-            return future.result(timeout_s)
-        except TimeoutError:
-            raise StoreError("the database did not answer in time") from None
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Write what is queued (for a bounded time) and end."""
@@ -412,13 +402,11 @@ class Writer:
 
 
 def _tell(items: list[_Item], outcomes: list[Any]) -> None:
-    """Hand the outcomes over: to each event loop with one call, to threads directly."""
+    """Hand the outcomes over, to each event loop with one call."""
     by_loop: dict[asyncio.AbstractEventLoop, list[Told]] = {}
     for item, outcome in zip(items, outcomes, strict=True):
-        if isinstance(item.future, asyncio.Future):
+        if item.future is not None:
             by_loop.setdefault(item.future.get_loop(), []).append((item.future, outcome))
-        elif item.future is not None:
-            _settle(item.future, outcome)
     for loop, told in by_loop.items():
         try:
             loop.call_soon_threadsafe(_settle_all, told)
@@ -431,7 +419,7 @@ def _settle_all(told: list[Told]) -> None:
         _settle(future, outcome)
 
 
-def _settle(future: asyncio.Future[Any] | Future[Any], outcome: Any) -> None:
+def _settle(future: asyncio.Future[Any], outcome: Any) -> None:
     if future.done():
         return
     if isinstance(outcome, _Failure):

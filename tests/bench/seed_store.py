@@ -19,7 +19,7 @@ from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.store import Store, open_store
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.evidence import evidence
-from tests.stores import file_all, record
+from tests.stores import call_now, file_all, record
 
 BATCH = 2_000
 TASKS = ("code", "math", "structured", "factual", "open")
@@ -53,7 +53,7 @@ def seed(store: Store, n: int, *, days: float, keys: int, seed: int = 11) -> Non
     start, step = time.time() - days * 86_400, days * 86_400 / n
     for first in range(0, n, BATCH):
         batch = [some(rng, start + at * step, models, keys) for at in range(first, min(n, first + BATCH))]
-        store.writer.call_now(lambda connection, rows=batch: store.writer.batch.write(connection, rows), 120)
+        call_now(store, lambda connection, rows=batch: store.writer.batch.write(connection, rows))
         file_all(store)
 
 

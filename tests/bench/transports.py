@@ -46,7 +46,7 @@ async def measure(
                 await runtime.complete(payload, deadline=deadline)
                 continue
             answer = await runtime.stream(payload, deadline=deadline)
-            async for _ in answer:
+            while await answer.together():
                 pass
             await answer.aclose()
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from arbiter_app.pipeline.classify import Classifier, parse_task
-from arbiter_app.pipeline.messages import latest_ask, system_prompt, unwrap
+from arbiter_app.pipeline.messages import latest_ask, system_prompt
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.rules import classify_by_rules, is_hard
 from arbiter_app.pipeline.types import UNKNOWN_COST, Caller, ChatRequest, ClassifiedBy, Cost, Role, Task
@@ -102,7 +102,7 @@ def test_only_the_latest_human_message_counts() -> None:
     ],
 )
 def test_wrappers_of_agents_are_taken_off(wrapped: str, bare: str) -> None:
-    assert unwrap(wrapped) == bare
+    assert latest_ask([{"role": "user", "content": wrapped}]) == bare
 
 
 def test_hard_is_told_from_easy() -> None:
@@ -116,7 +116,10 @@ def test_hard_is_told_from_easy() -> None:
     "hostile", ["write a " * 200_000, "<context>" * 100_000, "what is " + "(" * 500_000, "a" * 1_000_000]
 )
 def test_rules_cost_little_on_a_megabyte(hostile: str) -> None:
-    assert least_cpu_s(lambda: (classify_by_rules(unwrap(hostile)), is_hard(hostile))) < 0.1
+    assert (
+        least_cpu_s(lambda: (classify_by_rules(latest_ask([{"role": "user", "content": hostile}])), is_hard(hostile)))
+        < 0.1
+    )
 
 
 def request(ask: str) -> ChatRequest:

@@ -17,7 +17,7 @@ from arbiter_app.web import door
 from arbiter_app.web.session import COOKIE
 from tests.conftest import Running, running
 from tests.served import TLS
-from tests.stores import NOW, connected, file_all, mixed, record, run
+from tests.stores import NOW, call_now, connected, file_all, mixed, record, run
 
 DAY_S, HOUR_S = 86_400.0, 3_600.0
 YEAR_S = 400 * DAY_S
@@ -97,7 +97,7 @@ def test_a_jump_back_deletes_nothing_and_the_true_time_is_believed_at_once(store
 
 
 def reserve(store: Store, now: float) -> Any:
-    return store.writer.call_now(lambda connection: store.writer.meter.reserve(connection, "k", LIMITS, now))
+    return call_now(store, lambda connection: store.writer.meter.reserve(connection, "k", LIMITS, now))
 
 
 @pytest.mark.parametrize("jump_s", JUMPS)
@@ -138,8 +138,8 @@ def test_thumbs_of_days_to_come_take_no_vote_of_today(store: Store) -> None:
 @pytest.mark.parametrize("jump_s", [YEAR_S, -YEAR_S])
 def test_a_calibration_whose_process_went_away_can_be_started_again(store: Store, jump_s: float) -> None:
     row = {"id": "cal_1", "created": NOW, "changed": NOW, "state": calibrations.RUNNING, "note": "", "body": b"{}"}
-    store.writer.call_now(lambda c: calibrations.add(c, row | {"max_usd": 1.0, "estimate_usd": 0.1}))
-    claim = lambda now: store.writer.call_now(lambda c: calibrations.claim(c, "cal_1", 1.0, now, 60.0))  # noqa: E731
+    call_now(store, lambda c: calibrations.add(c, row | {"max_usd": 1.0, "estimate_usd": 0.1}))
+    claim = lambda now: call_now(store, lambda c: calibrations.claim(c, "cal_1", 1.0, now, 60.0))  # noqa: E731
     assert not claim(NOW + 1) and claim(NOW + jump_s)
 
 

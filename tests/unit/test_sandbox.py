@@ -94,9 +94,10 @@ def streamed(server: SandboxServer, payload: Json) -> tuple[list[bytes], StreamA
         stream = await runtime.stream(orjson.dumps({**payload, "stream": True}), deadline=deadline)
         assembler, events = StreamAssembler(), []
         try:
-            async for event in stream:
-                events.append(event)
-                assembler.feed(event)
+            while more := await stream.together():
+                for event in more:
+                    events.append(event)
+                    assembler.feed(event)
         finally:
             await stream.aclose()
         return events, assembler
@@ -468,7 +469,7 @@ def test_faults_strike_as_they_were_ordered(
                 await runtime.complete(orjson.dumps(chat("Hi")), deadline=deadline)
             else:
                 answering = await runtime.stream(orjson.dumps(chat("Hi", stream=True)), deadline=deadline)
-                async for _ in answering:
+                while await answering.together():
                     pass
         return caught.value
 

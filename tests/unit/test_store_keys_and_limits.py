@@ -9,7 +9,7 @@ from typing import Any
 
 from arbiter_app.store import Store, open_store, usage
 from arbiter_app.store.keys import make_key, public_id, well_formed
-from tests.stores import NOW, connected, run
+from tests.stores import NOW, call_now, connected, run
 
 LIMITS = {"six_hours": 10, "week": 600}
 
@@ -47,12 +47,12 @@ def test_a_revoked_key_stays_revoked(store: Store) -> None:
 
 def test_a_window_fills_up_then_starts_anew_and_refunds_count(store: Store) -> None:
     def reserve(now: float) -> Any:
-        return store.writer.call_now(lambda connection: store.writer.meter.reserve(connection, "k", LIMITS, now))
+        return call_now(store, lambda connection: store.writer.meter.reserve(connection, "k", LIMITS, now))
 
     assert [reserve(NOW + at) for at in range(10)] == [None] * 10
     kind, window = reserve(NOW + 10)
     assert (kind, window.used, window.resets_in_s) == ("six_hours", 10, 6 * 3_600 - 10)
-    store.writer.call_now(lambda connection: store.writer.meter.refund(connection, "k", NOW + 11))
+    call_now(store, lambda connection: store.writer.meter.refund(connection, "k", NOW + 11))
     assert reserve(NOW + 12) is None
     assert reserve(NOW + 13) is not None
     assert reserve(NOW + 6 * 3_600) is None
@@ -62,7 +62,7 @@ def test_a_window_fills_up_then_starts_anew_and_refunds_count(store: Store) -> N
 
 def test_a_clock_that_is_set_back_begins_the_window_anew_and_forgets_no_use(store: Store) -> None:
     def reserve(now: float) -> Any:
-        return store.writer.call_now(lambda connection: store.writer.meter.reserve(connection, "k", LIMITS, now))
+        return call_now(store, lambda connection: store.writer.meter.reserve(connection, "k", LIMITS, now))
 
     assert [reserve(NOW) for _ in range(9)] == [None] * 9
     back = NOW - 400 * 86_400
@@ -76,7 +76,7 @@ def test_the_weekly_limit_holds_over_many_short_windows(store: Store) -> None:
     limits = {"six_hours": 10, "week": 12}
 
     def reserve(now: float) -> Any:
-        return store.writer.call_now(lambda connection: store.writer.meter.reserve(connection, "k", limits, now))
+        return call_now(store, lambda connection: store.writer.meter.reserve(connection, "k", limits, now))
 
     said = [reserve(NOW + at * 6 * 3_600) for at in range(13)]
     assert said[:12] == [None] * 12

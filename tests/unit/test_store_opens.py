@@ -24,7 +24,7 @@ from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.store import Store, decisions, engine, filing, folding, open_store, rollups
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import NOBODY, FileWatch, StoreUnusable, engine_for, prepare, url_of
-from tests.stores import KEYS, NOW, connected, file_all, mixed, record
+from tests.stores import KEYS, NOW, call_now, connected, file_all, mixed, record
 
 
 @contextmanager
@@ -273,9 +273,9 @@ def open_store_path(url: str) -> Path | None:
 def test_a_power_cut_is_outlived_only_when_every_commit_is_synced(tmp_path: Path) -> None:
     for durability, synchronous in (("strict", 1), ("relaxed", 1), ("power", 2)):
         store = open_store(str(tmp_path / "arbiter.db"), durability=durability)
-        got = store.writer.call_now(lambda connection: connection.exec_driver_sql("PRAGMA synchronous").scalar())
+        got = call_now(store, lambda connection: connection.exec_driver_sql("PRAGMA synchronous").scalar())
         assert got == synchronous
-        assert store.writer.call_now(lambda c: c.exec_driver_sql("PRAGMA journal_mode").scalar()) == "wal"
+        assert call_now(store, lambda c: c.exec_driver_sql("PRAGMA journal_mode").scalar()) == "wal"
         store.close()
 
 

@@ -17,7 +17,7 @@ from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.store import Store, decisions, filing, folding, notes, open_store, rollups
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.tables import LISTS
-from tests.stores import BUCKETS, KEYS, MODELS, NOW, connected, file_all, mixed, record, run, summed
+from tests.stores import BUCKETS, KEYS, MODELS, NOW, call_now, connected, file_all, mixed, record, run, summed
 
 SINCE = (None, NOW - 30 * 86_400, NOW - 3 * 86_400, NOW - 7_200, NOW - 300)
 
@@ -131,11 +131,11 @@ def test_filing_changes_nothing_that_is_read(tmp_path: Path) -> None:
     before = [store.read_now(_rounded(read)) for read in reads]
     for most in (1, 80, 81, 78):  # the edge lies anywhere among what is read
         for what in filing.SLICES:
-            assert store.writer.call_now(partial(store.writer.filer.file, what=what, most=most)) == most
+            assert call_now(store, partial(store.writer.filer.file, what=what, most=most)) == most
             assert [store.read_now(_rounded(read)) for read in reads] == before
     left = store.read_now(store.writer.filer.opened)
     while left:
-        assert store.writer.call_now(store.writer.filer.settle) < left
+        assert call_now(store, store.writer.filer.settle) < left
         assert [store.read_now(_rounded(read)) for read in reads] == before
         left = store.read_now(store.writer.filer.opened)
     assert file_all(store) == 0
@@ -259,7 +259,7 @@ def test_every_read_of_a_large_store_goes_through_an_index(store: Store) -> None
 def test_no_write_of_a_large_store_reads_a_whole_table(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "arbiter.db"))
     said: set[str] = set()
-    traced = store.writer.call_now(lambda c: c.connection.driver_connection)
+    traced = call_now(store, lambda c: c.connection.driver_connection)
     traced.set_trace_callback(said.add)
     one = record(quality=None)
     write(store, [*mixed(20), one])
@@ -282,7 +282,7 @@ def test_a_time_is_found_among_clocks_that_went_back(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "arbiter.db"))
     times = [NOW + (at * 7_919) % 1_000 * 60.0 for at in range(300)]
     write(store, [record(ts, id=f"d_{at:016d}") for at, ts in enumerate(times)])
-    while store.writer.call_now(partial(store.writer.filer.file, what=filing.LISTED, most=10)):
+    while call_now(store, partial(store.writer.filer.file, what=filing.LISTED, most=10)):
         pass
     since, until = NOW + 20_000, NOW + 25_000
     wanted = [f"d_{at:016d}" for at, ts in enumerate(times) if since <= ts < until]
@@ -332,9 +332,9 @@ def test_sums_past_64_bits_are_still_sums(tmp_path: Path, filed: bool) -> None:
     with contextlib.closing(open_store(str(tmp_path / "a.db"))) as store:
         write(store, given)
         for _ in range(3 if filed else 0):
-            store.writer.call_now(lambda c: store.writer.filer.file(c, filing.SUMMED, 100))
+            call_now(store, lambda c: store.writer.filer.file(c, filing.SUMMED, 100))
         for _ in range(1 if filed else 0):
-            store.writer.call_now(store.writer.filer.settle)
+            call_now(store, store.writer.filer.settle)
         for by in ((), ("bucket", "model", "mode")):
             [total] = store.read_now(rollups.totals, by, now=NOW)
             assert total["calls"] == 300
@@ -350,8 +350,8 @@ def test_sums_within_64_bits_are_exact_with_either_sign(tmp_path: Path) -> None:
     with contextlib.closing(open_store(str(tmp_path / "a.db"))) as store:
         write(store, given)
         assert store.read_now(rollups.totals, (), now=NOW)[0]["beyond_pico"] == sum(amounts)
-        store.writer.call_now(lambda c: store.writer.filer.file(c, filing.SUMMED, 100))
-        store.writer.call_now(store.writer.filer.settle)
+        call_now(store, lambda c: store.writer.filer.file(c, filing.SUMMED, 100))
+        call_now(store, store.writer.filer.settle)
         assert store.read_now(rollups.totals, (), now=NOW)[0]["beyond_pico"] == sum(amounts)
 
 

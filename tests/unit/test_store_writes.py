@@ -18,7 +18,7 @@ from arbiter_app.store import Store, StoreError, filing, open_store
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import CHECKPOINT_PAGES
 from arbiter_app.store.notes import Thumb
-from tests.stores import NOW, connected, mixed, record, run
+from tests.stores import NOW, call_now, connected, mixed, record, run
 
 PAGE_BYTES = 4_096
 
@@ -174,9 +174,9 @@ def test_alerts_and_feedback_are_kept(store: Store) -> None:
 
 
 def test_threads_without_a_loop_can_write_and_hear_of_failures(store: Store) -> None:
-    assert store.writer.call_now(lambda connection: connection.exec_driver_sql("SELECT 41 + 1").scalar()) == 42
+    assert call_now(store, lambda connection: connection.exec_driver_sql("SELECT 41 + 1").scalar()) == 42
     with pytest.raises(Exception, match="no_such"):
-        store.writer.call_now(lambda connection: connection.exec_driver_sql("SELECT no_such"))
+        call_now(store, lambda connection: connection.exec_driver_sql("SELECT no_such"))
     assert issubclass(StoreError, RuntimeError)
 
 
@@ -227,7 +227,7 @@ def _resident_bytes() -> int:
 
 def left_to_file(store: Store) -> dict[str, int]:
     """How many decisions wait to be listed, and to be summed."""
-    return {what: store.writer.call_now(partial(store.writer.filer.waiting, what=what)) for what in filing.SLICES}
+    return {what: call_now(store, partial(store.writer.filer.waiting, what=what)) for what in filing.SLICES}
 
 
 def test_the_log_stays_short_so_that_no_commit_has_to_move_much_of_it(store: Store) -> None:

@@ -50,10 +50,10 @@ _PICO_DIGITS = 12
 _PRICE_STEP_PICO = Decimal("0.000001")
 
 
-def pico_of(stated: object, multiplier: float = 1.0, *, signed: bool = False) -> int | None:
+def pico_of(stated: object, multiplier: float = 1.0) -> int | None:
     """Exact pico-dollars of an amount stated in USD (string or number); None when it is no sensible amount.
 
-    NaN, infinities, junk, more than 100,000 USD, and (unless `signed`) negative amounts are no statement at all.
+    NaN, infinities, junk, more than 100,000 USD, and negative amounts are no statement at all.
     """
     if stated is None or isinstance(stated, bool):
         return None
@@ -64,7 +64,7 @@ def pico_of(stated: object, multiplier: float = 1.0, *, signed: bool = False) ->
     if not _AMOUNT.fullmatch(text):
         return None
     amount = Decimal(text)
-    if abs(amount) > _MAX_CHARGE_USD or (amount < 0 and not signed):
+    if amount > _MAX_CHARGE_USD or amount < 0:
         return None
     return scaled(int((amount * PICO_PER_USD).to_integral_value()), multiplier)
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import reflex as rx
 
-from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.pipeline.types import Caller
 from arbiter_app.web import door
 from arbiter_app.web.state import guard
 from arbiter_app.web.typed import event
@@ -88,8 +88,3 @@ async def sign_in_here(state: Account, caller: Caller) -> Any:
     await state._hand_over(caller)
     body = orjson.dumps({"ticket": sessions.ticket(secret, now)}).decode()
     return rx.call_script(_FETCH_COOKIE.format(orjson.dumps(body).decode()))
-
-
-def is_operator(who: Caller) -> bool:
-    """Whether operator things may be shown and done."""
-    return who.role is Role.OPERATOR
