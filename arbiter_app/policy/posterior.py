@@ -31,6 +31,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from arbiter_app.policy.statistics import Z95
+
 Array = NDArray[np.float64]
 Interval = tuple[list[float], list[float], list[float]]
 """Means, lower and upper ends, each [K]."""
@@ -63,8 +65,6 @@ CHEAPNESS_CAP = 6.0
 """Natural logarithm of how many times cheaper than the baseline a model counts at most: a free one has no logarithm."""
 LEAST = 1e-12
 """What is divided by at least, where both sides vanish: far under any variance that occurs."""
-Z95 = 1.96
-"""Standard deviations of a normal 95 % interval, two-sided."""
 SCALE_LEVEL = 0.85
 """The baseline's quality at which gaps have the size that the settings state: the middle of recorded streams."""
 SCALE_N = 14.0

@@ -10,8 +10,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-Z95 = 1.959964
-"""Standard deviations of a normal 95 % interval, two-sided."""
+from arbiter_app.policy.statistics import Z95
+
 FEW = 5
 """Calls under which a bucket's variance alone is not believed: fewer can look alike by chance."""
 

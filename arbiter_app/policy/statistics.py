@@ -19,6 +19,8 @@ GROUPS = (("calls",), GRADE_FIELDS, COST_FIELDS, ("latency_n", "latency_ms"), ("
 """Sums that say something together."""
 BEYOND = 1e24
 """No sum of calls is as large, of squares of tokens neither."""
+Z95 = 1.959964
+"""Standard deviations of a normal 95 % interval, two-sided."""
 ROUNDED = 0.5
 """How far what was added and taken away again may be from what it should be, in any unit."""
 
@@ -186,7 +188,7 @@ def plausible(stats: ModelStats) -> ModelStats:
     return stats
 
 
-def wilson(total: float, weight: float, z: float = 1.96) -> tuple[float, float]:
+def wilson(total: float, weight: float, z: float = Z95) -> tuple[float, float]:
     """Wilson score interval of a mean in 0..1 over `weight` observations summing to `total` (Wilson, 1927)."""
     if weight <= 0:
         return 0.0, 1.0
