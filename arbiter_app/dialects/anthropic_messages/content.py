@@ -30,6 +30,9 @@ _FOREIGN = (
 _RESULT = "_tool_result"
 _KEPT_OF_CACHE = ("type", "ttl")
 """Members of `cache_control` that are documented; strict runtimes refuse any other."""
+BILLING = "x-anthropic-billing-header"
+"""Begins a system block in which Claude Code tells its maker about itself, anew with each version: no instruction to any model, and at
+the head of a prompt it would keep what follows from being found in a cache."""
 FAILED = "Error: "
 """Stands before the result of a tool that failed: a chat has no field for it."""
 
@@ -68,6 +71,9 @@ def system_messages(system: Any, dropped: Dropped) -> list[Json]:
     if system is None:
         return []
     parts = _Parts(dropped).of(system, "system", ("text",))
+    if parts and parts[0]["text"].startswith(f"{BILLING}:"):
+        dropped.add(f"system.{BILLING}")
+        del parts[0]
     return [{"role": "system", "content": joined(parts, "\n\n")}] if parts else []
 
 
@@ -93,6 +99,7 @@ def chat_messages(messages: Any, dropped: Dropped) -> list[Json]:
         else:
             _all_answered(called, where)
             made += _assistant(content, where, called, dropped)
+    _all_answered(called, "messages")
     if made and made[-1]["role"] == "assistant":
         _strip_end(made[-1])
     if not any(one["role"] != "system" for one in made):

@@ -1,7 +1,8 @@
 """The events of a streamed message: blocks are numbered without holes, and one is open at a time.
 
 A chat's stream may turn from one tool call to the other and back. What belongs to a later block waits until the one before it
-is whole: a block of text or thought when the next begins, a call when its arguments are a JSON object, any at the end.
+is whole: a block of text or thought when the next begins, a call when its arguments are a JSON object, any at the end. What
+still comes of a call that was whole has no place any more.
 """
 
 from __future__ import annotations

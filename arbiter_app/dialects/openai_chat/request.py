@@ -67,7 +67,7 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         cache=_switch(given, "arbiter_cache"),
         allow=_models(given),
         pin=_pin(given),
-        conversation=_conversation(given, messages, system),
+        conversation=_conversation(given, messages),
         named=_named(given) is not None,
         body_bytes=len(body),
     )
@@ -162,16 +162,30 @@ def _has_part(messages: list[Json], *kinds: str) -> bool:
     return any(part.get("type") in kinds for content in contents if isinstance(content, list) for part in content)
 
 
-def _conversation(given: Json, messages: list[Json], system: str) -> str:
-    """Which conversation this belongs to: an id the caller sends, or the system prompt and first user message."""
+def _conversation(given: Json, messages: list[Json]) -> str:
+    """Which conversation this belongs to: an id the caller sends, or what is said until the first user message.
+
+    Marks of what is to be cached move on with each turn and do not count.
+    """
     stated = _named(given)
-    first = next((one.get("content") for one in messages if one.get("role") == "user"), None)
-    return conversation_of(str(stated)) if stated is not None else conversation_of(system, first)
+    if stated is not None:
+        return conversation_of(str(stated))
+    at = next((at for at, one in enumerate(messages) if one.get("role") == "user"), len(messages))
+    first = messages[at].get("content") if at < len(messages) else None
+    return conversation_of(system_prompt(messages[:at]), _unmarked(first))
 
 
 def conversation_of(*what: Any) -> str:
     """The name under which a conversation is known here, made of what tells it from others: JSON values."""
     return hashlib.blake2b(orjson.dumps(what), digest_size=12).hexdigest()
+
+
+def _unmarked(content: Any) -> Any:
+    """A content in one form, whether or not some of it is marked to be cached."""
+    if not isinstance(content, list):
+        return content
+    parts = [{name: value for name, value in part.items() if name != "cache_control"} for part in content]
+    return parts[0].get("text") if len(parts) == 1 and parts[0].keys() == {"type", "text"} else parts
 
 
 def _named(given: Json) -> Any:
