@@ -70,3 +70,19 @@ def test_a_tool_is_called_and_its_result_taken(pinned):
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
 def test_structured_output_is_an_object(pinned, method):
     assert isinstance(pinned.with_structured_output(Person, method=method).invoke("Describe a person."), Person)
+
+
+def test_the_same_over_responses(base_url, key):
+    extra = {"arbiter_pin": "gpt-4o"}
+    chat = ChatOpenAI(model="auto", base_url=base_url, api_key=key, extra_body=extra, use_responses_api=True)
+    assert EXPRESSION in chat.invoke(ASK).text
+    whole = None
+    for chunk in chat.stream(ASK):
+        whole = chunk if whole is None else whole + chunk
+    assert EXPRESSION in whole.text
+    asked = HumanMessage("What will the weather be in Lisbon?")
+    first = chat.bind_tools([forecast]).invoke([asked])
+    (call,) = first.tool_calls
+    result = ToolMessage(forecast.invoke(call["args"]), tool_call_id=call["id"])
+    assert chat.bind_tools([forecast]).invoke([asked, first, result]).text
+    assert isinstance(chat.with_structured_output(Person).invoke("Describe a person."), Person)

@@ -239,6 +239,14 @@ def test_usage_has_its_details(over):
     assert (seen.output_tokens, seen.output_tokens_details.reasoning_tokens) == (20, 15)
 
 
+def test_usage_is_estimated_where_the_runtime_states_none(over):
+    runtime, client = over
+    runtime.say = lambda body: stream(*[chunk({"content": "word " * 20_000}) for _ in range(12)], chunk({}, "stop"))
+    *_, last = client.responses.create(**told(input="Write what fills a book.", stream=True))
+    assert len(last.response.output_text) == 1_200_000
+    assert 100_000 < last.response.usage.output_tokens < 600_000 and last.response.usage.input_tokens > 0
+
+
 def test_a_stream_that_breaks_raises_after_saying_so(over):
     runtime, client = over
     error = {"error": {"message": "the machine is on fire", "type": "server_error", "code": None}}

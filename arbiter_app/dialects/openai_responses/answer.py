@@ -59,7 +59,7 @@ def finished(decision: Decision, output: list[Json], finish: object) -> Json:
         "incomplete" if why else "completed",
         output,
         incomplete_details={"reason": why} if why else None,
-        usage=usage(decision),
+        usage=usage(decision, output),
         arbiter=decision.public(),
     )
 
@@ -69,7 +69,7 @@ def failed(decision: Decision, error: ArbiterError) -> Json:
     return response(decision, "failed", [], error={"code": error.code, "message": error.message})
 
 
-def usage(decision: Decision) -> Json:
+def usage(decision: Decision, output: list[Json]) -> Json:
     """The tokens of an answer, cached ones among those of the input. Estimates where the runtime stated none."""
     done, gate = decision.completion, decision.eligible
     stated = done.usage if done is not None else None
@@ -78,7 +78,7 @@ def usage(decision: Decision) -> Json:
         thought = min(_reasoning_tokens(done.body), tokens_out)
     else:
         tokens_in, cached, thought = gate.prompt_tokens if gate is not None else 0, 0, 0
-        tokens_out = estimate_tokens(done.text) if done is not None and done.text else 0
+        tokens_out = sum(estimate_tokens(text) for item in output for text in _texts(item))
     return {
         "input_tokens": tokens_in,
         "input_tokens_details": {"cached_tokens": min(cached, tokens_in), "cache_write_tokens": 0},
@@ -86,6 +86,14 @@ def usage(decision: Decision) -> Json:
         "output_tokens_details": {"reasoning_tokens": thought},
         "total_tokens": tokens_in + tokens_out,
     }
+
+
+def _texts(item: Json) -> list[str]:
+    """What a model wrote in an item of its output."""
+    if item["type"] in ("message", "reasoning"):
+        parts = item.get("content") or item.get("summary") or []
+        return [text for part in parts if (text := part.get("text") or part.get("refusal"))]
+    return [text] if (text := item.get("input") or item.get("arguments")) else []
 
 
 def _reasoning_tokens(body: Json) -> int:
