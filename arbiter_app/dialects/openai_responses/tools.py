@@ -5,6 +5,8 @@ A custom tool becomes a function of one string; the tools of a namespace become 
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -25,6 +27,9 @@ FREE_TEXT: Json = {
 }
 OFFERED = ("web_search", "tool_search")
 """How the types of hosted tools begin that are no more than an offer: beside tools of the caller's own the answer is as good without."""
+MAX_NAME_CHARS = 64
+"""Runtimes refuse functions with longer names, or with other characters than these."""
+_UNFIT = re.compile(r"[^a-zA-Z0-9_-]")
 CHOICES = ("auto", "none", "required")
 _FUNCTION = ("type", "name", "description", "parameters", "strict")
 _CUSTOM = ("type", "name", "description", "format")
@@ -45,8 +50,15 @@ class Tool(NamedTuple):
 
 
 def function_name(name: str, namespace: object) -> str:
-    """The name in a chat of a tool, of a namespace or of none."""
-    return f"{namespace}__{name}" if isinstance(namespace, str) and namespace else name
+    """The name in a chat of a tool, of a namespace or of none. A joined one is made fit, and shortened where it would be too long."""
+    if not isinstance(namespace, str) or not namespace:
+        return name
+    joined = f"{namespace}__{name}"
+    fit = _UNFIT.sub("_", joined)
+    if len(fit) <= MAX_NAME_CHARS:
+        return fit
+    mark = hashlib.blake2b(joined.encode(), digest_size=4).hexdigest()
+    return f"{fit[: MAX_NAME_CHARS - len(mark) - 1]}_{mark}"
 
 
 def own_tools(tools: object) -> Iterator[Tool]:

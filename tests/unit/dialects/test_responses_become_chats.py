@@ -145,6 +145,13 @@ def test_custom_tools_and_namespaces_are_functions():
     assert (chat.payload["tool_choice"], chat.payload["parallel_tool_calls"]) == ("auto", True)
 
 
+def test_the_names_of_a_namespace_fit_a_function():
+    names = [f"{'very_' * 20}{end}" for end in ("long", "far")]
+    tools = [{"type": "namespace", "name": "mcp.server", "tools": [function(name) for name in names]}]
+    made = [one["function"]["name"] for one in read(input="Go", tools=tools).payload["tools"]]
+    assert len(set(made)) == 2 and all(len(name) == 64 and name.startswith("mcp_server__very_") for name in made)
+
+
 @pytest.mark.parametrize(
     ("choice", "expected", "names"),
     [
