@@ -22,7 +22,7 @@ LONGEST_FIRST = (
     "tests/chaos/",
     "tests/unit/test_repository.py",
     "tests/unit/test_what_if_covers_the_truth.py",
-    "tests/unit/test_store_writes.py",
+    "tests/unit/store/test_writes.py",
     "tests/api/",
     "tests/compat/",
 )

@@ -134,6 +134,11 @@ def _drawn(section: str) -> Iterator[str]:
             yield name
 
 
+def test_unit_tests_are_laid_out_like_the_product():
+    folders = {str(Path(name).parent) for name in tracked() if re.fullmatch(r"tests/unit/.+/test_\w+\.py", name)}
+    assert sorted(one for one in folders if not (PACKAGE / one.removeprefix("tests/unit/")).is_dir()) == []
+
+
 def test_files_that_the_readme_links_exist():
     links = re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", (ROOT / "README.md").read_text())
     targets = [one or other for one, other in links]

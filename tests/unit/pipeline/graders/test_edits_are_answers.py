@@ -9,7 +9,7 @@ import pytest
 from arbiter_app.pipeline.graders.edits import edit_format
 from arbiter_app.pipeline.types import Task
 from tests.clock import least_cpu_s
-from tests.unit.test_grade_what_the_answer_is import graded
+from tests.unit.pipeline.test_grade_what_the_answer_is import graded
 
 ASK = "Fix the bug in greet() of app.py and give me the code"
 EDITS = {
