@@ -18,8 +18,7 @@ from arbiter_app.catalog import Catalog, catalog_of
 from arbiter_app.metrics import Metrics
 from arbiter_app.notices import claims
 from arbiter_app.pipeline.ask import Asker
-from arbiter_app.pipeline.cache import Keys as CacheKeys
-from arbiter_app.pipeline.cache import ResponseCache, keys_of
+from arbiter_app.pipeline.cache import CacheKeys, ResponseCache, keys_of
 from arbiter_app.pipeline.call import Calls
 from arbiter_app.pipeline.cascade import Cascade
 from arbiter_app.pipeline.classify import Classifier, parse_task

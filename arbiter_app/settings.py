@@ -61,13 +61,13 @@ def _env(name: str, default: Any, why: str, **limits: Any) -> Any:
     return Field(default, validation_alias=AliasChoices(name), description=why, **limits)
 
 
-class _Named(BaseSettings):
+class _ByName(BaseSettings):
     """Settings by the environment names that are their fields' aliases, from layers of such names (`_built`)."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=True, enable_decoding=False)
 
 
-class Settings(_Named):
+class Settings(_ByName):
     """The effective configuration. Each field's alias is its environment name; `sources` says where it came from."""
 
     gateway_api_key: SecretStr | None = _env("GATEWAY_API_KEY", None, "key of the runtime; absent means sandbox mode")
@@ -280,7 +280,7 @@ _FIELDS: dict[str, Any] = {
     name: (type(getattr(PolicySettings(), name)), _env(env_name, getattr(PolicySettings(), name), ""))
     for env_name, name in routing_names().items()
 }
-_Thresholds = create_model("_Thresholds", __base__=_Named, **_FIELDS)
+_Thresholds = create_model("_Thresholds", __base__=_ByName, **_FIELDS)
 
 
 def setting_names() -> dict[str, str]:

@@ -36,7 +36,7 @@ class Cached:
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class CacheKeys:
     """A hash of the request as it stands, and digests of it with its near-identical form (where there is one), and without it."""
 
     exact: int
@@ -44,7 +44,7 @@ class Keys:
     shape: str
 
 
-def keys_of(request: ChatRequest, *, everybody: bool = False, near: bool = False) -> Keys | None:
+def keys_of(request: ChatRequest, *, everybody: bool = False, near: bool = False) -> CacheKeys | None:
     """The cache keys of a request; None when it must not be cached, or is too big to repeat.
 
     That is when it opted out, is pinned, wants several answers, or, unless `everybody`, may be answered differently each
@@ -67,7 +67,7 @@ def keys_of(request: ChatRequest, *, everybody: bool = False, near: bool = False
     normal = _normalised(last.get("content")) if near else None
     others = [request.messages[:-1], {key: value for key, value in last.items() if key != "content"}]
     partition = _digest([shape, others])
-    return Keys(hash(exact), exact if normal is None else _digest([partition, normal]), partition)
+    return CacheKeys(hash(exact), exact if normal is None else _digest([partition, normal]), partition)
 
 
 def _asks_for_the_same(payload: Json) -> bool:
@@ -91,7 +91,7 @@ class ResponseCache:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, keys: Keys, now: float) -> tuple[Cached, float] | None:
+    def get(self, keys: CacheKeys, now: float) -> tuple[Cached, float] | None:
         """The kept answer and its similarity (1.0 exact, 0.99 near-identical); None when there is none."""
         hit = self.at(keys.near, now)
         return None if hit is None else (hit, 1.0 if hit.exact == keys.exact else 0.99)
@@ -107,7 +107,7 @@ class ResponseCache:
         self._kept.move_to_end(near)
         return hit
 
-    def put(self, keys: Keys, body: bytes, model: str, grade: Grade, now: float) -> bool:
+    def put(self, keys: CacheKeys, body: bytes, model: str, grade: Grade, now: float) -> bool:
         """Keep an answer (its JSON) if it is graded well enough; says whether it was kept."""
         if grade.quality is None or grade.quality < self._min_quality or self._entries == 0:
             return False

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from arbiter_app.pipeline.cache import Keys
+from arbiter_app.pipeline.cache import CacheKeys
 from arbiter_app.pipeline.meaning import Vector
 from arbiter_app.pipeline.types import (
     PICO_PER_USD,
@@ -74,7 +74,7 @@ class Decision:
     judge_cost: Cost | None = None
     cache: str = "off"
     cache_similarity: float | None = None
-    cache_keys: Keys | None = None
+    cache_keys: CacheKeys | None = None
     vector: Vector | None = None
     baseline_pico: int | None = None
     beyond_pico: int | None = None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import orjson
 
-from arbiter_app.pipeline.cache import Cached, Keys, ResponseCache
+from arbiter_app.pipeline.cache import Cached, CacheKeys, ResponseCache
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.meaning import MeaningIndex
 from arbiter_app.pipeline.types import ChatRequest, Completion, Cost, CostState, Grade, Mode
@@ -17,7 +17,7 @@ class KeptAnswers:
     """Answers decisions from the cache: to the same prompt, or, with `meaning`, to one that means the same."""
 
     def __init__(
-        self, cache: ResponseCache | None, meaning: MeaningIndex | None, keys: Callable[[ChatRequest], Keys | None]
+        self, cache: ResponseCache | None, meaning: MeaningIndex | None, keys: Callable[[ChatRequest], CacheKeys | None]
     ) -> None:
         self._cache = cache
         self._meaning = meaning

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from arbiter_app.pipeline.cache import Keys
+from arbiter_app.pipeline.cache import CacheKeys
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.types import Task
 
@@ -55,7 +55,7 @@ class MeaningIndex:
                 best, best_cosine = near, cosine
         return (best, best_cosine) if best else None
 
-    def keep(self, keys: Keys, vector: Vector) -> None:
+    def keep(self, keys: CacheKeys, vector: Vector) -> None:
         """Remember the vector of a prompt whose answer was kept."""
         self.drop(keys.near)
         partition = self._partitions.setdefault(keys.shape, {})

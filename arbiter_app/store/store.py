@@ -226,7 +226,7 @@ class Store:
     async def reserve(
         self, key_id: str, limits: Mapping[str, int], told: dict[str, usage.Window] | None = None
     ) -> tuple[str, usage.Window] | None:
-        """Count one routed request against a key's limits, or name the window that is used up; see `usage.Meter`."""
+        """Count one routed request against a key's limits, or name the window that is used up; see `usage.UsageMeter`."""
         return await self.writer.call(lambda c: self.writer.meter.reserve(c, key_id, limits, time.time(), told))
 
     async def refund(self, key_id: str) -> None:

@@ -134,7 +134,7 @@ class ApiKey(SQLModel, table=True):
     changed: float
 
 
-class Usage(SQLModel, table=True):
+class UsageWindow(SQLModel, table=True):
     """Routed requests of a key in one window (`six_hours` or `week`), counted from `start`."""
 
     __tablename__ = "usage"

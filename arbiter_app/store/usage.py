@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import Connection, Dialect, bindparam, select
 
 from arbiter_app.store.statements import Query, Statement
-from arbiter_app.store.tables import Usage, table
+from arbiter_app.store.tables import UsageWindow, table
 
 WINDOWS_S = {"six_hours": 6 * 3600.0, "week": 7 * 86_400.0}
 
-_USAGE = table(Usage)
+_USAGE = table(UsageWindow)
 _OF = select(_USAGE.c.kind, _USAGE.c.start, _USAGE.c.used).where(_USAGE.c.key_id == bindparam("key_id"))
 
 
@@ -30,12 +30,12 @@ def of(connection: Connection, key_id: str, now: float) -> dict[str, Window]:
     return _windows(connection.execute(_OF, {"key_id": key_id}).all(), now)
 
 
-class Meter:
+class UsageMeter:
     """Counts against limits, inside a transaction that no other writer shares: exactly, whichever process counts."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._of = Query(dialect, _OF)
-        self._put = Statement(dialect, Usage, put=("start", "used"))
+        self._put = Statement(dialect, UsageWindow, put=("start", "used"))
 
     def reserve(
         self,

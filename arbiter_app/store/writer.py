@@ -31,7 +31,7 @@ from arbiter_app.store.filing import Filer
 from arbiter_app.store.refusals import is_lock, refusal
 from arbiter_app.store.taming import tamed
 from arbiter_app.store.taught import Taught
-from arbiter_app.store.usage import Meter
+from arbiter_app.store.usage import UsageMeter
 
 log = logging.getLogger("arbiter.store")
 
@@ -96,7 +96,7 @@ class Writer:
         self._watch = watch
         self.batch = BatchWriter(engine.dialect)
         self.filer = Filer(engine.dialect)
-        self.meter = Meter(engine.dialect)
+        self.meter = UsageMeter(engine.dialect)
         self.taught = Taught(engine.dialect)
         self.max_wait_s = max_wait_s
         self._max_pending = max_pending

@@ -33,6 +33,11 @@ ROOMS = {
 CORE = ("pipeline", "policy")
 CORE_MAY_IMPORT = {"arbiter_app", "numpy", "orjson"}
 GRADERS_MAY_IMPORT = {"jsonschema", "referencing", "regex", "tree_sitter", "yaml"}
+NAMED_TWICE = {"Answer", "Caller", "Connection", "Decision", "Health", "Key", "Limits", "NotDurable", "Refusal"}
+CIRCLES = (
+    {"arbiter_app.policy.explanation", "arbiter_app.policy.scores"},
+    {"arbiter_app.web.door", "arbiter_app.web.seats", "arbiter_app.web.state.account", "arbiter_app.web.state.guard"},
+)
 # Words that have no business in a repository that others read.
 BANNED = (
     r"\bTODO\b|\bFIXME\b|\bXXX\b|" + "HACK",
@@ -208,6 +213,63 @@ def test_dependencies_point_one_way():
             if not allowed:
                 strays.append(f"{path}: {node.module}")
     assert strays == []
+
+
+def defined_classes() -> dict[str, list[str]]:
+    """Every class of the product by its name: where it is defined."""
+    found: dict[str, list[str]] = {}
+    for path, tree in modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(str(path))
+    return found
+
+
+def test_no_class_name_stands_twice():
+    """A name that means two things has to be read twice; what is private is its module's own. The list only shrinks."""
+    twice = {name: places for name, places in defined_classes().items() if len(places) > 1 and name[0] != "_"}
+    assert {name: places for name, places in twice.items() if name not in NAMED_TWICE} == {}
+
+
+def test_there_is_no_circle_of_imports():
+    """Imports for types count, too: who has to be read together is in one circle. The list only shrinks."""
+    assert [sorted(one) for one in circles(import_graph()) if not any(one <= known for known in CIRCLES)] == []
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Every module of the product, and which others it imports, wherever in it."""
+    trees = {_module(path): tree for path, tree in modules()}
+    graph: dict[str, set[str]] = {name: set() for name in trees}
+    for name, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                whole = {f"{node.module}.{alias.name}" for alias in node.names}
+                graph[name] |= {one if one in trees else node.module for one in whole} & trees.keys()
+            elif isinstance(node, ast.Import):
+                graph[name] |= {alias.name for alias in node.names} & trees.keys()
+        graph[name].discard(name)
+    return graph
+
+
+def _module(path: Path) -> str:
+    parts = ("arbiter_app", *path.with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def circles(graph: dict[str, set[str]]) -> set[frozenset[str]]:
+    """Groups of modules in which each can be reached from each other."""
+    reached = {name: _reached(graph, name) for name in graph}
+    groups = {frozenset(other for other in reached[name] if name in reached[other]) for name in graph}
+    return {group for group in groups if len(group) > 1}
+
+
+def _reached(graph: dict[str, set[str]], start: str) -> set[str]:
+    seen, todo = set(), [start]
+    while todo:
+        for other in graph[todo.pop()] - seen:
+            seen.add(other)
+            todo.append(other)
+    return seen
 
 
 def test_the_settings_example_is_rendered_from_the_settings():

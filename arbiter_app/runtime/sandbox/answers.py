@@ -27,7 +27,7 @@ _NAME = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class SimulatedAnswer:
     """A simulated answer: its text or tool calls, and how good this very answer is (0..1)."""
 
     text: str
@@ -43,7 +43,7 @@ def bucket_of(payload: Json) -> tuple[Task, bool]:
     return task_of(ask, json_asked=shaped), is_hard(ask)
 
 
-def answer(payload: Json, model: str, skill: Skill, seed: int, *, tools: bool = True, nth: int = 0) -> Said:
+def answer(payload: Json, model: str, skill: Skill, seed: int, *, tools: bool = True, nth: int = 0) -> SimulatedAnswer:
     """What this model says to this request, the `nth` time that it is asked for; `tools`: whether it can call any."""
     ask = ask_of(payload["messages"])
     task, hard = bucket_of(payload)
@@ -52,16 +52,16 @@ def answer(payload: Json, model: str, skill: Skill, seed: int, *, tools: bool = 
     chance = skill.quality(task, hard)
     good = rng.random() < chance
     if tools and _may_call(payload):
-        return Said("", [_tool_call(_functions(payload), _choice(payload), good, rng)], float(good))
+        return SimulatedAnswer("", [_tool_call(_functions(payload), _choice(payload), good, rng)], float(good))
     if task is Task.STRUCTURED:
-        return Said(_structured(payload, ask, good, rng), [], float(good))
+        return SimulatedAnswer(_structured(payload, ask, good, rng), [], float(good))
     if task is Task.CODE:
-        return Said(code_answer(ask, good, hard), [], float(good))
+        return SimulatedAnswer(code_answer(ask, good, hard), [], float(good))
     if task is Task.MATH:
-        return Said(_math(ask, good, rng), [], float(good))
+        return SimulatedAnswer(_math(ask, good, rng), [], float(good))
     count = round((9 if hard else 6) * skill.wordy)
     substance = min(count, int(chance * count + rng.random()))
-    return Said(prose.write(ask, substance, count, rng), [], substance / count)
+    return SimulatedAnswer(prose.write(ask, substance, count, rng), [], substance / count)
 
 
 def rng_of(seed: int, *parts: str | bytes) -> random.Random:

@@ -16,7 +16,7 @@ from arbiter_app.pipeline.types import Json
 from arbiter_app.runtime.sandbox.answers import rng_of
 from arbiter_app.runtime.sandbox.control import BadControl, control
 from arbiter_app.runtime.sandbox.judging import service
-from arbiter_app.runtime.sandbox.making import Refused, make_answer, refused_request
+from arbiter_app.runtime.sandbox.making import SandboxRefusal, make_answer, refused_request
 from arbiter_app.runtime.sandbox.wire import Answer
 from arbiter_app.runtime.sandbox.world import Fault, World, price_usd
 
@@ -48,7 +48,7 @@ class SandboxApp:
                 await _json(send, 200, {"object": "list", "data": self._models()})
             else:
                 await _json(send, 200, control(self.world, method, path, _object(body or b"{}")))
-        except Refused as refused:
+        except SandboxRefusal as refused:
             await _json(send, refused.status, _error(refused.message, refused.code))
         except BadControl as bad:
             await _json(send, 400, _error(str(bad)))
@@ -190,16 +190,16 @@ async def _abort(scope: Scope) -> None:
 def _authorise(scope: Scope) -> None:
     given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
     if not given.startswith(b"Bearer ") or not given[7:].strip():
-        raise Refused(401, "no API key was given", "invalid_api_key")
+        raise SandboxRefusal(401, "no API key was given", "invalid_api_key")
 
 
 def _object(body: bytes) -> Json:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise Refused(400, "the body is not JSON") from error
+        raise SandboxRefusal(400, "the body is not JSON") from error
     if not isinstance(value, dict):
-        raise Refused(400, "the body is not a JSON object")
+        raise SandboxRefusal(400, "the body is not a JSON object")
     return value
 
 

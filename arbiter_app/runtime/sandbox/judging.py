@@ -18,7 +18,7 @@ import orjson
 
 from arbiter_app.pipeline.types import Json, Task
 from arbiter_app.runtime.sandbox import prose, sums
-from arbiter_app.runtime.sandbox.answers import Said, rng_of
+from arbiter_app.runtime.sandbox.answers import SimulatedAnswer, rng_of
 from arbiter_app.runtime.sandbox.tasks import task_of, text_of
 
 JUDGE, CLASSIFIER = "You are Arbiter's judge", "You are Arbiter's classifier"
@@ -40,7 +40,7 @@ class Taste:
 FAIR = Taste()
 
 
-def service(payload: Json, seed: int, taste: Taste = FAIR) -> tuple[str, Said] | None:
+def service(payload: Json, seed: int, taste: Taste = FAIR) -> tuple[str, SimulatedAnswer] | None:
     """The reply of a judge or classifier, with its kind; None for an ordinary request."""
     first = payload["messages"][0]
     system = text_of(first.get("content")) if first.get("role") == "system" else ""
@@ -48,9 +48,9 @@ def service(payload: Json, seed: int, taste: Taste = FAIR) -> tuple[str, Said] |
         return None
     asked = text_of(payload["messages"][-1].get("content"))
     if system.startswith(CLASSIFIER):
-        return "classifier", Said(task_of(asked).value, [], 1.0)
+        return "classifier", SimulatedAnswer(task_of(asked).value, [], 1.0)
     if system.startswith(JUDGE):
-        return "judge", Said(orjson.dumps({"score": judged(asked, seed, taste)}).decode(), [], 1.0)
+        return "judge", SimulatedAnswer(orjson.dumps({"score": judged(asked, seed, taste)}).decode(), [], 1.0)
     return None
 
 

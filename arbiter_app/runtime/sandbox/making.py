@@ -7,7 +7,7 @@ from dataclasses import replace
 import orjson
 
 from arbiter_app.pipeline.types import Json, Model
-from arbiter_app.runtime.sandbox.answers import Said, answer, rng_of
+from arbiter_app.runtime.sandbox.answers import SimulatedAnswer, answer, rng_of
 from arbiter_app.runtime.sandbox.judging import service
 from arbiter_app.runtime.sandbox.tasks import text_of
 from arbiter_app.runtime.sandbox.wire import Answer, Choice, tokens_of
@@ -18,7 +18,7 @@ IMAGE_TOKENS = 800
 MOST_CHOICES = 128
 
 
-class Refused(Exception):
+class SandboxRefusal(Exception):
     """The simulated runtime refuses a request."""
 
     def __init__(self, status: int, message: str, code: str | None = None) -> None:
@@ -26,24 +26,24 @@ class Refused(Exception):
         self.status, self.message, self.code = status, message, code
 
 
-def refused_request(world: World, payload: Json) -> Refused | None:
+def refused_request(world: World, payload: Json) -> SandboxRefusal | None:
     """Why a real runtime would refuse this request; None when it would not."""
     messages, tools, functions = payload.get("messages"), payload.get("tools"), payload.get("functions")
     if not isinstance(messages, list) or not messages or not all(isinstance(one, dict) for one in messages):
-        return Refused(400, "messages must be a list of messages", "invalid_messages")
+        return SandboxRefusal(400, "messages must be a list of messages", "invalid_messages")
     if not all(one.get("role") in ("system", "developer", "user", "assistant", "tool", "function") for one in messages):
-        return Refused(400, "a message has an unknown role", "invalid_messages")
+        return SandboxRefusal(400, "a message has an unknown role", "invalid_messages")
     model = world.catalog.models.get(str(payload.get("model")))
     if model is None:
-        return Refused(404, f"the model {payload.get('model')!r} does not exist", "model_not_found")
+        return SandboxRefusal(404, f"the model {payload.get('model')!r} does not exist", "model_not_found")
     if tools is not None and not (isinstance(tools, list) and all(map(_is_tool, tools))):
-        return Refused(400, "tools must be a list of functions", "invalid_tools")
+        return SandboxRefusal(400, "tools must be a list of functions", "invalid_tools")
     if functions is not None and not (isinstance(functions, list) and all(map(_is_function, functions))):
-        return Refused(400, "functions must be a list of functions", "invalid_functions")
+        return SandboxRefusal(400, "functions must be a list of functions", "invalid_functions")
     if type(payload.get("n") or 1) is not int or not 1 <= (payload.get("n") or 1) <= MOST_CHOICES:
-        return Refused(400, f"n must be a number from 1 to {MOST_CHOICES}", "invalid_n")
+        return SandboxRefusal(400, f"n must be a number from 1 to {MOST_CHOICES}", "invalid_n")
     if not model.vision and any(map(_has_image, messages)):
-        return Refused(400, f"{model.id} does not take images", "unsupported_image")
+        return SandboxRefusal(400, f"{model.id} does not take images", "unsupported_image")
     return _too_long(model, payload)
 
 
@@ -80,14 +80,14 @@ def prompt_tokens(payload: Json) -> int:
     )
 
 
-def _stopped(said: Said, stop: object) -> Said:
+def _stopped(said: SimulatedAnswer, stop: object) -> SimulatedAnswer:
     """The answer up to the first of the sequences that are to stop it."""
     marks = [one for one in (stop if isinstance(stop, list) else [stop]) if isinstance(one, str) and one]
     ends = [at for mark in marks if (at := said.text.find(mark)) >= 0]
     return replace(said, text=said.text[: min(ends)]) if ends else said
 
 
-def _limited(said: Said, payload: Json) -> tuple[Said, int, str]:
+def _limited(said: SimulatedAnswer, payload: Json) -> tuple[SimulatedAnswer, int, str]:
     """The answer cut to the limit that the request states, its tokens, and why it ends."""
     tokens_out = tokens_of(said.text) if said.text else tokens_of(orjson.dumps(said.tool_calls).decode())
     limit = payload.get("max_completion_tokens") or payload.get("max_tokens")
@@ -109,11 +109,11 @@ def _charges(world: World, model: str, tokens_in: int, tokens_out: int) -> dict[
     }
 
 
-def _too_long(model: Model, payload: Json) -> Refused | None:
+def _too_long(model: Model, payload: Json) -> SandboxRefusal | None:
     if model.context_tokens is None or (needed := prompt_tokens(payload)) <= model.context_tokens:
         return None
     said = f"this model's window is {model.context_tokens} tokens, the messages are {needed}"
-    return Refused(400, said, "context_length_exceeded")
+    return SandboxRefusal(400, said, "context_length_exceeded")
 
 
 def _is_tool(tool: object) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import orjson
 
 from arbiter_app.pipeline.types import Json
-from arbiter_app.runtime.sandbox.answers import Said
+from arbiter_app.runtime.sandbox.answers import SimulatedAnswer
 
 WORDS_A_CHUNK = 3
 ARGUMENT_CHARS = 16
@@ -25,7 +25,7 @@ def tokens_of(text: str) -> int:
 class Choice:
     """One of the answers that a request asked for, and why it ends. `old_form`: a call is a `function_call`."""
 
-    said: Said
+    said: SimulatedAnswer
     finish: str
     old_form: bool = False
 
@@ -47,7 +47,7 @@ class Answer:
     logprobs: bool = False
 
     @property
-    def said(self) -> Said:
+    def said(self) -> SimulatedAnswer:
         """The first of the answers."""
         return self.choices[0].said
 
