@@ -18,6 +18,7 @@ from typing import Any, TextIO
 import orjson
 
 from arbiter_app import __version__, calibrate, doctor, example_env, logs
+from arbiter_app.allocator import return_large_blocks
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.services.keys import Keys
 from arbiter_app.settings import Settings, SettingsError, load_settings
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(settings: Settings, given: argparse.Namespace) -> int:
+    return_large_blocks()  # before the first thread has a heap
     from arbiter_app.serve import serve
 
     hindrance = doctor.hindrance(settings)

@@ -14,7 +14,6 @@ from typing import Any, cast
 
 import uvicorn
 
-from arbiter_app.allocator import return_large_blocks
 from arbiter_app.connections import Door
 from arbiter_app.notices import bounds
 from arbiter_app.protocol import protocols
@@ -46,7 +45,6 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             rest_collector()
-            return_large_blocks()
             self._on_ready(self.servers[0].sockets[0].getsockname()[1])
 
     async def on_tick(self, counter: int) -> bool:

@@ -17,6 +17,7 @@ from functools import partial
 from starlette.types import Receive, Scope, Send
 
 from arbiter_app import bootstrap, doctor, logs
+from arbiter_app.allocator import return_large_blocks
 from arbiter_app.api.gateway import Gateway
 from arbiter_app.bootstrap import Services
 from arbiter_app.entrance import Entrance
@@ -104,6 +105,7 @@ class Worker:
 
 def main(words: Sequence[str]) -> int:
     """Serve until told to stop; the exit code."""
+    return_large_blocks()  # before the first thread has a heap
     listening, link, number, runtime = words
     settings = load_settings()
     logs.set_up(settings.log_level, content=settings.log_content, secrets=doctor.secrets_of(settings), limits=settings)
