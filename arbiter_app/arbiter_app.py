@@ -8,7 +8,7 @@ import reflex as rx
 from reflex.app import default_error_boundary
 from reflex.event import EventCallback
 
-from arbiter_app.web import door, faults
+from arbiter_app.web import faults, topics
 from arbiter_app.web.components.data import table_view
 from arbiter_app.web.components.frame import connection_banner, paused_banner
 from arbiter_app.web.pages import (
@@ -63,7 +63,7 @@ app = rx.App(
     ],
 )
 app.add_middleware(Cleared(), index=0)
-app.register_lifespan_task(lambda: door.following(SocketWire(app)))
+app.register_lifespan_task(lambda: topics.following(SocketWire(app)))
 
 
 def _page(component: Callable[[], rx.Component], route: str, title: str, *loads: EventCallback[()]) -> None:

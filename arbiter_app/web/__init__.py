@@ -10,7 +10,7 @@ How a page is made:
    its arguments by hand (`text`, `number`, `choice` of `state/guard.py`). Helpers are functions or start with `_`.
    Identity is never read from a state variable.
 3. What the page shows is `dict[str, str]` made by `views.py` (pure, tested): numbers are formatted once, on the
-   server, with their unit. Charts are functions in `charts/` that take plain rows and return a Plotly figure.
+   server, with their unit. Charts are functions in `charts/`, one file each, that take rows and return a Plotly figure.
 4. Data are the typed rows of the services (`services/rows.py`), which the API answers with, too; `door.parts()` has the
    services. Live data: a handler calls `live.watch(self, room)`;
    the process computes one snapshot for all tabs of a room and sends it once. Nothing runs for a closed tab.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
@@ -17,10 +16,9 @@ from arbiter_app.bootstrap import Services
 from arbiter_app.settings import Settings
 from arbiter_app.web.ask import Workload
 from arbiter_app.web.export import Export
-from arbiter_app.web.live import Live, Wire
+from arbiter_app.web.live import Live
 from arbiter_app.web.seats import Seats
 from arbiter_app.web.session import SessionRoute, Sessions
-from arbiter_app.web.topics import topics
 
 
 @dataclass(slots=True)
@@ -90,23 +88,6 @@ async def furnished(
     finally:
         workload.stop()
         _parts = None
-
-
-@contextlib.asynccontextmanager
-async def following(wire: Wire) -> AsyncIterator[None]:
-    """Run the live fan-out over a socket server."""
-    mine = parts()
-    mine.live = Live(mine.arbiter.feed, wire, topics(mine.arbiter, mine.workload))
-    mine.present = wire.present
-    loop = asyncio.get_running_loop()
-    jobs = {"live": mine.live.run(), "seats": mine.seats.watch(wire.connected, lambda sid: mine.live.unwatch(sid))}
-    tasks = [loop.create_task(job, name=name) for name, job in jobs.items()]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Later:

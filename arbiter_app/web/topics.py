@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, cast
 
 from arbiter_app.bootstrap import Services
@@ -11,45 +13,33 @@ from arbiter_app.services.feed import Event
 from arbiter_app.services.reads import Reads
 from arbiter_app.services.rows import DecisionRow, KnownModel
 from arbiter_app.store.decisions import Filter
-from arbiter_app.web import calibrations, estimates, views
+from arbiter_app.web import calibrations, door, estimates, views
 from arbiter_app.web.ask import Workload
-from arbiter_app.web.charts import figures
-from arbiter_app.web.live import Room, Topic, Vars
+from arbiter_app.web.charts.exploration import exploration
+from arbiter_app.web.charts.heat import heat
+from arbiter_app.web.charts.latency import latency
+from arbiter_app.web.charts.parts import legend, ordered
+from arbiter_app.web.charts.prices import prices
+from arbiter_app.web.charts.scatter import cost_quality
+from arbiter_app.web.charts.spend import spend
+from arbiter_app.web.charts.timeline import choices
+from arbiter_app.web.live import Live, Room, Topic, Vars, Wire
+from arbiter_app.web.ranges import RANGES, key_of
+from arbiter_app.web.state.account import Account
+from arbiter_app.web.state.calibrate import Calibrate
+from arbiter_app.web.state.demo import Demo
+from arbiter_app.web.state.models import Models
+from arbiter_app.web.state.overview import Overview
+from arbiter_app.web.state.start import Start
 from arbiter_app.web.tasks import TASKS
 
-ALL = "*"
 FEED_ROWS = 14
-RANGES: dict[str, tuple[float, int]] = {
-    "1h": (3_600, 12),
-    "24h": (86_400, 24),
-    "7d": (7 * 86_400, 28),
-    "30d": (30 * 86_400, 30),
-}
 DECIDED = frozenset({"decision", "grade", "reset"})
 SHIFTED = frozenset({"alert", "price", "reset"})
 
 
-def key_of(part: str) -> str | None:
-    """The key a room is restricted to, or None for everybody's traffic."""
-    return None if part == ALL else part
-
-
-async def fitting_span(reads: Reads, key_id: str | None) -> str:
-    """The range a first visit shows: a day, or an hour while there is nothing older."""
-    day, hour = [await reads.report(since=time.time() - RANGES[name][0], key_id=key_id) for name in ("24h", "1h")]
-    return "1h" if hour["calls"] == day["calls"] else "24h"
-
-
 def topics(arbiter: Services, workload: Workload) -> dict[str, Topic]:
     """Every topic of the web app over the running services."""
-    state = "reflex___state____state.arbiter_app___web___state___"
-    overview, models, demo, start, account = (
-        state + name
-        for name in (
-            *("overview____overview", "models____models", "demo____demo", "start____start"),
-            "account____account",
-        )
-    )
 
     async def feed(room: Room) -> Vars:
         narrowed = Filter(task=room[2] or None, key_id=key_of(room[1]))
@@ -76,13 +66,13 @@ def topics(arbiter: Services, workload: Workload) -> dict[str, Topic]:
         return {"shown": calibrations.shown(said), "outcomes": calibrations.outcomes(said)}
 
     return {
-        "calibration": Topic(state + "calibrate____calibrate", 0.5, frozenset({"calibration"}), calibration),
-        "feed": Topic(overview, 0.2, DECIDED, feed, fold_feed),
-        "summary": Topic(overview, 3.0, DECIDED | SHIFTED, summary),
-        "models": Topic(models, 3.0, DECIDED | SHIFTED, learned),
-        "demo": Topic(demo, 0.6, DECIDED | SHIFTED, timeline),
-        "store": Topic(account, 0.2, frozenset({"store"}), store),
-        "arrival": Topic(start, 0.1, frozenset({"decision"}), arrival, fold_arrival),
+        "calibration": Topic(Calibrate.get_full_name(), 0.5, frozenset({"calibration"}), calibration),
+        "feed": Topic(Overview.get_full_name(), 0.2, DECIDED, feed, fold_feed),
+        "summary": Topic(Overview.get_full_name(), 3.0, DECIDED | SHIFTED, summary),
+        "models": Topic(Models.get_full_name(), 3.0, DECIDED | SHIFTED, learned),
+        "demo": Topic(Demo.get_full_name(), 0.6, DECIDED | SHIFTED, timeline),
+        "store": Topic(Account.get_full_name(), 0.2, frozenset({"store"}), store),
+        "arrival": Topic(Start.get_full_name(), 0.1, frozenset({"decision"}), arrival, fold_arrival),
     }
 
 
@@ -132,19 +122,17 @@ async def _summary(arbiter: Services, room: Room) -> Vars:
     alerts = await reads.alerts(limit=6)
     state, policy, baseline = await reads.overview(), reads.policy(), report["baseline_model"]
     tolerance, known = arbiter.settings.routing.quality_tolerance, views.known_models(policy)
-    spend = figures.spend(series, alerts, bucket_s=bucket_s, baseline=baseline)
+    spending = spend(series, alerts, bucket_s=bucket_s, baseline=baseline)
     return {
         "headline": views.headline(report),
         "figures": views.figures(report, policy, pool_size=state["pool_size"], tolerance=tolerance),
         "placebos": estimates.placebos(placebos["lines"], baseline),
         "alerts": [views.alert(row) for row in alerts],
         "classifier": views.classifier(state["classifier"]),
-        "spend": spend,
-        "spend_legend": figures.legend(spend),
-        "learning": figures.exploration(series, cap=report["explore_cap"], bucket_s=bucket_s),
-        "scatters": {
-            task: figures.cost_quality(known.get(task, []), tolerance=tolerance, baseline=baseline) for task in TASKS
-        },
+        "spend": spending,
+        "spend_legend": legend(spending),
+        "learning": exploration(series, cap=report["explore_cap"], bucket_s=bucket_s),
+        "scatters": {task: cost_quality(known.get(task, []), tolerance=tolerance, baseline=baseline) for task in TASKS},
         "samples": {task: _sample(known.get(task, [])) for task in TASKS},
         "any_calls": "yes" if report["calls"] else "no",
     }
@@ -164,14 +152,14 @@ async def _learned(reads: Reads, room: Room) -> Vars:
     history = await reads.price_history(series[0]["ts"] if series else 0.0)
     report = await reads.report(since=time.time() - seconds)
     pool = [row["id"] for row in reads.pricing() if row["routable"]]
-    prices = figures.prices(history, alerts, models=_busiest(known))
+    history_of_prices = prices(history, alerts, models=_busiest(known))
     return {
-        "rows": [views.policy_row(bucket, row) for bucket in figures.ordered(known) for row in known[bucket]],
-        "heat": figures.heat(known, pool=pool),
-        "prices": prices,
-        "prices_legend": figures.legend(prices),
-        "latency": figures.latency(series, bucket_s=bucket_s),
-        "learning": figures.exploration(series, cap=report["explore_cap"], bucket_s=bucket_s),
+        "rows": [views.policy_row(bucket, row) for bucket in ordered(known) for row in known[bucket]],
+        "heat": heat(known, pool=pool),
+        "prices": history_of_prices,
+        "prices_legend": legend(history_of_prices),
+        "latency": latency(series, bucket_s=bucket_s),
+        "learning": exploration(series, cap=report["explore_cap"], bucket_s=bucket_s),
         "judge": calibrations.judge(report["judge"]),
         "any_rows": "yes" if any(known.values()) else "no",
         "any_prices": "yes" if history else "no",
@@ -198,12 +186,12 @@ async def _timeline(arbiter: Services, workload: Workload) -> Vars:
             "cost": views.money(row["avg_cost"]),
             "n": views.sample(row["n"]),
         }
-        for bucket in figures.ordered(known)
+        for bucket in ordered(known)
         for row in known[bucket]
         if row["chosen"]
     ]
     return {
-        "timeline": figures.choices(rows, alerts, dearer),
+        "timeline": choices(rows, alerts, dearer),
         "overrides": [{"model": model, "times": f"×{times:g}"} for model, times in dearer.items()],
         "alerts": [views.alert(row) for row in alerts],
         "chosen": chosen,
@@ -222,3 +210,20 @@ def progress(workload: Workload) -> views.View:
         "width": views.percent_css(done),
         "any": "yes" if workload.total else "no",
     }
+
+
+@contextlib.asynccontextmanager
+async def following(wire: Wire) -> AsyncIterator[None]:
+    """Run the live fan-out over a socket server."""
+    mine = door.parts()
+    mine.live = Live(mine.arbiter.feed, wire, topics(mine.arbiter, mine.workload))
+    mine.present = wire.present
+    loop = asyncio.get_running_loop()
+    jobs = {"live": mine.live.run(), "seats": mine.seats.watch(wire.connected, lambda sid: mine.live.unwatch(sid))}
+    tasks = [loop.create_task(job, name=name) for name, job in jobs.items()]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

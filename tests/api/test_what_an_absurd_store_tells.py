@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reflex.state import State
 
 from arbiter_app.pipeline.types import PICO_PER_USD
 from arbiter_app.policy import FIELDS
@@ -25,7 +26,8 @@ from arbiter_app.store.decisions import Filter
 from arbiter_app.web import views
 from arbiter_app.web.ask import Workload
 from arbiter_app.web.export import csv_rows, json_rows
-from arbiter_app.web.topics import ALL, RANGES, topics
+from arbiter_app.web.ranges import ALL, RANGES
+from arbiter_app.web.topics import topics
 from tests.conftest import Running, running
 from tests.stores import connected, file_all, record
 
@@ -193,6 +195,9 @@ def test_pages_show_numbers(over: Running) -> None:
     overviews: list[Any] = [("feed", ALL, ""), ("demo",), *(("summary", ALL, span) for span in RANGES)]
     for room in [*overviews, *(("models", span) for span in RANGES)]:
         told = over.run(lambda room=room: rooms[room[0]].load(room))
+        assert set(told) <= set(State.get_class_substate(rooms[room[0]].state).vars), (
+            "a push sets variables of its state"
+        )
         text = json.dumps(told, allow_nan=False, default=str)
         assert not re.search(r"[\s\"$]-?(?:nan|inf)\b", text, re.IGNORECASE), room
     for row in asked(over, "/v1/recent?limit=3")["data"]:

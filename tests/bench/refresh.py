@@ -19,7 +19,8 @@ from arbiter_app import bootstrap
 from arbiter_app.settings import load_settings
 from arbiter_app.web.ask import Workload
 from arbiter_app.web.live import Room, Topic
-from arbiter_app.web.topics import ALL, RANGES, topics
+from arbiter_app.web.ranges import ALL, RANGES
+from arbiter_app.web.topics import topics
 
 ROOMS: tuple[Room, ...] = (
     *(("summary", ALL, span) for span in RANGES),

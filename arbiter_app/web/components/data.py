@@ -10,7 +10,7 @@ from reflex.event import EventCallback
 from reflex.vars import ObjectVar
 from reflex_components_plotly.plotly import PlotlyBasic
 
-from arbiter_app.web.charts.figures import Figure
+from arbiter_app.web.charts.parts import Figure
 from arbiter_app.web.components import atoms
 from arbiter_app.web.components.icons import icon
 from arbiter_app.web.state.chart import Chart

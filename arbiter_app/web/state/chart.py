@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import reflex as rx
 
 from arbiter_app.pipeline.types import Caller
-from arbiter_app.web import door, topics
-from arbiter_app.web.charts.figures import Figure
+from arbiter_app.web import door, ranges
+from arbiter_app.web.charts.parts import Figure
 from arbiter_app.web.charts.table import as_csv, table
+from arbiter_app.web.live import Room
 from arbiter_app.web.state import guard
-from arbiter_app.web.state.demo import Demo
 from arbiter_app.web.state.models import Models
 from arbiter_app.web.state.overview import Overview
 from arbiter_app.web.typed import Listed, event, listed
 
 MOST_ROWS = 400
-NAMES = {
-    "spend": "Spend",
-    "scatter": "Cost and quality",
-    "learning": "Exploration",
-    "heat": "Task and model",
-    "prices": "Prices",
-    "latency": "Latency",
-    "models-learning": "Exploration",
-    "timeline": "Timeline",
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A chart on a page: its title, and the topic and variable that hold its figure."""
+
+    title: str
+    topic: str
+    variable: str
+
+
+CHARTS = {
+    "spend": Drawn("Spend", "summary", "spend"),
+    "scatter": Drawn("Cost and quality", "summary", "scatters"),
+    "learning": Drawn("Exploration", "summary", "learning"),
+    "heat": Drawn("Task and model", "models", "heat"),
+    "prices": Drawn("Prices", "models", "prices"),
+    "latency": Drawn("Latency", "models", "latency"),
+    "models-learning": Drawn("Exploration", "models", "learning"),
+    "timeline": Drawn("Timeline", "demo", "timeline"),
 }
 
 
@@ -40,11 +52,11 @@ class Chart(rx.State):
     async def show(self, name: str) -> None:
         """Open the table of a chart."""
         who = await guard.seat(self)
-        name = guard.choice(name, NAMES, "")
+        name = guard.choice(name, CHARTS, "")
         if not name or not guard.may_read(who):
             return
         self.head, rows = table(await self._figure(who, name))
-        self.rows, self.title = rows[:MOST_ROWS], NAMES[name]
+        self.rows, self.title = rows[:MOST_ROWS], CHARTS[name].title
 
     @event
     async def close(self) -> None:
@@ -56,25 +68,19 @@ class Chart(rx.State):
     async def save(self, name: str) -> Any:
         """Download the table of a chart as CSV."""
         who = await guard.seat(self)
-        name = guard.choice(name, NAMES, "")
+        name = guard.choice(name, CHARTS, "")
         if not name or not guard.may_read(who):
             return None
         head, rows = table(await self._figure(who, name))
         return rx.download(data=as_csv(head, rows), filename=f"arbiter-{name}.csv")
 
     async def _figure(self, who: Caller, name: str) -> Figure:
-        if name in ("spend", "scatter", "learning"):
-            overview = await self.get_state(Overview)
-            shown = await self._room(("summary", guard.scope(who) or topics.ALL, overview.span))
-            figure: Figure = shown["scatters"][overview.scatter_task] if name == "scatter" else shown[name]
-            return figure
-        if name == "timeline":
-            await self.get_state(Demo)
-            figure = (await self._room(("demo",)))["timeline"]
-            return figure
-        models = await self.get_state(Models)
-        figure = (await self._room(("models", models.span)))[name.removeprefix("models-")]
-        return figure
+        chart = CHARTS[name]
+        figure: Figure = (await door.parts().live.look(await self._room(who, chart.topic)))[chart.variable]
+        return figure[(await self.get_state(Overview)).scatter_task] if name == "scatter" else figure
 
-    async def _room(self, room: tuple[str, ...]) -> dict[str, Any]:
-        return await door.parts().live.look(room)
+    async def _room(self, who: Caller, topic: str) -> Room:
+        """The room that this tab is in."""
+        if topic == "summary":
+            return topic, guard.scope(who) or ranges.ALL, (await self.get_state(Overview)).span
+        return (topic, (await self.get_state(Models)).span) if topic == "models" else (topic,)

@@ -8,7 +8,7 @@ from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.web import door
 from arbiter_app.web.ask import Enough
-from arbiter_app.web.charts.figures import Figure
+from arbiter_app.web.charts.parts import Figure
 from arbiter_app.web.state import guard
 from arbiter_app.web.tasks import TASKS
 from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed

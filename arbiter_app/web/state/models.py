@@ -9,8 +9,8 @@ import reflex as rx
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.pool import telling
-from arbiter_app.web import door, estimates, topics, views
-from arbiter_app.web.charts.figures import Figure
+from arbiter_app.web import door, estimates, ranges, views
+from arbiter_app.web.charts.parts import Figure
 from arbiter_app.web.state import guard
 from arbiter_app.web.tasks import TASKS
 from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
@@ -49,7 +49,7 @@ class Models(rx.State):
             return
         self.closed = ""
         self.may = "yes" if who.role is Role.OPERATOR else "no"
-        self.span = self.span or await topics.fitting_span(door.parts().arbiter.reads, None)
+        self.span = self.span or await ranges.fitting_span(door.parts().arbiter.reads, None)
         await self._list()
         await self._watch()
         self.tolerance = self.tolerance or f"{door.parts().settings.routing.quality_tolerance:g}"
@@ -77,7 +77,7 @@ class Models(rx.State):
         """Change the time range of the charts."""
         who = await guard.seat(self)
         if guard.may_read(who):
-            self.span = guard.choice(value, topics.RANGES, "24h")
+            self.span = guard.choice(value, ranges.RANGES, "24h")
             await self._watch()
 
     @event

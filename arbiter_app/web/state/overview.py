@@ -5,8 +5,8 @@ from __future__ import annotations
 import reflex as rx
 
 from arbiter_app.pipeline.types import Caller
-from arbiter_app.web import door, topics, views
-from arbiter_app.web.charts.figures import Figure
+from arbiter_app.web import door, ranges, views
+from arbiter_app.web.charts.parts import Figure
 from arbiter_app.web.state import guard
 from arbiter_app.web.tasks import TASKS
 from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
@@ -45,7 +45,7 @@ class Overview(rx.State):
             self.closed = "yes"
             return
         self.closed = ""
-        self.span = self.span or await topics.fitting_span(door.parts().arbiter.reads, guard.scope(who))
+        self.span = self.span or await ranges.fitting_span(door.parts().arbiter.reads, guard.scope(who))
         await self._watch(who, "feed", self.task)
         await self._watch(who, "summary", self.span)
         if self.rows and not self.picked:
@@ -56,7 +56,7 @@ class Overview(rx.State):
         """Change the time range of the figures."""
         who = await guard.seat(self)
         if guard.may_read(who):
-            self.span = guard.choice(value, topics.RANGES, "24h")
+            self.span = guard.choice(value, ranges.RANGES, "24h")
             await self._watch(who, "summary", self.span)
 
     @event
@@ -81,7 +81,7 @@ class Overview(rx.State):
             await self._open(who, guard.text(decision_id, 40))
 
     async def _watch(self, who: Caller, topic: str, detail: str) -> None:
-        room = (topic, guard.scope(who) or topics.ALL, detail)
+        room = (topic, guard.scope(who) or ranges.ALL, detail)
         for name, value in (await door.parts().live.watch(self.router.session.session_id, room)).items():
             setattr(self, name, value)
 

@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from arbiter_app.web.charts import figures
+from arbiter_app.web.charts.exploration import exploration
+from arbiter_app.web.charts.heat import heat
+from arbiter_app.web.charts.latency import latency
+from arbiter_app.web.charts.parts import legend
+from arbiter_app.web.charts.prices import prices
+from arbiter_app.web.charts.scatter import cost_quality
+from arbiter_app.web.charts.spend import spend
 from arbiter_app.web.charts.table import as_csv, table
 from arbiter_app.web.views import ms, sample
 
@@ -50,11 +56,11 @@ def known(model: str, cost: float, quality: float, n: float = 9, **more: Any) ->
 
 
 FIGURES = {
-    "spend": figures.spend(slots(), [], bucket_s=HOUR_S, baseline="gpt-4o"),
-    "latency": figures.latency(slots(), bucket_s=HOUR_S),
-    "exploration": figures.exploration(slots(), cap=0.5, bucket_s=HOUR_S),
-    "scatter": figures.cost_quality([known("a", 1e-5, 0.9), known("b", 1e-4, 0.95)], tolerance=0.05, baseline="b"),
-    "prices": figures.prices([{"ts": 9.0, "model": "a", "cost": 1e-4}], [], models=["a"]),
+    "spend": spend(slots(), [], bucket_s=HOUR_S, baseline="gpt-4o"),
+    "latency": latency(slots(), bucket_s=HOUR_S),
+    "exploration": exploration(slots(), cap=0.5, bucket_s=HOUR_S),
+    "scatter": cost_quality([known("a", 1e-5, 0.9), known("b", 1e-4, 0.95)], tolerance=0.05, baseline="b"),
+    "prices": prices([{"ts": 9.0, "model": "a", "cost": 1e-4}], [], models=["a"]),
 }
 
 
@@ -80,7 +86,7 @@ def test_a_bucket_stands_in_the_middle_of_its_time_and_inside_the_axis() -> None
 
 def test_a_shift_in_the_last_bucket_is_marked_with_words_that_stay_inside() -> None:
     late, early = moved(23.9 * HOUR_S), moved(1.0 * HOUR_S, "gpt-4o-mini")
-    layout = figures.spend(slots(), [late, early], bucket_s=HOUR_S, baseline="gpt-4o")["layout"]
+    layout = spend(slots(), [late, early], bucket_s=HOUR_S, baseline="gpt-4o")["layout"]
     assert [one["text"] for one in layout["annotations"]] == ["gpt-4o-mini 8 times dearer", "gpt-4o 8 times dearer"]
     assert [one["xanchor"] for one in layout["annotations"]] == ["left", "right"]
     assert layout["annotations"][0]["y"] != layout["annotations"][1]["y"]
@@ -90,7 +96,7 @@ def test_where_the_traffic_went_is_marked_once_it_has_settled() -> None:
     went = {"served_before": "gpt-4o", "served_after": "gpt-4o-mini"}
     settled = moved(2 * HOUR_S, bucket="math", settled=3 * HOUR_S, outcome=went)
     stayed = moved(4 * HOUR_S, bucket="code", settled=5 * HOUR_S, outcome={**went, "served_after": "gpt-4o"})
-    layout = figures.spend(slots(), [stayed, settled], bucket_s=HOUR_S, baseline="gpt-4o")["layout"]
+    layout = spend(slots(), [stayed, settled], bucket_s=HOUR_S, baseline="gpt-4o")["layout"]
     assert [one["text"] for one in layout["annotations"]][1] == "math → gpt-4o-mini"
     assert [one["line"]["dash"] for one in layout["shapes"]] == ["solid", "dot", "solid"]
 
@@ -101,7 +107,7 @@ def test_names_of_models_of_one_price_are_not_written_over_each_other() -> None:
         known("gemini-2.5-flash", 1.1e-5, 0.97),
         known("gpt-4o", 2.0e-3, 0.96),
     ]
-    notes = figures.cost_quality(rows, tolerance=0.05, baseline="gpt-4o")["layout"]["annotations"]
+    notes = cost_quality(rows, tolerance=0.05, baseline="gpt-4o")["layout"]["annotations"]
     assert [one["text"] for one in notes] == ["<b>mistral-small-3.2-24b-ins…</b>", "gpt-4o"]
     assert [one["xanchor"] for one in notes] == ["left", "right"]
 
@@ -115,12 +121,12 @@ def test_names_of_models_of_one_price_are_not_written_over_each_other() -> None:
 )
 def test_an_axis_of_costs_has_ticks_enough_to_read_it(costs: tuple[float, ...], ticks: list[str]) -> None:
     rows = [known(f"m{at}", cost, 0.9) for at, cost in enumerate(costs)]
-    assert figures.cost_quality(rows, tolerance=0.05, baseline="gpt-4o")["layout"]["xaxis"]["ticktext"] == ticks
+    assert cost_quality(rows, tolerance=0.05, baseline="gpt-4o")["layout"]["xaxis"]["ticktext"] == ticks
 
 
 def test_the_heat_map_tells_quality_and_sample_and_what_was_not_tried() -> None:
     buckets = {"math": [known("a", 1e-5, 0.9, n=40, chosen=True), known("b", 1e-5, 0.7, n=0.35)], "code": []}
-    figure = figures.heat(buckets, pool=["a", "b", "never-called"])
+    figure = heat(buckets, pool=["a", "b", "never-called"])
     graded, untried = figure["data"]
     assert graded["text"] == ["0.90<br>n 40", "0.70<br>n <1"]
     assert graded["marker"]["line"]["width"] == [3, 0]
@@ -130,7 +136,7 @@ def test_the_heat_map_tells_quality_and_sample_and_what_was_not_tried() -> None:
 
 
 def test_the_legend_names_every_colour_of_the_bars() -> None:
-    assert [one["name"] for one in figures.legend(FIGURES["spend"])] == list(MODELS)
+    assert [one["name"] for one in legend(FIGURES["spend"])] == list(MODELS)
 
 
 def test_numbers_that_are_not_nothing_are_not_shown_as_nothing() -> None:

@@ -1,0 +1,81 @@
+"""Spend over time by model, against the baseline."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from arbiter_app.services.rows import AlertRow, TimeSlot
+from arbiter_app.web.charts.parts import (
+    GREY,
+    UTC,
+    Figure,
+    calls_of,
+    iso,
+    layout,
+    linear_ticks,
+    shift_marks,
+    span,
+    time_range,
+    whole_slot,
+)
+from arbiter_app.web.theme import SERIES
+from arbiter_app.web.views import money
+
+MAX_SERIES = 5
+
+
+def spend(rows: Sequence[TimeSlot], alerts: Sequence[AlertRow], *, bucket_s: float, baseline: str) -> Figure:
+    """Spend per time bucket by model, stacked, against what the baseline model would have cost; shifts are marked."""
+    totals: dict[str, float] = defaultdict(float)
+    for row in rows:
+        for model, usd in row["models"].items():
+            totals[model] += usd
+    top = sorted((name for name in totals if totals[name] > 0), key=lambda name: -totals[name])
+    most = MAX_SERIES if len(top) > MAX_SERIES + 1 else MAX_SERIES + 1
+    shown, rest = top[:most], set(top[most:])
+    x, whole = [iso(row["ts"]) for row in rows], whole_slot(bucket_s)
+    bars = [
+        _bar(name, x, [row["models"].get(name, 0) for row in rows], SERIES[place], whole)
+        for place, name in enumerate(shown)
+    ]
+    if rest:
+        values = [sum(v for k, v in row["models"].items() if k in rest) for row in rows]
+        bars.append(_bar(f"{len(rest)} others", x, values, GREY, whole))
+    # A slot in which nothing was compared has no baseline, rather than one equal to the spend.
+    baselines = [row["baseline"] if row["measured_calls"] else None for row in rows]
+    line = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "marker": {"size": 4, "color": GREY},
+        "connectgaps": False,
+        "name": f"{baseline} for everything",
+        "x": x,
+        "y": baselines,
+        "customdata": [money(one) for one in baselines],
+        "line": {"color": GREY, "width": 1.5, "dash": "dot"},
+        "hovertemplate": "%{customdata}",
+        **whole,
+    }
+    top_usd = max([one or 0 for one in baselines] + [row["spend"] for row in rows], default=0)
+    drawn = layout(
+        barmode="stack",
+        bargap=0.25,
+        yaxis={"rangemode": "tozero", "title": {"text": f"USD per {span(bucket_s)}"}, **linear_ticks(top_usd)},
+        xaxis={**UTC, "range": (within := time_range(rows, bucket_s))},
+        meta=calls_of(rows),
+    )
+    return {"data": [*bars, line], "layout": drawn | shift_marks(alerts, within)}
+
+
+def _bar(name: str, x: list[str], y: list[float], colour: str, whole: Figure) -> Figure:
+    return {
+        "type": "bar",
+        "name": name,
+        "x": x,
+        "y": y,
+        "marker": {"color": colour, "line": {"width": 0}},
+        "customdata": [money(one) for one in y],
+        "hovertemplate": "%{customdata}",
+        **whole,
+    }
