@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from arbiter_app.pipeline.decision import Decision
-from arbiter_app.pipeline.ports import DecisionRecord, Delta, Ledger, Pairing
+from arbiter_app.pipeline.ports import DecisionRecord, Delta, Ledger, Lesson, Pairing
 from arbiter_app.pipeline.types import Completion, Cost, Grade, Json, Mode
 from arbiter_app.policy import Learned, Observation, Policy, Shift
 from arbiter_app.policy.agreement import Trust
@@ -85,39 +85,24 @@ class Learner:
             return None
         teaches = grade.quality is not None and not decision.degraded and not self.paused
         learned = [self._policy.grade(self._judged(decision, grade))] if teaches else []
-        return self._ledger.grade(
-            decision.id,
-            quality=grade.quality,
-            source=grade.source,
-            reason=grade.reason,
-            judge_cost_pico=cost.pico if cost else None,
-            deltas=_deltas(learned),
-            alerts=self._alerts(learned),
-            state=_state(learned),
-        )
+        return self._ledger.grade(decision.id, grade, self._lesson(learned), judge_pico=cost.pico if cost else None)
 
     def checked(
         self, decision: Decision, reason: str, cost: Cost | None, pairs: Sequence[Pairing]
     ) -> asyncio.Future[None]:
         """A judge's score of an answer that has an objective grade: that stays; what the judge cost and said is kept."""
-        return self._ledger.grade(
-            decision.id,
-            quality=None,
-            source=decision.grade.source,
-            reason=reason,
-            judge_cost_pico=cost.pico if cost else None,
-            deltas=(),
-            alerts=(),
-            state={},
-            pairs=pairs,
-        )
+        said = Grade(None, reason, decision.grade.source)
+        return self._ledger.grade(decision.id, said, Lesson(pairs=pairs), judge_pico=cost.pico if cost else None)
 
     def vote(
         self, bucket: str, model: str, *, up: bool, withdrawn: bool = False, pairs: Sequence[Pairing] = ()
     ) -> asyncio.Future[None]:
         """A human's thumb, or taking one back: weighs like several grades (see the policy's vote weight)."""
         learned = [self._policy.vote(bucket, model, up, withdrawn)]
-        return self._ledger.adjust(_deltas(learned), self._alerts(learned), _state(learned), pairs)
+        return self._ledger.adjust(self._lesson(learned, pairs))
+
+    def _lesson(self, learned: list[Learned], pairs: Sequence[Pairing] = ()) -> Lesson:
+        return Lesson(_deltas(learned), self._alerts(learned), _state(learned), pairs)
 
     def _observations(self, decision: Decision) -> Iterable[Observation]:
         if decision.status != "ok" or decision.cache == "hit":

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from arbiter_app.pipeline.types import Json
+from arbiter_app.pipeline.types import Grade, Json
 from arbiter_app.policy.agreement import Key, Pairs
 from arbiter_app.policy.statistics import ModelStats
 
@@ -152,6 +152,16 @@ class DecisionRecord:
     state: Mapping[str, bytes] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What is learned after a decision, or without one: see `DecisionRecord`; `pairs` of a judge's scores with the truth."""
+
+    deltas: Sequence[Delta] = ()
+    alerts: Sequence[dict[str, Any]] = ()
+    state: Mapping[str, bytes] = field(default_factory=dict)
+    pairs: Sequence[Pairing] = ()
+
+
 class NotDurable(Exception):
     """The record is kept in memory and will be written when the database recovers."""
 
@@ -161,29 +171,11 @@ class Ledger(Protocol):
 
     def record(self, *records: DecisionRecord) -> asyncio.Future[None]: ...
 
-    def grade(
-        self,
-        decision_id: str,
-        *,
-        quality: float | None,
-        source: str,
-        reason: str,
-        judge_cost_pico: int | None,
-        deltas: Sequence[Delta],
-        alerts: Sequence[dict[str, Any]],
-        state: Mapping[str, bytes],
-        pairs: Sequence[Pairing] = (),
-    ) -> asyncio.Future[None]:
+    def grade(self, decision_id: str, grade: Grade, lesson: Lesson, *, judge_pico: int | None) -> asyncio.Future[None]:
         """A grade that comes after the record: the decision's row, roll-ups and statistics change together."""
         ...
 
-    def adjust(
-        self,
-        deltas: Sequence[Delta],
-        alerts: Sequence[dict[str, Any]],
-        state: Mapping[str, bytes],
-        pairs: Sequence[Pairing] = (),
-    ) -> asyncio.Future[None]:
+    def adjust(self, lesson: Lesson) -> asyncio.Future[None]:
         """Statistics that change without a decision (a vote)."""
         ...
 

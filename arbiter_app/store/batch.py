@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Dialect, update
 
-from arbiter_app.pipeline.ports import DecisionRecord, Delta, Pairing
+from arbiter_app.pipeline.ports import DecisionRecord, Delta, Lesson
 from arbiter_app.policy import FIELDS, agreement
 from arbiter_app.policy.statistics import COST_FIELDS, ModelStats
 from arbiter_app.store.statements import Row, Statement
@@ -51,28 +51,21 @@ class BatchWriter:
         rows = [record.row for record in records]
         self._decision.run(connection, [self._decision_row(row) for row in rows])
         self._trace.run(connection, [(one.row["id"], one.row["ts"], _json(one.trace)) for one in records])
-        self.write_learned(
-            connection,
+        lesson = Lesson(
             [delta for record in records for delta in record.deltas],
             [alert for record in records for alert in record.alerts],
             {key: blob for record in records for key, blob in record.state.items()},
         )
+        self.write_learned(connection, lesson)
 
-    def write_learned(
-        self,
-        connection: Connection,
-        deltas: Sequence[Delta],
-        alerts: Sequence[Mapping[str, Any]],
-        state: Mapping[str, bytes],
-        pairs: Sequence[Pairing] = (),
-    ) -> None:
+    def write_learned(self, connection: Connection, lesson: Lesson) -> None:
         """Statistics, alerts, policy state, and pairs of a judge's score with the truth."""
-        self._statistic.run(connection, _summed(deltas))
-        if any([delta.cost_n < 0 or delta.graded < 0 for _, _, delta in deltas]):
+        self._statistic.run(connection, _summed(lesson.deltas))
+        if any([delta.cost_n < 0 or delta.graded < 0 for _, _, delta in lesson.deltas]):
             _never_less_than_nothing(connection)
-        self._alert.run(connection, [self._alert_row({**_OPEN, **alert}) for alert in alerts])
-        self._state.run(connection, list(state.items()))
-        self._agreement.run(connection, [(*key, *sums.as_dict().values()) for key, sums in pairs])
+        self._alert.run(connection, [self._alert_row({**_OPEN, **alert}) for alert in lesson.alerts])
+        self._state.run(connection, list(lesson.state.items()))
+        self._agreement.run(connection, [(*key, *sums.as_dict().values()) for key, sums in lesson.pairs])
 
     def count(self, connection: Connection, counts: Mapping[str, int]) -> None:
         """Move counters."""

@@ -15,7 +15,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
-from arbiter_app.pipeline.ports import DecisionRecord, Delta, Pairing
+from arbiter_app.pipeline.ports import DecisionRecord, Lesson
+from arbiter_app.pipeline.types import Grade
 from arbiter_app.policy import ModelStats
 from arbiter_app.policy import agreement as agreeing
 from arbiter_app.store import decisions, filing, keys, notes, rollups, seal, upkeep, usage
@@ -50,38 +51,19 @@ class StoreLedger:
         """Queue decision records."""
         return self._writer.record(*records, wait=self._strict)
 
-    def grade(
-        self,
-        decision_id: str,
-        *,
-        quality: float | None,
-        source: str,
-        reason: str,
-        judge_cost_pico: int | None,
-        deltas: Sequence[Delta],
-        alerts: Sequence[dict[str, Any]],
-        state: Mapping[str, bytes],
-        pairs: Sequence[Pairing] = (),
-    ) -> asyncio.Future[None]:
+    def grade(self, decision_id: str, grade: Grade, lesson: Lesson, *, judge_pico: int | None) -> asyncio.Future[None]:
         """A late grade: row, roll-ups and statistics in one transaction."""
 
         def work(connection: Connection) -> None:
-            if not self._writer.filer.grade(connection, decision_id, quality, source, reason, judge_cost_pico):
-                return
-            self._writer.batch.write_learned(connection, deltas, alerts, state, pairs)
+            found = grade.quality, grade.source, grade.reason, judge_pico
+            if self._writer.filer.grade(connection, decision_id, *found):
+                self._writer.batch.write_learned(connection, lesson)
 
         return self._writer.call(work, keep=True)
 
-    def adjust(
-        self,
-        deltas: Sequence[Delta],
-        alerts: Sequence[dict[str, Any]],
-        state: Mapping[str, bytes],
-        pairs: Sequence[Pairing] = (),
-    ) -> asyncio.Future[None]:
+    def adjust(self, lesson: Lesson) -> asyncio.Future[None]:
         """Statistics that change without a decision."""
-        write = self._writer.batch.write_learned
-        return self._writer.call(lambda connection: write(connection, deltas, alerts, state, pairs), keep=True)
+        return self._writer.call(lambda connection: self._writer.batch.write_learned(connection, lesson), keep=True)
 
 
 class Store:

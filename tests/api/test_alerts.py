@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import event
 
+from arbiter_app.pipeline.ports import Lesson
 from arbiter_app.store import notes
 from tests.api.test_learning import MATH, served, teach
 from tests.conftest import Running, running
@@ -59,7 +60,7 @@ def test_an_alert_that_is_on_record_later_than_it_was_raised_is_followed(tmp_pat
         one.run(one.arbiter.alerting.look)
         told = {"ts": time.time(), "kind": "price", "task": "math", "bucket": "math", "model": MATH[0]}
         told |= {"old_unit": 1.0, "new_unit": 8.0, "direction": "up", "reason": "", "known": None}
-        one.run(lambda: one.arbiter.store.ledger.adjust((), [told], {}))
+        one.run(lambda: one.arbiter.store.ledger.adjust(Lesson(alerts=[told])))
         until(lambda: one.http.get("/v1/alerts").json()["data"][0]["outcome"] is not None)
 
 

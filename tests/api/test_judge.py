@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from arbiter_app.pipeline.ports import Lesson
 from arbiter_app.policy.agreement import OBJECTIVE, Pairs
 from arbiter_app.runtime.sandbox.judging import Taste
 from tests.conftest import Running, running
@@ -77,7 +78,7 @@ def test_a_judge_is_not_asked_beyond_the_budget_or_the_share(tmp_path: Path) -> 
 def test_a_judge_that_is_known_well_is_asked_less(tmp_path: Path) -> None:
     with running(tmp_path, **ALWAYS) as one:
         key = one.arbiter.catalog.judge, "math", OBJECTIVE
-        one.run(lambda: one.arbiter.store.ledger.adjust([], [], {}, [(key, Pairs(n=1e6))]))
+        one.run(lambda: one.arbiter.store.ledger.adjust(Lesson(pairs=[(key, Pairs(n=1e6))])))
         one.run(one.arbiter.judging.learn_trust)
         ask(one, 60)
         assert one.world.kinds["judge"] < 30  # 6 are expected

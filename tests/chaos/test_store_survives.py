@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from arbiter_app.pipeline.ports import Lesson
+from arbiter_app.pipeline.types import Grade
 from arbiter_app.store import NotDurable, Store, filing, open_store, rollups
 from arbiter_app.store.decisions import Filter
 from tests.stores import Pragma, mixed, record, run
@@ -57,8 +59,7 @@ async def recovered(store: Store) -> None:
 
 def late_grade(store: Store, decision_id: str) -> asyncio.Future[None]:
     """A judge's grade of 0.25 that arrives after the record."""
-    told = {"quality": 0.25, "source": "judge", "reason": "late", "judge_cost_pico": 1}
-    return store.ledger.grade(decision_id, **told, deltas=[], alerts=[], state={})
+    return store.ledger.grade(decision_id, Grade(0.25, "late", "judge"), Lesson(), judge_pico=1)
 
 
 def spawn(code: str, *arguments: str) -> subprocess.Popen[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from arbiter_app import policy as brain
+from arbiter_app.pipeline.ports import Lesson
 from arbiter_app.policy import Learned, ModelFacts, ModelStats, Observation, Policy, PolicySettings
 from arbiter_app.services.replica_sync import missing
 from arbiter_app.store import Store, open_store
@@ -42,7 +43,7 @@ def seen(times: float) -> Observation:
 
 
 async def write(store: Store, learned: Learned) -> None:
-    await store.ledger.adjust(learned.deltas, (), learned.state)
+    await store.ledger.adjust(Lesson(learned.deltas, state=learned.state))
 
 
 async def catch_up(store: Store, one: Policy) -> dict[tuple[str, str], ModelStats]:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from arbiter_app.pipeline.ports import DecisionRecord
+from arbiter_app.pipeline.ports import DecisionRecord, Lesson
+from arbiter_app.pipeline.types import Grade
 from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.store import Store, open_store
 from arbiter_app.store.decisions import Filter
@@ -112,16 +113,7 @@ def test_sums_are_exact_and_follow_late_grades(tmp_path: Path) -> None:
         costs = [10**15 + at for at in range(100)]
         await asyncio.gather(*[store.ledger.record(record(at, cost_pico=cost)) for at, cost in enumerate(costs)])
         await store.ledger.record(record(100, status="failed", cost_pico=7, quality=None))
-        await store.ledger.grade(
-            "d_0000000000000100",
-            quality=0.5,
-            source="judge",
-            reason="x",
-            judge_cost_pico=9,
-            deltas=[],
-            alerts=[],
-            state={},
-        )
+        await store.ledger.grade("d_0000000000000100", Grade(0.5, "x", "judge"), Lesson(), judge_pico=9)
         (total,) = await store.totals(())
         return sum(costs), total, await store.totals(("bucket",), since=NOW), await store.decision("d_0000000000000100")
 

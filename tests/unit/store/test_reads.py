@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
-from arbiter_app.pipeline.ports import DecisionRecord
+from arbiter_app.pipeline.ports import DecisionRecord, Lesson
+from arbiter_app.pipeline.types import Grade
 from arbiter_app.store import Store, decisions, filing, folding, notes, open_store, rollups
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.tables import LISTS
@@ -162,8 +163,7 @@ def test_a_late_grade_counts_the_same_before_and_after_filing(tmp_path: Path) ->
 
 
 async def _graded(store: Store, decision_id: str, quality: float, pico: int) -> None:
-    told = {"quality": quality, "source": "judge", "reason": "late", "judge_cost_pico": pico}
-    await store.ledger.grade(decision_id, **told, deltas=[], alerts=[], state={})
+    await store.ledger.grade(decision_id, Grade(quality, "late", "judge"), Lesson(), judge_pico=pico)
 
 
 def test_pages_go_newest_first_and_miss_nothing(store: Store, records: list[DecisionRecord]) -> None:

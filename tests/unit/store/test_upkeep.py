@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from arbiter_app.pipeline.ports import DecisionRecord
+from arbiter_app.pipeline.ports import DecisionRecord, Lesson
 from arbiter_app.policy import ModelStats
 from arbiter_app.store import Store, StoreError, open_store, rollups, upkeep
 from arbiter_app.store.decisions import Filter
@@ -172,7 +172,7 @@ def test_statistics_that_cannot_be_true_leave_the_store_and_others_stay(store: S
     good = ModelStats(calls=5.0, graded=4.0, quality_sum=3.0, quality_sq=2.5, cost_n=5.0, cost_usd=0.1)
     run(
         lambda: store.ledger.adjust(
-            [("math", "bad", bad), ("math", "good", good), ("code", "none", ModelStats(tries=-99.0))], (), {}
+            Lesson([("math", "bad", bad), ("math", "good", good), ("code", "none", ModelStats(tries=-99.0))])
         )
     )
     run(lambda: store.retain(now=NOW, keep_decisions=10, keep_trace_days=1.0))

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from arbiter_app.pipeline.ports import Lesson
+from arbiter_app.pipeline.types import Grade
 from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.store import Store, StoreError, filing, open_store
 from arbiter_app.store.decisions import Filter
@@ -122,16 +124,8 @@ def test_a_late_grade_changes_row_sums_and_statistics_together(store: Store) -> 
 
     async def write() -> None:
         await store.ledger.record(one)
-        await store.ledger.grade(
-            one.row["id"],
-            quality=0.5,
-            source="judge",
-            reason="the judge said 0.5",
-            judge_cost_pico=77,
-            deltas=[("code", "gpt-4o", ModelStats(graded=1.0, quality_sum=0.5))],
-            alerts=[],
-            state={"drift": b"x"},
-        )
+        lesson = Lesson([("code", "gpt-4o", ModelStats(graded=1.0, quality_sum=0.5))], state={"drift": b"x"})
+        await store.ledger.grade(one.row["id"], Grade(0.5, "the judge said 0.5", "judge"), lesson, judge_pico=77)
 
     run(write)
     row = run(lambda: store.decision(one.row["id"]))
@@ -146,7 +140,7 @@ def test_statistics_equal_the_sum_of_all_deltas(store: Store) -> None:
 
     async def write() -> None:
         await asyncio.gather(*[store.ledger.record(one) for one in records])
-        await store.ledger.adjust([("code", "gpt-4o", ModelStats(votes=1.0, votes_sum=1.0))], [], {})
+        await store.ledger.adjust(Lesson([("code", "gpt-4o", ModelStats(votes=1.0, votes_sum=1.0))]))
 
     run(write)
     rows, _ = run(store.load_policy)
@@ -163,7 +157,7 @@ def test_alerts_and_feedback_are_kept(store: Store) -> None:
     thumb = {"ts": NOW, "decision_id": "d_1", "key_id": "k", "bucket": "code", "model": "gpt-4o"}
 
     async def write() -> list[Any]:
-        await store.ledger.adjust([], [alert, {**alert, "model": "gpt-4o-mini"}], {})
+        await store.ledger.adjust(Lesson(alerts=[alert, {**alert, "model": "gpt-4o-mini"}]))
         return [await store.add_feedback({**thumb, "rating": rating, "score": 0.4}) for rating in ("up", "up", "down")]
 
     up = Thumb("up", 0.4, True)
