@@ -46,9 +46,10 @@ clean:
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/dev.done: requirements-dev.txt .venv/runtime.done
+.venv/dev.done: requirements-dev.txt tests/requirements-alone.txt .venv/runtime.done
 	@echo "setup: installing the packages of requirements-dev.txt" >&2
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r tests/requirements-alone.txt
 	@touch $@
 
 tests/node_modules/.package-lock.json: tests/package-lock.json .venv/runtime.done
