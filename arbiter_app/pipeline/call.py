@@ -97,11 +97,6 @@ class Calls:
         self._learned_usd = learned_usd
         self._max_attempts = max_attempts
 
-    @property
-    def probes_next(self) -> bool:
-        """Whether a call may be the probe of a model: until that has begun, nobody else must choose the model."""
-        return self._health.probes_next(time.monotonic())
-
     async def complete(self, decision: Decision, order: Sequence[str]) -> Completion:
         """A whole answer of the first model in `order` that gives one; every attempt is noted on the decision."""
 

@@ -57,10 +57,6 @@ class Health:
         """The models for which `quarantined` holds."""
         return frozenset(model for model in self._resting if self.quarantined(model, now)) if self._resting else _NOBODY
 
-    def probes_next(self, now: float) -> bool:
-        """True while the next call of some model would be its probe."""
-        return any(not self.quarantined(model, now) for model in self._resting)
-
     def begin(self, model: str) -> None:
         """A call of the model starts: after a rest this call is the probe, and others wait for its outcome."""
         rest = self._resting.get(model)
