@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from arbiter_app import exact_json
+from arbiter_app.pipeline.completions import choices_of, delta_of, index_of
+from arbiter_app.pipeline.events import Chunk
 from arbiter_app.pipeline.types import Completion, Json
 
 MAX_DROPPED = 100
@@ -39,6 +41,34 @@ class Dropped:
 def thought(part: Json) -> str:
     """What a message, or a piece of one, says of a model's thinking."""
     return next((text for name in _THOUGHTS if isinstance(text := part.get(name), str) and text), "")
+
+
+class FirstChoice:
+    """Reads what the chunks of an answer add to its first choice; a dialect that translates has no others."""
+
+    def __init__(self) -> None:
+        self._first = True
+
+    def of(self, chunk: Chunk) -> Iterator[tuple[Json, Json, list[tuple[int | None, Json]]]]:
+        """For each time that a chunk speaks of it: the choice, what it adds, and pieces of tool calls with their right numbers."""
+        numbers = iter(chunk.placed)
+        for choice in choices_of(chunk.data) or ():
+            mine = index_of(choice) == 0
+            delta = delta_of(choice, first=mine and self._first)
+            calls = delta.get("tool_calls")
+            calls = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+            placed = [(next(numbers, None), call) for call in calls]
+            if mine:
+                self._first = False
+                yield choice, delta, placed
+
+
+def arguments_of(function: Json) -> str:
+    """The arguments of a call, or a piece of them, as text."""
+    arguments = function.get("arguments")
+    if isinstance(arguments, dict):
+        return exact_json.dumps(arguments).decode()
+    return arguments if isinstance(arguments, str) else ""
 
 
 def body_of(done: Completion | None) -> Json:

@@ -16,8 +16,7 @@ import orjson
 
 from arbiter_app import exact_json
 from arbiter_app.dialects.anthropic_messages.answer import call_id, ended, head, usage
-from arbiter_app.dialects.translation import thought
-from arbiter_app.pipeline.completions import choices_of, delta_of, index_of
+from arbiter_app.dialects.translation import FirstChoice, arguments_of, thought
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.events import Chunk
 from arbiter_app.pipeline.messages import content_text
@@ -70,7 +69,7 @@ class Events:
         self._finish: object = None
         self._matched: object = None
         self._refused = False
-        self._first = True
+        self._choice = FirstChoice()
 
     def begin(self) -> bytes:
         """What comes first: the message, still empty, and a sign of life."""
@@ -80,16 +79,8 @@ class Events:
 
     def of(self, chunk: Chunk) -> Iterator[bytes]:
         """The events that a chunk becomes, for now."""
-        numbers = iter(chunk.placed)
-        for choice in choices_of(chunk.data) or ():
-            mine = index_of(choice) == 0
-            delta = delta_of(choice, first=mine and self._first)
-            calls = delta.get("tool_calls")
-            calls = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
-            placed = [(next(numbers, None), call) for call in calls]
-            if mine:
-                self._first = False
-                self._take(choice, delta, placed)
+        for choice, delta, calls in self._choice.of(chunk):
+            self._take(choice, delta, calls)
         yield from self._ready()
 
     def end(self, arbiter: Json) -> Iterator[bytes]:
@@ -135,10 +126,7 @@ class Events:
             }
             begin = {"type": "tool_use", **called, "input": {}}
             block = self._calls[number] = self._begun(_Block(begin, "input_json_delta", "partial_json"))
-        arguments = function.get("arguments")
-        if isinstance(arguments, dict):
-            arguments = exact_json.dumps(arguments).decode()
-        if type(arguments) is str and arguments:
+        if arguments := arguments_of(function):
             block.waiting.append(arguments)
             block.arguments.append(arguments)
 

@@ -25,8 +25,7 @@ from arbiter_app.dialects.openai_responses.answer import (
     tools_of,
 )
 from arbiter_app.dialects.openai_responses.tools import Tool
-from arbiter_app.dialects.translation import thought
-from arbiter_app.pipeline.completions import choices_of, delta_of, index_of
+from arbiter_app.dialects.translation import FirstChoice, arguments_of, thought
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.events import Chunk
 from arbiter_app.pipeline.messages import content_text
@@ -101,7 +100,7 @@ class Output:
         self._calls: dict[object, _Item] = {}
         self._done: dict[int, Json] = {}
         self._count = 0
-        self._first = True
+        self._choice = FirstChoice()
         self.finish: object = None
 
     @property
@@ -111,16 +110,8 @@ class Output:
 
     def of(self, chunk: Chunk) -> Iterator[Json]:
         """The events that a chunk becomes."""
-        numbers = iter(chunk.placed)
-        for choice in choices_of(chunk.data) or ():
-            mine = index_of(choice) == 0
-            delta = delta_of(choice, first=mine and self._first)
-            calls = delta.get("tool_calls")
-            calls = [one for one in calls if isinstance(one, dict)] if isinstance(calls, list) else []
-            placed = [(next(numbers, None), one) for one in calls]
-            if mine:
-                self._first = False
-                yield from self._take(choice, delta, placed)
+        for choice, delta, calls in self._choice.of(chunk):
+            yield from self._take(choice, delta, calls)
 
     def end(self) -> Iterator[Json]:
         """The events that end what is open. An answer without anything has an empty message."""
@@ -186,10 +177,7 @@ class Output:
                 yield self._told(item)
                 if item.pieces and not _is_custom(item):
                     yield {"type": "response.function_call_arguments.delta", **_where(item), "delta": item.text}
-        arguments = function.get("arguments")
-        if isinstance(arguments, dict):
-            arguments = exact_json.dumps(arguments).decode()
-        if isinstance(arguments, str) and (piece := item.add(arguments)) and item.told and not _is_custom(item):
+        if (piece := item.add(arguments_of(function))) and item.told and not _is_custom(item):
             yield {"type": "response.function_call_arguments.delta", **_where(item), "delta": piece}
 
     def _told(self, item: _Item) -> Json:
