@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from arbiter_app.api import limits
 from arbiter_app.api.auth import caller_of, is_new
 from arbiter_app.api.body import BIG_BYTES, CallerGone, read_body
-from arbiter_app.api.errors import error_answer
+from arbiter_app.api.errors import error_answer, id_headers
 from arbiter_app.dialects import Dialect
 from arbiter_app.logs import request_id as log_request_id
 from arbiter_app.pipeline.decision import Decision
@@ -34,7 +34,7 @@ class Chat:
     """The route of one dialect."""
 
     def __init__(self, dialect: Dialect, requests: RequestService, *, max_body_bytes: int) -> None:
-        self._dialect = dialect
+        self.dialect = dialect
         self._requests = requests
         self._keys = requests.keys
         self._max_body = max_body_bytes
@@ -42,7 +42,7 @@ class Chat:
     async def __call__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         """Answer one request. A caller who hangs up cancels the work, streamed or not."""
         log_request_id.set(request_id)
-        reply, told = _Reply(self._dialect, send, request_id), when_gone(scope)
+        reply, told = _Reply(self.dialect, send, request_id), when_gone(scope)
         request = self._requests.request()
         try:
             async with request:
@@ -95,8 +95,8 @@ class Chat:
         """Big bodies are parsed beside the loop."""
         body = await read_body(scope, receive, self._max_body)
         if len(body) < BIG_BYTES:
-            return self._dialect.parse(body, caller, request_id)
-        return await asyncio.to_thread(self._dialect.parse, body, caller, request_id)
+            return self.dialect.parse(body, caller, request_id)
+        return await asyncio.to_thread(self.dialect.parse, body, caller, request_id)
 
 
 class _Reply:
@@ -105,8 +105,7 @@ class _Reply:
     def __init__(self, dialect: Dialect, send: Send, request_id: str) -> None:
         self._dialect = dialect
         self._send = send
-        names = dict.fromkeys((b"x-request-id", dialect.REQUEST_ID))
-        self._ids = [(name, request_id.encode()) for name in names]
+        self._ids = id_headers(dialect, request_id)
         self.request_id = request_id
         self.limits: limits.Headers = []
         self._begun = self._ended = False

@@ -9,7 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from arbiter_app.api.chat import Chat
 from arbiter_app.api.control import control_app
-from arbiter_app.api.errors import error_answer, spoken
+from arbiter_app.api.errors import error_answer, id_headers, spoken
 from arbiter_app.dialects import Dialect, anthropic_messages, openai_chat, openai_responses
 from arbiter_app.logs import request_id as log_request_id
 from arbiter_app.pipeline.errors import MethodNotAllowed
@@ -37,7 +37,7 @@ class Gateway:
         self._arbiter = arbiter
         most = arbiter.settings.max_body_bytes
         self._chats = {
-            path: (Chat(dialect, arbiter.requests, max_body_bytes=most), dialect)
+            path: Chat(dialect, arbiter.requests, max_body_bytes=most)
             for dialect in DIALECTS
             for where in dialect.PATHS
             for path in (where, f"{where}/")
@@ -57,7 +57,7 @@ class Gateway:
             await refuse_socket(receive, send)
             return
         request_id = _request_id(scope)
-        chat, dialect = self._chats.get(scope["path"], (None, openai_chat))
+        chat = self._chats.get(scope["path"])
         if chat is None:
             log_request_id.set(request_id)
             # A server sends no body after HEAD, whatever the application says.
@@ -66,7 +66,7 @@ class Gateway:
         elif scope["method"] == "POST":
             await chat(scope, receive, send, request_id)
         else:
-            await _only_post(scope["method"], dialect, _stamped(send, request_id, dialect))
+            await _only_post(scope["method"], chat.dialect, _stamped(send, request_id, chat.dialect))
 
 
 async def _only_post(method: str, dialect: Dialect, send: Send) -> None:
@@ -89,13 +89,13 @@ def _request_id(scope: Scope) -> str:
 
 
 def _stamped(send: Send, request_id: str, dialect: Dialect) -> Send:
-    names = dict.fromkeys((b"x-request-id", dialect.REQUEST_ID))
+    ids = id_headers(dialect, request_id)
 
     async def stamped(message: Message) -> None:
         if message["type"] == "http.response.start":
             message["headers"] = [
                 *message.get("headers", []),
-                *((name, request_id.encode()) for name in names),
+                *ids,
                 *HARDENING,
             ]
         await send(message)
