@@ -57,14 +57,12 @@ class RequestService:
 
     def refuse_early(self, caller: Caller) -> None:
         """Raises the ArbiterError that `admit` would raise at once."""
-        self._refuse_while_draining()
-        self.keys.may_route(caller)
+        self._refuse(caller)
         self.admission.refuse_when_full()
 
     async def enter(self, caller: Caller) -> None:
         """Take a place, waiting for one if need be. Raises ArbiterError."""
-        self._refuse_while_draining()
-        self.keys.may_route(caller)
+        self._refuse(caller)
         await self.admission.enter()
 
     def drain(self, within_s: float) -> None:
@@ -88,10 +86,12 @@ class RequestService:
         """It is not any more."""
         self._in_work.discard(request)
 
-    def _refuse_while_draining(self) -> None:
+    def _refuse(self, caller: Caller) -> None:
+        """Raises ArbiterError while draining, and for a paused key."""
         if self.draining:
             message = "Arbiter is shutting down; try again in a moment"
             raise Overloaded(message, code="draining", retry_after_s=RETRY_AFTER_S)
+        self.keys.may_route(caller)
 
 
 class Request:
