@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -20,6 +22,15 @@ def arbiter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def base_url(arbiter: Served) -> str:
     """What goes into a client's `base_url`."""
     return f"{arbiter.url}/v1"
+
+
+@pytest.fixture
+def minted(base_url: str) -> str:
+    """A freshly minted caller's key."""
+    body = json.dumps({"email": "dev@example.com"}).encode()
+    request = urllib.request.Request(f"{base_url}/register", body, {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return str(json.load(answer)["api_key"])
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import urllib.request
 from collections.abc import Iterator
 
 import anthropic
@@ -41,12 +40,8 @@ def client(arbiter, key: str) -> Iterator[anthropic.Anthropic]:
 
 
 @pytest.fixture
-def caller(client: anthropic.Anthropic, base_url: str) -> anthropic.Anthropic:
+def caller(client: anthropic.Anthropic, minted: str) -> anthropic.Anthropic:
     """A client with a freshly minted key."""
-    body = json.dumps({"email": "dev@example.com"}).encode()
-    request = urllib.request.Request(f"{base_url}/register", body, {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        minted = json.load(answer)["api_key"]
     return client.with_options(api_key=minted)
 
 

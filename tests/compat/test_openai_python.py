@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import urllib.request
 from collections.abc import Iterator
 
 import openai
@@ -43,12 +42,8 @@ def client(base_url: str, key: str) -> Iterator[openai.OpenAI]:
 
 
 @pytest.fixture
-def caller(client: openai.OpenAI, base_url: str) -> openai.OpenAI:
+def caller(client: openai.OpenAI, minted: str) -> openai.OpenAI:
     """A client with a freshly minted key."""
-    body = json.dumps({"email": "dev@example.com"}).encode()
-    request = urllib.request.Request(f"{base_url}/register", body, {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        minted = json.load(answer)["api_key"]
     return client.with_options(api_key=minted)
 
 
