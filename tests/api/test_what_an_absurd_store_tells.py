@@ -89,16 +89,20 @@ def over(
 ) -> Iterator[Running]:
     """An Arbiter over that store; with the sums that are filed, and those that are not."""
     directory = tmp_path_factory.mktemp("absurd")
-    asyncio.run(fill(directory / "arbiter.db", rows, filed=request.param == "filed"))
+    fill(directory / "arbiter.db", rows, filed=request.param == "filed")
     with running(directory, ARBITER_PUBLIC_READS="1") as one:
         yield one
 
 
-async def fill(path: Path, rows: list[dict[str, Any]], *, filed: bool) -> None:
+def fill(path: Path, rows: list[dict[str, Any]], *, filed: bool) -> None:
     store = open_store(str(path))
-    try:
+
+    async def records() -> None:
         for row in rows:
             await store.ledger.record(record(**row))
+
+    try:
+        asyncio.run(records())
         if filed:
             file_all(store)
     finally:
@@ -241,7 +245,7 @@ STATISTICS: dict[str, dict[str, float]] = {
 
 @pytest.mark.parametrize("name", STATISTICS)
 def test_statistics_that_cannot_be_stop_no_routing(tmp_path: Path, name: str) -> None:
-    asyncio.run(fill(tmp_path / "arbiter.db", [], filed=False))
+    fill(tmp_path / "arbiter.db", [], filed=False)
     with connected(tmp_path / "arbiter.db") as connection:
         for bucket, model in itertools.product(("code", "math", "open", "factual"), ("gpt-4o", "gpt-4o-mini")):
             columns = {"bucket": bucket, "model": model, **dict.fromkeys(FIELDS, 0.0), **STATISTICS[name]}
@@ -257,7 +261,7 @@ def test_statistics_that_cannot_be_stop_no_routing(tmp_path: Path, name: str) ->
 
 def test_the_last_days_of_a_report_leave_out_days_to_come(tmp_path: Path) -> None:
     rows = [record(NOW + days * DAY_S).row | {"id": f"dec_{at}"} for at, days in enumerate((-3, -0.5, 0.5, 40))]
-    asyncio.run(fill(tmp_path / "arbiter.db", rows, filed=False))
+    fill(tmp_path / "arbiter.db", rows, filed=False)
     with running(tmp_path, ARBITER_PUBLIC_READS="1") as over:
         assert [asked(over, f"/v1/report?days={days}")["calls"] for days in (1, 30)] == [1, 2]
         assert asked(over, "/v1/report")["calls"] == 4
