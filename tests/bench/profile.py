@@ -9,22 +9,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
-from contextlib import ExitStack
-from pathlib import Path
 from types import FrameType
 
-from arbiter_app.serve import Application
-from arbiter_app.server import Server, config_of
-from arbiter_app.settings import load_settings
-from tests.bench.__main__ import CORES, module, place
-from tests.served import OPERATOR, ROOT, free_port
+from tests.bench.__main__ import CORES, place
+from tests.bench.in_process import serve_for
+from tests.served import OPERATOR, ROOT
 
 STAGES = {
     "uvicorn/": "server",
@@ -108,35 +102,7 @@ def main() -> None:
     parser.add_argument("--stream", action="store_true")
     parser.add_argument("--functions", type=int, default=0)
     given = parser.parse_args()
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        runtime, port = free_port(), free_port()
-        place(stack.enter_context(module("tests.bench.runtime", str(runtime))).pid, CORES[1:])
-        environ = {
-            "ARBITER_DB": str(directory / "arbiter.db"),
-            "ARBITER_PORT": str(port),
-            "ARBITER_API_KEYS": OPERATOR,
-            "GATEWAY_API_KEY": "bench",
-            "BTL_BASE_URL": f"http://127.0.0.1:{runtime}/v1",
-            "ARBITER_POLICY": os.environ.get("ARBITER_POLICY", "arbiter"),
-        }
-        settings = load_settings(environ, None)
-        application = Application(settings, with_pages=False, listening=None)
-        begun = asyncio.Event()
-        server = Server(config_of(settings, application), on_ready=lambda _: begun.set(), on_stop=application.stop)
-        _pin(CORES[:1])
-
-        async def run() -> None:
-            serving = asyncio.create_task(server.serve())
-            await begun.wait()
-            try:
-                await _profiled(port, given)
-            finally:
-                server.stop()
-                await serving
-
-        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
-            runner.run(run())
+    serve_for(lambda port: _profiled(port, given))
 
 
 async def _profiled(port: int, given: argparse.Namespace) -> None:
@@ -178,11 +144,6 @@ def _thread_cpu_us() -> dict[str, float]:
     """What each thread of this process has used, in microseconds."""
     clocks = {one.name: time.pthread_getcpuclockid(one.ident) for one in threading.enumerate() if one.ident}
     return {name: time.clock_gettime(clock) * 1e6 for name, clock in clocks.items()}
-
-
-def _pin(cores: list[int]) -> None:
-    if len(CORES) > 1:
-        os.sched_setaffinity(0, cores)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,50 @@
+"""The product in this process, as it is served, over a runtime of its own that costs next to nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from arbiter_app.serve import Application
+from arbiter_app.server import Server, config_of
+from arbiter_app.settings import load_settings
+from tests.bench.__main__ import CORES, module, place
+from tests.served import OPERATOR, free_port
+
+
+def serve_for(work: Callable[[int], Awaitable[None]]) -> None:
+    """Serve without pages on an empty store, do `work` with the port on the same event loop, and stop."""
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        runtime, port = free_port(), free_port()
+        place(stack.enter_context(module("tests.bench.runtime", str(runtime))).pid, CORES[1:])
+        environ = {
+            "ARBITER_DB": str(directory / "arbiter.db"),
+            "ARBITER_PORT": str(port),
+            "ARBITER_API_KEYS": OPERATOR,
+            "GATEWAY_API_KEY": "bench",
+            "BTL_BASE_URL": f"http://127.0.0.1:{runtime}/v1",
+            "ARBITER_POLICY": os.environ.get("ARBITER_POLICY", "arbiter"),
+        }
+        settings = load_settings(environ, None)
+        application = Application(settings, with_pages=False, listening=None)
+        begun = asyncio.Event()
+        server = Server(config_of(settings, application), on_ready=lambda _: begun.set(), on_stop=application.stop)
+        if len(CORES) > 1:
+            os.sched_setaffinity(0, CORES[:1])
+
+        async def run() -> None:
+            serving = asyncio.create_task(server.serve())
+            await begun.wait()
+            try:
+                await work(port)
+            finally:
+                server.stop()
+                await serving
+
+        with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+            runner.run(run())
