@@ -30,7 +30,7 @@ from arbiter_app.pipeline.judge import Judge, parse_judgement
 from arbiter_app.pipeline.kept import KeptAnswers
 from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.lifecycle import Lifecycle
-from arbiter_app.pipeline.limits import Limits
+from arbiter_app.pipeline.limits import LearnedLimits
 from arbiter_app.pipeline.meaning import MeaningIndex
 from arbiter_app.pipeline.prices import PriceOverrides
 from arbiter_app.pipeline.record import Recorder
@@ -48,7 +48,7 @@ from arbiter_app.services.admission import Admission
 from arbiter_app.services.alerting import Alerting
 from arbiter_app.services.alerts import Alerts
 from arbiter_app.services.broadcast import Broadcast
-from arbiter_app.services.calibrating import Caller
+from arbiter_app.services.calibrating import PromptRunner
 from arbiter_app.services.calibration import Calibrations
 from arbiter_app.services.catalog_holder import CatalogHolder, facts_of
 from arbiter_app.services.feed import Feed
@@ -111,7 +111,7 @@ class Services:
             send=self.broadcast.send,
         )
         self.standing = Standing(self.broadcast.send)
-        self.limits, self.prices = Limits(), PriceOverrides()
+        self.limits, self.prices = LearnedLimits(), PriceOverrides()
         self.holdout = Holdout(settings.routing.holdout_share, settings.routing.holdout_usd_per_day)
         self.policy = brain.build(
             settings.policy, catalog=facts_of(catalog), baseline=catalog.baseline, settings=settings.routing
@@ -239,7 +239,7 @@ class Services:
     @cached_property
     def calibrations(self) -> Calibrations:
         """An operator's prompts on every model."""
-        caller = Caller(
+        caller = PromptRunner(
             classifier=self.classifier,
             estimates=self.estimates,
             calls=self.calls,

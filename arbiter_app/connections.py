@@ -24,7 +24,7 @@ OWN_DESCRIPTORS = 128
 """For database, log, listening sockets and workers; beside one for each request in work."""
 
 
-class Connection(Protocol):
+class ClientConnection(Protocol):
     """What is asked of a connection."""
 
     @property
@@ -40,7 +40,7 @@ class Connection(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ConnectionRefusal:
     """An answer that a connection gets before any application sees its request; it is closed then."""
 
     bound: str
@@ -57,14 +57,14 @@ def most_connections(settings: Settings) -> int:
     return max(1, min(allowed, settings.max_connections or MOST))
 
 
-class Door:
+class ConnectionLimiter:
     """The connections of one process, with the settings that bound them."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._sockets: Counter[str] = Counter()
-        self._of: defaultdict[str, dict[Connection, None]] = defaultdict(dict)
-        self._address: dict[Connection, str] = {}
+        self._of: defaultdict[str, dict[ClientConnection, None]] = defaultdict(dict)
+        self._address: dict[ClientConnection, str] = {}
         self._trusted = ProxyHeadersMiddleware(_nothing, list(settings.trusted_proxies)).trusted_hosts
 
     @cached_property
@@ -75,7 +75,7 @@ class Door:
     def __len__(self) -> int:
         return len(self._address)
 
-    def enter(self, connection: Connection, host: str) -> Refusal | None:
+    def enter(self, connection: ClientConnection, host: str) -> ConnectionRefusal | None:
         """Note a new connection from `host`. When there are too many, one that rests is closed, or this one is refused."""
         address = group_of(host)
         most = self.settings.max_connections_per_address
@@ -89,7 +89,7 @@ class Door:
         self._address[connection] = address
         return refusal
 
-    def leave(self, connection: Connection) -> None:
+    def leave(self, connection: ClientConnection) -> None:
         """Forget a connection, if it is known."""
         address = self._address.pop(connection, None)
         if address is not None:
@@ -97,7 +97,7 @@ class Door:
             if not self._of[address]:
                 del self._of[address]
 
-    def refuse_socket(self, host: str) -> Refusal | None:
+    def refuse_socket(self, host: str) -> ConnectionRefusal | None:
         """The refusal of one more socket from `host`, if there are too many."""
         settings, of_address = self.settings, self._sockets[group_of(host)]
         if self._sockets.total() >= settings.max_sockets:
@@ -111,27 +111,27 @@ class Door:
         else:
             return None
         message = f"more than {most:,} sockets ({setting}); try again in a moment"
-        return Refusal(bound, 503, "too_many_sockets", message)
+        return ConnectionRefusal(bound, 503, "too_many_sockets", message)
 
-    def open_socket(self, socket: Connection, host: str) -> None:
+    def open_socket(self, socket: ClientConnection, host: str) -> None:
         """Note a connection that has become a socket; it never gives way."""
         self._sockets[group_of(host)] += 1
         self.enter(socket, host)
 
-    def close_socket(self, socket: Connection, host: str) -> None:
+    def close_socket(self, socket: ClientConnection, host: str) -> None:
         """Forget one."""
         self._sockets[group_of(host)] -= 1
         self._sockets += Counter()  # without those of whom none is left
         self.leave(socket)
 
-    def _strike(self, bound: str, setting: str, most: int, address: str) -> Refusal | None:
+    def _strike(self, bound: str, setting: str, most: int, address: str) -> ConnectionRefusal | None:
         """Let a connection of `address` give way; the refusal if none can."""
         message = f"more than {most:,} connections ({setting})"
         bounds.count(bound, message)
         ours = self._of[address]
         one = next((one for one in ours if one.silent), None) or next((one for one in ours if one.resting), None)
         if one is None:
-            return Refusal("", 503, "too_many_connections", f"{message}; try again in a moment")
+            return ConnectionRefusal("", 503, "too_many_connections", f"{message}; try again in a moment")
         self.leave(one)
         one.give_way()
         return None

@@ -26,7 +26,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
-from arbiter_app.connections import Door, Refusal
+from arbiter_app.connections import ConnectionLimiter, ConnectionRefusal
 from arbiter_app.notices import bounds
 
 Call = Callable[[], None]
@@ -189,15 +189,15 @@ class Unchunked(RequestResponseCycle):
 class Protocol(HttpToolsProtocol):
     """One connection of a caller. Everything that it may send is bounded, in size and in time."""
 
-    def __init__(self, *given: Any, door: Door, **named: Any) -> None:
+    def __init__(self, *given: Any, limiter: ConnectionLimiter, **named: Any) -> None:
         super().__init__(*given, **named)
-        self._door, self._settings = door, door.settings
+        self._limiter, self._settings = limiter, limiter.settings
         self._corked: Corked | None = None
         self._gone: Call | None = None
         self._stage = self._awaited = Stage.NOTHING
         self._deadline: asyncio.TimerHandle | None = None
         self._unfinished = self._trailing = 0
-        self._refusal: Refusal | None = None
+        self._refusal: ConnectionRefusal | None = None
         self._refused = False
         self._ignored = False
         """A request asks for another protocol than a socket's; it is read anew without that."""
@@ -212,7 +212,7 @@ class Protocol(HttpToolsProtocol):
         """A caller has connected."""
         self._corked = Corked(transport, self.loop, self._settings.write_timeout_s)
         super().connection_made(cast(asyncio.Transport, self._corked))
-        refusal = self._door.enter(self, self.client[0] if self.client else "")
+        refusal = self._limiter.enter(self, self.client[0] if self.client else "")
         if refusal is not None:
             self._refuse(refusal)
         else:
@@ -268,7 +268,7 @@ class Protocol(HttpToolsProtocol):
             self._reject(self._too_long())
         if len(self.headers) > settings.max_headers:
             message = f"more than {settings.max_headers} headers (ARBITER_MAX_HEADERS)"
-            self._reject(Refusal("headers", 431, "too_many_headers", message))
+            self._reject(ConnectionRefusal("headers", 431, "too_many_headers", message))
         if size > settings.max_head_bytes:
             self._reject(self._too_large())
         if self.parser.should_upgrade() and not self._should_upgrade() and self.parser.get_method() != b"CONNECT":
@@ -278,7 +278,7 @@ class Protocol(HttpToolsProtocol):
             self._take_host_of(target)
         if len(self.pipeline) >= settings.max_pipelined:
             message = f"more than {settings.max_pipelined} requests before an answer (ARBITER_MAX_PIPELINED)"
-            self._reject(Refusal("pipelined", 429, "too_many_requests", message))
+            self._reject(ConnectionRefusal("pipelined", 429, "too_many_requests", message))
         super().on_headers_complete()
         if self.scope["http_version"] in ("1.0", "0.9"):
             self.cycle.__class__ = Unchunked
@@ -343,7 +343,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller has hung up, or the answer was its last."""
-        self._door.leave(self)
+        self._limiter.leave(self)
         self._forget_deadline()
         super().connection_lost(exc)
         if self._corked is not None:
@@ -357,12 +357,12 @@ class Protocol(HttpToolsProtocol):
 
     def _upgrade(self) -> None:
         """Hand the connection on to a socket, unless there are too many."""
-        refusal = self._door.refuse_socket(self.client[0] if self.client else "")
+        refusal = self._limiter.refuse_socket(self.client[0] if self.client else "")
         if refusal is not None:
             self._refuse(refusal)
             return
         self._forget_deadline()
-        self._door.leave(self)
+        self._limiter.leave(self)
         self.handle_websocket_upgrade()
 
     def _await_stage(self) -> None:
@@ -380,13 +380,13 @@ class Protocol(HttpToolsProtocol):
         if self._stage is Stage.BODY:
             within, setting = self._settings.body_timeout_s, "ARBITER_BODY_TIMEOUT_S"
             message = f"the body did not arrive within {within:g} s ({setting})"
-            self._refuse(Refusal("body_time", 408, "request_timeout", message))
+            self._refuse(ConnectionRefusal("body_time", 408, "request_timeout", message))
         elif self._busy():
             self._await_stage()  # a part of the next request has come, and the answer to the one before goes on
         else:
             within, setting = self._settings.head_timeout_s, "ARBITER_HEAD_TIMEOUT_S"
             message = f"no request came within {within:g} s ({setting})"
-            self._refuse(Refusal("head_time", 408, "request_timeout", message))
+            self._refuse(ConnectionRefusal("head_time", 408, "request_timeout", message))
 
     def _busy(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
@@ -396,23 +396,25 @@ class Protocol(HttpToolsProtocol):
             self._deadline.cancel()
             self._deadline = None
 
-    def _too_long(self) -> Refusal | None:
+    def _too_long(self) -> ConnectionRefusal | None:
         most = self._settings.max_line_bytes
         if len(self.url) <= most:
             return None
-        return Refusal("line_bytes", 414, "path_too_long", f"the path is over {most:,} bytes (ARBITER_MAX_LINE_BYTES)")
+        return ConnectionRefusal(
+            "line_bytes", 414, "path_too_long", f"the path is over {most:,} bytes (ARBITER_MAX_LINE_BYTES)"
+        )
 
-    def _too_large(self) -> Refusal:
+    def _too_large(self) -> ConnectionRefusal:
         most = self._settings.max_head_bytes
         message = f"the head of the request is over {most:,} bytes (ARBITER_MAX_HEAD_BYTES)"
-        return Refusal("head_bytes", 431, "head_too_large", message)
+        return ConnectionRefusal("head_bytes", 431, "head_too_large", message)
 
-    def _reject(self, refusal: Refusal | None) -> None:
+    def _reject(self, refusal: ConnectionRefusal | None) -> None:
         """From within the parser: end it with a refusal."""
         self._refusal = refusal
         raise ValueError("refused")
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: ConnectionRefusal) -> None:
         """Answer with a refusal where that can be said, and close. Nothing of what still comes is kept."""
         if refusal.bound:
             bounds.count(refusal.bound, refusal.message)
@@ -445,10 +447,10 @@ class Protocol(HttpToolsProtocol):
             gone()
 
 
-MALFORMED = Refusal("", 400, "bad_request", "this is not a valid HTTP request")
+MALFORMED = ConnectionRefusal("", 400, "bad_request", "this is not a valid HTTP request")
 
 
-def _written(refusal: Refusal) -> bytes:
+def _written(refusal: ConnectionRefusal) -> bytes:
     """A refusal as HTTP/1.1, in OpenAI's shape."""
     kind = "invalid_request_error" if refusal.status < 500 else "server_error"
     told = {"message": refusal.message, "type": kind, "param": None, "code": refusal.code}
@@ -463,10 +465,10 @@ class Socket(WebSocketsSansIOProtocol):
 
     silent = resting = False
 
-    def __init__(self, *given: Any, door: Door, **named: Any) -> None:
+    def __init__(self, *given: Any, limiter: ConnectionLimiter, **named: Any) -> None:
         super().__init__(*given, **named)
-        self._door = door
-        self._rate = door.settings.socket_frames_per_s
+        self._limiter = limiter
+        self._rate = limiter.settings.socket_frames_per_s
         self._tokens = self._rate * FRAME_BURST_S
         self._at = self.loop.time()
         self._accepted = True
@@ -474,11 +476,11 @@ class Socket(WebSocketsSansIOProtocol):
     def connection_made(self, transport: Any) -> None:
         """The connection has asked to be a socket."""
         super().connection_made(transport)
-        self._door.open_socket(self, self.client[0] if self.client else "")
+        self._limiter.open_socket(self, self.client[0] if self.client else "")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The page is gone."""
-        self._door.close_socket(self, self.client[0] if self.client else "")
+        self._limiter.close_socket(self, self.client[0] if self.client else "")
         cast(Corked, self.transport).taken()
         super().connection_lost(exc)
 
@@ -537,6 +539,6 @@ class Socket(WebSocketsSansIOProtocol):
         cast(Corked, self.transport).taken()
 
 
-def protocols(door: Door) -> dict[str, Any]:
-    """The two protocols of a server whose connections `door` knows, as uvicorn takes them."""
-    return {"http": partial(Protocol, door=door), "ws": partial(Socket, door=door)}
+def protocols(limiter: ConnectionLimiter) -> dict[str, Any]:
+    """The two protocols of a server whose connections `limiter` knows, as uvicorn takes them."""
+    return {"http": partial(Protocol, limiter=limiter), "ws": partial(Socket, limiter=limiter)}

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import uvicorn
 
-from arbiter_app.connections import Door
+from arbiter_app.connections import ConnectionLimiter
 from arbiter_app.notices import bounds
 from arbiter_app.protocol import protocols
 from arbiter_app.settings import Settings
@@ -96,7 +96,7 @@ def config_of(settings: Settings, application: Any) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        **protocols(Door(settings)),
+        **protocols(ConnectionLimiter(settings)),
         ws_max_size=settings.max_socket_message_bytes,
         ws_per_message_deflate=False,
         lifespan="on",

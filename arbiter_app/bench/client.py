@@ -25,7 +25,7 @@ class Unreachable(ConnectionError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class BenchAnswer:
     """What came back: `arbiter` is the object that Arbiter adds (empty after an error), times in milliseconds."""
 
     status: int
@@ -48,7 +48,7 @@ class Client:
         self._own = threading.local()
         self._open: set[http.client.HTTPConnection] = set()
 
-    def chat(self, body: Json) -> Answer:
+    def chat(self, body: Json) -> BenchAnswer:
         """One chat request, plain or streamed; errors come back as an answer, not as an exception."""
         started = time.perf_counter()
         try:
@@ -56,10 +56,10 @@ class Client:
             raw = response.read()
         except (OSError, http.client.HTTPException) as error:
             self._drop()
-            return Answer(0, {}, {}, "", _since(started), f"{type(error).__name__}: {error}")
+            return BenchAnswer(0, {}, {}, "", _since(started), f"{type(error).__name__}: {error}")
         streamed = response.headers.get_content_type() == "text/event-stream"
         told = _last_event(raw) if streamed else _parsed(raw)
-        return Answer(
+        return BenchAnswer(
             response.status,
             told,
             told.get("arbiter") or {},

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from arbiter_app.bench.client import Answer, Client, Unreachable
+from arbiter_app.bench.client import BenchAnswer, Client, Unreachable
 from arbiter_app.bench.tally import Tally, problems
 from arbiter_app.bench.truth import NoTruth, told, truth, world_of
 from arbiter_app.bench.workload import Ask, NoPrompts, from_prompts, read_prompts, workload
@@ -159,7 +159,7 @@ def _recorded(client: Client, decision_id: str) -> Json | None:
         return None
 
 
-def _log_line(ask: Ask, answer: Answer) -> str:
+def _log_line(ask: Ask, answer: BenchAnswer) -> str:
     line = {
         "kind": ask.kind,
         "prompt": ask.body["messages"][-1]["content"],

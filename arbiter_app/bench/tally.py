@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from statistics import quantiles
 
-from arbiter_app.bench.client import Answer
+from arbiter_app.bench.client import BenchAnswer
 from arbiter_app.pipeline.types import Json
 
 NOTHING = Decimal(0)
@@ -31,7 +31,7 @@ class Tally:
     costs: dict[str, Decimal | None] = field(default_factory=dict)
     asked: dict[str, Json] = field(default_factory=dict)
 
-    def add(self, answer: Answer, body: Json) -> None:
+    def add(self, answer: BenchAnswer, body: Json) -> None:
         """Count one answer to a request."""
         self.done += 1
         self.statuses[answer.status] += 1

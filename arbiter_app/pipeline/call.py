@@ -20,7 +20,7 @@ import orjson
 from arbiter_app.pipeline.completions import first_choice, without_own_bytes
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.health import Health
-from arbiter_app.pipeline.limits import Limits
+from arbiter_app.pipeline.limits import LearnedLimits
 from arbiter_app.pipeline.ports import LARGE_BYTES, Refused, Reply, ReplyStream, Runtime, RuntimeFault
 from arbiter_app.pipeline.refused import exhausted, rejected
 from arbiter_app.pipeline.signed import unsigned
@@ -82,7 +82,7 @@ class Calls:
         multiplier_of: Callable[[str], float],
         learned_usd: Callable[[str, str], float | None],
         max_attempts: int,
-        limits: Limits,
+        limits: LearnedLimits,
         standing: Standing,
         set_aside: Callable[[str, str], None],
     ) -> None:

@@ -10,7 +10,7 @@ from arbiter_app.catalog import Catalog
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.filter import eligible, everybody
 from arbiter_app.pipeline.health import Health
-from arbiter_app.pipeline.limits import Limits
+from arbiter_app.pipeline.limits import LearnedLimits
 from arbiter_app.pipeline.tokens import TokenRatios, estimate_messages
 from arbiter_app.pipeline.types import PICO_PER_USD, ChatRequest, Eligible, Model
 from arbiter_app.policy import Policy
@@ -22,7 +22,7 @@ class LearnedEstimates:
     """Estimates from the catalog's list prices and from what this instance has learned."""
 
     def __init__(
-        self, catalog: Callable[[], Catalog], policy: Policy, ratios: TokenRatios, health: Health, limits: Limits
+        self, catalog: Callable[[], Catalog], policy: Policy, ratios: TokenRatios, health: Health, limits: LearnedLimits
     ) -> None:
         self._catalog = catalog
         self._policy = policy

@@ -33,7 +33,7 @@ _NO_SUCH_FIELD = re.compile(
 _NO_SUCH_FIELD_CODES = frozenset({"unsupported_parameter", "extra_forbidden"})
 
 
-class Limits:
+class LearnedLimits:
     """What is known of each model beyond the catalog."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from arbiter_app.pipeline.types import Grade, Json
-from arbiter_app.policy.agreement import Key, Pairs
+from arbiter_app.policy.agreement import PairKey, Pairs
 from arbiter_app.policy.statistics import ModelStats
 
 
@@ -133,7 +133,7 @@ class Runtime(Protocol):
 
 
 Delta = tuple[str, str, ModelStats]
-Pairing = tuple[Key, Pairs]
+Pairing = tuple[PairKey, Pairs]
 
 
 @dataclass(slots=True)

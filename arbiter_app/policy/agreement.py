@@ -30,7 +30,7 @@ GOOD = 0.5
 """Score, 0 to 1, from which an answer counts as good: the middle of the scale."""
 
 OBJECTIVE, PEOPLE = "objective", "people"
-Key = tuple[str, str, str]
+PairKey = tuple[str, str, str]
 """The judge, the task, and whom it was compared with: `objective` or `people`."""
 
 
@@ -136,13 +136,13 @@ class Trust:
         return min(1.0, max(0.0, truth))
 
 
-def still_checked(known: Mapping[Key, Pairs], judge: str, task: str) -> float:
+def still_checked(known: Mapping[PairKey, Pairs], judge: str, task: str) -> float:
     """Of the answers of a task that may be compared with the judge: the share that still is, so much being known of it."""
     pairs = known.get((judge, task, OBJECTIVE))
     return 1.0 if pairs is None or pairs.n <= WELL_KNOWN_N else max(WELL_KNOWN_N / pairs.n, MIN_CHECKED_SHARE)
 
 
-def trust(known: Mapping[Key, Pairs], judge: str, task: str) -> Trust:
+def trust(known: Mapping[PairKey, Pairs], judge: str, task: str) -> Trust:
     """How far a judge is to be trusted in a task, from everything known about it."""
     here = elsewhere = PairMoments.of(Pairs())
     for (who, what, _), pairs in sorted(known.items()):
@@ -161,7 +161,7 @@ def trust(known: Mapping[Key, Pairs], judge: str, task: str) -> Trust:
     return Trust(correlation**2, slope, bias, around)
 
 
-def report(known: Mapping[Key, Pairs], judge: str) -> list[dict[str, object]]:
+def report(known: Mapping[PairKey, Pairs], judge: str) -> list[dict[str, object]]:
     """Per task and reference: pairs, agreement with its 95 % interval, mean bias, and what a grade weighs there now."""
     return [
         _line(task, against, pairs, trust(known, judge, task).weight)
@@ -170,7 +170,7 @@ def report(known: Mapping[Key, Pairs], judge: str) -> list[dict[str, object]]:
     ]
 
 
-def overall(known: Mapping[Key, Pairs], judge: str, against: str) -> dict[str, object] | None:
+def overall(known: Mapping[PairKey, Pairs], judge: str, against: str) -> dict[str, object] | None:
     """The same over all tasks; None where there is no pair."""
     total = _sum(pairs for (who, _, whom), pairs in known.items() if who == judge and whom == against)
     return _line("", against, total, None) if total.n > 0.5 else None

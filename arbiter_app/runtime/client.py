@@ -29,7 +29,7 @@ from arbiter_app.runtime.sse import (
     has_payload,
     separated,
 )
-from arbiter_app.runtime.transport import FOREVER_S, Answer, Headers, Limits, PooledTransport, origin_of
+from arbiter_app.runtime.transport import FOREVER_S, Headers, HttpResponse, PooledTransport, Timeouts, origin_of
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_ANSWERS_BYTES = 64_000_000
@@ -70,8 +70,8 @@ class HttpRuntime:
         if not _fits_header(self._key):
             raise ValueError("the runtime's key has characters that cannot stand in a header")
         self._point(self._base_url)
-        self._limits = Limits(connect_timeout_s, first_byte_timeout_s, gap_timeout_s)
-        self._whole = Limits(connect_timeout_s, gap_s=gap_timeout_s, first_gap_s=FOREVER_S)
+        self._timeouts = Timeouts(connect_timeout_s, first_byte_timeout_s, gap_timeout_s)
+        self._whole = Timeouts(connect_timeout_s, gap_s=gap_timeout_s, first_gap_s=FOREVER_S)
         self._max_answer_bytes = max_answer_bytes
         self._budget = Budget(max_answers_bytes)
         self._transport = transport or PooledTransport()
@@ -117,7 +117,7 @@ class HttpRuntime:
     async def stream(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> ReplyStream:
         """A streamed answer, returned when its first payload has arrived, so that until then another model can serve."""
         started = time.perf_counter()
-        response, _ = await self._send(self._streamed, payload, self._limits, deadline, request_id)
+        response, _ = await self._send(self._streamed, payload, self._timeouts, deadline, request_id)
         try:
             stream = HttpReplyStream(response, started, self._max_answer_bytes, Hold(self._budget), deadline)
         except EncodingError as error:
@@ -151,7 +151,7 @@ class HttpRuntime:
 
     async def _listing(self, head: bytes) -> Rows:
         deadline = time.monotonic() + MODELS_DEADLINE_S
-        response, _ = await self._send(head, b"", self._limits, deadline)
+        response, _ = await self._send(head, b"", self._timeouts, deadline)
         pieces = await self._read(response, MAX_LIST_BYTES, Hold(self._budget), deadline)
         listing, _ = _json(_decoded(response.headers), _joined(pieces))
         rows = rows_of(listing)
@@ -164,8 +164,8 @@ class HttpRuntime:
         await self._transport.aclose()
 
     async def _send(
-        self, head: bytes, payload: bytes, limits: Limits, deadline: float, request_id: str | None = None
-    ) -> tuple[Answer, float]:
+        self, head: bytes, payload: bytes, timeouts: Timeouts, deadline: float, request_id: str | None = None
+    ) -> tuple[HttpResponse, float]:
         """The answer with its body unread, and the milliseconds to its head; faults for every status but 2xx."""
         named = b""
         if request_id and _fits_header(request_id):
@@ -173,7 +173,7 @@ class HttpRuntime:
         data = b"%b%bcontent-length: %d\r\n\r\n%b" % (head, named, len(payload), payload)
         started = time.perf_counter()
         try:
-            answer = await self._transport.ask(self._origin, data, limits, deadline)
+            answer = await self._transport.ask(self._origin, data, timeouts, deadline)
         except httpx.TransportError as error:
             raise fault_of(error) from error
         status = answer.status
@@ -181,7 +181,7 @@ class HttpRuntime:
             raise refusal(status, _decoded(answer.headers), await self._read_error(answer))
         return answer, (time.perf_counter() - started) * 1000
 
-    async def _read(self, answer: Answer, limit: int, hold: Hold, deadline: float) -> list[bytes]:
+    async def _read(self, answer: HttpResponse, limit: int, hold: Hold, deadline: float) -> list[bytes]:
         """The whole body, decoded, in pieces; it is held by `hold`."""
         try:
             decoder = decoder_of(_decoded(answer.headers).get("content-encoding"), limit)
@@ -201,7 +201,7 @@ class HttpRuntime:
             raise RuntimeFault("protocol", f"the runtime's answer is larger than {limit} bytes")
         return pieces
 
-    async def _read_error(self, answer: Answer) -> bytes:
+    async def _read_error(self, answer: HttpResponse) -> bytes:
         """What the runtime says about its refusal; the status stands even when that cannot be read."""
         try:
             return _joined(await self._read(answer, MAX_ERROR_BYTES, Hold(self._budget), time.monotonic()))
@@ -212,7 +212,7 @@ class HttpRuntime:
 class HttpReplyStream:
     """The events of one streamed answer (`pipeline.ports.ReplyStream`). `[DONE]` ends it."""
 
-    def __init__(self, answer: Answer, started: float, limit: int, hold: Hold, deadline: float) -> None:
+    def __init__(self, answer: HttpResponse, started: float, limit: int, hold: Hold, deadline: float) -> None:
         self.headers: Mapping[str, str] = _decoded(answer.headers)
         self.first_byte_ms = 0.0
         self._started = started

@@ -46,7 +46,7 @@ class Outbox:
                 transport.write(data)
 
 
-class Connection(asyncio.Protocol):
+class HttpConnection(asyncio.Protocol):
     """One connection, one answer at a time. llhttp calls the `on_*` methods."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> None:
@@ -57,7 +57,7 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._limit_at = 0.0
-        self._drained: Callable[[Connection], None] | None = None
+        self._drained: Callable[[HttpConnection], None] | None = None
         self._lost = False
         self.idle_since = 0.0
         self._begin()
@@ -200,7 +200,7 @@ class Connection(asyncio.Protocol):
         self._resume()
         return data
 
-    def drain(self, done: Callable[[Connection], None], timeout_at: float) -> None:
+    def drain(self, done: Callable[[HttpConnection], None], timeout_at: float) -> None:
         """Swallow what is left of the answer; `done` is called once, at its end, its failure or `timeout_at`."""
         self._drained = done
         self._arm(timeout_at)

@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from arbiter_app.runtime.connection import ClosedEarly, Connection, Outbox
+from arbiter_app.runtime.connection import ClosedEarly, HttpConnection, Outbox
 
 DRAIN_S = 1.0
 FOREVER_S = 3600.0
@@ -28,7 +28,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Timeouts:
     """How long a request may take: to connect, to its first byte, and from one byte to the next; in seconds.
 
     `first_gap_s`: from the head to the first byte of the body, where that is another than `gap_s`.
@@ -41,7 +41,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """The head of an answer, with lower-case names of headers, and its body, still to be read."""
 
     status: int
@@ -52,12 +52,14 @@ class Answer:
 class BodyStream(httpx.AsyncByteStream):
     """The body of one answer. Closing it before its end closes the connection; `release` lets the end arrive first."""
 
-    def __init__(self, transport: PooledTransport, origin: Origin, connection: Connection, limits: Limits, end: float):
+    def __init__(
+        self, transport: PooledTransport, origin: Origin, connection: HttpConnection, timeouts: Timeouts, end: float
+    ):
         self._transport = transport
         self._origin = origin
-        self._connection: Connection | None = connection
-        self._gap_s = limits.gap_s
-        self._next_gap_s = limits.gap_s if limits.first_gap_s is None else limits.first_gap_s
+        self._connection: HttpConnection | None = connection
+        self._gap_s = timeouts.gap_s
+        self._next_gap_s = timeouts.gap_s if timeouts.first_gap_s is None else timeouts.first_gap_s
         self._end = end
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -133,31 +135,31 @@ class PooledTransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(self, *, max_idle: int = 512, idle_s: float = 55.0, verify: ssl.SSLContext | None = None) -> None:
-        self._idle: dict[Origin, list[Connection]] = {}
+        self._idle: dict[Origin, list[HttpConnection]] = {}
         self._max_idle = max_idle
         self._idle_s = idle_s
         self._ssl = verify
         self._outbox = Outbox()
-        self._busy: set[Connection] = set()
+        self._busy: set[HttpConnection] = set()
         self._closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         given: dict[str, float] = request.extensions.get("timeout", {})
         read_s = given.get("read") or FOREVER_S
-        limits = Limits(given.get("connect") or FOREVER_S, read_s, given.get("gap") or read_s)
+        timeouts = Timeouts(given.get("connect") or FOREVER_S, read_s, given.get("gap") or read_s)
         end = request.extensions.get("deadline", float("inf"))
-        answer = await self.ask(origin_of(request.url), _render(request), limits, end)
+        answer = await self.ask(origin_of(request.url), _render(request), timeouts, end)
         return httpx.Response(answer.status, headers=answer.headers, stream=answer.body, request=request)
 
-    async def ask(self, origin: Origin, data: bytes, limits: Limits, end: float) -> Answer:
+    async def ask(self, origin: Origin, data: bytes, timeouts: Timeouts, end: float) -> HttpResponse:
         """Send a whole request, and wait for the head of its answer; `end` is by `time.monotonic`. Raises httpx's errors."""
-        connection = await self._exchange(origin, data, limits, end)
-        stream = BodyStream(self, origin, connection, limits, end)
-        return Answer(connection.status, connection.headers, stream)
+        connection = await self._exchange(origin, data, timeouts, end)
+        stream = BodyStream(self, origin, connection, timeouts, end)
+        return HttpResponse(connection.status, connection.headers, stream)
 
-    async def _exchange(self, origin: Origin, data: bytes, limits: Limits, end: float) -> Connection:
+    async def _exchange(self, origin: Origin, data: bytes, timeouts: Timeouts, end: float) -> HttpConnection:
         """Send, and wait for the head; an idle connection that had been closed meanwhile is replaced by a new one."""
-        first_byte_at = min(time.monotonic() + limits.first_byte_s, end)
+        first_byte_at = min(time.monotonic() + timeouts.first_byte_s, end)
         while True:
             if self._closed:
                 raise httpx.ConnectError("the client is closed")
@@ -167,7 +169,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
             connection = self._take(origin, now)
             fresh = connection is None
             if connection is None:
-                connection = await self._connect(origin, min(now + limits.connect_s, end))
+                connection = await self._connect(origin, min(now + timeouts.connect_s, end))
                 if self._closed:
                     connection.abort()
                     continue
@@ -188,7 +190,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
             else:
                 return connection
 
-    def give_back(self, origin: Origin, connection: Connection) -> None:
+    def give_back(self, origin: Origin, connection: HttpConnection) -> None:
         """Keep a connection whose answer was read to the end; close any other."""
         self._busy.discard(connection)
         idle = self._idle.setdefault(origin, [])
@@ -201,12 +203,12 @@ class PooledTransport(httpx.AsyncBaseTransport):
         else:
             connection.abort()
 
-    def drain(self, origin: Origin, connection: Connection) -> None:
+    def drain(self, origin: Origin, connection: HttpConnection) -> None:
         """Keep a connection of which only the end of its answer is missing, once that has come."""
         until = time.monotonic() + DRAIN_S
         connection.drain(lambda one: self.give_back(origin, one), until)
 
-    def drop(self, connection: Connection) -> None:
+    def drop(self, connection: HttpConnection) -> None:
         """Close a connection in the middle of its exchange."""
         self._busy.discard(connection)
         connection.abort()
@@ -220,7 +222,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
         self._busy.clear()
         await asyncio.sleep(0)
 
-    def _take(self, origin: Origin, now: float) -> Connection | None:
+    def _take(self, origin: Origin, now: float) -> HttpConnection | None:
         idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()
@@ -229,14 +231,14 @@ class PooledTransport(httpx.AsyncBaseTransport):
             connection.abort()
         return None
 
-    async def _connect(self, origin: Origin, connect_at: float) -> Connection:
+    async def _connect(self, origin: Origin, connect_at: float) -> HttpConnection:
         loop = asyncio.get_running_loop()
         scheme, host, port = origin
         context = self._context() if scheme == "https" else None
         try:
             async with asyncio.timeout_at(connect_at):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(loop, self._outbox), host, port, ssl=context
+                    lambda: HttpConnection(loop, self._outbox), host, port, ssl=context
                 )
         except TimeoutError:
             raise httpx.ConnectTimeout(f"no connection to {host}:{port} in time") from None

@@ -18,10 +18,9 @@ from arbiter_app.pipeline.graders.calibration import Item, grade_item
 from arbiter_app.pipeline.judge import Judge
 from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.rules import is_hard
-from arbiter_app.pipeline.types import Caller as Who
-from arbiter_app.pipeline.types import ChatRequest, Classification, ClassifiedBy, Mode, Role
+from arbiter_app.pipeline.types import Caller, ChatRequest, Classification, ClassifiedBy, Mode, Role
 
-OPERATOR = Who("calibration", Role.OPERATOR, "calibration")
+OPERATOR = Caller("calibration", Role.OPERATOR, "calibration")
 
 
 def request_of(item: Item, request_id: str) -> ChatRequest:
@@ -39,7 +38,7 @@ class Prompt:
     classification: Classification | None = None
 
 
-class Caller:
+class PromptRunner:
     """Calls one model for one prompt and teaches what came of it."""
 
     def __init__(

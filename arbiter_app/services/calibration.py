@@ -24,7 +24,7 @@ from arbiter_app.pipeline.prices import PriceOverrides
 from arbiter_app.pipeline.tokens import estimate_messages
 from arbiter_app.pipeline.types import PICO_PER_USD, Json, Task
 from arbiter_app.policy import Policy
-from arbiter_app.services.calibrating import Caller, Prompt, request_of
+from arbiter_app.services.calibrating import Prompt, PromptRunner, request_of
 from arbiter_app.services.catalog_holder import CatalogHolder
 from arbiter_app.services.feed import Feed
 from arbiter_app.services.rows import CalibrationCell, CalibrationHead, CalibrationView
@@ -92,7 +92,7 @@ class Calibrations:
         prices: PriceOverrides,
         policy: Policy,
         learner: Learner,
-        caller: Caller,
+        caller: PromptRunner,
         feed: Feed,
     ) -> None:
         self._store = store

@@ -18,7 +18,7 @@ from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.ports import Pairing
 from arbiter_app.pipeline.types import Mode
 from arbiter_app.policy import agreement
-from arbiter_app.policy.agreement import OBJECTIVE, PEOPLE, Key, Pairs, Trust
+from arbiter_app.policy.agreement import OBJECTIVE, PEOPLE, PairKey, Pairs, Trust
 from arbiter_app.services.feed import Feed
 from arbiter_app.services.rows import AgreementRow, JudgeTrust
 from arbiter_app.store import StoreError
@@ -47,7 +47,7 @@ class Judging:
         check: float,
         check_usd_per_day: float,
         name: Callable[[], str],
-        read: Callable[[], Awaitable[Mapping[Key, Pairs]]],
+        read: Callable[[], Awaitable[Mapping[PairKey, Pairs]]],
         rng: random.Random,
         graded: Callable[[Decision], None],
     ) -> None:
@@ -61,7 +61,7 @@ class Judging:
         self._read = read
         self._rng = rng
         self._graded = graded
-        self._known: Mapping[Key, Pairs] = {}
+        self._known: Mapping[PairKey, Pairs] = {}
         self._trusts: dict[str, Trust] = {}
         self._day, self._checked_usd = 0.0, 0.0
         self._pending: set[asyncio.Task[None]] = set()

@@ -24,7 +24,7 @@ from arbiter_app.policy.clearing_cache import ClearingCache
 from arbiter_app.services.allowance import Allowance
 from arbiter_app.services.rows import KeyRow, KeyUsage
 from arbiter_app.settings import Settings
-from arbiter_app.store import Key, MintedKey, Store, StoreError
+from arbiter_app.store import MintedKey, Store, StoredKey, StoreError
 from arbiter_app.store.keys import digest_of, well_formed
 from arbiter_app.store.usage import Window
 
@@ -66,8 +66,8 @@ class Keys:
         self._store = store
         self._settings = settings
         self._operators = {digest_of(key): at for at, key in enumerate(settings.api_keys, 1)}
-        self._by_digest: dict[str, Key] = {}
-        self._by_id: dict[str, Key] = {}
+        self._by_digest: dict[str, StoredKey] = {}
+        self._by_id: dict[str, StoredKey] = {}
         self._version: tuple[float, ...] = ()
         self._callers: ClearingCache[str, Caller] = ClearingCache(REMEMBERED)
         self._latest = 0.0
@@ -292,13 +292,13 @@ class Keys:
             for key in self._by_id.values()
         ]
 
-    def _changed(self, rows: Mapping[str, Key]) -> None:
+    def _changed(self, rows: Mapping[str, StoredKey]) -> None:
         """Take in what this process changed, and say so to the others."""
         self._own = True
         self._take(rows)
         self._send("keys", None)
 
-    def _take(self, rows: Mapping[str, Key]) -> bool:
+    def _take(self, rows: Mapping[str, StoredKey]) -> bool:
         """Take keys in; whether any of them was not known so."""
         fresh = {digest: key for digest, key in rows.items() if self._by_digest.get(digest) != key}
         self._by_digest.update(fresh)
@@ -314,5 +314,5 @@ def _counted(address: str, email: str) -> dict[str, str]:
     return {"signups_of_an_address": address, "signups_of_an_email": email.strip().lower()}
 
 
-def _caller(key: Key) -> Caller:
+def _caller(key: StoredKey) -> Caller:
     return Caller(key.id, Role(key.role), key.email, key.status)

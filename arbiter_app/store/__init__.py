@@ -1,7 +1,7 @@
 """The only room that knows SQL: tables, one writer, readers of their own, and one repository a noun."""
 
-from arbiter_app.store.keys import Key, MintedKey
+from arbiter_app.store.keys import MintedKey, StoredKey
 from arbiter_app.store.store import Store, open_store
-from arbiter_app.store.writer import NotDurable, StoreError
+from arbiter_app.store.writer import StoreError, WritesPaused
 
-__all__ = ["Key", "MintedKey", "NotDurable", "Store", "StoreError", "open_store"]
+__all__ = ["StoredKey", "MintedKey", "WritesPaused", "Store", "StoreError", "open_store"]

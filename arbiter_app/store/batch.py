@@ -17,10 +17,10 @@ from arbiter_app.store.tables import (
     Agreement,
     Alert,
     Counter,
-    Decision,
     DecisionTrace,
     PolicyState,
     Statistic,
+    StoredDecision,
     table,
 )
 
@@ -34,7 +34,7 @@ class BatchWriter:
     """Writes decision records: rows, traces, statistics, alerts, policy state."""
 
     def __init__(self, dialect: Dialect) -> None:
-        self._decision = Statement(dialect, Decision, skip="seq")
+        self._decision = Statement(dialect, StoredDecision, skip="seq")
         self._trace = Statement(dialect, DecisionTrace)
         self._statistic = Statement(dialect, Statistic, add=FIELDS)
         self._agreement = Statement(dialect, Agreement, add=agreement.FIELDS)

@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from arbiter_app.store.tables import Calibration, Decision, table
+from arbiter_app.store.tables import Calibration, StoredDecision, table
 
 IDS = 400
 READY, RUNNING = "ready", "running"
 
-_CALIBRATIONS, _DECISIONS = table(Calibration), table(Decision)
+_CALIBRATIONS, _DECISIONS = table(Calibration), table(StoredDecision)
 _OUTCOME = ("id", "model", "bucket", "task", "quality", "quality_source", "cost_pico", "judge_cost_pico")
 
 

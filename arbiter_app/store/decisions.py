@@ -15,12 +15,12 @@ from sqlalchemy import Connection, Row, Select, func, select
 
 from arbiter_app.pipeline.decision import expanded
 from arbiter_app.store import filing
-from arbiter_app.store.tables import LISTS, Decision, DecisionTrace, Span, table
+from arbiter_app.store.tables import LISTS, DecisionTrace, Span, StoredDecision, table
 
 MAX_PAGE = 500
 MAX_SEQ = 2**63 - 2
 
-_DECISIONS, _TRACES, _SPANS = table(Decision), table(DecisionTrace), table(Span)
+_DECISIONS, _TRACES, _SPANS = table(StoredDecision), table(DecisionTrace), table(Span)
 _D = _DECISIONS.c
 
 

@@ -11,13 +11,13 @@ from sqlalchemy import ColumnElement, Connection, case, func, select
 from arbiter_app.pipeline.types import PICO_PER_USD, Mode
 from arbiter_app.policy.ope import MIN_PROPENSITY, ArmSums, LoggedData, WeightedSums, logged_data
 from arbiter_app.store import filing
-from arbiter_app.store.tables import Decision, table
+from arbiter_app.store.tables import StoredDecision, table
 
 NEWEST = 50_000
 """Decisions that are looked at, whatever is asked."""
 CHOSEN = (Mode.EXPLORE, Mode.EXPLOIT, Mode.ESCALATE, Mode.HOLDOUT)
 
-_DECISIONS = table(Decision)
+_DECISIONS = table(StoredDecision)
 
 
 def evidence(connection: Connection, *, since: float | None = None, key_id: str | None = None) -> LoggedData:

@@ -45,7 +45,7 @@ from arbiter_app.store.folding import (
     unpacked,
 )
 from arbiter_app.store.statements import Query, Statement
-from arbiter_app.store.tables import LISTS, Counter, Decision, LateGrade, Rollup, Slot, Span, table
+from arbiter_app.store.tables import LISTS, Counter, LateGrade, Rollup, Slot, Span, StoredDecision, table
 
 LISTED, SUMMED = "store.listed", "store.summed"
 SLICES = {LISTED: 256, SUMMED: 256}
@@ -53,7 +53,7 @@ SLICES = {LISTED: 256, SUMMED: 256}
 OPEN_MOST, SETTLED = 1_024, 64
 """Open roll-ups from which they are settled, and how many one transaction settles."""
 
-_DECISIONS, _ROLLUPS, _SLOTS = table(Decision), table(Rollup), table(Slot)
+_DECISIONS, _ROLLUPS, _SLOTS = table(StoredDecision), table(Rollup), table(Slot)
 _COUNTERS, _SPANS, _LATES = table(Counter), table(Span), table(LateGrade)
 _D = _DECISIONS.c
 _IN_SLICE = and_(_D.seq > bindparam("after"), _D.seq <= bindparam("upto"))

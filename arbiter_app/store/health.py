@@ -13,7 +13,7 @@ SQLITE = sqlite3.sqlite_version
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class StoreHealth:
     """`problem` is empty when all is well; `size_bytes` None for a server database, `revision` None before the first start."""
 
     where: str
@@ -24,12 +24,12 @@ class Health:
     problem: str
 
 
-def examine(where: str) -> Health:
+def examine(where: str) -> StoreHealth:
     """Size, schema revision and integrity of the store at a path or URL."""
     url = url_of(where)
     shown, path = url.render_as_string(hide_password=True), sqlite_path(url)
     if path is not None and not path.exists():
-        return Health(shown, False, None, None, head(), "")
+        return StoreHealth(shown, False, None, None, head(), "")
     engine = engine_for(url, read_only=True)
     try:
         found, problem = revision(engine), integrity(url)
@@ -38,4 +38,4 @@ def examine(where: str) -> Health:
     finally:
         engine.dispose()
     size = path.stat().st_size if path is not None else None
-    return Health(shown, True, size, found, head(), "" if problem == "ok" else problem)
+    return StoreHealth(shown, True, size, found, head(), "" if problem == "ok" else problem)

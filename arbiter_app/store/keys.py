@@ -20,7 +20,7 @@ _KEYS = table(ApiKey)
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class StoredKey:
     """A stored key. `status`: active, paused or revoked."""
 
     id: str
@@ -36,7 +36,7 @@ class Key:
 class MintedKey:
     """A key that was just made: `secret` is the whole key, shown this once."""
 
-    key: Key
+    key: StoredKey
     secret: str
 
 
@@ -65,7 +65,7 @@ def digest_of(key: str) -> str:
 def mint(connection: Connection, *, role: str, email: str, label: str, now: float) -> MintedKey:
     """Make and store a key."""
     secret = make_key()
-    key = Key(public_id(secret), role, email, label, "active", now, now)
+    key = StoredKey(public_id(secret), role, email, label, "active", now, now)
     row = {"id": key.id, "digest": digest_of(secret), "role": role, "email": email, "label": label}
     connection.execute(insert(_KEYS).values(**row, status="active", created=now, changed=now))
     return MintedKey(key, secret)
@@ -81,7 +81,7 @@ def set_status(connection: Connection, key_id: str, status: str, now: float) -> 
 
 def by_digest(
     connection: Connection, *, digest: str | None = None, key_id: str | None = None, since: float | None = None
-) -> Mapping[str, Key]:
+) -> Mapping[str, StoredKey]:
     """Every key by its digest, or the one with this digest or id, or those changed since."""
     query = select(_KEYS).order_by(_KEYS.c.created)
     if digest is not None:
@@ -92,7 +92,8 @@ def by_digest(
         query = query.where(_KEYS.c.changed >= since)
     rows = connection.execute(query)
     return {
-        row.digest: Key(row.id, row.role, row.email, row.label, row.status, row.created, row.changed) for row in rows
+        row.digest: StoredKey(row.id, row.role, row.email, row.label, row.status, row.created, row.changed)
+        for row in rows
     }
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, 
 
 from arbiter_app.pipeline.plain import listed
 from arbiter_app.policy import ModelStats, from_row
-from arbiter_app.policy.agreement import FIELDS, Key, Pairs
+from arbiter_app.policy.agreement import FIELDS, PairKey, Pairs
 from arbiter_app.store import filing, tail
 from arbiter_app.store.tables import Agreement, Alert, Counter, Feedback, PolicyState, Statistic, table
 
@@ -188,7 +188,7 @@ def counters(connection: Connection) -> dict[str, int]:
     return found
 
 
-def agreement(connection: Connection) -> dict[Key, Pairs]:
+def agreement(connection: Connection) -> dict[PairKey, Pairs]:
     """How each judge's scores compare with the truth."""
     rows = connection.execute(select(_AGREEMENT))
     return {(row.judge, row.task, row.against): Pairs(*(getattr(row, name) for name in FIELDS)) for row in rows}

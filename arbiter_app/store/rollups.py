@@ -23,13 +23,13 @@ from arbiter_app.store.folding import (
     quantile,
     unpacked,
 )
-from arbiter_app.store.tables import Decision, LateGrade, Rollup, Slot, table
+from arbiter_app.store.tables import LateGrade, Rollup, Slot, StoredDecision, table
 
 FINE_DAYS = 45
 HOURLY_DAYS = 400
 RETIRE_DAYS = {FIVE_MINUTES: FINE_DAYS, HOUR: HOURLY_DAYS}
 
-_ROLLUPS, _SLOTS, _DECISIONS, _LATES = table(Rollup), table(Slot), table(Decision), table(LateGrade)
+_ROLLUPS, _SLOTS, _DECISIONS, _LATES = table(Rollup), table(Slot), table(StoredDecision), table(LateGrade)
 
 Stretch = tuple[int, int | None, int | None]
 Times = tuple[int | None, int | None]

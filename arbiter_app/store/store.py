@@ -22,7 +22,7 @@ from arbiter_app.policy import agreement as agreeing
 from arbiter_app.store import decisions, filing, keys, notes, rollups, seal, upkeep, usage
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import FileWatch, back_up, engine_for, prepare, sqlite_path, url_of
-from arbiter_app.store.keys import Key, MintedKey
+from arbiter_app.store.keys import MintedKey, StoredKey
 from arbiter_app.store.refusals import is_damage, is_gone, refusal
 from arbiter_app.store.taught import State
 from arbiter_app.store.turns import Turns
@@ -189,7 +189,7 @@ class Store:
 
     async def keys(
         self, *, digest: str | None = None, key_id: str | None = None, since: float | None = None
-    ) -> Mapping[str, Key]:
+    ) -> Mapping[str, StoredKey]:
         """Every key by digest, or the one with this digest or id, or those changed since."""
         return await self.read(keys.by_digest, digest=digest, key_id=key_id, since=since)
 
@@ -219,7 +219,7 @@ class Store:
         """The windows of a key."""
         return await self.read(usage.of, key_id, time.time())
 
-    async def agreement(self) -> dict[agreeing.Key, agreeing.Pairs]:
+    async def agreement(self) -> dict[agreeing.PairKey, agreeing.Pairs]:
         """How each judge's scores compare with the truth."""
         return await self.read(notes.agreement)
 

@@ -11,7 +11,7 @@ from sqlmodel import Field, SQLModel
 from arbiter_app.policy import FIELDS
 
 
-class Decision(SQLModel, table=True):
+class StoredDecision(SQLModel, table=True):
     """One request. `seq` orders them; the trace lives in its own table so that feeds never read it.
 
     It has no index but that of its id: what feeds are narrowed by is filed in batches (see `LISTS` and `filing`).

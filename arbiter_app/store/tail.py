@@ -20,9 +20,9 @@ from sqlalchemy import (
 
 from arbiter_app.pipeline.types import PICO_PER_USD
 from arbiter_app.store.folding import FIVE_MINUTES, LOG_BASE, ROLLUP_SUMS, SERIES_SUMS
-from arbiter_app.store.tables import Decision, LateGrade, table
+from arbiter_app.store.tables import LateGrade, StoredDecision, table
 
-_D, _L = table(Decision).c, table(LateGrade).c
+_D, _L = table(StoredDecision).c, table(LateGrade).c
 _ANSWERED = _D.status == "ok"
 _ASKED = and_(_ANSWERED, _D.cost_pico.is_not(None))
 _COMPARED = and_(_ASKED, _D.baseline_pico.is_not(None))

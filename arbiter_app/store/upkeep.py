@@ -23,7 +23,6 @@ from arbiter_app.store.tables import (
     Alert,
     Calibration,
     Counter,
-    Decision,
     DecisionTrace,
     Feedback,
     LateGrade,
@@ -32,6 +31,7 @@ from arbiter_app.store.tables import (
     Slot,
     Span,
     Statistic,
+    StoredDecision,
     table,
 )
 
@@ -43,7 +43,7 @@ STEP = 250
 STEP_SLOTS = 12
 KEYS = 50
 LEARNED = (
-    Decision,
+    StoredDecision,
     DecisionTrace,
     Statistic,
     Agreement,
@@ -58,7 +58,7 @@ LEARNED = (
     LateGrade,
 )
 
-_DECISIONS, _TRACES, _SLOTS = table(Decision), table(DecisionTrace), table(Slot)
+_DECISIONS, _TRACES, _SLOTS = table(StoredDecision), table(DecisionTrace), table(Slot)
 _ROLLUPS, _STATE, _STATISTICS = table(Rollup), table(PolicyState), table(Statistic)
 
 

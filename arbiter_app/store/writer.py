@@ -51,7 +51,7 @@ class StoreError(RuntimeError):
     """A write that was not made; the message says why."""
 
 
-class NotDurable(StoreError, ports.NotDurable):
+class WritesPaused(StoreError, ports.NotDurable):
     """A write that was not made because the database refuses writes at the moment."""
 
 
@@ -145,7 +145,7 @@ class Writer:
         """Run a function in the writer's transaction; done with its result once that is committed.
 
         It may run twice when its transaction has to be made again. While the database refuses writes it fails with
-        NotDurable; with `keep` its future is done then, and it runs after the recovery.
+        WritesPaused; with `keep` its future is done then, and it runs after the recovery.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
@@ -348,7 +348,7 @@ class Writer:
         self.degraded = why
         self._in_hand = len(self._queue)
         waiting = [self._queue.popleft() for _ in range(self._in_hand)]
-        _tell(waiting, [None if item.keep else _Failure(NotDurable(why)) for item in waiting])
+        _tell(waiting, [None if item.keep else _Failure(WritesPaused(why)) for item in waiting])
         kept = [item for item in waiting if item.keep]
         for item in kept:
             item.future = None
@@ -437,4 +437,4 @@ def _let_go(item: _Item, why: str) -> None:
     """Called by the one who asked, while degraded: a kept write is done for now, another one fails."""
     future, item.future = item.future, None
     if future is not None:
-        _settle(future, None if item.keep else _Failure(NotDurable(why)))
+        _settle(future, None if item.keep else _Failure(WritesPaused(why)))

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from arbiter_app.bench.client import Answer, Client
+from arbiter_app.bench.client import BenchAnswer, Client
 from arbiter_app.bench.workload import workload
 from arbiter_app.services.aftermath import concerned
 from arbiter_app.store import Store, open_store
@@ -36,7 +36,7 @@ class Load:
     """Callers that send without a pause until told to stop; `answered` holds what came back whole."""
 
     def __init__(self, url: str, seed: int) -> None:
-        self.answered: list[Answer] = []
+        self.answered: list[BenchAnswer] = []
         self._asks = workload(2_000, seed, 0.3)
         self._client = Client(url, OPERATOR)
         self._stopped = threading.Event()
@@ -95,7 +95,7 @@ def outcomes(rows: list[dict[str, Any]]) -> tuple[Counter[Any], Counter[Any]]:
 @pytest.mark.timeout(420)
 def test_kills_under_load_lose_no_answer(tmp_path):
     rng = random.Random(9)
-    answered: list[Answer] = []
+    answered: list[BenchAnswer] = []
     took_s = []
     for number in range(ROUNDS):
         started = time.perf_counter()

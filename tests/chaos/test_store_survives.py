@@ -15,7 +15,7 @@ import pytest
 
 from arbiter_app.pipeline.ports import Lesson
 from arbiter_app.pipeline.types import Grade
-from arbiter_app.store import NotDurable, Store, filing, open_store, rollups
+from arbiter_app.store import Store, WritesPaused, filing, open_store, rollups
 from arbiter_app.store.decisions import Filter
 from tests.stores import Pragma, mixed, record, run
 
@@ -125,7 +125,7 @@ def test_a_full_or_read_only_disk_pauses_learning_and_recovers_without_restart(
         await asyncio.gather(*[store.ledger.record(one) for one in during[200:]])
         assert time.perf_counter() - started < 0.5  # nobody waits for a database that is known to refuse
         await late_grade(store, during[0].row["id"])
-        with pytest.raises(NotDurable):
+        with pytest.raises(WritesPaused):
             await store.mint_key(role="caller", email="", label="")
         assert re.search(says, await store.trouble())
         assert store.writer.pending >= 402

@@ -12,7 +12,7 @@ import uvicorn
 import uvloop
 from starlette.types import Receive, Scope, Send
 
-from arbiter_app.connections import Door
+from arbiter_app.connections import ConnectionLimiter
 from arbiter_app.protocol import Corked, answer, protocols
 from arbiter_app.settings import load_settings
 
@@ -35,7 +35,7 @@ def port() -> Iterator[int]:
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
         application,
-        **protocols(Door(load_settings({}, env_file=None))),
+        **protocols(ConnectionLimiter(load_settings({}, env_file=None))),
         loop="uvloop",
         lifespan="off",
         log_config=None,

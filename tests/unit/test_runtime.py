@@ -21,7 +21,7 @@ import uvloop
 from arbiter_app.pipeline.ports import Refused, ReplyStream, RuntimeFault
 from arbiter_app.runtime.client import HttpRuntime
 from arbiter_app.runtime.sse import StreamAssembler
-from arbiter_app.runtime.transport import Answer, Limits, PooledTransport
+from arbiter_app.runtime.transport import HttpResponse, PooledTransport, Timeouts
 
 KEY = "sk-secret-0123456789"
 ANSWER = (
@@ -356,8 +356,8 @@ def test_a_new_connection_that_is_reset_at_any_moment_harms_no_other_call(steps:
         async with serving(replying(plain())) as (server, runtime):
             transport, request = PooledTransport(), b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 
-            def ask(port: int) -> asyncio.Task[Answer]:
-                return asyncio.create_task(transport.ask(("http", "127.0.0.1", port), request, Limits(), soon(5)))
+            def ask(port: int) -> asyncio.Task[HttpResponse]:
+                return asyncio.create_task(transport.ask(("http", "127.0.0.1", port), request, Timeouts(), soon(5)))
 
             with socket.create_server(("127.0.0.1", 0)) as listening:
                 reset = [ask(listening.getsockname()[1]) for _ in range(3)]

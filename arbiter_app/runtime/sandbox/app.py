@@ -17,7 +17,7 @@ from arbiter_app.runtime.sandbox.answers import rng_of
 from arbiter_app.runtime.sandbox.control import BadControl, control
 from arbiter_app.runtime.sandbox.judging import service
 from arbiter_app.runtime.sandbox.making import SandboxRefusal, make_answer, refused_request
-from arbiter_app.runtime.sandbox.wire import Answer
+from arbiter_app.runtime.sandbox.wire import SandboxAnswer
 from arbiter_app.runtime.sandbox.world import Fault, World, price_usd
 
 Scope = MutableMapping[str, Any]
@@ -146,7 +146,7 @@ async def _failed(fault: Fault, scope: Scope, send: Send) -> bool:
     return True
 
 
-async def _plain(scope: Scope, send: Send, answer: Answer, fault: Fault | None) -> None:
+async def _plain(scope: Scope, send: Send, answer: SandboxAnswer, fault: Fault | None) -> None:
     data = answer.body()
     headers = {"content-type": "application/json", **answer.charges}
     if fault is None or not fault.slow:

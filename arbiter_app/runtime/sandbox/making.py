@@ -10,7 +10,7 @@ from arbiter_app.pipeline.types import Json, Model
 from arbiter_app.runtime.sandbox.answers import SimulatedAnswer, answer, rng_of
 from arbiter_app.runtime.sandbox.judging import service
 from arbiter_app.runtime.sandbox.tasks import text_of
-from arbiter_app.runtime.sandbox.wire import Answer, Choice, tokens_of
+from arbiter_app.runtime.sandbox.wire import Choice, SandboxAnswer, tokens_of
 from arbiter_app.runtime.sandbox.world import Fault, World
 
 MESSAGE_TOKENS = 4
@@ -47,7 +47,7 @@ def refused_request(world: World, payload: Json) -> SandboxRefusal | None:
     return _too_long(model, payload)
 
 
-def make_answer(world: World, payload: Json, model: str, fault: Fault | None = None) -> Answer:
+def make_answer(world: World, payload: Json, model: str, fault: Fault | None = None) -> SandboxAnswer:
     """The answer of this model to a request that is not refused."""
     found = service(payload, world.seed, world.taste)
     facts = world.catalog.models[model]
@@ -60,7 +60,7 @@ def make_answer(world: World, payload: Json, model: str, fault: Fault | None = N
         choices.append(Choice(said, finish, old_form=not payload.get("tools")))
     usage = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out}
     charges = _charges(world, model, tokens_in, tokens_out)
-    return Answer(
+    return SandboxAnswer(
         id=f"chatcmpl-{rng_of(0, model, orjson.dumps(payload['messages'])).getrandbits(60):015x}",
         model=model,
         choices=choices,

@@ -36,7 +36,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SandboxAnswer:
     """An answer and everything its wire form needs. `usage` and `charges` are empty when nothing is said of them."""
 
     id: str

@@ -14,7 +14,7 @@ import pytest
 from pyarrow import parquet
 from rich.console import Console
 
-from arbiter_app.bench.client import Answer
+from arbiter_app.bench.client import BenchAnswer
 from arbiter_app.bench.run import main
 from arbiter_app.bench.tally import Tally, problems
 from arbiter_app.bench.truth import NoTruth, told, truth, world_of
@@ -151,7 +151,7 @@ def test_what_does_not_add_up_is_named():
     tally = Tally()
     for name, cost in (("d_1", "0.000002"), ("d_2", "0.000003")):
         told = {"task": "math", "difficulty": "easy", "classified_by": "rules", "model": "m", "mode": "exploit"}
-        tally.add(Answer(200, {}, {**told, "cost": Decimal(cost), "saved": None}, name, 5.0), {})
+        tally.add(BenchAnswer(200, {}, {**told, "cost": Decimal(cost), "saved": None}, name, 5.0), {})
     rows = {"d_1": {"cost": Decimal("0.000002")}, "d_2": {"cost": Decimal("0.000003")}}
     zero = {"calls": 0, "actual_spend_exact": "0", "judge_spend": Decimal("0.0")}
     right = {"calls": 2, "actual_spend_exact": "0.000006", "judge_spend": Decimal("0.000001")}
@@ -161,7 +161,7 @@ def test_what_does_not_add_up_is_named():
     assert "counts 3 calls" in " ".join(problems(tally, rows, zero, {**right, "calls": 3}))
     off = {**right, "actual_spend_exact": "0.000006000001"}
     assert "add up to 0.000005 USD" in " ".join(problems(tally, rows, zero, off))
-    tally.add(Answer(503, {}, {}, "", 1.0, "draining"), {})
+    tally.add(BenchAnswer(503, {}, {}, "", 1.0, "draining"), {})
     assert "1 requests failed" in " ".join(problems(tally, rows, zero, right))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from arbiter_app.pipeline.limits import LACK_S, MOST_LACKS, Limits, refused_field
+from arbiter_app.pipeline.limits import LACK_S, MOST_LACKS, LearnedLimits, refused_field
 from arbiter_app.pipeline.ports import Refusal, Refused
 
 
@@ -34,7 +34,7 @@ VALUES = [
 def test_a_refused_value_keeps_a_model_from_that_value_alone(
     field: str, value: str, another: str, refusal: Refusal
 ) -> None:
-    limits, asked, other = Limits(), {field: value}, {field: another}
+    limits, asked, other = LearnedLimits(), {field: value}, {field: another}
     limits.learn_lack("m", asked, refusal, 0.0)
     assert limits.lacking(asked, 1.0) == {"m": field}
     assert limits.lacking({**asked, "user": '"u"'}, 1.0) == {"m": field}
@@ -53,14 +53,14 @@ def test_a_refused_value_keeps_a_model_from_that_value_alone(
     ids=lambda one: one.message[:30],
 )
 def test_a_refused_field_keeps_a_model_from_all_that_have_it(refusal: Refusal) -> None:
-    limits = Limits()
+    limits = LearnedLimits()
     limits.learn_lack("m", {"temperature": "0", "seed": "7"}, refusal, 0.0)
     assert limits.lacking({"seed": "8"}, 1.0) == {"m": "seed"}
     assert limits.lacking({"temperature": "0"}, 1.0) == {}
 
 
 def test_many_refused_values_push_out_the_oldest_and_no_new_ones() -> None:
-    limits = Limits()
+    limits = LearnedLimits()
     for at in range(MOST_LACKS + 1):
         limits.learn_lack("m", {"seed": str(at)}, refused("Unsupported value: 'seed'"), 0.0)
     assert limits.lacking({"seed": "0"}, 1.0) == {}

@@ -15,7 +15,7 @@ from sqlalchemy import StaticPool, create_engine, select
 from arbiter_app.pipeline.holdout import drawn
 from arbiter_app.policy.savings import Repriced, half_width, t95, variance_of
 from arbiter_app.services import proof
-from arbiter_app.store.tables import Decision, table
+from arbiter_app.store.tables import StoredDecision, table
 from arbiter_app.store.tail import SUM_OF
 
 
@@ -67,7 +67,7 @@ RUNS = 300
 SLACK = 2.5 * math.sqrt(0.95 * 0.05 / RUNS)
 ENGINE = create_engine("sqlite://", poolclass=StaticPool)
 COLUMNS = ("bucket", "model", "mode", "cost_pico", "baseline_pico", "asked_tokens", "beyond_pico")
-DECISIONS = table(Decision)
+DECISIONS = table(StoredDecision)
 BY_BUCKET = [DECISIONS.c[name] for name in proof.BY]
 SUMS = select(*BY_BUCKET, *[column.label(name) for name, column in SUM_OF.items()]).group_by(*BY_BUCKET)
 ANSWERS = {"code": 400.0, "math": 60.0, "open": 700.0}

@@ -16,7 +16,7 @@ from arbiter_app.policy import ope
 from arbiter_app.policy.ope import ArmSums, LoggedData, WeightedSums, evaluate
 from arbiter_app.store import evidence as reading
 from arbiter_app.store.evidence import evidence
-from arbiter_app.store.tables import Decision, table
+from arbiter_app.store.tables import StoredDecision, table
 from tests.stores import record
 
 RUNS = 200
@@ -109,13 +109,13 @@ class Logged:
 @pytest.fixture
 def engine() -> Engine:
     made = create_engine("sqlite://")
-    table(Decision).create(made)
+    table(StoredDecision).create(made)
     return made
 
 
 def seen(connection: Connection, rows: list[dict[str, Any]], **narrowed: Any) -> LoggedData:
     """The evidence in exactly these decisions."""
-    connection.execute(table(Decision).delete())
+    connection.execute(table(StoredDecision).delete())
     connection.exec_driver_sql(INSERT, [tuple(row.values()) for row in rows])
     return evidence(connection, **narrowed)
 
