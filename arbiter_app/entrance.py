@@ -3,6 +3,8 @@
 A web page anywhere can let its own name point to 127.0.0.1 and have its reader's browser ask Arbiter there as if it were that
 page's server (DNS rebinding). The `Host` header tells: whoever comes to a loopback address by another name than loopback's
 is refused, unless `ARBITER_ALLOWED_HOSTS` has the name. At other addresses every name is answered until that is set.
+
+What comes under the path of a proxy (`ARBITER_ROOT_PATH`) goes on without that path, and the same without a proxy.
 """
 
 from __future__ import annotations
@@ -25,8 +27,10 @@ log = logging.getLogger("arbiter.api")
 
 Headers = list[tuple[bytes, bytes]]
 REFUSED = 421
-GUARDED = ("/v1/chat", "/v1/messages")
+GUARDED = ("/v1/chat", "/v1/messages", "/v1/responses")
 """Under these the gateway answers what fails by itself."""
+UNDER_ROOT = "arbiter.under_root"
+"""In the scope of what came under the path of a proxy."""
 SHOWN_CHARS = 100
 LONGEST_HOST = 300
 _HOST = re.compile(r"(?:\[(?P<v6>[^\[\]]*:[^\[\]]*)\]|(?P<name>[^:\[\]]*))(?::[0-9]*)?")
@@ -39,6 +43,7 @@ class Entrance:
         self._inner = inner
         self._named = frozenset(name.lower().rstrip(".") for name in (*settings.allowed_hosts, settings.host))
         self._any_elsewhere = not settings.allowed_hosts
+        self._root = settings.root_path
         self._is_ours = lru_cache(1_024)(self._looked_up)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,6 +60,8 @@ class Entrance:
             why = f"Arbiter is not known as {foreign!r} here: set ARBITER_ALLOWED_HOSTS to the names that it is reached by"
             await self._refuse(REFUSED, "host_not_allowed", why, scope, receive, send)
             return
+        if self._root:
+            scope = self._without_root(scope)
         begun = False
 
         async def noted(message: Message) -> None:
@@ -72,6 +79,13 @@ class Entrance:
             if begun or scope["type"] != "http":
                 raise
             await _answer(send, 500, "internal_error", "Arbiter failed on this request; the log has the details")
+
+    def _without_root(self, scope: Scope) -> Scope:
+        """The scope as it would be without the path of a proxy that passes it on."""
+        path = scope["path"]
+        if path != self._root and not path.startswith(f"{self._root}/"):
+            return scope
+        return {**scope, "path": path[len(self._root) :] or "/", UNDER_ROOT: True}
 
     def _foreign(self, scope: Scope) -> str | None:
         """The host name that is not ours, None when all is well."""

@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, create_model, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -55,6 +64,27 @@ def _names(value: object) -> object:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers write it, in lower case. Raises ValueError for anything else."""
+    origin = text.lower().rstrip("/")
+    parts = urlsplit(origin)
+    if parts.scheme not in ("http", "https") or not parts.hostname or origin != f"{parts.scheme}://{parts.netloc}":
+        raise ValueError(f"{text[:100]!r} is no origin; each is named like https://app.example.com:8443")
+    return origin
+
+
+def _prefix(path: str) -> str:
+    """A path prefix with its first slash and without its last; empty for none. Raises ValueError."""
+    prefix = f"/{path.strip('/')}" if path.strip("/") else ""
+    if not re.fullmatch(r"(?:/[A-Za-z0-9._~-]+)*", prefix) or {".", ".."} & set(prefix.split("/")):
+        raise ValueError(f"{path[:100]!r} is no path; write it like /arbiter")
+    return prefix
+
+
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_names)]
+Prefix = Annotated[str, AfterValidator(_prefix)]
 
 
 def _env(name: str, default: Any, why: str, **limits: Any) -> Any:
@@ -155,6 +185,16 @@ class Settings(_ByName):
     )
     trusted_proxies: Names = _env(
         "ARBITER_TRUSTED_PROXIES", (), "addresses or networks of proxies whose X-Forwarded-For and -Proto are believed"
+    )
+    root_path: Prefix = _env(
+        "ARBITER_ROOT_PATH",
+        "",
+        "path under which a proxy passes Arbiter on, such as /arbiter; the API answers there, too",
+    )
+    cors_origins: Origins = _env(
+        "ARBITER_CORS_ORIGINS",
+        (),
+        "origins whose web pages may ask the API, such as https://app.example.com; none by default",
     )
     max_answers_bytes: int = _env(
         "ARBITER_MAX_ANSWERS_BYTES",

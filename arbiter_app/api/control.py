@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from arbiter_app import __version__
-from arbiter_app.api import calibrations, health, keys, messages, operations, reference, reports, responses
+from arbiter_app.api import base, calibrations, health, keys, messages, operations, reference, reports, responses
 from arbiter_app.api.errors import error_answer, spoken
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.roles import ROLES
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("arbiter.api")
 METHODS = sorted({method for method, _ in ROLES})
+BASES = ("/", "/v1")
 WHERE = "chats are POST /v1/chat/completions (a client's base URL ends in /v1); all routes are on /v1/reference"
 
 
@@ -48,7 +49,7 @@ def control_app(arbiter: Services) -> FastAPI:
     )
     app.state.arbiter = arbiter
     app.router.route_class = Guarded
-    for module in (reports, messages, responses, operations, calibrations, keys, health):
+    for module in (base, reports, messages, responses, operations, calibrations, keys, health):
         app.include_router(module.router)
     reference.mount(app)
     app.add_exception_handler(ArbiterError, _told)
@@ -85,7 +86,8 @@ async def _told_http(request: Request, error: Exception) -> Response:
         allowed = ", ".join(_methods(request))
         if request.method == "OPTIONS":
             return Response(status_code=204, headers={"allow": f"{allowed}, OPTIONS"})
-        answer = _answer(request, MethodNotAllowed(f"{request.method} is not allowed on {where}; {allowed} is"))
+        hint = f"; {WHERE}" if where in BASES else ""
+        answer = _answer(request, MethodNotAllowed(f"{request.method} is not allowed on {where}; {allowed} is{hint}"))
         answer.headers["allow"] = allowed
         return answer
     return _answer(request, Unprocessable(str(error.detail), status=error.status_code))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import TYPE_CHECKING
 
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Message, Receive, Scope, Send
 
 from arbiter_app.api.chat import Chat
@@ -26,6 +28,23 @@ HARDENING = (
     (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
 )
+_TWICE = re.compile(r"/+(?:v1/+)*(?=v1(?:/|$))")
+_SLASHES = re.compile(r"//+")
+EXPOSED = (
+    "x-request-id",
+    "request-id",
+    "x-arbiter-decision",
+    "x-arbiter-model",
+    "x-arbiter-task",
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+    "retry-after",
+)
+"""Headers of an answer that scripts on pages of other origins may read."""
+METHODS = ("GET", "HEAD", "POST", "DELETE", "OPTIONS")
+PREFLIGHT_S = 600
+"""How long a browser may go by the answer to its question whether it may ask."""
 # Request ids must be unlike each other, not secret: no system call for each.
 _RANDOM = random.Random()
 
@@ -37,12 +56,20 @@ class Gateway:
         self._arbiter = arbiter
         most = arbiter.settings.max_body_bytes
         self._chats = {
-            path: Chat(dialect, arbiter.requests, max_body_bytes=most)
-            for dialect in DIALECTS
-            for where in dialect.PATHS
-            for path in (where, f"{where}/")
+            path: Chat(dialect, arbiter.requests, max_body_bytes=most) for dialect in DIALECTS for path in dialect.PATHS
         }
         self._control = control_app(arbiter)
+        self._origins = frozenset(origin.encode() for origin in arbiter.settings.cors_origins)
+        self._across = CORSMiddleware(
+            self._answer,
+            allow_origins=arbiter.settings.cors_origins,
+            allow_methods=METHODS,
+            allow_headers=("*",),
+            allow_credentials=True,
+            allow_private_network=True,
+            expose_headers=EXPOSED,
+            max_age=PREFLIGHT_S,
+        )
 
     def drain(self, *, at_once: bool = False) -> None:
         """Refuse new work from now on; what still runs after `ARBITER_DRAIN_S` seconds, or at once, ends with an error."""
@@ -55,9 +82,17 @@ class Gateway:
         """Answer one request. There are no sockets here."""
         if scope["type"] == "websocket":
             await refuse_socket(receive, send)
-            return
+        elif self._origins and any(one[0] == b"origin" and one[1] in self._origins for one in scope["headers"]):
+            await self._across(scope, receive, send)
+        else:
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = _request_id(scope)
         chat = self._chats.get(scope["path"])
+        if chat is None and (path := meant(scope["path"])) != scope["path"]:
+            scope = {**scope, "path": path}
+            chat = self._chats.get(path)
         if chat is None:
             log_request_id.set(request_id)
             # A server sends no body after HEAD, whatever the application says.
@@ -69,8 +104,14 @@ class Gateway:
             await _only_post(scope["method"], chat.dialect, _stamped(send, request_id, chat.dialect))
 
 
+def meant(path: str) -> str:
+    """The path that is meant by clients whose base URL ends in a slash, or in a `/v1` that they add once more."""
+    path = _SLASHES.sub("/", path) if "//" in path else path
+    return _TWICE.sub("/", path, count=1).rstrip("/") or "/"
+
+
 async def _only_post(method: str, dialect: Dialect, send: Send) -> None:
-    """What another method than POST gets on the chat route. CORS is off: OPTIONS allows no other origin."""
+    """What another method than POST gets on a chat route. OPTIONS here allows no other origin."""
     if method == "OPTIONS":
         await send({"type": "http.response.start", "status": 204, "headers": [(b"allow", b"POST, OPTIONS")]})
         await send({"type": "http.response.body"})

@@ -159,7 +159,8 @@ ASKING_ERRORS = {
 
 def mount(app: FastAPI) -> None:
     """Add `/v1/openapi.json` and `/v1/reference`. Both are made once, when they are first asked for."""
-    described = functools.cache(lambda: describe(app))
+    root_path = app.state.arbiter.settings.root_path
+    described = functools.cache(lambda: describe(app, root_path))
     machine = functools.cache(lambda: json.dumps(described()).encode())
     human = functools.cache(lambda: page(described()).encode())
 
@@ -174,9 +175,14 @@ def mount(app: FastAPI) -> None:
         return HTMLResponse(human())
 
 
-def describe(app: FastAPI) -> Document:
-    """The OpenAPI document: FastAPI's, with the routes of the dialects, roles and errors that it does not know of."""
+def describe(app: FastAPI, root_path: str = "") -> Document:
+    """The OpenAPI document: FastAPI's, with the routes of the dialects, roles and errors that it does not know of.
+
+    `root_path` is that of a proxy in front, under which clients find the routes.
+    """
     document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    if root_path:
+        document["servers"] = [{"url": root_path}]
     document["paths"] = {**{path: {"post": dict(one)} for path, one in ASKING.items()}, **document["paths"]}
     document["paths"]["/v1/messages/count_tokens"]["post"]["requestBody"] = MESSAGES["requestBody"]
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
@@ -247,7 +253,7 @@ def page(document: Document) -> str:
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<title>Arbiter API</title><style>{STYLE}</style><h1>Arbiter API</h1>"
         f"<p>{html.escape(document['info']['description'])} "
-        "Machine-readable: <a href=/v1/openapi.json>/v1/openapi.json</a>.</p>"
+        "Machine-readable: <a href=openapi.json>openapi.json</a>.</p>"
         f"{routes}</html>"
     )
 

@@ -21,6 +21,8 @@ ROLES: dict[tuple[str, str], str] = {
     ("POST", "/v1/messages/count_tokens"): "caller",
     ("GET", "/v1/models"): "caller",
     ("GET", "/v1/models/{model}"): "caller",
+    ("GET", "/"): "anonymous",
+    ("GET", "/v1"): "anonymous",
     ("GET", "/health"): "anonymous",
     ("GET", "/readyz"): "anonymous",
     ("GET", "/metrics"): "loopback",

@@ -562,6 +562,16 @@ class ReadyAnswer(TypedDict):
     reasons: list[str]
 
 
+class BaseAnswer(TypedDict):
+    """Who answers at a base URL, and where the routes are: paths."""
+
+    name: str
+    version: str
+    base_url: str
+    reference: str
+    openapi: str
+
+
 class TokenCount(TypedDict):
     """Tokens of a prompt."""
 

@@ -2,7 +2,8 @@
 
 `/v1*`, `/health`, `/readyz`, `/metrics` go to the gateway, `/session` to the sign-in route, `/export` to downloads, `/_event` to Reflex's
 socket (same origin only), and the rest are pages, which are read only. Whoever asks there as a client of the API would (by
-another method, path or header than a browser's) is answered by the gateway, which says where the API is.
+another method, path or header than a browser's) is answered by the gateway, which says where the API is. So is who comes for a page
+under the path of a proxy: pages are built for a host of their own, and name each other and their files from its root.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from arbiter_app import browsers
+from arbiter_app.entrance import UNDER_ROOT
 from arbiter_app.protocol import refuse_socket
 
 GATEWAY = ("/v1", "/health", "/readyz", "/metrics")
@@ -77,7 +79,7 @@ class Front:
         path = scope["path"]
         if scope["type"] == "websocket":
             await self._events(scope, receive, send)
-        elif path.startswith("/v1/") or any(is_under(path, one) for one in GATEWAY):
+        elif path.startswith("/v1/") or any(is_under(path, one) for one in GATEWAY) or UNDER_ROOT in scope:
             await self._gateway(scope, receive, send)
         elif is_under(path, SESSION):
             await self._session(scope, receive, send)
