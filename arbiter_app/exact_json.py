@@ -15,7 +15,8 @@ from typing import Any
 import orjson
 
 BOM = b"\xef\xbb\xbf"
-_SPACE = re.compile(r"[ \t\n\r]*")
+_MEMBER = re.compile(r'[ \t\n\r]*[{,][ \t\n\r]*("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\n\r]*:[ \t\n\r]*')
+"""What stands before the value of a member of an object: the name."""
 _HALF = re.compile("[\ud800-\udfff]")
 _LEAST_LOGPROB = "-9999.0"
 """What the OpenAI protocol says for the logarithm of a probability of zero."""
@@ -69,18 +70,14 @@ def dumps(value: Any) -> bytes:
 
 
 def members(text: str) -> dict[str, str]:
-    """The members of a JSON object, each value as it is written. Raises ValueError for what is no object."""
-    found: dict[str, str] = {}
-    at = _after_space(text, 0)
-    if text[at : at + 1] != "{":
+    """The members of an object in valid JSON, each value as it is written. Raises ValueError for what is no object."""
+    if not text.lstrip().startswith("{"):
         raise ValueError("not an object")
-    at = _after_space(text, at + 1)
-    while text[at : at + 1] == '"':
-        name, at = _EXACT.raw_decode(text, at)
-        at = _after_space(text, _after_space(text, at) + 1)
-        _, end = _EXACT.raw_decode(text, at)
-        found[name] = text[at:end]
-        at = _after_space(text, _after_space(text, end) + 1)
+    found: dict[str, str] = {}
+    end = 0
+    while (named := _MEMBER.match(text, end)) is not None:
+        _, end = _EXACT.raw_decode(text, named.end())
+        found[_EXACT.decode(named[1])] = text[named.end() : end]
     return found
 
 
@@ -107,11 +104,6 @@ def _decoded(decoder: json.JSONDecoder, data: bytes) -> Any:
         return decoder.decode(data.decode("utf-8-sig", "replace"))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-
-
-def _after_space(text: str, at: int) -> int:
-    match = _SPACE.match(text, at)
-    return match.end() if match is not None else at
 
 
 def _write(value: Any, put: Any) -> None:

@@ -46,15 +46,17 @@ _HEAD = ("id", "model", "usage")
 class Meter(Protocol):
     """Reads usage and charge out of an answer (`runtime.cost`)."""
 
-    def cost_of(
+    def cost_of(self, headers: Mapping[str, str], answer: Json, model: Model, *, multiplier: float = 1.0) -> Cost: ...
+
+    def cost_with_usage(
         self,
         headers: Mapping[str, str],
         body: Json,
+        usage: Usage | None,
         model: Model,
         *,
         multiplier: float = 1.0,
         learned_usd: float | None = None,
-        sent_bytes: int | None = None,
     ) -> Cost: ...
 
     def usage_of(self, body: Json, sent_bytes: int | None = None) -> Usage | None: ...
@@ -301,13 +303,15 @@ class Calls:
         hold: object = None,
         pieces: Sequence[bytes] = (),
     ) -> Completion:
-        cost = self._meter.cost_of(
+        usage = self._meter.usage_of(body, decision.request.body_bytes or None)
+        learned_usd = self._learned_usd(decision.bucket, model) if usage is None else None
+        cost = self._meter.cost_with_usage(
             headers,
             body,
+            usage,
             self._model_of(model),
             multiplier=self._multiplier_of(model),
-            learned_usd=self._learned_usd(decision.bucket, model),
-            sent_bytes=decision.request.body_bytes or None,
+            learned_usd=learned_usd,
         )
         message, finish_reason = (choice["message"], choice.get("finish_reason")) if choice is not None else ({}, None)
         return Completion(
@@ -315,7 +319,7 @@ class Calls:
             body={key: value for key, value in body.items() if key in _HEAD} if large else body,
             text="" if large else without_thoughts(_text(message.get("content"))),
             tool_calls=[] if large else _tool_calls(message),
-            usage=self._meter.usage_of(body, decision.request.body_bytes or None),
+            usage=usage,
             cost=cost,
             latency_ms=took_ms,
             first_byte_ms=first_byte_ms,

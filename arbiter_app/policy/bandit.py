@@ -352,7 +352,10 @@ class ArbiterPolicy(BasePolicy):
             return
         if known.graded > READ_ALL and int(known.graded) % READ_EVERY:
             return
-        regression = self._regressions.setdefault((observation.bucket, observation.model), PromptRegression())
+        place = observation.bucket, observation.model
+        regression = self._regressions.get(place)
+        if regression is None:
+            regression = self._regressions[place] = PromptRegression()
         regression.update(
             observation.prompt, observation.quality - known.quality_sum / known.graded, observation.quality_weight
         )

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from arbiter_app.pipeline.types import PICO_PER_USD, UNKNOWN_COST, Cost, CostState, Json, Model, Usage
 from arbiter_app.runtime.claims.charges import CHARGE_HEADER, charge_of, computed_pico, pico_of, scaled, usage_of
 
-__all__ = ["CHARGE_HEADER", "computed_pico", "cost_of", "pico_of", "usage_of"]
+__all__ = ["CHARGE_HEADER", "computed_pico", "cost_of", "cost_with_usage", "pico_of", "usage_of"]
 
 
 def cost_of(
@@ -23,18 +23,30 @@ def cost_of(
     *,
     multiplier: float = 1.0,
     learned_usd: float | None = None,
-    sent_bytes: int | None = None,
 ) -> Cost:
-    """The cost of one answer and how it is known. `answer` is its body, or the usage alone; headers are lower-case.
+    """The cost of one answer, of which its body is known, or the usage alone; see `cost_with_usage`."""
+    body: Json = answer if isinstance(answer, dict) else {}
+    usage = answer if isinstance(answer, Usage) else usage_of(body)
+    return cost_with_usage(headers, body, usage, model, multiplier=multiplier, learned_usd=learned_usd)
+
+
+def cost_with_usage(
+    headers: Mapping[str, str],
+    body: Json,
+    usage: Usage | None,
+    model: Model,
+    *,
+    multiplier: float = 1.0,
+    learned_usd: float | None = None,
+) -> Cost:
+    """The cost of one answer and how it is known. `usage` is what was read in its body; headers are lower-case.
 
     `multiplier` is the demo price override: it scales stated and computed charges. `learned_usd` is a mean of costs
-    that were already scaled, and is taken as it is. `sent_bytes` is the length of the request, which bounds the usage.
+    that were already scaled, and is taken as it is.
     """
-    body: Json = answer if isinstance(answer, dict) else {}
-    usage = answer if isinstance(answer, Usage) else usage_of(body, sent_bytes)
     charge, set_aside = charge_of(headers, body, usage, model)
     if charge is not None:
-        return Cost(scaled(charge, multiplier), CostState.SETTLED)
+        return Cost(charge if multiplier == 1.0 else scaled(charge, multiplier), CostState.SETTLED)
     if usage is not None:
         state = CostState.COMPUTED if model.priced else CostState.ESTIMATED
         return Cost(computed_pico(usage, model, multiplier), state, set_aside=set_aside)

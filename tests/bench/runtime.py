@@ -24,13 +24,14 @@ def plain(text: str = f"37 * 24 = 888.{' So it is.' * 12}") -> bytes:
     """A whole answer, head and body."""
     message = {"role": "assistant", "content": text}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    body = json.dumps({"id": "c-1", "object": "chat.completion", "model": "m", "choices": [choice], "usage": USAGE})
+    head = {"id": "c-1", "object": "chat.completion", "created": 1_790_000_000, "model": "m"}
+    body = json.dumps({**head, "choices": [choice], "usage": USAGE})
     return _head("application/json", CHARGE + f"content-length: {len(body)}\r\n".encode()) + body.encode()
 
 
 def streamed() -> bytes:
     """A whole streamed answer in chunked encoding, with usage in its last chunk."""
-    base = {"id": "c-1", "object": "chat.completion.chunk", "model": "m"}
+    base = {"id": "c-1", "object": "chat.completion.chunk", "created": 1_790_000_000, "model": "m"}
     told = [{**base, "choices": [{"index": 0, "delta": {"content": " 888"}}]} for _ in range(EVENTS - 1)]
     told.append({**base, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     told.append({**base, "choices": [], "usage": USAGE})

@@ -38,8 +38,10 @@ SLACK_TOKENS = 32_768
 HIDDEN_TOKENS = 262_144
 """... and reasoning that is not shown."""
 MOST_TOKENS = 1 << 24
-_TOKENS_IN = ("prompt_tokens", "input_tokens")
-_TOKENS_OUT = ("completion_tokens", "output_tokens")
+_TOKENS = ("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")
+"""How tokens of the prompt and of the answer are called."""
+_CACHED = ("prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens")
+"""How tokens of the prompt that came from the provider's cache are called, beside `prompt_tokens_details.cached_tokens`."""
 _AMOUNTS = ("estimated_cost", "cost_usd", "cost_usd_total", "total_cost")
 
 _MAX_CHARGE_USD = Decimal(100_000)
@@ -82,17 +84,21 @@ def usage_of(body: Json, sent_bytes: int | None = None) -> Usage | None:
     usage = body.get("usage")
     if not isinstance(usage, dict):
         return None
-    said_in, said_out = _first(usage, _TOKENS_IN), _first(usage, _TOKENS_OUT)
-    tokens_in, tokens_out = _count(said_in), _count(said_out)
-    if tokens_in is not None and said_out is None:
-        tokens_out = _count(_beyond(_count(usage.get("total_tokens")), tokens_in))
+    counts = _counts(usage)
+    said_in, said_out = (next((one for one in names if usage.get(one) is not None), "") for names in _TOKENS)
+    tokens_in, tokens_out, total = counts.get(said_in), counts.get(said_out), counts.get("total_tokens", 0)
+    if tokens_in is not None and not said_out and "total_tokens" in counts and total >= tokens_in:
+        tokens_out = total - tokens_in
     if tokens_in is None or tokens_out is None:
-        if said_in is not None or said_out is not None:
+        if said_in or said_out:
             notices.claims.count("usage", "an answer's token counts are no numbers of tokens and were set aside")
         return None
-    cached = _cached(usage)
-    tokens_in += _beside(usage, tokens_in)
-    tokens_out += _unshown(usage, tokens_in + tokens_out)
+    read, written = counts.get("cache_read_input_tokens", 0), counts.get("cache_creation_input_tokens", 0)
+    own = usage.get("prompt_tokens") is None and "input_tokens_details" not in usage
+    if own or read > tokens_in:  # they are not among those of the prompt: so counts Anthropic
+        tokens_in += read + written
+    if total > tokens_in + tokens_out:
+        tokens_out += _unshown(usage, total - tokens_in - tokens_out)
     if tokens_in == 0 or (tokens_out == 0 and _has_text(body)):
         notices.claims.count("usage", "an answer stated no tokens for what was sent or came, which was set aside")
         return None
@@ -100,12 +106,26 @@ def usage_of(body: Json, sent_bytes: int | None = None) -> Usage | None:
     if sent_less or (tokens_out > HIDDEN_TOKENS and tokens_out > len(str(body.get("choices"))) + HIDDEN_TOKENS):
         notices.claims.count("usage", "an answer stated far more tokens than were sent or came, which was set aside")
         return None
+    details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
+    inner = _counts(details).get("cached_tokens", 0) if isinstance(details, dict) else 0
+    cached = inner or next((counts[name] for name in _CACHED if counts.get(name)), 0)
     if cached > tokens_in:
         notices.claims.count(
             "usage", "more cached tokens than tokens of the prompt were stated: none are counted as cached"
         )
         cached = 0
     return Usage(tokens_in, tokens_out, cached)
+
+
+def _counts(stated: Json) -> dict[str, int]:
+    """The members that are numbers of tokens; whole numbers written as floats count."""
+    found = {}
+    for name, number in stated.items():
+        if isinstance(number, float) and number.is_integer():
+            number = int(number)
+        if type(number) is int and 0 <= number <= MOST_TOKENS:
+            found[name] = number
+    return found
 
 
 def _has_text(body: Json) -> bool:
@@ -115,57 +135,18 @@ def _has_text(body: Json) -> bool:
     return isinstance(message, dict) and bool(message.get("content"))
 
 
-def _first(usage: Json, names: tuple[str, ...]) -> object:
-    """The first of these members that is stated."""
-    return next((usage[name] for name in names if usage.get(name) is not None), None)
-
-
-def _beyond(total: object, tokens: int) -> object:
-    """What a total leaves beside some tokens."""
-    return total - tokens if isinstance(total, int | float) and not isinstance(total, bool) else None
-
-
-def _beside(usage: Json, tokens_in: int) -> int:
-    """Prompt tokens read from or written to a cache that are not among those of the prompt: so counts Anthropic."""
-    read = _count(usage.get("cache_read_input_tokens")) or 0
-    written = _count(usage.get("cache_creation_input_tokens")) or 0
-    own = usage.get("prompt_tokens") is None and "input_tokens_details" not in usage
-    return read + written if own or read > tokens_in else 0
-
-
-def _unshown(usage: Json, tokens: int) -> int:
+def _unshown(usage: Json, beyond: int) -> int:
     """Reasoning that is counted in the total alone, and charged like any answer: so count xAI, and Gemini, which does not name it."""
-    beyond = _count(_beyond(_count(usage.get("total_tokens")), tokens)) or 0
     details = usage.get("completion_tokens_details")
-    reasoning = _count(details.get("reasoning_tokens")) if isinstance(details, dict) else None
+    reasoning = _counts(details).get("reasoning_tokens", 0) if isinstance(details, dict) else 0
     return beyond if beyond == reasoning or (not reasoning and beyond <= HIDDEN_TOKENS) else 0
-
-
-def _count(stated: object) -> int | None:
-    """A number of tokens; whole numbers written as floats count."""
-    if isinstance(stated, float) and stated.is_integer():
-        stated = int(stated)
-    return stated if type(stated) is int and 0 <= stated <= MOST_TOKENS else None
-
-
-def _cached(usage: Json) -> int:
-    """Tokens of the prompt that came from the provider's cache, in any documented form."""
-    details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
-    places = [
-        details.get("cached_tokens") if isinstance(details, dict) else None,
-        usage.get("prompt_cache_hit_tokens"),
-        usage.get("cache_read_input_tokens"),
-        usage.get("cached_tokens"),
-    ]
-    return next((found for one in places if (found := _count(one))), 0)
 
 
 def charge_of(headers: Mapping[str, str], body: Json, usage: Usage | None, model: Model) -> tuple[int | None, bool]:
     """The first plausible charge in pico-dollars, None where there is none; and whether one was set aside as implausible."""
-    most, set_aside = -1, False
+    set_aside = False
     for pico in _stated(headers, body):
-        most = most if most >= 0 else most_pico(usage, model)
-        if pico is not None and pico <= most:
+        if pico is not None and (pico <= ALLOWANCE_PICO or pico <= most_pico(usage, model)):
             return pico, False
         set_aside = True
     if set_aside:
