@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from arbiter_app.policy.types import Candidate, RoutingChoice
-
-if TYPE_CHECKING:
-    from arbiter_app.policy.scores import ScoredDecision
 
 GRADE_DIGITS, USD_DIGITS = 3, 12
 """As exact as anybody reads and as a charge can be: every decision is stored with these numbers of every model."""
@@ -18,16 +15,29 @@ Explained = tuple[tuple[str, ...], tuple[Candidate, ...]]
 
 
 class Explanation:
-    """Builds choices from what one decision says. Indices are places in the pool; lists are [K]."""
+    """Builds choices from what one decision says. Indices are places in the pool; lists are [K], but for `eligible` and
+    `columns`: those of the models that may serve, as `Candidate` begins with them. `bar` is the quality to reach."""
 
-    def __init__(self, decision: ScoredDecision, pool: Sequence[str], tolerance: float) -> None:
-        self._mean, self._lows, _ = decision.view.belief.interval()
-        self._pool, self._loss, self._times, self._eligible = pool, decision.loss, decision.times, decision.may.places
-        self._price, self._graded, self._usd = decision.scores.price, decision.scores.graded, decision.scores.usd
-        self._columns = decision.scores.columns
-        self._bar = self._mean[decision.at.reference] - tolerance
-        unusual = not MIDDLE[0] < decision.times < MIDDLE[1]
-        self._sized = f"; a prompt {decision.times:.1f} times as dear as the mean" if unusual else ""
+    def __init__(
+        self,
+        *,
+        models: Sequence[str],
+        eligible: Sequence[int],
+        mean: Sequence[float],
+        lows: Sequence[float],
+        bar: float,
+        loss: Sequence[float],
+        price: Sequence[float],
+        graded: Sequence[float],
+        usd: Sequence[float],
+        columns: Sequence[Sequence[Any]],
+        times: float,
+    ) -> None:
+        self._pool, self._eligible, self._mean, self._lows, self._bar = models, eligible, mean, lows, bar
+        self._loss, self._price, self._graded, self._usd = loss, price, graded, usd
+        self._columns, self._times = columns, times
+        unusual = not MIDDLE[0] < times < MIDDLE[1]
+        self._sized = f"; a prompt {times:.1f} times as dear as the mean" if unusual else ""
         self._found: dict[int, Explained] = {}
         self._words: dict[int, str] = {}
 

@@ -90,7 +90,20 @@ class ScoredDecision:
         self._tried = 1 + TRIAL_SIZE_SHARE * (times - 1)
         self.loss: list[float] = self._loss.tolist()
         self.best = self.among(self.may)
-        self.explanation = Explanation(self, pool.models, settings.quality_tolerance)
+        mean, lows, _ = self.view.belief.interval()
+        self.explanation = Explanation(
+            models=pool.models,
+            eligible=self.may.places,
+            mean=mean,
+            lows=lows,
+            bar=mean[self.at.reference] - settings.quality_tolerance,
+            loss=self.loss,
+            price=scores.price,
+            graded=scores.graded,
+            usd=scores.usd,
+            columns=scores.columns,
+            times=times,
+        )
         self._trial_index: Array | None = None
         self._best_trial = -1
 

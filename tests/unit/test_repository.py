@@ -34,7 +34,6 @@ CORE = ("pipeline", "policy")
 CORE_MAY_IMPORT = {"arbiter_app", "numpy", "orjson"}
 GRADERS_MAY_IMPORT = {"jsonschema", "referencing", "regex", "tree_sitter", "yaml"}
 CIRCLES = (
-    {"arbiter_app.policy.explanation", "arbiter_app.policy.scores"},
     {"arbiter_app.web.door", "arbiter_app.web.seats", "arbiter_app.web.state.account", "arbiter_app.web.state.guard"},
 )
 # Words that have no business in a repository that others read.
