@@ -12,7 +12,7 @@ from arbiter_app.policy.agreement import (
     OBJECTIVE,
     PEOPLE,
     PRIOR_WEIGHT,
-    Key,
+    PairKey,
     Pairs,
     Trust,
     overall,
@@ -92,7 +92,7 @@ def test_other_tasks_speak_for_a_task_until_it_has_pairs_of_its_own() -> None:
     good = judge(500)
     elsewhere = trust({("j", "code", OBJECTIVE): good}, "j", TASK).weight
     assert PRIOR_WEIGHT < elsewhere < of(good).weight
-    both: dict[Key, Pairs] = {("j", "code", OBJECTIVE): good, ("j", TASK, PEOPLE): judge(500, arbitrary=1.0)}
+    both: dict[PairKey, Pairs] = {("j", "code", OBJECTIVE): good, ("j", TASK, PEOPLE): judge(500, arbitrary=1.0)}
     assert trust(both, "j", TASK).weight < 0.1
     assert trust(both, "another", TASK).weight == pytest.approx(PRIOR_WEIGHT)
 
