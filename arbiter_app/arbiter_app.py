@@ -11,6 +11,7 @@ from reflex.event import EventCallback
 from arbiter_app.web import faults, topics
 from arbiter_app.web.components.data import table_view
 from arbiter_app.web.components.frame import connection_banner, paused_banner
+from arbiter_app.web.handover import Handover
 from arbiter_app.web.pages import (
     activity,
     demo,
@@ -24,7 +25,7 @@ from arbiter_app.web.pages import (
     playground,
     start,
 )
-from arbiter_app.web.seats import Cleared
+from arbiter_app.web.socket_adapter import SocketAdapter
 from arbiter_app.web.state.account import Account
 from arbiter_app.web.state.activity import Activity, DecisionPage
 from arbiter_app.web.state.calibrate import Calibrate
@@ -34,7 +35,6 @@ from arbiter_app.web.state.models import Models
 from arbiter_app.web.state.overview import Overview
 from arbiter_app.web.state.playground import Playground
 from arbiter_app.web.state.start import Integration, Start
-from arbiter_app.web.wire import SocketWire
 
 DESCRIPTION = "Arbiter routes every prompt to the cheapest model that answers it well, and proves what it saved."
 
@@ -62,8 +62,8 @@ app = rx.App(
         rx.el.meta(name="theme-color", content="#0b6e5f"),
     ],
 )
-app.add_middleware(Cleared(), index=0)
-app.register_lifespan_task(lambda: topics.following(SocketWire(app)))
+app.add_middleware(Handover(), index=0)
+app.register_lifespan_task(lambda: topics.following(SocketAdapter(app)))
 
 
 def _page(component: Callable[[], rx.Component], route: str, title: str, *loads: EventCallback[()]) -> None:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from arbiter_app.entrance import Entrance
 from arbiter_app.server import Server, config_of, raise_file_limit
 from arbiter_app.settings import Settings
-from arbiter_app.web import build, door
-from arbiter_app.web.front import Front
-from arbiter_app.workers.crew import Crew, listen
+from arbiter_app.trusted_host import TrustedHost
+from arbiter_app.web import build, container
+from arbiter_app.web.dispatcher import Dispatcher
+from arbiter_app.workers.worker_pool import WorkerPool, listen
 
 if TYPE_CHECKING:
     from arbiter_app.api.gateway import Gateway
@@ -41,9 +41,9 @@ class Application:
     def __init__(self, settings: Settings, *, with_pages: bool, listening: socket.socket | None) -> None:
         self._settings = settings
         self._with_pages = with_pages
-        self._front: Front | None = None
+        self._dispatcher: Dispatcher | None = None
         self._gateway: Gateway | None = None
-        self._crew: Crew | None = None
+        self._workers: WorkerPool | None = None
         self._listening = listening
         self.first_key: str | None = None
 
@@ -51,13 +51,13 @@ class Application:
         """Lifespan, or one request."""
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-        elif self._front is not None:
-            await self._front(scope, receive, send)
+        elif self._dispatcher is not None:
+            await self._dispatcher(scope, receive, send)
 
     def stop(self, at_once: bool) -> None:
         """A stop signal has come: the gateways answer 503 from now on, running requests go on for a while."""
-        if self._crew is not None:
-            self._crew.stop(at_once)
+        if self._workers is not None:
+            self._workers.stop(at_once)
         if self._gateway is not None:
             self._gateway.drain(at_once=at_once)
 
@@ -76,13 +76,13 @@ class Application:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
-        opened = await stack.enter_async_context(door.opened(self._settings))
-        self.first_key = opened.arbiter.first_key
+        opened = await stack.enter_async_context(container.opened(self._settings))
+        self.first_key = opened.services.first_key
         self._gateway = opened.gateway
         if self._listening is not None:
-            self._crew = await stack.enter_async_context(Crew(opened.arbiter, self._listening))
+            self._workers = await stack.enter_async_context(WorkerPool(opened.services, self._listening))
         events, pages = await self._pages(stack)
-        self._front = Front(
+        self._dispatcher = Dispatcher(
             gateway=opened.gateway, pages=pages, session=opened.session_route, export=opened.export, socket=events
         )
 
@@ -129,7 +129,7 @@ def serve(settings: Settings, announce: Announce, *, pages: bool = True) -> int:
     listening = listen(settings.host, settings.workers_port) if settings.workers else None
     application = Application(settings, with_pages=with_pages, listening=listening)
     server = Server(
-        config_of(settings, Entrance(application, settings)),
+        config_of(settings, TrustedHost(application, settings)),
         on_ready=lambda port: announce(port, application.first_key),
         on_stop=application.stop,
     )

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 
 from arbiter_app import __version__
 from arbiter_app.api.guard import Guarded
-from arbiter_app.api.reports import arbiter_of
+from arbiter_app.api.reports import services_of
 from arbiter_app.services.rows import BaseAnswer
 
 router = APIRouter(tags=["health"], route_class=Guarded)
@@ -25,7 +25,7 @@ async def base(request: Request) -> BaseAnswer:
 
 
 def _base(request: Request) -> BaseAnswer:
-    root_path = arbiter_of(request).settings.root_path
+    root_path = services_of(request).settings.root_path
     return {
         "name": "arbiter",
         "version": __version__,

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from arbiter_app.api.guard import Guarded
-from arbiter_app.api.reports import arbiter_of
+from arbiter_app.api.reports import services_of
 from arbiter_app.services.rows import CalibrationList, CalibrationView
 
 router = APIRouter(tags=["calibration"], route_class=Guarded)
@@ -35,7 +35,7 @@ class StartBody(BaseModel):
 @router.post("/v1/calibrations")
 async def create(request: Request, body: CalibrationBody) -> CalibrationView:
     """Take prompts in and say what they will cost; with `start` run them. The same prompts give the same calibration."""
-    calibrations = arbiter_of(request).calibrations
+    calibrations = services_of(request).calibrations
     made = await calibrations.create(body.jsonl, max_usd=body.max_usd, again=body.again)
     return await calibrations.start(made["id"], max_usd=body.max_usd) if body.start else made
 
@@ -43,22 +43,22 @@ async def create(request: Request, body: CalibrationBody) -> CalibrationView:
 @router.get("/v1/calibrations")
 async def listing(request: Request) -> CalibrationList:
     """The newest calibrations."""
-    return {"data": await arbiter_of(request).calibrations.listing()}
+    return {"data": await services_of(request).calibrations.listing()}
 
 
 @router.get("/v1/calibrations/{calibration_id}")
 async def one(request: Request, calibration_id: str) -> CalibrationView:
     """Progress, money, and the table of task and model so far."""
-    return await arbiter_of(request).calibrations.view(calibration_id)
+    return await services_of(request).calibrations.view(calibration_id)
 
 
 @router.post("/v1/calibrations/{calibration_id}/start")
 async def start(request: Request, calibration_id: str, body: StartBody) -> CalibrationView:
     """Run it, or go on with what was cancelled, capped or interrupted: what has an outcome is not called again."""
-    return await arbiter_of(request).calibrations.start(calibration_id, max_usd=body.max_usd)
+    return await services_of(request).calibrations.start(calibration_id, max_usd=body.max_usd)
 
 
 @router.post("/v1/calibrations/{calibration_id}/cancel")
 async def cancel(request: Request, calibration_id: str) -> CalibrationView:
     """Begin no further call; those under way end."""
-    return await arbiter_of(request).calibrations.cancel(calibration_id)
+    return await services_of(request).calibrations.cancel(calibration_id)

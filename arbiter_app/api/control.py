@@ -36,7 +36,7 @@ BASES = ("/", "/v1")
 WHERE = "chats are POST /v1/chat/completions (a client's base URL ends in /v1); all routes are on /v1/reference"
 
 
-def control_app(arbiter: Services) -> FastAPI:
+def control_app(services: Services) -> FastAPI:
     """The FastAPI application over one `Arbiter`. Every route is `Guarded`: roles first, unlisted ones are denied."""
     app = FastAPI(
         title="Arbiter",
@@ -47,7 +47,7 @@ def control_app(arbiter: Services) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
     )
-    app.state.arbiter = arbiter
+    app.state.services = services
     app.router.route_class = Guarded
     for module in (base, reports, messages, responses, operations, calibrations, keys, health):
         app.include_router(module.router)

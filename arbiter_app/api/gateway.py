@@ -52,17 +52,19 @@ _RANDOM = random.Random()
 class Gateway:
     """Dispatches by path: the chat route bare, the rest to FastAPI. Every answer carries `x-request-id`."""
 
-    def __init__(self, arbiter: Services) -> None:
-        self._arbiter = arbiter
-        most = arbiter.settings.max_body_bytes
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        most = services.settings.max_body_bytes
         self._chats = {
-            path: Chat(dialect, arbiter.requests, max_body_bytes=most) for dialect in DIALECTS for path in dialect.PATHS
+            path: Chat(dialect, services.requests, max_body_bytes=most)
+            for dialect in DIALECTS
+            for path in dialect.PATHS
         }
-        self._control = control_app(arbiter)
-        self._origins = frozenset(origin.encode() for origin in arbiter.settings.cors_origins)
+        self._control = control_app(services)
+        self._origins = frozenset(origin.encode() for origin in services.settings.cors_origins)
         self._across = CORSMiddleware(
             self._answer,
-            allow_origins=arbiter.settings.cors_origins,
+            allow_origins=services.settings.cors_origins,
             allow_methods=METHODS,
             allow_headers=("*",),
             allow_credentials=True,
@@ -74,9 +76,9 @@ class Gateway:
     def drain(self, *, at_once: bool = False) -> None:
         """Refuse new work from now on; what still runs after `ARBITER_DRAIN_S` seconds, or at once, ends with an error."""
         if at_once:
-            self._arbiter.requests.end_all()
+            self._services.requests.end_all()
         else:
-            self._arbiter.requests.drain(self._arbiter.settings.drain_s)
+            self._services.requests.drain(self._services.settings.drain_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. There are no sockets here."""

@@ -132,13 +132,13 @@ def _encoded(endpoint: Endpoint) -> Endpoint:
 
 async def authorised(request: Request, path: str) -> Caller | None:
     """The caller of a control route, None for anybody. Raises Unauthorized or Forbidden by the table of roles."""
-    arbiter: Services = request.app.state.arbiter
+    services: Services = request.app.state.services
     rule = ROLES.get((request.method, path))
     if rule is None:
         raise Forbidden("this route has no rule, so nobody may use it")
     loopback = is_loopback(dict(request.scope))
-    caller = await _caller(arbiter, request) if asks_for_key(rule, loopback=loopback) else None
-    require(rule, caller, arbiter.settings, loopback=loopback)
+    caller = await _caller(services, request) if asks_for_key(rule, loopback=loopback) else None
+    require(rule, caller, services.settings, loopback=loopback)
     return caller
 
 
@@ -164,10 +164,10 @@ def _has_nul(value: Any) -> bool:
     return any(_has_nul(one) for one in inner)
 
 
-async def _caller(arbiter: Services, request: Request) -> Caller | None:
+async def _caller(services: Services, request: Request) -> Caller | None:
     try:
-        return caller_of(arbiter.keys, request.scope)
+        return caller_of(services.keys, request.scope)
     except Unauthorized:
-        if not await is_new(arbiter.keys, request.scope):
+        if not await is_new(services.keys, request.scope):
             raise
-    return caller_of(arbiter.keys, request.scope)
+    return caller_of(services.keys, request.scope)

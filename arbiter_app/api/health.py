@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from arbiter_app import __version__
 from arbiter_app.api.guard import Guarded
-from arbiter_app.api.reports import arbiter_of
+from arbiter_app.api.reports import services_of
 from arbiter_app.metrics import exposition
 from arbiter_app.services.rows import HealthAnswer, ReadyAnswer
 
@@ -23,28 +23,28 @@ async def health(request: Request) -> Response:
     `runtime` is ok, or what it refuses the operator: its key, or credit. `neighbour` is none, or the other
     Arbiter that serves from the same database file.
     """
-    arbiter = arbiter_of(request)
-    mode = "sandbox" if arbiter.settings.sandbox else "live"
-    uptime_s = round(time.monotonic() - arbiter.status.started_at, 1)
-    degraded = arbiter.store.ledger.degraded
+    services = services_of(request)
+    mode = "sandbox" if services.settings.sandbox else "live"
+    uptime_s = round(time.monotonic() - services.status.started_at, 1)
+    degraded = services.store.ledger.degraded
     told = {"store": degraded or "ok", "learning": "paused" if degraded else "on"}
-    told["runtime"] = arbiter.standing.told or "ok"
-    told["neighbour"] = arbiter.status.neighbour or "none"
+    told["runtime"] = services.standing.told or "ok"
+    told["neighbour"] = services.status.neighbour or "none"
     return JSONResponse({"status": "ok", "version": __version__, "mode": mode, "uptime_s": uptime_s, **told})
 
 
 @router.get("/readyz", response_model=ReadyAnswer)
 async def readyz(request: Request) -> Response:
     """Ready: the store takes writes and the runtime has been seen. 503 with the reasons when not."""
-    arbiter = arbiter_of(request)
+    services = services_of(request)
     reasons = []
-    if arbiter.requests.draining:
+    if services.requests.draining:
         reasons.append("draining")
-    if arbiter.status.not_ready:
-        reasons.append(arbiter.status.not_ready)
-    if trouble := await arbiter.store.trouble():
+    if services.status.not_ready:
+        reasons.append(services.status.not_ready)
+    if trouble := await services.store.trouble():
         reasons.append(trouble)
-    if arbiter.status.runtime_seen_at is None:
+    if services.status.runtime_seen_at is None:
         reasons.append("the runtime has not been seen yet")
     body = {"status": "ready" if not reasons else "not ready", "reasons": reasons}
     return JSONResponse(body, 200 if not reasons else 503)
@@ -53,7 +53,7 @@ async def readyz(request: Request) -> Response:
 @router.get("/metrics")
 async def metrics(request: Request) -> Response:
     """Prometheus text: of this process, and, asked of the one that serves the pages, of the gateway workers too."""
-    arbiter = arbiter_of(request)
-    own = {arbiter.broadcast.process: arbiter.telemetry.snapshot()}
-    text = exposition(own | await arbiter.broadcast.others())
+    services = services_of(request)
+    own = {services.broadcast.process: services.telemetry.snapshot()}
+    text = exposition(own | await services.broadcast.others())
     return PlainTextResponse(text, media_type="text/plain; version=0.0.4")

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from arbiter_app.addresses import address_of
 from arbiter_app.api.guard import Guarded
-from arbiter_app.api.reports import arbiter_of
+from arbiter_app.api.reports import services_of
 from arbiter_app.services.rows import KeyStatus, KeyUsage, MintedSecret
 
 router = APIRouter(tags=["keys"], route_class=Guarded)
@@ -23,13 +23,13 @@ class RegisterBody(BaseModel):
 @router.post("/v1/register")
 async def register(request: Request, body: RegisterBody) -> MintedSecret:
     """Mint a key. It is shown this once."""
-    return {"api_key": await arbiter_of(request).keys.register(body.email, address_of(request.scope))}
+    return {"api_key": await services_of(request).keys.register(body.email, address_of(request.scope))}
 
 
 @router.get("/v1/key")
 async def key(request: Request) -> KeyUsage:
     """The caller's own key: state and usage against its limits."""
-    return await arbiter_of(request).keys.info(request.state.caller)
+    return await services_of(request).keys.info(request.state.caller)
 
 
 @router.post("/v1/key/pause")
@@ -52,5 +52,5 @@ async def revoke(request: Request) -> KeyStatus:
 
 async def _set(request: Request, status: str) -> KeyStatus:
     key_id = request.state.caller.key_id
-    await arbiter_of(request).keys.set_status(key_id, status)
+    await services_of(request).keys.set_status(key_id, status)
     return {"key_id": key_id, "status": status}

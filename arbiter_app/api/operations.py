@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from arbiter_app.api.guard import Guarded
-from arbiter_app.api.reports import arbiter_of
+from arbiter_app.api.reports import services_of
 from arbiter_app.pipeline.errors import Forbidden, Unprocessable
 from arbiter_app.pipeline.types import Role
 from arbiter_app.services.rows import PriceAnswer, ResetAnswer, VoteAnswer
@@ -35,7 +35,7 @@ class PriceBody(BaseModel):
 @router.post("/v1/feedback")
 async def feedback(request: Request, body: FeedbackBody) -> VoteAnswer:
     """Rate a decision up or down; weighs like several grades."""
-    actions, caller = arbiter_of(request).actions, request.state.caller
+    actions, caller = services_of(request).actions, request.state.caller
     if body.decision_id is not None:
         return await actions.vote_on_decision(caller, body.decision_id, body.rating)
     if body.model is None or body.task is None:
@@ -48,10 +48,10 @@ async def feedback(request: Request, body: FeedbackBody) -> VoteAnswer:
 @router.post("/v1/simulate-price")
 async def simulate_price(request: Request, body: PriceBody) -> PriceAnswer:
     """Scale a model's reported cost in memory, to see Arbiter react."""
-    return await arbiter_of(request).actions.simulate_price(body.model, body.multiplier)
+    return await services_of(request).actions.simulate_price(body.model, body.multiplier)
 
 
 @router.post("/v1/reset")
 async def reset(request: Request) -> ResetAnswer:
     """Clear policy, feed, alerts, counters and overrides."""
-    return await arbiter_of(request).actions.reset()
+    return await services_of(request).actions.reset()

@@ -159,7 +159,7 @@ ASKING_ERRORS = {
 
 def mount(app: FastAPI) -> None:
     """Add `/v1/openapi.json` and `/v1/reference`. Both are made once, when they are first asked for."""
-    root_path = app.state.arbiter.settings.root_path
+    root_path = app.state.services.settings.root_path
     described = functools.cache(lambda: describe(app, root_path))
     machine = functools.cache(lambda: json.dumps(described()).encode())
     human = functools.cache(lambda: page(described()).encode())

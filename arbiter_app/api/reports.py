@@ -42,15 +42,15 @@ Time = Annotated[float | None, Query(ge=0, le=1e11, allow_inf_nan=False, descrip
 Days = Annotated[float | None, Query(gt=0, le=3650, description="only the last so many days; all time when absent")]
 
 
-def arbiter_of(request: Request) -> Services:
+def services_of(request: Request) -> Services:
     """The service object behind a request."""
-    found: Services = request.app.state.arbiter
+    found: Services = request.app.state.services
     return found
 
 
 def _own(request: Request) -> str | None:
     """The key whose calls alone the visitor may see."""
-    return visibility.scope("sums", request.state.caller, arbiter_of(request).settings)
+    return visibility.scope("sums", request.state.caller, services_of(request).settings)
 
 
 @router.get("/v1/models", response_model=ModelList)
@@ -65,7 +65,7 @@ async def models(
 
     With the header `anthropic-version` it has Anthropic's form, in pages.
     """
-    listed = arbiter_of(request).reads.models()
+    listed = services_of(request).reads.models()
     if spoken(request.scope) is anthropic_messages:
         return page_of(listed["data"], limit=limit, after=after_id, before=before_id)
     return listed
@@ -74,7 +74,7 @@ async def models(
 @router.get("/v1/models/{model:path}", response_model=ListedModel)
 async def model(request: Request, model: str, beta: Word = None) -> ListedModel | Json:
     """One model of the list, in the same form."""
-    for row in arbiter_of(request).reads.models()["data"]:
+    for row in services_of(request).reads.models()["data"]:
         if row["id"] == model:
             return model_of(row) if spoken(request.scope) is anthropic_messages else row
     raise NotFound(f"no model {quoted(model)}; see GET /v1/models")
@@ -83,10 +83,10 @@ async def model(request: Request, model: str, beta: Word = None) -> ListedModel 
 @router.get("/v1/report")
 async def report(request: Request, days: Days = None) -> ReportAnswer:
     """Calls, actual spend, baseline spend, saving with interval, and the breakdown. A caller sees its own calls."""
-    arbiter, own = arbiter_of(request), _own(request)
+    services, own = services_of(request), _own(request)
     since = None if days is None else time.time() - days * 86_400
-    report = await arbiter.reads.report(since=since, key_id=own)
-    return {**report, "placebos": await arbiter.what_if.placebos(days=days, key_id=own)}
+    report = await services.reads.report(since=since, key_id=own)
+    return {**report, "placebos": await services.what_if.placebos(days=days, key_id=own)}
 
 
 @router.get("/v1/what-if")
@@ -102,15 +102,15 @@ async def what_if(
 
     Estimated from the newest decisions by inverse propensities; `refused` says in a sentence why there is no estimate.
     """
-    arbiter = arbiter_of(request)
-    wanted = arbiter.settings.routing.quality_tolerance if tolerance is None else tolerance
-    return await arbiter.what_if.ask(tolerance=wanted, without=without or (), days=days, key_id=_own(request))
+    services = services_of(request)
+    wanted = services.settings.routing.quality_tolerance if tolerance is None else tolerance
+    return await services.what_if.ask(tolerance=wanted, without=without or (), days=days, key_id=_own(request))
 
 
 @router.get("/v1/policy")
 async def policy(request: Request) -> PolicyTable:
     """Per bucket, rows of model, n, quality with interval, mean cost, chosen."""
-    return arbiter_of(request).reads.policy()
+    return services_of(request).reads.policy()
 
 
 @router.get("/v1/recent")
@@ -127,16 +127,16 @@ async def recent(
 ) -> DecisionList:
     """Decisions newest first. Page on with `before` = `next`."""
     narrowed = Filter(task, model, mode, status, _own(request), since, until)
-    rows = await arbiter_of(request).reads.recent(narrowed, limit=limit, before=before)
-    seen = [visibility.told(row, request.state.caller, arbiter_of(request).settings) for row in rows]
+    rows = await services_of(request).reads.recent(narrowed, limit=limit, before=before)
+    seen = [visibility.told(row, request.state.caller, services_of(request).settings) for row in rows]
     return {"data": seen, "next": rows[-1]["seq"] if len(rows) == limit else None}
 
 
 @router.get("/v1/decisions/{decision_id}")
 async def decision(request: Request, decision_id: str) -> TracedDecision:
     """One decision with every stage's input, numbers, attempts and timing. Its owner and operators may see it."""
-    row = await arbiter_of(request).reads.decision(decision_id)
-    settings = arbiter_of(request).settings
+    row = await services_of(request).reads.decision(decision_id)
+    settings = services_of(request).settings
     if row is None or not visibility.may_open(request.state.caller, row["key_id"], settings):
         raise NotFound(f"no decision {quoted(decision_id, 40)}")
     return row
@@ -150,23 +150,23 @@ async def timeseries(
 ) -> TimeSeries:
     """Calls and spend per time slot, oldest first. Slots are whole multiples of five minutes."""
     size = bucket_seconds // FIVE_MINUTES * FIVE_MINUTES
-    rows = await arbiter_of(request).reads.timeseries(bucket_s=size, buckets=buckets, key_id=_own(request))
+    rows = await services_of(request).reads.timeseries(bucket_s=size, buckets=buckets, key_id=_own(request))
     return {"bucket_seconds": size, "data": rows}
 
 
 @router.get("/v1/overview")
 async def overview(request: Request) -> State:
     """Pool size, classifier counts, alerts, active price overrides, cache, mode."""
-    return await arbiter_of(request).reads.overview()
+    return await services_of(request).reads.overview()
 
 
 @router.get("/v1/pricing")
 async def pricing(request: Request) -> PriceList:
     """The catalog with list prices in USD per 1,000,000 tokens, each model tagged `routable`."""
-    return {"data": arbiter_of(request).reads.pricing()}
+    return {"data": services_of(request).reads.pricing()}
 
 
 @router.get("/v1/alerts")
 async def alerts(request: Request, limit: Annotated[int, Query(ge=1, le=500)] = 50, before: Before = None) -> AlertList:
     """Price and quality shifts, newest first."""
-    return {"data": await arbiter_of(request).reads.alerts(limit=limit, before=before)}
+    return {"data": await services_of(request).reads.alerts(limit=limit, before=before)}

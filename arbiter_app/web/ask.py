@@ -43,12 +43,12 @@ def request_of(
     return parse(orjson.dumps(body), caller, "web_" + secrets.token_hex(8))
 
 
-def preview(arbiter: Services, request: ChatRequest) -> tuple[Classification, Eligible]:
+def preview(services: Services, request: ChatRequest) -> tuple[Classification, Eligible]:
     """Stages 1 and 2 without sending anything: an unsure rule counts as an open question."""
     decision = new_decision(request, timeout_s=60.0)
-    seen = arbiter.classifier.try_rules(request)
+    seen = services.classifier.try_rules(request)
     decision.classification = seen or Classification(Task.OPEN, False, ClassifiedBy.FALLBACK, "")
-    return decision.classification, arbiter.estimates.eligible(decision)
+    return decision.classification, services.estimates.eligible(decision)
 
 
 class Asked:

@@ -80,10 +80,10 @@ class Downloads:
 class Export:
     """Streams decisions to whoever may see them; a caller gets the calls of the own key."""
 
-    def __init__(self, arbiter: Services, sessions: Sessions) -> None:
-        self._arbiter = arbiter
+    def __init__(self, services: Services, sessions: Sessions) -> None:
+        self._services = services
         self._sessions = sessions
-        self._downloads = Downloads(arbiter.settings.max_downloads)
+        self._downloads = Downloads(services.settings.max_downloads)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -115,7 +115,7 @@ class Export:
             refused = _error(405, "method_not_allowed", "GET downloads")
             refused.headers["allow"] = "GET, HEAD"
             return refused
-        if visibility.sight("decisions", who, self._arbiter.settings) is Sight.NOTHING:
+        if visibility.sight("decisions", who, self._services.settings) is Sight.NOTHING:
             return _error(401, "missing_api_key", "sign in with a key first")
         try:
             query.check(request.query_params.multi_items(), dict.fromkeys(PARAMETERS, False))
@@ -130,7 +130,7 @@ class Export:
         narrowed, encode = self._narrowed(request, who), csv_rows if kind == "csv" else json_rows
 
         async def read(before: int | None) -> Page:
-            return await self._arbiter.store.read(_page, narrowed, before, encode)
+            return await self._services.store.read(_page, narrowed, before, encode)
 
         try:
             first = await read(None)
@@ -149,7 +149,7 @@ class Export:
 
     def _who(self, request: Request) -> Caller | None:
         key_id = self._sessions.key_of("", browsers.cookies(request.scope["headers"]), time.monotonic())
-        return self._arbiter.keys.caller(key_id) if key_id else None
+        return self._services.keys.caller(key_id) if key_id else None
 
     def _narrowed(self, request: Request, who: Caller | None) -> Filter:
         asked = request.query_params
@@ -159,7 +159,7 @@ class Export:
             model=asked.get("model") or None,
             mode=asked.get("mode") or None,
             since=time.time() - age if age else None,
-            key_id=visibility.scope("decisions", who, self._arbiter.settings),
+            key_id=visibility.scope("decisions", who, self._services.settings),
         )
 
 

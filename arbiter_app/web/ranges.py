@@ -1,4 +1,4 @@
-"""The names of live rooms: a topic with its arguments; whose traffic it shows, and which range of time."""
+"""The names of live channels: a topic with its arguments; whose traffic it shows, and which range of time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RANGES: dict[str, tuple[float, int]] = {
 
 
 def key_of(part: str) -> str | None:
-    """The key a room is restricted to, or None for everybody's traffic."""
+    """The key a channel is restricted to, or None for everybody's traffic."""
     return None if part == ALL else part
 
 

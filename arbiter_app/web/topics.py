@@ -1,4 +1,4 @@
-"""What the live rooms show: each topic turns reads into the variables of one state class."""
+"""What the live channels show: each topic turns reads into the variables of one state class."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from arbiter_app.services.feed import Event
 from arbiter_app.services.reads import Reads
 from arbiter_app.services.rows import DecisionRow, KnownModel
 from arbiter_app.store.decisions import Filter
-from arbiter_app.web import calibrations, door, estimates, views
+from arbiter_app.web import calibrations, container, estimates, views
 from arbiter_app.web.ask import Workload
 from arbiter_app.web.charts.exploration import exploration
 from arbiter_app.web.charts.heat import heat
@@ -23,7 +23,7 @@ from arbiter_app.web.charts.prices import prices
 from arbiter_app.web.charts.scatter import cost_quality
 from arbiter_app.web.charts.spend import spend
 from arbiter_app.web.charts.timeline import choices
-from arbiter_app.web.live import Live, Room, Topic, Vars, Wire
+from arbiter_app.web.live import Channel, Live, Sockets, Topic, Vars
 from arbiter_app.web.ranges import RANGES, key_of
 from arbiter_app.web.state.account import Account
 from arbiter_app.web.state.calibrate import Calibrate
@@ -38,31 +38,31 @@ DECIDED = frozenset({"decision", "grade", "reset"})
 SHIFTED = frozenset({"alert", "price", "reset"})
 
 
-def topics(arbiter: Services, workload: Workload) -> dict[str, Topic]:
+def topics(services: Services, workload: Workload) -> dict[str, Topic]:
     """Every topic of the web app over the running services."""
 
-    async def feed(room: Room) -> Vars:
-        narrowed = Filter(task=room[2] or None, key_id=key_of(room[1]))
-        rows = await arbiter.reads.recent(narrowed, limit=FEED_ROWS)
+    async def feed(channel: Channel) -> Vars:
+        narrowed = Filter(task=channel[2] or None, key_id=key_of(channel[1]))
+        rows = await services.reads.recent(narrowed, limit=FEED_ROWS)
         return {"rows": views.views(rows)}
 
-    async def summary(room: Room) -> Vars:
-        return await _summary(arbiter, room)
+    async def summary(channel: Channel) -> Vars:
+        return await _summary(services, channel)
 
-    async def learned(room: Room) -> Vars:
-        return await _learned(arbiter.reads, room)
+    async def learned(channel: Channel) -> Vars:
+        return await _learned(services.reads, channel)
 
-    async def timeline(room: Room) -> Vars:
-        return await _timeline(arbiter, workload)
+    async def timeline(channel: Channel) -> Vars:
+        return await _timeline(services, workload)
 
-    async def store(room: Room) -> Vars:
-        return {"paused": arbiter.store.ledger.degraded or ""}
+    async def store(channel: Channel) -> Vars:
+        return {"paused": services.store.ledger.degraded or ""}
 
-    async def arrival(room: Room) -> Vars:
+    async def arrival(channel: Channel) -> Vars:
         return {"arrived": {}}
 
-    async def calibration(room: Room) -> Vars:
-        said = await arbiter.calibrations.view(room[1])
+    async def calibration(channel: Channel) -> Vars:
+        said = await services.calibrations.view(channel[1])
         return {"shown": calibrations.shown(said), "outcomes": calibrations.outcomes(said)}
 
     return {
@@ -76,7 +76,7 @@ def topics(arbiter: Services, workload: Workload) -> dict[str, Topic]:
     }
 
 
-def fold_feed(room: Room, variables: Vars, events: list[Event]) -> Vars | None:
+def fold_feed(channel: Channel, variables: Vars, events: list[Event]) -> Vars | None:
     """The feed after some events: new decisions on top, judged grades filled in. None when nothing concerns it."""
     rows, changed = [row | {"fresh": ""} for row in variables["rows"]], False
     for event in events:
@@ -85,7 +85,7 @@ def fold_feed(room: Room, variables: Vars, events: list[Event]) -> Vars | None:
         elif event.kind == "grade":
             rows, hit = _graded(rows, event.data)
             changed = changed or hit
-        elif _concerns(room, event.data):
+        elif _concerns(channel, event.data):
             rows, changed = [views.feed_row(_decision(event)) | {"fresh": "yes"}, *rows], True
     return {"rows": rows[:FEED_ROWS]} if changed else None
 
@@ -95,8 +95,8 @@ def _decision(event: Event) -> DecisionRow:
     return cast(DecisionRow, event.data)
 
 
-def _concerns(room: Room, row: Mapping[str, Any]) -> bool:
-    return key_of(room[1]) in (None, row.get("key_id")) and room[2] in ("", row.get("task"))
+def _concerns(channel: Channel, row: Mapping[str, Any]) -> bool:
+    return key_of(channel[1]) in (None, row.get("key_id")) and channel[2] in ("", row.get("task"))
 
 
 def _graded(rows: list[views.View], data: Mapping[str, Any]) -> tuple[list[views.View], bool]:
@@ -107,21 +107,21 @@ def _graded(rows: list[views.View], data: Mapping[str, Any]) -> tuple[list[views
     return [row | grade if row["id"] == data["id"] else row for row in rows], True
 
 
-def fold_arrival(room: Room, variables: Vars, events: list[Event]) -> Vars | None:
+def fold_arrival(channel: Channel, variables: Vars, events: list[Event]) -> Vars | None:
     """The latest call made with one key."""
-    mine = [_decision(one) for one in events if one.data.get("key_id") == room[1]]
+    mine = [_decision(one) for one in events if one.data.get("key_id") == channel[1]]
     return {"arrived": views.feed_row(mine[-1])} if mine else None
 
 
-async def _summary(arbiter: Services, room: Room) -> Vars:
-    reads, key_id, (seconds, buckets) = arbiter.reads, key_of(room[1]), RANGES[room[2]]
+async def _summary(services: Services, channel: Channel) -> Vars:
+    reads, key_id, (seconds, buckets) = services.reads, key_of(channel[1]), RANGES[channel[2]]
     bucket_s = seconds / buckets
     report = await reads.report(since=time.time() - seconds, key_id=key_id)
-    placebos = await arbiter.what_if.placebos(days=seconds / 86_400, key_id=key_id)
+    placebos = await services.what_if.placebos(days=seconds / 86_400, key_id=key_id)
     series = await reads.timeseries(bucket_s=int(bucket_s), buckets=buckets, key_id=key_id)
     alerts = await reads.alerts(limit=6)
     state, policy, baseline = await reads.overview(), reads.policy(), report["baseline_model"]
-    tolerance, known = arbiter.settings.routing.quality_tolerance, views.known_models(policy)
+    tolerance, known = services.settings.routing.quality_tolerance, views.known_models(policy)
     spending = spend(series, alerts, bucket_s=bucket_s, baseline=baseline)
     return {
         "headline": views.headline(report),
@@ -143,8 +143,8 @@ def _sample(rows: Sequence[KnownModel]) -> str:
     return f"{len(graded)} models, n {views.count(sum(row['n'] for row in graded))}"
 
 
-async def _learned(reads: Reads, room: Room) -> Vars:
-    seconds, buckets = RANGES[room[1]]
+async def _learned(reads: Reads, channel: Channel) -> Vars:
+    seconds, buckets = RANGES[channel[1]]
     bucket_s = seconds / buckets
     known = views.known_models(reads.policy())
     series = await reads.timeseries(bucket_s=int(bucket_s), buckets=buckets)
@@ -174,11 +174,11 @@ def _busiest(known: Mapping[str, Sequence[KnownModel]]) -> list[str]:
     return sorted(seen, key=lambda model: -seen[model])
 
 
-async def _timeline(arbiter: Services, workload: Workload) -> Vars:
-    reads = arbiter.reads
+async def _timeline(services: Services, workload: Workload) -> Vars:
+    reads = services.reads
     rows = await reads.recent(Filter(), limit=160)
     alerts = await reads.alerts(limit=8)
-    known, dearer = views.known_models(reads.policy()), arbiter.prices.active()
+    known, dearer = views.known_models(reads.policy()), services.prices.active()
     chosen = [
         {
             "task": bucket,
@@ -213,13 +213,13 @@ def progress(workload: Workload) -> views.View:
 
 
 @contextlib.asynccontextmanager
-async def following(wire: Wire) -> AsyncIterator[None]:
+async def following(sockets: Sockets) -> AsyncIterator[None]:
     """Run the live fan-out over a socket server."""
-    mine = door.parts()
-    mine.live = Live(mine.arbiter.feed, wire, topics(mine.arbiter, mine.workload))
-    mine.present = wire.present
+    mine = container.current()
+    mine.live = Live(mine.services.feed, sockets, topics(mine.services, mine.workload))
+    mine.present = sockets.present
     loop = asyncio.get_running_loop()
-    jobs = {"live": mine.live.run(), "seats": mine.seats.watch(wire.connected, lambda sid: mine.live.unwatch(sid))}
+    jobs = {"live": mine.live.run(), "tabs": mine.tabs.watch(sockets.connected, lambda sid: mine.live.unwatch(sid))}
     tasks = [loop.create_task(job, name=name) for name, job in jobs.items()]
     try:
         yield

@@ -20,9 +20,9 @@ from arbiter_app import bootstrap, doctor, logs
 from arbiter_app.allocator import return_large_blocks
 from arbiter_app.api.gateway import Gateway
 from arbiter_app.bootstrap import Services
-from arbiter_app.entrance import Entrance
 from arbiter_app.server import Server, config_of, raise_file_limit
 from arbiter_app.settings import Settings, load_settings
+from arbiter_app.trusted_host import TrustedHost
 from arbiter_app.workers.link import Link
 
 log = logging.getLogger("arbiter.workers")
@@ -62,16 +62,16 @@ class Worker:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         self._link = await Link.over(self._socket)
-        arbiter = await bootstrap.start(self._settings, worker_of=self._runtime)
-        self._gateway = Gateway(arbiter)
-        arbiter.broadcast.join(partial(self._send, "change"), process=self._number)
-        jobs = (self._listen(arbiter, self._gateway, self._link), self._publish(arbiter))
+        services = await bootstrap.start(self._settings, worker_of=self._runtime)
+        self._gateway = Gateway(services)
+        services.broadcast.join(partial(self._send, "change"), process=self._number)
+        jobs = (self._listen(services, self._gateway, self._link), self._publish(services))
         tasks = [asyncio.create_task(job) for job in jobs]
         await send({"type": "lifespan.startup.complete"})
         await receive()
         for task in tasks:
             task.cancel()
-        await arbiter.close()
+        await services.close()
         self._link.close()
         await send({"type": "lifespan.shutdown.complete"})
 
@@ -79,23 +79,23 @@ class Worker:
         if self._link is not None:
             self._link.send(*message)
 
-    async def _listen(self, arbiter: Services, gateway: Gateway, link: Link) -> None:
+    async def _listen(self, services: Services, gateway: Gateway, link: Link) -> None:
         async for kind, *data in link.messages():
             if kind == "change":
-                arbiter.replicas.receive(*data)
+                services.replicas.receive(*data)
             elif kind == "watched":
                 (self._watched.set if data[0] else self._watched.clear)()
             elif kind == "metrics":
-                link.send("metrics", arbiter.telemetry.snapshot())
+                link.send("metrics", services.telemetry.snapshot())
         os._exit(
             ORPHANED
         )  # whoever started it is gone: nobody is left to hear of an orderly end, and the port is wanted
 
-    async def _publish(self, arbiter: Services) -> None:
+    async def _publish(self, services: Services) -> None:
         """Send what happens to the process of the pages, while somebody watches there."""
         while True:
             await self._watched.wait()
-            with arbiter.feed.subscribe() as events:
+            with services.feed.subscribe() as events:
                 while self._watched.is_set():
                     with contextlib.suppress(TimeoutError):
                         event = await asyncio.wait_for(events.get(), 1.0)
@@ -111,7 +111,7 @@ def main(words: Sequence[str]) -> int:
     logs.set_up(settings.log_level, content=settings.log_content, secrets=doctor.secrets_of(settings), limits=settings)
     raise_file_limit()
     worker = Worker(settings, socket.socket(fileno=int(link)), number, runtime)
-    server = Server(config_of(settings, Entrance(worker, settings)), on_ready=worker.ready, on_stop=worker.stop)
+    server = Server(config_of(settings, TrustedHost(worker, settings)), on_ready=worker.ready, on_stop=worker.stop)
     server.run(sockets=[socket.socket(fileno=int(listening))])
     log.info("gateway worker %s has ended", number)
     return 0 if server.started else 3

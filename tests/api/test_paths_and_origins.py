@@ -15,8 +15,8 @@ from starlette.testclient import TestClient
 
 from arbiter_app import __version__
 from arbiter_app.api.gateway import meant
-from arbiter_app.entrance import UNDER_ROOT, Entrance
 from arbiter_app.settings import SettingsError, load_settings
+from arbiter_app.trusted_host import UNDER_ROOT, TrustedHost
 from arbiter_app.web import front
 from arbiter_app.web.session import COOKIE
 from tests.conftest import OPERATOR, Running, running
@@ -106,7 +106,7 @@ def test_pages_are_not_under_the_path_of_a_proxy() -> None:
         gateway=says("gateway"), pages=says("pages"), session=says("session"), export=says("export"), socket=None
     )
     settings = load_settings({"ARBITER_ROOT_PATH": "a/b"}, env_file=None)
-    client = TestClient(Entrance(inner, settings), base_url="http://localhost")
+    client = TestClient(TrustedHost(inner, settings), base_url="http://localhost")
     asked = ("/app", "/a/b/app", "/a/b", "/a/b/v1/models", "/a/bc", "/a/b/session", "/session")
     assert [client.get(path).text for path in asked] == [
         "pages /app",

@@ -1,6 +1,6 @@
 """What a refresh of each live page takes on the server: `python -m tests.bench.refresh FILE`, FILE made by `seed_store`.
 
-Every room is loaded as for an open tab, over the running services: milliseconds until its variables stand, the middle and
+Every channel is loaded as for an open tab, over the running services: milliseconds until its variables stand, the middle and
 the worst of the rounds, how long the event loop stood still meanwhile at worst (requests wait that long), and how many
 kilobytes a tab is sent.
 """
@@ -18,11 +18,11 @@ import uvloop
 from arbiter_app import bootstrap
 from arbiter_app.settings import load_settings
 from arbiter_app.web.ask import Workload
-from arbiter_app.web.live import Room, Topic
+from arbiter_app.web.live import Channel, Topic
 from arbiter_app.web.ranges import ALL, RANGES
 from arbiter_app.web.topics import topics
 
-ROOMS: tuple[Room, ...] = (
+CHANNELS: tuple[Channel, ...] = (
     *(("summary", ALL, span) for span in RANGES),
     ("feed", ALL, ""),
     ("feed", ALL, "math"),
@@ -52,27 +52,27 @@ class Pulse:
 
 
 async def measure(file: Path, rounds: int) -> list[str]:
-    """A line for each room."""
+    """A line for each channel."""
     settings = load_settings({"ARBITER_DB": str(file), "ARBITER_API_KEYS": "bench", "ARBITER_LOG_LEVEL": "error"}, None)
     arbiter = await bootstrap.start(settings)
     try:
         known = topics(arbiter, Workload(arbiter.requests))
-        return [await _line(known[room[0]], room, rounds) for room in ROOMS]
+        return [await _line(known[channel[0]], channel, rounds) for channel in CHANNELS]
     finally:
         await arbiter.close()
 
 
-async def _line(topic: Topic, room: Room, rounds: int) -> str:
+async def _line(topic: Topic, channel: Channel, rounds: int) -> str:
     took, stood, variables = [], 0.0, {}
     for _ in range(rounds):
         pulse, began = Pulse(), time.perf_counter()
-        variables = await topic.load(room)
+        variables = await topic.load(channel)
         took.append((time.perf_counter() - began) * 1000)
         stood = max(stood, pulse.stop())
     took.sort()
     size = len(orjson.dumps(variables)) / 1000
     middle, worst = took[rounds // 2], took[-1]
-    name = " ".join(room)
+    name = " ".join(channel)
     return f"{name:<16} {middle:7.1f} ms  worst {worst:7.1f} ms  loop stood still {stood:6.1f} ms  {size:6.1f} KB"
 
 

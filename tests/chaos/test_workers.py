@@ -19,7 +19,7 @@ from arbiter_app.bench.workload import workload
 from arbiter_app.runtime.sandbox import SandboxServer
 from arbiter_app.runtime.sandbox.world import Fault
 from arbiter_app.store import open_store
-from arbiter_app.workers.crew import Crew, listen
+from arbiter_app.workers.worker_pool import WorkerPool, listen
 from tests.chaos.test_stops_and_starts import CHAT, KEY, listens, over, runtime
 from tests.conftest import FAST, running
 from tests.served import TLS, Served, free_port, served
@@ -192,10 +192,10 @@ def test_the_feed_of_the_pages_shows_what_workers_do(tmp_path: Path, monkeypatch
 
         async def follow() -> tuple[str, str]:
             arbiter = master.arbiter
-            crew = Crew(arbiter, listen("127.0.0.1", port))
-            async with crew, httpx.AsyncClient(headers=headers, verify=TLS) as client:
+            pool = WorkerPool(arbiter, listen("127.0.0.1", port))
+            async with pool, httpx.AsyncClient(headers=headers, verify=TLS) as client:
                 with arbiter.feed.subscribe() as events:
-                    await crew.complete.wait()
+                    await pool.complete.wait()
                     answer = await client.post(f"http://127.0.0.1:{port}{CHAT}", json=about(1))
                     event = await asyncio.wait_for(events.get(), 5)
                     return answer.json()["arbiter"]["decision_id"], f"{event.kind} {event.data['id']}"

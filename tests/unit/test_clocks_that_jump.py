@@ -13,7 +13,7 @@ import pytest
 from arbiter_app.pipeline.health import Health
 from arbiter_app.store import Store, calibrations, notes, rollups
 from arbiter_app.store.usage import WINDOWS_S
-from arbiter_app.web import door
+from arbiter_app.web import container
 from arbiter_app.web.session import COOKIE
 from tests.conftest import Running, running
 from tests.served import TLS
@@ -189,7 +189,7 @@ def test_a_browser_stays_signed_in_whatever_the_clock_says(clock: Clock, tmp_pat
     with running(tmp_path) as one:
 
         async def begin() -> str:
-            async with door.furnished(one.settings, one.arbiter, one.gateway, one.sessions) as parts:
+            async with container.built(one.settings, one.arbiter, one.gateway, one.sessions) as parts:
                 who = await one.arbiter.keys.identify(one.http.headers["authorization"].removeprefix("Bearer "))
                 assert who is not None
                 return parts.sessions.begin(who, time.monotonic())

@@ -144,6 +144,6 @@ def test_every_handler_of_ours_begins_with_the_authority_check() -> None:
         if not getattr(function, "__module__", "").startswith("arbiter_app."):
             continue
         body = inspect.getsource(function).split('"""', 2)[-1].strip()
-        if "await guard.seat(self)" not in body.split("\n")[0]:
+        if "await authz.current_caller(self)" not in body.split("\n")[0]:
             unchecked.append(name)
     assert unchecked == []

@@ -9,8 +9,8 @@ import orjson
 import reflex as rx
 
 from arbiter_app.pipeline.types import Caller
-from arbiter_app.web import door
-from arbiter_app.web.state import guard
+from arbiter_app.web import container
+from arbiter_app.web.state import authz
 from arbiter_app.web.typed import event
 
 _FETCH_COOKIE = """fetch("/session", {{method: "POST", headers: {{"content-type": "application/json"}}, body: {0}}})"""
@@ -34,24 +34,24 @@ class Account(rx.State):
     @event
     async def enter(self) -> None:
         """Show who is signed in; runs when a page loads."""
-        self._show(await guard.seat(self))
+        self._show(await authz.current_caller(self))
         self._instance()
-        self.paused = (await door.parts().live.watch(self.router.session.session_id, ("store",)))["paused"]
+        self.paused = (await container.current().live.watch(self.router.session.session_id, ("store",)))["paused"]
 
     @event
     async def sign_out(self) -> Any:
         """Sign out of this browser."""
-        await guard.seat(self)
-        parts = door.parts()
-        secret = parts.sessions.secret_behind(self.router.session.session_id, self.router.headers.cookie)
+        await authz.current_caller(self)
+        current = container.current()
+        secret = current.sessions.secret_behind(self.router.session.session_id, self.router.headers.cookie)
         if secret:
-            parts.sessions.end(secret)
-        await self._hand_over(guard.VISITOR)
+            current.sessions.end(secret)
+        await self._hand_over(authz.VISITOR)
         return rx.call_script(_END)
 
     async def _hand_over(self, who: Caller) -> None:
         """Leave nothing of whoever sat here before: every variable of every page at its beginning, no live data."""
-        await door.parts().live.unwatch(self.router.session.session_id)
+        await container.current().live.unwatch(self.router.session.session_id)
         for page in self._get_root_state().substates.values():
             if type(page).__module__.startswith(__package__):
                 page.reset()  # type: ignore[no-untyped-call]
@@ -65,7 +65,7 @@ class Account(rx.State):
             await self._hand_over(who)
 
     def _instance(self) -> None:
-        settings = door.parts().settings
+        settings = container.current().settings
         self.sandbox = "yes" if settings.sandbox else "no"
         self.signup = "yes" if settings.signup_open else "no"
         self.baseline = settings.baseline_model
@@ -82,7 +82,7 @@ async def sign_in_here(state: Account, caller: Caller) -> Any:
 
     What the tab showed before is gone then.
     """
-    now, sessions = time.monotonic(), door.parts().sessions
+    now, sessions = time.monotonic(), container.current().sessions
     secret = sessions.begin(caller, now)
     sessions.bind(state.router.session.session_id, secret)
     await state._hand_over(caller)

@@ -11,8 +11,8 @@ import reflex as rx
 
 from arbiter_app.pipeline.types import Mode
 from arbiter_app.store.decisions import Filter
-from arbiter_app.web import door, views
-from arbiter_app.web.state import guard
+from arbiter_app.web import container, views
+from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.tasks import TASKS
 from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
 from arbiter_app.web.views import View
@@ -41,20 +41,20 @@ class Activity(rx.State):
     @event
     async def load(self) -> None:
         """Read the filters from the URL and show their page."""
-        who = await guard.seat(self)
-        if not guard.may_read(who):
+        who = await authz.current_caller(self)
+        if not authz.may_read(who):
             self.closed = "yes"
             return
         self.closed = ""
         self._take(dict(self.router.url.query_parameters))
-        reads = door.parts().arbiter.reads
+        reads = container.current().services.reads
         self.models = [row["id"] for row in reads.pricing()]
         narrowed = Filter(
             task=self.task or None,
             model=self.model or None,
             mode=self.mode or None,
             since=time.time() - AGES[self.age] if self.age else None,
-            key_id=guard.scope(who),
+            key_id=authz.scope(who),
         )
         rows = await reads.recent(narrowed, limit=PAGE + 1, before=int(self.before) if self.before else None)
         self.rows = views.views(rows[:PAGE])
@@ -64,7 +64,7 @@ class Activity(rx.State):
     @event
     async def narrow(self, name: str, value: str) -> Any:
         """Set one filter; the URL changes and the page follows it."""
-        await guard.seat(self)
+        await authz.current_caller(self)
         if name in FILTERS and isinstance(value, str):
             self._take({**self._filters(), name: value, "before": ""})
         return rx.redirect(self._url(), replace=True)
@@ -72,16 +72,16 @@ class Activity(rx.State):
     @event
     async def clear(self) -> Any:
         """Drop every filter."""
-        await guard.seat(self)
+        await authz.current_caller(self)
         self._take({})
         return rx.redirect(self._url(), replace=True)
 
     def _take(self, given: dict[str, Any]) -> None:
-        self.task = guard.choice(given.get("task"), TASKS, "")
-        self.model = guard.text(given.get("model"), 80)
-        self.mode = guard.choice(given.get("mode"), MODES, "")
-        self.age = guard.choice(given.get("age"), AGES, "")
-        before = guard.text(given.get("before"), 20)
+        self.task = arguments.choice(given.get("task"), TASKS, "")
+        self.model = arguments.text(given.get("model"), 80)
+        self.mode = arguments.choice(given.get("mode"), MODES, "")
+        self.age = arguments.choice(given.get("age"), AGES, "")
+        before = arguments.text(given.get("before"), 20)
         self.before = before if before.isdigit() else ""
 
     def _filters(self) -> dict[str, str]:
@@ -107,11 +107,11 @@ class DecisionPage(rx.State):
     @event
     async def load(self) -> None:
         """Show the decision that the URL names."""
-        who = await guard.seat(self)
+        who = await authz.current_caller(self)
         self.missing = ""
-        wanted = guard.text(str(self.router.url.path).rstrip("/").rpartition("/")[2], 40)
-        row = await door.parts().arbiter.reads.decision(wanted)
-        if row is None or not guard.may_open(who, row):
+        wanted = arguments.text(str(self.router.url.path).rstrip("/").rpartition("/")[2], 40)
+        row = await container.current().services.reads.decision(wanted)
+        if row is None or not authz.may_open(who, row):
             self._empty()
             return
         self.row, self.facts = views.feed_row(row), views.facts(row)

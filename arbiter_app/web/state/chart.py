@@ -8,11 +8,11 @@ from typing import Any
 import reflex as rx
 
 from arbiter_app.pipeline.types import Caller
-from arbiter_app.web import door, ranges
+from arbiter_app.web import container, ranges
 from arbiter_app.web.charts.parts import Figure
 from arbiter_app.web.charts.table import as_csv, table
-from arbiter_app.web.live import Room
-from arbiter_app.web.state import guard
+from arbiter_app.web.live import Channel
+from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.state.models import Models
 from arbiter_app.web.state.overview import Overview
 from arbiter_app.web.typed import Listed, event, listed
@@ -51,9 +51,9 @@ class Chart(rx.State):
     @event
     async def show(self, name: str) -> None:
         """Open the table of a chart."""
-        who = await guard.seat(self)
-        name = guard.choice(name, CHARTS, "")
-        if not name or not guard.may_read(who):
+        who = await authz.current_caller(self)
+        name = arguments.choice(name, CHARTS, "")
+        if not name or not authz.may_read(who):
             return
         self.head, rows = table(await self._figure(who, name))
         self.rows, self.title = rows[:MOST_ROWS], CHARTS[name].title
@@ -61,26 +61,26 @@ class Chart(rx.State):
     @event
     async def close(self) -> None:
         """Close the table view."""
-        await guard.seat(self)
+        await authz.current_caller(self)
         self.title, self.head, self.rows = "", [], []
 
     @event
     async def save(self, name: str) -> Any:
         """Download the table of a chart as CSV."""
-        who = await guard.seat(self)
-        name = guard.choice(name, CHARTS, "")
-        if not name or not guard.may_read(who):
+        who = await authz.current_caller(self)
+        name = arguments.choice(name, CHARTS, "")
+        if not name or not authz.may_read(who):
             return None
         head, rows = table(await self._figure(who, name))
         return rx.download(data=as_csv(head, rows), filename=f"arbiter-{name}.csv")
 
     async def _figure(self, who: Caller, name: str) -> Figure:
         chart = CHARTS[name]
-        figure: Figure = (await door.parts().live.look(await self._room(who, chart.topic)))[chart.variable]
+        figure: Figure = (await container.current().live.look(await self._channel(who, chart.topic)))[chart.variable]
         return figure[(await self.get_state(Overview)).scatter_task] if name == "scatter" else figure
 
-    async def _room(self, who: Caller, topic: str) -> Room:
-        """The room that this tab is in."""
+    async def _channel(self, who: Caller, topic: str) -> Channel:
+        """The channel that this tab is in."""
         if topic == "summary":
-            return topic, guard.scope(who) or ranges.ALL, (await self.get_state(Overview)).span
+            return topic, authz.scope(who) or ranges.ALL, (await self.get_state(Overview)).span
         return (topic, (await self.get_state(Models)).span) if topic == "models" else (topic,)

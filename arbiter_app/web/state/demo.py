@@ -6,10 +6,10 @@ import reflex as rx
 
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, Role
-from arbiter_app.web import door
+from arbiter_app.web import container
 from arbiter_app.web.ask import Enough
 from arbiter_app.web.charts.parts import Figure
-from arbiter_app.web.state import guard
+from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.tasks import TASKS
 from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
 from arbiter_app.web.views import View
@@ -55,20 +55,20 @@ class Demo(rx.State):
     @event
     async def load(self) -> None:
         """Show the timeline, and from now on whatever happens."""
-        who = await guard.seat(self)
+        who = await authz.current_caller(self)
         self.may = "yes" if _may(who) else "no"
-        if not guard.may_read(who):
+        if not authz.may_read(who):
             self.closed = "yes"
             return
         self.closed = ""
-        self.models = [row["id"] for row in door.parts().arbiter.reads.pricing()]
+        self.models = [row["id"] for row in container.current().services.reads.pricing()]
         await self._watch()
         self.model = self.model or self._favourite() or (self.models[0] if self.models else "")
 
     @event
     async def set_option(self, name: str, value: str) -> None:
         """Choose model, multiplier, rate, total or task of the next action."""
-        await guard.seat(self)
+        await authz.current_caller(self)
         allowed = {
             "model": self.models,
             "multiplier": MULTIPLIERS,
@@ -82,28 +82,28 @@ class Demo(rx.State):
     @event
     async def apply(self) -> None:
         """Scale the chosen model's price."""
-        who = await guard.seat(self)
+        who = await authz.current_caller(self)
         if _may(who):
             await self._price(self.model, float(self.multiplier))
 
     @event
     async def clear(self, model: str) -> None:
         """Take a price override back."""
-        who = await guard.seat(self)
+        who = await authz.current_caller(self)
         if _may(who):
-            await self._price(guard.text(model, 80), 1.0)
+            await self._price(arguments.text(model, 80), 1.0)
 
     @event
     async def seed(self) -> None:
         """Step one of the known scenario: a burst of sums, until Arbiter has a favourite for them."""
-        who = await guard.seat(self)
+        who = await authz.current_caller(self)
         if _may(who):
             self._start(Scenario.warm, Scenario.warm_per_s, Scenario.task, _has_favourite)
 
     @event
     async def shift(self) -> None:
         """Step two: the favourite becomes eight times dearer while sums keep coming."""
-        who = await guard.seat(self)
+        who = await authz.current_caller(self)
         favourite = self._favourite_now()
         if not _may(who) or not favourite:
             return
@@ -113,28 +113,28 @@ class Demo(rx.State):
     @event
     async def start(self) -> None:
         """Send a paced workload."""
-        who = await guard.seat(self)
+        who = await authz.current_caller(self)
         if _may(who):
             self._start(TOTALS[self.total], RATES[self.rate], self.task)
 
     @event
     async def stop(self) -> None:
         """End the workload."""
-        who = await guard.seat(self)
+        who = await authz.current_caller(self)
         if _may(who):
-            door.parts().workload.stop()
+            container.current().workload.stop()
             await self._watch()
             self.progress = {**self.progress, "running": "no"}
 
     def _start(self, total: int, per_s: float, task: str, enough: Enough | None = None) -> None:
-        begun = door.parts().workload.start(total, per_s, task, enough)
+        begun = container.current().workload.start(total, per_s, task, enough)
         self.error = "" if begun else "A workload is already running."
         self.progress = {**self.progress, "running": "yes", "any": "yes"}
 
     async def _price(self, model: str, times: float) -> None:
         self.error = ""
         try:
-            await door.parts().arbiter.actions.simulate_price(model, times)
+            await container.current().services.actions.simulate_price(model, times)
         except ArbiterError as error:
             self.error = str(error)
             return
@@ -142,24 +142,24 @@ class Demo(rx.State):
         await self._watch()
 
     async def _watch(self) -> None:
-        for name, value in (await door.parts().live.watch(self.router.session.session_id, ("demo",))).items():
+        for name, value in (await container.current().live.watch(self.router.session.session_id, ("demo",))).items():
             setattr(self, name, value)
 
     def _favourite(self) -> str:
         return next((row["model"] for row in self.chosen if row["task"] == Scenario.task), "")
 
     def _favourite_now(self) -> str:
-        rows = door.parts().arbiter.reads.policy()["buckets"].get(Scenario.task, [])
+        rows = container.current().services.reads.policy()["buckets"].get(Scenario.task, [])
         return next((row["model"] for row in rows if row["chosen"]), "")
 
 
 async def _has_favourite() -> bool:
     """Whether the scenario's task has settled on a model that is not the baseline."""
-    policy = door.parts().arbiter.reads.policy()
+    policy = container.current().services.reads.policy()
     rows = policy["buckets"].get(Scenario.task, [])
     return any(row["chosen"] and row["model"] != policy["baseline"] and row["n"] >= SURE_N for row in rows)
 
 
 def _may(who: Caller) -> bool:
     """Operators always; callers while the models are simulated."""
-    return who.role is Role.OPERATOR or (who.role is Role.CALLER and door.parts().settings.sandbox)
+    return who.role is Role.OPERATOR or (who.role is Role.CALLER and container.current().settings.sandbox)

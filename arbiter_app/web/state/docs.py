@@ -5,7 +5,7 @@ from __future__ import annotations
 import reflex as rx
 
 from arbiter_app.web import docs
-from arbiter_app.web.state import guard
+from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.typed import Listed, event, listed
 
 
@@ -18,6 +18,6 @@ class Docs(rx.State):
     @event
     async def search(self, query: str) -> None:
         """Find sections."""
-        await guard.seat(self)
-        self.query = guard.text(query, 100)
+        await authz.current_caller(self)
+        self.query = arguments.text(query, 100)
         self.hits = docs.search(self.query)

@@ -9,8 +9,8 @@ import reflex as rx
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.plain import MAX_EMAIL_CHARS, is_email
 from arbiter_app.pipeline.types import Caller, Role
-from arbiter_app.web import door, views
-from arbiter_app.web.state import guard
+from arbiter_app.web import container, views
+from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.state.account import Account, sign_in_here
 from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
 from arbiter_app.web.views import View
@@ -30,21 +30,21 @@ class Key(rx.State):
     @event
     async def load(self) -> None:
         """Show usage and, to operators, every key."""
-        who = await guard.seat(self)
+        who = await authz.current_caller(self)
         self.minted, self.error, self.sure = "", "", ""
         await self._show(who)
 
     @event
     async def sign_in(self, form: dict[str, Any]) -> Any:
         """Sign in with a key."""
-        await guard.seat(self)
-        api_key = guard.text(form.get("api_key")) if isinstance(form, dict) else ""
+        await authz.current_caller(self)
+        api_key = arguments.text(form.get("api_key")) if isinstance(form, dict) else ""
         try:
-            door.parts().sessions.attempt(guard.address(self))
+            container.current().sessions.attempt(authz.address(self))
         except ArbiterError as error:
             self.error = str(error)
             return None
-        caller = await door.parts().arbiter.keys.identify(api_key) if api_key else None
+        caller = await container.current().services.keys.identify(api_key) if api_key else None
         if caller is None:
             self.error = "This key is unknown, malformed or revoked. Keys begin with arb_."
             return None
@@ -55,35 +55,35 @@ class Key(rx.State):
     @event
     async def change(self, what: str) -> None:
         """Pause, resume or revoke the own key; revoking is asked twice."""
-        who = await guard.seat(self)
+        who = await authz.current_caller(self)
         if who.role is not Role.ANONYMOUS:
-            await self._change(who, who.key_id, guard.choice(what, STATUSES, ""))
+            await self._change(who, who.key_id, arguments.choice(what, STATUSES, ""))
 
     @event
     async def change_other(self, key_id: str, what: str) -> None:
         """Pause, resume or revoke any key; for operators."""
-        who = await guard.seat(self)
+        who = await authz.current_caller(self)
         if who.role is Role.OPERATOR:
-            await self._change(who, guard.text(key_id, 60), guard.choice(what, STATUSES, ""))
+            await self._change(who, arguments.text(key_id, 60), arguments.choice(what, STATUSES, ""))
 
     @event
     async def keep(self) -> None:
         """Do not revoke after all."""
-        await guard.seat(self)
+        await authz.current_caller(self)
         self.sure = ""
 
     @event
     async def mint(self, form: dict[str, Any]) -> None:
         """Make a caller's key; for operators."""
-        who = await guard.seat(self)
+        who = await authz.current_caller(self)
         if who.role is not Role.OPERATOR:
             return
-        email = guard.text(form.get("email"), MAX_EMAIL_CHARS + 1) if isinstance(form, dict) else ""
+        email = arguments.text(form.get("email"), MAX_EMAIL_CHARS + 1) if isinstance(form, dict) else ""
         self.minted, self.error = "", ""
         if not is_email(email):
             self.error = "An e-mail address is needed, like ada@example.com."
             return
-        self.minted = (await door.parts().arbiter.keys.mint("caller", email, "made by an operator")).secret
+        self.minted = (await container.current().services.keys.mint("caller", email, "made by an operator")).secret
         await self._show(who)
 
     async def _change(self, who: Caller, key_id: str, what: str) -> None:
@@ -94,17 +94,17 @@ class Key(rx.State):
             return
         self.sure, self.error = "", ""
         try:
-            await door.parts().arbiter.keys.set_status(key_id, STATUSES[what])
+            await container.current().services.keys.set_status(key_id, STATUSES[what])
         except ArbiterError as error:
             self.error = str(error)
-        who = await guard.seat(self)
+        who = await authz.current_caller(self)
         account = await self.get_state(Account)
         await account._belongs_to(who)
         account._show(who)
         await self._show(who)
 
     async def _show(self, who: Caller) -> None:
-        keys = door.parts().arbiter.keys
+        keys = container.current().services.keys
         caller = keys.caller(who.key_id) if who.key_id else None
         self.info = {} if caller is None else views.usage(await keys.info(caller))
         self.keys = [views.key_row(one) for one in keys.listing()] if who.role is Role.OPERATOR else []

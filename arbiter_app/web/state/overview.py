@@ -5,9 +5,9 @@ from __future__ import annotations
 import reflex as rx
 
 from arbiter_app.pipeline.types import Caller
-from arbiter_app.web import door, ranges, views
+from arbiter_app.web import container, ranges, views
 from arbiter_app.web.charts.parts import Figure
-from arbiter_app.web.state import guard
+from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.tasks import TASKS
 from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
 from arbiter_app.web.views import View
@@ -40,12 +40,12 @@ class Overview(rx.State):
     @event
     async def load(self) -> None:
         """Show everything, and from now on whatever changes."""
-        who = await guard.seat(self)
-        if not guard.may_read(who):
+        who = await authz.current_caller(self)
+        if not authz.may_read(who):
             self.closed = "yes"
             return
         self.closed = ""
-        self.span = self.span or await ranges.fitting_span(door.parts().arbiter.reads, guard.scope(who))
+        self.span = self.span or await ranges.fitting_span(container.current().services.reads, authz.scope(who))
         await self._watch(who, "feed", self.task)
         await self._watch(who, "summary", self.span)
         if self.rows and not self.picked:
@@ -54,42 +54,42 @@ class Overview(rx.State):
     @event
     async def set_span(self, value: str) -> None:
         """Change the time range of the figures."""
-        who = await guard.seat(self)
-        if guard.may_read(who):
-            self.span = guard.choice(value, ranges.RANGES, "24h")
+        who = await authz.current_caller(self)
+        if authz.may_read(who):
+            self.span = arguments.choice(value, ranges.RANGES, "24h")
             await self._watch(who, "summary", self.span)
 
     @event
     async def set_task(self, value: str) -> None:
         """Show only one task in the feed."""
-        who = await guard.seat(self)
-        if guard.may_read(who):
-            self.task = guard.choice(value, TASKS, "")
+        who = await authz.current_caller(self)
+        if authz.may_read(who):
+            self.task = arguments.choice(value, TASKS, "")
             await self._watch(who, "feed", self.task)
 
     @event
     async def set_scatter_task(self, value: str) -> None:
         """Choose the task of the cost-quality chart."""
-        await guard.seat(self)
-        self.scatter_task = guard.choice(value, TASKS, "math")
+        await authz.current_caller(self)
+        self.scatter_task = arguments.choice(value, TASKS, "math")
 
     @event
     async def pick(self, decision_id: str) -> None:
         """Open a decision's trace beside the feed."""
-        who = await guard.seat(self)
-        if guard.may_read(who):
-            await self._open(who, guard.text(decision_id, 40))
+        who = await authz.current_caller(self)
+        if authz.may_read(who):
+            await self._open(who, arguments.text(decision_id, 40))
 
     async def _watch(self, who: Caller, topic: str, detail: str) -> None:
-        room = (topic, guard.scope(who) or ranges.ALL, detail)
-        for name, value in (await door.parts().live.watch(self.router.session.session_id, room)).items():
+        channel = (topic, authz.scope(who) or ranges.ALL, detail)
+        for name, value in (await container.current().live.watch(self.router.session.session_id, channel)).items():
             setattr(self, name, value)
 
     async def _open(self, who: Caller, decision_id: str) -> None:
-        row = await door.parts().arbiter.reads.decision(decision_id)
+        row = await container.current().services.reads.decision(decision_id)
         self.closed_trace = ""
-        if row is not None and guard.may_open(who, row):
+        if row is not None and authz.may_open(who, row):
             self.picked, self.stages, self.candidates = views.feed_row(row), views.trace(row), views.candidates(row)
-        elif row is not None and guard.scope(who) in (None, row["key_id"]):
+        elif row is not None and authz.scope(who) in (None, row["key_id"]):
             self.picked, self.stages, self.candidates = views.feed_row(row), [], []
             self.closed_trace = "yes"

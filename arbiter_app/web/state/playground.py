@@ -11,8 +11,8 @@ import reflex as rx
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, ChatRequest, Role
 from arbiter_app.services.rows import TracedDecision
-from arbiter_app.web import ask, door, views
-from arbiter_app.web.state import guard
+from arbiter_app.web import ask, container, views
+from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.tasks import LOOKS, TASKS
 from arbiter_app.web.typed import Keyed, Listed, background, event, keyed, listed
 from arbiter_app.web.views import View
@@ -49,7 +49,7 @@ class Playground(rx.State):
     @event
     async def load(self) -> None:
         """Preview the prompt that is there."""
-        who = await guard.seat(self)
+        who = await authz.current_caller(self)
         self.needs_key = "yes" if who.role is Role.ANONYMOUS else "no"
         self.busy = False
         self._preview(who)
@@ -57,38 +57,38 @@ class Playground(rx.State):
     @event
     async def set_prompt(self, value: str) -> None:
         """Change the prompt and preview it."""
-        who = await guard.seat(self)
-        self.prompt = guard.text(value, ask.MAX_PROMPT)
+        who = await authz.current_caller(self)
+        self.prompt = arguments.text(value, ask.MAX_PROMPT)
         self._preview(who)
 
     @event
     async def example(self, task: str) -> None:
         """Take an example prompt."""
-        who = await guard.seat(self)
-        self.sample = guard.choice(task, TASKS, "math")
+        who = await authz.current_caller(self)
+        self.sample = arguments.choice(task, TASKS, "math")
         self.prompt = LOOKS[self.sample].example
         self._preview(who)
 
     @event
     async def set_budget(self, value: Any) -> None:
         """Move the cost ceiling and preview."""
-        who = await guard.seat(self)
-        place = guard.number(guard.first(value), 0, len(BUDGETS) - 1)
+        who = await authz.current_caller(self)
+        place = arguments.number(arguments.first(value), 0, len(BUDGETS) - 1)
         self.budget = len(BUDGETS) - 1 if place is None else int(place)
         self._preview(who)
 
     @event
     async def set_latency(self, value: str) -> None:
         """Choose the latency ceiling and preview."""
-        who = await guard.seat(self)
-        self.latency = guard.choice(value, LATENCIES, "")
+        who = await authz.current_caller(self)
+        self.latency = arguments.choice(value, LATENCIES, "")
         self._preview(who)
 
     @background
     async def send(self, form: dict[str, Any]) -> None:
         """Route the prompt; the answer streams in."""
-        who = await guard.seat(self)
-        given = guard.text(form.get("prompt"), ask.MAX_PROMPT) if isinstance(form, dict) else ""
+        who = await authz.current_caller(self)
+        given = arguments.text(form.get("prompt"), ask.MAX_PROMPT) if isinstance(form, dict) else ""
         async with self:
             if self.busy or who.role is Role.ANONYMOUS:
                 self.error = "" if self.busy else "Sign in with a key first; minting one takes a minute."
@@ -96,24 +96,24 @@ class Playground(rx.State):
             self.prompt = given or self.prompt
             self._begin()
             mine, request = self.run, self._request(who)
-        await self._stream(who, mine, ask.Asked(door.parts().arbiter.requests, request))
+        await self._stream(who, mine, ask.Asked(container.current().services.requests, request))
 
     @event
     async def stop(self) -> None:
         """End the answer that is coming in."""
-        await guard.seat(self)
+        await authz.current_caller(self)
         self.run = next(_RUNS)
         self.busy = False
 
     @event
     async def thumb(self, rating: str) -> None:
         """Rate the answer."""
-        who = await guard.seat(self)
-        rating = guard.choice(rating, ("up", "down"), "")
+        who = await authz.current_caller(self)
+        rating = arguments.choice(rating, ("up", "down"), "")
         if not rating or who.role is Role.ANONYMOUS or not self.result.get("id"):
             return
         try:
-            await door.parts().arbiter.actions.vote_on_decision(who, self.result["id"], rating)
+            await container.current().services.actions.vote_on_decision(who, self.result["id"], rating)
         except ArbiterError as error:
             self.error = str(error)
             return
@@ -137,7 +137,7 @@ class Playground(rx.State):
             text += piece
             if time.monotonic() - shown_at >= PUSH_S:
                 shown_at = time.monotonic()
-                wanted = door.parts().present(token) and await self._show(who, mine, text)
+                wanted = container.current().present(token) and await self._show(who, mine, text)
             return wanted
 
         try:
@@ -156,7 +156,7 @@ class Playground(rx.State):
 
     async def _is_wanted(self, who: Caller, mine: int) -> bool:
         """Whether the answer is still the one to show, and whoever asked still sits here."""
-        return self.run == mine and (await guard.seat(self)).key_id == who.key_id
+        return self.run == mine and (await authz.current_caller(self)).key_id == who.key_id
 
     async def _finish(self, who: Caller, mine: int, text: str, problem: str, row: TracedDecision | None) -> None:
         async with self:
@@ -169,9 +169,9 @@ class Playground(rx.State):
                 self.stages, self.candidates = views.trace(row), views.candidates(row)
 
     def _preview(self, who: Caller) -> None:
-        if not self.prompt or not guard.may_read(who):
+        if not self.prompt or not authz.may_read(who):
             self.fits, self.dropped = {}, []
             return
-        seen, eligible = ask.preview(door.parts().arbiter, self._request(who))
+        seen, eligible = ask.preview(container.current().services, self._request(who))
         self.fits = views.fits(seen, eligible, BUDGETS[self.budget])
         self.dropped = [{"model": model, "why": why} for model, why in sorted(eligible.rejected.items())]

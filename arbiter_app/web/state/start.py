@@ -10,8 +10,8 @@ from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.plain import MAX_EMAIL_CHARS
 from arbiter_app.pipeline.types import Role
 from arbiter_app.pool import telling
-from arbiter_app.web import door, snippets
-from arbiter_app.web.state import guard
+from arbiter_app.web import container, snippets
+from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.state.account import Account, sign_in_here
 from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
 from arbiter_app.web.views import View
@@ -34,8 +34,8 @@ class Start(rx.State):
     @event
     async def load(self) -> None:
         """Begin, or go on."""
-        who = await guard.seat(self)
-        self.notes = list(telling.replaced(door.parts().arbiter.catalog))
+        who = await authz.current_caller(self)
+        self.notes = list(telling.replaced(container.current().services.catalog))
         self.has_key = "" if who.role is Role.ANONYMOUS else "yes"
         self._fill()
         if who.key_id:
@@ -44,38 +44,38 @@ class Start(rx.State):
     @event
     async def go(self, step: int) -> None:
         """Go to a step."""
-        await guard.seat(self)
-        place = guard.number(step, 0, STEPS - 1)
+        await authz.current_caller(self)
+        place = arguments.number(step, 0, STEPS - 1)
         self.step = int(place) if place is not None else self.step
 
     @event
     async def move(self, by: int) -> None:
         """One step on or back, from where the server knows the visitor to be."""
-        await guard.seat(self)
+        await authz.current_caller(self)
         if by in (1, -1) and not isinstance(by, bool):
             self.step = min(STEPS - 1, max(0, self.step + by))
 
     @event
     async def set_client(self, name: str) -> None:
         """Show another client's code."""
-        await guard.seat(self)
-        self.client = guard.choice(name, snippets.FIRST_CALL, "python")
+        await authz.current_caller(self)
+        self.client = arguments.choice(name, snippets.FIRST_CALL, "python")
 
     @event
     async def mint(self, form: dict[str, Any]) -> Any:
         """Make a key for an e-mail address and sign in with it."""
-        await guard.seat(self)
-        parts = door.parts()
-        if not parts.settings.signup_open:
+        await authz.current_caller(self)
+        current = container.current()
+        if not current.settings.signup_open:
             self.error = "Sign-up is closed here. Ask the operator for a key, then sign in with it."
             return None
         try:
-            email = guard.text(form.get("email"), MAX_EMAIL_CHARS + 1) if isinstance(form, dict) else ""
-            secret = await parts.arbiter.keys.register(email, guard.address(self))
+            email = arguments.text(form.get("email"), MAX_EMAIL_CHARS + 1) if isinstance(form, dict) else ""
+            secret = await current.services.keys.register(email, authz.address(self))
         except ArbiterError as error:
             self.error = str(error)
             return None
-        caller = await parts.arbiter.keys.identify(secret)
+        caller = await current.services.keys.identify(secret)
         if caller is None:
             self.error = "The new key could not be read back; try again."
             return None
@@ -87,10 +87,10 @@ class Start(rx.State):
         return entered
 
     async def _listen(self, key_id: str) -> None:
-        await door.parts().live.watch(self.router.session.session_id, ("arrival", key_id))
+        await container.current().live.watch(self.router.session.session_id, ("arrival", key_id))
 
     def _fill(self) -> None:
-        self.codes = snippets.snippets(guard.origin(self), self.secret or snippets.PLACEHOLDER)
+        self.codes = snippets.snippets(authz.origin(self), self.secret or snippets.PLACEHOLDER)
 
 
 class Integration(rx.State):
@@ -101,5 +101,5 @@ class Integration(rx.State):
     @event
     async def load(self) -> None:
         """Fill in the host."""
-        await guard.seat(self)
-        self.codes = snippets.snippets(guard.origin(self))
+        await authz.current_caller(self)
+        self.codes = snippets.snippets(authz.origin(self))

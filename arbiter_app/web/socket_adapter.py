@@ -1,4 +1,4 @@
-"""Rooms of Reflex's socket server, and a state delta that is encoded once for all tabs of a room."""
+"""Live channels as rooms of the socket server that Reflex runs, and a state delta that is encoded once for all tabs in one."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from socketio.packet import EVENT
 AT_A_TIME = 4
 
 
-class SocketWire:
-    """Implements `live.Wire` over the running Reflex application."""
+class SocketAdapter:
+    """Implements `live.Sockets` over the running Reflex application."""
 
     def __init__(self, app: rx.App) -> None:
         self._app = app

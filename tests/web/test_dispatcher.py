@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from arbiter_app.web import front, plugin
+from arbiter_app.web import dispatcher, plugin
 
 
 def says(word: str) -> Any:
@@ -29,14 +29,14 @@ def says(word: str) -> Any:
 
 @pytest.fixture
 def client() -> TestClient:
-    dispatcher = front.Front(
+    one_port = dispatcher.Dispatcher(
         gateway=says("gateway"),
         pages=says("pages"),
         session=says("session"),
         export=says("export"),
         socket=says("socket"),
     )
-    return TestClient(dispatcher, base_url="http://arbiter.test")
+    return TestClient(one_port, base_url="http://arbiter.test")
 
 
 @pytest.mark.parametrize(

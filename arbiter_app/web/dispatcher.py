@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from arbiter_app import browsers
-from arbiter_app.entrance import UNDER_ROOT
 from arbiter_app.protocol import refuse_socket
+from arbiter_app.trusted_host import UNDER_ROOT
 
 GATEWAY = ("/v1", "/health", "/readyz", "/metrics")
 SOCKET = "/_event"
@@ -62,7 +62,7 @@ def could_be_a_page(path: str) -> bool:
     return all(len(part.encode("utf-8", "replace")) <= LONGEST_PART for part in path.split("/"))
 
 
-class Front:
+class Dispatcher:
     """The outermost ASGI application. `socket` is None when there is no Reflex (fallback dashboard)."""
 
     def __init__(

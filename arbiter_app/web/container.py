@@ -1,4 +1,4 @@
-"""The running process as the web app sees it: opened once by the server, found here by the handlers."""
+"""The services of the running process as the pages see them: built once by the server, found here by the handlers."""
 
 from __future__ import annotations
 
@@ -17,92 +17,92 @@ from arbiter_app.settings import Settings
 from arbiter_app.web.ask import Workload
 from arbiter_app.web.export import Export
 from arbiter_app.web.live import Live
-from arbiter_app.web.seats import Seats
 from arbiter_app.web.session import SessionRoute, Sessions
+from arbiter_app.web.tabs import SignedInTabs
 
 
 @dataclass(slots=True)
-class Parts:
+class Container:
     """What the pages work with. `live` needs the socket server and is set once that exists."""
 
     settings: Settings
-    arbiter: Services
+    services: Services
     sessions: Sessions
     gateway: Gateway
     session_route: ASGIApp
     export: ASGIApp
     live: Live
-    seats: Seats
+    tabs: SignedInTabs
     workload: Workload
     present: Callable[[str], bool]
 
 
-_parts: Parts | None = None
+_container: Container | None = None
 
 
-def parts() -> Parts:
-    """The running parts. Raises RuntimeError outside of a running server."""
-    if _parts is None:
+def current() -> Container:
+    """The running one. Raises RuntimeError outside of a running server."""
+    if _container is None:
         raise RuntimeError("the services are not open: start Arbiter with `python -m arbiter_app serve`")
-    return _parts
+    return _container
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Parts]:
+async def opened(settings: Settings) -> AsyncIterator[Container]:
     """Start the services, and stop them at the end."""
     sessions = Sessions(per_key=settings.sessions_per_key, attempts_per_minute=settings.signins_per_minute)
-    arbiter = await bootstrap.start(
+    services = await bootstrap.start(
         settings, session_key=lambda cookies: sessions.key_of("", cookies, time.monotonic())
     )
     try:
-        async with furnished(settings, arbiter, Gateway(arbiter), sessions) as made:
+        async with built(settings, services, Gateway(services), sessions) as made:
             yield made
     finally:
-        await arbiter.close()
+        await services.close()
 
 
 @contextlib.asynccontextmanager
-async def furnished(
-    settings: Settings, arbiter: Services, gateway: Gateway, sessions: Sessions
-) -> AsyncIterator[Parts]:
-    """Make the parts over open services, and let the handlers find them."""
-    global _parts
-    live = Live(arbiter.feed, _Later(), {})
-    workload = Workload(arbiter.requests)
-    route = SessionRoute(sessions, arbiter.keys)
-    export = Export(arbiter, sessions)
-    _parts = Parts(
+async def built(
+    settings: Settings, services: Services, gateway: Gateway, sessions: Sessions
+) -> AsyncIterator[Container]:
+    """Make one over open services, and let the handlers find them."""
+    global _container
+    live = Live(services.feed, _NoSockets(), {})
+    workload = Workload(services.requests)
+    route = SessionRoute(sessions, services.keys)
+    export = Export(services, sessions)
+    _container = Container(
         settings=settings,
-        arbiter=arbiter,
+        services=services,
         sessions=sessions,
         gateway=gateway,
         session_route=route,
         export=export,
         live=live,
-        seats=Seats(sessions, arbiter.keys),
+        tabs=SignedInTabs(sessions, services.keys),
         workload=workload,
         present=lambda token: True,
     )
     try:
-        yield _parts
+        yield _container
     finally:
         workload.stop()
-        _parts = None
+        _container = None
 
 
-class _Later:
+class _NoSockets:
     """Stands for the socket server while there is none: nobody can watch."""
 
-    async def join(self, sid: str, room: str) -> None:
+    async def join(self, sid: str, channel: str) -> None:
         return None
 
     async def leave(self, sid: str, prefix: str) -> None:
         return None
 
-    def occupied(self, room: str) -> bool:
+    def occupied(self, channel: str) -> bool:
         return False
 
-    async def send(self, room: str, state: str, variables: dict[str, Any]) -> None:
+    async def send(self, channel: str, state: str, variables: dict[str, Any]) -> None:
         return None
 
     def present(self, token: str) -> bool:

@@ -36,7 +36,7 @@ LONGEST_HOST = 300
 _HOST = re.compile(r"(?:\[(?P<v6>[^\[\]]*:[^\[\]]*)\]|(?P<name>[^:\[\]]*))(?::[0-9]*)?")
 
 
-class Entrance:
+class TrustedHost:
     """Lets requests and sockets through to `inner` that came by a name which is Arbiter's."""
 
     def __init__(self, inner: ASGIApp, settings: Settings) -> None:

@@ -47,7 +47,7 @@ def listen(host: str, port: int) -> socket.socket:
             time.sleep(0.05)
 
 
-class _Member:
+class _WorkerHandle:
     """One worker: its process while there is one, and what it said last."""
 
     def __init__(self, number: int) -> None:
@@ -58,22 +58,22 @@ class _Member:
         self.told: asyncio.Future[Snapshot] | None = None
 
 
-class Crew:
+class WorkerPool:
     """An asynchronous context: the workers run inside of it. `complete` is set once all of them have been ready."""
 
-    def __init__(self, arbiter: Services, listening: socket.socket) -> None:
-        self._arbiter = arbiter
+    def __init__(self, services: Services, listening: socket.socket) -> None:
+        self._services = services
         self._listening = listening
-        self._members = [_Member(number) for number in range(1, arbiter.settings.workers + 1)]
+        self._handles = [_WorkerHandle(number) for number in range(1, services.settings.workers + 1)]
         self._tasks: list[asyncio.Task[None]] = []
         self._watched = False
         self._stopping = False
         self.complete = asyncio.Event()
 
-    async def __aenter__(self) -> Crew:
-        self._arbiter.status.not_ready = "the gateway workers are starting"
-        self._arbiter.broadcast.join(partial(self._pass_on, None), self.metrics)
-        jobs = [self._keep(member) for member in self._members]
+    async def __aenter__(self) -> WorkerPool:
+        self._services.status.not_ready = "the gateway workers are starting"
+        self._services.broadcast.join(partial(self._pass_on, None), self.metrics)
+        jobs = [self._keep(handle) for handle in self._handles]
         self._tasks = [asyncio.create_task(job) for job in (*jobs, self._tell_if_watched())]
         return self
 
@@ -81,8 +81,8 @@ class Crew:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop(at_once=False)
-        running = [one.process for one in self._members if one.process is not None]
-        patience_s = self._arbiter.settings.drain_s + CLOSING_S
+        running = [one.process for one in self._handles if one.process is not None]
+        patience_s = self._services.settings.drain_s + CLOSING_S
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience_s):
                 await asyncio.gather(*[process.wait() for process in running])
@@ -96,44 +96,49 @@ class Crew:
         """Let the workers drain and end, or end them."""
         already, self._stopping = self._stopping, True
         self._listening.close()
-        for member in self._members:
-            if member.process is not None and (at_once or not already):
-                _signal(member.process, at_once=at_once)
+        for handle in self._handles:
+            if handle.process is not None and (at_once or not already):
+                _signal(handle.process, at_once=at_once)
 
     async def metrics(self) -> dict[str, Snapshot]:
         """Those of every worker that answers in time, by its number."""
-        asked = {str(one.number): self._ask(one) for one in self._members if one.ready}
+        asked = {str(one.number): self._ask(one) for one in self._handles if one.ready}
         if asked:
             await asyncio.wait(asked.values(), timeout=METRICS_S)
         return {number: future.result() for number, future in asked.items() if future.done()}
 
-    def _ask(self, member: _Member) -> asyncio.Future[Snapshot]:
+    def _ask(self, handle: _WorkerHandle) -> asyncio.Future[Snapshot]:
         """A worker's metrics; askers at the same time share the answer."""
-        if member.told is None or member.told.done():
-            member.told = asyncio.get_running_loop().create_future()
-        if member.link is not None:
-            member.link.send("metrics")
-        return member.told
+        if handle.told is None or handle.told.done():
+            handle.told = asyncio.get_running_loop().create_future()
+        if handle.link is not None:
+            handle.link.send("metrics")
+        return handle.told
 
-    async def _keep(self, member: _Member) -> None:
+    async def _keep(self, handle: _WorkerHandle) -> None:
         """Have this worker running; one that ends is replaced at once, one that cannot start after a growing rest."""
         rest_s = 0.0
         while not self._stopping:
             began = time.monotonic()
-            code = await self._run(member)
+            code = await self._run(handle)
             if self._stopping:
                 return
             lived_s = time.monotonic() - began
             rest_s = 0.0 if lived_s > SETTLED_S else min(LONGEST_REST_S, 2 * rest_s + 0.1)
-            log.error("gateway worker %s ended with %s after %.1f s and is replaced", member.number, code, lived_s)
+            log.error("gateway worker %s ended with %s after %.1f s and is replaced", handle.number, code, lived_s)
             await asyncio.sleep(rest_s)
 
-    async def _run(self, member: _Member) -> int:
+    async def _run(self, handle: _WorkerHandle) -> int:
         """One life of a worker; its exit code."""
         ours, theirs = socket.socketpair()
         with theirs:
-            words = [str(self._listening.fileno()), str(theirs.fileno()), str(member.number), self._arbiter.runtime_url]
-            member.process = await asyncio.create_subprocess_exec(
+            words = [
+                str(self._listening.fileno()),
+                str(theirs.fileno()),
+                str(handle.number),
+                self._services.runtime_url,
+            ]
+            handle.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "arbiter_app.workers.worker",
@@ -143,53 +148,53 @@ class Crew:
                 start_new_session=True,  # the terminal's Ctrl-C is for the page process, which passes it on
             )
         if self._stopping:
-            _signal(member.process, at_once=True)
-        member.link = await Link.over(ours)
+            _signal(handle.process, at_once=True)
+        handle.link = await Link.over(ours)
         try:
-            async for kind, *data in member.link.messages():
-                self._hear(member, kind, data)
+            async for kind, *data in handle.link.messages():
+                self._receive(handle, kind, data)
         finally:
-            member.ready = False
-            member.link.close()
-            member.link = None
-        return await member.process.wait()
+            handle.ready = False
+            handle.link.close()
+            handle.link = None
+        return await handle.process.wait()
 
-    def _hear(self, member: _Member, kind: str, data: list[Any]) -> None:
+    def _receive(self, handle: _WorkerHandle, kind: str, data: list[Any]) -> None:
         if kind == "event":
-            self._arbiter.feed.publish(*data)
+            self._services.feed.publish(*data)
         elif kind == "change":
-            self._arbiter.replicas.receive(*data)
-            self._pass_on(member, *data)
-        elif kind == "metrics" and member.told is not None and not member.told.done():
-            member.told.set_result(data[0])
+            self._services.replicas.receive(*data)
+            self._pass_on(handle, *data)
+        elif kind == "metrics" and handle.told is not None and not handle.told.done():
+            handle.told.set_result(data[0])
         elif kind == "ready":
-            self._welcome(member)
+            self._welcome(handle)
 
-    def _welcome(self, member: _Member) -> None:
-        member.ready = True
-        if member.link is not None:
-            for kind, data in self._arbiter.replicas.state():
-                member.link.send("change", kind, data)
-            member.link.send("watched", self._watched)
-        if all(one.ready for one in self._members):
-            self._arbiter.status.not_ready = ""
+    def _welcome(self, handle: _WorkerHandle) -> None:
+        handle.ready = True
+        if handle.link is not None:
+            for kind, data in self._services.replicas.state():
+                handle.link.send("change", kind, data)
+            handle.link.send("watched", self._watched)
+        if all(one.ready for one in self._handles):
+            self._services.status.not_ready = ""
             self.complete.set()
 
-    def _pass_on(self, origin: _Member | None, kind: str, data: Any) -> None:
+    def _pass_on(self, origin: _WorkerHandle | None, kind: str, data: Any) -> None:
         """Tell every worker but the one it came from."""
-        for member in self._members:
-            if member is not origin and member.link is not None:
-                member.link.send("change", kind, data)
+        for handle in self._handles:
+            if handle is not origin and handle.link is not None:
+                handle.link.send("change", kind, data)
 
     async def _tell_if_watched(self) -> None:
         """Workers send what happens only while somebody follows the feed."""
         while True:
-            watched = self._arbiter.feed.listeners > 0
+            watched = self._services.feed.listeners > 0
             if watched != self._watched:
                 self._watched = watched
-                for member in self._members:
-                    if member.link is not None:
-                        member.link.send("watched", watched)
+                for handle in self._handles:
+                    if handle.link is not None:
+                        handle.link.send("watched", watched)
             await asyncio.sleep(TICK_S)
 
 
