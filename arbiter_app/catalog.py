@@ -1,7 +1,8 @@
 """The model catalog: who could serve, at which list price, with which window and capabilities.
 
 Read from a TOML file (`catalog.toml` in the package, or `ARBITER_CATALOG`), validated at start. Where the runtime lists its
-models, the pool is what it lists (`pool/`). Adding a model is a line there, not code.
+models, the pool is what it lists (`pool/`). Adding a model is a line there, not code. So is a runtime, and a model's
+deployments: which runtimes have it. A model that names none has one, on the runtime of the settings.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from arbiter_app.pipeline.types import Json, Model, Task
+from arbiter_app.pipeline.types import DEFAULT_RUNTIME, Deployment, Json, Model, Task
 from arbiter_app.pool import listing
 from arbiter_app.pool import parts as parts_of
 from arbiter_app.pool.listing import Report
 from arbiter_app.pool.names import FORMS
 from arbiter_app.pool.price_list import lookup
 from arbiter_app.runtime.claims.facts import Known
+from arbiter_app.runtime.config import RuntimeConfig, runtime_of
 from arbiter_app.settings import Settings
 
 PACKAGED = Path(__file__).with_name("catalog.toml")
@@ -35,7 +37,9 @@ _KEYS = {
     "routable",
     "prior",
     "aliases",
+    "deployments",
 }
+_DEPLOYMENT_KEYS = {"runtime", "model", "input", "output", "cached", "context"}
 _CAPABILITIES = ("vision", "audio", "video", "tools", "json_schema", "routable")
 
 
@@ -48,7 +52,8 @@ class Catalog:
     """The pool by model id, and who plays which part. Immutable: a refresh makes a new one.
 
     `declared` is the catalog as the file has it; every list of the runtime is held against that, so that a fact which is
-    no longer stated falls back. `switches` are the models that the operator took out or put in.
+    no longer stated falls back. `switches` are the models that the operator took out or put in. `deployments` are those of the
+    models that name them, the cheapest first; such a model has the price of its cheapest listed one (`at` gives every model's).
     """
 
     models: Mapping[str, Model]
@@ -56,33 +61,51 @@ class Catalog:
     classifier: str
     judge: str
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    runtimes: Mapping[str, RuntimeConfig] = field(default_factory=dict)
+    """Beside the one of the settings, by name."""
+    deployments: Mapping[str, tuple[Deployment, ...]] = field(default_factory=dict)
     declared: Catalog | None = None
     switches: Mapping[str, bool] = field(default_factory=dict)
     report: Report | None = None
     """What became of the runtime's list; None before the first one."""
+    doubts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What was set aside of the lists of named runtimes, in sentences, by runtime."""
     pool: tuple[Model, ...] = field(init=False)
     """The models that may be routed to, in catalog order."""
     names: tuple[str, ...] = field(init=False)
     """Their ids."""
     least_window: int = field(init=False)
     """The tokens that every one of them is known to hold; 0 where one's window is not known, or there is none."""
+    _at: Mapping[str, tuple[Deployment, ...]] = field(init=False, repr=False, compare=False)
     _ids: Mapping[str, str] = field(init=False, repr=False, compare=False)
     _stand_ins: tuple[Model, ...] = field(init=False, repr=False, compare=False)
     """The two cheapest that may take a part, so that one is another than whoever is to be replaced."""
 
     def __post_init__(self) -> None:
-        """Work out the pool, and by which names its models go."""
+        """Work out the pool, where its models are, and by which names they go."""
+        models = {**self.models}
+        for key, several in self.deployments.items():
+            models[key] = listing.together(models[key], several)
+        object.__setattr__(self, "models", models)
+        plain = {key: (Deployment(key, DEFAULT_RUNTIME, model),) for key, model in models.items()}
+        object.__setattr__(self, "_at", {**plain, **self.deployments})
         pool = tuple(model for model in self.models.values() if model.routable and model.listed)
         object.__setattr__(self, "pool", pool)
         object.__setattr__(self, "names", tuple(model.id for model in pool))
         object.__setattr__(self, "least_window", min((model.context_tokens or 0 for model in pool), default=0))
-        object.__setattr__(self, "_ids", listing.index(self.models, self.aliases))
+        names = {key: tuple(at.model.sent for at in several) for key, several in self.deployments.items()}
+        aliases = {**names, **{key: (*also, *names.get(key, ())) for key, also in self.aliases.items()}}
+        object.__setattr__(self, "_ids", listing.index(self.models, aliases))
         object.__setattr__(self, "_stand_ins", parts_of.cheapest_first(pool)[:2])
 
     def model(self, model_id: str) -> Model:
         """A model by id; one that is not there any more has no price that anybody knows."""
         found = self.models.get(model_id)
         return found if found is not None else Model(model_id, 0.0, 0.0, None, listed=False, price_from="unknown")
+
+    def at(self, model_id: str) -> tuple[Deployment, ...]:
+        """The deployments of a model, the cheapest first; there is always one."""
+        return self._at.get(model_id) or (Deployment(model_id, DEFAULT_RUNTIME, self.model(model_id)),)
 
     def askable(self, model_id: str) -> tuple[Model, ...]:
         """A model that takes a part, and who may stand in for it: the cheapest other of the pool."""
@@ -110,15 +133,21 @@ class Catalog:
         that do not leave, as the list may be incomplete.
         """
         origin = self.declared or self
+        before, default = {**self.models}, {key: _on(several) for key, several in self.deployments.items()}
+        before.update((key, at.model) for key, at in default.items() if at is not None)
         built = listing.build(
             rows,
-            origin.models,
+            {
+                key: at.model if (at := _on(origin.at(key))) is not None else model
+                for key, model in origin.models.items()
+            },
             origin.aliases,
-            self.models if self.report is not None else {},
+            before if self.report is not None else {},
             dearest=_dearest(origin),
             most=most,
             join=join,
             keep=keep,
+            apart=frozenset(self.deployments),
         )
         if built is None:
             return self
@@ -126,12 +155,51 @@ class Catalog:
             key: replace(model, routable=self.switches[key]) if key in self.switches else model
             for key, model in built.models.items()
         }
+        restated = {key: replace(at, model=built.models[key]) for key, at in default.items() if at is not None}
+        deployments = {
+            key: _cheapest_first(restated[key] if at.runtime == DEFAULT_RUNTIME else at for at in several)
+            for key, several in self.deployments.items()
+        }
+        return self._with(models, deployments, built.report)
+
+    def relisted(self, runtime: str, rows: Iterable[Json], *, keep: Set[str] = frozenset()) -> Catalog:
+        """The catalog after the list of a named runtime was read; the same where that names no chat model.
+
+        Only what the catalog has there is looked at. `keep`: keys of deployments that do not leave.
+        """
+        origin = self.declared or self
+        declared = {
+            at.model.id: at for several in origin.deployments.values() for at in several if at.runtime == runtime
+        }
+        stated, doubts = listing.restate(rows, {key: at.model for key, at in declared.items()}, origin.aliases)
+        if stated is None:
+            return self
+        deployments = {
+            key: _cheapest_first(
+                replace(at, model=stated[key])
+                if at.runtime == runtime and (stated[key].listed or at.key not in keep)
+                else at
+                for at in several
+            )
+            for key, several in self.deployments.items()
+        }
+        doubted = {**self.doubts, runtime: tuple(doubts)}
+        if self.report is None:  # who takes which part is worked out once the default runtime's list has been read
+            return replace(self, deployments=deployments, declared=origin, doubts=doubted)
+        return replace(self._with(self.models, deployments, self.report), doubts=doubted)
+
+    def _with(
+        self, models: Mapping[str, Model], deployments: Mapping[str, tuple[Deployment, ...]], report: Report
+    ) -> Catalog:
+        """These models and deployments, with the parts given to models that are listed."""
+        origin = self.declared or self
+        models = {key: listing.together(model, deployments.get(key, ())) for key, model in models.items()}
         here = [model for model in models.values() if model.listed]
         able = [model for model in here if model.routable] or here
         wanted = {"baseline": origin.baseline, "classifier": origin.classifier, "judge": origin.judge}
         parts = dict(wanted)
         for part, model_id in wanted.items():
-            if not models[model_id].listed:
+            if not models[model_id].listed and able:
                 usual = parts_of.typical_usd(origin.models[model_id])
                 found = parts_of.strongest(able, usual) if part == "baseline" else parts_of.cheapest_first(able)[0]
                 parts[part] = found.id
@@ -140,11 +208,12 @@ class Catalog:
         return replace(
             self,
             models=models,
+            deployments=deployments,
             baseline=parts["baseline"],
             classifier=parts["classifier"],
             judge=parts["judge"],
             declared=origin,
-            report=replace(built.report, replaced=replaced),
+            report=replace(report, replaced=replaced),
         )
 
     def loses(self, after: Catalog) -> bool:
@@ -154,7 +223,7 @@ class Catalog:
 
 def catalog_of(settings: Settings) -> Catalog:
     """The catalog as the settings want it. Raises CatalogError."""
-    return load_catalog(
+    catalog = load_catalog(
         settings.catalog,
         baseline=settings.baseline_model,
         baseline_context=settings.baseline_context,
@@ -162,6 +231,25 @@ def catalog_of(settings: Settings) -> Catalog:
         judge=settings.judge_model,
         open_pool=not settings.sandbox,
     )
+    if catalog.runtimes and settings.sandbox:
+        raise CatalogError(
+            f"the catalog names {_named(catalog.runtimes)}, but without GATEWAY_API_KEY the sandbox answers;"
+            " set it, with BTL_BASE_URL, to the runtime that is to be the default one"
+        )
+    return catalog
+
+
+def _named(runtimes: Iterable[str]) -> str:
+    return f"the runtimes {', '.join(sorted(runtimes))}"
+
+
+def _on(several: Iterable[Deployment], runtime: str = DEFAULT_RUNTIME) -> Deployment | None:
+    """The one of these deployments that is on a runtime, if there is one."""
+    return next((at for at in several if at.runtime == runtime), None)
+
+
+def _cheapest_first(several: Iterable[Deployment]) -> tuple[Deployment, ...]:
+    return tuple(sorted(several, key=lambda at: (not at.model.priced, parts_of.typical_usd(at.model))))
 
 
 def _dearest(catalog: Catalog) -> Known:
@@ -194,6 +282,7 @@ def load_catalog(
     tables = raw.get("models")
     if not isinstance(tables, dict) or not tables:
         raise CatalogError(f'{source}: needs at least one [models."NAME"] table')
+    runtimes = _runtimes(raw.get("runtimes", {}))
     models = {key: _model(key, table) for key, table in tables.items()}
     aliases = {key: _aliases(key, table) for key, table in tables.items() if "aliases" in table}
     asked = {
@@ -226,16 +315,64 @@ def load_catalog(
     models[parts["baseline"]] = replace(models[parts["baseline"]], baseline=True)
     if baseline_context is not None:
         models[parts["baseline"]] = replace(models[parts["baseline"]], context_tokens=baseline_context)
-    return Catalog(models, parts["baseline"], parts["classifier"], parts["judge"], aliases)
+    deployments = {
+        key: _deployments(models[key], table["deployments"], runtimes)
+        for key, table in tables.items()
+        if "deployments" in table
+    }
+    return Catalog(models, parts["baseline"], parts["classifier"], parts["judge"], aliases, runtimes, deployments)
+
+
+def _runtimes(tables: Any) -> dict[str, RuntimeConfig]:
+    if not isinstance(tables, dict):
+        raise CatalogError("runtimes are tables like [runtimes.NAME]")
+    try:
+        return {name: runtime_of(name, table) for name, table in tables.items()}
+    except ValueError as error:
+        raise CatalogError(str(error)) from error
+
+
+def _deployments(model: Model, tables: Any, runtimes: Mapping[str, RuntimeConfig]) -> tuple[Deployment, ...]:
+    """Where a model is, as its tables say: on which runtimes, under which names, at which prices."""
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
+        raise CatalogError(f'model {model.id!r}: deployments are tables like [[models."{model.id}".deployments]]')
+    found: list[Deployment] = []
+    for table in tables:
+        if not table.keys() <= _DEPLOYMENT_KEYS:
+            unknown = sorted(table.keys() - _DEPLOYMENT_KEYS)
+            raise CatalogError(
+                f"model {model.id!r}: unknown keys {unknown} of a deployment; known are {sorted(_DEPLOYMENT_KEYS)}"
+            )
+        runtime, name = table.get("runtime", DEFAULT_RUNTIME), table.get("model", "")
+        if runtime not in runtimes and runtime != DEFAULT_RUNTIME:
+            known = ", ".join([DEFAULT_RUNTIME, *sorted(runtimes)])
+            raise CatalogError(f"model {model.id!r}: there is no runtime {runtime!r}; known are {known}")
+        if _on(found, runtime) is not None:
+            raise CatalogError(f"model {model.id!r}: two deployments on the runtime {runtime}; name the runtime twice")
+        if not isinstance(name, str):
+            raise CatalogError(f"model {model.id!r}: model is the name that the runtime {runtime} has for it")
+        key = model.id if (len(tables) == 1 and runtime == DEFAULT_RUNTIME) else f"{model.id}@{runtime}"
+        found.append(Deployment(key, runtime, replace(_priced(model, table), name=name)))
+    return _cheapest_first(found)
+
+
+def _priced(model: Model, table: Mapping[str, Any]) -> Model:
+    """A model at the prices and with the window of one deployment, as far as that has its own."""
+    own = {name: _price(model.id, table, name) for name in ("input", "output", "cached") if name in table}
+    return replace(
+        model,
+        input_usd=own.get("input", model.input_usd),
+        output_usd=own.get("output", model.output_usd),
+        cached_usd=own.get("cached", None if "input" in own else model.cached_usd),
+        context_tokens=_context(model.id, table) if "context" in table else model.context_tokens,
+    )
 
 
 def _model(key: str, table: Any) -> Model:
     if not isinstance(table, dict) or not table.keys() <= _KEYS:
         unknown = sorted(set(table) - _KEYS) if isinstance(table, dict) else table
         raise CatalogError(f"model {key!r}: unknown keys {unknown}; known are {sorted(_KEYS)}")
-    context = table.get("context")
-    if context is not None and (not isinstance(context, int) or context <= 0):
-        raise CatalogError(f"model {key!r}: context must be a positive whole number of tokens")
+    context = _context(key, table)
     switches = {name: _switch(key, name, table[name]) for name in _CAPABILITIES if name in table}
     return Model(
         id=key,
@@ -251,6 +388,13 @@ def _model(key: str, table: Any) -> Model:
         json_schema=switches.get("json_schema", True),
         routable=switches.get("routable", True),
     )
+
+
+def _context(key: str, table: Mapping[str, Any]) -> int | None:
+    context = table.get("context")
+    if context is None or (isinstance(context, int) and not isinstance(context, bool) and context > 0):
+        return context
+    raise CatalogError(f"model {key!r}: context must be a positive whole number of tokens")
 
 
 def _switch(key: str, name: str, value: Any) -> bool:

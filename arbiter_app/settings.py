@@ -277,6 +277,8 @@ class Settings(_ByName):
     repaired: tuple[str, ...] = ()
     """What was put right of what was given, in sentences."""
     sources: Mapping[str, str] = Field(default_factory=dict, repr=False)
+    environment: Mapping[str, str] = Field(default_factory=dict, repr=False)
+    """Everything that the process was given, `.env` included: the keys of the catalog's runtimes are looked up in it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -350,7 +352,8 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
     if unknown:
         raise SettingsError(f"unknown settings: {', '.join(unknown)}; see .env.example for the list")
     sources = {name: where for where, names in reversed(layers) for name in names if name in known}
-    return _built(Settings, layers, routing=_routing(layers), sources=sources)
+    given = {name: value for _, names in reversed(layers) for name, value in names.items() if value}
+    return _built(Settings, layers, routing=_routing(layers), sources=sources, environment=given)
 
 
 def _built(model: type[M], layers: Iterable[Layer], **given: object) -> M:

@@ -16,6 +16,8 @@ from typing import Any
 import orjson
 
 PICO_PER_USD = 1_000_000_000_000
+DEFAULT_RUNTIME = "btl"
+"""The name of the runtime that the settings give (BTL_BASE_URL, GATEWAY_API_KEY)."""
 
 Json = dict[str, Any]
 
@@ -329,3 +331,16 @@ class Model:
     def priced(self) -> bool:
         """Whether its price is known."""
         return self.price_from != "unknown"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Deployment:
+    """A model on one runtime. `model` is as that runtime sells it: its name there, price, window, and whether it is listed.
+
+    `key` is what health and limits go by: the model's id where it has no other deployment and this one is on the default
+    runtime, else `id@runtime`.
+    """
+
+    key: str
+    runtime: str
+    model: Model

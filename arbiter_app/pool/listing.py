@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 from urllib.parse import quote
 
-from arbiter_app.pipeline.types import Json, Model
+from arbiter_app.pipeline.types import Deployment, Json, Model
 from arbiter_app.pool import names
 from arbiter_app.pool.price_list import lookup
 from arbiter_app.runtime.claims.facts import Known, facts_of, name_of, no_chat
@@ -80,12 +80,13 @@ def build(
     most: int,
     join: Sequence[str],
     keep: Set[str],
+    apart: Set[str] = frozenset(),
 ) -> Found | None:
     """The models after a list was read; None where it names no chat model, which changes nothing.
 
     `before` are the models until now, `dearest` the cautious price of those whose own is not known, `most` the size of
     the pool, `join` patterns of the names that may join. `keep`: ids that stay when they are missing, as that does not
-    prove that they are gone.
+    prove that they are gone. `apart`: ids of which the report says nothing, as they may be on other runtimes.
     """
     claims, others, doubts = read(rows)
     if not claims:
@@ -107,15 +108,45 @@ def build(
     here = [model for model in models.values() if model.listed]
     report = Report(
         listed=len(claims),
-        used=tuple(key for key in declared if models[key].listed),
+        used=tuple(key for key in declared if models[key].listed and key not in apart),
         joined=tuple(model.id for model in here if model.joined),
-        absent=tuple(key for key in declared if not models[key].listed),
+        absent=tuple(key for key in declared if not models[key].listed and key not in apart),
         others=tuple(others),
         beyond=tuple(claim.name for claim in claims if claim.name not in taken and claim not in new[:room]),
         unpriced=tuple(model.id for model in here if not model.priced),
         doubts=tuple(doubts),
     )
     return Found(models, report)
+
+
+def restate(
+    rows: Iterable[Json], declared: Mapping[str, Model], aliases: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, Model] | None, list[str]]:
+    """These models as a runtime's list has them, which says nothing of others; None where it names no chat model. And doubts."""
+    claims, _, doubts = read(rows)
+    if not claims:
+        return None, doubts
+    matched = _matched(claims, declared, aliases)
+    return {key: _restated(model, matched.get(key), doubts) for key, model in declared.items()}, doubts
+
+
+def together(model: Model, deployments: Sequence[Deployment]) -> Model:
+    """A model as its deployments make it: at the price of the first that is listed, with the widest window of those."""
+    if not deployments:
+        return model
+    here = [at.model for at in deployments if at.model.listed]
+    first = here[0] if here else deployments[0].model
+    windows = [one.context_tokens for one in here]
+    return replace(
+        model,
+        name=first.name,
+        listed=bool(here),
+        input_usd=first.input_usd,
+        output_usd=first.output_usd,
+        cached_usd=first.cached_usd,
+        price_from=first.price_from,
+        context_tokens=max((one for one in windows if one is not None), default=None),
+    )
 
 
 def _precedence(before: Model | None) -> int:
@@ -147,8 +178,8 @@ def _matched(
     used: set[str] = set()
     for form in names.FORMS:
         ids: dict[str, str] = {}
-        for key in declared:
-            for name in (key, *aliases.get(key, ())):
+        for key, model in declared.items():
+            for name in (model.sent, key, *aliases.get(key, ())):
                 ids.setdefault(form(name), key)
         for claim in claims:
             key = ids.get(form(claim.name), "")
@@ -167,7 +198,7 @@ def _restated(model: Model, claim: Claim | None, doubts: list[str]) -> Model:
     input_usd, output_usd, source = _priced(facts.input_usd, facts.output_usd, known, model.price_from)
     return replace(
         model,
-        name=claim.name,
+        name=model.name or claim.name,
         listed=True,
         input_usd=model.input_usd if input_usd is None else input_usd,
         output_usd=model.output_usd if output_usd is None else output_usd,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import httpx
 import orjson
@@ -45,6 +46,9 @@ _VERSIONED = re.compile(r"/v\d|/openai(?:/|$)|/api/")
 class HttpRuntime:
     """An OpenAI-compatible runtime over HTTP (`pipeline.ports.Runtime`). Faults never carry the key.
 
+    `headers`, by lower-case names, go with every request; an `authorization` stands in the place of the key. `budget` is of
+    answers in memory, where several runtimes share one.
+
     Raises ValueError for a base URL that is not http(s), and for a key that cannot stand in a header.
     """
 
@@ -58,6 +62,8 @@ class HttpRuntime:
         gap_timeout_s: float = 30.0,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
         max_answers_bytes: int = MAX_ANSWERS_BYTES,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        budget: Budget | None = None,
         transport: PooledTransport | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
@@ -69,12 +75,18 @@ class HttpRuntime:
         secrets.keep_url(self._base_url)
         if not _fits_header(self._key):
             raise ValueError("the runtime's key has characters that cannot stand in a header")
+        self._headers = dict(headers)
         self._point(self._base_url)
         self._timeouts = Timeouts(connect_timeout_s, first_byte_timeout_s, gap_timeout_s)
         self._whole = Timeouts(connect_timeout_s, gap_s=gap_timeout_s, first_gap_s=FOREVER_S)
         self._max_answer_bytes = max_answer_bytes
-        self._budget = Budget(max_answers_bytes)
+        self._budget = budget or Budget(max_answers_bytes)
         self._transport = transport or PooledTransport()
+
+    @property
+    def budget(self) -> Budget:
+        """Of the answers that it holds in memory."""
+        return self._budget
 
     @property
     def base_url(self) -> str:
@@ -93,7 +105,11 @@ class HttpRuntime:
     def _head(self, method: str, url: httpx.URL, accept: str) -> bytes:
         """The head of a request up to what differs between requests: the id, and the length of the body."""
         lines = [f"{method} {url.raw_path.decode()} HTTP/1.1", f"host: {url.netloc.decode()}", f"accept: {accept}"]
-        lines += ["content-type: application/json", *([f"authorization: Bearer {self._key}"] if self._key else [])]
+        own = {"authorization": f"Bearer {self._key}"} if self._key else {}
+        lines += [
+            "content-type: application/json",
+            *(f"{name}: {value}" for name, value in (own | self._headers).items()),
+        ]
         return "\r\n".join([*lines, ""]).encode()
 
     def __repr__(self) -> str:
