@@ -186,6 +186,13 @@ class Settings(_ByName):
     trusted_proxies: Names = _env(
         "ARBITER_TRUSTED_PROXIES", (), "addresses or networks of proxies whose X-Forwarded-For and -Proto are believed"
     )
+    keep_content_hours: float = _env(
+        "ARBITER_KEEP_CONTENT_HOURS",
+        0.0,
+        "hours for which the contents of answers are kept to be fetched or gone on from; 0, which is all there is: none are kept",
+        ge=0,
+        le=0,
+    )
     root_path: Prefix = _env(
         "ARBITER_ROOT_PATH",
         "",

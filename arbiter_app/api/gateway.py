@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 from arbiter_app.api.chat import Chat
 from arbiter_app.api.control import control_app
 from arbiter_app.api.errors import error_answer, id_headers, spoken
-from arbiter_app.dialects import Dialect, anthropic_messages, openai_chat, openai_responses
+from arbiter_app.dialects import Dialect, anthropic_messages, openai_chat, openai_completions, openai_responses
 from arbiter_app.logs import request_id as log_request_id
 from arbiter_app.pipeline.errors import MethodNotAllowed
 from arbiter_app.protocol import answer, refuse_socket
@@ -20,7 +20,7 @@ from arbiter_app.protocol import answer, refuse_socket
 if TYPE_CHECKING:
     from arbiter_app.bootstrap import Services
 
-DIALECTS: tuple[Dialect, ...] = (openai_chat, anthropic_messages, openai_responses)
+DIALECTS: tuple[Dialect, ...] = (openai_chat, anthropic_messages, openai_responses, openai_completions)
 MAX_REQUEST_ID = 128
 HARDENING = (
     (b"x-content-type-options", b"nosniff"),

@@ -35,12 +35,19 @@ RESPONSES_ERRORS = CHAT_ERRORS | {
     "the runtime's own refusal",
     422: "`input` is missing or no list of items, or a field has the wrong type",
 }
+COMPLETIONS_ERRORS = CHAT_ERRORS | {
+    400: "malformed JSON, no text as prompt, what a chat cannot give (`logprobs`, `echo`, several completions), a prompt that fits no "
+    "window, or the runtime's own refusal",
+    422: "a field has the wrong type",
+}
 KEY_ERRORS = {401: "no key, or one that is malformed, unknown or revoked", 403: "a paused key, or the wrong role"}
 OWN_ERRORS = {
     "/v1/decisions/{decision_id}": {404: "no such decision of yours"},
     "/v1/models/{model}": {404: "no such model"},
-    "/v1/responses/{response_id}": {404: "always: no contents are kept"},
-    "/v1/responses/{response_id}/input_items": {404: "always: no contents are kept"},
+    "/v1/responses/{response_id}": {400: "always: no contents are kept (`ARBITER_KEEP_CONTENT_HOURS` is off)"},
+    "/v1/responses/{response_id}/input_items": {
+        400: "always: no contents are kept (`ARBITER_KEEP_CONTENT_HOURS` is off)"
+    },
     "/v1/feedback": {404: "no such decision of yours"},
     "/v1/calibrations/{calibration_id}": {404: "no such calibration"},
     "/v1/calibrations/{calibration_id}/start": {404: "no such calibration"},
@@ -148,12 +155,38 @@ RESPONSES: Document = {
         }
     },
 }
-ASKING = {"/v1/chat/completions": CHAT, "/v1/messages": MESSAGES, "/v1/responses": RESPONSES}
+COMPLETIONS: Document = {
+    "summary": "Route a text completion",
+    "description": "A request of OpenAI's legacy completions with one prompt, and a `suffix` where a gap is to be filled, and the "
+    "`arbiter_*` fields. `model` is ignored. A chat model is asked to go on with the text.",
+    "tags": ["chat"],
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/CompletionRequest"}}},
+    },
+    "responses": {
+        "200": {
+            "description": "A text completion plus `arbiter`. With `stream`, its chunks: `arbiter` is in the last before `[DONE]`.",
+            "headers": CHAT["responses"]["200"]["headers"],
+            "content": {
+                "application/json": {"schema": {"$ref": "#/components/schemas/CompletionAnswer"}},
+                "text/event-stream": {"schema": {"type": "string"}},
+            },
+        }
+    },
+}
+ASKING = {
+    "/v1/chat/completions": CHAT,
+    "/v1/messages": MESSAGES,
+    "/v1/responses": RESPONSES,
+    "/v1/completions": COMPLETIONS,
+}
 """The routes that FastAPI does not know of."""
 ASKING_ERRORS = {
     "/v1/chat/completions": CHAT_ERRORS,
     "/v1/messages": MESSAGES_ERRORS,
     "/v1/responses": RESPONSES_ERRORS,
+    "/v1/completions": COMPLETIONS_ERRORS,
 }
 
 

@@ -7,7 +7,7 @@ from typing import NoReturn
 from fastapi import APIRouter
 
 from arbiter_app.api.guard import Guarded
-from arbiter_app.pipeline.errors import NotFound
+from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.types import Json
 
 router = APIRouter(tags=["chat"], route_class=Guarded)
@@ -34,8 +34,9 @@ async def input_items(response_id: str) -> Json:
 
 
 def _not_kept() -> NoReturn:
-    raise NotFound(
-        "no response is stored here: Arbiter keeps no contents. Keep the answer yourself; what was decided about it is at "
-        "GET /v1/decisions/{decision_id}, by the id in its header x-arbiter-decision",
+    raise BadRequest(
+        "no response is stored here: Arbiter keeps no contents (ARBITER_KEEP_CONTENT_HOURS is off). Keep the answer yourself; what was "
+        "decided about it is at GET /v1/decisions/{decision_id}, by the id in its header x-arbiter-decision",
         param="response_id",
+        code="unsupported_parameter",
     )

@@ -73,5 +73,5 @@ def test_responses_are_ordinary_too(seen):
         "wrong key": ["AuthenticationError", 401, "invalid_api_key"],
         "input": ["UnprocessableEntityError", 422, "invalid_value"],
         "stored": ["BadRequestError", 400, "unsupported_parameter"],
-        "fetched": ["NotFoundError", 404, "not_found"],
+        "fetched": ["BadRequestError", 400, "unsupported_parameter"],
     }

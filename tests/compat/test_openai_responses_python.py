@@ -165,9 +165,12 @@ def test_a_wrong_key_is_an_authentication_error(client):
 
 def test_nothing_is_kept_to_be_fetched(client):
     for ask in (client.responses.retrieve, client.responses.delete, client.responses.input_items.list):
-        with pytest.raises(openai.NotFoundError) as caught:
+        with pytest.raises(openai.BadRequestError) as caught:
             ask("resp_1")
-        assert "keeps no contents" in caught.value.message
+        assert "ARBITER_KEEP_CONTENT_HOURS is off" in caught.value.message
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.responses.create(**told(previous_response_id="resp_1"))
+    assert "ARBITER_KEEP_CONTENT_HOURS is off" in caught.value.message
 
 
 CALLS = [

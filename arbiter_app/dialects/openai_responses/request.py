@@ -20,7 +20,10 @@ from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Caller, ChatRequest, Json
 
 MAX_NAME_CHARS = 60
-_KEPT = "Arbiter keeps no contents, so that there is nothing to go on from; send the whole conversation as input"
+_KEPT = (
+    "Arbiter keeps no contents (ARBITER_KEEP_CONTENT_HOURS is off), so that there is nothing to go on from; send the whole conversation "
+    "as input"
+)
 REFUSED = {
     "previous_response_id": _KEPT,
     "conversation": _KEPT,
