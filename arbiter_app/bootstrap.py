@@ -133,7 +133,9 @@ class Services:
     def classifiers(self) -> Asker:
         """Asks the classifier model, or who stands in for it."""
         timeout_s = self.settings.classify_timeout_s
-        return self._asker("classifier", lambda: self.catalog.classifier, timeout_s, CLASSIFIER_ROOM, _names_a_task)
+        return self._asker(
+            "classifier", lambda: self.catalog_holder.now.classifier, timeout_s, CLASSIFIER_ROOM, _names_a_task
+        )
 
     @cached_property
     def classifier(self) -> Classifier:
@@ -143,14 +145,14 @@ class Services:
     @cached_property
     def estimates(self) -> LearnedEstimates:
         """Stage 2, and what baseline and tokens are reckoned at."""
-        return LearnedEstimates(lambda: self.catalog, self.policy, TokenRatios(), self.health, self.limits)
+        return LearnedEstimates(lambda: self.catalog_holder.now, self.policy, TokenRatios(), self.health, self.limits)
 
     @cached_property
     def router(self) -> Router:
         """Stage 3."""
         return Router(
             self.policy,
-            baseline=lambda: self.catalog.baseline,
+            baseline=lambda: self.catalog_holder.now.baseline,
             holdout=self.holdout,
             rng=random.Random(),
             now=time.time,
@@ -163,7 +165,7 @@ class Services:
             self.runtime,
             self.health,
             meter,
-            model_of=lambda model: self.catalog.model(model),
+            model_of=lambda model: self.catalog_holder.now.model(model),
             multiplier_of=self.prices.multiplier_of,
             learned_usd=lambda bucket, model: self.policy.expected_cost_usd(bucket, model, 0, 0),
             max_attempts=self.settings.max_attempts,
@@ -217,7 +219,7 @@ class Services:
     def judges(self) -> Asker:
         """Asks the judge's model, or who stands in for it."""
         timeout_s = self.settings.judge_timeout_s
-        return self._asker("judge", lambda: self.catalog.judge, timeout_s, JUDGE_ROOM, _gives_a_score)
+        return self._asker("judge", lambda: self.catalog_holder.now.judge, timeout_s, JUDGE_ROOM, _gives_a_score)
 
     @cached_property
     def judging(self) -> Judging:
