@@ -19,6 +19,7 @@ from arbiter_app.metrics import Metrics
 from arbiter_app.notices import claims
 from arbiter_app.pipeline.ask import Asker
 from arbiter_app.pipeline.cache import CacheKeys, ResponseCache, keys_of
+from arbiter_app.pipeline.cached_answers import CachedAnswers
 from arbiter_app.pipeline.call import Calls
 from arbiter_app.pipeline.cascade import Cascade
 from arbiter_app.pipeline.classify import Classifier, parse_task
@@ -27,7 +28,6 @@ from arbiter_app.pipeline.estimates import LearnedEstimates
 from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.holdout import Holdout
 from arbiter_app.pipeline.judge import Judge, parse_judgement
-from arbiter_app.pipeline.kept import KeptAnswers
 from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.lifecycle import Lifecycle
 from arbiter_app.pipeline.limits import LearnedLimits
@@ -48,7 +48,6 @@ from arbiter_app.services.admission import Admission
 from arbiter_app.services.alerting import Alerting
 from arbiter_app.services.alerts import Alerts
 from arbiter_app.services.broadcast import Broadcast
-from arbiter_app.services.calibrating import PromptRunner
 from arbiter_app.services.calibration import Calibrations
 from arbiter_app.services.catalog_holder import CatalogHolder, facts_of
 from arbiter_app.services.feed import Feed
@@ -56,6 +55,7 @@ from arbiter_app.services.judging import Judging
 from arbiter_app.services.keys import Keys
 from arbiter_app.services.memory import Memory
 from arbiter_app.services.pool import Pool
+from arbiter_app.services.prompt_runner import PromptRunner
 from arbiter_app.services.reads import Reads, shown
 from arbiter_app.services.replica_sync import ReplicaSync
 from arbiter_app.services.requests import RequestService
@@ -64,7 +64,7 @@ from arbiter_app.services.telemetry import Telemetry
 from arbiter_app.services.upkeep import Background, Upkeep
 from arbiter_app.services.what_if import WhatIf
 from arbiter_app.settings import Settings
-from arbiter_app.store import Store, notes, open_store
+from arbiter_app.store import Store, alerts, open_store
 from arbiter_app.store.neighbours import Neighbours
 from arbiter_app.tracing import open_tracing
 
@@ -118,7 +118,7 @@ class Services:
         )
         self.cache = _cache(settings)
         self.meaning = _meaning(settings, self.embeddings)
-        self.kept = KeptAnswers(self.cache, self.meaning, _cache_keys(settings))
+        self.kept = CachedAnswers(self.cache, self.meaning, _cache_keys(settings))
         self.neighbours: Neighbours | None = None
         self.first_key: str | None = None
 
@@ -423,7 +423,7 @@ async def _recall(services: Services) -> None:
     rows, state = await services.store.load_policy()
     services.policy.load(rows, state)
     services.router.conversations.recall(await services.store.conversations(CONVERSATIONS))
-    for model, rest in notes.gone_models(state.get(notes.GONE), time.time()).items():
+    for model, rest in alerts.gone_models(state.get(alerts.GONE), time.time()).items():
         services.health.hear(model, rest, time.monotonic())
     await services.judging.learn_trust()
 

@@ -13,6 +13,7 @@ import itertools
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from arbiter_app.pipeline.cached_answers import CachedAnswers
 from arbiter_app.pipeline.call import Calls, Opened
 from arbiter_app.pipeline.cascade import Cascade
 from arbiter_app.pipeline.classify import Classifier
@@ -20,7 +21,6 @@ from arbiter_app.pipeline.decision import Decision, new_decision
 from arbiter_app.pipeline.estimates import LearnedEstimates
 from arbiter_app.pipeline.events import Chunk, chunks_of
 from arbiter_app.pipeline.grade import grade
-from arbiter_app.pipeline.kept import KeptAnswers
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.record import Recorder, harmless
 from arbiter_app.pipeline.refused import broken_off
@@ -51,7 +51,7 @@ class Lifecycle:
     calls: Calls
     cascade: Cascade
     recorder: Recorder
-    kept: KeptAnswers
+    kept: CachedAnswers
     assembler: Callable[[], Assembler]
     judge: Callable[[Decision], None]
     wants_judge: Callable[[Decision], bool]

@@ -102,7 +102,7 @@ def test_pages_are_not_under_the_path_of_a_proxy() -> None:
 
         return app
 
-    inner = front.Dispatcher(
+    inner = dispatcher.Dispatcher(
         gateway=says("gateway"), pages=says("pages"), session=says("session"), export=says("export"), socket=None
     )
     settings = load_settings({"ARBITER_ROOT_PATH": "a/b"}, env_file=None)
