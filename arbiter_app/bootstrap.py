@@ -50,6 +50,7 @@ from arbiter_app.services.alerts import Alerts
 from arbiter_app.services.broadcast import Broadcast
 from arbiter_app.services.calibration import Calibrations
 from arbiter_app.services.catalog_holder import CatalogHolder, facts_of
+from arbiter_app.services.embedding import Embeddings
 from arbiter_app.services.feed import Feed
 from arbiter_app.services.judging import Judging
 from arbiter_app.services.keys import Keys
@@ -202,6 +203,19 @@ class Services:
             judge=self.judging.follow,
             wants_judge=self.judging.wants,
             timeout_s=settings.request_timeout_s,
+        )
+
+    @cached_property
+    def embedding(self) -> Embeddings:
+        """Embeddings of the models that callers name."""
+        return Embeddings(
+            self.runtime,
+            meter,
+            self.lifecycle.recorder,
+            self.standing,
+            catalog=lambda: self.catalog,
+            multiplier_of=self.prices.multiplier_of,
+            timeout_s=self.settings.request_timeout_s,
         )
 
     @cached_property

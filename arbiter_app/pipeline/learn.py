@@ -104,7 +104,7 @@ class Learner:
         return Lesson(_deltas(learned), self._alerts(learned), _state(learned), pairs)
 
     def _observations(self, decision: Decision) -> Iterable[Observation]:
-        if decision.status != "ok" or decision.cache == "hit":
+        if decision.status != "ok" or decision.cache == "hit" or decision.classification is None:
             return
         if decision.cascade is not None:
             yield self._observation(decision, decision.cascade.completion, decision.cascade.grade, Mode.EXPLOIT)
@@ -162,7 +162,7 @@ class Learner:
     def _implausible(self, decision: Decision) -> list[Shift]:
         """The model whose stated charge cannot be true, unless that was said a while ago."""
         done, now = decision.completion, time.monotonic()
-        if done is None or not done.cost.set_aside or decision.degraded:
+        if done is None or not done.cost.set_aside or decision.degraded or decision.classification is None:
             return []
         if now - self._charge_alerts.get(done.model, -CHARGE_ALERT_S) < CHARGE_ALERT_S:
             return []

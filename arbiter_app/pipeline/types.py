@@ -52,6 +52,7 @@ class Mode(StrEnum):
     CACHE = "cache"
     HOLDOUT = "holdout"
     CALIBRATE = "calibrate"
+    EMBEDDING = "embedding"
 
 
 class CostState(StrEnum):
@@ -119,6 +120,8 @@ class ChatRequest:
     show_thoughts: bool = True
     repeated: Json = field(default_factory=dict)
     written: Mapping[str, str] = field(default_factory=dict)
+    as_it_came: bytes = b""
+    """The body, where it goes on unchanged and is not looked at."""
 
     def __post_init__(self) -> None:
         """A request that nobody sent is written by us."""
