@@ -267,11 +267,11 @@ def test_a_runtime_that_drips_is_held_to_the_deadline(stream: bool) -> None:
             await asyncio.sleep(0.02)
 
     async def test() -> None:
-        async with serving(script, gap_timeout_s=0.2) as (_, runtime):
+        async with serving(script, gap_timeout_s=10) as (_, runtime):
             started = time.monotonic()
             fault = await fault_of(runtime, stream=stream, deadline_s=0.5)
             assert fault.kind == "timeout" and "deadline" in fault.message
-            assert 0.4 < time.monotonic() - started < 1.5
+            assert 0.4 < time.monotonic() - started < 5
 
     run(test())
 
