@@ -77,7 +77,8 @@ class Chat:
         self._requests.refuse_early(caller)
         chat = await self._read(scope, receive, caller, reply.request_id)
         await request.admit(caller)
-        reply.limits = limits.headers(request.windows, self._keys.limits)
+        if request.windows:
+            reply.limits = limits.headers(request.windows, self._keys.limits)
         if chat.stream:
             streamed = await self._requests.lifecycle.stream(chat)
             await reply.stream(streamed)

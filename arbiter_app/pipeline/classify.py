@@ -69,10 +69,11 @@ class Classifier:
     def try_rules(self, request: ChatRequest) -> Classification | None:
         """The classification by rules alone, without waiting; None when they are unsure."""
         ask, read = request.ask, reading(request.ask)
-        side = "" if _json_format(request) else side_request(request)
+        json_format = _json_format(request)
+        side = "" if json_format else side_request(request)
         if side:
             return Classification(Task.OPEN, False, ClassifiedBy.RULES, f"a side request of the client: {side}")
-        verdict = classify_by_rules(ask, json_format=_json_format(request), read=read)
+        verdict = classify_by_rules(ask, json_format=json_format, read=read)
         if verdict is not None:
             return Classification(verdict.task, is_hard(ask, read), ClassifiedBy.RULES, verdict.rule)
         if not ask.strip():

@@ -18,6 +18,7 @@ from arbiter_app.pipeline.types import ChatRequest, Classification, Completion, 
 log = logging.getLogger("arbiter.grade")
 
 MAX_ANSWER_CHARS = 2_000_000
+_OFFERS = frozenset({"tools", "functions"})
 
 
 def grade(request: ChatRequest, seen: Classification, done: Completion) -> Grade:
@@ -38,7 +39,7 @@ def _grade(request: ChatRequest, seen: Classification, done: Completion) -> Grad
     if done.large:
         return Grade(None, "the answer is too long to check", "none")
     asked_format, schema = response_format(request)
-    by_tools = _grade_tools(request, done)
+    by_tools = _grade_tools(request, done) if done.tool_calls or not _OFFERS.isdisjoint(request.payload) else None
     if by_tools is not None and not (asked_format and done.text):
         return by_tools
     if not done.text.strip():

@@ -288,7 +288,7 @@ def has_choices(ask: str) -> bool:
 def _in_any_language(text: str, words: frozenset[str]) -> Verdict | None:
     if _has_code(text):
         return _CONTAINS_CODE
-    if find_expression(text) is not None and not has_choices(text):
+    if find_expression(text) is not None and _LETTERED.search(text) is None:
         return Verdict(Task.MATH, "arithmetic expression")
     return None
 

@@ -131,7 +131,8 @@ def side_request(request: ChatRequest) -> str:
 
     Instructions that come with tools are those of an agent at work, though its next message may be a side request.
     """
-    return _kind(request.ask) or ("" if request.payload.get("tools") else _kind(request.system))
+    instructions = "" if request.payload.get("tools") else request.system
+    return _kind(request.ask) or (_kind(instructions) if instructions else "")
 
 
 def _kind(text: str) -> str:

@@ -12,7 +12,6 @@ from arbiter_app.notices import bounds
 from arbiter_app.pipeline.errors import (
     ArbiterError,
     Forbidden,
-    KeyPaused,
     NotFound,
     RateLimited,
     Unauthorized,
@@ -65,6 +64,8 @@ class Keys:
     ) -> None:
         self._store = store
         self._settings = settings
+        self.limits = {"six_hours": settings.limit_6h, "week": settings.limit_week}
+        """Routed requests a minted key may make, by window."""
         self._operators = {digest_of(key): at for at, key in enumerate(settings.api_keys, 1)}
         self._by_digest: dict[str, StoredKey] = {}
         self._by_id: dict[str, StoredKey] = {}
@@ -131,7 +132,7 @@ class Keys:
         return await self.mint("operator", "", "made at first start")
 
     def authenticate(self, secret: str) -> Caller:
-        """The caller behind a key. Raises Unauthorized; a paused key authenticates (see `may_route`)."""
+        """The caller behind a key. Raises Unauthorized; a paused key authenticates, and may not ask (see `RequestService`)."""
         found = self._callers.get(secret)
         if found is None:
             found = self._callers.keep(secret, self._authenticate(secret))
@@ -162,11 +163,6 @@ class Keys:
         """The caller whom a browser signed in as, at its present state."""
         key_id = self._session_key(cookie_header)
         return None if key_id is None else self.caller(key_id)
-
-    def may_route(self, caller: Caller) -> None:
-        """Raises KeyPaused for a paused key."""
-        if caller.status == "paused":
-            raise KeyPaused("this API key is paused; resume it with POST /v1/key/resume")
 
     async def count(self, caller: Caller) -> dict[str, Window]:
         """Count one routed request of a minted key; the windows of its limits afterwards, none where nothing is limited.
@@ -200,11 +196,6 @@ class Keys:
             await self._store.refund(caller.key_id)
         except StoreError as error:
             log.warning("a refused request stays counted: %s", error)
-
-    @property
-    def limits(self) -> dict[str, int]:
-        """Routed requests a minted key may make, by window."""
-        return {"six_hours": self._settings.limit_6h, "week": self._settings.limit_week}
 
     async def register(self, email: str, address: str) -> str:
         """Mint a caller's key for an e-mail address; returns the key, shown this once.

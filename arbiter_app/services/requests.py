@@ -20,6 +20,7 @@ from arbiter_app.pipeline.errors import (
     ArbiterError,
     ContextLengthExceeded,
     DeadlineExceeded,
+    KeyPaused,
     NoCapableModel,
     Overloaded,
     Unprocessable,
@@ -49,7 +50,7 @@ class RequestService:
         self.longest_s = longest_s
         self.draining = False
         """Whether new requests are refused, because the process ends."""
-        self._in_work: set[Request] = set()
+        self.in_work: set[Request] = set()
 
     def request(self) -> Request:
         """One request of the current task, from its first byte on; to be entered."""
@@ -57,13 +58,8 @@ class RequestService:
 
     def refuse_early(self, caller: Caller) -> None:
         """Raises the ArbiterError that `admit` would raise at once."""
-        self._refuse(caller)
+        self.refuse(caller)
         self.admission.refuse_when_full()
-
-    async def enter(self, caller: Caller) -> None:
-        """Take a place, waiting for one if need be. Raises ArbiterError."""
-        self._refuse(caller)
-        await self.admission.enter()
 
     def drain(self, within_s: float) -> None:
         """Refuse new requests; those that are in work then have so many seconds."""
@@ -75,23 +71,16 @@ class RequestService:
         """End what is in work, each with an error."""
         self.draining = True
         self.lifecycle.recorder.ending = DRAINED
-        for one in self._in_work:
+        for one in self.in_work:
             one.end()
 
-    def entered(self, request: Request) -> None:
-        """It is in work."""
-        self._in_work.add(request)
-
-    def left(self, request: Request) -> None:
-        """It is not any more."""
-        self._in_work.discard(request)
-
-    def _refuse(self, caller: Caller) -> None:
+    def refuse(self, caller: Caller) -> None:
         """Raises ArbiterError while draining, and for a paused key."""
         if self.draining:
             message = "Arbiter is shutting down; try again in a moment"
             raise Overloaded(message, code="draining", retry_after_s=RETRY_AFTER_S)
-        self.keys.may_route(caller)
+        if caller.status == "paused":
+            raise KeyPaused("this API key is paused; resume it with POST /v1/key/resume")
 
 
 class Request:
@@ -111,7 +100,8 @@ class Request:
     async def admit(self, caller: Caller) -> None:
         """Take a place among those in work and count the request. Raises ArbiterError."""
         service = self._service
-        await service.enter(caller)
+        service.refuse(caller)
+        await service.admission.enter()
         self._admitted = True
         try:
             self.windows = await service.keys.count(caller)
@@ -133,14 +123,14 @@ class Request:
 
     async def __aenter__(self) -> Request:
         self._task = asyncio.current_task()
-        self._service.entered(self)
+        self._service.in_work.add(self)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         service = self._service
-        service.left(self)
+        service.in_work.discard(self)
         if self._deadline is not None:
             self._deadline.cancel()
         if self._admitted:

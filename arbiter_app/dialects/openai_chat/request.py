@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import orjson
@@ -15,18 +17,9 @@ from arbiter_app.pipeline.messages import latest_ask, offered, system_prompt
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Caller, ChatRequest, Json
 
-FIELDS = (
-    "arbiter_max_cost",
-    "arbiter_max_latency",
-    "arbiter_no_cache",
-    "arbiter_cache",
-    "arbiter_models",
-    "arbiter_pin",
-)
 MAX_MESSAGES = 10_000
-_IMAGES = ("image_url", "input_image", "image")
-_DOCUMENTS = ("file", "input_file", "document")
-"""Read by the models that see: their pages are pictures."""
+_SEEN = ("image_url", "input_image", "image", "file", "input_file", "document")
+"""Images, and documents: these are read by the models that see, for their pages are pictures."""
 _AUDIO = ("input_audio", "audio_url", "audio")
 _VIDEO = ("video_url", "input_video", "video")
 
@@ -43,8 +36,12 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         raise Unprocessable("stream must be true or false", param="stream")
     if options is not None and not isinstance(options, dict):
         raise Unprocessable(f"stream_options must be an object, not {_kind(options)}", param="stream_options")
-    asked_format = given.get("response_format")
+    asked_format, metadata = given.get("response_format"), given.get("metadata")
+    named = metadata.get("conversation_id") if isinstance(metadata, dict) else None
     tools, tool_choice = offered(given)
+    contents = [message.get("content") for message in messages]
+    parts = [part.get("type") for content in contents if isinstance(content, list) for part in content]
+    own = {name: read(field, given[field]) for field, (name, read) in _OWN.items() if given.get(field) is not None}
     return ChatRequest(
         request_id=request_id,
         caller=caller,
@@ -56,20 +53,15 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         stream=bool(stream),
         include_usage=options is not None and options.get("include_usage") is True,
         max_tokens=_max_tokens(given),
-        needs_vision=_has_part(messages, *_IMAGES, *_DOCUMENTS),
-        needs_audio=_has_part(messages, *_AUDIO),
-        needs_video=_has_part(messages, *_VIDEO),
+        needs_vision=any(kind in _SEEN for kind in parts),
+        needs_audio=any(kind in _AUDIO for kind in parts),
+        needs_video=any(kind in _VIDEO for kind in parts),
         needs_tools=bool(tools) and tool_choice != "none",
         needs_json_schema=isinstance(asked_format, dict) and asked_format.get("type") == "json_schema",
-        max_cost_usd=_amount(given, "arbiter_max_cost", zero=True),
-        max_latency_s=_amount(given, "arbiter_max_latency"),
-        no_cache=_switch(given, "arbiter_no_cache"),
-        cache=_switch(given, "arbiter_cache"),
-        allow=_models(given),
-        pin=_pin(given),
-        conversation=_conversation(given, messages),
-        named=_named(given) is not None,
+        conversation=_conversation(messages) if named is None else conversation_of(str(named)),
+        named=named is not None,
         body_bytes=len(body),
+        **own,
     )
 
 
@@ -110,10 +102,7 @@ def _messages(given: Json) -> list[Json]:
     return messages
 
 
-def _amount(given: Json, name: str, *, zero: bool = False) -> float | None:
-    value = given.get(name)
-    if value is None:
-        return None
+def _amount(name: str, value: Any, *, zero: bool = False) -> float:
     try:
         amount = math.nan if isinstance(value, bool | str) else float(value)
     except (TypeError, ValueError, OverflowError):
@@ -124,27 +113,34 @@ def _amount(given: Json, name: str, *, zero: bool = False) -> float | None:
     return abs(amount)  # -0 is 0
 
 
-def _switch(given: Json, name: str) -> bool:
-    value = given.get(name)
-    if value is not None and not isinstance(value, bool):
+def _switch(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
         raise Unprocessable(f"{name} must be true or false, not {quoted(value, 40)}", param=name)
-    return value is True
+    return value
 
 
-def _models(given: Json) -> tuple[str, ...] | None:
-    value = given.get("arbiter_models")
-    if value is None:
-        return None
-    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
-        raise Unprocessable("arbiter_models must be a list of model names, at least one", param="arbiter_models")
+def _models(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(one, str) for one in value):
+        raise Unprocessable(f"{name} must be a list of model names, at least one", param=name)
     return tuple(dict.fromkeys(value))
 
 
-def _pin(given: Json) -> str | None:
-    value = given.get("arbiter_pin")
-    if value is not None and (not isinstance(value, str) or not value):
-        raise Unprocessable("arbiter_pin must be the name of a model", param="arbiter_pin")
+def _pin(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise Unprocessable(f"{name} must be the name of a model", param=name)
     return value
+
+
+_OWN: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
+    "arbiter_max_cost": ("max_cost_usd", partial(_amount, zero=True)),
+    "arbiter_max_latency": ("max_latency_s", _amount),
+    "arbiter_no_cache": ("no_cache", _switch),
+    "arbiter_cache": ("cache", _switch),
+    "arbiter_models": ("allow", _models),
+    "arbiter_pin": ("pin", _pin),
+}
+"""Our own fields: how the request calls them, and who reads what the caller sends."""
+FIELDS = tuple(_OWN)
 
 
 def _max_tokens(given: Json) -> int | None:
@@ -156,23 +152,15 @@ def _max_tokens(given: Json) -> int | None:
     return None
 
 
-def _has_part(messages: list[Json], *kinds: str) -> bool:
-    """Whether a message has a part of one of these kinds."""
-    contents = (message.get("content") for message in messages)
-    return any(part.get("type") in kinds for content in contents if isinstance(content, list) for part in content)
-
-
-def _conversation(given: Json, messages: list[Json]) -> str:
-    """Which conversation this belongs to: an id the caller sends, or what is said until the first user message.
+def _conversation(messages: list[Json]) -> str:
+    """Which conversation this belongs to, where the caller does not say: by what is said until the first user message.
 
     Marks of what is to be cached move on with each turn and do not count.
     """
-    stated = _named(given)
-    if stated is not None:
-        return conversation_of(str(stated))
     at = next((at for at, one in enumerate(messages) if one.get("role") == "user"), len(messages))
     first = messages[at].get("content") if at < len(messages) else None
-    return conversation_of(system_prompt(messages[:at]), _unmarked(first))
+    system = system_prompt(messages[:at]) if at else ""
+    return conversation_of(system, _unmarked(first) if isinstance(first, list) else first)
 
 
 def conversation_of(*what: Any) -> str:
@@ -180,18 +168,10 @@ def conversation_of(*what: Any) -> str:
     return hashlib.blake2b(orjson.dumps(what), digest_size=12).hexdigest()
 
 
-def _unmarked(content: Any) -> Any:
+def _unmarked(content: list[Json]) -> Any:
     """A content in one form, whether or not some of it is marked to be cached."""
-    if not isinstance(content, list):
-        return content
     parts = [{name: value for name, value in part.items() if name != "cache_control"} for part in content]
     return parts[0].get("text") if len(parts) == 1 and parts[0].keys() == {"type", "text"} else parts
-
-
-def _named(given: Json) -> Any:
-    """The conversation's id as the caller sends it, None when it sends none."""
-    metadata = given.get("metadata")
-    return metadata.get("conversation_id") if isinstance(metadata, dict) else None
 
 
 def _kind(value: Any) -> str:

@@ -15,6 +15,8 @@ from functools import lru_cache
 MAX_BITS = 4_096
 MAX_FACTORIAL = 400
 MAX_DEPTH = 40
+MAX_DIGITS = 300
+"""Of one number: well within MAX_BITS."""
 MAX_CHARS = 400
 SEARCHED_CHARS = 2_000
 ANSWER_CHARS = 10_000
@@ -123,7 +125,7 @@ Number = int | Fraction
 def evaluate(text: str) -> Fraction:
     """The exact value. Raises OutOfBounds for anything but bounded plain arithmetic (also division by zero)."""
     parser = _Parser(_tokens(_SPACES.sub(" ", text[: MAX_CHARS + 1]).strip()))
-    value = parser.sum(0)
+    value = parser.value(0)
     if parser.next:
         raise OutOfBounds("unbalanced expression")
     return Fraction(value)
@@ -151,7 +153,7 @@ def _tokens(text: str) -> list[str]:
 
 
 class _Parser:
-    """Recursive descent with a depth bound: sum > product > unary > power (and factorial) > atom."""
+    """Operators by precedence, with a bound on depth. A sign binds less than a power and more than a product."""
 
     def __init__(self, tokens: list[str]) -> None:
         self._tokens = iter(tokens)
@@ -162,54 +164,48 @@ class _Parser:
         token, self.next = self.next, next(self._tokens, "")
         return token
 
-    def sum(self, depth: int) -> Number:
+    def value(self, depth: int, least: int = 0) -> Number:
+        """The value of what comes next, up to an operator that binds less than `least`."""
         if depth > MAX_DEPTH:
-            raise OutOfBounds("brackets are too deep")
-        value = self._product(depth)
-        while self.next in ("+", "-"):
-            value = _add(value, self._product(depth)) if self._take() == "+" else _add(value, -self._product(depth))
-        return value
-
-    def _product(self, depth: int) -> Number:
-        value = self._unary(depth)
-        while self.next in ("*", "/", "%"):
-            operator, other = self._take(), self._unary(depth)
-            if operator == "*":
-                value = _multiply(value, other)
-            elif other == 0:
-                raise OutOfBounds("division by zero")
-            else:
-                value = _multiply(value, 1 / Fraction(other)) if operator == "/" else _bounded(value % other)
-        return value
-
-    def _unary(self, depth: int) -> Number:
-        if depth > MAX_DEPTH:
-            raise OutOfBounds("too many signs")
-        if self.next in ("-", "+"):
-            sign, value = self._take(), self._unary(depth + 1)
-            return -value if sign == "-" else value
-        return self._power(depth)
-
-    def _power(self, depth: int) -> Number:
-        base = self._atom(depth)
-        while self.next == "!":
-            self._take()
-            base = _factorial(base)
-        if self.next in ("**", "^"):
-            self._take()
-            return _power(base, self._unary(depth + 1))
-        return base
-
-    def _atom(self, depth: int) -> Number:
+            raise OutOfBounds("brackets, signs or powers are too deep")
         part = self._take()
-        if part == "(":
-            value = self.sum(depth + 1)
+        if part in _SIGNS:
+            value = self.value(depth + 1, _OF_SIGNS)
+            value = -value if part == "-" else value
+        elif part == "(":
+            value = self.value(depth + 1)
             if self._take() != ")":
                 raise OutOfBounds("unbalanced brackets")
-            return value
-        if part[:1] not in _DIGITS or len(part) > 300:
+        elif part[:1] in _DIGITS and len(part) <= MAX_DIGITS:
+            value = int(part) if part.isdecimal() else Fraction(part)
+        else:
             raise OutOfBounds("a number is missing")
-        return _bounded(int(part) if part.isdecimal() else Fraction(part))
+        while (binds := _BINDS.get(self.next, -1)) >= least:
+            operator = self._take()
+            if operator == "!":
+                value = _factorial(value)
+            elif operator in _POWERS:
+                value = _power(value, self.value(depth + 1, _OF_SIGNS))
+            else:
+                value = _applied(operator, value, self.value(depth, binds + 1))
+        return value
+
+
+_SIGNS, _POWERS = ("-", "+"), ("**", "^")
+_OF_SIGNS = 2
+"""How much a sign binds."""
+_BINDS = {"+": 0, "-": 0, "*": 1, "/": 1, "%": 1, "**": 3, "^": 3, "!": 4}
+
+
+def _applied(operator: str, value: Number, other: Number) -> Number:
+    """A sum, a difference, a product, a quotient or a remainder."""
+    if operator == "*":
+        return _multiply(value, other)
+    if operator in _SIGNS:
+        return _bounded(value + other if operator == "+" else value - other)
+    if other == 0:
+        raise OutOfBounds("division by zero")
+    return _multiply(value, 1 / Fraction(other)) if operator == "/" else _bounded(value % other)
 
 
 def _bits(value: Number) -> int:
@@ -220,10 +216,6 @@ def _bounded(value: Number) -> Number:
     if _bits(value) > MAX_BITS:
         raise OutOfBounds("the numbers get too large")
     return value
-
-
-def _add(a: Number, b: Number) -> Number:
-    return _bounded(a + b)
 
 
 def _multiply(a: Number, b: Number) -> Number:
