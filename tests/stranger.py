@@ -15,13 +15,15 @@ NO_LIST: Said = 404, "application/json", b'{"error":{"message":"no list here"}}'
 
 
 class Stranger:
-    """`say` gives status, content type and body for a request's raw body; `heard` holds those of chat requests.
+    """`say` gives status, content type and body for a request's raw body; `heard` holds those of chat requests, `heads` their paths
+    and headers.
 
     `listing` gives the same for whoever asks for its models, which happened `listings` times until now.
     """
 
     def __init__(self) -> None:
         self.heard: list[bytes] = []
+        self.heads: list[tuple[str, dict[str, str]]] = []
         self.say: Callable[[bytes], Said] = lambda body: plain()
         self.listing: Callable[[], Said] = lambda: NO_LIST
         self.listings = 0
@@ -31,7 +33,7 @@ class Stranger:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                if self.path.endswith("/models"):
+                if self.path.partition("?")[0].endswith("/models"):
                     outer.listings += 1
                     self._send(*outer.listing())
                 else:
@@ -40,6 +42,7 @@ class Stranger:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 outer.heard.append(body)
+                outer.heads.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
                 self._send(*outer.say(body))
 
             def _send(self, status: int, kind: str, data: bytes) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
 
 from starlette.types import Receive, Scope, Send
 
@@ -31,17 +30,11 @@ LAST_WORD_S = 1.0
 BROKEN = (500, 502, 504)
 
 
-Answer = Callable[[ChatRequest], Awaitable[Decision]]
-
-
 class Chat:
-    """The route of one dialect. `answer` gives whole answers, where that is not the lifecycle of chats."""
+    """The route of one dialect."""
 
-    def __init__(
-        self, dialect: Dialect, requests: RequestService, *, max_body_bytes: int, answer: Answer | None = None
-    ) -> None:
+    def __init__(self, dialect: Dialect, requests: RequestService, *, max_body_bytes: int) -> None:
         self.dialect = dialect
-        self._answer = answer or requests.lifecycle.answer
         self._requests = requests
         self._keys = requests.keys
         self._max_body = max_body_bytes
@@ -83,7 +76,7 @@ class Chat:
             streamed = await self._requests.lifecycle.stream(chat)
             await reply.stream(streamed)
         else:
-            await reply.whole(await self._answer(chat))
+            await reply.whole(await self._requests.lifecycle.answer(chat))
 
     async def _caller(self, scope: Scope) -> Caller:
         """Who calls; a key that is unknown here may have been made by another process. Raises Unauthorized."""

@@ -209,8 +209,7 @@ class Calls:
             else:
                 decision.timing.waited_ms += (time.perf_counter() - started) * 1000
                 self._health.succeeded(model)
-                if self._standing.refused:
-                    self._standing.served()
+                self._standing.served()
                 return answer
         return None
 

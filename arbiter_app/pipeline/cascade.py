@@ -32,8 +32,7 @@ class Cascade:
         if stronger is None:
             return False
         better = None
-        decision.timing.enter("call_ms")
-        with harmless(decision, "escalated"):
+        with harmless(decision, "escalated"), decision.timing.add("call_ms"):
             try:
                 better = await self.calls.complete(decision, (stronger,))
             except ArbiterError as error:

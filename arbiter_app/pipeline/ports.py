@@ -94,7 +94,8 @@ class Reply:
     """A whole answer of the runtime: status 2xx, lower-case headers, its body and that parsed, time to first byte.
 
     `hold` has to be kept for as long as the body is: what all answers hold together is bounded. One larger than `LARGE_BYTES`
-    may be in `pieces` instead of `body`, as it may go to the caller; `json` has its long strings empty then.
+    may be in `pieces` instead of `body`, as it may go to the caller; `json` has its long strings empty then. `dropped` are members of
+    the request that the runtime has no word for.
     """
 
     headers: Mapping[str, str]
@@ -103,6 +104,7 @@ class Reply:
     json: Json
     hold: object = None
     pieces: Sequence[bytes] = ()
+    dropped: Sequence[str] = ()
 
 
 class ReplyStream(Protocol):
@@ -114,6 +116,7 @@ class ReplyStream(Protocol):
 
     headers: Mapping[str, str]
     first_byte_ms: float
+    dropped: Sequence[str]
 
     async def together(self) -> Sequence[bytes]: ...
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 import httpx
 import orjson
 
 from arbiter_app import exact_json
+from arbiter_app.dialects.openai_chat.upstream import CHAT
+from arbiter_app.dialects.wire import Reader, Wire
 from arbiter_app.pipeline.completions import completed
 from arbiter_app.pipeline.ports import LARGE_BYTES, Reply, ReplyStream, RuntimeFault
 from arbiter_app.pipeline.types import Json
@@ -41,13 +44,11 @@ MOST_INFLATED = 1_032
 MODELS_DEADLINE_S = 15.0
 MAX_LIST_BYTES = 8 * 1024 * 1024
 """Of a model list: a hundred times that of the largest router."""
-USAGE_BYTES = 8_192
-_USAGE = re.compile(rb'"usage"\s*:\s*(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})')
 _VERSIONED = re.compile(r"/v\d|/openai(?:/|$)|/api/")
 
 
 class HttpRuntime:
-    """An OpenAI-compatible runtime over HTTP (`pipeline.ports.Runtime`). Faults never carry the key.
+    """A runtime over HTTP (`pipeline.ports.Runtime`) that speaks the dialect of its `wire`. Faults never carry the key.
 
     `headers`, by lower-case names, go with every request; an `authorization` stands in the place of the key. `budget` is of
     answers in memory, where several runtimes share one.
@@ -60,6 +61,7 @@ class HttpRuntime:
         base_url: str,
         api_key: str,
         *,
+        wire: Wire = CHAT,
         connect_timeout_s: float = 5.0,
         first_byte_timeout_s: float = 30.0,
         gap_timeout_s: float = 30.0,
@@ -69,6 +71,7 @@ class HttpRuntime:
         budget: Budget | None = None,
         transport: PooledTransport | None = None,
     ) -> None:
+        self._wire = wire
         self._base_url = base_url.rstrip("/")
         url = httpx.URL(self._base_url)
         if url.scheme not in ("http", "https") or not url.host:
@@ -100,19 +103,19 @@ class HttpRuntime:
         """Make the heads of the requests to a base URL."""
         self._base_url, url = base_url, httpx.URL(base_url)
         self._origin = origin_of(url)
-        self._plain = self._head("POST", httpx.URL(f"{base_url}/chat/completions"), "application/json")
-        self._streamed = self._head("POST", httpx.URL(f"{base_url}/chat/completions"), "text/event-stream")
-        self._models = self._head("GET", httpx.URL(f"{base_url}/models"), "application/json")
-        self._embeddings = self._head("POST", httpx.URL(f"{base_url}/embeddings"), "application/json")
+        asked = httpx.URL(self._wire.url(base_url))
+        self._plain = self._head("POST", asked, "application/json")
+        self._streamed = self._head("POST", asked, "text/event-stream")
+        self._models = self._head("GET", httpx.URL(f"{base_url}{self._wire.models}"), "application/json")
         self._details = self._head("GET", httpx.URL(f"{base_url}/model/info"), "application/json")
 
     def _head(self, method: str, url: httpx.URL, accept: str) -> bytes:
         """The head of a request up to what differs between requests: the id, and the length of the body."""
         lines = [f"{method} {url.raw_path.decode()} HTTP/1.1", f"host: {url.netloc.decode()}", f"accept: {accept}"]
-        own = {"authorization": f"Bearer {self._key}"} if self._key else {}
+        own = {} if "authorization" in self._headers else self._wire.authorized(self._key)
         lines += [
             "content-type: application/json",
-            *(f"{name}: {value}" for name, value in (own | self._headers).items()),
+            *(f"{name}: {value}" for name, value in ({**self._wire.headers, **own, **self._headers}).items()),
         ]
         return "\r\n".join([*lines, ""]).encode()
 
@@ -124,22 +127,28 @@ class HttpRuntime:
 
         Its head comes when it is finished, so that only the deadline bounds the wait for it.
         """
-        response, first_byte_ms = await self._send(self._plain, payload, self._whole, deadline, request_id)
+        asked, reader = self._wire.ask(payload), self._wire.reader()
+        response, first_byte_ms = await self._send(self._plain, asked.body, self._whole, deadline, request_id)
         headers = _decoded(response.headers)
         hold = Hold(self._budget)
         pieces = await self._read(response, self._max_answer_bytes, hold, deadline)
+        if reader is not None:
+            return _translated(reader, headers, _joined(pieces), first_byte_ms, hold, asked.dropped)
         if sum(map(len, pieces)) > LARGE_BYTES:
             outline = await outline_of(pieces)
             if outline is not None:
-                return Reply(headers, b"", first_byte_ms, outline, hold, without_end(pieces))
-        return _reply(headers, _joined(pieces), first_byte_ms, hold)
+                return Reply(headers, b"", first_byte_ms, outline, hold, without_end(pieces), asked.dropped)
+        return replace(_reply(headers, _joined(pieces), first_byte_ms, hold), dropped=asked.dropped)
 
     async def stream(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> ReplyStream:
         """A streamed answer, returned when its first payload has arrived, so that until then another model can serve."""
         started = time.perf_counter()
-        response, _ = await self._send(self._streamed, payload, self._timeouts, deadline, request_id)
+        asked, hold = self._wire.ask(payload), Hold(self._budget)
+        response, _ = await self._send(self._streamed, asked.body, self._timeouts, deadline, request_id)
         try:
-            stream = HttpReplyStream(response, started, self._max_answer_bytes, Hold(self._budget), deadline)
+            stream = HttpReplyStream(
+                response, started, self._max_answer_bytes, hold, deadline, self._wire.reader(), asked.dropped
+            )
         except EncodingError as error:
             await response.body.aclose()
             raise RuntimeFault("protocol", str(error)) from error
@@ -150,20 +159,6 @@ class HttpRuntime:
             raise
         return stream
 
-    async def embed(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> Reply:
-        """Vectors for texts, as they came; of more than `LARGE_BYTES` only the usage is looked at. Raises RuntimeFault."""
-        response, first_byte_ms = await self._send(self._embeddings, payload, self._whole, deadline, request_id)
-        headers, hold = _decoded(response.headers), Hold(self._budget)
-        body = _joined(await self._read(response, self._max_answer_bytes, hold, deadline)).strip()
-        if len(body) > LARGE_BYTES:
-            return Reply(headers, body, first_byte_ms, _usage_alone(body), hold)
-        answer, body = _json(headers, body)
-        if (error := stated_error(answer, headers, body)) is not None:
-            raise error
-        if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
-            raise RuntimeFault("protocol", "the runtime's answer holds no vectors")
-        return Reply(headers, body, first_byte_ms, answer, hold)
-
     async def models(self) -> Rows:
         """The rows of the runtime's model list; where there is none, of that under `/v1`, which is then the base. Raises RuntimeFault."""
         try:
@@ -171,7 +166,7 @@ class HttpRuntime:
         except RuntimeFault as fault:
             if _VERSIONED.search(self._base_url) or not (fault.kind == "protocol" or fault.status in (404, 405)):
                 raise
-            below = self._head("GET", httpx.URL(f"{self._base_url}/v1/models"), "application/json")
+            below = self._head("GET", httpx.URL(f"{self._base_url}/v1{self._wire.models}"), "application/json")
             try:
                 rows = await self._listing(below)
             except RuntimeFault:
@@ -244,9 +239,23 @@ class HttpRuntime:
 
 
 class HttpReplyStream:
-    """The events of one streamed answer (`pipeline.ports.ReplyStream`). `[DONE]` ends it."""
+    """The events of one streamed answer (`pipeline.ports.ReplyStream`). `[DONE]` ends it.
 
-    def __init__(self, answer: HttpResponse, started: float, limit: int, hold: Hold, deadline: float) -> None:
+    With a `reader` they are what it makes of the runtime's own.
+    """
+
+    def __init__(
+        self,
+        answer: HttpResponse,
+        started: float,
+        limit: int,
+        hold: Hold,
+        deadline: float,
+        reader: Reader | None = None,
+        dropped: Sequence[str] = (),
+    ) -> None:
+        self._reader = reader
+        self.dropped = dropped
         self.headers: Mapping[str, str] = _decoded(answer.headers)
         self.first_byte_ms = 0.0
         self._started = started
@@ -270,7 +279,7 @@ class HttpReplyStream:
             if not _looks_streamed(body):
                 self._take_whole(body)
                 return
-            self._ready = _events(body)
+            self._ready = self._read(_events(body))
         looked = 0
         while True:
             while looked < len(self._ready):
@@ -316,6 +325,8 @@ class HttpReplyStream:
         if error is not None:
             raise error
         if isinstance(answer, dict):
+            if self._reader is not None:
+                answer = _chat(self._reader, answer, body)
             completed(answer, time.time_ns())
         events = events_of(answer)
         if not events:
@@ -341,8 +352,9 @@ class HttpReplyStream:
 
     async def together(self) -> Sequence[bytes]:
         """The next event and those that have come with it, `[DONE]` at most; none at the end."""
-        if not self._ready and (self._over or not await self._more()):
-            return ()
+        while not self._ready:
+            if self._over or not await self._more():
+                return ()
         events, self._ready = self._ready, []
         for at, event in enumerate(events):
             if event.endswith(DONE) and event_data(event).strip() == DONE:
@@ -367,7 +379,7 @@ class HttpReplyStream:
                 if self._splitter.size > FREE_BYTES:
                     await self._hold.grow(self._splitter.size, self._deadline)
                 if events:
-                    self._ready.extend(hide_bytes(one) for event in events for one in separated(event))
+                    self._ready.extend(self._read([hide_bytes(one) for event in events for one in separated(event)]))
                     return True
         except httpx.TransportError as error:
             raise fault_of(error) from error
@@ -377,8 +389,18 @@ class HttpReplyStream:
         rest = self._splitter.rest()
         self._splitter = EventSplitter()
         if rest:
-            self._ready.extend(map(hide_bytes, separated(rest)))
+            self._ready.extend(self._read([hide_bytes(one) for one in separated(rest)]))
         return bool(rest)
+
+    def _read(self, events: list[bytes]) -> list[bytes]:
+        """The events as a chat's."""
+        if self._reader is None:
+            return events
+        made: list[bytes] = []
+        for event in events:
+            data = event_data(event)
+            made += [b"data: " + one for one in self._reader.chunks(data)] if data else [event]
+        return made
 
     def _counted(self, data: bytes) -> bytes:
         """The bytes as they were before they were compressed. Raises EventTooLarge at the bound of an answer."""
@@ -388,20 +410,6 @@ class HttpReplyStream:
         if self._left < 0:
             raise EventTooLarge("the runtime's stream is larger than any answer")
         return data
-
-
-def _usage_alone(body: bytes) -> Json:
-    """The usage of a large object, which stands before or after what makes it large. Raises RuntimeFault for what is no object."""
-    if not (body.startswith(b"{") and body.endswith(b"}")):
-        raise RuntimeFault("protocol", f"the runtime's answer is not valid JSON ({len(body)} bytes)")
-    for part in (body[-USAGE_BYTES:], body[:USAGE_BYTES]):
-        found = _USAGE.search(part)
-        if found is not None:
-            try:
-                return {"usage": orjson.loads(found[1])}
-            except orjson.JSONDecodeError:
-                continue
-    return {}
 
 
 def _fits_header(value: str) -> bool:
@@ -467,6 +475,40 @@ def _reply(headers: Mapping[str, str], body: bytes, first_byte_ms: float, hold: 
         completed(said, now_ns)
         body = exact_json.dumps(said)
     return Reply(headers, body, first_byte_ms, answer, hold)
+
+
+def _translated(
+    reader: Reader,
+    headers: Mapping[str, str],
+    body: bytes,
+    first_byte_ms: float,
+    hold: Hold,
+    dropped: Sequence[str],
+) -> Reply:
+    """The answer of a runtime of another dialect, as a chat completion. Raises RuntimeFault for what is not one."""
+    if _is_stream(headers, body):
+        chunks = [data for event in _events(body) for data in reader.chunks(event_data(event))]
+        stream = b"".join([b"data: %b\n\n" % data for data in chunks])
+        return replace(_assembled(headers, stream, first_byte_ms, hold), dropped=dropped)
+    answer, body = _json(headers, body)
+    error = stated_error(answer, headers, body)
+    if error is not None:
+        raise error
+    if not isinstance(answer, dict):
+        raise RuntimeFault("protocol", "the runtime's answer is not a JSON object")
+    chat = _chat(reader, answer, body)
+    completed(chat, time.time_ns())
+    return Reply(headers, orjson.dumps(chat), first_byte_ms, chat, hold, dropped=dropped)
+
+
+def _chat(reader: Reader, answer: Json, body: bytes) -> Json:
+    """A whole answer as a chat completion. Raises RuntimeFault for what is none."""
+    if isinstance(answer.get("choices"), list):
+        return answer
+    try:
+        return reader.whole(answer, body)
+    except ValueError as error:
+        raise RuntimeFault("protocol", f"the runtime's answer cannot be read: {error}") from error
 
 
 def _json(headers: Mapping[str, str], body: bytes) -> tuple[object, bytes]:

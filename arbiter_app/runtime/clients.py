@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
+from arbiter_app.dialects.wires import WIRES
 from arbiter_app.runtime.budget import Budget
 from arbiter_app.runtime.client import HttpRuntime
 from arbiter_app.runtime.config import TIMEOUTS, RuntimeConfig
 from arbiter_app.settings import Settings
 
-CLIENTS: Mapping[str, Callable[..., HttpRuntime]] = {"openai-chat": HttpRuntime}
+CLIENTS: Mapping[str, Callable[..., HttpRuntime]] = {
+    dialect: partial(HttpRuntime, wire=wire) for dialect, wire in WIRES.items()
+}
 """By dialect: what makes a client, from the arguments of HttpRuntime."""
 
 

@@ -1,0 +1,633 @@
+"""Runtimes that speak Anthropic's Messages: how a chat request is written for them, and how their answers are read as a chat's."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+
+from arbiter_app import exact_json
+from arbiter_app.dialects.anthropic_messages.answer import MALFORMED
+from arbiter_app.dialects.chunks import Chunks, parsed
+from arbiter_app.dialects.history import (
+    Call,
+    Turn,
+    allowed,
+    chosen,
+    functions_of,
+    most_tokens,
+    parts_of,
+    refusal_text,
+    rest,
+    schema_of,
+    turns_of,
+)
+from arbiter_app.dialects.reasoning import MEMBER, MESSAGES
+from arbiter_app.dialects.translation import Dropped
+from arbiter_app.dialects.wire import WireRequest, below, unable
+from arbiter_app.pipeline.messages import offered
+from arbiter_app.pipeline.types import Json
+
+VERSION = "2023-06-01"
+MAX_TOKENS = 32_000
+"""The bound on an answer where the caller names none, for one is required: as much as every model since Claude 4 gives."""
+BUDGETS = {"minimal": 1_024, "low": 2_048, "medium": 8_192, "high": 16_384, "xhigh": 24_576, "max": 24_576}
+"""Tokens of thinking that an effort is, where it is asked for in tokens."""
+LEAST_BUDGET = 1_024
+_EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
+_ADAPTIVE, _UNSAMPLED = (4, 6), (4, 7)
+"""Claude's versions from which a model decides itself how long it thinks, and from which it refuses `temperature` and its like."""
+_NEWEST = (99, 0)
+_CLAUDE = re.compile(r"claude-(?:[a-z]+-)*(\d{1,2})(?!\d)(?:[-.](\d{1,2})(?!\d))?")
+_FORMATS = (MESSAGES, "anthropic-claude-v1")
+"""Formats of reasoning that were made by a model of Anthropic's: ours, and OpenRouter's."""
+_BEGINS = "(The conversation begins with your own words.)"
+"""Stands before a history that begins with the assistant, which the dialect does not allow."""
+_DATA_URL = re.compile(r"data:([^;,]*)(?:;[^;,]*)*?(;base64)?,(.*)", re.DOTALL)
+_OWN = ("temperature", "top_p", "top_k", "stop", "user", "safety_identifier", "thinking")
+_CHOICES = {"auto": "auto", "required": "any", "none": "none"}
+_REASONS = {
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "content_filter",
+    "tool_use": "tool_calls",
+}
+
+
+class MessagesWire:
+    """Messages (`dialects.wire.Wire`)."""
+
+    dialect = "anthropic-messages"
+    models = "/models?limit=1000"
+    headers: Mapping[str, str] = MappingProxyType({"anthropic-version": VERSION})
+
+    def url(self, base_url: str) -> str:
+        """Where answers are asked for."""
+        return below(base_url, "/messages")
+
+    def authorized(self, key: str) -> dict[str, str]:
+        """The header that a key goes in."""
+        return {"x-api-key": key} if key else {}
+
+    def ask(self, payload: bytes) -> WireRequest:
+        """A chat request as a Messages request. Raises RuntimeFault where it would mean something else."""
+        given, dropped = exact_json.loads(payload), Dropped()
+        return WireRequest(orjson.dumps(request(given, dropped)), dropped.names)
+
+    def reader(self) -> MessagesReader:
+        """For one answer."""
+        return MessagesReader()
+
+
+WIRE = MessagesWire()
+
+
+def request(given: Json, dropped: Dropped) -> Json:
+    """The Messages request that a chat request means; inputs of calls are `orjson.Fragment`s, as they were written."""
+    rest(given, _OWN, dropped)
+    turns = turns_of(given)
+    tools, choice = _tools(given, turns, dropped)
+    most = most_tokens(given) or MAX_TOKENS
+    system, messages = _messages(turns, dropped)
+    made: Json = {"model": given.get("model"), "max_tokens": most}
+    if system:
+        made["system"] = system
+    made["messages"] = messages
+    if tools:
+        made["tools"] = tools
+        if choice:
+            made["tool_choice"] = choice
+    made |= _thinking(given, turns, most, choice, dropped)
+    made |= _sampling(given, made, dropped)
+    stops = given.get("stop")
+    stops = [stops] if isinstance(stops, str) else stops
+    if isinstance(stops, list) and stops:
+        fit = [one for one in stops if isinstance(one, str) and one.strip()]
+        if len(fit) < len(stops):
+            dropped.add("stop")  # of white space alone: refused
+        if fit:
+            made["stop_sequences"] = fit
+    schema = schema_of(given)
+    if schema is not None:
+        config = made.setdefault("output_config", {})
+        config["format"] = {"type": "json_schema", "schema": schema["schema"]}
+    elif given.get("response_format") not in (None, {"type": "text"}):
+        dropped.add("response_format")
+    user = given.get("user") or given.get("safety_identifier")
+    if isinstance(user, str) and user:
+        made["metadata"] = {"user_id": user}
+    if given.get("stream") is True:
+        made["stream"] = True
+    return made
+
+
+def version_of(model: object) -> tuple[int, int] | None:
+    """Which Claude a model is: its version, the newest where its name says none; None for no Claude."""
+    name = model.lower() if isinstance(model, str) else ""
+    if "claude" not in name:
+        return None
+    found = _CLAUDE.search(name)
+    return (int(found[1]), int(found[2] or 0)) if found is not None else _NEWEST
+
+
+def _sampling(given: Json, made: Json, dropped: Dropped) -> Json:
+    """Temperature and its like, as far as the model takes them: one of them, none while it thinks, none of the newest models."""
+    version = version_of(given.get("model"))
+    thinks = made.get("thinking", {}).get("type", "disabled") != "disabled"
+    takes = not thinks and (version is None or version < _UNSAMPLED)
+    sampling: Json = {}
+    for name in ("temperature", "top_p", "top_k"):
+        value = given.get(name)
+        if value is None or (name == "temperature" and value == 1):
+            continue
+        both = name == "top_p" and "temperature" in sampling
+        if not takes or both or isinstance(value, bool) or not isinstance(value, int | float):
+            dropped.add(name)
+        elif name == "temperature" and value > 1:
+            dropped.add(name)
+            sampling[name] = 1.0
+        else:
+            sampling[name] = value
+    return sampling
+
+
+def _thinking(given: Json, turns: list[Turn], most: int, choice: Json, dropped: Dropped) -> Json:
+    own, effort = given.get("thinking"), given.get("reasoning_effort")
+    if isinstance(own, dict):
+        return {"thinking": own}
+    if effort in (None, "none"):
+        return {}
+    version = version_of(given.get("model"))
+    forced = choice.get("type") in ("any", "tool")
+    if effort not in BUDGETS:
+        dropped.add("reasoning_effort")
+        return {}
+    if version is not None and version >= _ADAPTIVE:
+        level = "high" if effort == "xhigh" and version < _UNSAMPLED else _EFFORTS[effort]
+        config = {"output_config": {"effort": level}}
+        return config if forced else {"thinking": {"type": "adaptive", "display": "summarized"}, **config}
+    budget = min(BUDGETS[effort], most - 1)
+    if forced or budget < LEAST_BUDGET or _goes_on_unthought(turns):
+        dropped.add("reasoning_effort")
+        return {}
+    return {"thinking": {"type": "enabled", "budget_tokens": budget}}
+
+
+def _goes_on_unthought(turns: list[Turn]) -> bool:
+    """Whether calls are to be gone on from that were not thought before: then the next step is none either, or it is refused."""
+    for turn in reversed(turns):
+        if turn.role == "assistant":
+            return bool(turn.calls) and not _thoughts(turn)
+        if turn.role == "user":
+            return False
+    return False
+
+
+def _tools(given: Json, turns: list[Turn], dropped: Dropped) -> tuple[list[Json], Json]:
+    """The tools, and the choice among them. Where the history has calls and the request no tools, these are named, to be read."""
+    asked, choice = offered(given)
+    choice, only = allowed(choice)
+    tools = [_tool(*one) for one in functions_of(asked) if only is None or one[1]["name"] in only]
+    if not tools:
+        names = dict.fromkeys(call.name for turn in turns for call in turn.calls if call.name)
+        return [{"name": name, "input_schema": {"type": "object"}} for name in names], {"type": "none"} if names else {}
+    one = given.get("parallel_tool_calls") is False
+    name = chosen(choice)
+    if name is not None:
+        made: Json = {"type": "tool", "name": name}
+    elif choice is None or choice in _CHOICES:
+        made = {"type": _CHOICES[choice]} if choice is not None else {}
+    else:
+        raise unable("tool_choice", "this runtime knows no such choice")
+    if one and made.get("type") != "none":
+        made = {"type": "auto", **made, "disable_parallel_tool_use": True}
+    return tools, made
+
+
+def _tool(tool: Json, function: Json) -> Json:
+    schema = function.get("parameters")
+    schema = schema if isinstance(schema, dict) else {}
+    made: Json = {"name": function["name"]}
+    if isinstance(function.get("description"), str) and function["description"]:
+        made["description"] = function["description"]
+    made["input_schema"] = schema if "type" in schema else {"type": "object", "properties": {}, **schema}
+    if function.get("strict") is True:
+        made["strict"] = True
+    return made | _cached(tool)
+
+
+def _messages(turns: list[Turn], dropped: Dropped) -> tuple[str | list[Json], list[Json]]:
+    """The system prompt, and the messages: who speaks takes turns, results of tools come first in the user's."""
+    writer = _Writer(dropped)
+    first = next((at for at, turn in enumerate(turns) if turn.role != "system"), len(turns))
+    if first == len(turns):  # nobody asks anything: what is said last is the question
+        first = max(first - 1, 0)
+    system = [block for turn in turns[:first] for block in writer.texts(turn)]
+    for turn in turns[first:]:
+        writer.take(turn)
+    messages = writer.messages
+    if messages and messages[0]["role"] == "assistant":
+        messages.insert(0, {"role": "user", "content": [{"type": "text", "text": _BEGINS}]})
+    if not messages:
+        raise unable("messages", "this runtime needs a message that says something")
+    if messages[-1]["role"] == "assistant":
+        _strip_end(messages)
+    plain = all(block.keys() == {"type", "text"} for block in system)
+    return "\n\n".join(block["text"] for block in system) if plain else system, messages
+
+
+def _strip_end(messages: list[Json]) -> None:
+    """Drop white space at the end of what the assistant is to go on from: it is refused."""
+    blocks = messages[-1]["content"]
+    last = blocks[-1]
+    if last["type"] == "text":
+        text = last["text"].rstrip()
+        blocks[-1:] = [{**last, "text": text}] if text else []
+    if not blocks:
+        messages.pop()
+
+
+class _Writer:
+    def __init__(self, dropped: Dropped) -> None:
+        self._dropped = dropped
+        self.messages: list[Json] = []
+
+    def take(self, turn: Turn) -> None:
+        """One message more."""
+        if turn.role == "assistant":
+            self._add("assistant", self._assistant(turn))
+        elif turn.role == "tool":
+            self._add("user", [self._result(turn)])
+        elif turn.role == "system":
+            blocks = self.texts(turn)
+            self._add("user", [{**one, "text": f"<system>\n{one['text']}\n</system>"} for one in blocks])
+        else:
+            self._add("user", self._parts(turn.message.get("content")))
+
+    def texts(self, turn: Turn) -> list[Json]:
+        """The texts of a system message."""
+        parts = parts_of(turn.message.get("content"))
+        return [self._text(part) for part in parts if isinstance(part.get("text"), str)]
+
+    def _add(self, role: str, blocks: list[Json]) -> None:
+        if not blocks:
+            return
+        if self.messages and self.messages[-1]["role"] == role:
+            self.messages[-1]["content"] += blocks
+        else:
+            self.messages.append({"role": role, "content": blocks})
+
+    def _assistant(self, turn: Turn) -> list[Json]:
+        thoughts = _thoughts(turn)
+        for detail in turn.details:
+            if detail.get("format") not in _FORMATS:
+                self._dropped.add(f"messages.{MEMBER}")
+        names = {call.id for call in turn.calls}
+        blocks = [block for before, block in thoughts if before not in names]
+        blocks += self._parts(turn.message.get("content"))
+        if refused := refusal_text(turn.message):
+            blocks.append({"type": "text", "text": refused})
+        for call in turn.calls:
+            blocks += [block for before, block in thoughts if before == call.id]
+            blocks.append({"type": "tool_use", "id": call.id, "name": call.name, "input": _input(call)})
+        return blocks
+
+    def _result(self, turn: Turn) -> Json:
+        blocks = self._parts(turn.message.get("content"))
+        made: Json = {"type": "tool_result", "tool_use_id": turn.answers}
+        marks = [block.pop("cache_control") for block in blocks if "cache_control" in block]
+        if len(blocks) == 1 and blocks[0]["type"] == "text":
+            made["content"] = blocks[0]["text"]
+        elif blocks:
+            made["content"] = blocks
+        return {**made, "cache_control": marks[-1]} if marks else made
+
+    def _parts(self, content: Any) -> list[Json]:
+        return [block for part in parts_of(content) for block in self._part(part)]
+
+    def _part(self, part: Json) -> list[Json]:
+        kind = part.get("type")
+        if kind == "text":
+            return [self._text(part)]
+        if kind == "image_url":
+            return [self._image(part)]
+        if kind == "file":
+            return [self._file(part)]
+        if kind == "refusal":
+            return [{"type": "text", "text": part["refusal"]}] if part.get("refusal") else []
+        if kind in ("thinking", "redacted_thinking"):
+            return [part]
+        raise unable("messages", f"this runtime knows no part of the type {str(kind)[:60]!r}")
+
+    def _text(self, part: Json) -> Json:
+        return {"type": "text", "text": str(part.get("text")), **_cached(part)}
+
+    def _image(self, part: Json) -> Json:
+        shown = part.get("image_url")
+        url = shown.get("url") if isinstance(shown, dict) else shown
+        if isinstance(shown, dict) and shown.get("detail") not in (None, "auto"):
+            self._dropped.add("messages.content.image_url.detail")
+        return {"type": "image", "source": _source(url), **_cached(part)}
+
+    def _file(self, part: Json) -> Json:
+        file = part.get("file")
+        file = file if isinstance(file, dict) else {}
+        if file.get("file_data") is None:
+            raise unable("messages", "a file that is kept at a provider can be read by that provider's models alone")
+        source = _source(file["file_data"])
+        if source.get("media_type", "").startswith("text/"):
+            source = {"type": "text", "media_type": "text/plain", "data": _decoded(source["data"])}
+        named = {"title": file["filename"]} if isinstance(file.get("filename"), str) and file["filename"] else {}
+        return {"type": "document", "source": source, **named, **_cached(part)}
+
+
+def _source(url: Any) -> Json:
+    """The source of a picture or a file. Raises RuntimeFault for what is neither an address nor data."""
+    if not isinstance(url, str):
+        raise unable("messages", "a picture or a file has neither address nor data")
+    if url.startswith(("http://", "https://")):
+        return {"type": "url", "url": url}
+    found = _DATA_URL.fullmatch(url)
+    if found is None:
+        return {"type": "base64", "media_type": "application/pdf", "data": url}
+    data = found[3] if found[2] else base64.b64encode(found[3].encode()).decode()
+    return {"type": "base64", "media_type": found[1] or "text/plain", "data": data}
+
+
+def _decoded(data: str) -> str:
+    try:
+        return base64.b64decode(data).decode("utf-8", "replace")
+    except (binascii.Error, ValueError):
+        raise unable("messages", "the data of a file is no base64") from None
+
+
+def _cached(part: Json) -> Json:
+    """The mark of what is to be cached."""
+    mark = part.get("cache_control")
+    return {"cache_control": mark} if isinstance(mark, dict) and mark else {}
+
+
+def _thoughts(turn: Turn) -> list[tuple[str | None, Json]]:
+    """The blocks of thinking of a turn that a model of this dialect signed, and the call that each stands before, if any."""
+    blocks: list[tuple[str | None, Json]] = []
+    for detail in turn.details:
+        if detail.get("format") not in _FORMATS:
+            continue
+        if detail.get("type") == "reasoning.text" and isinstance(detail.get("signature"), str):
+            block = {"type": "thinking", "thinking": detail.get("text") or "", "signature": detail["signature"]}
+        elif detail.get("type") == "reasoning.encrypted" and isinstance(detail.get("data"), str):
+            block = {"type": "redacted_thinking", "data": detail["data"]}
+        else:
+            continue
+        blocks.append((detail.get("before"), block))
+    return blocks
+
+
+def _input(call: Call) -> Any:
+    """The input of a call as its model wrote it; what is no object stands in one."""
+    text = call.arguments.strip() or "{}"
+    try:
+        whole = isinstance(orjson.loads(text), dict)
+    except orjson.JSONDecodeError:
+        whole = False
+    return orjson.Fragment(text) if whole else {MALFORMED: call.arguments}
+
+
+class MessagesReader:
+    """Reads one answer (`dialects.wire.Reader`)."""
+
+    def __init__(self) -> None:
+        self._chunks = Chunks()
+        self._usage: Json = {}
+        self._blocks: dict[object, _Block] = {}
+        self._last: object = None
+
+    def whole(self, answer: Json, body: bytes) -> Json:
+        """A message as a chat completion. Raises ValueError for what is none."""
+        if not isinstance(answer.get("content"), list):
+            raise ValueError("it has no content")
+        said = exact_json.exact(body) if b"tool_use" in body else answer
+        message, usage = _message(said["content"]), usage_of(answer.get("usage"))
+        finish, more = _ended(answer, bool(message.get("tool_calls")))
+        if finish == "content_filter" and (why := _why_refused(answer)) and not message["content"]:
+            message["refusal"] = why
+        head = {name: answer[name] for name in ("id", "model") if isinstance(answer.get(name), str)}
+        made: Json = {**head, "choices": [{"index": 0, "message": message, "finish_reason": finish, **more}]}
+        return {**made, "usage": usage} if usage is not None else made
+
+    def chunks(self, data: bytes) -> list[bytes]:
+        """What an event adds."""
+        event = parsed(data)
+        kind = event.get("type") if isinstance(event, dict) else None
+        take = getattr(self, f"_{kind}", None) if kind in _EVENTS else None
+        if take is not None:
+            take(event)
+        elif kind is None or "choices" in event:
+            self._chunks.raw(data)
+        return self._chunks.taken()
+
+    def _message_start(self, event: Json) -> None:
+        message = event.get("message")
+        if isinstance(message, dict):
+            self._chunks.begin(message.get("id"), message.get("model"))
+            self._count(message.get("usage"))
+
+    def _content_block_start(self, event: Json) -> None:
+        block = event.get("content_block")
+        block = block if isinstance(block, dict) else {}
+        at = self._last = event.get("index", len(self._blocks))
+        kind = block.get("type")
+        begun = self._blocks[at] = _Block(str(kind))
+        if kind == "text":
+            self._chunks.text(block.get("text"))
+        elif kind == "thinking":
+            self._think(begun, block.get("thinking"), block.get("signature"))
+        elif kind == "redacted_thinking":
+            begun.data = str(block.get("data") or "")
+        elif kind == "tool_use":
+            begun.number = self._chunks.call(block.get("id"), block.get("name"))
+            given = block.get("input")
+            begun.given = orjson.dumps(given).decode() if isinstance(given, dict) else "{}"
+
+    def _content_block_delta(self, event: Json) -> None:
+        block = self._blocks.get(event.get("index", self._last))
+        delta = event.get("delta")
+        if not isinstance(delta, dict):
+            return
+        if block is None:  # it was never begun
+            kinds = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "thinking"}
+            kind = kinds.get(str(delta.get("type")), "text")
+            block = self._blocks[event.get("index", self._last)] = _Block(kind)
+        what = delta.get("type")
+        if what == "text_delta":
+            self._chunks.text(delta.get("text"))
+        elif what == "input_json_delta" and block.number is not None:
+            block.given = "" if delta.get("partial_json") else block.given
+            self._chunks.arguments(block.number, delta.get("partial_json"))
+        elif what in ("thinking_delta", "signature_delta"):
+            self._think(block, delta.get("thinking"), delta.get("signature"))
+
+    def _content_block_stop(self, event: Json) -> None:
+        block = self._blocks.get(event.get("index", self._last))
+        if block is not None and not block.ended:
+            block.ended = True
+            if block.number is not None:
+                self._chunks.arguments(block.number, block.given)
+            self._chunks.signed(block.details)
+
+    def _message_delta(self, event: Json) -> None:
+        for at in list(self._blocks):
+            self._content_block_stop({"index": at})
+        self._count(event.get("usage"))
+        delta = event.get("delta")
+        if isinstance(delta, dict) and delta.get("stop_reason"):
+            finish, more = _ended(delta, self._chunks.calls > 0)
+            if finish == "content_filter":
+                self._chunks.refusal(_why_refused(delta))
+            self._chunks.end(finish, usage_of(self._usage), **more)
+
+    def _message_stop(self, _: Json) -> None:
+        if not self._chunks.ended:
+            self._chunks.end("tool_calls" if self._chunks.calls else "stop", usage_of(self._usage))
+        self._chunks.done()
+
+    def _error(self, event: Json) -> None:
+        self._chunks.error(event.get("error"))
+
+    def _think(self, block: _Block, text: object, signature: object) -> None:
+        if isinstance(text, str):
+            block.thought += text
+            self._chunks.thought(text)
+        if isinstance(signature, str):
+            block.signature += signature
+
+    def _count(self, usage: object) -> None:
+        """Usage is stated at the beginning and, in full, at the end; what is not stated there is as it was."""
+        if isinstance(usage, dict):
+            self._usage |= {name: value for name, value in usage.items() if value is not None}
+
+
+_EVENTS = frozenset(
+    {
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+        "error",
+    }
+)
+
+
+class _Block:
+    """A block under way."""
+
+    __slots__ = ("data", "ended", "given", "kind", "number", "signature", "thought")
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.number: int | None = None
+        self.given = self.thought = self.signature = self.data = ""
+        self.ended = False
+
+    @property
+    def details(self) -> list[Json]:
+        """What the model signed of it."""
+        if self.kind == "redacted_thinking":
+            return [_redacted(self.data)] if self.data else []
+        return [_signed(self.thought, self.signature)] if self.kind == "thinking" and self.signature else []
+
+
+def usage_of(stated: object) -> Json | None:
+    """The tokens of an answer as a chat's: those that were cached are among the prompt's, whose count excludes them here."""
+    if not isinstance(stated, dict):
+        return None
+    fresh, told = stated.get("input_tokens"), stated.get("output_tokens")
+    if type(fresh) is not int or type(told) is not int:
+        return None
+    read, written = (
+        value if type(value := stated.get(name)) is int else 0
+        for name in ("cache_read_input_tokens", "cache_creation_input_tokens")
+    )
+    details: Json = {"cached_tokens": read, "cache_write_tokens": written}
+    split = stated.get("cache_creation")
+    if isinstance(split, dict):
+        details["cache_creation"] = split
+    thought = stated.get("output_tokens_details")
+    thought = thought.get("thinking_tokens") if isinstance(thought, dict) else None
+    made: Json = {
+        "prompt_tokens": fresh + read + written,
+        "completion_tokens": told,
+        "total_tokens": fresh + read + written + told,
+        "prompt_tokens_details": details,
+    }
+    if type(thought) is int:
+        made["completion_tokens_details"] = {"reasoning_tokens": thought}
+    return made
+
+
+def _message(blocks: list[Any]) -> Json:
+    """The assistant's message that blocks are."""
+    texts: list[str] = []
+    thoughts: list[str] = []
+    details: list[Json] = []
+    calls: list[Json] = []
+    waiting = 0
+    for block in blocks:
+        kind = str(block.get("type")) if isinstance(block, dict) else ""
+        if kind == "text" and isinstance(block.get("text"), str):
+            texts.append(block["text"])
+            waiting = len(details)
+        elif kind == "thinking":
+            thoughts.append(str(block.get("thinking") or ""))
+            if isinstance(block.get("signature"), str) and block["signature"]:
+                details.append(_signed(thoughts[-1], block["signature"]))
+        elif kind == "redacted_thinking" and isinstance(block.get("data"), str):
+            details.append(_redacted(block["data"]))
+        elif kind == "tool_use":
+            named = str(block.get("id") or f"call_{len(calls)}")
+            if texts or calls:
+                details[waiting:] = [{**one, "before": named} for one in details[waiting:]]
+            waiting = len(details)
+            given = block.get("input")
+            arguments = exact_json.dumps(given if isinstance(given, dict) else {}).decode()
+            function = {"name": str(block.get("name") or ""), "arguments": arguments}
+            calls.append({"id": named, "type": "function", "function": function})
+    made: Json = {"role": "assistant", "content": "".join(texts) or (None if calls else "")}
+    if any(thoughts):
+        made["reasoning_content"] = "".join(thoughts)
+    if details:
+        made[MEMBER] = details
+    return {**made, "tool_calls": calls} if calls else made
+
+
+def _signed(thought: str, signature: str) -> Json:
+    return {"type": "reasoning.text", "text": thought, "signature": signature, "format": MESSAGES}
+
+
+def _redacted(data: str) -> Json:
+    return {"type": "reasoning.encrypted", "data": data, "format": MESSAGES}
+
+
+def _ended(said: Json, called: bool) -> tuple[str, Json]:
+    """Why an answer ended, and the stop sequence that it ended at as vLLM tells it (`stop_reason` of a choice)."""
+    reason, matched = said.get("stop_reason"), said.get("stop_sequence")
+    finish = _REASONS.get(reason, "stop") if isinstance(reason, str) else "stop"
+    if finish == "stop" and called:
+        finish = "tool_calls"
+    return finish, {"stop_reason": matched} if isinstance(matched, str) else {}
+
+
+def _why_refused(said: Json) -> str:
+    details = said.get("stop_details")
+    why = details.get("explanation") if isinstance(details, dict) else None
+    return why if isinstance(why, str) else ""
+
+
+__all__ = ["WIRE", "MessagesReader", "MessagesWire", "request", "usage_of", "version_of"]

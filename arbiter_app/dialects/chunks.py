@@ -1,0 +1,137 @@
+"""Chunks of a chat, as a runtime of another dialect would have sent them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import orjson
+
+from arbiter_app import exact_json
+from arbiter_app.dialects.reasoning import MEMBER
+from arbiter_app.pipeline.types import Json
+
+DONE = b"[DONE]"
+
+
+class Chunks:
+    """Makes the chunks of one answer: what was said since the last `taken`."""
+
+    def __init__(self) -> None:
+        self._head: Json = {"object": "chat.completion.chunk", "created": int(time.time())}
+        self._made: list[bytes] = []
+        self._role = True
+        self._held: list[Json] = []
+        self._said = False
+        self.calls = 0
+        self.ended = False
+
+    def begin(self, stated: object, model: object, created: object = None) -> None:
+        """The answer's id, model and time, where they are stated."""
+        named = {"id": stated, "model": model, "created": created}
+        kinds: dict[str, type] = {"id": str, "model": str, "created": int}
+        self._head |= {name: value for name, value in named.items() if type(value) is kinds[name] and value}
+
+    def text(self, text: object) -> None:
+        """A piece of what is said."""
+        if isinstance(text, str) and text:
+            self._flush()
+            self._said = True
+            self._delta({"content": text})
+
+    def refusal(self, text: object) -> None:
+        """A piece of what is said in place of an answer."""
+        if isinstance(text, str) and text:
+            self._flush()
+            self._said = True
+            self._delta({"refusal": text})
+
+    def thought(self, text: object) -> None:
+        """A piece of what is thought."""
+        if isinstance(text, str) and text:
+            self._flush()
+            self._delta({"reasoning_content": text})
+
+    def signed(self, details: list[Json]) -> None:
+        """What ends a thought; it waits for what comes after, where something stood before."""
+        self._held += details
+        if not self._said:
+            self._flush()
+
+    def call(self, stated: object, name: object) -> int:
+        """A call begins; returns its number."""
+        number, self.calls = self.calls, self.calls + 1
+        named = stated if isinstance(stated, str) and stated else f"call_{self._head.get('id', 'x')}_{number}"
+        if self._held:
+            self._held = [{**one, "before": named} for one in self._held]
+            self._flush()
+        self._said = True
+        function = {"name": name if isinstance(name, str) else "", "arguments": ""}
+        self._delta({"tool_calls": [{"index": number, "id": named, "type": "function", "function": function}]})
+        return number
+
+    def arguments(self, number: int, text: object) -> None:
+        """A piece of a call's arguments."""
+        if isinstance(text, str) and text:
+            self._delta({"tool_calls": [{"index": number, "function": {"arguments": text}}]})
+
+    def end(self, finish: str, usage: Json | None, **more: Any) -> None:
+        """Why the answer ended, and what it used."""
+        self._flush()
+        if not self.ended:
+            self._chunk({"choices": [{"index": 0, "delta": self._first({}), "finish_reason": finish, **more}]})
+        self.ended = True
+        if usage is not None:
+            self._chunk({"choices": [], "usage": usage})
+
+    def raw(self, data: bytes) -> None:
+        """What is no event of the dialect."""
+        self._made.append(data)
+
+    def error(self, error: object) -> None:
+        """What went wrong."""
+        self._made.append(_json({"error": error or {"message": "the runtime reported an error"}}))
+
+    def done(self) -> None:
+        """The end of the stream."""
+        self._made.append(DONE)
+
+    def taken(self) -> list[bytes]:
+        """What was made, once."""
+        made, self._made = self._made, []
+        return made
+
+    def _flush(self) -> None:
+        if self._held:
+            details, self._held = self._held, []
+            self._delta({MEMBER: details})
+
+    def _first(self, delta: Json) -> Json:
+        if self._role:
+            self._role = False
+            return {"role": "assistant", **delta}
+        return delta
+
+    def _delta(self, delta: Json) -> None:
+        self._chunk({"choices": [{"index": 0, "delta": self._first(delta), "finish_reason": None}]})
+
+    def _chunk(self, told: Json) -> None:
+        self._made.append(_json({**self._head, **told}))
+
+
+def _json(value: Json) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # half of a surrogate pair, whose other half may come in the next piece
+        return exact_json.dumps(value)
+
+
+def parsed(data: bytes) -> Any:
+    """The data of an event; None for what is no JSON."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        try:
+            return exact_json.lenient(data)
+        except ValueError:
+            return None
