@@ -433,6 +433,7 @@ async def _begin_upkeep(services: Services, *, worker: bool) -> None:
         run(upkeep.drop_what_is_old())
         run(services.alerting.run())
     run(upkeep.follow_keys())
+    run(upkeep.give_memory_back())
     run(upkeep.follow_store(services.neighbours))
     if services.settings.workers:
         run(services.replicas.follow())

@@ -7,20 +7,14 @@ budget: however many have begun, there is always one that can be finished.
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import deque
 
-from arbiter_app.allocator import give_pages_back
 from arbiter_app.notices import bounds
 from arbiter_app.pipeline.errors import Overloaded
 
 FREE_BYTES = 256 * 1024
 """Of each answer, that are not counted: most are shorter."""
 SETTING = "ARBITER_MAX_ANSWERS_BYTES"
-TRIM_BYTES = 16_000_000
-TRIM_AFTER_S = 1.0
-"""After so much was held and given up, the C library is told to give its free pages back to the system: by itself glibc
-keeps some hundred megabytes once large blocks have come and gone (`python -m tests.bench.memory`)."""
 
 
 class Budget:
@@ -31,8 +25,6 @@ class Budget:
         self.held = 0
         self._leader: int | None = None  # its `id`: a reference would keep an answer that nobody knows of any more
         self._waiting: deque[tuple[Hold, int, asyncio.Future[None]]] = deque()
-        self._most = 0
-        self._trim: threading.Timer | None = None
 
     def take(self, hold: Hold, more: int) -> bool:
         """Count so many bytes more, if they may be held now."""
@@ -42,7 +34,6 @@ class Budget:
         if not fits and self._leader != id(hold):
             return False
         self.held += more
-        self._most = max(self._most, self.held)
         return True
 
     def give(self, hold: Hold, less: int, *, ended: bool) -> None:
@@ -61,11 +52,6 @@ class Budget:
                 first.counted += more
                 told.set_result(None)
             self._waiting.popleft()
-        if self.held == 0 and self._most > TRIM_BYTES and (self._trim is None or not self._trim.is_alive()):
-            self._most = 0
-            self._trim = threading.Timer(TRIM_AFTER_S, give_pages_back)
-            self._trim.daemon = True
-            self._trim.start()
 
     async def wait(self, hold: Hold, more: int, deadline: float) -> None:
         """Wait for so many bytes more. Raises Overloaded at the deadline, by `time.monotonic`."""
