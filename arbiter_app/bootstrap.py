@@ -19,6 +19,7 @@ from arbiter_app.metrics import Metrics
 from arbiter_app.notices import claims
 from arbiter_app.pipeline.ask import Asker
 from arbiter_app.pipeline.cache import CacheKeys, ResponseCache, keys_of
+from arbiter_app.pipeline.cached_answers import CachedAnswers
 from arbiter_app.pipeline.call import Calls
 from arbiter_app.pipeline.cascade import Cascade
 from arbiter_app.pipeline.classify import Classifier, parse_task
@@ -27,7 +28,6 @@ from arbiter_app.pipeline.estimates import LearnedEstimates
 from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.holdout import Holdout
 from arbiter_app.pipeline.judge import Judge, parse_judgement
-from arbiter_app.pipeline.kept import KeptAnswers
 from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.lifecycle import Lifecycle
 from arbiter_app.pipeline.limits import LearnedLimits
@@ -48,14 +48,15 @@ from arbiter_app.services.admission import Admission
 from arbiter_app.services.alerting import Alerting
 from arbiter_app.services.alerts import Alerts
 from arbiter_app.services.broadcast import Broadcast
-from arbiter_app.services.calibrating import PromptRunner
 from arbiter_app.services.calibration import Calibrations
 from arbiter_app.services.catalog_holder import CatalogHolder, facts_of
+from arbiter_app.services.embedding import Embeddings
 from arbiter_app.services.feed import Feed
 from arbiter_app.services.judging import Judging
 from arbiter_app.services.keys import Keys
 from arbiter_app.services.memory import Memory
 from arbiter_app.services.pool import Pool
+from arbiter_app.services.prompt_runner import PromptRunner
 from arbiter_app.services.reads import Reads, shown
 from arbiter_app.services.replica_sync import ReplicaSync
 from arbiter_app.services.requests import RequestService
@@ -64,7 +65,7 @@ from arbiter_app.services.telemetry import Telemetry
 from arbiter_app.services.upkeep import Background, Upkeep
 from arbiter_app.services.what_if import WhatIf
 from arbiter_app.settings import Settings
-from arbiter_app.store import Store, notes, open_store
+from arbiter_app.store import Store, alerts, open_store
 from arbiter_app.store.neighbours import Neighbours
 from arbiter_app.tracing import open_tracing
 
@@ -118,7 +119,7 @@ class Services:
         )
         self.cache = _cache(settings)
         self.meaning = _meaning(settings, self.embeddings)
-        self.kept = KeptAnswers(self.cache, self.meaning, _cache_keys(settings))
+        self.kept = CachedAnswers(self.cache, self.meaning, _cache_keys(settings))
         self.neighbours: Neighbours | None = None
         self.first_key: str | None = None
 
@@ -133,7 +134,9 @@ class Services:
     def classifiers(self) -> Asker:
         """Asks the classifier model, or who stands in for it."""
         timeout_s = self.settings.classify_timeout_s
-        return self._asker("classifier", lambda: self.catalog.classifier, timeout_s, CLASSIFIER_ROOM, _names_a_task)
+        return self._asker(
+            "classifier", lambda: self.catalog_holder.now.classifier, timeout_s, CLASSIFIER_ROOM, _names_a_task
+        )
 
     @cached_property
     def classifier(self) -> Classifier:
@@ -143,14 +146,14 @@ class Services:
     @cached_property
     def estimates(self) -> LearnedEstimates:
         """Stage 2, and what baseline and tokens are reckoned at."""
-        return LearnedEstimates(lambda: self.catalog, self.policy, TokenRatios(), self.health, self.limits)
+        return LearnedEstimates(lambda: self.catalog_holder.now, self.policy, TokenRatios(), self.health, self.limits)
 
     @cached_property
     def router(self) -> Router:
         """Stage 3."""
         return Router(
             self.policy,
-            baseline=lambda: self.catalog.baseline,
+            baseline=lambda: self.catalog_holder.now.baseline,
             holdout=self.holdout,
             rng=random.Random(),
             now=time.time,
@@ -163,7 +166,7 @@ class Services:
             self.runtime,
             self.health,
             meter,
-            model_of=lambda model: self.catalog.model(model),
+            model_of=lambda model: self.catalog_holder.now.model(model),
             multiplier_of=self.prices.multiplier_of,
             learned_usd=lambda bucket, model: self.policy.expected_cost_usd(bucket, model, 0, 0),
             max_attempts=self.settings.max_attempts,
@@ -203,6 +206,19 @@ class Services:
         )
 
     @cached_property
+    def embedding(self) -> Embeddings:
+        """Embeddings of the models that callers name."""
+        return Embeddings(
+            self.runtime,
+            meter,
+            self.lifecycle.recorder,
+            self.standing,
+            catalog=lambda: self.catalog,
+            multiplier_of=self.prices.multiplier_of,
+            timeout_s=self.settings.request_timeout_s,
+        )
+
+    @cached_property
     def requests(self) -> RequestService:
         """The one way in."""
         settings = self.settings
@@ -217,7 +233,7 @@ class Services:
     def judges(self) -> Asker:
         """Asks the judge's model, or who stands in for it."""
         timeout_s = self.settings.judge_timeout_s
-        return self._asker("judge", lambda: self.catalog.judge, timeout_s, JUDGE_ROOM, _gives_a_score)
+        return self._asker("judge", lambda: self.catalog_holder.now.judge, timeout_s, JUDGE_ROOM, _gives_a_score)
 
     @cached_property
     def judging(self) -> Judging:
@@ -421,7 +437,7 @@ async def _recall(services: Services) -> None:
     rows, state = await services.store.load_policy()
     services.policy.load(rows, state)
     services.router.conversations.recall(await services.store.conversations(CONVERSATIONS))
-    for model, rest in notes.gone_models(state.get(notes.GONE), time.time()).items():
+    for model, rest in alerts.gone_models(state.get(alerts.GONE), time.time()).items():
         services.health.hear(model, rest, time.monotonic())
     await services.judging.learn_trust()
 

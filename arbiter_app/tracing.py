@@ -17,7 +17,7 @@ import orjson
 
 from arbiter_app import __version__
 from arbiter_app.pipeline.decision import Decision
-from arbiter_app.pipeline.types import Attempt
+from arbiter_app.pipeline.types import Attempt, Mode
 
 log = logging.getLogger("arbiter")
 
@@ -74,7 +74,11 @@ class Tracing:
                 attributes["gen_ai.input.messages"] = orjson.dumps(decision.request.messages).decode()
                 attributes["gen_ai.output.messages"] = orjson.dumps(messages).decode()
         span = self._tracer.start_span(
-            f"chat {attempt.model}", context=under, kind=self._kinds.CLIENT, start_time=began, attributes=attributes
+            f"{_operation(decision)} {attempt.model}",
+            context=under,
+            kind=self._kinds.CLIENT,
+            start_time=began,
+            attributes=attributes,
         )
         if attempt.error:
             span.set_status(self._failed(attempt.error))
@@ -113,11 +117,15 @@ def _routed(decision: Decision) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value is not None}
 
 
+def _operation(decision: Decision) -> str:
+    return "embeddings" if decision.mode is Mode.EMBEDDING else "chat"
+
+
 def _asked(decision: Decision, attempt: Attempt) -> dict[str, Any]:
     """What a call of a model was asked for, and what it cost."""
     request = decision.request
     told = {
-        "gen_ai.operation.name": "chat",
+        "gen_ai.operation.name": _operation(decision),
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": attempt.model,
         "gen_ai.request.max_tokens": request.max_tokens,

@@ -27,7 +27,7 @@ log = logging.getLogger("arbiter.api")
 
 Headers = list[tuple[bytes, bytes]]
 REFUSED = 421
-GUARDED = ("/v1/chat", "/v1/messages", "/v1/responses", "/v1/completions")
+GUARDED = ("/v1/chat", "/v1/messages", "/v1/responses", "/v1/completions", "/v1/embeddings")
 """Under these the gateway answers what fails by itself."""
 UNDER_ROOT = "arbiter.under_root"
 """In the scope of what came under the path of a proxy."""

@@ -6,6 +6,7 @@ The package itself is no part of the product: it takes 80 MB of memory in each p
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -32,6 +33,8 @@ MAKERS = (
 )
 """Who makes a model says what it costs; after them routers and hosts, most used first."""
 HOSTS = ("openrouter", "together", "groq", "fireworks", "aws", "azure", "cerebras", "novita")
+EMBEDDING = re.compile(r"embed")
+"""Models whose answers are not paid for by the token."""
 FOREIGN = ("cursor", "github-copilot", "elevenlabs", "voyageai", "typesafe")
 """Prices of other units, or of no chats."""
 
@@ -55,6 +58,8 @@ def render() -> str:
 def _prices(model: ModelInfo) -> tuple[float, float] | None:
     priced = model.get_prices(AS_OF)
     sides = [_base(priced.input_mtok), _base(priced.output_mtok)]
+    if sides[0] and not sides[1] and EMBEDDING.search(model.id):
+        return sides[0], 0.0
     return (sides[0], sides[1]) if sides[0] and sides[1] else None
 
 

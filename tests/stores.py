@@ -17,7 +17,7 @@ from sqlalchemy import Connection, event
 from arbiter_app.pipeline.decision import decision_id
 from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.policy.statistics import ModelStats
-from arbiter_app.store import Store, filing
+from arbiter_app.store import Store, projections
 
 T = TypeVar("T")
 NOW = 1_790_000_123.0
@@ -106,11 +106,11 @@ def _some(rng: random.Random, ts: float) -> DecisionRecord:
 def file_all(store: Store) -> int:
     """List and sum whatever waits, slice by slice; how many decisions were summed."""
     filed = 0
-    for what in filing.SLICES:
+    for what in projections.SLICES:
         filed = 0
-        while went := call_now(store, partial(store.writer.filer.file, what=what)):
+        while went := call_now(store, partial(store.writer.projections.build, what=what)):
             filed += went
-    while call_now(store, store.writer.filer.settle):
+    while call_now(store, store.writer.projections.settle):
         pass
     return filed
 

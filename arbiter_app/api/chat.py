@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 
 from starlette.types import Receive, Scope, Send
 
@@ -30,11 +31,17 @@ LAST_WORD_S = 1.0
 BROKEN = (500, 502, 504)
 
 
-class Chat:
-    """The route of one dialect."""
+Answer = Callable[[ChatRequest], Awaitable[Decision]]
 
-    def __init__(self, dialect: Dialect, requests: RequestService, *, max_body_bytes: int) -> None:
+
+class Chat:
+    """The route of one dialect. `answer` gives whole answers, where that is not the lifecycle of chats."""
+
+    def __init__(
+        self, dialect: Dialect, requests: RequestService, *, max_body_bytes: int, answer: Answer | None = None
+    ) -> None:
         self.dialect = dialect
+        self._answer = answer or requests.lifecycle.answer
         self._requests = requests
         self._keys = requests.keys
         self._max_body = max_body_bytes
@@ -76,7 +83,7 @@ class Chat:
             streamed = await self._requests.lifecycle.stream(chat)
             await reply.stream(streamed)
         else:
-            await reply.whole(await self._requests.lifecycle.answer(chat))
+            await reply.whole(await self._answer(chat))
 
     async def _caller(self, scope: Scope) -> Caller:
         """Who calls; a key that is unknown here may have been made by another process. Raises Unauthorized."""

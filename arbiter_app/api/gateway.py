@@ -12,7 +12,14 @@ from starlette.types import Message, Receive, Scope, Send
 from arbiter_app.api.chat import Chat
 from arbiter_app.api.control import control_app
 from arbiter_app.api.errors import error_answer, id_headers, spoken
-from arbiter_app.dialects import Dialect, anthropic_messages, openai_chat, openai_completions, openai_responses
+from arbiter_app.dialects import (
+    Dialect,
+    anthropic_messages,
+    openai_chat,
+    openai_completions,
+    openai_embeddings,
+    openai_responses,
+)
 from arbiter_app.logs import request_id as log_request_id
 from arbiter_app.pipeline.errors import MethodNotAllowed
 from arbiter_app.protocol import answer, refuse_socket
@@ -60,6 +67,8 @@ class Gateway:
             for dialect in DIALECTS
             for path in dialect.PATHS
         }
+        embed = Chat(openai_embeddings, services.requests, max_body_bytes=most, answer=services.embedding.answer)
+        self._chats |= dict.fromkeys(openai_embeddings.PATHS, embed)
         self._control = control_app(services)
         self._origins = frozenset(origin.encode() for origin in services.settings.cors_origins)
         self._across = CORSMiddleware(

@@ -24,7 +24,7 @@ from arbiter_app.logs import request_id
 from arbiter_app.pipeline.errors import ArbiterError, Forbidden, InternalError, Unauthorized, Unprocessable
 from arbiter_app.pipeline.types import Caller
 from arbiter_app.store import StoreError
-from arbiter_app.store.turns import visitor
+from arbiter_app.store.fair_executor import visitor
 
 if TYPE_CHECKING:
     from arbiter_app.bootstrap import Services

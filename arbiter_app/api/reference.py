@@ -40,6 +40,11 @@ COMPLETIONS_ERRORS = CHAT_ERRORS | {
     "window, or the runtime's own refusal",
     422: "a field has the wrong type",
 }
+EMBEDDINGS_ERRORS = CHAT_ERRORS | {
+    400: "malformed JSON, no model named, or the runtime's own refusal",
+    404: "the runtime does not serve the model that is named",
+    422: "`input` is missing or empty, or there is an `arbiter_*` field",
+}
 KEY_ERRORS = {401: "no key, or one that is malformed, unknown or revoked", 403: "a paused key, or the wrong role"}
 OWN_ERRORS = {
     "/v1/decisions/{decision_id}": {404: "no such decision of yours"},
@@ -175,7 +180,25 @@ COMPLETIONS: Document = {
         }
     },
 }
+EMBEDDINGS: Document = {
+    "summary": "Embed texts with the model that is named",
+    "description": "Any request of OpenAI's embeddings. It goes to the model that it names, unchanged: vectors of different models do not "
+    "mix, so that nothing is routed.",
+    "tags": ["chat"],
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/EmbeddingRequest"}}},
+    },
+    "responses": {
+        "200": {
+            "description": "The runtime's answer plus `arbiter`.",
+            "headers": CHAT["responses"]["200"]["headers"],
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/EmbeddingAnswer"}}},
+        }
+    },
+}
 ASKING = {
+    "/v1/embeddings": EMBEDDINGS,
     "/v1/chat/completions": CHAT,
     "/v1/messages": MESSAGES,
     "/v1/responses": RESPONSES,
@@ -187,6 +210,7 @@ ASKING_ERRORS = {
     "/v1/messages": MESSAGES_ERRORS,
     "/v1/responses": RESPONSES_ERRORS,
     "/v1/completions": COMPLETIONS_ERRORS,
+    "/v1/embeddings": EMBEDDINGS_ERRORS,
 }
 
 

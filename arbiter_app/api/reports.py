@@ -30,7 +30,7 @@ from arbiter_app.services.rows import (
     WhatIfAnswer,
 )
 from arbiter_app.store.decisions import Filter
-from arbiter_app.store.folding import FIVE_MINUTES
+from arbiter_app.store.rollup_math import FIVE_MINUTES
 
 router = APIRouter(tags=["reads"], route_class=Guarded)
 MAX_CURSOR = 2**63 - 1

@@ -14,6 +14,7 @@ from arbiter_app.settings import Settings
 ROLES: dict[tuple[str, str], str] = {
     ("POST", "/v1/chat/completions"): "caller",
     ("POST", "/v1/completions"): "caller",
+    ("POST", "/v1/embeddings"): "caller",
     ("POST", "/v1/responses"): "caller",
     ("GET", "/v1/responses/{response_id}"): "caller",
     ("DELETE", "/v1/responses/{response_id}"): "caller",

@@ -145,6 +145,30 @@ COMPONENTS: dict[str, Schema] = {
             "arbiter": {"$ref": "#/components/schemas/Arbiter"},
         },
     },
+    "EmbeddingRequest": {
+        "type": "object",
+        "required": ["model", "input"],
+        "additionalProperties": True,
+        "description": "Any request of OpenAI's embeddings; it goes through unchanged.",
+        "properties": {
+            "model": {"type": "string", "minLength": 1, "maxLength": 200},
+            "input": {"type": ["string", "array"], "minLength": 1, "minItems": 1},
+            "encoding_format": {"enum": ["float", "base64"]},
+            "dimensions": {"type": ["integer", "null"], "minimum": 1},
+        },
+    },
+    "EmbeddingAnswer": {
+        "type": "object",
+        "required": ["data", "arbiter"],
+        "additionalProperties": True,
+        "properties": {
+            "object": _STRING,
+            "model": _STRING,
+            "data": {"type": "array", "items": {"type": "object"}},
+            "usage": {"type": ["object", "null"]},
+            "arbiter": {"$ref": "#/components/schemas/Arbiter"},
+        },
+    },
     "CompletionRequest": {
         "type": "object",
         "required": ["prompt"],

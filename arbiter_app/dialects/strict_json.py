@@ -18,13 +18,13 @@ _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x78\x01", b"\x78\x9c", b"\x7
 """How gzip, zstd and deflate begin."""
 
 
-def load_json(body: bytes, *, halves: bool = False) -> Any:
+def load_json(body: bytes, *, halves: bool = False, most: int = MAX_VALUES) -> Any:
     """Strict JSON. Raises BadRequest: NaN, Infinity, bad UTF-8, lone surrogates, too many values, too many levels.
 
-    `halves`: take half a surrogate pair (as U+FFFD) and any number: what JSON's grammar allows.
+    `halves`: take half a surrogate pair (as U+FFFD) and any number: what JSON's grammar allows. `most`: values of a body.
     """
-    if len(body) > MAX_VALUES and _values(body) > MAX_VALUES:
-        raise BadRequest(f"the body holds more than {MAX_VALUES:,} JSON values", code="invalid_json")
+    if len(body) > most and _values(body, most) > most:
+        raise BadRequest(f"the body holds more than {most:,} JSON values", code="invalid_json")
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -46,12 +46,12 @@ def _why(body: bytes) -> str:
     return "it is UTF-16; send it as UTF-8" if body.startswith((b"\xff\xfe", b"\xfe\xff")) else ""
 
 
-def _values(body: bytes) -> int:
+def _values(body: bytes, most: int) -> int:
     """About how many values a body holds, never less than half, by counting marks: inside strings only when it must."""
-    if (marks := _marks(body)) <= MAX_VALUES:
+    if (marks := _marks(body)) <= most:
         return marks
     bare = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    if (quotes := bare.count(b'"')) > 4 * MAX_VALUES:
+    if (quotes := bare.count(b'"')) > 4 * most:
         return quotes // 4
     return _marks(b"".join(bare.split(b'"')[::2]))
 

@@ -209,7 +209,8 @@ class Calls:
             else:
                 decision.timing.waited_ms += (time.perf_counter() - started) * 1000
                 self._health.succeeded(model)
-                self._standing.served()
+                if self._standing.refused:
+                    self._standing.served()
                 return answer
         return None
 

@@ -32,7 +32,8 @@ class Cascade:
         if stronger is None:
             return False
         better = None
-        with harmless(decision, "escalated"), decision.timing.add("call_ms"):
+        decision.timing.enter("call_ms")
+        with harmless(decision, "escalated"):
             try:
                 better = await self.calls.complete(decision, (stronger,))
             except ArbiterError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -134,7 +134,8 @@ class Decision:
 
     def public(self) -> Json:
         """The `arbiter` object of the response."""
-        seen, eligible, request, cost = self.classification, self.eligible, self.request, self.cost
+        seen, eligible, request = self.classification, self.eligible, self.request
+        cost, baseline = self.cost, self.baseline_pico
         return {
             "task": seen.task if seen else None,
             "difficulty": seen.difficulty if seen else None,
@@ -147,8 +148,8 @@ class Decision:
             "quality_reason": "judge pending" if self.judge_pending else self.grade.reason,
             "cost": cost.usd,
             "cost_state": cost.state,
-            "baseline_cost": _usd(self.baseline_pico),
-            "saved": _usd(self.saved_pico),
+            "baseline_cost": None if baseline is None else baseline / PICO_PER_USD,
+            "saved": None if cost.pico is None or baseline is None else (baseline - cost.pico) / PICO_PER_USD,
             "tokens_needed": eligible.tokens_needed if eligible else None,
             "eligible_models": len(eligible.models) if eligible else 0,
             "budget_max_cost": request.max_cost_usd,
@@ -177,7 +178,7 @@ class Decision:
             "conversation": self.request.conversation,
             "task": str(seen.task) if seen else "",
             "difficulty": seen.difficulty if seen else "",
-            "bucket": self.bucket,
+            "bucket": seen.bucket if seen else "",
             "classified_by": str(seen.classified_by) if seen else "",
             "model": self.model,
             "mode": str(self.mode),
@@ -205,7 +206,7 @@ class Decision:
             "cache": self.cache,
             "failover_from": orjson.dumps(self.failover_from).decode() if self.failover_from else None,
             "cascaded_from": self.cascade.completion.model if self.cascade else None,
-            "rejected": _names(eligible.rejected) if eligible else None,
+            "rejected": _names(eligible.rejected) if eligible and eligible.rejected else None,
             "asked_tokens": eligible.prompt_tokens if eligible else None,
             "beyond_pico": self.beyond_pico,
         }
@@ -215,24 +216,18 @@ class Decision:
         seen, eligible, choice, time_ms = self.classification, self.eligible, self.choice, self.timing
         return {
             "request": _request_view(self.request),
-            "classify": _view(seen, time_ms.classify_ms, self._classify_view),
-            "filter": _view(eligible, time_ms.filter_ms, self._filter_view),
-            "route": _view(choice, time_ms.route_ms, self._route_view),
+            "classify": {"ms": time_ms.classify_ms, **_classify_view(seen)} if seen else None,
+            "filter": {"ms": time_ms.filter_ms, **self._filter_view(eligible)} if eligible else None,
+            "route": {"ms": time_ms.route_ms, **self._route_view(choice)} if choice else None,
             "call": {"ms": time_ms.call_ms, "attempts": [_attempt_view(one) for one in self.attempts]},
-            "grade": {"ms": time_ms.grade_ms, **_grade_view(self.grade), "cascade": self._cascade_view()},
+            "grade": {
+                "ms": time_ms.grade_ms,
+                **_grade_view(self.grade),
+                "cascade": _cascade_view(self.cascade) if self.cascade else None,
+            },
             "learn": {"ms": time_ms.learn_ms},
             "total_ms": time_ms.total_ms,
             "error": self.error or None,
-        }
-
-    def _classify_view(self, seen: Classification) -> Json:
-        cost = seen.cost.usd if seen.cost else None
-        return {
-            "task": seen.task,
-            "difficulty": seen.difficulty,
-            "by": seen.classified_by,
-            "rule": seen.rule,
-            "cost": cost,
         }
 
     def _filter_view(self, eligible: Eligible) -> Json:
@@ -255,11 +250,6 @@ class Decision:
             "seed": choice.seed,
             "candidates": list(map(tuple, choice.candidates)),
         }
-
-    def _cascade_view(self) -> Json | None:
-        if self.cascade is None:
-            return None
-        return {"model": self.cascade.completion.model, **_grade_view(self.cascade.grade)}
 
 
 CANDIDATE = ("model", "n", "quality", "low", "high", "cost", "why_not")
@@ -285,17 +275,14 @@ def new_decision(request: ChatRequest, *, timeout_s: float) -> Decision:
     return Decision(decision_id(now), request, now, time.perf_counter(), time.monotonic() + timeout_s)
 
 
-def _usd(pico: int | None) -> float | None:
-    return None if pico is None else pico / PICO_PER_USD
+def _names(models: Iterable[str]) -> str:
+    """Names as JSON, sorted, so that equal sets are equal texts."""
+    return orjson.dumps(sorted(models)).decode()
 
 
-def _names(models: Iterable[str]) -> str | None:
-    """Names as JSON, sorted, so that equal sets are equal texts; None for none."""
-    return orjson.dumps(sorted(models)).decode() if models else None
-
-
-def _view(part: Any, ms: float, view: Callable[[Any], Json]) -> Mapping[str, Any] | None:
-    return None if part is None else {"ms": ms, **view(part)}
+def _classify_view(seen: Classification) -> Json:
+    cost = seen.cost.usd if seen.cost else None
+    return {"task": seen.task, "difficulty": seen.difficulty, "by": seen.classified_by, "rule": seen.rule, "cost": cost}
 
 
 def _attempt_view(one: Attempt) -> Json:
@@ -311,6 +298,10 @@ def _attempt_view(one: Attempt) -> Json:
 
 def _grade_view(grade: Grade) -> Json:
     return {"quality": grade.quality, "reason": grade.reason, "source": grade.source}
+
+
+def _cascade_view(cheap: CheapAnswer) -> Json:
+    return {"model": cheap.completion.model, **_grade_view(cheap.grade)}
 
 
 def _request_view(request: ChatRequest) -> Json:

@@ -36,7 +36,9 @@ class LearnedEstimates:
         if seen is None:
             raise ValueError("a request is classified before it is filtered")
         now = time.monotonic()
-        request, resting = _by_id(decision.request, catalog), self._health.resting(now)
+        request, resting = decision.request, self._health.resting(now)
+        if request.pin is not None or request.allow is not None:
+            request = _by_id(request, catalog)
         tokens_in = estimate_messages(request.messages, request.payload.get("tools"))
         if (
             not resting
@@ -104,8 +106,6 @@ class LearnedEstimates:
 
 def _by_id(request: ChatRequest, catalog: Catalog) -> ChatRequest:
     """The request with the models that it names by any of their names named by their ids."""
-    if request.pin is None and request.allow is None:
-        return request
     pin = None if request.pin is None else catalog.resolve(request.pin)
     allow = None if request.allow is None else tuple(dict.fromkeys(map(catalog.resolve, request.allow)))
     return replace(request, pin=pin, allow=allow)

@@ -64,19 +64,18 @@ class Learner:
 
     def _teach(self, decision: Decision) -> tuple[list[Learned], list[dict[str, Any]]]:
         """What the policy has learned from a decision, and the alerts that it raised."""
-        started, timing = time.perf_counter(), decision.timing
-        decision.degraded = self.paused
+        decision.timing.enter("learn_ms")
+        decision.degraded = self._ledger.degraded
         learned: list[Learned] = []
         alerts: list[dict[str, Any]] = []
         try:
-            seen = () if decision.degraded else self._observations(decision)
-            learned = [self._policy.record(one) for one in seen]
-            alerts = self._alerts(learned, self._implausible(decision))
+            if not decision.degraded:
+                learned = [self._policy.record(one) for one in self._observations(decision)]
+                alerts = self._alerts(learned, self._implausible(decision))
         except Exception:
             # A defect of the policy must not cost the caller the answer, nor the others theirs: it is recorded, and teaches nothing.
             log.exception("nothing was learned", extra={"decision": decision.id})
-        timing.learn_ms = (time.perf_counter() - started) * 1000
-        timing.total_ms = (time.perf_counter() - decision.clock0) * 1000
+        decision.timing.end(decision.clock0)
         return learned, alerts
 
     def judged(self, decision: Decision, grade: Grade, cost: Cost | None) -> asyncio.Future[None] | None:
@@ -105,7 +104,7 @@ class Learner:
         return Lesson(_deltas(learned), self._alerts(learned), _state(learned), pairs)
 
     def _observations(self, decision: Decision) -> Iterable[Observation]:
-        if decision.status != "ok" or decision.cache == "hit":
+        if decision.status != "ok" or decision.cache == "hit" or decision.classification is None:
             return
         if decision.cascade is not None:
             yield self._observation(decision, decision.cascade.completion, decision.cascade.grade, Mode.EXPLOIT)
@@ -113,9 +112,10 @@ class Learner:
             yield self._observation(decision, decision.completion, decision.grade, decision.mode)
 
     def _observation(self, decision: Decision, done: Completion, grade: Grade, mode: Mode) -> Observation:
-        quality, weight = self._believed(decision.bucket, grade)
+        bucket = decision.bucket
+        quality, weight = self._believed(bucket, grade)
         return Observation(
-            bucket=decision.bucket,
+            bucket=bucket,
             prompt=decision.request.ask,
             model=done.model,
             cost_usd=done.cost.usd if done.cost.measured else None,
@@ -162,7 +162,7 @@ class Learner:
     def _implausible(self, decision: Decision) -> list[Shift]:
         """The model whose stated charge cannot be true, unless that was said a while ago."""
         done, now = decision.completion, time.monotonic()
-        if done is None or not done.cost.set_aside or decision.degraded:
+        if done is None or not done.cost.set_aside or decision.degraded or decision.classification is None:
             return []
         if now - self._charge_alerts.get(done.model, -CHARGE_ALERT_S) < CHARGE_ALERT_S:
             return []

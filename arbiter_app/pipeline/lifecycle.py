@@ -13,6 +13,7 @@ import itertools
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from arbiter_app.pipeline.cached_answers import CachedAnswers
 from arbiter_app.pipeline.call import Calls, Opened
 from arbiter_app.pipeline.cascade import Cascade
 from arbiter_app.pipeline.classify import Classifier
@@ -20,7 +21,6 @@ from arbiter_app.pipeline.decision import Decision, new_decision
 from arbiter_app.pipeline.estimates import LearnedEstimates
 from arbiter_app.pipeline.events import Chunk, chunks_of
 from arbiter_app.pipeline.grade import grade
-from arbiter_app.pipeline.kept import KeptAnswers
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.record import Recorder, harmless
 from arbiter_app.pipeline.refused import broken_off
@@ -51,7 +51,7 @@ class Lifecycle:
     calls: Calls
     cascade: Cascade
     recorder: Recorder
-    kept: KeptAnswers
+    kept: CachedAnswers
     assembler: Callable[[], Assembler]
     judge: Callable[[Decision], None]
     wants_judge: Callable[[Decision], bool]
@@ -76,47 +76,52 @@ class Lifecycle:
             if await self._decide(decision):
                 chunks = self._replay(decision)
             else:
-                with decision.timing.add("call_ms"):
-                    opened = await self.calls.open(decision, self.router.order(decision))
+                decision.timing.enter("call_ms")
+                opened = await self.calls.open(decision, self.router.order(decision))
+                decision.timing.enter("")
                 chunks = self._relay(decision, opened)
         await anext(chunks)  # it has begun, so that closing it records the decision and ends the call
         return Streamed(decision, chunks)
 
     def _begin(self, request: ChatRequest) -> Decision:
         decision = new_decision(request, timeout_s=self.timeout_s)
-        self.kept.begin(decision)
+        if not request.no_cache:
+            self.kept.begin(decision)
         return decision
 
     async def _decide(self, decision: Decision) -> bool:
         """Stages 1 to 3; or a kept answer in the place of 2 to 4: then True."""
+        timing = decision.timing
+        timing.enter("classify_ms")
         decision.classification = seen = await self._classified(decision)
-        if await self.kept.look_up(decision):
-            return True
-        with decision.timing.add("filter_ms"):
-            decision.eligible = eligible = self.estimates.eligible(decision)
-        with decision.timing.add("route_ms"):
-            self.router.route(decision, seen, eligible, tokens_out=self.estimates.tokens_out(decision))
+        if decision.cache_keys is not None:
+            timing.enter("")
+            if await self.kept.look_up(decision):
+                return True
+        timing.enter("filter_ms")
+        decision.eligible = eligible = self.estimates.eligible(decision)
+        timing.enter("route_ms")
+        self.router.route(decision, seen, eligible, tokens_out=self.estimates.tokens_out(decision))
         return False
 
     async def _classified(self, decision: Decision) -> Classification:
         """Stage 1: by rules where they are sure; else a free model is asked, and the wait counts as waiting for a model."""
-        with decision.timing.add("classify_ms"):
-            seen = self.classifier.try_rules(decision.request)
-            if seen is None:
-                with decision.timing.add("waited_ms"):
-                    seen = await self.classifier.classify(decision.request)
+        seen = self.classifier.try_rules(decision.request)
+        if seen is None:
+            with decision.timing.waiting():
+                seen = await self.classifier.classify(decision.request)
         return seen
 
     async def _call(self, decision: Decision) -> None:
-        """Stage 4; its time counts whatever comes of it."""
-        with decision.timing.add("call_ms"):
-            decision.completion = await self.calls.complete(decision, self.router.order(decision))
+        """Stage 4."""
+        decision.timing.enter("call_ms")
+        decision.completion = await self.calls.complete(decision, self.router.order(decision))
 
     def _grade(self, decision: Decision) -> None:
         """Stage 5."""
         if decision.classification is not None and decision.completion is not None:
-            with harmless(decision, "graded"), decision.timing.add("grade_ms"):
-                decision.grade = grade(decision.request, decision.classification, decision.completion)
+            decision.timing.enter("grade_ms")
+            decision.grade = grade(decision.request, decision.classification, decision.completion)
 
     async def _learn(self, decision: Decision) -> None:
         """Stage 6, until the record is durable; then what is done with a finished answer."""
@@ -128,7 +133,8 @@ class Lifecycle:
             self.router.served(decision)
         with harmless(decision, "recorded"):
             await self.recorder.record(decision)
-            self.kept.keep(decision)
+            if decision.cache_keys is not None:
+                self.kept.keep(decision)
             self.judge(decision)
 
     async def _relay(self, decision: Decision, opened: Opened) -> AsyncGenerator[Sequence[Chunk]]:
@@ -142,7 +148,7 @@ class Lifecycle:
             async with self.recorder.guard(decision, so_far):
                 yield ()
                 try:
-                    with decision.timing.add("waited_ms"):
+                    with decision.timing.waiting():
                         async for chunks in relay.chunks():
                             yield chunks
                 except RuntimeFault as fault:

@@ -46,6 +46,8 @@ _UNWRAPPED_ALONE = ("task", "query", "question", "instruction")
 
 
 _TAG_ENDS = (">", " ", "\n")
+_RESULTS = ("tool", "function")
+"""The roles that bring what a tool gave."""
 MAX_CALLS = 64
 """As many calls of one answer are looked at by their ids."""
 MAX_ID_CHARS = 16_000
@@ -90,7 +92,8 @@ def open_calls(messages: list[Json]) -> list[str] | None:
             calls = message.get("tool_calls") or message.get("function_call")
             answered = answered or (at == 0 and bool(calls))
             break
-        answered = answered or _is_result(message)
+        content = message.get("content")
+        answered = answered or message.get("role") in _RESULTS or (isinstance(content, list) and _has_result(content))
     if not answered:
         return None
     return ids_of(calls) if isinstance(calls, list) else []
@@ -114,14 +117,9 @@ def ids_of(calls: Sequence[object]) -> list[str]:
     return [one for one in ids if isinstance(one, str) and 0 < len(one) <= MAX_ID_CHARS]
 
 
-def _is_result(message: Json) -> bool:
-    """Whether a message brings what a tool gave."""
-    if message.get("role") in ("tool", "function"):
-        return True
-    content = message.get("content")
-    return isinstance(content, list) and any(
-        isinstance(part, dict) and part.get("type") == "tool_result" for part in content
-    )
+def _has_result(content: list[object]) -> bool:
+    """Whether a part of a content brings what a tool gave."""
+    return any(isinstance(part, dict) and part.get("type") == "tool_result" for part in content)
 
 
 def system_prompt(messages: list[Json]) -> str:

@@ -90,7 +90,7 @@ class CallIds:
 
 
 class Router:
-    """Turns (classification, eligible models) into a choice by the policy's rule, a pin, or the holdout."""
+    """FairExecutor (classification, eligible models) into a choice by the policy's rule, a pin, or the holdout."""
 
     def __init__(
         self,
@@ -102,15 +102,11 @@ class Router:
         now: Callable[[], float],
     ) -> None:
         self._policy = policy
-        self._baseline_now = baseline
+        self._baseline = baseline
         self._holdout = holdout
         self._rng = rng
         self._now = now
         self.conversations = Conversations()
-
-    @property
-    def _baseline(self) -> str:
-        return self._baseline_now()
 
     def route(self, decision: Decision, seen: Classification, eligible: Eligible, *, tokens_out: int) -> None:
         """Fill in the decision's choice, mode and reason."""
@@ -133,15 +129,15 @@ class Router:
             decision.mode, decision.reason = Mode.PINNED, "pinned by the caller"
         elif in_loop in choice.ranking:
             _stay(decision, choice, in_loop)
-        elif self._baseline in eligible.models:
-            self._draw(decision, choice, self._holdout.chance(now), seed)
+        elif self._holdout.share > 0 and (baseline := self._baseline()) in eligible.models:
+            self._draw(decision, choice, baseline, self._holdout.chance(now), seed)
 
-    def _draw(self, decision: Decision, choice: RoutingChoice, chance: float, seed: int) -> None:
+    def _draw(self, decision: Decision, choice: RoutingChoice, baseline: str, chance: float, seed: int) -> None:
         """Hold the request out by chance; its propensity says how probable the model was by both ways."""
-        asks_baseline = choice.model == self._baseline
+        asks_baseline = choice.model == baseline
         if drawn(seed, chance):
             decision.mode = Mode.HOLDOUT
-            decision.reason = f"held out: {self._baseline} answers a random share of requests, to measure the saving"
+            decision.reason = f"held out: {baseline} answers a random share of requests, to measure the saving"
             decision.propensity = chance + (1 - chance) * choice.propensity * asks_baseline
         else:
             decision.propensity = chance * asks_baseline + (1 - chance) * choice.propensity
@@ -161,7 +157,8 @@ class Router:
         if decision.mode is Mode.PINNED:
             return (choice.model,)
         if decision.mode is Mode.HOLDOUT:
-            return (self._baseline, *(model for model in choice.ranking if model != self._baseline))
+            baseline = self._baseline()
+            return (baseline, *(model for model in choice.ranking if model != baseline))
         return choice.ranking
 
     def stronger(self, decision: Decision) -> str | None:
@@ -169,14 +166,14 @@ class Router:
 
         None in a tool loop: it would go on with a model that has not begun it.
         """
-        choice = decision.choice
-        if choice is None or decision.mode is Mode.PINNED or decision.model == self._baseline:
+        choice, baseline = decision.choice, self._baseline()
+        if choice is None or decision.mode is Mode.PINNED or decision.model == baseline:
             return None
         if open_calls(decision.request.messages) is not None:
             return None
         tried = {attempt.model for attempt in decision.attempts}
         others = [one for one in choice.candidates if one.model not in tried]
-        return max(others, key=lambda one: _strength(one, self._baseline)).model if others else None
+        return max(others, key=lambda one: _strength(one, baseline)).model if others else None
 
 
 def _stay(decision: Decision, choice: RoutingChoice, model: str) -> None:

@@ -31,13 +31,13 @@ def without_thoughts(text: str) -> str:
         if closing is None:
             return ""
         at = closing.end()
-    return text[at:] if at else _after_open_thought(text)
+    if at or ("/think" not in text and "/seed:think" not in text):
+        return text[at:]
+    return _after_open_thought(text)
 
 
 def _after_open_thought(text: str) -> str:
     """What follows a thought that ends and does not begin; the whole text where that is only quoted."""
-    if "/think" not in text and "/seed:think" not in text:
-        return text
     end = _LEFT_OPEN.search(text)
     if end is None or text[end.start() - 1 : end.start()] in ("`", '"', "'"):
         return text

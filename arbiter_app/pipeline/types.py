@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -51,6 +52,7 @@ class Mode(StrEnum):
     CACHE = "cache"
     HOLDOUT = "holdout"
     CALIBRATE = "calibrate"
+    EMBEDDING = "embedding"
 
 
 class CostState(StrEnum):
@@ -118,6 +120,8 @@ class ChatRequest:
     show_thoughts: bool = True
     repeated: Json = field(default_factory=dict)
     written: Mapping[str, str] = field(default_factory=dict)
+    as_it_came: bytes = b""
+    """The body, where it goes on unchanged and is not looked at."""
 
     def __post_init__(self) -> None:
         """A request that nobody sent is written by us."""
@@ -183,15 +187,13 @@ class Classification:
     cost: Cost | None = None
     bucket: str = field(init=False)
     """Where this request learns: `code`, or `code:hard`."""
+    difficulty: str = field(init=False)
+    """`easy` or `hard`."""
 
     def __post_init__(self) -> None:
-        """Name the bucket."""
+        """Name the bucket and the difficulty."""
         object.__setattr__(self, "bucket", f"{self.task}:hard" if self.hard else str(self.task))
-
-    @property
-    def difficulty(self) -> str:
-        """`easy` or `hard`."""
-        return "hard" if self.hard else "easy"
+        object.__setattr__(self, "difficulty", "hard" if self.hard else "easy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,22 +257,6 @@ class Grade:
 UNGRADED = Grade(None, "not graded", "none")
 
 
-class _Stretch:
-    """The time between entering and leaving it."""
-
-    __slots__ = ("_stage", "_started", "_timing")
-
-    def __init__(self, timing: Timing, stage: str) -> None:
-        self._timing, self._stage = timing, stage
-
-    def __enter__(self) -> None:
-        self._started = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        spent_ms = (time.perf_counter() - self._started) * 1000
-        setattr(self._timing, self._stage, getattr(self._timing, self._stage) + spent_ms)
-
-
 @dataclass(slots=True)
 class Timing:
     """Milliseconds each stage took; `overhead_ms` is everything but waiting for models."""
@@ -284,14 +270,31 @@ class Timing:
     waited_ms: float = 0.0
     total_ms: float = 0.0
 
-    def add(self, stage: str) -> _Stretch:
-        """Add what is done inside, waits included, to a stage (`with timing.add("grade_ms")`)."""
-        return _Stretch(self, stage)
+    overhead_ms: float = 0.0
+    _stage: str = ""
+    _since: float = 0.0
 
-    @property
-    def overhead_ms(self) -> float:
-        """Time spent in Arbiter itself."""
-        return max(0.0, self.total_ms - self.waited_ms)
+    def enter(self, stage: str) -> None:
+        """What is done from now on, waits included, counts for this stage (`grade_ms`), or for none where that is empty."""
+        now = time.perf_counter()
+        if self._stage:
+            setattr(self, self._stage, getattr(self, self._stage) + (now - self._since) * 1000)
+        self._stage, self._since = stage, now
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """What is done inside is waiting for a model."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.waited_ms += (time.perf_counter() - started) * 1000
+
+    def end(self, began: float) -> None:
+        """The request, which began then (by `time.perf_counter`), is done."""
+        self.enter("")
+        self.total_ms = (time.perf_counter() - began) * 1000
+        self.overhead_ms = max(0.0, self.total_ms - self.waited_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ MOST_INFLATED = 1_032
 MODELS_DEADLINE_S = 15.0
 MAX_LIST_BYTES = 8 * 1024 * 1024
 """Of a model list: a hundred times that of the largest router."""
+USAGE_BYTES = 8_192
+_USAGE = re.compile(rb'"usage"\s*:\s*(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})')
 _VERSIONED = re.compile(r"/v\d|/openai(?:/|$)|/api/")
 
 
@@ -107,6 +109,7 @@ class HttpRuntime:
         self._plain = self._head("POST", asked, "application/json")
         self._streamed = self._head("POST", asked, "text/event-stream")
         self._models = self._head("GET", httpx.URL(f"{base_url}{self._wire.models}"), "application/json")
+        self._embeddings = self._head("POST", httpx.URL(f"{base_url}/embeddings"), "application/json")
         self._details = self._head("GET", httpx.URL(f"{base_url}/model/info"), "application/json")
 
     def _head(self, method: str, url: httpx.URL, accept: str) -> bytes:
@@ -158,6 +161,20 @@ class HttpRuntime:
             await stream.aclose()
             raise
         return stream
+
+    async def embed(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> Reply:
+        """Vectors for texts, as they came; of more than `LARGE_BYTES` only the usage is looked at. Raises RuntimeFault."""
+        response, first_byte_ms = await self._send(self._embeddings, payload, self._whole, deadline, request_id)
+        headers, hold = _decoded(response.headers), Hold(self._budget)
+        body = _joined(await self._read(response, self._max_answer_bytes, hold, deadline)).strip()
+        if len(body) > LARGE_BYTES:
+            return Reply(headers, body, first_byte_ms, _usage_alone(body), hold)
+        answer, body = _json(headers, body)
+        if (error := stated_error(answer, headers, body)) is not None:
+            raise error
+        if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
+            raise RuntimeFault("protocol", "the runtime's answer holds no vectors")
+        return Reply(headers, body, first_byte_ms, answer, hold)
 
     async def models(self) -> Rows:
         """The rows of the runtime's model list; where there is none, of that under `/v1`, which is then the base. Raises RuntimeFault."""
@@ -410,6 +427,20 @@ class HttpReplyStream:
         if self._left < 0:
             raise EventTooLarge("the runtime's stream is larger than any answer")
         return data
+
+
+def _usage_alone(body: bytes) -> Json:
+    """The usage of a large object, which stands before or after what makes it large. Raises RuntimeFault for what is no object."""
+    if not (body.startswith(b"{") and body.endswith(b"}")):
+        raise RuntimeFault("protocol", f"the runtime's answer is not valid JSON ({len(body)} bytes)")
+    for part in (body[-USAGE_BYTES:], body[:USAGE_BYTES]):
+        found = _USAGE.search(part)
+        if found is not None:
+            try:
+                return {"usage": orjson.loads(found[1])}
+            except orjson.JSONDecodeError:
+                continue
+    return {}
 
 
 def _fits_header(value: str) -> bool:

@@ -51,7 +51,7 @@ class Actions:
         """A thumb on the caller's own decision (an operator's: on any). The same rating twice counts once.
 
         Where the caller chose the model it is kept for the report, and does not count for the choice: nor does more than one a
-        conversation and day (see `store.notes`).
+        conversation and day (see `store.feedback`).
         """
         up = _rating(rating)
         row = await self._store.decision(decision_id)

@@ -13,11 +13,11 @@ from itertools import groupby
 from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.standing import Standing
 from arbiter_app.pipeline.types import Json
-from arbiter_app.services import aftermath
+from arbiter_app.services import alert_outcome
 from arbiter_app.services.alerts import Alerts
 from arbiter_app.services.catalog_holder import CatalogHolder
 from arbiter_app.services.feed import Feed
-from arbiter_app.store import Store, StoreError, notes
+from arbiter_app.store import Store, StoreError, alerts
 from arbiter_app.store.decisions import Filter
 
 log = logging.getLogger("arbiter.alerting")
@@ -74,7 +74,7 @@ class Alerting:
             model: {**rest, "at": now} for model, rest in health.snapshot(time.monotonic()).items() if model in gone
         }
 
-        raised = await self._store.writer.call(lambda connection: notes.note_pool(connection, pool, now, kept))
+        raised = await self._store.writer.call(lambda connection: alerts.note_pool(connection, pool, now, kept))
         self._pool = pool
         if raised:
             self._alerts.raised(raised)
@@ -87,7 +87,7 @@ class Alerting:
             now = time.time()
             raised = await self._store.writer.call(
                 lambda connection: [
-                    notes.refused_alert(connection, kind, model, said, now) for kind, model, said in new
+                    alerts.refused_alert(connection, kind, model, said, now) for kind, model, said in new
                 ]
             )
             self._alerts.raised(raised)
@@ -96,17 +96,17 @@ class Alerting:
     async def follow(self) -> int:
         """Bring every open alert up to date; returns how many stay open."""
         left = 0
-        alike = groupby(await self._store.read(notes.open_alerts), lambda alert: (alert["task"], alert["ts"]))
-        for (task, ts), alerts in alike:
+        alike = groupby(await self._store.read(alerts.open_ones), lambda alert: (alert["task"], alert["ts"]))
+        for (task, ts), group in alike:
             before, after = await self._around(task, ts)
-            for alert in alerts:
+            for alert in group:
                 left += await self._follow(alert, before, after)
         return left
 
     async def _follow(self, alert: Json, before: list[Json], after: list[Json]) -> bool:
         """Bring one up to date; whether it stays open."""
-        earlier, later = aftermath.concerned(alert, before), aftermath.concerned(alert, after)
-        seen = aftermath.outcome(alert, earlier, later)
+        earlier, later = alert_outcome.concerned(alert, before), alert_outcome.concerned(alert, after)
+        seen = alert_outcome.outcome(alert, earlier, later)
         settled = seen.pop("settled")
         if settled is None and abs(time.time() - alert["ts"]) > LAPSE_S:
             settled = time.time()
@@ -116,11 +116,11 @@ class Alerting:
         return settled is None
 
     async def _keep(self, alert_id: int, seen: Json, settled: float | None) -> None:
-        await self._store.writer.call(lambda connection: notes.follow(connection, alert_id, seen, settled))
+        await self._store.writer.call(lambda connection: alerts.follow(connection, alert_id, seen, settled))
 
     async def _around(self, task: str, ts: float) -> tuple[list[Json], list[Json]]:
         """The decisions before and after a time, newest first. Models that join or leave together share them."""
         store = self._store
-        before = await store.page(Filter(task=task or None, until=ts), limit=3 * aftermath.BEFORE)
-        after = await store.page(Filter(task=task or None, since=ts), limit=2 * aftermath.MOST)
+        before = await store.page(Filter(task=task or None, until=ts), limit=3 * alert_outcome.BEFORE)
+        after = await store.page(Filter(task=task or None, since=ts), limit=2 * alert_outcome.MOST)
         return before, after

@@ -24,9 +24,9 @@ from arbiter_app.pipeline.prices import PriceOverrides
 from arbiter_app.pipeline.tokens import estimate_messages
 from arbiter_app.pipeline.types import PICO_PER_USD, Json, Task
 from arbiter_app.policy import Policy
-from arbiter_app.services.calibrating import Prompt, PromptRunner, request_of
 from arbiter_app.services.catalog_holder import CatalogHolder
 from arbiter_app.services.feed import Feed
+from arbiter_app.services.prompt_runner import Prompt, PromptRunner, request_of
 from arbiter_app.services.rows import CalibrationCell, CalibrationHead, CalibrationView
 from arbiter_app.store import Store, StoreError, calibrations
 

@@ -123,7 +123,7 @@ class Judging:
         """After an answer: judge it in the background where that was decided, or now and then to check the judge."""
         if decision.judge_pending:
             self._schedule(self._grade(decision))
-        elif self.compares(decision):
+        elif decision.grade.source == "objective" and self.compares(decision):
             self._schedule(self._compare(decision))
 
     def compares(self, decision: Decision) -> bool:
@@ -133,8 +133,11 @@ class Judging:
             return False
         if decision.status != "ok" or decision.cache == "hit":
             return False
+        drawn = self._rng.random()
+        if drawn >= self._check:
+            return False
         task = decision.bucket.partition(":")[0]
-        if self._rng.random() >= self._check * agreement.still_checked(self._known, self._name(), task):
+        if drawn >= self._check * agreement.still_checked(self._known, self._name(), task):
             return False
         today = time.time() // DAY_S
         if today != self._day:

@@ -18,7 +18,7 @@ from arbiter_app.pipeline.prices import PriceOverrides
 from arbiter_app.pipeline.types import PICO_PER_USD, Json, Mode
 from arbiter_app.policy import Policy
 from arbiter_app.pool import telling
-from arbiter_app.services import aftermath, proof
+from arbiter_app.services import alert_outcome, savings_report
 from arbiter_app.services.catalog_holder import CatalogHolder
 from arbiter_app.services.judging import Judging
 from arbiter_app.services.rows import (
@@ -78,11 +78,11 @@ class Reads:
     async def report(self, *, since: float | None = None, key_id: str | None = None) -> ReportSums:
         """Calls, spend, baseline and saving, with a breakdown. Where the baseline is unmeasured no saving is claimed."""
         store, catalog = self._store, self._catalog.now
-        rows = await store.totals(proof.BY, since=since, key_id=key_id)
-        everybody = rows if key_id is None else await store.totals(proof.BY, since=since)
-        ever = everybody if since is None else await store.totals(proof.BY)
+        rows = await store.totals(savings_report.BY, since=since, key_id=key_id)
+        everybody = rows if key_id is None else await store.totals(savings_report.BY, since=since)
+        ever = everybody if since is None else await store.totals(savings_report.BY)
         input_usd = catalog.model(catalog.baseline).input_usd
-        baseline = proof.baseline_of(catalog.baseline, input_usd, everybody, ever)
+        baseline = savings_report.baseline_of(catalog.baseline, input_usd, everybody, ever)
         for row in rows:
             row["repriced_pico"], row["measured_calls"] = baseline.pico(row), baseline.compared((row,))
         total = _summed(rows)
@@ -93,7 +93,7 @@ class Reads:
             **money,
             "since": since,
             "baseline_model": catalog.baseline,
-            **proof.certainty(money["saved"], money["baseline_spend"], baseline.unsure(rows)),
+            **savings_report.certainty(money["saved"], money["baseline_spend"], baseline.unsure(rows)),
             "unmeasured_calls": asked["calls"] - asked["failed"] - asked["aborted"] - asked["measured_calls"],
             "calibrate_spend": usd(calibrated["cost_pico"] + calibrated["judge_pico"]),
             "failed": total["failed"],
@@ -103,7 +103,7 @@ class Reads:
             "judge": self._judging.told(),
             **self._exploration(rows, money),
             "holdout_calls": _summed(row for row in rows if row["mode"] == Mode.HOLDOUT)["calls"],
-            "holdout": proof.holdout(rows, catalog.baseline, input_usd),
+            "holdout": savings_report.holdout(rows, catalog.baseline, input_usd),
             "cost_states": {
                 "settled": total["settled"],
                 "computed": total["computed"],
@@ -125,7 +125,7 @@ class Reads:
         Dollars are those of trials of other models, as the policy counts them; `explore_spend` is all of it.
         """
         explored = [row for row in rows if row["mode"] == Mode.EXPLORE]
-        routed = sum(row["calls"] for row in rows if row["mode"] in (*proof.ROUTED, Mode.HOLDOUT))
+        routed = sum(row["calls"] for row in rows if row["mode"] in (*savings_report.ROUTED, Mode.HOLDOUT))
         trials = _summed(row for row in explored if row["model"] != self._catalog.now.baseline)
         total, settings = _summed(explored), self._settings.routing
         capped = self._policy.name != "classic"
@@ -265,7 +265,7 @@ def _per_thousand(row: DecisionRow) -> float | None:
 
 def _followed(row: Json) -> AlertRow:
     """An alert with its sentences: what moved, what came of it, and both together."""
-    moved, then = aftermath.told(row)
+    moved, then = alert_outcome.told(row)
     told = {**row, "moved": moved, "then": then, "summary": f"{row['model']}: {moved}; {then}"}
     return cast(AlertRow, told)
 

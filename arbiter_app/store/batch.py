@@ -1,4 +1,4 @@
-"""Writing a batch of decisions: each table once. What reports and feeds read is derived later, see `filing`."""
+"""Writing a batch of decisions: each table once. What reports and feeds read is derived later, see `projections`."""
 
 from __future__ import annotations
 

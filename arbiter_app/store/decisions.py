@@ -1,7 +1,7 @@
 """Reading decisions: one with its trace, and a page of a filtered feed.
 
 A page comes from the few newest decisions that are not filed yet, and for the rest from the list of the narrowest value
-(see `filing`), between the places where its times can lie.
+(see `projections`), between the places where its times can lie.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import Connection, Row, Select, func, select
 
 from arbiter_app.pipeline.decision import expanded
-from arbiter_app.store import filing
+from arbiter_app.store import projections
 from arbiter_app.store.tables import LISTS, DecisionTrace, Span, StoredDecision, table
 
 MAX_PAGE = 500
@@ -40,7 +40,7 @@ class Filter:
 def page(connection: Connection, narrowed: Filter, *, limit: int, before: int | None = None) -> list[dict[str, Any]]:
     """Decisions newest first, older than the cursor `before` (a `seq`)."""
     limit = max(1, min(limit, MAX_PAGE))
-    filed = filing.listed(connection)  # read first: what is filed meanwhile is in both places
+    filed = projections.listed(connection)  # read first: what is filed meanwhile is in both places
     found: list[Row[Any]] = []
     if before is None or before > filed + 1:
         found += _newest(connection, narrowed, filed, before, limit)

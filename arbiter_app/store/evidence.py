@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from arbiter_app.pipeline.types import PICO_PER_USD, Mode
 from arbiter_app.policy.ope import MIN_PROPENSITY, ArmSums, LoggedData, WeightedSums, logged_data
-from arbiter_app.store import filing
+from arbiter_app.store import projections
 from arbiter_app.store.tables import StoredDecision, table
 
 NEWEST = 50_000
@@ -39,7 +39,7 @@ def evidence(connection: Connection, *, since: float | None = None, key_id: str 
         columns.mode.in_([mode.value for mode in CHOSEN]),
         columns.asked_tokens.is_not(None),
         columns.propensity.is_not(None),
-        columns.seq > filing.newest(connection) - NEWEST,
+        columns.seq > projections.newest(connection) - NEWEST,
     )
     if key_id is not None:
         picked = picked.where(columns.key_id == key_id)

@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, select, union_all
 
-from arbiter_app.store import filing, folding, tail
-from arbiter_app.store.folding import (
+from arbiter_app.store import projections, rollup_math, rollup_sql
+from arbiter_app.store.rollup_math import (
     DAY,
     EVERYBODY,
     FIVE_MINUTES,
@@ -23,13 +23,14 @@ from arbiter_app.store.folding import (
     quantile,
     unpacked,
 )
-from arbiter_app.store.tables import LateGrade, Rollup, Slot, StoredDecision, table
+from arbiter_app.store.tables import Counter, LateGrade, Rollup, Slot, StoredDecision, table
 
 FINE_DAYS = 45
 HOURLY_DAYS = 400
 RETIRE_DAYS = {FIVE_MINUTES: FINE_DAYS, HOUR: HOURLY_DAYS}
 
 _ROLLUPS, _SLOTS, _DECISIONS, _LATES = table(Rollup), table(Slot), table(StoredDecision), table(LateGrade)
+_COUNTERS = table(Counter)
 
 Stretch = tuple[int, int | None, int | None]
 Times = tuple[int | None, int | None]
@@ -62,14 +63,24 @@ def day_totals(connection: Connection, by: Sequence[str], *, now: float) -> list
     return _added(connection, by, [(DAY, start, start + DAY)], (start, start + DAY), None)
 
 
+def counters(connection: Connection) -> dict[str, int]:
+    """Every counter by name, with the decisions that are not filed yet."""
+    found = {row.name: row.value for row in connection.execute(select(_COUNTERS))}
+    found.pop(projections.LISTED, None)
+    unsummed = connection.execute(rollup_sql.behind(rollup_sql.COUNTS, found.pop(projections.SUMMED, 0))).all()
+    for name, n in rollup_sql.moved(unsummed).items():
+        found[name] = found.get(name, 0) + n
+    return found
+
+
 def _added(
     connection: Connection, by: Sequence[str], parts: Sequence[Stretch], times: Times, key_id: str | None
 ) -> list[dict[str, Any]]:
-    after = filing.summed(connection)
+    after = projections.summed(connection)
     grouped = [_by(by, _ROLLUPS.c, _SUM_OF).where(_of(_ROLLUPS.c, key_id), _within(_ROLLUPS.c, part)) for part in parts]
     grouped.append(_open(_by(by, _ROLLUPS.c, _SUM_OF), key_id, times))
-    grouped.append(tail.behind(_by(by, _DECISIONS.c, tail.SUM_OF), after, key_id, *times))
-    grouped.append(tail.graded_late(_by(by, _LATES.c, tail.LATE_SUM_OF), key_id, *times))
+    grouped.append(rollup_sql.behind(_by(by, _DECISIONS.c, rollup_sql.SUM_OF), after, key_id, *times))
+    grouped.append(rollup_sql.graded_late(_by(by, _LATES.c, rollup_sql.LATE_SUM_OF), key_id, *times))
     merged: dict[tuple[Any, ...], list[Any]] = {} if by else {(): [0] * len(ROLLUP_SUMS)}
     for row in connection.execute(union_all(*grouped)).all():
         group, values = tuple(row[: len(by)]), [value or 0 for value in row[len(by) :]]
@@ -89,13 +100,13 @@ def series(
     last = int(now) // size * size
     first = last - (buckets - 1) * size
     resolution = next(one for one in reversed(RESOLUTIONS) if size % one == 0)
-    found = {first + at * size: folding.empty() for at in range(buckets)}
+    found = {first + at * size: rollup_math.empty() for at in range(buckets)}
     wanted = _of(_SLOTS.c, key_id), _within(_SLOTS.c, (resolution, first, last + size))
     for start, body in connection.execute(select(_SLOTS.c.start, _SLOTS.c.body).where(*wanted)).all():
-        folding.merge(found[start - start % size], unpacked(body))
+        rollup_math.merge(found[start - start % size], unpacked(body))
     for start, slot in _unfiled(connection, first, key_id):
         if start < last + size:
-            folding.merge(found[start - start % size], slot)
+            rollup_math.merge(found[start - start % size], slot)
     return [_shown(start, slot) for start, slot in found.items()]
 
 
@@ -126,15 +137,18 @@ def _open(query: Select[Any], key_id: str | None, times: Times) -> Select[Any]:
     query = query.where(_ROLLUPS.c.resolution == OPEN)
     if key_id is not None:
         query = query.where(_ROLLUPS.c.key_id == key_id)
-    return tail.within(query, _ROLLUPS.c.start, *times)
+    return rollup_sql.within(query, _ROLLUPS.c.start, *times)
 
 
-def _unfiled(connection: Connection, since: int, key_id: str | None) -> Iterable[tuple[int, folding.Slot]]:
+def _unfiled(connection: Connection, since: int, key_id: str | None) -> Iterable[tuple[int, rollup_math.Slot]]:
     """What the decisions and grades add that are not filed yet, by five minutes."""
-    after = filing.summed(connection)
-    cells, bins = (connection.execute(tail.behind(one, after, key_id, since)).all() for one in (tail.CELLS, tail.BINS))
-    lates = connection.execute(tail.graded_late(tail.LATE_CELLS, key_id, since)).all()
-    return [(start, slot) for (_, _, start), slot in folding.finest([*cells, *lates], bins).items()]
+    after = projections.summed(connection)
+    cells, bins = (
+        connection.execute(rollup_sql.behind(one, after, key_id, since)).all()
+        for one in (rollup_sql.CELLS, rollup_sql.BINS)
+    )
+    lates = connection.execute(rollup_sql.graded_late(rollup_sql.LATE_CELLS, key_id, since)).all()
+    return [(start, slot) for (_, _, start), slot in rollup_math.finest([*cells, *lates], bins).items()]
 
 
 def _of(columns: Any, key_id: str | None) -> ColumnElement[bool]:
@@ -152,7 +166,7 @@ def _within(columns: Any, part: Stretch) -> ColumnElement[bool]:
     return and_(*conditions)
 
 
-def _shown(start: int, slot: folding.Slot) -> dict[str, Any]:
+def _shown(start: int, slot: rollup_math.Slot) -> dict[str, Any]:
     return {
         "start": start,
         **dict(zip(SERIES_SUMS, slot["sums"], strict=True)),
@@ -163,4 +177,4 @@ def _shown(start: int, slot: folding.Slot) -> dict[str, Any]:
     }
 
 
-_SUM_OF = {name: tail.known(_ROLLUPS.c[name]) for name in ROLLUP_SUMS}
+_SUM_OF = {name: rollup_sql.known(_ROLLUPS.c[name]) for name in ROLLUP_SUMS}

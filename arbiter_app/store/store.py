@@ -19,13 +19,13 @@ from arbiter_app.pipeline.ports import DecisionRecord, Lesson
 from arbiter_app.pipeline.types import Grade
 from arbiter_app.policy import ModelStats
 from arbiter_app.policy import agreement as agreeing
-from arbiter_app.store import decisions, filing, keys, notes, rollups, seal, upkeep, usage
+from arbiter_app.store import alerts, decisions, feedback, keys, learned, projections, rollups, seal, upkeep, usage
+from arbiter_app.store.db_errors import is_damage, is_gone, refusal
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import FileWatch, back_up, engine_for, prepare, sqlite_path, url_of
+from arbiter_app.store.fair_executor import FairExecutor
 from arbiter_app.store.keys import MintedKey, StoredKey
-from arbiter_app.store.refusals import is_damage, is_gone, refusal
-from arbiter_app.store.taught import State
-from arbiter_app.store.turns import Turns
+from arbiter_app.store.statistics_sync import State
 from arbiter_app.store.writer import StoreError, Writer
 
 P = ParamSpec("P")
@@ -56,7 +56,7 @@ class StoreLedger:
 
         def work(connection: Connection) -> None:
             found = grade.quality, grade.source, grade.reason, judge_pico
-            if self._writer.filer.grade(connection, decision_id, *found):
+            if self._writer.projections.grade(connection, decision_id, *found):
                 self._writer.batch.write_learned(connection, lesson)
 
         return self._writer.call(work, keep=True)
@@ -80,8 +80,8 @@ class Store:
         self._reading = reading if one_snapshot else reading.execution_options(isolation_level="REPEATABLE READ")
         self._probed_at = self._looked_at = -math.inf
         self._wrong = ""
-        self._taught: State = None
-        self._readers = Turns(READERS, "arbiter-reader")
+        self._synced: State = None
+        self._readers = FairExecutor(READERS, "arbiter-reader")
 
     @property
     def path(self) -> Path | None:
@@ -132,16 +132,16 @@ class Store:
 
     async def load_policy(self) -> tuple[list[tuple[str, str, ModelStats]], dict[str, bytes]]:
         """What has been learned so far."""
-        return await self.read(notes.policy)
+        return await self.read(learned.policy)
 
     async def taught_elsewhere(self) -> list[tuple[str, str, ModelStats]] | None:
         """All statistics, with everything that was queued here before; None when no other process has written since.
 
         Raises StoreError while the database refuses writes.
         """
-        before = self._taught
-        state, rows = await self.writer.call(lambda connection: self.writer.taught.since(connection, before))
-        self._taught = state
+        before = self._synced
+        state, rows = await self.writer.call(lambda connection: self.writer.statistics.since(connection, before))
+        self._synced = state
         return rows
 
     async def conversations(self, limit: int) -> list[tuple[str, str, str, str]]:
@@ -176,16 +176,16 @@ class Store:
     async def series(
         self, *, bucket_s: int, buckets: int, now: float, key_id: str | None = None
     ) -> list[dict[str, Any]]:
-        """`folding.SERIES_SUMS` per time slot, oldest first."""
+        """`rollup_math.SERIES_SUMS` per time slot, oldest first."""
         return await self.read(rollups.series, bucket_s=bucket_s, buckets=buckets, now=now, key_id=key_id)
 
     async def alerts(self, *, limit: int, before: int | None = None) -> list[dict[str, Any]]:
         """Alerts newest first."""
-        return await self.read(notes.alerts, limit=limit, before=before)
+        return await self.read(alerts.newest, limit=limit, before=before)
 
     async def counters(self) -> dict[str, int]:
         """Every counter."""
-        return await self.read(notes.counters)
+        return await self.read(rollups.counters)
 
     async def keys(
         self, *, digest: str | None = None, key_id: str | None = None, since: float | None = None
@@ -221,11 +221,11 @@ class Store:
 
     async def agreement(self) -> dict[agreeing.PairKey, agreeing.Pairs]:
         """How each judge's scores compare with the truth."""
-        return await self.read(notes.agreement)
+        return await self.read(learned.agreement)
 
-    async def add_feedback(self, row: Mapping[str, Any]) -> tuple[notes.Thumb | None, bool]:
+    async def add_feedback(self, row: Mapping[str, Any]) -> tuple[feedback.Thumb | None, bool]:
         """Keep a thumb; returns the one it replaces, and whether it counts for the choice."""
-        return await self.writer.call(lambda c: notes.add_feedback(c, row))
+        return await self.writer.call(lambda c: feedback.add_feedback(c, row))
 
     async def reset(self) -> None:
         """Forget everything learned and recorded."""
@@ -257,8 +257,8 @@ class Store:
         Of a clock that is far ahead of the last time, a day is believed.
         """
         now = await self.writer.call(functools.partial(upkeep.believed_time, now=now))
-        for what, slice_ in filing.SLICES.items():  # only what is filed can be retired
-            while await self.writer.call(functools.partial(self.writer.filer.file, what=what)) >= slice_:
+        for what, slice_ in projections.SLICES.items():  # only what is filed can be retired
+            while await self.writer.call(functools.partial(self.writer.projections.build, what=what)) >= slice_:
                 pass
         steps: list[tuple[Callable[[Connection], int], int]] = [
             (lambda c: upkeep.retire_decisions(c, keep_decisions), upkeep.STEP),

@@ -14,7 +14,7 @@ from arbiter_app.policy import FIELDS
 class StoredDecision(SQLModel, table=True):
     """One request. `seq` orders them; the trace lives in its own table so that feeds never read it.
 
-    It has no index but that of its id: what feeds are narrowed by is filed in batches (see `LISTS` and `filing`).
+    It has no index but that of its id: what feeds are narrowed by is filed in batches (see `LISTS` and `projections`).
     """
 
     __tablename__ = "decision"
@@ -146,7 +146,7 @@ class UsageWindow(SQLModel, table=True):
 
 class Feedback(SQLModel, table=True):
     """A human's thumb. `score` is what the judge had said of the answer by then; `owner` the e-mail address of the key that gave
-    it, or else the key; `counted` whether it counts for the choice (see `notes.add_feedback`).
+    it, or else the key; `counted` whether it counts for the choice (see `feedback.add_feedback`).
     """
 
     __tablename__ = "feedback"
@@ -196,7 +196,7 @@ class Counter(SQLModel, table=True):
 class Rollup(SQLModel, table=True):
     """Sums over decisions per time slot, key, model, mode and bucket: what reports read instead of decisions.
 
-    `key_id` is a key or `*` for everybody, `resolution` is in seconds, 0 while open (see `folding`). The primary key is the table's own order, so that
+    `key_id` is a key or `*` for everybody, `resolution` is in seconds, 0 while open (see `rollup_math`). The primary key is the table's own order, so that
     a range of slots is read in one sweep.
     """
 
@@ -238,7 +238,7 @@ class Rollup(SQLModel, table=True):
 
 
 class Slot(SQLModel, table=True):
-    """What charts over time show of one slot, for one key or for everybody, as JSON (see `folding.Slot`).
+    """What charts over time show of one slot, for one key or for everybody, as JSON (see `rollup_math.Slot`).
 
     `key_id` and `resolution` as in `Rollup`.
     """

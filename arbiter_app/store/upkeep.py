@@ -12,10 +12,10 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from arbiter_app.policy import from_row
-from arbiter_app.store import filing
+from arbiter_app.store import projections
 from arbiter_app.store.engine import StoreUnusable, back_up, known_revisions, made_by_others
-from arbiter_app.store.folding import DAY
 from arbiter_app.store.neighbours import Neighbours
+from arbiter_app.store.rollup_math import DAY
 from arbiter_app.store.rollups import RETIRE_DAYS
 from arbiter_app.store.tables import (
     LISTS,
@@ -75,7 +75,7 @@ def believed_time(connection: Connection, now: float) -> float:
     until everything that is too old is gone. Before the first run, the newest decision tells the time.
     """
     noted = connection.execute(select(_STATE.c.value).where(_STATE.c.key == TIME)).scalar()
-    newest = select(_DECISIONS.c.ts).where(_DECISIONS.c.seq == filing.newest(connection))
+    newest = select(_DECISIONS.c.ts).where(_DECISIONS.c.seq == projections.newest(connection))
     last = connection.execute(newest).scalar() if noted is None else float(noted)
     believed = now if last is None else min(now, float(last) + AHEAD_S)
     connection.execute(delete(_STATE).where(_STATE.c.key == TIME))
@@ -89,14 +89,14 @@ def retire_decisions(connection: Connection, keep: int) -> int:
 
     What is not filed yet stays, and so does the newest one, after which the next is numbered.
     """
-    newest = filing.newest(connection)
+    newest = projections.newest(connection)
     oldest = connection.execute(select(func.min(_DECISIONS.c.seq))).scalar() or 0
-    edge = min(newest - max(1, keep), filing.listed(connection), filing.summed(connection), oldest + STEP - 1)
+    edge = min(newest - max(1, keep), projections.listed(connection), projections.summed(connection), oldest + STEP - 1)
     if edge < oldest:
         return 0
     old = select(_DECISIONS.c.id).where(_DECISIONS.c.seq <= edge)
     connection.execute(delete(_TRACES).where(_TRACES.c.id.in_(old)))
-    filing.unlist(connection, edge)
+    projections.unlist(connection, edge)
     return connection.execute(delete(_DECISIONS).where(_DECISIONS.c.seq <= edge)).rowcount
 
 

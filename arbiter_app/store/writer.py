@@ -23,14 +23,14 @@ from sqlalchemy import Connection, Engine
 
 from arbiter_app.pipeline import ports
 from arbiter_app.pipeline.ports import DecisionRecord
-from arbiter_app.store import filing
+from arbiter_app.store import projections
 from arbiter_app.store.batch import BatchWriter
+from arbiter_app.store.db_errors import is_lock, refusal
 from arbiter_app.store.decisions import exists
 from arbiter_app.store.engine import NOBODY, FileWatch
-from arbiter_app.store.filing import Filer
-from arbiter_app.store.refusals import is_lock, refusal
-from arbiter_app.store.taming import tamed
-from arbiter_app.store.taught import Taught
+from arbiter_app.store.projections import ProjectionBuilder
+from arbiter_app.store.sanitize import sanitized
+from arbiter_app.store.statistics_sync import StatisticsSync
 from arbiter_app.store.usage import UsageMeter
 
 log = logging.getLogger("arbiter.store")
@@ -95,9 +95,9 @@ class Writer:
         self._engine = engine
         self._watch = watch
         self.batch = BatchWriter(engine.dialect)
-        self.filer = Filer(engine.dialect)
+        self.projections = ProjectionBuilder(engine.dialect)
         self.meter = UsageMeter(engine.dialect)
-        self.taught = Taught(engine.dialect)
+        self.statistics = StatisticsSync(engine.dialect)
         self.max_wait_s = max_wait_s
         self._max_pending = max_pending
         self._queue: deque[_Item] = deque()
@@ -107,7 +107,7 @@ class Writer:
         self._connection: Connection | None = None
         self._holds_log, self._connections = NOBODY, 0
         self._sqlite = engine.dialect.name == "sqlite"
-        self._unfiled = dict(filing.SLICES)  # not known yet
+        self._unfiled = dict(projections.SLICES)  # not known yet
         self._unsettled = False
         self._in_hand = 0
         self.degraded = ""
@@ -249,24 +249,24 @@ class Writer:
         """Once a slice has gathered, after everybody has been told: file it, one kind in turn. Left for later when refused."""
         for what in self._unfiled:
             self._unfiled[what] += records
-        due = [what for what, waiting in self._unfiled.items() if waiting >= filing.SLICES[what]]
+        due = [what for what, waiting in self._unfiled.items() if waiting >= projections.SLICES[what]]
         if due:
             what = due[0]
             self._unfiled[what] = self._unfiled.pop(what)  # to the end: whatever becomes of it, the other kind is next
-            self._behind(partial(self._file_slice, what=what, most=len(filing.SLICES) * records))
+            self._behind(partial(self._file_slice, what=what, most=len(projections.SLICES) * records))
         if self._unsettled:
             self._behind(self._settle)
 
     def _file_slice(self, connection: Connection, what: str, most: int) -> None:
         """A slice, or `most` where that is more: what comes between two turns of a kind, so that filing never falls behind."""
-        waiting = self.filer.waiting(connection, what)
-        if waiting >= filing.SLICES[what]:  # else another process was faster
-            waiting -= self.filer.file(connection, what, max(most, filing.SLICES[what]))
-            self._unsettled = self._unsettled or self.filer.opened(connection) >= filing.OPEN_MOST
+        waiting = self.projections.waiting(connection, what)
+        if waiting >= projections.SLICES[what]:  # else another process was faster
+            waiting -= self.projections.build(connection, what, max(most, projections.SLICES[what]))
+            self._unsettled = self._unsettled or self.projections.opened(connection) >= projections.OPEN_MOST
         self._unfiled[what] = waiting
 
     def _settle(self, connection: Connection) -> None:
-        self._unsettled = self.filer.settle(connection) > 0
+        self._unsettled = self.projections.settle(connection) > 0
 
     def _behind(self, work: Callable[[Connection], None]) -> None:
         """A transaction that nobody waits for."""
@@ -331,7 +331,7 @@ class Writer:
             return None
         try:
             with connection.begin_nested():
-                self.batch.write(connection, [tamed(record)])
+                self.batch.write(connection, [sanitized(record)])
         except Exception as second:
             if refusal(second) is not None:
                 raise

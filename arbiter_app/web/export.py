@@ -31,7 +31,7 @@ from arbiter_app.pipeline.types import Caller
 from arbiter_app.services.reads import shown
 from arbiter_app.store import StoreError, decisions
 from arbiter_app.store.decisions import Filter
-from arbiter_app.store.turns import visitor
+from arbiter_app.store.fair_executor import visitor
 from arbiter_app.web.charts.table import as_csv, inert
 from arbiter_app.web.session import Sessions
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import event
 
 from arbiter_app.pipeline.ports import Lesson
-from arbiter_app.store import notes
+from arbiter_app.store import alerts as stored
 from tests.api.test_learning import MATH, served, teach
 from tests.conftest import Running, running
 from tests.waiting import until
@@ -86,16 +86,16 @@ def test_a_list_that_names_others_each_time_raises_few_alerts(tmp_path: Path) ->
 
         def noted(names: set[str], at: float) -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = one.run(
-                lambda: store.writer.call(lambda connection: notes.note_pool(connection, names, at))
+                lambda: store.writer.call(lambda connection: stored.note_pool(connection, names, at))
             )
             return found
 
         noted({"a"}, now)
         before = len(alerts(one))
         raised = [noted({f"m{at}-{n}" for n in range(3)}, now + at) for at in range(200)]
-        assert sum(map(len, raised)) <= 2 * (notes.SINGLY + 1) and not raised[-1]
+        assert sum(map(len, raised)) <= 2 * (stored.SINGLY + 1) and not raised[-1]
         told = one.http.get("/v1/alerts?limit=500").json()["data"][: -before or None]
-        assert len(told) <= 2 * (notes.SINGLY + 1)
+        assert len(told) <= 2 * (stored.SINGLY + 1)
         shared = {row["kind"]: row for row in told if row["known"]}
         singles = sum(row["kind"] == "new" for row in told) - 1
         assert shared["new"]["model"] == f"{600 - singles} models" and shared["new"]["settled"] is not None
@@ -103,18 +103,18 @@ def test_a_list_that_names_others_each_time_raises_few_alerts(tmp_path: Path) ->
             "'m199-0', 'm199-1', 'm199-2'" in shared["new"]["reason"]
             and " models: joined the pool; " in shared["new"]["summary"]
         )
-        assert noted({"later"}, now + 2 * notes.SINGLY_S)[0]["model"] == "later"
+        assert noted({"later"}, now + 2 * stored.SINGLY_S)[0]["model"] == "later"
 
 
 def test_models_that_join_together_are_followed_together(tmp_path: Path) -> None:
     """A runtime may list dozens at once; their alerts stay open for as long as there is little traffic."""
     with running(tmp_path) as one:
-        joined = {f"model-{at}" for at in range(notes.SINGLY)}
+        joined = {f"model-{at}" for at in range(stored.SINGLY)}
         arbiter, now = one.arbiter, time.time()
-        one.run(lambda: arbiter.store.writer.call(lambda connection: notes.note_pool(connection, joined, now)))
+        one.run(lambda: arbiter.store.writer.call(lambda connection: stored.note_pool(connection, joined, now)))
         one.chat("Tell me of the sea.")
         alerts(one)
-        still = one.run(lambda: arbiter.store.read(notes.open_alerts))
+        still = one.run(lambda: arbiter.store.read(stored.open_ones))
         assert {alert["model"] for alert in still} >= joined
         statements: list[str] = []
 

@@ -17,7 +17,7 @@ from arbiter_app import __version__
 from arbiter_app.api.gateway import meant
 from arbiter_app.settings import SettingsError, load_settings
 from arbiter_app.trusted_host import UNDER_ROOT, TrustedHost
-from arbiter_app.web import front
+from arbiter_app.web import dispatcher
 from arbiter_app.web.session import COOKIE
 from tests.conftest import OPERATOR, Running, running
 from tests.served import TLS, served
@@ -102,7 +102,7 @@ def test_pages_are_not_under_the_path_of_a_proxy() -> None:
 
         return app
 
-    inner = front.Front(
+    inner = dispatcher.Dispatcher(
         gateway=says("gateway"), pages=says("pages"), session=says("session"), export=says("export"), socket=None
     )
     settings = load_settings({"ARBITER_ROOT_PATH": "a/b"}, env_file=None)

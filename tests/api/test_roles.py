@@ -11,10 +11,12 @@ import pytest
 
 from arbiter_app.api.gateway import DIALECTS
 from arbiter_app.api.roles import ROLES
+from arbiter_app.dialects import openai_embeddings
 from tests.conftest import OPERATOR, Running, running
 from tests.served import OPERATOR as SERVED_OPERATOR
 from tests.served import served
 
+ASKING = [where for dialect in (*DIALECTS, openai_embeddings) for where in dialect.PATHS]
 WHO = ("nobody", "caller", "paused", "revoked", "operator", "minted operator")
 MISSING = {"{decision_id}": "d_none", "{model}": "auto", "{calibration_id}": "cal_none"}
 
@@ -74,7 +76,7 @@ def test_the_matrix(matrix: Running, world: str, who: str) -> None:
     try:
         for (method, path), rule in ROLES.items():
             want = expected(rule, who, WORLDS[world])
-            if who == "paused" and path in [where for dialect in DIALECTS for where in dialect.PATHS]:
+            if who == "paused" and path in ASKING:
                 want = 403
             if who == "operator" and path.startswith("/v1/key/"):
                 want = 403  # a key from the settings is changed there

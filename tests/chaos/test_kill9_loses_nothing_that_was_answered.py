@@ -21,7 +21,7 @@ import pytest
 
 from arbiter_app.bench.client import BenchAnswer, Client
 from arbiter_app.bench.workload import workload
-from arbiter_app.services.aftermath import concerned
+from arbiter_app.services.alert_outcome import concerned
 from arbiter_app.store import Store, open_store
 from arbiter_app.store.decisions import Filter
 from tests.served import OPERATOR, Served, served, start

@@ -15,7 +15,7 @@ import pytest
 
 from arbiter_app.pipeline.ports import Lesson
 from arbiter_app.pipeline.types import Grade
-from arbiter_app.store import Store, WritesPaused, filing, open_store, rollups
+from arbiter_app.store import Store, WritesPaused, open_store, projections, rollups
 from arbiter_app.store.decisions import Filter
 from tests.stores import Pragma, mixed, record, run
 
@@ -88,7 +88,7 @@ def test_killed_under_load_nothing_acknowledged_is_lost_and_sums_equal_outcomes(
     rows = list(store.stretch(Filter()))
     assert len(acknowledged) >= 200
     assert acknowledged <= {row["id"] for row in rows}
-    assert store.read_now(filing.listed) > 0 and store.read_now(filing.summed) > 0
+    assert store.read_now(projections.listed) > 0 and store.read_now(projections.summed) > 0
     for task in {row["task"] for row in rows}:
         wanted = [row["id"] for row in rows if row["task"] == task]
         assert [row["id"] for row in store.stretch(Filter(task=task))] == wanted

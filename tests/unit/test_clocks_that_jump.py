@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from arbiter_app.pipeline.health import Health
-from arbiter_app.store import Store, calibrations, notes, rollups
+from arbiter_app.store import Store, alerts, calibrations, feedback, rollups
 from arbiter_app.store.usage import WINDOWS_S
 from arbiter_app.web import container
 from arbiter_app.web.session import COOKIE
@@ -131,8 +131,8 @@ def test_thumbs_of_days_to_come_take_no_vote_of_today(store: Store) -> None:
         counted: bool = run(lambda: store.add_feedback(row))[1]
         return counted
 
-    assert sum(thumb(at, NOW + YEAR_S) for at in range(8)) == notes.VOTES_A_DAY
-    assert sum(thumb(at, NOW) for at in range(10, 18)) == notes.VOTES_A_DAY
+    assert sum(thumb(at, NOW + YEAR_S) for at in range(8)) == feedback.VOTES_A_DAY
+    assert sum(thumb(at, NOW) for at in range(10, 18)) == feedback.VOTES_A_DAY
 
 
 @pytest.mark.parametrize("jump_s", [YEAR_S, -YEAR_S])
@@ -147,7 +147,7 @@ def test_a_rest_that_was_kept_is_never_longer_than_the_longest() -> None:
     for jump_s in JUMPS:
         kept = b'{"m": {"seconds_left": 9e9, "at": %f, "failures": 3, "reason": "gone", "gone": true}}' % NOW
         health = Health(gone_max_s=60.0)
-        for model, rest in notes.gone_models(kept, NOW + jump_s).items():
+        for model, rest in alerts.gone_models(kept, NOW + jump_s).items():
             health.hear(model, rest, 0.0)
         assert health.gone() == {"m"} and not health.quarantined("m", 60.0)
 

@@ -1,4 +1,4 @@
-"""The simulated runtime as a bare ASGI application: OpenAI's chat route, the model list, and `/sandbox/*`.
+"""The simulated runtime as a bare ASGI application: OpenAI's chat and embedding routes, the model list, and `/sandbox/*`.
 
 The server puts `abort` into the scope's extensions (see `server.py`): without it no application could break a
 connection off the way a failing runtime does.
@@ -16,7 +16,9 @@ from arbiter_app.pipeline.types import Json
 from arbiter_app.runtime.sandbox.answers import rng_of
 from arbiter_app.runtime.sandbox.control import BadControl, control
 from arbiter_app.runtime.sandbox.judging import service
-from arbiter_app.runtime.sandbox.making import SandboxRefusal, make_answer, refused_request
+from arbiter_app.runtime.sandbox.making import make_answer, refused_request
+from arbiter_app.runtime.sandbox.refusal import SandboxRefusal
+from arbiter_app.runtime.sandbox.vectors import embedded
 from arbiter_app.runtime.sandbox.wire import SandboxAnswer
 from arbiter_app.runtime.sandbox.world import Fault, World, price_usd
 
@@ -40,10 +42,13 @@ class SandboxApp:
         method, path = scope["method"], scope["path"].removeprefix("/v1")
         body = await _body(receive)
         try:
-            if path in ("/chat/completions", "/models"):
+            if path in ("/chat/completions", "/embeddings", "/models"):
                 _authorise(scope)
             if (method, path) == ("POST", "/chat/completions"):
                 await self._chat(body, scope, receive, send)
+            elif (method, path) == ("POST", "/embeddings"):
+                data, headers = embedded(_object(body))
+                await _json(send, 200, data, headers)
             elif (method, path) == ("GET", "/models"):
                 await _json(send, 200, {"object": "list", "data": self._models()})
             else:

@@ -9,6 +9,7 @@ import orjson
 from arbiter_app.pipeline.types import Json, Model
 from arbiter_app.runtime.sandbox.answers import SimulatedAnswer, answer, rng_of
 from arbiter_app.runtime.sandbox.judging import service
+from arbiter_app.runtime.sandbox.refusal import SandboxRefusal
 from arbiter_app.runtime.sandbox.tasks import text_of
 from arbiter_app.runtime.sandbox.wire import Choice, SandboxAnswer, tokens_of
 from arbiter_app.runtime.sandbox.world import Fault, World
@@ -16,14 +17,6 @@ from arbiter_app.runtime.sandbox.world import Fault, World
 MESSAGE_TOKENS = 4
 IMAGE_TOKENS = 800
 MOST_CHOICES = 128
-
-
-class SandboxRefusal(Exception):
-    """The simulated runtime refuses a request."""
-
-    def __init__(self, status: int, message: str, code: str | None = None) -> None:
-        super().__init__(message)
-        self.status, self.message, self.code = status, message, code
 
 
 def refused_request(world: World, payload: Json) -> SandboxRefusal | None:

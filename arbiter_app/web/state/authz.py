@@ -7,7 +7,7 @@ import reflex as rx
 from arbiter_app.api import visibility
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.services.rows import TracedDecision
-from arbiter_app.store.turns import visitor
+from arbiter_app.store.fair_executor import visitor
 from arbiter_app.web import container
 
 VISITOR = Caller(key_id="", role=Role.ANONYMOUS)

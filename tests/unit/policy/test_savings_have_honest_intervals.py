@@ -14,9 +14,9 @@ from sqlalchemy import StaticPool, create_engine, select
 
 from arbiter_app.pipeline.holdout import drawn
 from arbiter_app.policy.savings import Repriced, half_width, t95, variance_of
-from arbiter_app.services import proof
+from arbiter_app.services import savings_report
+from arbiter_app.store.rollup_sql import SUM_OF
 from arbiter_app.store.tables import StoredDecision, table
-from arbiter_app.store.tail import SUM_OF
 
 
 def covered(rng: random.Random, calls: int, n: int, spread: float) -> bool:
@@ -68,7 +68,7 @@ SLACK = 2.5 * math.sqrt(0.95 * 0.05 / RUNS)
 ENGINE = create_engine("sqlite://", poolclass=StaticPool)
 COLUMNS = ("bucket", "model", "mode", "cost_pico", "baseline_pico", "asked_tokens", "beyond_pico")
 DECISIONS = table(StoredDecision)
-BY_BUCKET = [DECISIONS.c[name] for name in proof.BY]
+BY_BUCKET = [DECISIONS.c[name] for name in savings_report.BY]
 SUMS = select(*BY_BUCKET, *[column.label(name) for name, column in SUM_OF.items()]).group_by(*BY_BUCKET)
 ANSWERS = {"code": 400.0, "math": 60.0, "open": 700.0}
 
@@ -138,10 +138,10 @@ def test_the_reports_saving_is_covered_from_decisions_to_interval(calls: int, sh
     for seed in range(RUNS):
         traffic = Traffic(random.Random(seed), share)
         rows = traffic.send(calls)
-        baseline = proof.baseline_of("base", INPUT_USD, rows, rows)
+        baseline = savings_report.baseline_of("base", INPUT_USD, rows, rows)
         spend = sum(baseline.pico(row) for row in rows) / 1e12
         saved = spend - sum(row["cost_pico"] for row in rows) / 1e12
-        low, high = proof.certainty(saved, spend, baseline.unsure(rows))["interval_usd"]
+        low, high = savings_report.certainty(saved, spend, baseline.unsure(rows))["interval_usd"]
         inside += low <= traffic.saved <= high
     assert 0.95 - SLACK <= inside / RUNS <= 0.97 + SLACK
 
@@ -150,7 +150,7 @@ def test_the_holdouts_saving_is_covered_where_it_was_drawn() -> None:
     inside = proven = 0
     for seed in range(RUNS):
         traffic = Traffic(random.Random(seed), 0.06)
-        told = proof.holdout(traffic.send(700), "base", INPUT_USD)
+        told = savings_report.holdout(traffic.send(700), "base", INPUT_USD)
         held = {bucket for bucket, _, mode, *_ in traffic.made if mode == "holdout"}
         low, high = told["interval_usd"]
         inside += low <= sum(traffic.routed[bucket] for bucket in held) <= high
@@ -162,25 +162,25 @@ def test_the_holdouts_saving_is_covered_where_it_was_drawn() -> None:
 def test_a_bucket_without_the_baseline_claims_nothing() -> None:
     rows = Traffic(random.Random(3), 0.0).send(300)
     unmeasured = [row for row in rows if row["bucket"] == "code" and row["model"] == "cheap"]
-    baseline = proof.baseline_of("base", INPUT_USD, unmeasured, unmeasured)
+    baseline = savings_report.baseline_of("base", INPUT_USD, unmeasured, unmeasured)
     assert [baseline.pico(row) for row in unmeasured] == [row["cost_pico"] for row in unmeasured]
     assert baseline.compared(unmeasured) == 0
-    assert proof.certainty(0.0, 1.0, baseline.unsure(unmeasured)) == {
+    assert savings_report.certainty(0.0, 1.0, baseline.unsure(unmeasured)) == {
         "interval": None,
         "interval_usd": None,
         "proven": False,
     }
-    assert proof.holdout(rows, "base", INPUT_USD)["saved"] is None, "nothing was held out"
+    assert savings_report.holdout(rows, "base", INPUT_USD)["saved"] is None, "nothing was held out"
 
 
 def test_a_period_with_too_few_calls_of_the_baseline_asks_the_older_ones() -> None:
     ever = Traffic(random.Random(4), 0.0).send(400)
     thin = [row for row in Traffic(random.Random(5), 0.0).send(6) if row["mode"] == "explore"]
-    known = proof.baseline_of("base", INPUT_USD, thin, ever).known
-    assert known == proof.baseline_of("base", INPUT_USD, [], ever).known
-    assert proof.baseline_of("base", INPUT_USD, thin, []).known.keys() == {row["bucket"] for row in thin}
+    known = savings_report.baseline_of("base", INPUT_USD, thin, ever).known
+    assert known == savings_report.baseline_of("base", INPUT_USD, [], ever).known
+    assert savings_report.baseline_of("base", INPUT_USD, thin, []).known.keys() == {row["bucket"] for row in thin}
 
 
 def test_a_loss_is_shown_as_a_loss() -> None:
-    told = proof.certainty(-0.5, 1.0, [Repriced(100, 50, 0.01, 1e-6)])
+    told = savings_report.certainty(-0.5, 1.0, [Repriced(100, 50, 0.01, 1e-6)])
     assert told["interval"][1] < 0 and not told["proven"]

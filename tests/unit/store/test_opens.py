@@ -21,7 +21,7 @@ from sqlmodel import SQLModel
 
 from alembic import command
 from arbiter_app.pipeline.ports import DecisionRecord
-from arbiter_app.store import Store, decisions, engine, filing, folding, open_store, rollups
+from arbiter_app.store import Store, decisions, engine, open_store, projections, rollup_math, rollups
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import NOBODY, FileWatch, StoreUnusable, engine_for, prepare, url_of
 from tests.stores import KEYS, NOW, call_now, connected, file_all, mixed, record
@@ -81,10 +81,10 @@ def second_schema(path: Path, records: Sequence[DecisionRecord]) -> None:
             marks = ",".join("?" * len(row))
             old.execute(f"INSERT INTO decision ({','.join(row)}) VALUES ({marks})", list(row.values()))
             folded = at < len(records) // 2
-            for resolution in folding.RESOLUTIONS if folded else (0,):
+            for resolution in rollup_math.RESOLUTIONS if folded else (0,):
                 for key_id in (row["key_id"], "*") if folded else (row["key_id"],):
                     _add_0002(old, names, row, resolution, key_id)
-            _add_latency_0002(old, row, folding.RESOLUTIONS if folded else (0,))
+            _add_latency_0002(old, row, rollup_math.RESOLUTIONS if folded else (0,))
         old.executemany("INSERT INTO counter VALUES (?, ?)", [("decisions", len(records)), ("store.recovered", 1)])
 
 
@@ -152,7 +152,7 @@ def test_the_second_schema_is_upgraded_with_lists_and_slots(tmp_path: Path) -> N
     path, records = tmp_path / "arbiter.db", mixed(600, days=3)
     second_schema(path, records)
     store = open_store(str(path))
-    assert store.read_now(filing.listed) == store.read_now(filing.summed) == len(records)
+    assert store.read_now(projections.listed) == store.read_now(projections.summed) == len(records)
     more = mixed(30, seed=9, until=NOW + 600)
     asyncio.run(_written(store, more))
     for filed in (False, True):

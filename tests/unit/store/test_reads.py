@@ -15,7 +15,7 @@ from sqlalchemy import Connection, event
 
 from arbiter_app.pipeline.ports import DecisionRecord, Lesson
 from arbiter_app.pipeline.types import Grade
-from arbiter_app.store import Store, decisions, filing, folding, notes, open_store, rollups
+from arbiter_app.store import Store, decisions, open_store, projections, rollup_math, rollups
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.tables import LISTS
 from tests.stores import BUCKETS, KEYS, MODELS, NOW, call_now, connected, file_all, mixed, record, run, summed
@@ -99,7 +99,7 @@ def test_series_are_whole_and_zero_filled_oldest_first(
 def test_latency_quantiles_are_right_within_a_bin(
     store: Store, records: list[DecisionRecord], key_id: str | None
 ) -> None:
-    month = folding.MONTH
+    month = rollup_math.MONTH
     slots = run(lambda: store.series(bucket_s=month, buckets=3, now=NOW, key_id=key_id))
     for slot in slots:
         seen = sorted(
@@ -127,18 +127,18 @@ def test_filing_changes_nothing_that_is_read(tmp_path: Path) -> None:
         lambda c: [(s["start"], s["cost_pico"], s["p95_ms"], sorted(s["models"].items())) for s in _hours(c)],
         lambda c: decisions.page(c, Filter(task="code", since=NOW - 100_000), limit=50),
         lambda c: decisions.page(c, Filter(status="failed"), limit=50, before=200),
-        lambda c: sorted(notes.counters(c).items()),
+        lambda c: sorted(rollups.counters(c).items()),
     ]
     before = [store.read_now(_rounded(read)) for read in reads]
     for most in (1, 80, 81, 78):  # the edge lies anywhere among what is read
-        for what in filing.SLICES:
-            assert call_now(store, partial(store.writer.filer.file, what=what, most=most)) == most
+        for what in projections.SLICES:
+            assert call_now(store, partial(store.writer.projections.build, what=what, most=most)) == most
             assert [store.read_now(_rounded(read)) for read in reads] == before
-    left = store.read_now(store.writer.filer.opened)
+    left = store.read_now(store.writer.projections.opened)
     while left:
-        assert call_now(store, store.writer.filer.settle) < left
+        assert call_now(store, store.writer.projections.settle) < left
         assert [store.read_now(_rounded(read)) for read in reads] == before
-        left = store.read_now(store.writer.filer.opened)
+        left = store.read_now(store.writer.projections.opened)
     assert file_all(store) == 0
     store.close()
 
@@ -249,7 +249,7 @@ def test_every_read_of_a_large_store_goes_through_an_index(store: Store) -> None
         lambda c: rollups.totals(c, ("model",), since=NOW - 1e6, now=NOW),
         lambda c: rollups.totals(c, ("model",), key_id="k"),
         lambda c: _hours(c),
-        lambda c: notes.counters(c),
+        lambda c: rollups.counters(c),
     ]
     for read in reads:
         for plan in _plans(store, read):
@@ -282,7 +282,7 @@ def test_a_time_is_found_among_clocks_that_went_back(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "arbiter.db"))
     times = [NOW + (at * 7_919) % 1_000 * 60.0 for at in range(300)]
     write(store, [record(ts, id=f"d_{at:016d}") for at, ts in enumerate(times)])
-    while call_now(store, partial(store.writer.filer.file, what=filing.LISTED, most=10)):
+    while call_now(store, partial(store.writer.projections.build, what=projections.LISTED, most=10)):
         pass
     since, until = NOW + 20_000, NOW + 25_000
     wanted = [f"d_{at:016d}" for at, ts in enumerate(times) if since <= ts < until]
@@ -332,9 +332,9 @@ def test_sums_past_64_bits_are_still_sums(tmp_path: Path, filed: bool) -> None:
     with contextlib.closing(open_store(str(tmp_path / "a.db"))) as store:
         write(store, given)
         for _ in range(3 if filed else 0):
-            call_now(store, lambda c: store.writer.filer.file(c, filing.SUMMED, 100))
+            call_now(store, lambda c: store.writer.projections.build(c, projections.SUMMED, 100))
         for _ in range(1 if filed else 0):
-            call_now(store, store.writer.filer.settle)
+            call_now(store, store.writer.projections.settle)
         for by in ((), ("bucket", "model", "mode")):
             [total] = store.read_now(rollups.totals, by, now=NOW)
             assert total["calls"] == 300
@@ -350,8 +350,8 @@ def test_sums_within_64_bits_are_exact_with_either_sign(tmp_path: Path) -> None:
     with contextlib.closing(open_store(str(tmp_path / "a.db"))) as store:
         write(store, given)
         assert store.read_now(rollups.totals, (), now=NOW)[0]["beyond_pico"] == sum(amounts)
-        call_now(store, lambda c: store.writer.filer.file(c, filing.SUMMED, 100))
-        call_now(store, store.writer.filer.settle)
+        call_now(store, lambda c: store.writer.projections.build(c, projections.SUMMED, 100))
+        call_now(store, store.writer.projections.settle)
         assert store.read_now(rollups.totals, (), now=NOW)[0]["beyond_pico"] == sum(amounts)
 
 

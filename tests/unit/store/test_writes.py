@@ -16,10 +16,10 @@ import pytest
 from arbiter_app.pipeline.ports import Lesson
 from arbiter_app.pipeline.types import Grade
 from arbiter_app.policy.statistics import ModelStats
-from arbiter_app.store import Store, StoreError, filing, open_store
+from arbiter_app.store import Store, StoreError, open_store, projections
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import CHECKPOINT_PAGES
-from arbiter_app.store.notes import Thumb
+from arbiter_app.store.feedback import Thumb
 from tests.stores import NOW, call_now, connected, mixed, record, run
 
 PAGE_BYTES = 4_096
@@ -221,7 +221,7 @@ def _resident_bytes() -> int:
 
 def left_to_file(store: Store) -> dict[str, int]:
     """How many decisions wait to be listed, and to be summed."""
-    return {what: call_now(store, partial(store.writer.filer.waiting, what=what)) for what in filing.SLICES}
+    return {what: call_now(store, partial(store.writer.projections.waiting, what=what)) for what in projections.SLICES}
 
 
 def test_the_log_stays_short_so_that_no_commit_has_to_move_much_of_it(store: Store) -> None:
@@ -252,6 +252,6 @@ def test_a_kind_that_cannot_be_filed_holds_up_no_other(store: Store) -> None:
 
     run(commits)
     left = left_to_file(store)
-    assert left[filing.LISTED] == 1_600
-    assert left[filing.SUMMED] < 2 * filing.SLICES[filing.SUMMED]
+    assert left[projections.LISTED] == 1_600
+    assert left[projections.SUMMED] < 2 * projections.SLICES[projections.SUMMED]
     assert total(store, "calls") == 1_600

@@ -13,7 +13,7 @@ State = tuple[int, int] | None
 """What tells whether anybody else has written: the connection, and its count of others' commits. None: not known."""
 
 
-class Taught:
+class StatisticsSync:
     """Statistics for processes that teach the same store."""
 
     def __init__(self, dialect: Dialect) -> None:

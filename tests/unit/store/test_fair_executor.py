@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from arbiter_app.store.turns import Turns, visitor
+from arbiter_app.store.fair_executor import FairExecutor, visitor
 
 
 def test_who_asks_for_little_waits_for_one_piece_of_who_asks_for_much() -> None:
@@ -27,7 +27,7 @@ def test_who_asks_for_little_waits_for_one_piece_of_who_asks_for_much() -> None:
         first.set()
         await asyncio.gather(held, *asked)
 
-    turns = Turns(1, "test")
+    turns = FairExecutor(1, "test")
     try:
         asyncio.run(all_of_them())
     finally:
@@ -37,7 +37,7 @@ def test_who_asks_for_little_waits_for_one_piece_of_who_asks_for_much() -> None:
 
 
 def test_errors_come_back_what_was_given_up_is_not_done_and_the_end_waits() -> None:
-    turns, hold = Turns(1, "test"), threading.Event()
+    turns, hold = FairExecutor(1, "test"), threading.Event()
 
     async def use() -> None:
         with pytest.raises(ZeroDivisionError):

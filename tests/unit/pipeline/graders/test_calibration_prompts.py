@@ -12,7 +12,7 @@ import pytest
 from arbiter_app.pipeline.errors import Unprocessable
 from arbiter_app.pipeline.graders.calibration import MAX_ITEMS, grade_item, parse_item, parse_items
 from arbiter_app.pipeline.types import UNKNOWN_COST, Classification, ClassifiedBy, Completion, Grade, Task
-from arbiter_app.services.calibrating import request_of
+from arbiter_app.services.prompt_runner import request_of
 
 BAD = {
     "{": "line 2 is no JSON",

@@ -21,7 +21,7 @@ visitor: ContextVar[str] = ContextVar("visitor", default="")
 Piece = tuple[Callable[[], Any], "Future[Any]"]
 
 
-class Turns:
+class FairExecutor:
     """`threads` threads, and a queue for each visitor who waits for one."""
 
     def __init__(self, threads: int, name: str) -> None:

@@ -11,7 +11,7 @@ from arbiter_app.policy.statistics import ModelStats
 _INT64 = 2**63
 
 
-def tamed(record: DecisionRecord) -> DecisionRecord:
+def sanitized(record: DecisionRecord) -> DecisionRecord:
     """The same record with half characters replaced and impossible numbers unknown; its trace becomes plain text."""
     row = {name: _storable(value) for name, value in record.row.items()}
     alerts = [{name: _storable(value) for name, value in alert.items()} for alert in record.alerts]

@@ -1,4 +1,4 @@
-"""Filing decisions: what feeds and reports read of them is derived in slices, not request by request.
+"""Projections of decisions: what feeds and reports read of them is derived (filed) in slices, not request by request.
 
 A decision is written with nothing but the index of its id. Once a slice of them has gathered, one transaction lists them
 by key, task, model and mode and notes their time; another adds them to roll-ups, slots and counters.
@@ -31,8 +31,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from arbiter_app.store import folding, tail
-from arbiter_app.store.folding import (
+from arbiter_app.store import rollup_math, rollup_sql
+from arbiter_app.store.rollup_math import (
     EVERYBODY,
     FIVE_MINUTES,
     OPEN,
@@ -76,7 +76,7 @@ def newest(connection: Connection) -> int:
     return int(connection.execute(_NEWEST).scalar() or 0)
 
 
-class Filer:
+class ProjectionBuilder:
     """Files decisions inside the caller's transaction, which must be the only one that writes."""
 
     def __init__(self, dialect: Dialect) -> None:
@@ -86,9 +86,9 @@ class Filer:
         self._settling = Query(dialect, _settling(dialect)), Query(dialect, _SETTLED)
         self._opened = Query(dialect, _OPENED)
         self._cells, self._bins, self._counts = (
-            Query(dialect, one.where(_IN_SLICE)) for one in (tail.CELLS, tail.BINS, tail.COUNTS)
+            Query(dialect, one.where(_IN_SLICE)) for one in (rollup_sql.CELLS, rollup_sql.BINS, rollup_sql.COUNTS)
         )
-        self._lates, self._take_in = Query(dialect, tail.LATE_CELLS), Query(dialect, delete(_LATES))
+        self._lates, self._take_in = Query(dialect, rollup_sql.LATE_CELLS), Query(dialect, delete(_LATES))
         self._stored = Query(dialect, _STORED)
         self._slot = Statement(dialect, Slot, put=("body",))
         self._counter = Statement(dialect, Counter, add=("value",))
@@ -99,7 +99,7 @@ class Filer:
         """How many decisions are not in the lists (LISTED), or not in the sums (SUMMED)."""
         return max(0, self._last(connection) - self._filed(connection, what))
 
-    def file(self, connection: Connection, what: str, most: int = 0) -> int:
+    def build(self, connection: Connection, what: str, most: int = 0) -> int:
         """List, or sum, the oldest decisions that wait, at most a slice or `most` of them; returns how many."""
         after = self._filed(connection, what)
         upto = max(after, min(self._last(connection), after + (most or SLICES[what])))
@@ -142,7 +142,7 @@ class Filer:
         self._regrade.run(connection, at=seq, to_quality=told[0], to_source=told[1], to_reason=reason, to_pico=pico)
         if seq <= self._filed(connection, SUMMED):
             start = int(ts) // FIVE_MINUTES * FIVE_MINUTES
-            moved = folding.regraded((old_quality, old_pico), (told[0], pico))
+            moved = rollup_math.regraded((old_quality, old_pico), (told[0], pico))
             self._late.run(connection, [(key_id, start, bucket, model, mode, *moved)])
         return True
 
@@ -151,10 +151,10 @@ class Filer:
         self._open.run(connection, **edges)
         cells = [*self._cells.run(connection, **edges), *self._lates.run(connection)]
         self._take_in.run(connection)
-        self._add(connection, folding.slots(cells, self._bins.run(connection, **edges)))
-        self._counter.run(connection, list(tail.moved(self._counts.run(connection, **edges)).items()))
+        self._add(connection, rollup_math.slots(cells, self._bins.run(connection, **edges)))
+        self._counter.run(connection, list(rollup_sql.moved(self._counts.run(connection, **edges)).items()))
 
-    def _add(self, connection: Connection, changes: Mapping[Address, folding.Slot]) -> None:
+    def _add(self, connection: Connection, changes: Mapping[Address, rollup_math.Slot]) -> None:
         starts: dict[tuple[int, str], list[int]] = {}
         for resolution, key_id, start in changes:
             starts.setdefault((resolution, key_id), []).append(start)
@@ -198,8 +198,8 @@ def _opening(dialect: Dialect) -> Insert:
     """Add a slice and the late grades to the open roll-ups."""
     late = _LATES.c
     parts = (
-        _cells((_D.key_id, tail.START, _D.model, _D.mode, _D.bucket), tail.SUM_OF).where(_IN_SLICE),
-        _cells((late.key_id, late.start, late.model, late.mode, late.bucket), tail.LATE_SUM_OF),
+        _cells((_D.key_id, rollup_sql.START, _D.model, _D.mode, _D.bucket), rollup_sql.SUM_OF).where(_IN_SLICE),
+        _cells((late.key_id, late.start, late.model, late.mode, late.bucket), rollup_sql.LATE_SUM_OF),
     )
     cells = union_all(*parts).subquery("cells").c
     key = (cells.key_id, cells.start, cells.model, cells.mode, cells.bucket)
@@ -223,7 +223,7 @@ def _settling(dialect: Dialect) -> Insert:
 
 
 def _adding(dialect: Dialect, key: tuple[Any, ...], cells: Any, grouped: tuple[Any, ...]) -> Insert:
-    sums = [tail.known(cells[name]) for name in ROLLUP_SUMS]
+    sums = [rollup_sql.known(cells[name]) for name in ROLLUP_SUMS]
     folded = select(*key, *sums).where(literal_column("1") == literal_column("1")).group_by(*grouped)
     build: Any = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
     made = build(_ROLLUPS).from_select([*ROLLUP_KEY, *ROLLUP_SUMS], folded)

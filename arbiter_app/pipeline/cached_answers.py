@@ -13,7 +13,7 @@ from arbiter_app.pipeline.meaning import MeaningIndex
 from arbiter_app.pipeline.types import ChatRequest, Completion, Cost, CostState, Grade, Mode
 
 
-class KeptAnswers:
+class CachedAnswers:
     """Answers decisions from the cache: to the same prompt, or, with `meaning`, to one that means the same."""
 
     def __init__(

@@ -1,31 +1,25 @@
-"""The small nouns: alerts, feedback, counters, and the stored policy."""
+"""Alerts, and who was in the pool when it was last noted: whoever joins or leaves raises one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from arbiter_app.pipeline.plain import listed
-from arbiter_app.policy import ModelStats, from_row
-from arbiter_app.policy.agreement import FIELDS, PairKey, Pairs
-from arbiter_app.store import filing, tail
-from arbiter_app.store.tables import Agreement, Alert, Counter, Feedback, PolicyState, Statistic, table
+from arbiter_app.store.tables import Alert, PolicyState, table
 
-_ALERTS, _FEEDBACK, _COUNTERS = table(Alert), table(Feedback), table(Counter)
-_STATISTICS, _STATE = table(Statistic), table(PolicyState)
-_AGREEMENT = table(Agreement)
+_ALERTS, _STATE = table(Alert), table(PolicyState)
 POOL = "pool"
 SINGLY, SINGLY_S = 10, 3_600.0
 """So many models that join (or leave) in so many seconds have an alert each; what is more shares one."""
 GONE = "gone"
 
 
-def alerts(connection: Connection, *, limit: int, before: int | None = None) -> list[dict[str, Any]]:
+def newest(connection: Connection, *, limit: int, before: int | None = None) -> list[dict[str, Any]]:
     """Alerts newest first, older than the cursor `before` (an `id`)."""
     query = select(_ALERTS).order_by(_ALERTS.c.id.desc()).limit(limit)
     if before is not None:
@@ -33,7 +27,7 @@ def alerts(connection: Connection, *, limit: int, before: int | None = None) -> 
     return [_alert(dict(row._mapping)) for row in connection.execute(query)]
 
 
-def open_alerts(connection: Connection) -> list[dict[str, Any]]:
+def open_ones(connection: Connection) -> list[dict[str, Any]]:
     """The alerts whose outcome is open, oldest first."""
     query = select(_ALERTS).where(_ALERTS.c.settled.is_(None)).order_by(_ALERTS.c.id)
     return [_alert(dict(row._mapping)) for row in connection.execute(query)]
@@ -125,76 +119,3 @@ def refused_alert(connection: Connection, kind: str, model: str, said: str, now:
 
 def _alert(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, **{name: orjson.loads(row[name]) if row[name] else None for name in ("known", "outcome")}}
-
-
-DAY_S = 86_400.0
-VOTES_A_DAY = 5
-"""Thumbs of one owner that count for the choice in a bucket, per UTC day; one of them for each conversation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Thumb:
-    """A thumb that was given before, and whether it counted."""
-
-    rating: str
-    score: float | None
-    counted: bool
-
-
-def add_feedback(connection: Connection, row: Mapping[str, Any]) -> tuple[Thumb | None, bool]:
-    """Keep a thumb, replacing the same key's earlier one on the decision; returns that one, and whether the new one counts.
-
-    Of one owner, one a conversation and day counts, and VOTES_A_DAY in a bucket: nobody moves a bucket alone. What replaces one
-    that counted counts; `row["counted"]` False never does.
-    """
-    before = None
-    if row["decision_id"] is not None:
-        same = (_FEEDBACK.c.decision_id == row["decision_id"]) & (_FEEDBACK.c.key_id == row["key_id"])
-    else:
-        of_it = (_FEEDBACK.c.bucket == row["bucket"]) & (_FEEDBACK.c.model == row["model"])
-        same = _FEEDBACK.c.decision_id.is_(None) & (_FEEDBACK.c.key_id == row["key_id"]) & of_it
-        same = same & _on_the_day_of(row)
-    found = connection.execute(select(_FEEDBACK.c.rating, _FEEDBACK.c.score, _FEEDBACK.c.counted).where(same)).first()
-    if found is not None:
-        before = Thumb(found.rating, found.score, bool(found.counted))
-        connection.execute(delete(_FEEDBACK).where(same))
-    counts = bool(row.get("counted", True)) and (
-        before.counted if before is not None else _has_a_vote_left(connection, row)
-    )
-    connection.execute(insert(_FEEDBACK).values(**{**row, "counted": counts}))
-    return before, counts
-
-
-def _has_a_vote_left(connection: Connection, row: Mapping[str, Any]) -> bool:
-    mine = (_FEEDBACK.c.owner == row.get("owner", "")) & (_FEEDBACK.c.bucket == row["bucket"])
-    query = select(_FEEDBACK.c.conversation).where(mine, _on_the_day_of(row), _FEEDBACK.c.counted)
-    given = [conversation for (conversation,) in connection.execute(query)]
-    return len(given) < VOTES_A_DAY and row.get("conversation", "") not in given
-
-
-def _on_the_day_of(row: Mapping[str, Any]) -> ColumnElement[bool]:
-    """Within its UTC day; a clock that was set back leaves thumbs of days to come."""
-    midnight = row["ts"] // DAY_S * DAY_S
-    return and_(_FEEDBACK.c.ts >= midnight, _FEEDBACK.c.ts < midnight + DAY_S)
-
-
-def counters(connection: Connection) -> dict[str, int]:
-    """Every counter by name, with the decisions that are not filed yet."""
-    found = {row.name: row.value for row in connection.execute(select(_COUNTERS))}
-    found.pop(filing.LISTED, None)
-    unsummed = connection.execute(tail.behind(tail.COUNTS, found.pop(filing.SUMMED, 0))).all()
-    for name, n in tail.moved(unsummed).items():
-        found[name] = found.get(name, 0) + n
-    return found
-
-
-def agreement(connection: Connection) -> dict[PairKey, Pairs]:
-    """How each judge's scores compare with the truth."""
-    rows = connection.execute(select(_AGREEMENT))
-    return {(row.judge, row.task, row.against): Pairs(*(getattr(row, name) for name in FIELDS)) for row in rows}
-
-
-def policy(connection: Connection) -> tuple[list[tuple[str, str, ModelStats]], dict[str, bytes]]:
-    """The learned statistics as absolute rows, and the policy's other state."""
-    rows = [(row.bucket, row.model, from_row(dict(row._mapping))) for row in connection.execute(select(_STATISTICS))]
-    return rows, {row.key: row.value for row in connection.execute(select(_STATE))}

@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from arbiter_app.pipeline.types import PICO_PER_USD
-from arbiter_app.store.folding import FIVE_MINUTES, LOG_BASE, ROLLUP_SUMS, SERIES_SUMS
+from arbiter_app.store.rollup_math import FIVE_MINUTES, LOG_BASE, ROLLUP_SUMS, SERIES_SUMS
 from arbiter_app.store.tables import LateGrade, StoredDecision, table
 
 _D, _L = table(StoredDecision).c, table(LateGrade).c
@@ -96,11 +96,11 @@ LATE_SUM_OF = {name: known(_L[name]) if name in LATE_SUMS else literal_column("0
 _CELL = (_D.key_id, START, _D.model, _D.mode)
 _LATE_CELL = (_L.key_id, _L.start, _L.model, _L.mode)
 CELLS = select(*_CELL, *[SUM_OF[name] for name in SERIES_SUMS]).group_by(*_CELL)
-"""Cells of `folding`."""
+"""Cells of `rollup_math`."""
 LATE_CELLS = select(*_LATE_CELL, *[LATE_SUM_OF[name] for name in SERIES_SUMS]).group_by(*_LATE_CELL)
 """Cells of late grades."""
 BINS = select(_D.key_id, START, _BIN, func.count()).where(_TIMED, _ANSWERED).group_by(_D.key_id, START, _BIN)
-"""Bins of `folding`: latencies of answered, uncached calls only."""
+"""Bins of `rollup_math`: latencies of answered, uncached calls only."""
 _KINDS = (_D.status, _D.classified_by, _D.cache)
 COUNTS = select(*_KINDS, func.count()).group_by(*_KINDS)
 """What moves the counters, see `moved`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from arbiter_app.services.aftermath import concerned, outcome, told
+from arbiter_app.services.alert_outcome import concerned, outcome, told
 
 ALERT: dict[str, Any] = {"kind": "price", "bucket": "math", "model": "A", "old_unit": 1.0, "new_unit": 8.0}
 

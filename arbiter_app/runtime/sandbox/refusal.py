@@ -1,0 +1,11 @@
+"""What the simulated runtime says when it does not answer."""
+
+from __future__ import annotations
+
+
+class SandboxRefusal(Exception):
+    """The simulated runtime refuses a request."""
+
+    def __init__(self, status: int, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.code = status, message, code

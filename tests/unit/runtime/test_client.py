@@ -1,0 +1,160 @@
+"""The client of the runtime: what it sends, and what it takes for an answer."""
+
+from __future__ import annotations
+
+import gzip
+
+import orjson
+import pytest
+
+from arbiter_app.pipeline.ports import RuntimeFault
+from arbiter_app.runtime.client import HttpRuntime
+from tests.peer import (
+    ANSWER,
+    CHUNK,
+    DONE,
+    END,
+    KEY,
+    Peer,
+    events_of,
+    fault_of,
+    plain,
+    replying,
+    run,
+    serving,
+    soon,
+)
+
+
+def test_a_request_carries_the_key_its_id_and_the_payload_as_it_is() -> None:
+    async def test() -> None:
+        async with serving(replying(plain())) as (server, runtime):
+            payload = orjson.dumps({"model": "m", "odd_field": ["\u4f60"]})
+            reply = await runtime.complete(payload, deadline=soon(), request_id="req-1")
+            assert reply.body == ANSWER and reply.json == orjson.loads(ANSWER)
+            assert reply.headers["content-type"] == "application/json" and reply.first_byte_ms > 0
+            head, _, body = server.requests[0].partition(b"\r\n\r\n")
+            lines = head.split(b"\r\n")
+            assert lines[0] == b"POST /v1/chat/completions HTTP/1.1" and body == payload
+            for line in (b"authorization: Bearer " + KEY.encode(), b"x-request-id: req-1", b"accept: application/json"):
+                assert [one.lower() for one in lines].count(line.lower()) == 1
+
+    run(test())
+
+
+def test_a_request_id_cannot_smuggle_a_header() -> None:
+    async def test() -> None:
+        async with serving(replying(plain())) as (server, runtime):
+            await runtime.complete(b"{}", deadline=soon(), request_id="a\r\nx-evil: 1")
+            assert b"evil" not in server.requests[0]
+
+    run(test())
+
+
+@pytest.mark.parametrize("key", ["a\r\nb: c", "schl\u00fcssel"])
+def test_a_key_that_cannot_stand_in_a_header_is_refused_without_showing_it(key: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        HttpRuntime("http://127.0.0.1:1/v1", key)
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["ftp://host/v1", "host:80/v1", "", "http:///v1"])
+def test_a_base_url_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="http://"):
+        HttpRuntime(url, KEY)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        plain(b"<html>login</html>", headers=b"content-type: text/html\r\n"),
+        plain(b"<html>"),
+        plain(b'{"a":'),
+        plain(b"[1]"),
+        plain(b""),
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        plain(b"", "302 Found", b"location: http://127.0.0.1/\r\n"),
+        plain(b"", "304 Not Modified"),
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nx: " + b"y" * 200_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 30_000 + b"\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000,
+    ],
+)
+def test_what_is_not_an_answer_is_a_protocol_fault(reply: bytes) -> None:
+    async def test() -> None:
+        async with serving(replying(reply)) as (_, runtime):
+            fault = await fault_of(runtime)
+            assert (fault.kind, fault.status) == ("protocol", 0) and fault.message
+
+    run(test())
+
+
+def test_an_answer_without_end_is_cut_at_its_bound() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.ask()
+        await peer.say(b"HTTP/1.1 200 OK\r\n\r\n{")
+        while True:
+            await peer.say(b" " * 65_536)
+
+    async def test() -> None:
+        async with serving(script, max_answer_bytes=1_000_000) as (_, runtime):
+            fault = await fault_of(runtime)
+            assert fault.kind == "protocol" and "1000000" in fault.message
+
+    run(test())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_compressed_answer_is_read_and_a_bomb_is_cut_at_the_bound(stream: bool) -> None:
+    text = CHUNK + END + DONE if stream else ANSWER
+    kind = b"text/event-stream" if stream else b"application/json"
+
+    def encoded(body: bytes, encoding: bytes) -> bytes:
+        return plain(body, headers=b"content-type: %b\r\ncontent-encoding: %b\r\n" % (kind, encoding))
+
+    async def test() -> None:
+        async with serving(replying(encoded(gzip.compress(text), b"gzip"))) as (_, runtime):
+            if stream:
+                opened = await runtime.stream(b"{}", deadline=soon())
+                assert len(await events_of(opened)) == 3
+            else:
+                assert (await runtime.complete(b"{}", deadline=soon())).body == ANSWER
+        bomb = gzip.compress(b" " * 20_000_000)
+        for reply in (encoded(bomb, b"gzip"), encoded(text, b"gzip"), encoded(text, b"br")):
+            async with serving(replying(reply), max_answer_bytes=1_000_000) as (_, runtime):
+                assert (await fault_of(runtime, stream=stream)).kind == "protocol"
+
+    run(test())
+
+
+def test_a_byte_order_mark_before_an_answer_is_dropped() -> None:
+    async def test() -> None:
+        async with serving(replying(plain(b"\xef\xbb\xbf" + ANSWER))) as (_, runtime):
+            assert (await runtime.complete(b"{}", deadline=soon())).body == ANSWER
+
+    run(test())
+
+
+def test_the_model_list_is_its_rows() -> None:
+    async def test() -> None:
+        async with serving(replying(plain(b'{"data":[{"id":"a"},7]}'))) as (server, runtime):
+            assert await runtime.models() == [{"id": "a"}]
+            assert server.requests[0].startswith(b"GET /v1/models HTTP/1.1\r\n")
+
+    run(test())
+
+
+@pytest.mark.parametrize("body", [b'{"mine":[]}', b"7", b"{", b'{"data":7}'])
+def test_a_model_list_in_another_form_is_a_protocol_fault(body: bytes) -> None:
+    async def test() -> None:
+        async with serving(replying(plain(body))) as (_, runtime):
+            with pytest.raises(RuntimeFault) as caught:
+                await runtime.models()
+            assert caught.value.kind == "protocol"
+
+    run(test())
