@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import html
 import json
 from typing import Any
 
@@ -11,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, Response
 
+from arbiter_app.api.reference_page import page
 from arbiter_app.api.roles import ROLES
 from arbiter_app.api.schemas import COMPONENTS
 
@@ -91,127 +91,95 @@ LINKS: dict[tuple[str, str], dict[str, Document]] = {
     },
 }
 """What a program can ask next, by the request that was answered."""
-STYLE = (
-    ":root{color-scheme:light dark}body{font:15px/1.5 system-ui;margin:2rem auto;max-width:60rem;padding:0 1rem}"
-    "details{border-top:1px solid #8884;padding:.5rem 0}summary{cursor:pointer}code,pre{font-family:ui-monospace,monospace}"
-    "pre{overflow-x:auto;background:#8881;padding:.75rem;border-radius:6px}small{opacity:.75}"
-)
-CHAT: Document = {
-    "summary": "Route a chat request",
-    "description": "Any OpenAI chat request. `model` is ignored: choosing it is the product.",
-    "tags": ["chat"],
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ChatRequest"}}},
-    },
-    "responses": {
-        "200": {
-            "description": "The runtime's answer plus `arbiter`. With `stream`, server-sent events of "
-            "`chat.completion.chunk`: `arbiter` is in the last chunk before `[DONE]`.",
-            "headers": {
-                name: {"schema": {"type": "string"}}
-                for name in ("x-request-id", "x-arbiter-decision", "x-arbiter-model", "x-arbiter-task")
-            },
-            "content": {
-                "application/json": {"schema": {"$ref": "#/components/schemas/ChatAnswer"}},
-                "text/event-stream": {"schema": {"type": "string"}},
-            },
-        }
-    },
-}
 
-MESSAGES: Document = {
-    "summary": "Route a request in Anthropic's form",
-    "description": "Any request of Anthropic's Messages API, and the `arbiter_*` fields. `model` is ignored. What the chosen model's "
-    "runtime has no word for is named in `arbiter.dropped`.",
-    "tags": ["chat"],
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/MessagesRequest"}}},
-    },
-    "responses": {
-        "200": {
-            "description": "A message plus `arbiter`. With `stream`, Anthropic's events: `arbiter` is in `message_delta`.",
-            "headers": CHAT["responses"]["200"]["headers"],
-            "content": {
-                "application/json": {"schema": {"$ref": "#/components/schemas/MessagesAnswer"}},
-                "text/event-stream": {"schema": {"type": "string"}},
-            },
-        }
-    },
+
+def _content(schema: str) -> Document:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
+def _body(schema: str) -> Document:
+    return {"required": True, "content": _content(schema)}
+
+
+def _asking(summary: str, description: str, asks: str, gives: str, answer: str, *, streams: bool = True) -> Document:
+    """A route of a dialect: the components that it takes (`asks`) and gives, and what the answer is in words."""
+    streamed: Document = {"text/event-stream": {"schema": {"type": "string"}}} if streams else {}
+    headers = ("x-request-id", "x-arbiter-decision", "x-arbiter-model", "x-arbiter-task")
+    ok = {
+        "description": answer,
+        "headers": {name: {"schema": {"type": "string"}} for name in headers},
+        "content": _content(gives) | streamed,
+    }
+    return {
+        "summary": summary,
+        "description": description,
+        "tags": ["chat"],
+        "requestBody": _body(asks),
+        "responses": {"200": ok},
+    }
+
+
+ASKING: dict[str, tuple[Document, dict[int, str]]] = {
+    "/v1/embeddings": (
+        _asking(
+            "Embed texts with the model that is named",
+            "Any request of OpenAI's embeddings. It goes to the model that it names, unchanged: vectors of "
+            "different models do not mix, so that nothing is routed.",
+            asks="EmbeddingRequest",
+            gives="EmbeddingAnswer",
+            answer="The runtime's answer plus `arbiter`.",
+            streams=False,
+        ),
+        EMBEDDINGS_ERRORS,
+    ),
+    "/v1/chat/completions": (
+        _asking(
+            "Route a chat request",
+            "Any OpenAI chat request. `model` is ignored: choosing it is the product.",
+            asks="ChatRequest",
+            gives="ChatAnswer",
+            answer="The runtime's answer plus `arbiter`. With `stream`, server-sent events of `chat.completion.chunk`: "
+            "`arbiter` is in the last chunk before `[DONE]`.",
+        ),
+        CHAT_ERRORS,
+    ),
+    "/v1/messages": (
+        _asking(
+            "Route a request in Anthropic's form",
+            "Any request of Anthropic's Messages API, and the `arbiter_*` fields. `model` is ignored. What the "
+            "chosen model's runtime has no word for is named in `arbiter.dropped`.",
+            asks="MessagesRequest",
+            gives="MessagesAnswer",
+            answer="A message plus `arbiter`. With `stream`, Anthropic's events: `arbiter` is in `message_delta`.",
+        ),
+        MESSAGES_ERRORS,
+    ),
+    "/v1/responses": (
+        _asking(
+            "Route a request in the form of OpenAI's Responses",
+            "Any request of OpenAI's Responses API that needs no stored contents, and the `arbiter_*` fields. "
+            "`model` is ignored. What the chosen model's runtime has no word for is named in `arbiter.dropped`.",
+            asks="ResponsesRequest",
+            gives="ResponsesAnswer",
+            answer="A response plus `arbiter`. With `stream`, its events: `arbiter` is in the response of the last one.",
+        ),
+        RESPONSES_ERRORS,
+    ),
+    "/v1/completions": (
+        _asking(
+            "Route a text completion",
+            "A request of OpenAI's legacy completions with one prompt, and a `suffix` where a gap is to be "
+            "filled, and the `arbiter_*` fields. `model` is ignored. A chat model is asked to go on with the "
+            "text.",
+            asks="CompletionRequest",
+            gives="CompletionAnswer",
+            answer="A text completion plus `arbiter`. With `stream`, its chunks: `arbiter` is in the last before "
+            "`[DONE]`.",
+        ),
+        COMPLETIONS_ERRORS,
+    ),
 }
-RESPONSES: Document = {
-    "summary": "Route a request in the form of OpenAI's Responses",
-    "description": "Any request of OpenAI's Responses API that needs no stored contents, and the `arbiter_*` fields. `model` is ignored. "
-    "What the chosen model's runtime has no word for is named in `arbiter.dropped`.",
-    "tags": ["chat"],
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ResponsesRequest"}}},
-    },
-    "responses": {
-        "200": {
-            "description": "A response plus `arbiter`. With `stream`, its events: `arbiter` is in the response of the last one.",
-            "headers": CHAT["responses"]["200"]["headers"],
-            "content": {
-                "application/json": {"schema": {"$ref": "#/components/schemas/ResponsesAnswer"}},
-                "text/event-stream": {"schema": {"type": "string"}},
-            },
-        }
-    },
-}
-COMPLETIONS: Document = {
-    "summary": "Route a text completion",
-    "description": "A request of OpenAI's legacy completions with one prompt, and a `suffix` where a gap is to be filled, and the "
-    "`arbiter_*` fields. `model` is ignored. A chat model is asked to go on with the text.",
-    "tags": ["chat"],
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/CompletionRequest"}}},
-    },
-    "responses": {
-        "200": {
-            "description": "A text completion plus `arbiter`. With `stream`, its chunks: `arbiter` is in the last before `[DONE]`.",
-            "headers": CHAT["responses"]["200"]["headers"],
-            "content": {
-                "application/json": {"schema": {"$ref": "#/components/schemas/CompletionAnswer"}},
-                "text/event-stream": {"schema": {"type": "string"}},
-            },
-        }
-    },
-}
-EMBEDDINGS: Document = {
-    "summary": "Embed texts with the model that is named",
-    "description": "Any request of OpenAI's embeddings. It goes to the model that it names, unchanged: vectors of different models do not "
-    "mix, so that nothing is routed.",
-    "tags": ["chat"],
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/EmbeddingRequest"}}},
-    },
-    "responses": {
-        "200": {
-            "description": "The runtime's answer plus `arbiter`.",
-            "headers": CHAT["responses"]["200"]["headers"],
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/EmbeddingAnswer"}}},
-        }
-    },
-}
-ASKING = {
-    "/v1/embeddings": EMBEDDINGS,
-    "/v1/chat/completions": CHAT,
-    "/v1/messages": MESSAGES,
-    "/v1/responses": RESPONSES,
-    "/v1/completions": COMPLETIONS,
-}
-"""The routes that FastAPI does not know of."""
-ASKING_ERRORS = {
-    "/v1/chat/completions": CHAT_ERRORS,
-    "/v1/messages": MESSAGES_ERRORS,
-    "/v1/responses": RESPONSES_ERRORS,
-    "/v1/completions": COMPLETIONS_ERRORS,
-    "/v1/embeddings": EMBEDDINGS_ERRORS,
-}
+"""The routes that FastAPI does not know of, and their errors."""
 
 
 def mount(app: FastAPI) -> None:
@@ -240,8 +208,8 @@ def describe(app: FastAPI, root_path: str = "") -> Document:
     document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     if root_path:
         document["servers"] = [{"url": root_path}]
-    document["paths"] = {**{path: {"post": dict(one)} for path, one in ASKING.items()}, **document["paths"]}
-    document["paths"]["/v1/messages/count_tokens"]["post"]["requestBody"] = MESSAGES["requestBody"]
+    document["paths"] = {**{path: {"post": dict(one)} for path, (one, _) in ASKING.items()}, **document["paths"]}
+    document["paths"]["/v1/messages/count_tokens"]["post"]["requestBody"] = _body("MessagesRequest")
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
@@ -276,7 +244,7 @@ def _complete(method: str, path: str, operation: Document) -> None:
 
 
 def _errors(path: str, rule: str, operation: Document) -> dict[int, str]:
-    found = ASKING_ERRORS.get(path, {})
+    _, found = ASKING.get(path, ({}, {}))
     if rule not in ("anonymous", "signup"):
         found = {**found, **KEY_ERRORS}
     if path.startswith("/v1/") and not path.startswith("/v1/messages"):
@@ -294,48 +262,5 @@ def _errors(path: str, rule: str, operation: Document) -> dict[int, str]:
 def _problem(why: str, shape: str) -> Document:
     return {
         "description": why,
-        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{shape}"}}},
+        "content": _content(shape),
     }
-
-
-def page(document: Document) -> str:
-    """One self-contained page: each route with its role, parameters, body, answer and errors."""
-    schemas = document["components"]["schemas"]
-    routes = "".join(
-        _route(method, path, operation, schemas)
-        for path, methods in document["paths"].items()
-        for method, operation in methods.items()
-    )
-    return (
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        f"<title>Arbiter API</title><style>{STYLE}</style><h1>Arbiter API</h1>"
-        f"<p>{html.escape(document['info']['description'])} "
-        "Machine-readable: <a href=openapi.json>openapi.json</a>.</p>"
-        f"{routes}</html>"
-    )
-
-
-def _route(method: str, path: str, operation: Document, schemas: Document) -> str:
-    parts = [f"<p>{html.escape(operation.get('description') or operation.get('summary', ''))}</p>"]
-    for parameter in operation.get("parameters", []):
-        said = html.escape(parameter.get("description", ""))
-        parts.append(f"<p><code>{parameter['name']}</code> <small>in {parameter['in']}</small> {said}</p>")
-    if "requestBody" in operation:
-        parts.append(_block("Body", operation["requestBody"]["content"], schemas))
-    for status, answer in operation["responses"].items():
-        if status == "200":
-            parts.append(_block("Answer", answer.get("content", {}), schemas))
-        else:
-            parts.append(f"<p><code>{status}</code> {html.escape(answer['description'])}</p>")
-    return (
-        f"<details><summary><code>{method.upper()} {html.escape(path)}</code> "
-        f"<small>{operation['x-role']}</small></summary>{''.join(parts)}</details>"
-    )
-
-
-def _block(title: str, content: Document, schemas: Document) -> str:
-    """A body's schema, its own component resolved."""
-    schema = content.get("application/json", {}).get("schema", {})
-    name = schema.get("$ref", "").rpartition("/")[2]
-    shown = json.dumps(schemas.get(name, schema), indent=1)
-    return f"<h4>{title} {html.escape(name)}</h4><pre>{html.escape(shown)}</pre>"

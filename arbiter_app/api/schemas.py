@@ -11,6 +11,8 @@ from typing_extensions import TypedDict
 
 Schema = dict[str, Any]
 _INTEGER, _NUMBER, _BOOLEAN, _STRING = ({"type": kind} for kind in ("integer", "number", "boolean", "string"))
+_OBJECTS: Schema = {"type": "array", "items": {"type": "object"}}
+_ARBITER: Schema = {"$ref": "#/components/schemas/Arbiter"}
 
 
 class ArbiterFields(TypedDict):
@@ -84,6 +86,16 @@ def _described(fields: type[Any]) -> Schema:
     return TypeAdapter(fields).json_schema(mode="serialization")
 
 
+def _or_null(*kinds: str, **more: Any) -> Schema:
+    return {"type": [*kinds, "null"], **more}
+
+
+def _messages(required: list[str], properties: Schema) -> Schema:
+    """A list of messages, of which each has these properties."""
+    message = {"type": "object", "required": required, "properties": properties}
+    return {"type": "array", "minItems": 1, "maxItems": 10_000, "items": message}
+
+
 COMPONENTS: dict[str, Schema] = {
     "ChatRequest": {
         "type": "object",
@@ -91,44 +103,21 @@ COMPONENTS: dict[str, Schema] = {
         "additionalProperties": True,
         "description": "Any OpenAI chat request; `model` is ignored, what Arbiter does not know goes through unchanged.",
         "properties": {
-            "messages": {
-                "type": "array",
-                "minItems": 1,
-                "maxItems": 10_000,
-                "items": {
-                    "type": "object",
-                    "required": ["role"],
-                    "properties": {"role": _STRING, "content": {"type": ["string", "array", "null"]}},
-                },
-            },
+            "messages": _messages(["role"], {"role": _STRING, "content": _or_null("string", "array")}),
             "model": _STRING,
-            "stream": {"type": ["boolean", "null"]},
-            "stream_options": {"type": ["object", "null"], "properties": {"include_usage": _BOOLEAN}},
-            "max_tokens": {"type": ["integer", "null"]},
-            "max_completion_tokens": {"type": ["integer", "null"]},
-            "tools": {"type": ["array", "null"]},
-            "response_format": {"type": ["object", "null"]},
-            "metadata": {
-                "type": ["object", "null"],
-                "description": "`conversation_id` names the conversation that keeps its model",
-            },
-            "arbiter_max_cost": {
-                "type": ["number", "null"],
-                "minimum": 0,
-                "description": "ceiling in USD; 0: free models",
-            },
-            "arbiter_max_latency": {
-                "type": ["number", "null"],
-                "exclusiveMinimum": 0,
-                "description": "ceiling in seconds",
-            },
-            "arbiter_no_cache": {"type": ["boolean", "null"]},
-            "arbiter_cache": {"type": ["boolean", "null"]},
-            "arbiter_models": {"type": ["array", "null"], "minItems": 1, "items": _STRING, "description": "allow-list"},
-            "arbiter_pin": {
-                "type": ["string", "null"],
-                "description": "exactly this model; never overridden silently",
-            },
+            "stream": _or_null("boolean"),
+            "stream_options": _or_null("object", properties={"include_usage": _BOOLEAN}),
+            "max_tokens": _or_null("integer"),
+            "max_completion_tokens": _or_null("integer"),
+            "tools": _or_null("array"),
+            "response_format": _or_null("object"),
+            "metadata": _or_null("object", description="`conversation_id` names the conversation that keeps its model"),
+            "arbiter_max_cost": _or_null("number", minimum=0, description="ceiling in USD; 0: free models"),
+            "arbiter_max_latency": _or_null("number", exclusiveMinimum=0, description="ceiling in seconds"),
+            "arbiter_no_cache": _or_null("boolean"),
+            "arbiter_cache": _or_null("boolean"),
+            "arbiter_models": _or_null("array", minItems=1, items=_STRING, description="allow-list"),
+            "arbiter_pin": _or_null("string", description="exactly this model; never overridden silently"),
         },
     },
     "ChatAnswer": {
@@ -140,9 +129,9 @@ COMPONENTS: dict[str, Schema] = {
             "object": _STRING,
             "created": _INTEGER,
             "model": _STRING,
-            "choices": {"type": "array", "items": {"type": "object"}},
-            "usage": {"type": ["object", "null"]},
-            "arbiter": {"$ref": "#/components/schemas/Arbiter"},
+            "choices": _OBJECTS,
+            "usage": _or_null("object"),
+            "arbiter": _ARBITER,
         },
     },
     "EmbeddingRequest": {
@@ -154,7 +143,7 @@ COMPONENTS: dict[str, Schema] = {
             "model": {"type": "string", "minLength": 1, "maxLength": 200},
             "input": {"type": ["string", "array"], "minLength": 1, "minItems": 1},
             "encoding_format": {"enum": ["float", "base64"]},
-            "dimensions": {"type": ["integer", "null"], "minimum": 1},
+            "dimensions": _or_null("integer", minimum=1),
         },
     },
     "EmbeddingAnswer": {
@@ -164,9 +153,9 @@ COMPONENTS: dict[str, Schema] = {
         "properties": {
             "object": _STRING,
             "model": _STRING,
-            "data": {"type": "array", "items": {"type": "object"}},
-            "usage": {"type": ["object", "null"]},
-            "arbiter": {"$ref": "#/components/schemas/Arbiter"},
+            "data": _OBJECTS,
+            "usage": _or_null("object"),
+            "arbiter": _ARBITER,
         },
     },
     "CompletionRequest": {
@@ -176,15 +165,15 @@ COMPONENTS: dict[str, Schema] = {
         "description": "A request of OpenAI's legacy completions, and the `arbiter_*` fields of a chat request.",
         "properties": {
             "prompt": {"type": ["string", "array"], "maxItems": 1, "items": _STRING},
-            "suffix": {"type": ["string", "null"], "description": "what follows the gap that is to be filled"},
+            "suffix": _or_null("string", description="what follows the gap that is to be filled"),
             "model": _STRING,
-            "max_tokens": {"type": ["integer", "null"]},
-            "stop": {"type": ["string", "array", "null"]},
-            "stream": {"type": ["boolean", "null"]},
-            "stream_options": {"type": ["object", "null"], "properties": {"include_usage": _BOOLEAN}},
-            "temperature": {"type": ["number", "null"]},
-            "top_p": {"type": ["number", "null"]},
-            "n": {"type": ["integer", "null"], "const": 1},
+            "max_tokens": _or_null("integer"),
+            "stop": _or_null("string", "array"),
+            "stream": _or_null("boolean"),
+            "stream_options": _or_null("object", properties={"include_usage": _BOOLEAN}),
+            "temperature": _or_null("number"),
+            "top_p": _or_null("number"),
+            "n": _or_null("integer", const=1),
         },
     },
     "CompletionAnswer": {
@@ -195,9 +184,9 @@ COMPONENTS: dict[str, Schema] = {
             "object": {"const": "text_completion"},
             "created": _INTEGER,
             "model": _STRING,
-            "choices": {"type": "array", "items": {"type": "object"}},
-            "usage": {"type": ["object", "null"]},
-            "arbiter": {"$ref": "#/components/schemas/Arbiter"},
+            "choices": _OBJECTS,
+            "usage": _or_null("object"),
+            "arbiter": _ARBITER,
         },
     },
     "ResponsesRequest": {
@@ -208,22 +197,22 @@ COMPONENTS: dict[str, Schema] = {
         "properties": {
             "input": {"type": ["string", "array"]},
             "model": _STRING,
-            "instructions": {"type": ["string", "null"]},
-            "stream": {"type": ["boolean", "null"]},
-            "max_output_tokens": {"type": ["integer", "null"], "minimum": 1},
-            "tools": {"type": ["array", "null"]},
-            "tool_choice": {"type": ["string", "object", "null"]},
-            "parallel_tool_calls": {"type": ["boolean", "null"]},
-            "text": {"type": ["object", "null"]},
-            "reasoning": {"type": ["object", "null"]},
-            "temperature": {"type": ["number", "null"]},
-            "top_p": {"type": ["number", "null"]},
-            "include": {"type": ["array", "null"], "items": _STRING},
-            "metadata": {"type": ["object", "null"]},
-            "prompt_cache_key": {
-                "type": ["string", "null"],
-                "description": "names the conversation that keeps its model, where `metadata.conversation_id` does not",
-            },
+            "instructions": _or_null("string"),
+            "stream": _or_null("boolean"),
+            "max_output_tokens": _or_null("integer", minimum=1),
+            "tools": _or_null("array"),
+            "tool_choice": _or_null("string", "object"),
+            "parallel_tool_calls": _or_null("boolean"),
+            "text": _or_null("object"),
+            "reasoning": _or_null("object"),
+            "temperature": _or_null("number"),
+            "top_p": _or_null("number"),
+            "include": _or_null("array", items=_STRING),
+            "metadata": _or_null("object"),
+            "prompt_cache_key": _or_null(
+                "string",
+                description="names the conversation that keeps its model, where `metadata.conversation_id` does not",
+            ),
         },
     },
     "ResponsesAnswer": {
@@ -234,11 +223,11 @@ COMPONENTS: dict[str, Schema] = {
             "object": {"const": "response"},
             "created_at": _INTEGER,
             "status": {"enum": ["completed", "incomplete"]},
-            "incomplete_details": {"type": ["object", "null"]},
+            "incomplete_details": _or_null("object"),
             "model": _STRING,
-            "output": {"type": "array", "items": {"type": "object"}},
+            "output": _OBJECTS,
             "usage": _described(ResponsesUsage),
-            "arbiter": {"$ref": "#/components/schemas/Arbiter"},
+            "arbiter": _ARBITER,
         },
     },
     "MessagesRequest": {
@@ -247,31 +236,22 @@ COMPONENTS: dict[str, Schema] = {
         "additionalProperties": True,
         "description": "Any request of Anthropic's Messages, and the `arbiter_*` fields of a chat request.",
         "properties": {
-            "messages": {
-                "type": "array",
-                "minItems": 1,
-                "maxItems": 10_000,
-                "items": {
-                    "type": "object",
-                    "required": ["role", "content"],
-                    "properties": {
-                        "role": {"enum": ["user", "assistant", "system"]},
-                        "content": {"type": ["string", "array"]},
-                    },
-                },
-            },
+            "messages": _messages(
+                ["role", "content"],
+                {"role": {"enum": ["user", "assistant", "system"]}, "content": {"type": ["string", "array"]}},
+            ),
             "model": _STRING,
-            "system": {"type": ["string", "array", "null"]},
-            "max_tokens": {"type": ["integer", "null"], "minimum": 1},
-            "stop_sequences": {"type": ["array", "null"], "items": _STRING},
-            "stream": {"type": ["boolean", "null"]},
-            "temperature": {"type": ["number", "null"]},
-            "top_p": {"type": ["number", "null"]},
-            "tools": {"type": ["array", "null"]},
-            "tool_choice": {"type": ["object", "null"]},
-            "thinking": {"type": ["object", "null"]},
-            "output_config": {"type": ["object", "null"]},
-            "metadata": {"type": ["object", "null"]},
+            "system": _or_null("string", "array"),
+            "max_tokens": _or_null("integer", minimum=1),
+            "stop_sequences": _or_null("array", items=_STRING),
+            "stream": _or_null("boolean"),
+            "temperature": _or_null("number"),
+            "top_p": _or_null("number"),
+            "tools": _or_null("array"),
+            "tool_choice": _or_null("object"),
+            "thinking": _or_null("object"),
+            "output_config": _or_null("object"),
+            "metadata": _or_null("object"),
         },
     },
     "MessagesAnswer": {
@@ -282,11 +262,11 @@ COMPONENTS: dict[str, Schema] = {
             "type": {"const": "message"},
             "role": {"const": "assistant"},
             "model": _STRING,
-            "content": {"type": "array", "items": {"type": "object"}},
+            "content": _OBJECTS,
             "stop_reason": _STRING,
-            "stop_sequence": {"type": ["string", "null"]},
+            "stop_sequence": _or_null("string"),
             "usage": _described(MessagesUsage),
-            "arbiter": {"$ref": "#/components/schemas/Arbiter"},
+            "arbiter": _ARBITER,
         },
     },
     "MessagesError": {

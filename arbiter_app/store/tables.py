@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import new_class
-from typing import Any
 
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, String, Table
 from sqlmodel import Field, SQLModel
 
-from arbiter_app.policy import FIELDS
+from arbiter_app.policy import FIELDS, agreement
 
 
 class StoredDecision(SQLModel, table=True):
@@ -71,31 +71,18 @@ class DecisionTrace(SQLModel, table=True):
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
-def _statistic(body: dict[str, Any]) -> None:
-    sums = dict.fromkeys(FIELDS, 0.0)
-    keys = {"bucket": Field(primary_key=True), "model": Field(primary_key=True)}
-    types = {**dict.fromkeys(keys, str), **dict.fromkeys(sums, float)}
-    body.update({"__module__": __name__, "__tablename__": "statistic", "__annotations__": types, **keys, **sums})
+def _sums(name: str, keys: Sequence[str], fields: Sequence[str]) -> type[SQLModel]:
+    """A table of additive sums: a text column a key, a number a field. A new field needs a migration."""
+    columns = {key: Field(primary_key=True) for key in keys} | dict.fromkeys(fields, 0.0)
+    types = {**dict.fromkeys(keys, str), **dict.fromkeys(fields, float)}
+    body = {"__module__": __name__, "__tablename__": name.lower(), "__annotations__": types, **columns}
+    return new_class(name, (SQLModel,), {"table": True}, lambda made: made.update(body))
 
 
-Statistic: type[SQLModel] = new_class("Statistic", (SQLModel,), {"table": True}, _statistic)
-"""Additive statistics of one model in one bucket: a column a field of `policy.ModelStats`. A new one needs a migration."""
-
-
-class Agreement(SQLModel, table=True):
-    """A judge's scores against the truth about the same answers: the sums of `policy.agreement.Pairs`."""
-
-    __tablename__ = "agreement"
-    judge: str = Field(primary_key=True)
-    task: str = Field(primary_key=True)
-    against: str = Field(primary_key=True)
-    n: float = 0.0
-    agreed: float = 0.0
-    score: float = 0.0
-    truth: float = 0.0
-    score_sq: float = 0.0
-    truth_sq: float = 0.0
-    product: float = 0.0
+Statistic = _sums("Statistic", ("bucket", "model"), FIELDS)
+"""Additive statistics of one model in one bucket: the fields of `policy.ModelStats`."""
+Agreement = _sums("Agreement", ("judge", "task", "against"), agreement.FIELDS)
+"""A judge's scores against the truth about the same answers: the sums of `policy.agreement.Pairs`."""
 
 
 class Calibration(SQLModel, table=True):
