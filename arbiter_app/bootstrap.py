@@ -24,6 +24,7 @@ from arbiter_app.pipeline.call import Calls
 from arbiter_app.pipeline.cascade import Cascade
 from arbiter_app.pipeline.classify import Classifier, parse_task
 from arbiter_app.pipeline.decision import Decision
+from arbiter_app.pipeline.deployments import Deployments
 from arbiter_app.pipeline.estimates import LearnedEstimates
 from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.holdout import Holdout
@@ -37,9 +38,10 @@ from arbiter_app.pipeline.record import Recorder
 from arbiter_app.pipeline.route import CONVERSATIONS, Router
 from arbiter_app.pipeline.standing import Standing
 from arbiter_app.pipeline.tokens import TokenRatios
-from arbiter_app.pipeline.types import ChatRequest
+from arbiter_app.pipeline.types import DEFAULT_RUNTIME, ChatRequest
 from arbiter_app.runtime import cost as meter
 from arbiter_app.runtime.client import HttpRuntime
+from arbiter_app.runtime.clients import client_of
 from arbiter_app.runtime.embeddings import HttpEmbeddings
 from arbiter_app.runtime.sandbox import SANDBOX_KEY, SandboxServer, start_sandbox
 from arbiter_app.runtime.sse import StreamAssembler
@@ -98,8 +100,15 @@ class Services:
         self.sandbox = sandbox
         self.catalog_holder = CatalogHolder(catalog)
         self.runtime = _runtime(settings, runtime_url)
+        self.runtimes = {DEFAULT_RUNTIME: self.runtime} | {
+            name: client_of(config, settings, self.runtime.budget) for name, config in catalog.runtimes.items()
+        }
         self.embeddings = _embeddings(settings)
-        self.tracing = open_tracing(settings.otlp_endpoint, runtime_url, content=settings.otlp_content)
+        self.tracing = open_tracing(
+            settings.otlp_endpoint,
+            {DEFAULT_RUNTIME: runtime_url} | {name: one.base_url for name, one in catalog.runtimes.items()},
+            content=settings.otlp_content,
+        )
         self.feed, self.metrics, self.status, self.background = Feed(), Metrics(), Status(), Background()
         self.broadcast = Broadcast("0" if settings.workers else "")
         self.alerts = Alerts(self.feed, self.broadcast)
@@ -113,6 +122,9 @@ class Services:
         )
         self.standing = Standing(self.broadcast.send)
         self.limits, self.prices = LearnedLimits(), PriceOverrides()
+        self.deployments = Deployments(
+            lambda: self.catalog_holder.now, self.health, self.limits, moved=self._know_prices
+        )
         self.holdout = Holdout(settings.routing.holdout_share, settings.routing.holdout_usd_per_day)
         self.policy = brain.build(
             settings.policy, catalog=facts_of(catalog), baseline=catalog.baseline, settings=settings.routing
@@ -146,7 +158,9 @@ class Services:
     @cached_property
     def estimates(self) -> LearnedEstimates:
         """Stage 2, and what baseline and tokens are reckoned at."""
-        return LearnedEstimates(lambda: self.catalog_holder.now, self.policy, TokenRatios(), self.health, self.limits)
+        return LearnedEstimates(
+            lambda: self.catalog_holder.now, self.policy, TokenRatios(), self.deployments, self.limits
+        )
 
     @cached_property
     def router(self) -> Router:
@@ -163,10 +177,10 @@ class Services:
     def calls(self) -> Calls:
         """Stage 4."""
         return Calls(
-            self.runtime,
+            self.runtimes,
+            self.deployments,
             self.health,
             meter,
-            model_of=lambda model: self.catalog_holder.now.model(model),
             multiplier_of=self.prices.multiplier_of,
             learned_usd=lambda bucket, model: self.policy.expected_cost_usd(bucket, model, 0, 0),
             max_attempts=self.settings.max_attempts,
@@ -185,6 +199,7 @@ class Services:
             trust=lambda bucket: self.judging.trust(bucket),
             publish=self._publish,
             alerted=self.alerts.raised,
+            priced=self.deployments.priced,
         )
 
     @cached_property
@@ -209,7 +224,7 @@ class Services:
     def embedding(self) -> Embeddings:
         """Embeddings of the models that callers name."""
         return Embeddings(
-            self.runtime,
+            self.runtimes,
             meter,
             self.lifecycle.recorder,
             self.standing,
@@ -280,6 +295,7 @@ class Services:
             store=self.store,
             catalog=self.catalog_holder,
             health=self.health,
+            deployments=self.deployments,
             standing=self.standing,
             alerts=self.alerts,
             feed=self.feed,
@@ -287,11 +303,12 @@ class Services:
 
     @cached_property
     def pool(self) -> Pool:
-        """Keeps the catalog to what the runtime lists."""
+        """Keeps the catalog to what the runtimes list."""
         return Pool(
             settings=self.settings,
-            runtime=self.runtime,
+            runtimes=self.runtimes,
             catalog=self.catalog_holder,
+            deployments=self.deployments,
             policy=self.policy,
             status=self.status,
         )
@@ -299,9 +316,9 @@ class Services:
     @cached_property
     def memory(self) -> Memory:
         """What a reset forgets."""
-        parts = (self.policy, self.health, self.limits, self.prices, self.holdout, self.what_if, self.judging)
+        learned = (self.policy, self.health, self.limits, self.deployments, self.holdout, self.what_if, self.judging)
         kept = [part for part in (self.cache, self.meaning) if part is not None]
-        return Memory([part.forget for part in (*parts, *kept)])
+        return Memory([part.forget for part in (*learned, self.prices, *kept)])
 
     @cached_property
     def replicas(self) -> ReplicaSync:
@@ -371,7 +388,8 @@ class Services:
         await self.background.close()
         await self.calibrations.close()
         await self.judging.close()
-        await self.runtime.aclose()
+        for runtime in self.runtimes.values():
+            await runtime.aclose()
         if self.embeddings is not None:
             await self.embeddings.aclose()
         if self.tracing is not None:
@@ -381,6 +399,10 @@ class Services:
             self.neighbours.close()
         if self.sandbox is not None:
             await asyncio.to_thread(self.sandbox.stop)
+
+    def _know_prices(self) -> None:
+        """Tell the policy at which prices the models would be served now."""
+        self.policy.know(facts_of(self.catalog, self.deployments.serving), self.catalog.baseline)
 
     def _publish(self, decision: Decision) -> None:
         self.metrics.seen(decision)
@@ -393,9 +415,9 @@ class Services:
         self, kind: str, model: Callable[[], str], timeout_s: float, room: int, understood: Callable[[str], bool]
     ) -> Asker:
         return Asker(
-            self.runtime,
+            self.runtimes,
             meter,
-            lambda: self.catalog.askable(model()),
+            lambda: self.deployments.askable(model()),
             self.prices.multiplier_of,
             kind=kind,
             timeout_s=timeout_s,

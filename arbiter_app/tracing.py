@@ -8,7 +8,7 @@ for generative AI (https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spa
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ import orjson
 
 from arbiter_app import __version__
 from arbiter_app.pipeline.decision import Decision
-from arbiter_app.pipeline.types import Attempt, Mode
+from arbiter_app.pipeline.types import DEFAULT_RUNTIME, Attempt, Mode
 
 log = logging.getLogger("arbiter")
 
@@ -28,7 +28,7 @@ NS_PER_S, NS_PER_MS = 10**9, 10**6
 class Tracing:
     """Makes spans and has them sent in the background. `content` puts prompts and answers into them."""
 
-    def __init__(self, endpoint: str, runtime_url: str, *, content: bool) -> None:
+    def __init__(self, endpoint: str, runtime_urls: Mapping[str, str], *, content: bool) -> None:
         """Raises ImportError where the SDK is not installed."""
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
@@ -43,7 +43,7 @@ class Tracing:
         exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("arbiter", __version__)
-        self._server = _server(runtime_url)
+        self._servers = {name: _server(url) for name, url in runtime_urls.items()}
         self._content = content
 
     def seen(self, decision: Decision) -> None:
@@ -65,7 +65,7 @@ class Tracing:
 
     def _called(self, decision: Decision, attempt: Attempt, under: Any, began: int) -> int:
         """One call of a model; returns when it ended. Calls of a request follow each other without a pause."""
-        attributes = self._server | _asked(decision, attempt)
+        attributes = self._servers.get(attempt.runtime or DEFAULT_RUNTIME, {}) | _asked(decision, attempt)
         done = decision.completion
         if done is not None and attempt is decision.attempts[-1]:
             attributes |= _answered(decision)
@@ -87,12 +87,12 @@ class Tracing:
         return ended
 
 
-def open_tracing(endpoint: str, runtime_url: str, *, content: bool) -> Tracing | None:
-    """Tracing where an endpoint is set and the SDK is installed; the log says what is missing."""
+def open_tracing(endpoint: str, runtime_urls: Mapping[str, str], *, content: bool) -> Tracing | None:
+    """Tracing of calls to these runtimes, by name, where an endpoint is set and the SDK is installed; the log says what is missing."""
     if not endpoint:
         return None
     try:
-        return Tracing(endpoint, runtime_url, content=content)
+        return Tracing(endpoint, runtime_urls, content=content)
     except ImportError as error:
         log.warning("OTEL_EXPORTER_OTLP_ENDPOINT is set, but no spans are sent: %s; %s", error, INSTALL)
         return None
@@ -131,6 +131,7 @@ def _asked(decision: Decision, attempt: Attempt) -> dict[str, Any]:
         "gen_ai.request.max_tokens": request.max_tokens,
         "gen_ai.conversation.id": request.conversation or None,
         "arbiter.cost_usd": attempt.cost.usd,
+        "arbiter.runtime": attempt.runtime or None,
         "error.type": (str(attempt.status) if attempt.status >= 400 else "broken_off") if attempt.error else None,
     }
     return {name: value for name, value in told.items() if value is not None}

@@ -14,16 +14,23 @@ STREAM = "text/event-stream"
 NO_LIST: Said = 404, "application/json", b'{"error":{"message":"no list here"}}'
 
 
+class HangsUp(Exception):
+    """Raised by what a stranger says: the connection is closed without an answer."""
+
+
 class Stranger:
     """`say` gives status, content type and body for a request's raw body; `heard` holds those of chat requests, `heads` their paths
     and headers.
 
-    `listing` gives the same for whoever asks for its models, which happened `listings` times until now.
+    `keys` are the Authorization headers of all requests, `headers` go with every answer. `listing` gives the same as `say` for
+    whoever asks for its models, which happened `listings` times until now.
     """
 
     def __init__(self) -> None:
         self.heard: list[bytes] = []
         self.heads: list[tuple[str, dict[str, str]]] = []
+        self.keys: set[str | None] = set()
+        self.headers: dict[str, str] = {}
         self.say: Callable[[bytes], Said] = lambda body: plain()
         self.listing: Callable[[], Said] = lambda: NO_LIST
         self.listings = 0
@@ -33,6 +40,7 @@ class Stranger:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                outer.keys.add(self.headers["authorization"])
                 if self.path.partition("?")[0].endswith("/models"):
                     outer.listings += 1
                     self._send(*outer.listing())
@@ -41,14 +49,20 @@ class Stranger:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                outer.keys.add(self.headers["authorization"])
                 outer.heard.append(body)
                 outer.heads.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
-                self._send(*outer.say(body))
+                try:
+                    self._send(*outer.say(body))
+                except HangsUp:
+                    self.close_connection = True
 
             def _send(self, status: int, kind: str, data: bytes) -> None:
                 self.send_response(status)
                 self.send_header("content-type", kind)
                 self.send_header("content-length", str(len(data)))
+                for name, value in outer.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(data)
 
@@ -65,6 +79,15 @@ class Stranger:
     def settings(self) -> dict[str, str]:
         """What an Arbiter over it is told."""
         return {"BTL_BASE_URL": self.url, "GATEWAY_API_KEY": "key-of-the-stranger", "ARBITER_JUDGE_CHECK": "0"}
+
+    def die(self) -> None:
+        """Answer nobody any more: whoever is connected is cut off, others are refused."""
+
+        def hang_up(body: bytes) -> Said:
+            raise HangsUp
+
+        self.say = hang_up
+        self.close()
 
     def close(self) -> None:
         """End it."""

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -18,7 +18,7 @@ import orjson
 from arbiter_app import notices
 from arbiter_app.pipeline.call import Meter
 from arbiter_app.pipeline.ports import Runtime, RuntimeFault
-from arbiter_app.pipeline.types import Cost, Json, Model
+from arbiter_app.pipeline.types import Cost, Deployment, Json, Model
 
 log = logging.getLogger("arbiter.ask")
 
@@ -79,14 +79,14 @@ class _Habit:
 class Asker:
     """Asks one question: `await ask(system, user)` gives the text and what it cost. Raises RuntimeFault.
 
-    `models` are those to ask, the first that does not rest; `understood` says whether a text is an answer.
+    `deployments` are those to ask, the first that does not rest; `understood` says whether a text is an answer.
     """
 
     def __init__(
         self,
-        runtime: Runtime,
+        runtimes: Mapping[str, Runtime],
         meter: Meter,
-        models: Callable[[], Sequence[Model]],
+        deployments: Callable[[], Sequence[Deployment]],
         multiplier_of: Callable[[str], float],
         *,
         kind: str,
@@ -95,9 +95,9 @@ class Asker:
         charged: Callable[[str, Cost], None],
         understood: Callable[[str], bool],
     ) -> None:
-        self._runtime = runtime
+        self._runtimes = runtimes
         self._meter = meter
-        self._models = models
+        self._deployments = deployments
         self._multiplier_of = multiplier_of
         self._kind = kind
         self._timeout_s = timeout_s
@@ -109,8 +109,8 @@ class Asker:
     @property
     def model(self) -> str:
         """The id of the model that would be asked now: the first of them where all rest."""
-        models, now = self._models(), time.monotonic()
-        return next((model.id for model in models if self._habit(model.id).rests_until <= now), models[0].id)
+        deployments, now = self._deployments(), time.monotonic()
+        return next((at for at in deployments if self._habit(at.key).rests_until <= now), deployments[0]).model.id
 
     def notes(self) -> list[str]:
         """Which models rest, in sentences."""
@@ -124,30 +124,31 @@ class Asker:
     async def ask(self, system: str, user: str) -> tuple[str, Cost]:
         """The answer to one system and one user message, without what was thought before it."""
         started = time.monotonic()
-        model = next((one for one in self._models() if self._habit(one.id).rests_until <= started), None)
-        if model is None:
+        at = next((one for one in self._deployments() if self._habit(one.key).rests_until <= started), None)
+        if at is None:
             raise RuntimeFault("resting", f"every {self._kind} rests after {FAILURES} failures in a row")
         messages: list[Json] = [{"role": "system", "content": system}, {"role": "user", "content": user}]
-        habit = self._habit(model.id)
+        habit = self._habit(at.key)
         try:
-            text, cost = await self._asked(model, habit, messages, started + self._timeout_s)
+            text, cost = await self._asked(at, habit, messages, started + self._timeout_s)
         except RuntimeFault as fault:
-            self._failed(model.id, habit, fault.message)
+            self._failed(at.key, habit, fault.message)
             raise
         except asyncio.CancelledError:
             if time.monotonic() - started >= 0.9 * self._timeout_s:
-                self._failed(model.id, habit, f"it took over {self._timeout_s:g} s")
+                self._failed(at.key, habit, f"it took over {self._timeout_s:g} s")
             raise
         if self._understood(text):
             habit.failures = 0
         else:
-            self._failed(model.id, habit, "it answered something else" if text else "it answered nothing")
+            self._failed(at.key, habit, "it answered something else" if text else "it answered nothing")
         return text, cost
 
-    async def _asked(self, model: Model, habit: _Habit, messages: list[Json], deadline: float) -> tuple[str, Cost]:
+    async def _asked(self, at: Deployment, habit: _Habit, messages: list[Json], deadline: float) -> tuple[str, Cost]:
+        model, runtime = at.model, self._runtimes[at.runtime]
         while True:
             try:
-                reply = await self._runtime.complete(habit.payload(model, messages), deadline=deadline)
+                reply = await runtime.complete(habit.payload(model, messages), deadline=deadline)
                 break
             except RuntimeFault as fault:
                 if fault.status not in REFUSED or not habit.refused():
@@ -164,17 +165,17 @@ class Asker:
             habit.thought(cut=not text)
         return text, cost
 
-    def _habit(self, model: str) -> _Habit:
-        found = self._habits.get(model)
+    def _habit(self, key: str) -> _Habit:
+        found = self._habits.get(key)
         if found is None:
-            found = self._habits[model] = _Habit(self._room)
+            found = self._habits[key] = _Habit(self._room)
         return found
 
-    def _failed(self, model: str, habit: _Habit, why: str) -> None:
+    def _failed(self, key: str, habit: _Habit, why: str) -> None:
         habit.failures += 1
         if habit.failures >= FAILURES:
             habit.failures, habit.rests_until = 0, time.monotonic() + REST_S
-            words = f"the {self._kind} {model} failed {FAILURES} times in a row and rests for {REST_S:g} s: {why}"
+            words = f"the {self._kind} {key} failed {FAILURES} times in a row and rests for {REST_S:g} s: {why}"
             notices.claims.count(f"{self._kind}_silent", words)
 
 

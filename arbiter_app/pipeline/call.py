@@ -1,4 +1,4 @@
-"""Stage 4: ask the chosen model, fail over to the next best, and read what came back.
+"""Stage 4: ask the chosen model, fail over to its next deployment, then to the next best model, and read what came back.
 
 The payload goes out unchanged apart from `model` (and, streamed, the request for usage). A model that fails is
 quarantined and the next one tried, at most `max_attempts`, inside one deadline, and never after the first byte has
@@ -19,6 +19,7 @@ import orjson
 
 from arbiter_app.pipeline.completions import first_choice, without_own_bytes
 from arbiter_app.pipeline.decision import Decision
+from arbiter_app.pipeline.deployments import Deployments
 from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.limits import LearnedLimits
 from arbiter_app.pipeline.ports import LARGE_BYTES, Refused, Reply, ReplyStream, Runtime, RuntimeFault
@@ -27,13 +28,13 @@ from arbiter_app.pipeline.signed import unsigned
 from arbiter_app.pipeline.standing import Standing
 from arbiter_app.pipeline.thoughts import without_thoughts
 from arbiter_app.pipeline.tokens import RATIO_RANGE
-from arbiter_app.pipeline.types import UNKNOWN_COST, Attempt, Completion, Cost, Json, Model, Usage
+from arbiter_app.pipeline.types import UNKNOWN_COST, Attempt, Completion, Cost, Deployment, Json, Model, Usage
 
 log = logging.getLogger("arbiter.call")
 
 T = TypeVar("T")
-Send = Callable[[str, Json], Awaitable[T]]
-"""Asks a model, with members of our own in the place of the caller's."""
+Send = Callable[[Deployment, Json], Awaitable[T]]
+"""Asks a deployment, with members of our own in the place of the caller's."""
 
 NOT_THE_MODELS = frozenset({Refused.TOO_LONG, Refused.UNSUPPORTED, Refused.FOREIGN, Refused.INVALID})
 """Refusals that say nothing about the model's health."""
@@ -66,21 +67,26 @@ class Meter(Protocol):
 class Opened:
     """A stream whose first byte has arrived: no failover after this point."""
 
-    model: str
+    at: Deployment
     stream: ReplyStream
     started: float
 
+    @property
+    def model(self) -> str:
+        """Who sends it."""
+        return self.at.model.id
+
 
 class Calls:
-    """Calls models for decisions. `model_of` looks up the catalog, `multiplier_of` the demo price override."""
+    """Calls models for decisions. `runtimes` are the clients by name, `multiplier_of` looks up the demo price override."""
 
     def __init__(
         self,
-        runtime: Runtime,
+        runtimes: Mapping[str, Runtime],
+        deployments: Deployments,
         health: Health,
         meter: Meter,
         *,
-        model_of: Callable[[str], Model],
         multiplier_of: Callable[[str], float],
         learned_usd: Callable[[str, str], float | None],
         max_attempts: int,
@@ -88,13 +94,14 @@ class Calls:
         standing: Standing,
         set_aside: Callable[[str, str], None],
     ) -> None:
-        self._runtime = runtime
+        self._runtimes = runtimes
+        self._several = len(runtimes) > 1
+        self._deployments = deployments
         self._health = health
         self._limits = limits
         self._standing = standing
         self._set_aside = set_aside
         self._meter = meter
-        self._model_of = model_of
         self._multiplier_of = multiplier_of
         self._learned_usd = learned_usd
         self._max_attempts = max_attempts
@@ -102,10 +109,10 @@ class Calls:
     async def complete(self, decision: Decision, order: Sequence[str]) -> Completion:
         """A whole answer of the first model in `order` that gives one; every attempt is noted on the decision."""
 
-        async def send(model: str, own: Json) -> Completion:
-            started = time.perf_counter()
-            reply = await self._runtime.complete(self._payload(decision, model, own), deadline=decision.deadline)
-            return self._read(decision, model, reply, started)
+        async def send(at: Deployment, own: Json) -> Completion:
+            started, runtime = time.perf_counter(), self._runtimes[at.runtime]
+            reply = await runtime.complete(self._payload(decision, at, own), deadline=decision.deadline)
+            return self._read(decision, at, reply, started)
 
         completion = await self._first_success(decision, order, send)
         decision.attempts.append(_success(completion))
@@ -114,10 +121,10 @@ class Calls:
     async def open(self, decision: Decision, order: Sequence[str]) -> Opened:
         """A stream of the first model in `order` that sends a first byte."""
 
-        async def send(model: str, own: Json) -> Opened:
-            started = time.perf_counter()
-            stream = await self._runtime.stream(self._payload(decision, model, own), deadline=decision.deadline)
-            return Opened(model, stream, started)
+        async def send(at: Deployment, own: Json) -> Opened:
+            started, runtime = time.perf_counter(), self._runtimes[at.runtime]
+            stream = await runtime.stream(self._payload(decision, at, own), deadline=decision.deadline)
+            return Opened(at, stream, started)
 
         return await self._first_success(decision, order, send)
 
@@ -128,7 +135,7 @@ class Calls:
         stream, took_ms = opened.stream, (time.perf_counter() - opened.started) * 1000
         choice, first_byte_ms = _choice_with_message(body), stream.first_byte_ms
         completion = self._completion(
-            decision, opened.model, stream.headers, body, choice, took_ms, first_byte_ms, aborted=aborted, large=large
+            decision, opened.at, stream.headers, body, choice, took_ms, first_byte_ms, aborted=aborted, large=large
         )
         decision.attempts.append(_success(completion) if not aborted else _cut(completion, aborted))
         return completion
@@ -138,21 +145,21 @@ class Calls:
         was asked or was about to say. One that goes on calling requests malformed rests all the same."""
         now, why = time.monotonic(), fault.message[:MAX_ERROR_CHARS]
         if fault.means is Refused.INVALID:
-            self._health.outvoted(opened.model, now, why)
+            self._health.outvoted(opened.at.key, now, why)
         elif fault.means is not Refused.CONTENT and fault.means not in NOT_THE_MODELS:
-            self._health.failed(opened.model, now, why, fault.retry_after_s)
+            self._health.failed(opened.at.key, now, why, fault.retry_after_s)
 
-    def _payload(self, decision: Decision, model: str, own: Json) -> bytes:
+    def _payload(self, decision: Decision, at: Deployment, own: Json) -> bytes:
         request = decision.request
-        name = self._model_of(model).sent
+        name = at.model.sent
         if not request.stream:
             return request.body(model=name, **own)
         options = {**(request.payload.get("stream_options") or {}), "include_usage": True}
         return request.body(model=name, stream=True, stream_options=options, **own)
 
     async def _first_success(self, decision: Decision, order: Sequence[str], send: Send[T]) -> T:
-        faults: dict[str, RuntimeFault] = {}
-        answer = await self._asked(decision, order, send, {}, faults)
+        faults: dict[Deployment, RuntimeFault] = {}
+        answer = await self._asked(decision, self._deployments.order(decision, order), send, {}, faults)
         if answer is not None:
             if faults:
                 self._outvoted(faults)
@@ -162,13 +169,16 @@ class Calls:
             raise exhausted(decision, list(faults.values()))
         return answer
 
-    async def _asked_unsigned(self, decision: Decision, send: Send[T], faults: dict[str, RuntimeFault]) -> T | None:
+    async def _asked_unsigned(
+        self, decision: Decision, send: Send[T], faults: dict[Deployment, RuntimeFault]
+    ) -> T | None:
         """The same of the models that refused what another has signed, once more and without that."""
-        foreign = [model for model, fault in faults.items() if fault.means is Refused.FOREIGN]
+        foreign = [at for at, fault in faults.items() if fault.means is Refused.FOREIGN]
         messages = unsigned(decision.request.written["messages"]) if foreign else None
         if messages is None:
             return None
-        decision.failover_from = [model for model in decision.failover_from if model not in foreign]
+        keys = {at.key for at in foreign}
+        decision.failover_from = [key for key in decision.failover_from if key not in keys]
         answer = await self._asked(decision, foreign, send, {"messages": orjson.Fragment(messages)}, faults)
         if answer is not None:
             decision.reason += "; asked again without what other models had signed"
@@ -177,106 +187,107 @@ class Calls:
     async def _asked(
         self,
         decision: Decision,
-        order: Sequence[str],
+        order: Iterable[Deployment],
         send: Send[T],
         own: Json,
-        faults: dict[str, RuntimeFault],
+        faults: dict[Deployment, RuntimeFault],
     ) -> T | None:
-        """The first answer that a model of `order` gives to the request with our `own` members; None when none does.
+        """The first answer that one of `order` gives to the request with our `own` members; None when none does.
 
         `faults` takes in the last fault of each.
         """
         tried = too_small = 0
-        for model in order:
+        for at in order:
             if tried >= self._max_attempts or (faults and decision.deadline - time.monotonic() < LEAST_LEFT_S):
                 break
-            if too_small and self._window(model, too_small) <= too_small:
+            if too_small and self._window(at, too_small) <= too_small:
                 continue
             tried += 1
-            self._health.begin(model)
+            self._health.begin(at.key)
             started = time.perf_counter()
             try:
-                answer = await send(model, own)
+                answer = await send(at, own)
             except RuntimeFault as fault:
                 decision.timing.waited_ms += (time.perf_counter() - started) * 1000
-                self._note(decision, model, fault, started, faults.values())
-                faults[model] = fault
+                self._note(decision, at, fault, started, faults.values())
+                faults[at] = fault
                 if fault.means is Refused.TOO_LONG:
-                    too_small = max(too_small, self._window(model, 0))
+                    too_small = max(too_small, self._window(at, 0))
             except BaseException:
-                self._health.released(model)
+                self._health.released(at.key)
                 raise
             else:
                 decision.timing.waited_ms += (time.perf_counter() - started) * 1000
-                self._health.succeeded(model)
+                self._health.succeeded(at.key)
                 if self._standing.refused:
-                    self._standing.served()
+                    self._standing.served(at.runtime)
                 return answer
         return None
 
-    def _outvoted(self, faults: Mapping[str, RuntimeFault]) -> None:
-        """Another model answered what these refused as malformed: it was not, and whoever goes on so rests."""
+    def _outvoted(self, faults: Mapping[Deployment, RuntimeFault]) -> None:
+        """Another answered what these refused as malformed: it was not, and whoever goes on so rests."""
         now = time.monotonic()
-        for model, fault in faults.items():
+        for at, fault in faults.items():
             if fault.means is Refused.INVALID:
-                self._health.outvoted(model, now, fault.message[:MAX_ERROR_CHARS])
+                self._health.outvoted(at.key, now, fault.message[:MAX_ERROR_CHARS])
 
-    def _window(self, model: str, unknown: int) -> int:
-        """A model's window; where it is not known, one token more than `unknown`."""
-        window = self._limits.window_of(self._model_of(model), time.monotonic())
+    def _window(self, at: Deployment, unknown: int) -> int:
+        """A deployment's window; where it is not known, one token more than `unknown`."""
+        window = self._limits.window_of(at, time.monotonic())
         return unknown + 1 if window is None else window
 
     def _note(
-        self, decision: Decision, model: str, fault: RuntimeFault, started: float, before: Iterable[RuntimeFault]
+        self, decision: Decision, at: Deployment, fault: RuntimeFault, started: float, before: Iterable[RuntimeFault]
     ) -> None:
         """Put a failed attempt on record and draw its consequences; raises ArbiterError when no other model is to be asked.
 
         Another model would only repeat a refusal of the content. Whether a request is malformed is less sure, in whatever
         words it is said: it is the caller's mistake once a second model finds it, too.
         """
-        took_ms, now = (time.perf_counter() - started) * 1000, time.monotonic()
-        decision.attempts.append(Attempt(model, fault.status, fault.message[:MAX_ERROR_CHARS], took_ms, UNKNOWN_COST))
+        took_ms, now, key = (time.perf_counter() - started) * 1000, time.monotonic(), at.key
+        said = fault.message[:MAX_ERROR_CHARS]
+        decision.attempts.append(
+            Attempt(at.model.id, fault.status, said, took_ms, UNKNOWN_COST, at.runtime if self._several else "")
+        )
         refusal, means = fault.refusal, fault.means
         again = means is Refused.INVALID and any(one.means is Refused.INVALID for one in before)
         if refusal is not None and (means is Refused.CONTENT or again):
-            self._health.released(model)
+            self._health.released(key)
             raise rejected(refusal)
-        decision.failover_from.append(model)
+        decision.failover_from.append(key)
         named = means is Refused.FOREIGN  # what it refuses stands in the request, and so do the names of that
         if refusal is not None and refusal.matched and not named and _quoted(refusal.matched, decision):
-            self._health.released(model)
-            self._set_aside(
-                "refusal", f"{model} refused a request in words of that request, which say nothing about it"
-            )
+            self._health.released(key)
+            self._set_aside("refusal", f"{key} refused a request in words of that request, which say nothing about it")
         elif refusal is not None and means in NOT_THE_MODELS:
-            self._health.released(model)
+            self._health.released(key)
             if means is Refused.UNSUPPORTED:
-                self._limits.learn_lack(model, decision.request.written, refusal, now)
+                self._limits.learn_lack(key, decision.request.written, refusal, now)
             elif refusal.window is not None:
-                self._learn_window(decision, model, refusal.window, now)
+                self._learn_window(decision, at, refusal.window, now)
         elif means is Refused.GONE:
-            rest_s = self._health.lost(model, now, fault.message[:MAX_ERROR_CHARS])
-            log.warning("%s is not served by the runtime: %s; it rests for %g s", model, fault.message, rest_s)
+            rest_s = self._health.lost(key, now, said)
+            log.warning("%s is not served by the runtime: %s; it rests for %g s", key, fault.message, rest_s)
         else:
-            self._health.failed(model, now, fault.message[:MAX_ERROR_CHARS], fault.retry_after_s)
-            if self._standing.note(means, model, fault.message):
-                log.error("%s (%s: %s)", self._standing.told, model, fault.message)
+            self._health.failed(key, now, said, fault.retry_after_s)
+            if self._standing.note(at.runtime, means, at.model.id, fault.message):
+                log.error("%s (%s: %s)", self._standing.told, key, fault.message)
 
-    def _learn_window(self, decision: Decision, model: str, window: int, now: float) -> None:
+    def _learn_window(self, decision: Decision, at: Deployment, window: int, now: float) -> None:
         """Believe a window that was stated, if the request can have been larger than that."""
         gate, reserve = decision.eligible, decision.request.max_tokens or 0
         most = gate.prompt_tokens * RATIO_RANGE[1] + reserve + 1 if gate is not None else 0.0
-        if not self._limits.learn_window(self._model_of(model), window, most, now):
-            self._set_aside("window", f"{model} stated a window of {window} tokens, which is not plausible")
+        if not self._limits.learn_window(at, window, most, now):
+            self._set_aside("window", f"{at.key} stated a window of {window} tokens, which is not plausible")
 
-    def _read(self, decision: Decision, model: str, reply: Reply, started: float) -> Completion:
+    def _read(self, decision: Decision, at: Deployment, reply: Reply, started: float) -> Completion:
         choice = _choice_with_message(reply.json)
         if choice is None:
-            raise RuntimeFault("protocol", f"{model}: the answer has no choices")
+            raise RuntimeFault("protocol", f"{at.model.id}: the answer has no choices")
         took_ms, raw = (time.perf_counter() - started) * 1000, without_own_bytes(reply.body.rstrip())
         return self._completion(
             decision,
-            model,
+            at,
             reply.headers,
             reply.json,
             choice,
@@ -291,7 +302,7 @@ class Calls:
     def _completion(
         self,
         decision: Decision,
-        model: str,
+        at: Deployment,
         headers: Mapping[str, str],
         body: Json,
         choice: Json | None,
@@ -304,13 +315,14 @@ class Calls:
         hold: object = None,
         pieces: Sequence[bytes] = (),
     ) -> Completion:
+        model = at.model.id
         usage = self._meter.usage_of(body, decision.request.body_bytes or None)
         learned_usd = self._learned_usd(decision.bucket, model) if usage is None else None
         cost = self._meter.cost_with_usage(
             headers,
             body,
             usage,
-            self._model_of(model),
+            at.model,
             multiplier=self._multiplier_of(model),
             learned_usd=learned_usd,
         )
@@ -330,15 +342,17 @@ class Calls:
             large=large,
             hold=hold,
             pieces=pieces,
+            deployment=at.key if at.key != model else "",
+            runtime=at.runtime if self._several else "",
         )
 
 
 def _success(completion: Completion) -> Attempt:
-    return Attempt(completion.model, 200, "", completion.latency_ms, completion.cost)
+    return Attempt(completion.model, 200, "", completion.latency_ms, completion.cost, completion.runtime)
 
 
 def _cut(completion: Completion, aborted: str) -> Attempt:
-    return Attempt(completion.model, 200, aborted, completion.latency_ms, completion.cost)
+    return Attempt(completion.model, 200, aborted, completion.latency_ms, completion.cost, completion.runtime)
 
 
 def _choice_with_message(body: Json) -> Json | None:

@@ -164,6 +164,7 @@ class Decision:
             "cascaded_from": self.cascade.completion.model if self.cascade else None,
             "degraded": f"learning is paused: {self.degraded}" if self.degraded else None,
             **({"dropped": list(request.dropped)} if request.dropped else {}),
+            **({"runtime": self.completion.runtime} if self.completion and self.completion.runtime else {}),
         }
 
     def row(self) -> dict[str, Any]:
@@ -293,6 +294,7 @@ def _attempt_view(one: Attempt) -> Json:
         "ms": one.latency_ms,
         "cost": one.cost.usd,
         "cost_state": one.cost.state,
+        **({"runtime": one.runtime} if one.runtime else {}),
     }
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from arbiter_app.catalog import Catalog
 from arbiter_app.pipeline.decision import Decision
+from arbiter_app.pipeline.deployments import Deployments
 from arbiter_app.pipeline.filter import eligible, everybody
-from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.limits import LearnedLimits
 from arbiter_app.pipeline.tokens import TokenRatios, estimate_messages
 from arbiter_app.pipeline.types import PICO_PER_USD, ChatRequest, Eligible, Model
@@ -22,12 +22,17 @@ class LearnedEstimates:
     """Estimates from the catalog's list prices and from what this instance has learned."""
 
     def __init__(
-        self, catalog: Callable[[], Catalog], policy: Policy, ratios: TokenRatios, health: Health, limits: LearnedLimits
+        self,
+        catalog: Callable[[], Catalog],
+        policy: Policy,
+        ratios: TokenRatios,
+        deployments: Deployments,
+        limits: LearnedLimits,
     ) -> None:
         self._catalog = catalog
         self._policy = policy
         self._ratios = ratios
-        self._health = health
+        self._deployments = deployments
         self._limits = limits
 
     def eligible(self, decision: Decision) -> Eligible:
@@ -36,7 +41,7 @@ class LearnedEstimates:
         if seen is None:
             raise ValueError("a request is classified before it is filtered")
         now = time.monotonic()
-        request, resting = decision.request, self._health.resting(now)
+        request, resting = decision.request, self._deployments.resting(now)
         if request.pin is not None or request.allow is not None:
             request = _by_id(request, catalog)
         tokens_in = estimate_messages(request.messages, request.payload.get("tools"))
@@ -54,19 +59,21 @@ class LearnedEstimates:
             return listed if learned is None else learned
 
         def expected_latency_s(model: str) -> float | None:
-            latency_ms = self._policy.expected_latency_ms(seen.bucket, model)
+            latency_ms = self._deployments.latency_ms(model)
+            if latency_ms is None:
+                latency_ms = self._policy.expected_latency_ms(seen.bucket, model)
             return None if latency_ms is None else latency_ms / 1000
 
         return eligible(
             request,
-            self._limits.applied(catalog.pool, now),
+            self._deployments.fitted(catalog.pool, now),
             tokens_in=tokens_in,
             expected_cost=expected_cost,
             expected_latency_s=expected_latency_s,
             quarantined=resting.__contains__,
             ratios=self._ratios,
-            lacking=self._limits.lacking(request.written, now),
-            gone=self._health.gone(),
+            lacking=self._deployments.lacking(request.written, now),
+            gone=self._deployments.gone(),
         )
 
     def tokens_out(self, decision: Decision) -> int:
@@ -99,8 +106,10 @@ class LearnedEstimates:
     def learned(self, decision: Decision) -> None:
         """Compare the token estimate with the usage the runtime reported."""
         done, gate = decision.completion, decision.eligible
+        if done is not None and done.deployment:
+            self._deployments.timed(done)
         if done is not None and done.usage is not None and gate is not None:
-            self._limits.served(done.model, done.usage.prompt_tokens)
+            self._limits.served(done.deployment or done.model, done.usage.prompt_tokens)
             self._ratios.record(done.model, estimated=gate.prompt_tokens, real=done.usage.prompt_tokens)
 
 

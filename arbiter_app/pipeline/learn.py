@@ -29,7 +29,10 @@ CHARGE_ALERT_S = 3_600.0
 
 
 class Learner:
-    """Owns the way from a finished decision to statistics, alerts and the durable record."""
+    """Owns the way from a finished decision to statistics, alerts and the durable record.
+
+    `priced` says whether an answer is charged at what is the model's price now; another charge teaches nothing of it.
+    """
 
     def __init__(
         self,
@@ -40,6 +43,7 @@ class Learner:
         trust: Callable[[str], Trust],
         publish: Callable[[Decision], None],
         alerted: Callable[[list[dict[str, Any]]], None],
+        priced: Callable[[Completion], bool],
     ) -> None:
         self._policy = policy
         self._ledger = ledger
@@ -47,6 +51,7 @@ class Learner:
         self._trust = trust
         self._publish = publish
         self._alerted = alerted
+        self._priced = priced
         self._charge_alerts: dict[str, float] = {}
 
     @property
@@ -118,7 +123,7 @@ class Learner:
             bucket=bucket,
             prompt=decision.request.ask,
             model=done.model,
-            cost_usd=done.cost.usd if done.cost.measured else None,
+            cost_usd=done.cost.usd if done.cost.measured and (not done.deployment or self._priced(done)) else None,
             tokens_in=done.usage.prompt_tokens if done.usage else None,
             tokens_out=done.usage.completion_tokens if done.usage else None,
             quality=quality,

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from arbiter_app.pipeline.ports import Refusal
-from arbiter_app.pipeline.types import Model
+from arbiter_app.pipeline.types import Deployment, Model
 
 LEAST_WINDOW = 1_000
 """No chat model has a smaller one, in tokens."""
@@ -34,7 +34,7 @@ _NO_SUCH_FIELD_CODES = frozenset({"unsupported_parameter", "extra_forbidden"})
 
 
 class LearnedLimits:
-    """What is known of each model beyond the catalog."""
+    """What is known of each deployment beyond the catalog, by its key."""
 
     def __init__(self) -> None:
         self._windows: dict[str, tuple[int, float]] = {}
@@ -46,57 +46,63 @@ class LearnedLimits:
         """Whether there is anything to look at."""
         return bool(self._windows or self._lacks)
 
-    def served(self, model: str, prompt_tokens: int) -> None:
-        """A model answered a prompt of this size: its window is no smaller."""
-        if prompt_tokens > self._served.get(model, 0):
-            self._served[model] = prompt_tokens
+    def served(self, key: str, prompt_tokens: int) -> None:
+        """A deployment answered a prompt of this size: its window is no smaller."""
+        if prompt_tokens > self._served.get(key, 0):
+            self._served[key] = prompt_tokens
 
-    def learn_window(self, model: Model, window: int, most_needed: float, now: float) -> bool:
+    def learn_window(self, at: Deployment, window: int, most_needed: float, now: float) -> bool:
         """Believe a smaller window, as stated when a request was refused; False where it is not plausible.
 
         `most_needed`: the most tokens that the request can have needed, however they are counted.
         """
-        known = self.window_of(model, now)
-        if window < LEAST_WINDOW or window <= self._served.get(model.id, 0) or window > most_needed:
+        known = self.window_of(at, now)
+        if window < LEAST_WINDOW or window <= self._served.get(at.key, 0) or window > most_needed:
             return False
         if known is None or window < known:
-            self._windows[model.id] = (window, now + WINDOW_S)
+            self._windows[at.key] = (window, now + WINDOW_S)
         return True
 
-    def window_of(self, model: Model, now: float) -> int | None:
+    def window_of(self, at: Deployment, now: float) -> int | None:
         """The window in tokens: the listed one, or a smaller one that was learned; None while it is not known."""
-        learned, until = self._windows.get(model.id, (0, 0.0))
+        (learned, until), listed = self._windows.get(at.key, (0, 0.0)), at.model.context_tokens
         if not learned or now >= until:
-            return model.context_tokens
-        return learned if model.context_tokens is None else min(learned, model.context_tokens)
+            return listed
+        return learned if listed is None else min(learned, listed)
 
-    def applied(self, models: Sequence[Model], now: float) -> Sequence[Model]:
-        """These models with the windows that were learned."""
+    def applied(
+        self, models: Sequence[Model], at: Callable[[str], Sequence[Deployment]], now: float
+    ) -> Sequence[Model]:
+        """These models with the windows that were learned: of each, the widest of its deployments (`at`) that are listed."""
         if not self._windows:
             return models
         for name in [name for name, (_, until) in self._windows.items() if now >= until]:
             del self._windows[name]
-        return [replace(model, context_tokens=self.window_of(model, now)) for model in models]
+        return [replace(model, context_tokens=self._widest(at(model.id), now)) for model in models]
 
-    def learn_lack(self, model: str, written: Mapping[str, str], refusal: Refusal, now: float) -> None:
-        """Remember for a while what the model refused of a request, if that is said; `written` are its members as they came."""
+    def _widest(self, several: Sequence[Deployment], now: float) -> int | None:
+        windows = [self.window_of(at, now) for at in several if at.model.listed]
+        return max((window for window in windows if window is not None), default=None)
+
+    def learn_lack(self, key: str, written: Mapping[str, str], refusal: Refusal, now: float) -> None:
+        """Remember for a while what the deployment refused of a request, if that is said; `written` are its members as they came."""
         field = refused_field(written, refusal.param, refusal.message)
         if field is None:
             return
-        lack = model, field, _ANY if _refuses_any(field, written[field], refusal) else _digest(written[field])
+        lack = key, field, _ANY if _refuses_any(field, written[field], refusal) else _digest(written[field])
         self._lacks.pop(lack, None)
         if len(self._lacks) >= MOST_LACKS:
             del self._lacks[next(iter(self._lacks))]
         self._lacks[lack] = now + LACK_S
 
     def lacking(self, written: Mapping[str, str], now: float) -> Mapping[str, str]:
-        """The models that refused what this request has in a field, and the field."""
+        """The deployments that refused what this request has in a field, by their keys, and the field."""
         if not self._lacks:
             return {}
-        for key in [key for key, until in self._lacks.items() if now >= until]:
-            del self._lacks[key]
+        for lack in [lack for lack, until in self._lacks.items() if now >= until]:
+            del self._lacks[lack]
         values = {field: (_ANY, _digest(written[field])) for _, field, _ in self._lacks if field in written}
-        return {model: field for model, field, value in self._lacks if value in values.get(field, ())}
+        return {key: field for key, field, value in self._lacks if value in values.get(field, ())}
 
     def forget(self) -> None:
         """Start anew (operator reset)."""

@@ -40,7 +40,7 @@ def broken_off(model: str, fault: RuntimeFault) -> ArbiterError:
 
 def exhausted(decision: Decision, faults: Sequence[RuntimeFault]) -> ArbiterError:
     """The error when no model answered, named after what the models said; models that are gone say nothing about the others."""
-    tried = ", ".join(f"{one.model} ({one.error[:MAX_SAID_CHARS]})" for one in decision.attempts if one.error) or "none"
+    tried = ", ".join(f"{one.named} ({one.error[:MAX_SAID_CHARS]})" for one in decision.attempts if one.error) or "none"
     malformed = next((one.refusal for one in faults if one.refusal is not None and one.means is Refused.INVALID), None)
     if malformed is not None and not any(fault.means is Refused.TOO_LONG for fault in faults):
         return rejected(malformed)

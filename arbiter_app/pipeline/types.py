@@ -211,13 +211,19 @@ class Eligible:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One call of one model, good or bad. `error` is empty on success."""
+    """One call of one model, good or bad. `error` is empty on success; `runtime` where there is but one."""
 
     model: str
     status: int
     error: str
     latency_ms: float
     cost: Cost
+    runtime: str = ""
+
+    @property
+    def named(self) -> str:
+        """The model, and on which runtime where that is not plain."""
+        return f"{self.model} on {self.runtime}" if self.runtime else self.model
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +232,8 @@ class Completion:
 
     `body` is the runtime's JSON (for a stream: assembled from its chunks), `raw` its bytes where they came as one. `text` is
     the answer's content, without a block of thought before it. One that is `large` is passed on and not looked at: its `raw`,
-    or the `pieces` of that, are all that there is, with the `hold` on their memory.
+    or the `pieces` of that, are all that there is, with the `hold` on their memory. `deployment` is the key of who answered where
+    that is not the model, `runtime` where that is (empty where there is but one).
     """
 
     model: str
@@ -243,6 +250,8 @@ class Completion:
     large: bool = False
     hold: object = None
     pieces: Sequence[bytes] = ()
+    deployment: str = ""
+    runtime: str = ""
 
 
 @dataclass(frozen=True, slots=True)

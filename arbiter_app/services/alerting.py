@@ -10,7 +10,9 @@ import logging
 import time
 from itertools import groupby
 
+from arbiter_app.pipeline.deployments import Deployments
 from arbiter_app.pipeline.health import Health
+from arbiter_app.pipeline.ports import Refused
 from arbiter_app.pipeline.standing import Standing
 from arbiter_app.pipeline.types import Json
 from arbiter_app.services import alert_outcome
@@ -30,16 +32,25 @@ class Alerting:
     """Alerts, followed until traffic has settled."""
 
     def __init__(
-        self, *, store: Store, catalog: CatalogHolder, health: Health, standing: Standing, alerts: Alerts, feed: Feed
+        self,
+        *,
+        store: Store,
+        catalog: CatalogHolder,
+        health: Health,
+        deployments: Deployments,
+        standing: Standing,
+        alerts: Alerts,
+        feed: Feed,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._health = health
+        self._deployments = deployments
         self._standing = standing
         self._alerts = alerts
         self._feed = feed
         self._pool: frozenset[str] | None = None
-        self._refused: frozenset[str] = frozenset()
+        self._refused: frozenset[tuple[str, Refused]] = frozenset()
         self._open = True
 
     async def run(self) -> None:
@@ -66,7 +77,7 @@ class Alerting:
         A model that the runtime says it does not serve has left. Who has, is kept for the next start.
         """
         health, gone = self._health, self._health.gone()
-        pool = frozenset(self._catalog.now.names) - gone
+        pool = frozenset(self._catalog.now.names) - self._deployments.gone()
         if pool == self._pool:
             return
         now = time.time()
@@ -82,7 +93,7 @@ class Alerting:
     async def note_standing(self) -> None:
         """Raise an alert when the runtime refuses its key, or says that its account is out of credit; once each time."""
         refused = dict(self._standing.refused)
-        new = [(kind, *refused[kind]) for kind in refused if kind not in self._refused]
+        new = [(str(key[1]), *refused[key]) for key in refused if key not in self._refused]
         if new:
             now = time.time()
             raised = await self._store.writer.call(

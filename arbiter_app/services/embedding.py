@@ -7,7 +7,7 @@ Vectors of different models do not mix, so that no other model can stand in for 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from arbiter_app.catalog import Catalog
@@ -19,7 +19,16 @@ from arbiter_app.pipeline.ports import Refused, Reply, RuntimeFault
 from arbiter_app.pipeline.record import Recorder
 from arbiter_app.pipeline.refused import exhausted, rejected
 from arbiter_app.pipeline.standing import Standing
-from arbiter_app.pipeline.types import UNKNOWN_COST, Attempt, ChatRequest, Completion, Mode, Model
+from arbiter_app.pipeline.types import (
+    DEFAULT_RUNTIME,
+    UNKNOWN_COST,
+    Attempt,
+    ChatRequest,
+    Completion,
+    Deployment,
+    Mode,
+    Model,
+)
 from arbiter_app.pool.price_list import lookup
 
 MAX_ERROR_CHARS = 500
@@ -34,11 +43,14 @@ class EmbeddingRuntime(Protocol):
 
 
 class Embeddings:
-    """Answers requests for embeddings, each with one decision on record. `recorder` keeps it, `timeout_s` bounds it."""
+    """Answers requests for embeddings, each with one decision on record. `recorder` keeps it, `timeout_s` bounds it.
+
+    A model that the catalog has is asked of the runtime that knows it by the name given, or of its cheapest.
+    """
 
     def __init__(
         self,
-        runtime: EmbeddingRuntime,
+        runtimes: Mapping[str, EmbeddingRuntime],
         meter: Meter,
         recorder: Recorder,
         standing: Standing,
@@ -47,7 +59,7 @@ class Embeddings:
         multiplier_of: Callable[[str], float],
         timeout_s: float,
     ) -> None:
-        self._runtime = runtime
+        self._runtimes = runtimes
         self._meter = meter
         self._recorder = recorder
         self._standing = standing
@@ -69,27 +81,29 @@ class Embeddings:
 
     async def _asked(self, decision: Decision, request: ChatRequest) -> Completion:
         name, started = request.pin or "", time.perf_counter()
+        at = self._at(name)
+        shown = at.runtime if len(self._runtimes) > 1 else ""
         try:
-            reply = await self._runtime.embed(
+            reply = await self._runtimes[at.runtime].embed(
                 request.as_it_came, deadline=decision.deadline, request_id=request.request_id
             )
         except RuntimeFault as fault:
             took_ms = (time.perf_counter() - started) * 1000
             said = fault.message[:MAX_ERROR_CHARS]
-            decision.attempts.append(Attempt(name, fault.status, said, took_ms, UNKNOWN_COST))
-            self._standing.note(fault.means, name, fault.message)
+            decision.attempts.append(Attempt(name, fault.status, said, took_ms, UNKNOWN_COST, shown))
+            self._standing.note(at.runtime, fault.means, name, fault.message)
             raise _told(decision, name, fault) from fault
         if self._standing.refused:
-            self._standing.served()
+            self._standing.served(at.runtime)
         took_ms = (time.perf_counter() - started) * 1000
         usage = self._meter.usage_of(reply.json, request.body_bytes)
-        model = self._model(name)
+        model = at.model
         cost = self._meter.cost_with_usage(
             reply.headers, reply.json, usage, model, multiplier=self._multiplier_of(model.id)
         )
         if not model.priced and not cost.measured:
             cost = UNKNOWN_COST
-        decision.attempts.append(Attempt(name, 200, "", took_ms, cost))
+        decision.attempts.append(Attempt(name, 200, "", took_ms, cost, shown))
         return Completion(
             model=name,
             body={key: reply.json[key] for key in ("model", "usage") if key in reply.json},
@@ -102,18 +116,19 @@ class Embeddings:
             raw=without_own_bytes(reply.body),
             large=True,
             hold=reply.hold,
+            runtime=shown,
         )
 
-    def _model(self, name: str) -> Model:
-        """The model at its price: the catalog's, or the price list's."""
+    def _at(self, name: str) -> Deployment:
+        """Where the model is, at its price there: the catalog's, or the price list's."""
         catalog = self._catalog()
-        found = catalog.models.get(catalog.resolve(name))
-        if found is not None:
-            return found
+        model_id = catalog.resolve(name)
+        if model_id in catalog.models:
+            several = catalog.at(model_id)
+            return next((at for at in several if at.model.sent == name), several[0])
         known = lookup(name)
-        return Model(
-            name, known.input_usd or 0.0, 0.0, None, price_from="unknown" if known.input_usd is None else "library"
-        )
+        price_from = "unknown" if known.input_usd is None else "library"
+        return Deployment(name, DEFAULT_RUNTIME, Model(name, known.input_usd or 0.0, 0.0, None, price_from=price_from))
 
 
 def _told(decision: Decision, name: str, fault: RuntimeFault) -> ArbiterError:

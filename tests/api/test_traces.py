@@ -110,7 +110,7 @@ def test_a_failed_request_says_why_and_text_is_there_only_when_asked_for(tmp_pat
 def test_nothing_is_imported_without_an_endpoint() -> None:
     code = (
         "import sys, asyncio, arbiter_app.bootstrap, arbiter_app.tracing as tracing\n"
-        "assert tracing.open_tracing('', 'http://a', content=False) is None\n"
+        "assert tracing.open_tracing('', {'btl': 'http://a'}, content=False) is None\n"
         "sys.exit(any(name.startswith('opentelemetry.sdk') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,7 +12,7 @@ import pytest
 from arbiter_app.pipeline.ask import FAILURES, Asker, spoken
 from arbiter_app.pipeline.classify import parse_task
 from arbiter_app.pipeline.ports import Refusal, Refused, Reply, RuntimeFault
-from arbiter_app.pipeline.types import Model
+from arbiter_app.pipeline.types import DEFAULT_RUNTIME, Deployment, Model
 from arbiter_app.runtime import cost as meter
 
 Json = dict[str, Any]
@@ -44,9 +44,9 @@ def refuse(word: str) -> Json:
 
 def asker(runtime: Runtime, charged: list[str]) -> Asker:
     return Asker(
-        runtime,  # type: ignore[arg-type]
+        {DEFAULT_RUNTIME: runtime},  # type: ignore[dict-item]
         meter,
-        lambda: (FIRST, SECOND),
+        lambda: [Deployment(model.id, DEFAULT_RUNTIME, model) for model in (FIRST, SECOND)],
         lambda model: 1.0,
         kind="classifier",
         timeout_s=5.0,

@@ -1,0 +1,141 @@
+"""Which deployment of a model serves: the cheapest that is healthy, then the next, before another model is asked.
+
+What is learned of an answer's quality belongs to the model; price, latency, health and limits belong to the deployment. The
+policy sees a model at the price of the deployment that would serve now. A model with one deployment costs one look-up.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+
+from arbiter_app.catalog import Catalog
+from arbiter_app.pipeline.decision import Decision
+from arbiter_app.pipeline.health import Health
+from arbiter_app.pipeline.limits import LearnedLimits
+from arbiter_app.pipeline.types import Completion, Deployment, Model
+
+NEWEST_SHARE = 0.2
+"""What the newest call counts for in a deployment's mean latency."""
+
+
+class Deployments:
+    """Chooses among the deployments of the catalog in force. `moved` hears that a model would be served from elsewhere now.
+
+    `serving` has, by model, the key of the deployment that would serve where that is not the cheapest.
+    """
+
+    def __init__(
+        self, catalog: Callable[[], Catalog], health: Health, limits: LearnedLimits, *, moved: Callable[[], None]
+    ) -> None:
+        self._catalog = catalog
+        self._health = health
+        self._limits = limits
+        self._moved = moved
+        self._latency_ms: dict[str, float] = {}
+        self.serving: Mapping[str, str] = {}
+
+    def order(self, decision: Decision, models: Sequence[str]) -> Iterator[Deployment]:
+        """Whom to ask for these models, in their order. Where there is one model alone, its resting deployments come last."""
+        catalog, alone = self._catalog(), len(models) == 1
+        for model in models:
+            several = catalog.at(model)
+            yield from several if len(several) == 1 else self._able(several, decision, alone)
+
+    def askable(self, model: str) -> Sequence[Deployment]:
+        """Whom to ask for a model that takes a part, and then for who may stand in for it."""
+        catalog = self._catalog()
+        return [at for one in catalog.askable(model) for at in self._able(catalog.at(one.id))]
+
+    def resting(self, now: float) -> frozenset[str]:
+        """The models that rest on each of their runtimes."""
+        resting, catalog = self._health.resting(now), self._catalog()
+        if not catalog.deployments or not (resting or self.serving):
+            return resting
+        away, serving = _plain(resting, catalog), dict[str, str]()
+        for model, several in catalog.deployments.items():
+            here = _listed(several)
+            able = next((at for at in here if at.key not in resting), None)
+            if able is None:
+                away.add(model)
+            elif able is not here[0]:
+                serving[model] = able.key
+        if serving != self.serving:
+            self.serving = serving
+            self._moved()
+        return frozenset(away)
+
+    def gone(self) -> frozenset[str]:
+        """The models that none of their runtimes serves, as these have said."""
+        return self._all(self._health.gone())
+
+    def lacking(self, written: Mapping[str, str], now: float) -> Mapping[str, str]:
+        """The models of which every deployment refused what this request has in a field, and the field."""
+        lacks = self._limits.lacking(written, now)
+        return (
+            {model: lacks[_listed(self._catalog().at(model))[0].key] for model in self._all(lacks.keys())}
+            if lacks
+            else lacks
+        )
+
+    def fitted(self, models: Sequence[Model], now: float) -> Sequence[Model]:
+        """These models with the windows that were learned."""
+        return self._limits.applied(models, self._catalog().at, now)
+
+    def priced(self, done: Completion) -> bool:
+        """Whether an answer of one of several deployments came from the one whose price is the model's now."""
+        return done.deployment == (self.serving.get(done.model) or _listed(self._catalog().at(done.model))[0].key)
+
+    def timed(self, done: Completion) -> None:
+        """Note how long one of several deployments took."""
+        before = self._latency_ms.get(done.deployment, done.latency_ms)
+        self._latency_ms[done.deployment] = before + NEWEST_SHARE * (done.latency_ms - before)
+
+    def latency_ms(self, model: str) -> float | None:
+        """The mean latency of the deployment that would serve a model; None where the model's own is to be taken."""
+        key = self.serving.get(model) or _listed(self._catalog().at(model))[0].key
+        return self._latency_ms.get(key)
+
+    def forget(self) -> None:
+        """Start anew (operator reset)."""
+        self._latency_ms.clear()
+
+    def _all(self, keys: Set[str]) -> frozenset[str]:
+        """The models all of whose deployments are among these keys."""
+        catalog = self._catalog()
+        if not catalog.deployments or not keys:
+            return frozenset(keys)
+        several = catalog.deployments.items()
+        return frozenset(
+            _plain(keys, catalog) | {model for model, found in several if all(at.key in keys for at in _listed(found))}
+        )
+
+    def _able(
+        self, several: Sequence[Deployment], decision: Decision | None = None, alone: bool = False
+    ) -> Sequence[Deployment]:
+        """Those that do not rest, the cheapest first, but those last that would refuse; where all rest, those not gone."""
+        now, here = time.monotonic(), _listed(several)
+        able = [at for at in here if not self._health.quarantined(at.key, now)]
+        if alone or not able:
+            gone = self._health.gone()
+            tired = [at for at in here if at not in able]
+            able += [at for at in tired if at.key not in gone] or ([] if able else tired)
+        if decision is None or not self._limits.known or len(able) < 2:
+            return able
+        lacking = self._limits.lacking(decision.request.written, now)
+        needed = decision.eligible.tokens_needed if decision.eligible is not None else 0
+        return sorted(able, key=lambda at: (at.key in lacking, self._too_small(at, needed, now)))
+
+    def _too_small(self, at: Deployment, needed: int, now: float) -> bool:
+        window = self._limits.window_of(at, now)
+        return window is not None and window < needed
+
+
+def _plain(keys: Set[str], catalog: Catalog) -> set[str]:
+    """Those of these keys that are the ids of models with one deployment."""
+    return {key for key in keys if key in catalog.models and key not in catalog.deployments}
+
+
+def _listed(several: Sequence[Deployment]) -> Sequence[Deployment]:
+    """Those that their runtimes list; all where none does."""
+    return several if len(several) == 1 else [at for at in several if at.model.listed] or several
