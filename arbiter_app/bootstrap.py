@@ -352,6 +352,7 @@ class Services:
             catalog=self.catalog_holder,
             policy=self.policy,
             health=self.health,
+            deployments=self.deployments,
             prices=self.prices,
             cache=self.cache,
             judging=self.judging,

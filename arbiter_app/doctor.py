@@ -19,8 +19,10 @@ from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.policy import POLICIES
 from arbiter_app.pool import telling
 from arbiter_app.runtime.client import HttpRuntime
+from arbiter_app.runtime.clients import client_of
+from arbiter_app.runtime.config import RuntimeConfig
 from arbiter_app.runtime.sandbox import start_sandbox
-from arbiter_app.services.pool import listed
+from arbiter_app.services.pool import NO_LIST, listed
 from arbiter_app.settings import Settings, setting_names
 from arbiter_app.store.health import SQLITE, examine
 from arbiter_app.web import build
@@ -32,7 +34,7 @@ Line = tuple[bool, str, str]
 def run(settings: Settings, say: Callable[[str], None]) -> int:
     """Say every finding; 1 when something is wrong, else 0."""
     good = True
-    for check in (_versions, _port, _store, _runtime, _pages):
+    for check in (_versions, _port, _store, _runtime, _named_runtimes, _pages):
         for fine, name, text in check(settings):
             good &= fine
             say(f"{'ok  ' if fine else 'FAIL'}  {name:<9} {text}")
@@ -49,6 +51,11 @@ def hindrance(settings: Settings) -> str:
     taken = _taken(settings)
     if taken:
         return f"{settings.host}:{settings.port}: {taken}; end what uses it, or set ARBITER_HOST and ARBITER_PORT"
+    try:
+        for config in catalog_of(settings).runtimes.values():
+            client_of(config, settings)
+    except ValueError as error:
+        return str(error)
     return ""
 
 
@@ -143,6 +150,46 @@ def _runtime(settings: Settings) -> Iterator[Line]:
     else:
         yield True, "runtime", found[0]
         yield from ((True, "pool", line) for line in found[1:])
+
+
+def _named_runtimes(settings: Settings) -> Iterator[Line]:
+    """Each runtime of the catalog: whether its key is set, it answers, and what it has."""
+    try:
+        catalog = catalog_of(settings)
+    except ValueError:
+        return  # said already
+    for name, config in catalog.runtimes.items():
+        key = f"with the key of {config.key_env}" if config.key_env else "without a key"
+        try:
+            good, lines = asyncio.run(_named_listed(settings, catalog, config))
+        except RuntimeFault as fault:
+            at_fault = f"base_url and {config.key_env}" if config.key_env else "base_url"
+            yield False, "runtime", f"{name}: {config.base_url}: {fault.message}; check {at_fault}"
+        except ValueError as error:
+            yield False, "runtime", str(error)
+        else:
+            yield good, "runtime", f"{name}: {config.base_url} ({config.dialect}, {key}) {lines[0]}"
+            yield from ((True, "pool", line) for line in lines[1:])
+
+
+async def _named_listed(settings: Settings, catalog: Catalog, config: RuntimeConfig) -> tuple[bool, list[str]]:
+    """Whether a named runtime has what the catalog says, and its list in sentences. Raises RuntimeFault and ValueError."""
+    runtime = client_of(config, settings)
+    try:
+        rows = await runtime.models()
+    except RuntimeFault as fault:
+        if fault.status not in NO_LIST:
+            raise
+        return True, [
+            "has no list of models: what the catalog has there is asked for",
+            *telling.deployed(catalog, config.name),
+        ]
+    finally:
+        await runtime.aclose()
+    after = catalog.relisted(config.name, rows)
+    there = [at for several in after.deployments.values() for at in several if at.runtime == config.name]
+    good = not there or any(at.model.listed for at in there)
+    return good, [f"lists {len(rows)} models", *telling.deployed(after, config.name)]
 
 
 async def _reached(settings: Settings, catalog: Catalog) -> list[str]:

@@ -163,7 +163,7 @@ async def overview(request: Request) -> State:
 @router.get("/v1/pricing")
 async def pricing(request: Request) -> PriceList:
     """The catalog with list prices in USD per 1,000,000 tokens, each model tagged `routable`."""
-    return {"data": services_of(request).reads.pricing()}
+    return {"data": await services_of(request).reads.catalog()}
 
 
 @router.get("/v1/alerts")

@@ -65,6 +65,11 @@ class Deployments:
             self._moved()
         return frozenset(away)
 
+    def first(self, model: str) -> Deployment:
+        """The deployment that would be asked for a model, as far as was noted."""
+        here, key = _listed(self._catalog().at(model)), self.serving.get(model)
+        return next((at for at in here if at.key == key), here[0])
+
     def gone(self) -> frozenset[str]:
         """The models that none of their runtimes serves, as these have said."""
         return self._all(self._health.gone())
@@ -84,7 +89,7 @@ class Deployments:
 
     def priced(self, done: Completion) -> bool:
         """Whether an answer of one of several deployments came from the one whose price is the model's now."""
-        return done.deployment == (self.serving.get(done.model) or _listed(self._catalog().at(done.model))[0].key)
+        return done.deployment == self.first(done.model).key
 
     def timed(self, done: Completion) -> None:
         """Note how long one of several deployments took."""
@@ -93,8 +98,7 @@ class Deployments:
 
     def latency_ms(self, model: str) -> float | None:
         """The mean latency of the deployment that would serve a model; None where the model's own is to be taken."""
-        key = self.serving.get(model) or _listed(self._catalog().at(model))[0].key
-        return self._latency_ms.get(key)
+        return self._latency_ms.get(self.first(model).key)
 
     def forget(self) -> None:
         """Start anew (operator reset)."""

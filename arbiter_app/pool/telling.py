@@ -36,6 +36,22 @@ def lines(catalog: Catalog) -> Iterator[str]:
         yield f"set aside: {len(report.doubts) - SHOWN} more statements"
 
 
+def deployed(catalog: Catalog, runtime: str) -> Iterator[str]:
+    """What of the catalog is on a runtime that it names, and what its list lacks."""
+    there = [at for several in catalog.deployments.values() for at in several if at.runtime == runtime]
+    here = [at.model for at in there if at.model.listed]
+    absent = [at.model.sent for at in there if not at.model.listed]
+    if here:
+        named = [one.id if one.sent == one.id else f"{one.id} (there {one.sent})" for one in here]
+        yield f"on {runtime}: {_some(named)}"
+    if absent:
+        yield f"not listed by {runtime}, so not asked of it: {_some(absent)}"
+    if not there:
+        yield f"no model of the catalog is on {runtime}"
+    for doubt in catalog.doubts.get(runtime, ())[:SHOWN]:
+        yield f"set aside of the list of {runtime}: {doubt}"
+
+
 def replaced(catalog: Catalog) -> Iterator[str]:
     """The parts that another model takes than was wanted."""
     for part, (wanted, now) in (catalog.report.replaced if catalog.report is not None else {}).items():

@@ -15,7 +15,7 @@ from arbiter_app.pipeline.deployments import Deployments
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.types import DEFAULT_RUNTIME, Json
 from arbiter_app.policy import Policy
-from arbiter_app.pool.telling import lines
+from arbiter_app.pool.telling import deployed, lines
 from arbiter_app.runtime.claims.facts import Rows
 from arbiter_app.runtime.client import HttpRuntime
 from arbiter_app.services.catalog_holder import CatalogHolder, facts_of
@@ -29,15 +29,18 @@ FIRST_S = 3.0
 SOON_S = 2.0
 """After this time a list that failed is asked for again (later ones after twice as long), and a doubtful one is confirmed."""
 ANSWERED = (400, 403, 404, 405, 410, 501)
-"""Statuses of a runtime that is there, and has no list for us."""
+"""Statuses of a runtime that is there, and has no list for us ..."""
+NO_LIST = (404, 405, 410, 501)
+"""... or none for anybody."""
 
 
 @dataclass(slots=True)
 class _Reading:
-    """How the list of one runtime is read: the wait until the next time, and what the last one lacked."""
+    """How the list of one runtime is read: the wait until the next time, what the last one lacked, and what was said of it."""
 
     wait_s: float = 0.0
     doubted: frozenset[str] = frozenset()
+    told: tuple[str, ...] = ()
 
 
 class Pool:
@@ -106,6 +109,11 @@ class Pool:
             )
             after = await self._held_against(runtime, rows, reading.doubted)
         self._take(after)
+        said = tuple(deployed(after, runtime)) if runtime != DEFAULT_RUNTIME else ()
+        if said != reading.told:
+            reading.told = said
+            for line in said:
+                log.info("%s", line)
 
     def _there(self, runtime: str, catalog: Catalog | None = None) -> frozenset[str]:
         """What a runtime's list may take away: models of the default one, by id; deployments on others, by key."""

@@ -13,9 +13,10 @@ from typing import Any, cast
 
 from arbiter_app.pipeline.ask import Asker
 from arbiter_app.pipeline.cache import ResponseCache
+from arbiter_app.pipeline.deployments import Deployments
 from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.prices import PriceOverrides
-from arbiter_app.pipeline.types import PICO_PER_USD, Json, Mode
+from arbiter_app.pipeline.types import DEFAULT_RUNTIME, PICO_PER_USD, Deployment, Json, Mode
 from arbiter_app.policy import Policy
 from arbiter_app.pool import telling
 from arbiter_app.services import alert_outcome, savings_report
@@ -25,6 +26,8 @@ from arbiter_app.services.rows import (
     AlertRow,
     CatalogModel,
     DecisionRow,
+    DeployedModel,
+    DeploymentRow,
     Exploration,
     GroupSums,
     KnownModel,
@@ -45,6 +48,8 @@ from arbiter_app.store.decisions import Filter
 PICO_FIELDS = ("cost_pico", "answer_cost_pico", "classifier_cost_pico", "judge_cost_pico", "baseline_pico")
 
 PRICE_ROWS, PRICE_ROWS_AROUND = 400, 60
+DEPLOYED_ROWS = 200
+"""Decisions of a model from which it is told how its deployments fared: the newest."""
 PRICE_ALERTS, PRICE_AFTER_S = 3, 1_800.0
 """Decisions whose price is told: the newest; and before each of the newest shifts, and until half an hour after it."""
 
@@ -60,6 +65,7 @@ class Reads:
         catalog: CatalogHolder,
         policy: Policy,
         health: Health,
+        deployments: Deployments,
         prices: PriceOverrides,
         cache: ResponseCache | None,
         judging: Judging,
@@ -70,6 +76,7 @@ class Reads:
         self._catalog = catalog
         self._policy = policy
         self._health = health
+        self._deployments = deployments
         self._prices = prices
         self._cache = cache
         self._judging = judging
@@ -228,6 +235,19 @@ class Reads:
             for model in self._catalog.now.models.values()
         ]
 
+    async def catalog(self) -> list[DeployedModel]:
+        """The same, with the deployments of the models that name them."""
+        rows, deployments = cast(list[DeployedModel], self.pricing()), self._catalog.now.deployments
+        if deployments:
+            self._deployments.resting(time.monotonic())  # so that it is noted who would be asked now
+        for row in rows if deployments else ():
+            if (several := deployments.get(row["id"])) is not None:
+                seen = await self._store.attempts(Filter(model=row["id"], status="ok"), limit=DEPLOYED_ROWS)
+                rests = self._health.snapshot(time.monotonic())
+                first = self._deployments.first(row["id"]).key
+                row["deployments"] = [_deployment(at, seen, rests.get(at.key, {}), at.key == first) for at in several]
+        return rows
+
     def models(self) -> ModelList:
         """OpenAI's model list: `auto` first, then the pool."""
         auto: ListedModel = {"id": "auto", "object": "model", "created": 0, "owned_by": "arbiter", "routable": True}
@@ -256,6 +276,40 @@ class Reads:
             price = _per_thousand(row)
             found[row["id"]] = {"ts": row["ts"], "model": row["model"], "task": row["task"], "cost": price}
         return sorted(found.values(), key=lambda point: point["ts"])
+
+
+def _deployment(at: Deployment, seen: Sequence[Json], rest: Json, serving: bool) -> DeploymentRow:
+    """A deployment, and how it fared in decisions of its model."""
+    model, made = at.model, [(row, one) for row in seen for one in row["attempts"] if _was_at(one, at)]
+    answered = [(row, one) for row, one in made if not one["error"]]
+    prices = [price for row, one in answered if one is row["attempts"][-1] and (price := _charged(row)) is not None]
+    return {
+        "key": at.key,
+        "runtime": at.runtime,
+        "runtime_name": model.sent,
+        "input_per_million": _per_million(model.input_usd) if model.priced else None,
+        "output_per_million": _per_million(model.output_usd) if model.priced else None,
+        "price_from": model.price_from,
+        "context": model.context_tokens,
+        "listed": model.listed,
+        "serving": serving,
+        "calls": len(answered),
+        "failed": len(made) - len(answered),
+        "latency_ms": _mean(sum(one["ms"] for _, one in answered), len(answered)),
+        "cost_per_thousand": _mean(sum(prices), len(prices)),
+        "resting_s": float(rest.get("seconds_left", 0.0)),
+        "reason": str(rest.get("reason", "")),
+    }
+
+
+def _was_at(attempt: Json, at: Deployment) -> bool:
+    return bool(attempt["model"] == at.model.id and attempt.get("runtime", DEFAULT_RUNTIME) == at.runtime)
+
+
+def _charged(row: Json) -> float | None:
+    """What a thousand tokens of a decision's answer cost, in USD."""
+    tokens = (row["prompt_tokens"] or 0) + (row["completion_tokens"] or 0)
+    return None if not tokens or row["answer_cost_pico"] is None else usd(row["answer_cost_pico"]) / tokens * 1000
 
 
 def _per_thousand(row: DecisionRow) -> float | None:

@@ -375,8 +375,33 @@ class State(TypedDict):
     store: str
 
 
+class DeploymentRow(TypedDict):
+    """A model on one runtime: its list prices there in USD per 1,000,000 tokens, and how it fared.
+
+    `calls`, `failed`, `latency_ms` (mean, of a whole answer) and `cost_per_thousand` (USD a thousand tokens, as charged) are of
+    the newest decisions that the model answered. It rests for `resting_s` more seconds after what `reason` says. `serving`: it
+    would be asked first now.
+    """
+
+    key: str
+    runtime: str
+    runtime_name: str
+    input_per_million: float | None
+    output_per_million: float | None
+    price_from: str
+    context: int | None
+    listed: bool
+    serving: bool
+    calls: int
+    failed: int
+    latency_ms: float | None
+    cost_per_thousand: float | None
+    resting_s: float
+    reason: str
+
+
 class CatalogModel(TypedDict):
-    """A model of the catalog, with list prices in USD per 1,000,000 tokens."""
+    """A model of the catalog, with list prices in USD per 1,000,000 tokens: of several deployments, of the cheapest listed."""
 
     id: str
     input_per_million: float | None
@@ -394,10 +419,16 @@ class CatalogModel(TypedDict):
     routable: bool
 
 
+class DeployedModel(CatalogModel):
+    """The same with its `deployments`, where it has several, or one on a runtime that the catalog names."""
+
+    deployments: NotRequired[list[DeploymentRow]]
+
+
 class PriceList(TypedDict):
     """The catalog."""
 
-    data: list[CatalogModel]
+    data: list[DeployedModel]
 
 
 class ListedModel(TypedDict):

@@ -72,6 +72,14 @@ def one(connection: Connection, decision_id: str) -> dict[str, Any] | None:
     return {**row, "trace": None if trace is None else expanded(orjson.loads(trace))}
 
 
+def attempts(connection: Connection, narrowed: Filter, *, limit: int) -> list[dict[str, Any]]:
+    """The newest decisions of a filter whose traces are kept, each with its `attempts` to call models, as a trace has them."""
+    rows = page(connection, narrowed, limit=limit)
+    query = select(_TRACES.c.id, _TRACES.c.body).where(_TRACES.c.id.in_([row["id"] for row in rows]))
+    made = {found.id: orjson.loads(found.body)["call"]["attempts"] for found in connection.execute(query)}
+    return [{**row, "attempts": made[row["id"]]} for row in rows if row["id"] in made]
+
+
 def row_of(connection: Connection, decision_id: str) -> dict[str, Any] | None:
     """One decision without its trace."""
     row = connection.execute(select(_DECISIONS).where(_DECISIONS.c.id == decision_id)).first()

@@ -156,6 +156,10 @@ class Store:
         """Decisions newest first."""
         return await self.read(decisions.page, narrowed, limit=limit, before=before)
 
+    async def attempts(self, narrowed: Filter, *, limit: int) -> list[dict[str, Any]]:
+        """Decisions newest first, each with its attempts to call models."""
+        return await self.read(decisions.attempts, narrowed, limit=limit)
+
     def stretch(self, narrowed: Filter) -> Iterator[dict[str, Any]]:
         """Every decision of a filter, newest first; runs in the calling thread. No connection is held between pages."""
         before = None

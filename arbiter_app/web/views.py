@@ -11,6 +11,7 @@ from arbiter_app.services.rows import (
     AlertRow,
     CatalogModel,
     DecisionRow,
+    DeploymentRow,
     HoldoutReport,
     KeyRow,
     KeyUsage,
@@ -337,7 +338,7 @@ def _called(part: Mapping[str, Any], row: TracedDecision) -> str:
     if not tries:
         return "served from the cache, no model was called" if row.get("cache") == "hit" else "no model was called"
     said = [
-        f"{one['model']} {'failed: ' + str(one['error']) if one.get('error') else 'answered'}"
+        f"{one['model']}{' on ' + str(one['runtime']) if one.get('runtime') else ''} {'failed: ' + str(one['error']) if one.get('error') else 'answered'}"
         f" in {ms(one.get('ms'))} ms"
         + (f" for {money(one['cost'])} ({one['cost_state']})" if not one.get("error") else "")
         for one in tries
@@ -411,6 +412,25 @@ def catalog_row(row: CatalogModel) -> View:
         "routable": "yes" if row.get("routable") else "",
         "state": {"new": "new", "absent": "not listed"}.get(str(row.get("state")), ""),
         "baseline": "yes" if row.get("baseline") else "",
+    }
+
+
+def deployment_row(model: str, row: DeploymentRow) -> View:
+    """A model on one runtime: its list prices there, and how it fared."""
+    rests = f"rests {count(row['resting_s'])} s" if row["resting_s"] > 0 else ""
+    return {
+        "id": model,
+        "runtime": row["runtime"],
+        "name": row["runtime_name"],
+        "input": _listed(row["input_per_million"]),
+        "output": _listed(row["output_per_million"]),
+        "calls": count(row["calls"]),
+        "failed": count(row["failed"]) if row["failed"] else "",
+        "latency": ms(row["latency_ms"]),
+        "cost": money(row["cost_per_thousand"]) if row["cost_per_thousand"] is not None else NOTHING,
+        "state": rests or ("first" if row["serving"] else "") if row["listed"] else "not listed",
+        "reason": row["reason"],
+        "kind": "good" if row["serving"] and row["listed"] and not rests else "",
     }
 
 

@@ -253,8 +253,52 @@ def test_a_deployment_that_its_runtime_no_longer_lists_is_out_until_it_is_back(
         assert told(over)["runtime"] == "house"
 
 
+def deployments(over: Running) -> dict[str, dict[str, Any]]:
+    """What is told of them, by key."""
+    rows = over.http.get("/v1/pricing").json()["data"]
+    assert "deployments" not in rows[1], "one that names none has none"
+    return {one["key"]: one for one in rows[0]["deployments"]}
+
+
+def test_price_latency_and_health_of_deployments_are_told_apart(
+    over: Running, default: Stranger, house: Stranger
+) -> None:
+    before = deployments(over)
+    assert [(one["calls"], one["latency_ms"], one["serving"]) for one in before.values()] == [
+        (0, None, True),
+        (0, None, False),
+    ]
+    for _ in range(3):
+        told(over)
+    house.say, house.headers = refusal(429, "slow down"), {"retry-after": "60"}
+    for _ in range(2):
+        told(over)
+    seen = deployments(over)
+    there, here = seen["gpt-4o@house"], seen["gpt-4o@btl"]
+    assert (there["runtime_name"], there["input_per_million"], there["output_per_million"]) == ("our/gpt-4o", 1, 4)
+    assert (here["runtime_name"], here["input_per_million"], here["output_per_million"]) == ("gpt-4o", 2.5, 10)
+    assert (there["calls"], there["failed"], here["calls"], here["failed"]) == (3, 1, 2, 0)
+    assert there["cost_per_thousand"] == pytest.approx((5 * 1 + 2 * 4) / 1e6 / 7 * 1000)
+    assert here["cost_per_thousand"] == pytest.approx((5 * 2.5 + 2 * 10) / 1e6 / 7 * 1000)
+    assert there["latency_ms"] > 0 and here["latency_ms"] > 0
+    assert 50 < there["resting_s"] <= 60 and there["reason"] == "slow down" and not there["serving"]
+    assert here["resting_s"] == 0 and here["serving"]
+    assert "deployments" not in over.http.get("/v1/models").text
+    assert 'arbiter_quarantined{model="gpt-4o@house"} 1' in over.http.get("/metrics").text
+
+
+def test_embeddings_go_to_the_runtime_that_has_the_model(over: Running, default: Stranger, house: Stranger) -> None:
+    vectors = json.dumps({"data": [{"embedding": [0.1]}], "usage": {"prompt_tokens": 1}}).encode()
+    house.say = default.say = lambda body: (200, "application/json", vectors)
+    for name, runtime in (("our/gpt-4o", house), ("gpt-4o", default), ("unheard-of", default)):
+        before = len(runtime.heard)
+        answer = over.http.post("/v1/embeddings", json={"model": name, "input": "x"})
+        assert answer.status_code == 200 and len(runtime.heard) == before + 1, name
+
+
 def test_with_one_runtime_nobody_hears_of_runtimes(default: Stranger, tmp_path: Path) -> None:
     with running(tmp_path, **default.settings) as over:
         block = told(over)
         trace = over.http.get(f"/v1/decisions/{block['decision_id']}").text
         assert "runtime" not in block and '"runtime"' not in trace
+        assert "deployments" not in over.http.get("/v1/pricing").text

@@ -10,7 +10,7 @@ import pytest
 from arbiter_app.catalog import Catalog, CatalogError, catalog_of, load_catalog
 from arbiter_app.pipeline.types import DEFAULT_RUNTIME
 from arbiter_app.runtime.claims import secrets
-from arbiter_app.runtime.clients import client_of
+from arbiter_app.runtime.clients import CLIENTS, client_of
 from arbiter_app.runtime.config import DIALECTS, runtime_of
 from arbiter_app.settings import Settings, load_settings
 
@@ -168,6 +168,7 @@ def test_runtimes_that_are_no_tables_are_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_every_dialect_is_taken(dialect: str) -> None:
     assert runtime_of("house", {"base_url": "https://host/v1", "dialect": dialect}).dialect == dialect
+    assert dialect in CLIENTS, "and there is a client of it"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 from arbiter_app.cli import cell, main
 from tests.conftest import OPERATOR, Running, running
 from tests.served import free_port
+from tests.stranger import stranger
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -165,6 +166,74 @@ def test_serve_says_in_a_line_what_stands_in_its_way(arbiter, tmp_path, monkeypa
         code, _, told = arbiter("serve")
     assert code == 1 and told.startswith("arbiter: ") and told.count("\n") == 1
     assert {"port": "in use", "store": "damaged", "policy": "known are arbiter, classic"}[what] in told
+
+
+RUNTIMES = """
+[runtimes.house]
+base_url = "{house}"
+key_env = "HOUSE_KEY"
+[runtimes.silent]
+base_url = "http://127.0.0.1:9/v1"
+[runtimes.plain]
+base_url = "{plain}"
+[models."gpt-4o"]
+input = 2.5
+output = 10
+[[models."gpt-4o".deployments]]
+[[models."gpt-4o".deployments]]
+runtime = "house"
+model = "our/gpt-4o"
+[[models."gpt-4o".deployments]]
+runtime = "plain"
+"""
+
+
+@pytest.fixture
+def named(tmp_path, monkeypatch):
+    """The default runtime, and two that the catalog names beside a third where nobody listens; only the second has a list."""
+    with stranger() as default, stranger() as house, stranger() as plain:
+        default.listing = lambda: (200, "application/json", b'{"data":[{"id":"gpt-4o"}]}')
+        house.listing = lambda: (200, "application/json", b'{"data":[{"id":"our/gpt-4o"},{"id":"other"}]}')
+        (tmp_path / "catalog.toml").write_text(RUNTIMES.format(house=house.url, plain=plain.url))
+        given = {"ARBITER_CATALOG": str(tmp_path / "catalog.toml"), "HOUSE_KEY": "house-key-0123456789"}
+        for name, value in {**default.settings, **given}.items():
+            monkeypatch.setenv(name, value)
+        yield house
+
+
+def test_doctor_looks_at_every_runtime_of_the_catalog(arbiter, named):
+    code, said, _ = arbiter("doctor")
+    lines = {line.split()[2]: line for line in said.splitlines() if line[6:13] == "runtime" and ": " in line}
+    assert code == 1 and "house-key" not in said and named.keys == {"Bearer house-key-0123456789"}
+    house, silent, plain = (lines[f"{name}:"] for name in ("house", "silent", "plain"))
+    assert house.startswith("ok  ") and "(openai-chat, with the key of HOUSE_KEY) lists 2 models" in house
+    assert "ok    pool      on house: gpt-4o (there our/gpt-4o)" in said
+    assert silent.startswith("FAIL") and "no connection to 127.0.0.1:9" in silent and "; check base_url" in silent
+    assert plain.startswith("ok  ") and "without a key) has no list of models: what the catalog has there" in plain
+    assert said.count("on house: ") == 1 and "no model of the catalog is on silent" not in said
+
+
+def test_doctor_says_what_a_runtime_lacks(arbiter, named, monkeypatch):
+    named.listing = lambda: (200, "application/json", b'{"data":[{"id":"other"}]}')
+    code, said, _ = arbiter("doctor")
+    assert code == 1 and "not listed by house, so not asked of it: our/gpt-4o" in said
+    named.listing = lambda: (401, "application/json", b'{"error":{"message":"bad key house-key-0123456789"}}')
+    code, said, _ = arbiter("doctor")
+    assert code == 1 and "check base_url and HOUSE_KEY" in said and "house-key" not in said
+    monkeypatch.delenv("HOUSE_KEY")
+    code, said, _ = arbiter("doctor")
+    why = "runtime 'house': the environment variable HOUSE_KEY (key_env) is not set"
+    assert code == 1 and f"FAIL  runtime   {why}" in said
+    assert arbiter("serve") == (1, "", f"arbiter: {why}\n")
+
+
+def test_a_catalog_that_cannot_be_used_is_said_in_a_line(arbiter, named, tmp_path):
+    path = tmp_path / "catalog.toml"
+    path.write_text(path.read_text().replace('runtime = "plain"', 'runtime = "plane"'))
+    why = "model 'gpt-4o': there is no runtime 'plane'; known are btl, house, plain, silent"
+    assert arbiter("serve") == (1, "", f"arbiter: {why}\n")
+    code, said, _ = arbiter("doctor")
+    assert code == 1 and [line for line in said.splitlines() if line.startswith("FAIL")] == [f"FAIL  runtime   {why}"]
 
 
 def test_a_mistyped_setting_is_named_without_a_stack(arbiter, monkeypatch):

@@ -29,6 +29,10 @@ HOW = {
         "From the request's arrival to the last byte of the answer, over the calls of each bucket. The table "
         "has the number of calls."
     ),
+    "deployments": (
+        "The cheapest runtime that is healthy is asked first; the next stands in before another model is asked. Calls, latency "
+        "and charges are those of the newest decisions that the model answered."
+    ),
 }
 
 
@@ -41,6 +45,7 @@ def page() -> rx.Component:
         _what_if(),
         calibration.panel(),
         _catalog(),
+        rx.cond(Models.deployments.length() > 0, _deployments()),
     )
     return shell("models", "Models", rx.cond(Models.closed == "yes", closed(), body), tools=tools)
 
@@ -248,4 +253,52 @@ def _catalog() -> rx.Component:
             class_name="scroll",
         ),
         note="list prices, USD per 1,000,000 tokens",
+    )
+
+
+def _deployments() -> rx.Component:
+    def line(row: Record) -> rx.Component:
+        return rx.el.tr(
+            rx.el.td(row["id"], class_name="m", title=row["id"]),
+            rx.el.td(row["runtime"], title=row["name"]),
+            rx.el.td(row["input"], class_name="n"),
+            rx.el.td(row["output"], class_name="n"),
+            rx.el.td(row["calls"], class_name="n"),
+            rx.el.td(row["failed"], class_name="n hide"),
+            rx.el.td(row["latency"], class_name="n"),
+            rx.el.td(row["cost"], class_name="n"),
+            rx.el.td(
+                rx.cond(
+                    row["kind"] != "",
+                    rx.el.span(row["state"], class_name="tag good"),
+                    rx.cond(row["state"] != "", rx.el.span(row["state"], class_name="tag", title=row["reason"])),
+                )
+            ),
+        )
+
+    return atoms.panel(
+        "Deployments",
+        rx.el.div(
+            rx.el.table(
+                data.heads(
+                    "model",
+                    "runtime",
+                    "#input",
+                    "#output",
+                    "#calls",
+                    "#failed-",
+                    "#latency, ms",
+                    "#$ a 1,000 tokens",
+                    "state",
+                ),
+                rx.el.tbody(rx.foreach(Models.deployments, line)),
+                class_name="feed long",
+            ),
+            class_name="scroll",
+            tab_index=0,
+            role="region",
+            aria_label="The runtimes of each model",
+        ),
+        explain=HOW["deployments"],
+        note="the same model on several runtimes",
     )

@@ -32,6 +32,7 @@ class Models(rx.State):
     latency: Keyed[Figure] = keyed(dict)
     learning: Keyed[Figure] = keyed(dict)
     catalog: Listed[View] = listed()
+    deployments: Listed[View] = listed()
     notes: Listed[str] = listed()
     any_rows: rx.Field[str] = rx.field("")
     any_prices: rx.Field[str] = rx.field("")
@@ -106,7 +107,9 @@ class Models(rx.State):
 
     async def _list(self) -> None:
         self.notes = list(telling.replaced(container.current().services.catalog))
-        self.catalog = [views.catalog_row(row) for row in container.current().services.reads.pricing()]
+        rows = await container.current().services.reads.catalog()
+        self.catalog = [views.catalog_row(row) for row in rows]
+        self.deployments = [views.deployment_row(row["id"], at) for row in rows for at in row.get("deployments", [])]
 
     async def _watch(self) -> None:
         shown = await container.current().live.watch(self.router.session.session_id, ("models", self.span))
