@@ -19,12 +19,14 @@ from arbiter_app.pool import parts as parts_of
 from arbiter_app.pool.listing import Report
 from arbiter_app.pool.names import FORMS
 from arbiter_app.pool.price_list import lookup
+from arbiter_app.pool.rates import SPECIAL
 from arbiter_app.runtime.claims.facts import Known
 from arbiter_app.runtime.config import RuntimeConfig, runtime_of
 from arbiter_app.settings import Settings
 
 PACKAGED = Path(__file__).with_name("catalog.toml")
-_KEYS = {
+_SPECIAL = frozenset(SPECIAL) - {"cached"}
+_KEYS = _SPECIAL | {
     "input",
     "output",
     "cached",
@@ -39,7 +41,7 @@ _KEYS = {
     "aliases",
     "deployments",
 }
-_DEPLOYMENT_KEYS = {"runtime", "model", "input", "output", "cached", "context"}
+_DEPLOYMENT_KEYS = _SPECIAL | {"runtime", "model", "input", "output", "cached", "context"}
 _CAPABILITIES = ("vision", "audio", "video", "tools", "json_schema", "routable")
 
 
@@ -364,6 +366,7 @@ def _priced(model: Model, table: Mapping[str, Any]) -> Model:
         input_usd=own.get("input", model.input_usd),
         output_usd=own.get("output", model.output_usd),
         cached_usd=own.get("cached", None if "input" in own else model.cached_usd),
+        special_usd={**({} if "input" in own else model.special_usd), **_special(model.id, table)},
         context_tokens=_context(model.id, table) if "context" in table else model.context_tokens,
     )
 
@@ -379,6 +382,7 @@ def _model(key: str, table: Any) -> Model:
         input_usd=_price(key, table, "input"),
         output_usd=_price(key, table, "output"),
         cached_usd=_price(key, table, "cached") if "cached" in table else None,
+        special_usd=_special(key, table),
         context_tokens=context,
         prior=_prior(key, table.get("prior", {})),
         vision=switches.get("vision", False),
@@ -408,6 +412,11 @@ def _price(key: str, table: Mapping[str, Any], name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
         raise CatalogError(f"model {key!r}: {name} must be a price in USD per 1,000,000 tokens, 0 or more")
     return float(value) / 1e6
+
+
+def _special(key: str, table: Mapping[str, Any]) -> Mapping[str, float]:
+    """What the table says of tokens of special kinds, cached ones excepted."""
+    return {name: _price(key, table, name) for name in SPECIAL if name in _SPECIAL and name in table}
 
 
 def _prior(key: str, value: Any) -> Mapping[str, float]:

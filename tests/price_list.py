@@ -17,6 +17,18 @@ from genai_prices.types import ClauseEquals, ClauseOr, ModelInfo, TieredPrices
 
 from arbiter_app.pool.price_list import FILE
 
+SPECIAL = {
+    "cached": "cache_read_mtok",
+    "cache_write": "cache_write_mtok",
+    "cache_write_1h": "cache_write_1h_mtok",
+    "input_audio": "input_audio_mtok",
+    "cached_audio": "cache_audio_read_mtok",
+    "output_audio": "output_audio_mtok",
+    "input_image": "input_image_mtok",
+    "output_image": "output_image_mtok",
+    "reasoning": "output_reasoning_mtok",
+}
+"""Kinds of tokens as `arbiter_app.pool.rates` names them, and the package."""
 AS_OF = datetime(2026, 11, 1, tzinfo=UTC)
 MAKERS = (
     "openai",
@@ -40,11 +52,11 @@ FOREIGN = ("cursor", "github-copilot", "elevenlabs", "voyageai", "typesafe")
 
 
 def render() -> str:
-    """The whole file: one row a line, `[provider, name, USD per million in, out, window]`."""
+    """The whole file: one row a line, `[provider, name, USD per million in, out, window, those of special tokens]`."""
     order = [*MAKERS, *HOSTS]
     ranked = sorted(providers, key=lambda one: (order.index(one.id) if one.id in order else len(order), one.id))
     rows = [
-        [provider.id, name, *prices, model.context_window]
+        [provider.id, name, *prices, model.context_window, *_special(model)]
         for provider in ranked
         if provider.id not in FOREIGN
         for model in provider.models
@@ -61,6 +73,14 @@ def _prices(model: ModelInfo) -> tuple[float, float] | None:
     if sides[0] and not sides[1] and EMBEDDING.search(model.id):
         return sides[0], 0.0
     return (sides[0], sides[1]) if sides[0] and sides[1] else None
+
+
+def _special(model: ModelInfo) -> list[dict[str, float]]:
+    """What tokens of special kinds cost, where any have a price of their own."""
+    priced = model.get_prices(AS_OF)
+    found = {kind: _base(getattr(priced, name)) for kind, name in SPECIAL.items()}
+    known = {kind: usd for kind, usd in found.items() if usd is not None}
+    return [known] if known else []
 
 
 def _base(price: Decimal | TieredPrices | None) -> float | None:

@@ -70,6 +70,7 @@ class MessagesUsage(TypedDict):
     output_tokens: int
     cache_read_input_tokens: int
     cache_creation_input_tokens: int
+    cache_creation: dict[str, int]
 
 
 class ResponsesUsage(TypedDict):

@@ -144,11 +144,35 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts as the runtime reported them; the cached ones are among those of the prompt."""
+    """Token counts as the runtime reported them. All but the first two are of a kind with a price of its own, and among those two.
+
+    `written_tokens` went into the provider's cache for some minutes, `written_1h_tokens` for an hour; `cached_audio_tokens` are among
+    both the cached ones and those of audio.
+    """
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
+    written_tokens: int = 0
+    written_1h_tokens: int = 0
+    audio_in_tokens: int = 0
+    cached_audio_tokens: int = 0
+    image_in_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_out_tokens: int = 0
+    image_out_tokens: int = 0
+
+    @property
+    def fresh_tokens(self) -> int:
+        """Those of the prompt that were neither read from a cache nor written to one."""
+        return self.prompt_tokens - self.cached_tokens - self.written_tokens - self.written_1h_tokens
+
+    @property
+    def special(self) -> bool:
+        """Whether there are any with a price of their own."""
+        prompt = self.cached_tokens or self.written_tokens or self.written_1h_tokens
+        media = self.audio_in_tokens or self.image_in_tokens or self.audio_out_tokens or self.image_out_tokens
+        return bool(prompt or media or self.reasoning_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,6 +353,8 @@ class Model:
     prior: Mapping[str, float] = field(default_factory=dict)
     cached_usd: float | None = None
     """Price of a prompt token that the provider had cached; None means not known."""
+    special_usd: Mapping[str, float] = field(default_factory=dict)
+    """Prices of other tokens of a special kind that the catalog states (`pool.rates.SPECIAL`)."""
     name: str = ""
     listed: bool = True
     joined: bool = False

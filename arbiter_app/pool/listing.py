@@ -144,6 +144,7 @@ def together(model: Model, deployments: Sequence[Deployment]) -> Model:
         input_usd=first.input_usd,
         output_usd=first.output_usd,
         cached_usd=first.cached_usd,
+        special_usd=first.special_usd,
         price_from=first.price_from,
         context_tokens=max((one for one in windows if one is not None), default=None),
     )
@@ -204,6 +205,7 @@ def _restated(model: Model, claim: Claim | None, doubts: list[str]) -> Model:
         output_usd=model.output_usd if output_usd is None else output_usd,
         context_tokens=facts.context_tokens or model.context_tokens or known.context_tokens,
         cached_usd=model.cached_usd if input_usd in (None, model.input_usd) else None,
+        special_usd=model.special_usd if input_usd in (None, model.input_usd) else {},
         price_from=source,
     )
 

@@ -31,8 +31,14 @@ def lookup(name: str) -> Known:
 def _index() -> tuple[dict[str, list[_Row]], ...]:
     """The rows by each form of their names, in the order of the file."""
     indexes: tuple[dict[str, list[_Row]], ...] = ({}, {}, {})
-    for provider, name, input_usd, output_usd, window in orjson.loads(FILE.read_bytes())["rows"]:
-        row = (provider, Known(float(f"{input_usd!r}e-6"), float(f"{output_usd!r}e-6"), window))
+    for provider, name, input_usd, output_usd, window, *special in orjson.loads(FILE.read_bytes())["rows"]:
+        others = {kind: _token(usd) for kind, usd in special[0].items()} if special else {}
+        row = (provider, Known(_token(input_usd), _token(output_usd), window, others))
         for form, index in zip(names.FORMS, indexes, strict=True):
             index.setdefault(form(name), []).append(row)
     return indexes
+
+
+def _token(usd_per_million: float) -> float:
+    """USD a token, as near as the decimal of the file."""
+    return float(f"{usd_per_million!r}e-6")

@@ -11,7 +11,7 @@ from arbiter_app.pipeline.completions import first_choice
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.messages import content_text
 from arbiter_app.pipeline.tokens import estimate_tokens
-from arbiter_app.pipeline.types import Json
+from arbiter_app.pipeline.types import Json, Usage
 
 REASONS = {"length": "max_tokens", "content_filter": "refusal"}
 """Why an answer ended, beside its end and a call of a tool."""
@@ -62,22 +62,20 @@ def ended(decision: Decision, finish: object, matched: object, *, called: bool) 
 
 
 def usage(decision: Decision) -> Json:
-    """The tokens of an answer. Those that were cached are not among `input_tokens`. Estimates where the runtime stated none."""
+    """The tokens of an answer. Those that were read from a cache, or written to one, are not among `input_tokens`. Estimates where the
+    runtime stated none."""
     done, gate = decision.completion, decision.eligible
-    stated = done.usage if done is not None else None
-    if stated is not None:
-        cached = min(stated.cached_tokens, stated.prompt_tokens)
-        return _usage(stated.prompt_tokens - cached, cached, stated.completion_tokens)
-    told = estimate_tokens(done.text) if done is not None and done.text else 0
-    return _usage(gate.prompt_tokens if gate is not None else 0, 0, told)
-
-
-def _usage(fresh: int, cached: int, told: int) -> Json:
+    used = done.usage if done is not None else None
+    if used is None:
+        told = estimate_tokens(done.text) if done is not None and done.text else 0
+        used = Usage(gate.prompt_tokens if gate is not None else 0, told)
+    minutes, hour = used.written_tokens, used.written_1h_tokens
     return {
-        "input_tokens": fresh,
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": cached,
-        "output_tokens": told,
+        "input_tokens": used.fresh_tokens,
+        "cache_creation_input_tokens": minutes + hour,
+        "cache_creation": {"ephemeral_5m_input_tokens": minutes, "ephemeral_1h_input_tokens": hour},
+        "cache_read_input_tokens": used.cached_tokens,
+        "output_tokens": used.completion_tokens,
     }
 
 

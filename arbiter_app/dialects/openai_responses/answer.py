@@ -8,7 +8,7 @@ from arbiter_app.dialects.openai_responses.tools import Tool, input_of, own_tool
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.tokens import estimate_tokens
-from arbiter_app.pipeline.types import Json
+from arbiter_app.pipeline.types import Json, Usage
 
 INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Why an answer is not whole, by the chat's `finish_reason`."""
@@ -72,19 +72,17 @@ def failed(decision: Decision, error: ArbiterError) -> Json:
 def usage(decision: Decision, output: list[Json]) -> Json:
     """The tokens of an answer, cached ones among those of the input. Estimates where the runtime stated none."""
     done, gate = decision.completion, decision.eligible
-    stated = done.usage if done is not None else None
-    if stated is not None and done is not None:
-        tokens_in, cached, tokens_out = stated.prompt_tokens, stated.cached_tokens, stated.completion_tokens
-        thought = min(_reasoning_tokens(done.body), tokens_out)
-    else:
-        tokens_in, cached, thought = gate.prompt_tokens if gate is not None else 0, 0, 0
-        tokens_out = sum(estimate_tokens(text) for item in output for text in _texts(item))
+    used = done.usage if done is not None else None
+    if used is None:
+        told = sum(estimate_tokens(text) for item in output for text in _texts(item))
+        used = Usage(gate.prompt_tokens if gate is not None else 0, told)
+    written = used.written_tokens + used.written_1h_tokens
     return {
-        "input_tokens": tokens_in,
-        "input_tokens_details": {"cached_tokens": min(cached, tokens_in), "cache_write_tokens": 0},
-        "output_tokens": tokens_out,
-        "output_tokens_details": {"reasoning_tokens": thought},
-        "total_tokens": tokens_in + tokens_out,
+        "input_tokens": used.prompt_tokens,
+        "input_tokens_details": {"cached_tokens": used.cached_tokens, "cache_write_tokens": written},
+        "output_tokens": used.completion_tokens,
+        "output_tokens_details": {"reasoning_tokens": used.reasoning_tokens},
+        "total_tokens": used.prompt_tokens + used.completion_tokens,
     }
 
 
@@ -94,13 +92,6 @@ def _texts(item: Json) -> list[str]:
         parts = item.get("content") or item.get("summary") or []
         return [text for part in parts if (text := part.get("text") or part.get("refusal"))]
     return [text] if (text := item.get("input") or item.get("arguments")) else []
-
-
-def _reasoning_tokens(body: Json) -> int:
-    stated = body.get("usage")
-    details = stated.get("completion_tokens_details") if isinstance(stated, dict) else None
-    tokens = details.get("reasoning_tokens") if isinstance(details, dict) else None
-    return tokens if type(tokens) is int and tokens >= 0 else 0
 
 
 def named(decision: Decision) -> str:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from functools import lru_cache
 
 from arbiter_app import notices
 from arbiter_app.pipeline.completions import first_choice
 from arbiter_app.pipeline.types import PICO_PER_USD, Json, Model, Usage
+from arbiter_app.pool.rates import Rates, price, rates_of
 
 CHARGE_HEADER = "x-btl-customer-charge"
 LITELLM_HEADER = "x-litellm-response-cost"
@@ -30,9 +30,6 @@ UNLISTED_PICO = PICO_PER_USD // 1_000
 """The same bound per token where no list price is known: the dearest token sold costs 0.0006 USD."""
 MOST_PICO = 50 * PICO_PER_USD
 """And no single call costs more than this."""
-CACHED_SHARE = Decimal("0.5")
-"""What a prompt token read from the provider's cache costs of the full price where the catalog does not say: the dearest of the
-known rates (0.1 to 0.5)."""
 SLACK_TOKENS = 32_768
 """Tokens beyond what was sent or came that usage may state: pictures by address, a hidden system prompt ..."""
 HIDDEN_TOKENS = 262_144
@@ -49,7 +46,6 @@ _AMOUNT = re.compile(r"[+-]?(?:\d{1,20}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d
 _PLAIN = re.compile(r"(\d{1,4})\.(\d{1,12})", re.ASCII)
 """What runtimes mostly send, and whole pico-dollars well under the largest charge: read without decimal arithmetic."""
 _PICO_DIGITS = 12
-_PRICE_STEP_PICO = Decimal("0.000001")
 
 
 def pico_of(stated: object, multiplier: float = 1.0) -> int | None:
@@ -95,7 +91,7 @@ def usage_of(body: Json, sent_bytes: int | None = None) -> Usage | None:
         return None
     read, written = counts.get("cache_read_input_tokens", 0), counts.get("cache_creation_input_tokens", 0)
     own = usage.get("prompt_tokens") is None and "input_tokens_details" not in usage
-    if own or read > tokens_in:  # they are not among those of the prompt: so counts Anthropic
+    if own or read + written > tokens_in:  # they are not among those of the prompt: so counts Anthropic
         tokens_in += read + written
     if total > tokens_in + tokens_out:
         tokens_out += _unshown(usage, total - tokens_in - tokens_out)
@@ -106,15 +102,62 @@ def usage_of(body: Json, sent_bytes: int | None = None) -> Usage | None:
     if sent_less or (tokens_out > HIDDEN_TOKENS and tokens_out > len(str(body.get("choices"))) + HIDDEN_TOKENS):
         notices.claims.count("usage", "an answer stated far more tokens than were sent or came, which was set aside")
         return None
-    details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
-    inner = _counts(details).get("cached_tokens", 0) if isinstance(details, dict) else 0
-    cached = inner or next((counts[name] for name in _CACHED if counts.get(name)), 0)
+    details = _details(usage, "prompt_tokens_details") or _details(usage, "input_tokens_details")
+    inner = _counts(details)
+    cached = inner.get("cached_tokens") or next((counts[name] for name in _CACHED if counts.get(name)), 0)
     if cached > tokens_in:
         notices.claims.count(
             "usage", "more cached tokens than tokens of the prompt were stated: none are counted as cached"
         )
         cached = 0
-    return Usage(tokens_in, tokens_out, cached)
+    written, written_1h = _written(usage, counts, details, inner)
+    if written + written_1h > tokens_in - cached:
+        notices.claims.count(
+            "usage", "more tokens written to a cache than tokens of the prompt were stated: none are counted so"
+        )
+        written = written_1h = 0
+    told = _counts(_details(usage, "completion_tokens_details") or _details(usage, "output_tokens_details"))
+    if not inner and not told and not written and not written_1h:
+        return Usage(tokens_in, tokens_out, cached)
+    return Usage(
+        tokens_in,
+        tokens_out,
+        cached,
+        written,
+        written_1h,
+        audio_in_tokens=min(inner.get("audio_tokens", 0), tokens_in),
+        cached_audio_tokens=min(_counts(_details(details, "cached_tokens_details")).get("audio_tokens", 0), cached),
+        image_in_tokens=min(inner.get("image_tokens", 0), tokens_in),
+        reasoning_tokens=min(told.get("reasoning_tokens", 0), tokens_out),
+        audio_out_tokens=min(told.get("audio_tokens", 0), tokens_out),
+        image_out_tokens=min(told.get("image_tokens", 0), tokens_out),
+    )
+
+
+def _details(stated: Json, name: str) -> Json:
+    """An object within an object; empty where there is none."""
+    found = stated.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _written(usage: Json, counts: dict[str, int], details: Json, inner: dict[str, int]) -> tuple[int, int]:
+    """Tokens of the prompt that were written to the provider's cache: for minutes, and for an hour.
+
+    As Anthropic, OpenAI, OpenRouter and LiteLLM say it: in all, and, where that is stated, by how long they stay.
+    """
+    split = _counts(
+        _details(usage, "cache_creation")
+        or _details(details, "cache_creation")
+        or _details(details, "cache_creation_token_details")
+    )
+    hour = split.get("ephemeral_1h_input_tokens", 0)
+    total = (
+        inner.get("cache_write_tokens")
+        or inner.get("cache_creation_tokens")
+        or counts.get("cache_creation_input_tokens")
+        or hour + split.get("ephemeral_5m_input_tokens", 0)
+    )
+    return max(0, total - hour), min(hour, total)
 
 
 def _counts(stated: Json) -> dict[str, int]:
@@ -165,18 +208,37 @@ def most_pico(usage: Usage | None, model: Model) -> int:
 
 def computed_pico(usage: Usage, model: Model, multiplier: float = 1.0) -> int:
     """List price of these tokens in pico-dollars, exact for prices of up to twelve decimals per million tokens."""
-    full = _price(model.input_usd)
-    listed = usage.prompt_tokens * full + usage.completion_tokens * _price(model.output_usd)
-    if usage.cached_tokens:
-        rate = full * CACHED_SHARE if model.cached_usd is None else _price(model.cached_usd)
-        listed -= usage.cached_tokens * (full - rate)
+    listed = usage.prompt_tokens * price(model.input_usd) + usage.completion_tokens * price(model.output_usd)
+    if usage.special:
+        listed += _beyond(usage, rates_of(model))
     return int((listed * Decimal(repr(multiplier))).to_integral_value())
 
 
-@lru_cache(maxsize=1024)
-def _price(usd_per_token: float) -> Decimal:
-    """Pico-dollars a token: the decimal that was written in the catalog, without the dust of its binary form."""
-    return Decimal(repr(usd_per_token * PICO_PER_USD)).quantize(_PRICE_STEP_PICO).normalize()
+def _beyond(usage: Usage, rates: Rates) -> Decimal:
+    """What tokens of special kinds cost beyond the plain price of their side; a discount is below zero.
+
+    No token is priced twice: cached and written ones first, then audio, then pictures, as far as there are tokens left.
+    """
+    fresh, told = max(0, usage.fresh_tokens), usage.completion_tokens
+    cached_audio = min(usage.cached_audio_tokens, usage.cached_tokens)
+    audio = min(max(0, usage.audio_in_tokens - cached_audio), fresh)
+    prompt = (
+        (usage.cached_tokens - cached_audio, rates.cached),
+        (cached_audio, rates.cached_audio),
+        (usage.written_tokens, rates.cache_write),
+        (usage.written_1h_tokens, rates.cache_write_1h),
+        (audio, rates.input_audio),
+        (min(usage.image_in_tokens, fresh - audio), rates.input_image),
+    )
+    spoken = min(usage.audio_out_tokens, told)
+    drawn = min(usage.image_out_tokens, told - spoken)
+    answer = (
+        (spoken, rates.output_audio),
+        (drawn, rates.output_image),
+        (min(usage.reasoning_tokens, told - spoken - drawn), rates.reasoning),
+    )
+    sides = ((prompt, rates.input), (answer, rates.output))
+    return sum((tokens * (rate - plain) for kinds, plain in sides for tokens, rate in kinds), Decimal(0))
 
 
 def _stated(headers: Mapping[str, str], body: Json) -> Iterator[int | None]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from arbiter_app.pipeline.types import Json
 
@@ -78,6 +78,8 @@ class Known:
     input_usd: float | None = None
     output_usd: float | None = None
     context_tokens: int | None = None
+    special_usd: Mapping[str, float] = field(default_factory=dict)
+    """Tokens of special kinds (`pool.rates.SPECIAL`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,10 +160,12 @@ def test_a_call_without_an_id_gets_one() -> None:
 
 
 def test_cached_tokens_are_apart() -> None:
-    made = message(completed(decided(), {"choices": [{"message": {"content": "A"}}]}, Usage(100, 7, 60)))
+    used = Usage(100, 7, 60, written_tokens=5, written_1h_tokens=20)
+    made = message(completed(decided(), {"choices": [{"message": {"content": "A"}}]}, used))
     assert made["usage"] == {
-        "input_tokens": 40,
-        "cache_creation_input_tokens": 0,
+        "input_tokens": 15,
+        "cache_creation_input_tokens": 25,
+        "cache_creation": {"ephemeral_5m_input_tokens": 5, "ephemeral_1h_input_tokens": 20},
         "cache_read_input_tokens": 60,
         "output_tokens": 7,
     }
