@@ -98,8 +98,10 @@ class Keys:
         version = await self._store.keys_version()
         if version == self._version:
             return
-        own, self._own = self._own, False
-        if self._take(await self._store.keys(since=self._latest - OVERLAP_S)) or own:
+        async with self._reading:
+            own, self._own = self._own, False
+            changed = self._take(await self._store.keys(since=self._latest - OVERLAP_S)) or own
+        if changed:
             self._version = version
         else:
             await self.refresh()
@@ -242,9 +244,10 @@ class Keys:
         """Pause, resume (`active`) or revoke a key."""
         if key_id.startswith(f"{SETTINGS_KEY}-"):
             raise Forbidden("this key comes from ARBITER_API_KEYS; change it there")
-        if not await self._store.set_key_status(key_id, status):
-            raise NotFound(f"no key {quoted(key_id)} that can be changed")
-        self._changed(await self._store.keys(key_id=key_id))
+        async with self._reading:  # what was read before must not be taken in after
+            if not await self._store.set_key_status(key_id, status):
+                raise NotFound(f"no key {quoted(key_id)} that can be changed")
+            self._changed(await self._store.keys(key_id=key_id))
 
     async def info(self, caller: Caller) -> KeyUsage:
         """A key's state and its usage against the limits."""

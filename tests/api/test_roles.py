@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from arbiter_app.api.gateway import DIALECTS
 from arbiter_app.api.roles import ROLES
 from arbiter_app.dialects import openai_embeddings
+from arbiter_app.pipeline.errors import Unauthorized
 from tests.conftest import OPERATOR, Running, running
 from tests.served import OPERATOR as SERVED_OPERATOR
 from tests.served import served
@@ -154,3 +157,28 @@ def test_a_browser_that_signed_in_reads_everywhere_and_changes_things_from_our_p
         assert browser.get("/v1/key").status_code == 401
         listing = httpx.get(f"{one.url}/v1/recent", headers={"x-api-key": SERVED_OPERATOR}).json()["data"]
         assert len(listing) == 1
+
+
+def test_a_key_stays_revoked_whatever_was_read_before(gateway: Running) -> None:
+    keys = gateway.arbiter.keys
+
+    async def revoked_while_others_read() -> list[str]:
+        async def read() -> None:
+            while not done.is_set():
+                await keys.refresh()
+
+        done, wrong = asyncio.Event(), []
+        reading = [asyncio.create_task(read()) for _ in range(4)]
+        for number in range(60):
+            minted = await keys.mint("caller", "a@b.cd", str(number))
+            await keys.set_status(minted.key.id, "revoked")
+            for _ in range(20):
+                await asyncio.sleep(0)
+                with contextlib.suppress(Unauthorized):
+                    keys.authenticate(minted.secret)
+                    wrong.append(minted.key.id)
+        done.set()
+        await asyncio.gather(*reading)
+        return wrong
+
+    assert gateway.run(revoked_while_others_read) == []
