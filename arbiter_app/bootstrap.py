@@ -270,7 +270,8 @@ class Services:
     @cached_property
     def calibrations(self) -> Calibrations:
         """An operator's prompts on every model."""
-        caller = PromptRunner(
+        runner = PromptRunner(
+            requests=self.requests,
             classifier=self.classifier,
             estimates=self.estimates,
             calls=self.calls,
@@ -284,7 +285,7 @@ class Services:
             prices=self.prices,
             policy=self.policy,
             learner=self.learner,
-            caller=caller,
+            runner=runner,
             feed=self.feed,
         )
 

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 
 import orjson
 
-from arbiter_app.pipeline.errors import NotFound, Unprocessable
+from arbiter_app.pipeline.errors import ArbiterError, NotFound, Unprocessable
 from arbiter_app.pipeline.graders.calibration import Item, parse_items
 from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.prices import PriceOverrides
@@ -37,6 +37,7 @@ LARGEST_MAX_USD = 10_000.0
 AT_ONCE = 4
 BEAT_S, STALE_S = 2.0, 8.0
 TYPICAL_OUT = 256
+INTERRUPTED = "interrupted; start it again to go on"
 DOWN_AFTER = 12
 """Calls that fail in a row, of at least two models, after which the runtime is taken to be down."""
 _BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -92,7 +93,7 @@ class Calibrations:
         prices: PriceOverrides,
         policy: Policy,
         learner: Learner,
-        caller: PromptRunner,
+        runner: PromptRunner,
         feed: Feed,
     ) -> None:
         self._store = store
@@ -100,7 +101,7 @@ class Calibrations:
         self._prices = prices
         self._policy = policy
         self._learner = learner
-        self._caller = caller
+        self._runner = runner
         self._feed = feed
         self._plan: Plan | None = None
         self._task: asyncio.Task[None] | None = None
@@ -209,7 +210,7 @@ class Calibrations:
             done = f"{len(plan.failed)} calls failed; start it again to repeat them" if plan.failed else ""
             plan.end("done", done)
         except asyncio.CancelledError:
-            plan.end("interrupted", "interrupted; start it again to go on")
+            plan.end("interrupted", INTERRUPTED)
             raise
         except Exception:
             log.exception("a calibration failed")
@@ -231,8 +232,16 @@ class Calibrations:
                 return
             if at not in prompts:
                 prompts[at] = Prompt(plan.items[at], request_of(plan.items[at], f"{plan.id}/{at + 1}"))
-            decision = await self._caller.call(prompts[at], model, outcome_id, plan.id)
-            plan.reserved.pop(outcome_id, None)
+            try:
+                decision = await self._runner.call(prompts[at], model, outcome_id, plan.id)
+            except ArbiterError as error:
+                if error.code == "draining":
+                    plan.end("interrupted", INTERRUPTED)
+                    return
+                plan.failed[outcome_id] = f"{model}: {error.message}"
+                continue
+            finally:
+                plan.reserved.pop(outcome_id, None)
             if decision.status == "ok":
                 plan.results[outcome_id] = {name: decision.row()[name] for name in _COLUMNS}
                 plan.failed.pop(outcome_id, None)
@@ -304,7 +313,7 @@ def _head(row: Json) -> CalibrationHead:
     """A calibration's own columns as they are shown; one whose process went away without a word is interrupted."""
     state, note = row["state"], row["note"]
     if state == calibrations.RUNNING and abs(row["changed"] - time.time()) > STALE_S:
-        state, note = "interrupted", "interrupted; start it again to go on"
+        state, note = "interrupted", INTERRUPTED
     return {
         "id": row["id"],
         "created": row["created"],

@@ -19,6 +19,7 @@ from arbiter_app.pipeline.judge import Judge
 from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.rules import is_hard
 from arbiter_app.pipeline.types import Caller, ChatRequest, Classification, ClassifiedBy, Mode, Role
+from arbiter_app.services.requests import RequestService
 
 OPERATOR = Caller("calibration", Role.OPERATOR, "calibration")
 
@@ -44,6 +45,7 @@ class PromptRunner:
     def __init__(
         self,
         *,
+        requests: RequestService,
         classifier: Classifier,
         estimates: LearnedEstimates,
         calls: Calls,
@@ -51,6 +53,7 @@ class PromptRunner:
         judge: Callable[[], Judge],
         timeout_s: float,
     ) -> None:
+        self._requests = requests
         self._classifier = classifier
         self._estimates = estimates
         self._calls = calls
@@ -59,7 +62,15 @@ class PromptRunner:
         self._timeout_s = timeout_s
 
     async def call(self, prompt: Prompt, model: str, outcome_id: str, calibration_id: str) -> Decision:
-        """The decision, durable. Only an answered one has the id `outcome_id`: a failed call may be made again."""
+        """The decision, durable, once there is a place that no caller wants. Only an answered one has the id `outcome_id`: a
+        failed call may be made again. Raises ArbiterError when it was not begun, or had to end, as any request has.
+        """
+        async with self._requests.request() as request:
+            await request.admit(OPERATOR, last=True)
+            decision = await self._answered(prompt, model, outcome_id, calibration_id)
+        return decision
+
+    async def _answered(self, prompt: Prompt, model: str, outcome_id: str, calibration_id: str) -> Decision:
         decision = new_decision(prompt.request, timeout_s=self._timeout_s)
         decision.mode, decision.reason = Mode.CALIBRATE, f"calibration {calibration_id}: every prompt on every model"
         try:

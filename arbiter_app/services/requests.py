@@ -1,4 +1,4 @@
-"""The one way in: whoever wants an answer (the API, the pages, the demo) is admitted, counted, bounded in time and ended here.
+"""The one way in: whoever wants an answer (the API, the pages, a calibration) is admitted, counted, bounded in time and ended here.
 
     async with service.request() as request:
         await request.admit(caller)
@@ -97,11 +97,11 @@ class Request:
         self._deadline: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[object] | None = None
 
-    async def admit(self, caller: Caller) -> None:
-        """Take a place among those in work and count the request. Raises ArbiterError."""
+    async def admit(self, caller: Caller, *, last: bool = False) -> None:
+        """Take a place among those in work (`last`: one that nobody else wants) and count the request. Raises ArbiterError."""
         service = self._service
         service.refuse(caller)
-        await service.admission.enter()
+        await service.admission.enter(last=last)
         self._admitted = True
         try:
             self.windows = await service.keys.count(caller)

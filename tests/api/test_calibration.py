@@ -16,6 +16,7 @@ import orjson
 from arbiter_app import cli
 from arbiter_app.runtime.sandbox.world import Fault
 from tests.conftest import OPERATOR, Running, running
+from tests.waiting import until
 
 PRICES = "/v1/calibrations"
 
@@ -197,3 +198,25 @@ def test_the_command_line_shows_the_price_runs_and_is_idempotent(
     assert "line 1 is no JSON" in capsys.readouterr().err
     assert cli.main([*words[:3], "http://127.0.0.1:9", *words[4:]]) == 1
     assert "no Arbiter answers on 127.0.0.1:9" in capsys.readouterr().err
+
+
+def test_callers_come_before_it_and_a_drain_interrupts_it(tmp_path: Path) -> None:
+    with running(tmp_path, ARBITER_MAX_CONCURRENCY="1", ARBITER_SANDBOX_LATENCY="0.05") as one:
+        requests = one.arbiter.requests
+
+        async def leave() -> None:
+            requests.admission.leave()
+
+        async def drain() -> None:
+            requests.drain(30)
+
+        one.run(requests.admission.enter)
+        made = create(one, prompts(3), start=True)
+        until(lambda: requests.in_work)
+        assert (one.world.calls.total(), requests.admission.waiting) == (0, 0), "it waits, and in nobody's way"
+        one.run(leave)
+        until(lambda: one.world.calls.total() > 0)
+        one.run(drain)
+        seen = ended(one, made["id"])
+        assert (seen["state"], seen["failed"]) == ("interrupted", 0)
+        assert 0 < seen["done"] < seen["total"]

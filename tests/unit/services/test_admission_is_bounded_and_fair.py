@@ -94,3 +94,21 @@ async def test_a_wait_ends_with_a_refusal() -> None:
     with pytest.raises(Overloaded):
         await admission.enter()
     assert admission.waiting == 0
+
+
+@on_a_loop
+async def test_who_is_content_to_be_last_waits_for_all_others_without_being_refused() -> None:
+    admission = Admission(1, 1, 60)
+    await admission.enter()
+    last, gone = (asyncio.create_task(admission.enter(last=True)) for _ in range(2))
+    await asyncio.sleep(0)
+    (other,) = await waiting(admission, 1)
+    assert admission.waiting == 1, "who is last takes nobody's place in the queue"
+    gone.cancel()
+    admission.leave()
+    await asyncio.sleep(0)
+    assert other.done() and not last.done()
+    admission.leave()
+    await asyncio.wait_for(last, 1)
+    admission.leave()
+    assert admission.running == 0
