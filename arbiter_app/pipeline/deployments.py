@@ -124,9 +124,9 @@ class Deployments:
             gone = self._health.gone()
             tired = [at for at in here if at not in able]
             able += [at for at in tired if at.key not in gone] or ([] if able else tired)
-        if decision is None or not self._limits.known or len(able) < 2:
+        if decision is None or len(able) < 2:
             return able
-        lacking = self._limits.lacking(decision.request.written, now)
+        lacking = self._limits.lacking(decision.request.written, now) if self._limits.known else ()
         needed = decision.eligible.tokens_needed if decision.eligible is not None else 0
         return sorted(able, key=lambda at: (at.key in lacking, self._too_small(at, needed, now)))
 

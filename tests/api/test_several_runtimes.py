@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from arbiter_app.runtime.claims import secrets
 from tests.conftest import Running, running
+from tests.served import OPERATOR as SERVED_KEY
+from tests.served import TLS, free_port, served
 from tests.stranger import Said, Stranger, chunk, plain, stranger, stream
 from tests.waiting import until
 
@@ -294,6 +297,61 @@ def test_embeddings_go_to_the_runtime_that_has_the_model(over: Running, default:
         before = len(runtime.heard)
         answer = over.http.post("/v1/embeddings", json={"model": name, "input": "x"})
         assert answer.status_code == 200 and len(runtime.heard) == before + 1, name
+
+
+def test_every_gateway_worker_knows_who_rests_and_all_calls_are_told(
+    tmp_path: Path, default: Stranger, house: Stranger
+) -> None:
+    (tmp_path / "catalog.toml").write_text(CATALOG.format(house=house.url))
+    port = free_port()
+    given = {"BTL_BASE_URL": default.url, "GATEWAY_API_KEY": DEFAULT_KEY, "HOUSE_KEY": HOUSE_KEY}
+    workers = {"ARBITER_WORKERS": "2", "ARBITER_GATEWAY_PORT": str(port), "ARBITER_JUDGE_SAMPLE": "0"}
+    with served(tmp_path, **given, **workers, ARBITER_CATALOG=str(tmp_path / "catalog.toml")) as one:
+        key = {"authorization": f"Bearer {SERVED_KEY}"}
+
+        def read(path: str) -> Any:
+            return httpx.get(f"{one.url}{path}", headers=key, timeout=30, verify=TLS).json()
+
+        def ask() -> str:
+            """The runtime that answers, over a connection of its own, so that both workers get some."""
+            body = {"messages": [{"role": "user", "content": FACT}], **PINNED}
+            answer = httpx.post(
+                f"http://127.0.0.1:{port}/v1/chat/completions", json=body, headers=key, timeout=30, verify=TLS
+            )
+            assert answer.status_code == 200, answer.text
+            return str(answer.json()["arbiter"]["runtime"])
+
+        assert {ask() for _ in range(8)} == {"house"}
+        house.say, house.headers = refusal(429, "slow down"), {"retry-after": "60"}
+        assert ask() == "btl"
+        until(lambda: read("/v1/overview")["quarantined"].keys() == {"gpt-4o@house"})
+        heard = len(house.heard)
+        assert {ask() for _ in range(8)} == {"btl"} and len(house.heard) <= heard + 1
+        there, here = read("/v1/pricing")["data"][0]["deployments"]
+        assert (there["key"], there["calls"], there["serving"]) == ("gpt-4o@house", 8, False)
+        assert (here["key"], here["calls"], here["serving"]) == ("gpt-4o@btl", 9, True)
+
+
+def test_a_runtime_of_another_dialect_stands_in(tmp_path: Path, default: Stranger, house: Stranger) -> None:
+    path = tmp_path / "catalog.toml"
+    spoken = (
+        'dialect = "anthropic-messages"\nheaders = {{ anthropic-beta = "output-128k-2025-02-19", x-app = "arbiter" }}'
+    )
+    path.write_text(CATALOG.replace('headers = {{ x-app = "arbiter" }}', spoken).format(house=house.url))
+    message = {"type": "message", "role": "assistant", "model": "our/gpt-4o", "stop_reason": "end_turn"}
+    usage = {"input_tokens": 5, "output_tokens": 2}
+    said = {"id": "m", **message, "content": [{"type": "text", "text": "Paris."}], "usage": usage}
+    house.say = lambda body: (200, "application/json", json.dumps(said).encode())
+    given = {"BTL_BASE_URL": default.url, "GATEWAY_API_KEY": DEFAULT_KEY, "HOUSE_KEY": HOUSE_KEY}
+    with running(tmp_path, **given, ARBITER_CATALOG=str(path), ARBITER_JUDGE_SAMPLE="0") as over:
+        answer = over.chat(FACT, **PINNED).json()
+        assert answer["choices"][0]["message"]["content"] == "Paris."
+        assert (answer["arbiter"]["runtime"], answer["arbiter"]["cost"]) == ("house", pytest.approx(13e-6))
+        path_asked, head = house.heads[-1]
+        assert path_asked == "/v1/messages" and HOUSE_KEY in head.values() and DEFAULT_KEY not in str(head)
+        assert head["anthropic-beta"] == "output-128k-2025-02-19"
+        house.say = refusal(529, "Overloaded", type="overloaded_error")
+        assert told(over)["failover_from"] == ["gpt-4o@house"]
 
 
 def test_with_one_runtime_nobody_hears_of_runtimes(default: Stranger, tmp_path: Path) -> None:

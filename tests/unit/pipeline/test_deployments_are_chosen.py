@@ -105,6 +105,11 @@ def test_one_that_would_refuse_is_asked_last() -> None:
     assert house.deployments.lacking({"seed": "1"}, time.monotonic()) == {"one": "seed"}
 
 
+def test_one_whose_window_is_too_small_is_asked_last() -> None:
+    assert House().order("one", "two", decision=asked(tokens_needed=5_000)) == ["one@btl", "one@cheap", "two"]
+    assert House().order("one", "two", decision=asked(tokens_needed=50_000)) == ["one@cheap", "one@btl", "two"]
+
+
 def test_a_model_rests_when_all_its_deployments_do_and_has_the_price_of_who_would_serve() -> None:
     house, now = House(), time.monotonic()
     assert house.deployments.resting(now) == frozenset() and (house.price(), house.moves) == (1e-6, 0)
