@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from arbiter_app.catalog import Catalog, CatalogError, catalog_of, load_catalog
+from arbiter_app.catalog import PACKAGED, Catalog, CatalogError, catalog_of, load_catalog
 from arbiter_app.pipeline.types import DEFAULT_RUNTIME
 from arbiter_app.runtime.claims import secrets
 from arbiter_app.runtime.clients import CLIENTS, client_of
@@ -287,3 +288,20 @@ def test_what_the_operator_took_out_stays_out_whichever_list_comes(tmp_path: Pat
 def test_a_list_that_names_no_chat_model_changes_nothing(tmp_path: Path) -> None:
     found = catalog(tmp_path, PLAIN, ON_BOTH, HOUSE)
     assert found.relisted("house", [{"id": "text-embedding-3-small"}]) is found
+
+
+@pytest.mark.parametrize(
+    ("at", "model", "keys"),
+    [
+        (0, "llama-3.3-70b-instruct", ["@house", "@openrouter"]),
+        (1, "claude-sonnet-4.5", ["@btl-messages"]),
+    ],
+)
+def test_the_examples_of_the_docs_are_catalogs(tmp_path: Path, at: int, model: str, keys: list[str]) -> None:
+    text = (PACKAGED.parent / "web" / "content" / "configuration.md").read_text("utf-8")
+    example = re.findall(r"```toml\n(.*?)```", text.partition("## Several runtimes")[2], re.DOTALL)[at]
+    (tmp_path / "catalog.toml").write_text(example)
+    found = load_catalog(tmp_path / "catalog.toml", baseline=model)
+    assert [one.key for one in found.at(model)] == [f"{model}{key}" for key in keys]
+    environment = {"OPENROUTER_API_KEY": "k", "GATEWAY_API_KEY": "k"}
+    assert all(one.key(environment) in ("", "k") for one in found.runtimes.values())
