@@ -4,7 +4,8 @@ The payload goes out unchanged apart from `model` (and, streamed, the request fo
 quarantined and the next one tried, at most `max_attempts`, inside one deadline, and never after the first byte has
 gone to the caller. What a refusal means decides (`ports.Refused`): the caller's own mistakes go back in the runtime's
 words and quarantine nobody; a model that is gone rests long; a prompt that is too long goes on to a larger window. Models
-that refuse what another has signed are asked again without it, when no other has answered.
+that refuse what another has signed are asked again without it, when no other has answered; one that refuses a field without
+meaning for the answer (`optional.py`), at once.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Protocol, TypeVar
 
 import orjson
 
+from arbiter_app.pipeline import optional
 from arbiter_app.pipeline.completions import first_choice, without_own_bytes
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.deployments import Deployments
@@ -206,7 +208,7 @@ class Calls:
             self._health.begin(at.key)
             started = time.perf_counter()
             try:
-                answer = await send(at, own)
+                answer = await self._sent(decision, at, send, own)
             except RuntimeFault as fault:
                 decision.timing.waited_ms += (time.perf_counter() - started) * 1000
                 self._note(decision, at, fault, started, faults.values())
@@ -223,6 +225,28 @@ class Calls:
                     self._standing.served(at.runtime)
                 return answer
         return None
+
+    async def _sent(self, decision: Decision, at: Deployment, send: Send[T], own: Json) -> T:
+        """Its answer; one that refuses a field without meaning for it is asked once again without all such fields."""
+        request, now = decision.request, time.monotonic()
+        known = self._limits.unwanted(at.key, now)
+        left_out = [name for name in optional.present(request) if name in known] if known else []
+        try:
+            answer = await send(at, optional.without(request, left_out, own) if left_out else own)
+        except RuntimeFault as fault:
+            refused = optional.refused(fault.refusal, request)
+            if not refused or refused <= set(left_out) or decision.deadline - time.monotonic() < LEAST_LEFT_S:
+                raise
+            took_ms, said = (time.monotonic() - now) * 1000, fault.message[:MAX_ERROR_CHARS]
+            decision.attempts.append(
+                Attempt(at.model.id, fault.status, said, took_ms, UNKNOWN_COST, at.runtime if self._several else "")
+            )
+            left_out = list(optional.present(request))
+            answer = await send(at, optional.without(request, left_out, own))
+            if fault.refusal is not None:
+                self._limits.learn_unwanted(at.key, refused, fault.refusal, time.monotonic())
+        decision.left_out = tuple(left_out)
+        return answer
 
     def _outvoted(self, faults: Mapping[Deployment, RuntimeFault]) -> None:
         """Another answered what these refused as malformed: it was not, and whoever goes on so rests."""

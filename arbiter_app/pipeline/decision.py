@@ -84,6 +84,8 @@ class Decision:
     error_code: str = ""
     error: str = ""
     degraded: str = ""
+    left_out: tuple[str, ...] = ()
+    """Optional fields of the request that the runtime which answered does not take."""
     on_record: bool = False
     """Its record is made, or will be, whatever becomes of the request now."""
 
@@ -163,7 +165,7 @@ class Decision:
             "failover_from": self.failover_from or None,
             "cascaded_from": self.cascade.completion.model if self.cascade else None,
             "degraded": f"learning is paused: {self.degraded}" if self.degraded else None,
-            **({"dropped": list(request.dropped)} if request.dropped else {}),
+            **({"dropped": [*request.dropped, *self.left_out]} if request.dropped or self.left_out else {}),
             **({"runtime": self.completion.runtime} if self.completion and self.completion.runtime else {}),
         }
 

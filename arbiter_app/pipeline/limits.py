@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from arbiter_app.pipeline.ports import Refusal
@@ -30,7 +30,7 @@ _ANY = b""
 _NO_SUCH_FIELD = re.compile(
     r"(?:unsupported|unknown|unrecognized|unexpected) (?:request )?(?:parameter|argument|field)\b|extra inputs are not permitted"
 )
-_NO_SUCH_FIELD_CODES = frozenset({"unsupported_parameter", "extra_forbidden"})
+_NO_SUCH_FIELD_CODES = frozenset({"unsupported_parameter", "unknown_parameter", "extra_forbidden"})
 
 
 class LearnedLimits:
@@ -40,6 +40,7 @@ class LearnedLimits:
         self._windows: dict[str, tuple[int, float]] = {}
         self._served: dict[str, int] = {}
         self._lacks: dict[tuple[str, str, bytes], float] = {}
+        self._unwanted: dict[str, dict[str, float]] = {}
 
     @property
     def known(self) -> bool:
@@ -104,11 +105,23 @@ class LearnedLimits:
         values = {field: (_ANY, _digest(written[field])) for _, field, _ in self._lacks if field in written}
         return {key: field for key, field, value in self._lacks if value in values.get(field, ())}
 
+    def learn_unwanted(self, key: str, fields: Iterable[str], refusal: Refusal, now: float) -> None:
+        """Remember for a while optional fields that the deployment does not know, and answered without; not those of which it refused
+        the value, which may be another caller's next time."""
+        if {refusal.code, refusal.type} & _NO_SUCH_FIELD_CODES or _NO_SUCH_FIELD.search(refusal.message.lower()):
+            self._unwanted.setdefault(key, {}).update(dict.fromkeys(fields, now + LACK_S))
+
+    def unwanted(self, key: str, now: float) -> frozenset[str]:
+        """The optional fields that the deployment is not sent at present."""
+        known = self._unwanted.get(key)
+        return frozenset(name for name, until in known.items() if now < until) if known else frozenset()
+
     def forget(self) -> None:
         """Start anew (operator reset)."""
         self._windows.clear()
         self._served.clear()
         self._lacks.clear()
+        self._unwanted.clear()
 
 
 def refused_field(written: Mapping[str, str], param: str | None, message: str) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -135,10 +135,12 @@ class ChatRequest:
         media = self.needs_vision or self.needs_audio or self.needs_video
         return media or self.needs_tools or self.needs_json_schema
 
-    def body(self, **own: Any) -> bytes:
-        """The body for a runtime: every member as the caller wrote it, but for our `own`."""
+    def body(self, *, without: Collection[str] = (), **own: Any) -> bytes:
+        """The body for a runtime: every member as the caller wrote it, but for our `own`, and `without` some."""
         members = dict(self.written)
         members.update((name, orjson.dumps(value).decode()) for name, value in own.items())
+        for name in without:
+            members.pop(name, None)
         return ("{" + ",".join([f"{json.dumps(name)}:{text}" for name, text in members.items()]) + "}").encode()
 
 
