@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from arbiter_app.pipeline.types import DEFAULT_RUNTIME, Deployment, Json, Model, Task
+from arbiter_app.pipeline.types import DEFAULT_RUNTIME, Capability, Deployment, Json, Model, Task, capabilities
 from arbiter_app.pool import listing
 from arbiter_app.pool import parts as parts_of
 from arbiter_app.pool.listing import Report
@@ -31,18 +31,14 @@ _KEYS = _SPECIAL | {
     "output",
     "cached",
     "context",
-    "vision",
-    "audio",
-    "video",
-    "tools",
-    "json_schema",
+    *Capability,
     "routable",
     "prior",
     "aliases",
     "deployments",
 }
 _DEPLOYMENT_KEYS = _SPECIAL | {"runtime", "model", "input", "output", "cached", "context"}
-_CAPABILITIES = ("vision", "audio", "video", "tools", "json_schema", "routable")
+_SWITCHES = (*Capability, "routable")
 
 
 class CatalogError(ValueError):
@@ -376,7 +372,7 @@ def _model(key: str, table: Any) -> Model:
         unknown = sorted(set(table) - _KEYS) if isinstance(table, dict) else table
         raise CatalogError(f"model {key!r}: unknown keys {unknown}; known are {sorted(_KEYS)}")
     context = _context(key, table)
-    switches = {name: _switch(key, name, table[name]) for name in _CAPABILITIES if name in table}
+    switches = {name: _switch(key, name, table[name]) for name in _SWITCHES if name in table}
     return Model(
         id=key,
         input_usd=_price(key, table, "input"),
@@ -385,11 +381,7 @@ def _model(key: str, table: Any) -> Model:
         special_usd=_special(key, table),
         context_tokens=context,
         prior=_prior(key, table.get("prior", {})),
-        vision=switches.get("vision", False),
-        audio=switches.get("audio", False),
-        video=switches.get("video", False),
-        tools=switches.get("tools", True),
-        json_schema=switches.get("json_schema", True),
+        can=capabilities(switches),
         routable=switches.get("routable", True),
     )
 

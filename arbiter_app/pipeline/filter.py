@@ -12,7 +12,7 @@ from types import MappingProxyType
 from arbiter_app.pipeline.errors import BadRequest, NoCapableModel, Unprocessable, too_long
 from arbiter_app.pipeline.plain import listed, quoted
 from arbiter_app.pipeline.tokens import RATIO_RANGE, TokenRatios
-from arbiter_app.pipeline.types import ChatRequest, Eligible, Model
+from arbiter_app.pipeline.types import IN_WORDS, ChatRequest, Eligible, Model
 
 # What a model of unknown window may be trusted to hold.
 SMALL_TOKENS = 4_096
@@ -24,7 +24,7 @@ def everybody(request: ChatRequest, names: tuple[str, ...], least_window: int, t
     bound = request.pin or request.allow is not None or request.max_cost_usd is not None
     reserve = request.max_tokens or 0
     if (
-        request.asks_ability
+        request.needs
         or bound
         or request.max_latency_s is not None
         or not names
@@ -127,18 +127,11 @@ def _most(tokens_in: int, reserve: int) -> float:
 
 
 def _capable(request: ChatRequest, models: Sequence[Model], rejected: dict[str, str]) -> list[Model]:
-    if not request.asks_ability:
+    if not request.needs:
         return list(models)
-    lacks: Mapping[str, Callable[[Model], bool]] = {
-        "image input": lambda model: request.needs_vision and not model.vision,
-        "audio input": lambda model: request.needs_audio and not model.audio,
-        "video input": lambda model: request.needs_video and not model.video,
-        "tools": lambda model: request.needs_tools and not model.tools,
-        "response_format json_schema": lambda model: request.needs_json_schema and not model.json_schema,
-    }
     capable, missing = [], []
     for model in models:
-        lacking = [name for name, lacks_it in lacks.items() if lacks_it(model)]
+        lacking = [IN_WORDS[one] for one in IN_WORDS if one in request.needs and one not in model.can]
         if lacking:
             rejected[model.id] = f"cannot do {' and '.join(lacking)}"
             missing += lacking

@@ -33,6 +33,33 @@ class Task(StrEnum):
     OPEN = "open"
 
 
+class Capability(StrEnum):
+    """What a request may ask for and a model be unable to do, as the catalog calls it."""
+
+    VISION = "vision"
+    AUDIO = "audio"
+    VIDEO = "video"
+    TOOLS = "tools"
+    JSON_SCHEMA = "json_schema"
+
+
+IN_WORDS = {
+    Capability.VISION: "image input",
+    Capability.AUDIO: "audio input",
+    Capability.VIDEO: "video input",
+    Capability.TOOLS: "tools",
+    Capability.JSON_SCHEMA: "response_format json_schema",
+}
+"""What callers hear that no model can do."""
+USUAL = frozenset({Capability.TOOLS, Capability.JSON_SCHEMA})
+"""What a model can of which nothing is said."""
+
+
+def capabilities(stated: Mapping[str, bool]) -> frozenset[Capability]:
+    """What a model can, of which this is stated."""
+    return frozenset(one for one in Capability if stated.get(one, one in USUAL))
+
+
 class ClassifiedBy(StrEnum):
     """How the task was decided."""
 
@@ -102,11 +129,7 @@ class ChatRequest:
     stream: bool = False
     include_usage: bool = False
     max_tokens: int | None = None
-    needs_vision: bool = False
-    needs_audio: bool = False
-    needs_video: bool = False
-    needs_tools: bool = False
-    needs_json_schema: bool = False
+    needs: frozenset[Capability] = frozenset()
     max_cost_usd: float | None = None
     max_latency_s: float | None = None
     no_cache: bool = False
@@ -128,12 +151,6 @@ class ChatRequest:
         if not self.written:
             written = {name: orjson.dumps(value).decode() for name, value in self.payload.items()}
             object.__setattr__(self, "written", written)
-
-    @property
-    def asks_ability(self) -> bool:
-        """Whether the request asks for something that a model may be unable to do."""
-        media = self.needs_vision or self.needs_audio or self.needs_video
-        return media or self.needs_tools or self.needs_json_schema
 
     def body(self, *, without: Collection[str] = (), **own: Any) -> bytes:
         """The body for a runtime: every member as the caller wrote it, but for our `own`, and `without` some."""
@@ -345,11 +362,7 @@ class Model:
     input_usd: float
     output_usd: float
     context_tokens: int | None
-    vision: bool = False
-    audio: bool = False
-    video: bool = False
-    tools: bool = True
-    json_schema: bool = True
+    can: frozenset[Capability] = USUAL
     routable: bool = True
     baseline: bool = False
     prior: Mapping[str, float] = field(default_factory=dict)

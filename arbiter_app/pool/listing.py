@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 from urllib.parse import quote
 
-from arbiter_app.pipeline.types import Deployment, Json, Model
+from arbiter_app.pipeline.types import Capability, Deployment, Json, Model, capabilities
 from arbiter_app.pool import names
 from arbiter_app.pool.price_list import lookup
 from arbiter_app.runtime.claims.facts import Known, facts_of, name_of, no_chat
@@ -227,7 +227,6 @@ def _joined(
     else:
         facts = facts_of(claim.row, claim.name, known, doubts)
     input_usd, output_usd, source = _priced(facts.input_usd, facts.output_usd, known, "library")
-    can = {"vision": bool(_SEES.search(claim.name)), **facts.capabilities}
     return Model(
         id=_id(claim.name),
         name=claim.name,
@@ -236,11 +235,7 @@ def _joined(
         output_usd=output_usd if output_usd is not None else dearest.output_usd or 0.0,
         context_tokens=facts.context_tokens or known.context_tokens,
         price_from=source,
-        vision=can["vision"],
-        audio=can.get("audio", False),
-        video=can.get("video", False),
-        tools=can.get("tools", True),
-        json_schema=can.get("json_schema", True),
+        can=capabilities({Capability.VISION: bool(_SEES.search(claim.name)), **facts.capabilities}),
     )
 
 

@@ -16,13 +16,14 @@ from arbiter_app.pipeline.cache import ResponseCache
 from arbiter_app.pipeline.deployments import Deployments
 from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.prices import PriceOverrides
-from arbiter_app.pipeline.types import DEFAULT_RUNTIME, PICO_PER_USD, Deployment, Json, Mode
+from arbiter_app.pipeline.types import DEFAULT_RUNTIME, PICO_PER_USD, Capability, Deployment, Json, Mode, Model
 from arbiter_app.policy import Policy
 from arbiter_app.pool import telling
 from arbiter_app.services import alert_outcome, savings_report
 from arbiter_app.services.catalog_holder import CatalogHolder
 from arbiter_app.services.judging import Judging
 from arbiter_app.services.rows import (
+    Abilities,
     AlertRow,
     CatalogModel,
     DecisionRow,
@@ -224,11 +225,7 @@ class Reads:
                 "runtime_name": model.sent,
                 "state": "absent" if not model.listed else "new" if model.joined else "catalog",
                 "context": model.context_tokens,
-                "vision": model.vision,
-                "audio": model.audio,
-                "video": model.video,
-                "tools": model.tools,
-                "json_schema": model.json_schema,
+                **_abilities(model),
                 "baseline": model.baseline,
                 "routable": model.routable and model.listed,
             }
@@ -412,3 +409,7 @@ _SUMS = (
     "latency_n",
     "overhead_sum",
 )
+
+
+def _abilities(model: Model) -> Abilities:
+    return cast(Abilities, {one.value: one in model.can for one in Capability})

@@ -400,7 +400,17 @@ class DeploymentRow(TypedDict):
     reason: str
 
 
-class CatalogModel(TypedDict):
+class Abilities(TypedDict):
+    """Which capabilities a model has: a field for each of `pipeline.types.Capability`."""
+
+    vision: bool
+    audio: bool
+    video: bool
+    tools: bool
+    json_schema: bool
+
+
+class CatalogModel(Abilities):
     """A model of the catalog, with list prices in USD per 1,000,000 tokens: of several deployments, of the cheapest listed."""
 
     id: str
@@ -410,11 +420,6 @@ class CatalogModel(TypedDict):
     runtime_name: str
     state: str
     context: int | None
-    vision: bool
-    audio: bool
-    video: bool
-    tools: bool
-    json_schema: bool
     baseline: bool
     routable: bool
 

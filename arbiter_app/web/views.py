@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
-from arbiter_app.pipeline.types import Classification, Eligible
+from arbiter_app.pipeline.types import Capability, Classification, Eligible
 from arbiter_app.services.rows import (
     AlertRow,
     CatalogModel,
@@ -435,8 +435,8 @@ def deployment_row(model: str, row: DeploymentRow) -> View:
 
 
 def _abilities(row: CatalogModel) -> list[str]:
-    can = (("vision", row["vision"]), ("audio", row["audio"]), ("video", row["video"]), ("tools", row["tools"]))
-    return [name for name, able in can if able]
+    can = cast(Mapping[str, object], row)
+    return [one.value for one in Capability if one is not Capability.JSON_SCHEMA and can[one]]
 
 
 def _listed(usd_per_million: float | None) -> str:

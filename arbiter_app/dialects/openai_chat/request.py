@@ -15,7 +15,7 @@ from arbiter_app.dialects.strict_json import load_json
 from arbiter_app.pipeline.errors import BadRequest, Unprocessable
 from arbiter_app.pipeline.messages import latest_ask, offered, system_prompt
 from arbiter_app.pipeline.plain import quoted
-from arbiter_app.pipeline.types import Caller, ChatRequest, Json
+from arbiter_app.pipeline.types import Caller, Capability, ChatRequest, Json
 
 MAX_MESSAGES = 10_000
 _SEEN = ("image_url", "input_image", "image", "file", "input_file", "document")
@@ -41,6 +41,13 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     tools, tool_choice = offered(given)
     contents = [message.get("content") for message in messages]
     parts = [part.get("type") for content in contents if isinstance(content, list) for part in content]
+    needs = {
+        Capability.VISION: any(kind in _SEEN for kind in parts),
+        Capability.AUDIO: any(kind in _AUDIO for kind in parts),
+        Capability.VIDEO: any(kind in _VIDEO for kind in parts),
+        Capability.TOOLS: bool(tools) and tool_choice != "none",
+        Capability.JSON_SCHEMA: isinstance(asked_format, dict) and asked_format.get("type") == "json_schema",
+    }
     own = {name: read(field, given[field]) for field, (name, read) in _OWN.items() if given.get(field) is not None}
     return ChatRequest(
         request_id=request_id,
@@ -53,11 +60,7 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         stream=bool(stream),
         include_usage=options is not None and options.get("include_usage") is True,
         max_tokens=_max_tokens(given),
-        needs_vision=any(kind in _SEEN for kind in parts),
-        needs_audio=any(kind in _AUDIO for kind in parts),
-        needs_video=any(kind in _VIDEO for kind in parts),
-        needs_tools=bool(tools) and tool_choice != "none",
-        needs_json_schema=isinstance(asked_format, dict) and asked_format.get("type") == "json_schema",
+        needs=frozenset(one for one, needed in needs.items() if needed),
         conversation=_conversation(messages) if named is None else conversation_of(str(named)),
         named=named is not None,
         body_bytes=len(body),

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from arbiter_app.pipeline.types import Json
+from arbiter_app.pipeline.types import Capability, Json
 from arbiter_app.runtime.sandbox.answers import rng_of
 from arbiter_app.runtime.sandbox.control import BadControl, control
 from arbiter_app.runtime.sandbox.judging import service
@@ -113,7 +113,7 @@ class SandboxApp:
                     "prompt": f"{price_usd(model.input_usd):f}",
                     "completion": f"{price_usd(model.output_usd):f}",
                 },
-                "capabilities": {"vision": model.vision, "tools": model.tools, "json_schema": model.json_schema},
+                "capabilities": {one.value: one in model.can for one in Capability},
             }
             for model in self.world.catalog.models.values()
         ]

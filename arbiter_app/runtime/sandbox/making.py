@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import orjson
 
-from arbiter_app.pipeline.types import Json, Model
+from arbiter_app.pipeline.types import Capability, Json, Model
 from arbiter_app.runtime.sandbox.answers import SimulatedAnswer, answer, rng_of
 from arbiter_app.runtime.sandbox.judging import service
 from arbiter_app.runtime.sandbox.refusal import SandboxRefusal
@@ -35,7 +35,7 @@ def refused_request(world: World, payload: Json) -> SandboxRefusal | None:
         return SandboxRefusal(400, "functions must be a list of functions", "invalid_functions")
     if type(payload.get("n") or 1) is not int or not 1 <= (payload.get("n") or 1) <= MOST_CHOICES:
         return SandboxRefusal(400, f"n must be a number from 1 to {MOST_CHOICES}", "invalid_n")
-    if not model.vision and any(map(_has_image, messages)):
+    if Capability.VISION not in model.can and any(map(_has_image, messages)):
         return SandboxRefusal(400, f"{model.id} does not take images", "unsupported_image")
     return _too_long(model, payload)
 
@@ -47,7 +47,11 @@ def make_answer(world: World, payload: Json, model: str, fault: Fault | None = N
     tokens_in, tokens_out, choices = prompt_tokens(payload), 0, []
     for nth in range(payload.get("n") or 1):
         skill = world.skill(model)
-        said = found[1] if found else answer(payload, model, skill, world.seed, tools=facts.tools, nth=nth)
+        said = (
+            found[1]
+            if found
+            else answer(payload, model, skill, world.seed, tools=Capability.TOOLS in facts.can, nth=nth)
+        )
         said, tokens, finish = _limited(_stopped(said, payload.get("stop")), payload)
         tokens_out += tokens
         choices.append(Choice(said, finish, old_form=not payload.get("tools")))

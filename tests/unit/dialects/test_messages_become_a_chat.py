@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from arbiter_app.dialects.anthropic_messages import parse
 from arbiter_app.pipeline.errors import ArbiterError, BadRequest
-from arbiter_app.pipeline.types import Caller, ChatRequest, Role
+from arbiter_app.pipeline.types import Caller, Capability, ChatRequest, Role
 
 CALLER = Caller("k_test", Role.CALLER)
 ASK = {"role": "user", "content": "Hi"}
@@ -103,7 +103,7 @@ def test_pictures_and_documents() -> None:
         text("t\ns"),
         text("Found."),
     ]
-    assert chat.needs_vision
+    assert Capability.VISION in chat.needs
 
 
 def test_parallel_results_follow_their_calls_one_by_one_and_what_else_is_said_comes_after() -> None:
@@ -201,7 +201,7 @@ def test_tools_and_their_choice() -> None:
     assert chat.payload["tools"] == [{"type": "function", "function": function, **KEPT}]
     assert chat.payload["tool_choice"] == {"type": "function", "function": {"name": "n"}}
     assert chat.payload["parallel_tool_calls"] is False
-    assert chat.needs_tools
+    assert Capability.TOOLS in chat.needs
     for theirs, ours in (("auto", "auto"), ("any", "required"), ("none", "none")):
         assert read(tools=[tool], tool_choice={"type": theirs}).payload["tool_choice"] == ours
     assert read(tools=[], tool_choice={"type": "auto"}).payload.keys() == {"messages"}
@@ -238,7 +238,7 @@ def test_a_schema_of_the_answer() -> None:
         {"output_format": {"type": "json_schema", "schema": schema}},
     ):
         chat = read(**members)
-        assert chat.needs_json_schema
+        assert Capability.JSON_SCHEMA in chat.needs
         assert chat.payload["response_format"]["json_schema"] == {"name": "answer", "schema": schema, "strict": True}
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from arbiter_app.dialects.openai_responses import parse
 from arbiter_app.pipeline.errors import ArbiterError, BadRequest, Unprocessable
-from arbiter_app.pipeline.types import Caller, ChatRequest, Role
+from arbiter_app.pipeline.types import Caller, Capability, ChatRequest, Role
 
 CALLER = Caller("k_1", Role.CALLER)
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
@@ -80,7 +80,7 @@ def test_roles_and_parts():
         {"role": "user", "content": "And now?"},
     ]
     chat = read(input=[{"role": "user", "content": parts}])
-    assert chat.needs_vision and chat.needs_audio and chat.ask == "Look:"
+    assert chat.needs == {Capability.VISION, Capability.AUDIO} and chat.ask == "Look:"
 
 
 def test_the_calls_of_a_turn_are_one_message_and_their_outputs_follow_it():
@@ -141,7 +141,7 @@ def test_custom_tools_and_namespaces_are_functions():
     )
     assert json.loads(chat.messages[1]["tool_calls"][0]["function"]["arguments"]) == {"input": 'say "hi"'}
     assert chat.messages[3]["tool_calls"][0]["function"]["name"] == "crm__find"
-    assert chat.dropped == ("tools.web_search", "tools.defer_loading") and chat.needs_tools
+    assert chat.dropped == ("tools.web_search", "tools.defer_loading") and Capability.TOOLS in chat.needs
     assert (chat.payload["tool_choice"], chat.payload["parallel_tool_calls"]) == ("auto", True)
 
 
@@ -210,7 +210,7 @@ def test_wishes_are_carried_in_a_chats_words():
     assert set(chat.dropped) == {
         *("reasoning.context", "include.reasoning.encrypted_content", "truncation", "top_logprobs")
     }
-    assert (chat.stream, chat.max_tokens, chat.needs_json_schema, chat.pin) == (True, 99, True, "gpt-4o")
+    assert (chat.stream, chat.max_tokens, chat.needs, chat.pin) == (True, 99, {Capability.JSON_SCHEMA}, "gpt-4o")
 
 
 def test_the_key_of_the_prompt_cache_names_the_conversation():

@@ -13,10 +13,10 @@ from arbiter_app.dialects.openai_chat import parse
 from arbiter_app.pipeline.errors import BadRequest, ContextLengthExceeded, NoCapableModel, Unprocessable
 from arbiter_app.pipeline.filter import eligible, everybody
 from arbiter_app.pipeline.tokens import TokenRatios
-from arbiter_app.pipeline.types import Caller, ChatRequest, Eligible, Model, Role
+from arbiter_app.pipeline.types import Caller, Capability, ChatRequest, Eligible, Model, Role, capabilities
 
 NARROW = Model("narrow", 1e-6, 1e-6, 1_000)
-WIDE = Model("wide", 1e-6, 1e-6, 10_000, vision=True)
+WIDE = Model("wide", 1e-6, 1e-6, 10_000, can=capabilities({"vision": True}))
 DARK = Model("dark", 1e-6, 1e-6, None)
 REQUEST = ChatRequest("r", Caller("k", Role.CALLER), {}, [{"role": "user", "content": "hi"}], "hi", "")
 
@@ -56,11 +56,11 @@ def test_the_gates_are_passed_over_only_where_they_stop_nobody() -> None:
     assert quick(334) is None
     assert quick(pool=()) is quick(pool=(WIDE, DARK)) is None
     asks = (
-        {"needs_vision": True},
-        {"needs_audio": True},
-        {"needs_video": True},
-        {"needs_tools": True},
-        {"needs_json_schema": True},
+        {"needs": frozenset({Capability.VISION})},
+        {"needs": frozenset({Capability.AUDIO})},
+        {"needs": frozenset({Capability.VIDEO})},
+        {"needs": frozenset({Capability.TOOLS})},
+        {"needs": frozenset({Capability.JSON_SCHEMA})},
     )
     bounds = {"pin": "wide"}, {"allow": ("wide",)}, {"max_cost_usd": 1.0}, {"max_latency_s": 1.0}
     assert [quick(**one) for one in (*asks, *bounds)] == [None] * 9
@@ -68,7 +68,7 @@ def test_the_gates_are_passed_over_only_where_they_stop_nobody() -> None:
 
 def test_a_pin_that_cannot_serve_says_why() -> None:
     with pytest.raises(NoCapableModel, match="narrow cannot do image input") as found:
-        gates(pin="narrow", needs_vision=True)
+        gates(pin="narrow", needs=frozenset({Capability.VISION}))
     assert (found.value.status, found.value.code, found.value.param) == (400, "no_capable_model", "arbiter_pin")
     with pytest.raises(ContextLengthExceeded, match=r"1000 tokens.*of narrow"):
         gates(2_000, pin="narrow")
@@ -154,7 +154,7 @@ def test_a_part_that_is_no_text_goes_to_the_models_that_can_read_it(part: Any, a
         quarantined=lambda model: False,
         ratios=TokenRatios(),
     )
-    assert set(found.models) == {model.id for model in pool if getattr(model, ability)}
+    assert set(found.models) == {model.id for model in pool if ability in model.can}
     assert 0 < len(found.models) < len(pool)
 
 

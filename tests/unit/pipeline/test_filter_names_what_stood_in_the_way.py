@@ -10,11 +10,12 @@ import pytest
 from arbiter_app.pipeline.errors import ContextLengthExceeded, NoCapableModel, Unprocessable
 from arbiter_app.pipeline.filter import eligible
 from arbiter_app.pipeline.tokens import TokenRatios, estimate_messages, estimate_tokens
-from arbiter_app.pipeline.types import Caller, ChatRequest, Eligible, Model, Role
+from arbiter_app.pipeline.types import IN_WORDS, Caller, Capability, ChatRequest, Eligible, Model, Role, capabilities
+from arbiter_app.services.rows import Abilities
 
 SMALL = Model("small", 1e-7, 1e-7, 1_000)
-LARGE = Model("large", 1e-6, 1e-6, 100_000, vision=True)
-BARE = Model("bare", 0.0, 0.0, 50_000, tools=False, json_schema=False)
+LARGE = Model("large", 1e-6, 1e-6, 100_000, can=capabilities({"vision": True}))
+BARE = Model("bare", 0.0, 0.0, 50_000, can=frozenset())
 POOL = (SMALL, LARGE, BARE)
 REQUEST = ChatRequest("r", Caller("k", Role.CALLER), {}, [{"role": "user", "content": "hi"}], "hi", "")
 
@@ -58,11 +59,11 @@ def test_unknown_windows_are_tried_only_when_no_known_one_holds() -> None:
 
 
 def test_capabilities_are_facts() -> None:
-    assert gates(needs_vision=True).models == ("large",)
-    assert gates(needs_tools=True).models == ("small", "large")
-    assert gates(needs_json_schema=True).rejected["bare"] == "cannot do response_format json_schema"
+    assert gates(needs=frozenset({Capability.VISION})).models == ("large",)
+    assert gates(needs=frozenset({Capability.TOOLS})).models == ("small", "large")
+    assert gates(needs=frozenset({Capability.JSON_SCHEMA})).rejected["bare"] == "cannot do response_format json_schema"
     with pytest.raises(NoCapableModel, match="image input"):
-        gates(needs_vision=True, allow=("small", "bare"))
+        gates(needs=frozenset({Capability.VISION}), allow=("small", "bare"))
 
 
 def test_allow_list_and_pin() -> None:
@@ -134,3 +135,8 @@ def test_ratios_follow_usage_within_bounds() -> None:
     for _ in range(300):
         ratios.record("m", estimated=10, real=1_000_000)
     assert ratios.of("m") == 3.0
+
+
+def test_every_capability_has_its_words_and_is_shown_by_the_api() -> None:
+    assert list(IN_WORDS) == list(Capability)
+    assert list(Abilities.__annotations__) == [one.value for one in Capability]
