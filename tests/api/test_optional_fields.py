@@ -31,6 +31,12 @@ ASK: dict[str, Any] = {
 }
 
 
+def heard(runtime: Stranger) -> list[dict[str, Any]]:
+    """What it was asked by callers; Arbiter asks it to judge, too."""
+    bodies = [body for body in runtime.heard if b"You are Arbiter's" not in body]
+    return [json.loads(body) for body in bodies]
+
+
 def refuses(name: str, said: Callable[[str], tuple[int, Any]], then: Said) -> Callable[[bytes], Said]:
     """A runtime that refuses requests with a field."""
 
@@ -71,7 +77,7 @@ WORDS: dict[str, Callable[[str], tuple[int, Any]]] = {
 def test_it_is_asked_again_without_what_has_no_meaning(over: Running, runtime: Stranger, name: str, words: str) -> None:
     runtime.say = refuses(name, WORDS[words], plain())
     told = over.http.post("/v1/chat/completions", json={**ASK, **FIELDS}).json()
-    first, second = map(json.loads, runtime.heard)
+    first, second = heard(runtime)
     assert first["model"] == second["model"] and first[name] == FIELDS[name]
     assert second.keys() == {"model", "messages", "temperature"}
     assert told["arbiter"]["failover_from"] is None and name in told["arbiter"]["dropped"]
@@ -85,7 +91,7 @@ def test_marks_go_from_messages_parts_and_tools_but_not_from_the_work(over: Runn
     messages = [*ASK["messages"], {"role": "user", "content": "What is 1.50 * 3?", **MARK}]
     body = {**ASK, "messages": messages, "tools": [{**TOOL, **MARK}], "tool_choice": "none"}
     told = over.http.post("/v1/chat/completions", json=body).json()
-    second = json.loads(runtime.heard[1])
+    second = heard(runtime)[1]
     assert second["messages"] == [
         {"role": "user", "content": [{"type": "text", "text": "What is the capital of France?"}]},
         {"role": "user", "content": "What is 1.50 * 3?"},
@@ -101,8 +107,8 @@ def test_what_it_does_not_know_it_is_not_sent_again(over: Running, runtime: Stra
         ]
         for _ in range(2)
     ]
-    assert len(runtime.heard) == 3 and "store" in models[0] and models[1] == ["prompt_cache_key"]
-    assert json.loads(runtime.heard[2])["store"] is True
+    assert len(heard(runtime)) == 3 and "store" in models[0] and models[1] == ["prompt_cache_key"]
+    assert heard(runtime)[2]["store"] is True
 
 
 def test_a_value_that_is_refused_is_kept_for_others(over: Running, runtime: Stranger) -> None:
@@ -118,7 +124,7 @@ def test_a_value_that_is_refused_is_kept_for_others(over: Running, runtime: Stra
         assert (
             over.http.post("/v1/chat/completions", json={**ASK, **FIELDS, "arbiter_pin": "gpt-4o"}).status_code == 200
         )
-    assert len(runtime.heard) == 4
+    assert len(heard(runtime)) == 4
 
 
 def test_streams_are_begun_again_too_and_even_without_their_options(over: Running, runtime: Stranger) -> None:
@@ -132,16 +138,16 @@ def test_streams_are_begun_again_too_and_even_without_their_options(over: Runnin
 def test_what_has_a_meaning_is_not_left_out(over: Running, runtime: Stranger) -> None:
     runtime.say = refuses("temperature", WORDS["unsupported"], plain())
     told = over.http.post("/v1/chat/completions", json={**ASK, **FIELDS, "arbiter_pin": "gpt-4o"})
-    assert told.status_code == 400 and len(runtime.heard) == 1
+    assert told.status_code == 400 and len(heard(runtime)) == 1
 
 
 def test_one_that_refuses_again_gives_way_to_another_model(over: Running, runtime: Stranger) -> None:
     runtime.say = lambda body: (
         (400, "application/json", json.dumps(WORDS["unsupported"]("store")[1]).encode())
-        if json.loads(body)["model"] == json.loads(runtime.heard[0])["model"]
+        if json.loads(body)["model"] == heard(runtime)[0]["model"]
         else plain()
     )
     told = over.http.post("/v1/chat/completions", json={**ASK, "store": False}).json()
-    heard = [json.loads(body) for body in runtime.heard]
-    assert len(heard) == 3 and heard[0]["model"] == heard[1]["model"] != heard[2]["model"]
-    assert "store" in heard[2] and "dropped" not in told["arbiter"]
+    first, again, other = heard(runtime)
+    assert first["model"] == again["model"] != other["model"]
+    assert "store" in other and "dropped" not in told["arbiter"]
