@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from starlette.types import Receive, Scope, Send
 
@@ -16,9 +17,10 @@ from arbiter_app.api.errors import error_answer, id_headers
 from arbiter_app.dialects import Dialect
 from arbiter_app.logs import request_id as log_request_id
 from arbiter_app.pipeline.decision import Decision
-from arbiter_app.pipeline.errors import ArbiterError, InternalError, Unauthorized
+from arbiter_app.pipeline.errors import ArbiterError, InternalError, Unauthorized, Unprocessable
 from arbiter_app.pipeline.lifecycle import Streamed
-from arbiter_app.pipeline.types import Caller, ChatRequest
+from arbiter_app.pipeline.plain import quoted
+from arbiter_app.pipeline.types import Caller, ChatRequest, Task
 from arbiter_app.protocol import ANSWER_PIECE_BYTES, answer, answer_in_pieces, send_in_pieces, when_gone
 from arbiter_app.services.requests import Request, RequestService
 
@@ -28,6 +30,8 @@ JSON = (b"content-type", b"application/json")
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 STREAM = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 LAST_WORD_S = 1.0
+TASK = b"x-arbiter-task"
+DIFFICULTIES = {"": None, "easy": False, "hard": True}
 BROKEN = (500, 502, 504)
 
 
@@ -103,8 +107,11 @@ class Chat:
         """Big bodies are parsed beside the loop."""
         body = await read_body(scope, receive, self._max_body)
         if len(body) < BIG_BYTES:
-            return self.dialect.parse(body, caller, request_id)
-        return await asyncio.to_thread(self.dialect.parse, body, caller, request_id)
+            chat = self.dialect.parse(body, caller, request_id)
+        else:
+            chat = await asyncio.to_thread(self.dialect.parse, body, caller, request_id)
+        hint = next((value for name, value in scope["headers"] if name == TASK), None)
+        return chat if hint is None else _hinted(chat, hint)
 
 
 class _Reply:
@@ -157,10 +164,22 @@ class _Reply:
         await answer(self._send, status, [*headers, *self.limits, NOSNIFF, *self._ids], data)
 
 
+def _hinted(chat: ChatRequest, hint: bytes) -> ChatRequest:
+    """The request with the task that its caller names: `code`, `code:easy` or `code:hard`. Raises Unprocessable for another word."""
+    name, _, difficulty = hint.decode("latin-1").strip().lower().partition(":")
+    if name not in Task._value2member_map_ or difficulty not in DIFFICULTIES:
+        known = ", ".join(Task)
+        raise Unprocessable(
+            f"x-arbiter-task: {quoted(hint.decode('latin-1'), 40)} is no task; known are {known}, each alone or with :easy or :hard",
+            param="x-arbiter-task",
+        )
+    return replace(chat, task=Task(name), hard=DIFFICULTIES[difficulty])
+
+
 def _named(decision: Decision) -> list[tuple[bytes, bytes]]:
     task = str(decision.classification.task) if decision.classification else ""
     return [
         (b"x-arbiter-decision", decision.id.encode()),
         (b"x-arbiter-model", decision.model.encode("latin-1", "replace")),
-        (b"x-arbiter-task", task.encode()),
+        (TASK, task.encode()),
     ]

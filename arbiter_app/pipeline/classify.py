@@ -70,6 +70,9 @@ class Classifier:
         """The classification by rules alone, without waiting; None when they are unsure."""
         ask, read = request.ask, reading(request.ask)
         json_format = _json_format(request)
+        if request.task is not None and not json_format:
+            hard = is_hard(ask, read) if request.hard is None else request.hard
+            return Classification(request.task, hard, ClassifiedBy.CALLER, "named by the caller")
         side = "" if json_format else side_request(request)
         if side:
             return Classification(Task.OPEN, False, ClassifiedBy.RULES, f"a side request of the client: {side}")

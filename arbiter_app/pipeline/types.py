@@ -66,6 +66,7 @@ class ClassifiedBy(StrEnum):
     RULES = "rules"
     MODEL = "model"
     FALLBACK = "model-fallback"
+    CALLER = "caller"
     MEMORY = "memory"
 
 
@@ -143,6 +144,10 @@ class ChatRequest:
     show_thoughts: bool = True
     repeated: Json = field(default_factory=dict)
     written: Mapping[str, str] = field(default_factory=dict)
+    task: Task | None = None
+    """What the caller says that is asked for, where it does."""
+    hard: bool | None = None
+    """The same of its difficulty."""
     as_it_came: bytes = b""
     """The body, where it goes on unchanged and is not looked at."""
 
