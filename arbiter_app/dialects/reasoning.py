@@ -8,22 +8,32 @@ these have, and send it back: with the model that made it, for to any other it i
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
 from arbiter_app import exact_json
+from arbiter_app.pipeline.signed import EXTRA, MADE_BY, MEMBER
 from arbiter_app.pipeline.types import Json
 
-MEMBER = "reasoning_details"
+__all__ = [
+    "EXTRA",
+    "FORMATS",
+    "MADE_BY",
+    "MEMBER",
+    "MESSAGES",
+    "RESPONSES",
+    "details_of",
+    "extra_of",
+    "grouped",
+    "put_back",
+    "sealed",
+    "unsealed",
+]
+
 MESSAGES = "anthropic-messages"
 RESPONSES = "openai-responses"
 FORMATS = (MESSAGES, RESPONSES)
-MADE_BY = "made_by"
-"""The model of a detail, or of what a call says beside itself (`extra_content`)."""
 SEAL = "arbiter1:"
 """How a sealed text begins."""
-EXTRA = "extra_content"
 _EXTRA = "call.extra_content"
 """What a runtime put beside a call: Gemini signs there. It travels as a detail of its own."""
 
@@ -82,33 +92,3 @@ def put_back(message: Json, details: list[Json]) -> None:
     for call in message.get("tool_calls") or ():
         if (own := extra.get(call.get("id"))) is not None:
             call |= {EXTRA: own.get(EXTRA), MADE_BY: own[MADE_BY]}
-
-
-def for_model(messages: list[Json], model: str) -> tuple[list[Json], bool]:
-    """Messages with what this model has signed, and without what others have; and whether there was anything of others."""
-    foreign = False
-    made: list[Json] = []
-    for message in messages:
-        calls, details = message.get("tool_calls"), message.get(MEMBER)
-        bare = dict(message)
-        if isinstance(details, list):
-            own = [one for one in details if _is_for(one, model)]
-            foreign = foreign or len(own) < len(details)
-            bare.pop(MEMBER)
-            if own:
-                bare[MEMBER] = [_unnamed(one) for one in own]
-        if isinstance(calls, list):
-            foreign = foreign or not all(_is_for(one, model) for one in calls)
-            bare["tool_calls"] = [_unnamed(one) if _is_for(one, model) else _unnamed(one, EXTRA) for one in calls]
-        made.append(bare)
-    return made, foreign
-
-
-def _is_for(one: Any, model: str) -> bool:
-    return not isinstance(one, dict) or one.get(MADE_BY, model) == model
-
-
-def _unnamed(one: Any, *without: str) -> Any:
-    if not isinstance(one, dict) or MADE_BY not in one:
-        return one
-    return {name: value for name, value in one.items() if name != MADE_BY and name not in without}

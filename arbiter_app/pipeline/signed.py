@@ -6,8 +6,15 @@ from typing import Any
 
 from arbiter_app import exact_json
 
+MEMBER = "reasoning_details"
+"""Of a message: what its model thought, piece by piece."""
+EXTRA = "extra_content"
+"""Of a call: what a runtime says beside it, such as Gemini's signature."""
+MADE_BY = "made_by"
+"""Of one of these: the model that made it, where Arbiter knows."""
 _SIGNED = frozenset(
     {
+        MADE_BY,
         "encrypted_content",
         "reasoning",
         "reasoning_content",
@@ -41,6 +48,42 @@ def unsigned(messages: str) -> bytes | None:
         return exact_json.dumps(kept) if kept != given else None
     except ValueError:
         return None  # nested beyond what can be written again
+
+
+def signed_by(model: str, messages: str) -> tuple[bytes, bool] | None:
+    """Messages (their JSON) with what this model is known to have signed, and without what others are; whether there was any of
+    others. None where nothing is known.
+    """
+    if f'"{MADE_BY}"' not in messages:
+        return None
+    given = exact_json.exact(messages.encode())
+    made = [_signed_by(model, one) for one in given]
+    return exact_json.dumps([one for one, _ in made]), any(others for _, others in made)
+
+
+def _signed_by(model: str, message: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    bare, others = dict(message), False
+    details, calls = message.get(MEMBER), message.get("tool_calls")
+    if isinstance(details, list):
+        own = [_unnamed(one) for one in details if _is_of(model, one)]
+        others = len(own) < len(details)
+        del bare[MEMBER]
+        if own:
+            bare[MEMBER] = own
+    if isinstance(calls, list):
+        others = others or not all(_is_of(model, one) for one in calls)
+        bare["tool_calls"] = [_unnamed(one) if _is_of(model, one) else _unnamed(one, EXTRA) for one in calls]
+    return bare, others
+
+
+def _is_of(model: str, one: Any) -> bool:
+    return not isinstance(one, dict) or one.get(MADE_BY, model) == model
+
+
+def _unnamed(one: Any, *without: str) -> Any:
+    if not isinstance(one, dict) or MADE_BY not in one:
+        return one
+    return {name: value for name, value in one.items() if name != MADE_BY and name not in without}
 
 
 def _message(message: dict[str, Any]) -> dict[str, Any] | None:

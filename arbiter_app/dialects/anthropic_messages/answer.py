@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from arbiter_app.dialects.reasoning import details_of, extra_of, grouped, sealed
 from arbiter_app.dialects.translation import body_of, thought
 from arbiter_app.pipeline.completions import first_choice
 from arbiter_app.pipeline.decision import Decision
@@ -80,10 +81,9 @@ def usage(decision: Decision) -> Json:
 
 
 def _blocks(decision: Decision, said: Json) -> list[Json]:
-    blocks: list[Json] = []
-    thinking = thought(said)
-    if thinking and decision.request.show_thoughts:
-        blocks.append({"type": "thinking", "thinking": thinking, "signature": ""})
+    groups = grouped(details_of(said)) if decision.request.show_thoughts else []
+    before = {one.get("id") for one in said.get("tool_calls") or () if isinstance(one, dict)}
+    blocks = _thoughts(decision, said, [group for group in groups if group[0].get("before") not in before])
     refused = said.get("refusal")
     text = content_text(said.get("content")) or (refused if isinstance(refused, str) else "")
     if text:
@@ -94,9 +94,41 @@ def _blocks(decision: Decision, said: Json) -> list[Json]:
         functions.append((None, said["function_call"]))
     for number, (stated, function) in enumerate(functions):
         if isinstance(function, dict):
+            first = [group for group in groups if stated is not None and group[0].get("before") == stated]
+            blocks += [signed(decision, group) for group in (*first, *_extra(decision, said, number))]
             called = {"id": call_id(decision, stated, number), "name": str(function.get("name") or "")}
             blocks.append({"type": "tool_use", **called, "input": _input(function.get("arguments"))})
     return blocks
+
+
+def _thoughts(decision: Decision, said: Json, groups: list[list[Json]]) -> list[Json]:
+    """What the model thought before it said anything: a block for each thing that it signed, one for all where it signed nothing."""
+    blocks = [signed(decision, group) for group in groups]
+    thinking = thought(said) if decision.request.show_thoughts else ""
+    if not thinking or any(block["type"] == "thinking" for block in blocks):
+        return blocks
+    if blocks:
+        return [signed(decision, groups[0], thinking), *blocks[1:]]
+    if details_of(said):  # it was thought later, and stands there
+        return []
+    return [{"type": "thinking", "thinking": thinking, "signature": ""}]
+
+
+def signed(decision: Decision, details: list[Json], thinking: str = "") -> Json:
+    """A block of what a model thought and signed, in another dialect."""
+    told = thinking or "\n\n".join(text for one in details if (text := one.get("text") or one.get("summary")))
+    seal = sealed(decision.model, details)
+    if told:
+        return {"type": "thinking", "thinking": told, "signature": seal}
+    return {"type": "redacted_thinking", "data": seal}
+
+
+def _extra(decision: Decision, said: Json, number: int) -> list[list[Json]]:
+    calls = said.get("tool_calls")
+    if not decision.request.show_thoughts or not isinstance(calls, list) or number >= len(calls):
+        return []
+    extra = extra_of(calls[number]) if isinstance(calls[number], dict) else []
+    return [extra] if extra else []
 
 
 def _input(arguments: Any) -> Json:

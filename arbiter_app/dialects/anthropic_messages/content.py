@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from arbiter_app import exact_json
+from arbiter_app.dialects.reasoning import put_back, unsealed
 from arbiter_app.dialects.translation import Dropped
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.plain import quoted
@@ -246,11 +247,14 @@ def _result(block: Json, where: str, called: dict[str, str], parts: _Parts) -> t
 def _assistant(content: Any, where: str, called: dict[str, str], dropped: Dropped) -> list[Json]:
     """An assistant's message; none where nothing but thoughts is in it."""
     parts, calls = [], []
+    signed: list[Json] = []
     makes = _Parts(dropped)
     for at, block in enumerate(content if isinstance(content, list) else ()):
         inside = f"{where}.{at}"
         if isinstance(block, dict) and block.get("type") == "tool_use":
             calls.append(_call(block, inside, called, dropped))
+        elif isinstance(block, dict) and block.get("type") in THOUGHTS and (own := _unsealed(block)) is not None:
+            signed += own
         elif isinstance(block, dict) and _is_foreign(block):
             dropped.add(f"messages.content.{block['type']}")
         else:
@@ -260,7 +264,15 @@ def _assistant(content: Any, where: str, called: dict[str, str], dropped: Droppe
     if not parts and not calls:
         return []
     message: Json = {"role": "assistant", "content": joined(parts, "") if parts else None}
-    return [{**message, "tool_calls": calls} if calls else message]
+    if calls:
+        message["tool_calls"] = calls
+    put_back(message, signed)
+    return [message]
+
+
+def _unsealed(block: Json) -> list[Json] | None:
+    """What Arbiter sealed in a block of thinking; None for one that is a model's own."""
+    return unsealed(block.get("signature" if block["type"] == "thinking" else "data"))
 
 
 def _call(block: Json, where: str, called: dict[str, str], dropped: Dropped) -> Json:

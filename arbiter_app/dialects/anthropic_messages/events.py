@@ -16,6 +16,7 @@ import orjson
 
 from arbiter_app import exact_json
 from arbiter_app.dialects.anthropic_messages.answer import call_id, ended, head, usage
+from arbiter_app.dialects.reasoning import details_of, extra_of, grouped, sealed
 from arbiter_app.dialects.translation import FirstChoice, arguments_of, thought
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.events import Chunk
@@ -41,6 +42,7 @@ class _Block:
     """... and the member in which their text stands."""
     waiting: list[str] = field(default_factory=list)
     arguments: list[str] = field(default_factory=list)
+    signature: str = ""
     open: bool = False
 
     @property
@@ -95,6 +97,8 @@ class Events:
     def _take(self, choice: Json, delta: Json, placed: list[tuple[int | None, Json]]) -> None:
         if self._decision.request.show_thoughts and (thinking := thought(delta)):
             self._add("thinking", thinking)
+        for group in grouped(details_of(delta)) if self._decision.request.show_thoughts else ():
+            self._sign(group)
         refused = delta.get("refusal")
         if isinstance(refused, str) and refused:
             self._refused = True
@@ -102,7 +106,10 @@ class Events:
         if text := content_text(delta.get("content")):
             self._add("text", text)
         for number, call in placed:
-            self._call(call.get("index") if number is None else number, call.get("id"), call.get("function"))
+            stated = call.get("index") if number is None else number
+            if stated not in self._calls and self._decision.request.show_thoughts and (extra := extra_of(call)):
+                self._sign(extra)
+            self._call(stated, call.get("id"), call.get("function"))
         if isinstance(delta.get("function_call"), dict):
             self._call("function_call", None, delta["function_call"])
         if choice.get("finish_reason") is not None:
@@ -111,10 +118,18 @@ class Events:
 
     def _add(self, kind: str, text: str) -> None:
         block = self._last
-        if block is None or block.start["type"] != kind:
+        if block is None or block.start["type"] != kind or block.signature:
             begin = {"type": kind, kind: "", **({"signature": ""} if kind == "thinking" else {})}
             block = self._begun(_Block(begin, f"{kind}_delta", kind))
         block.waiting.append(text)
+
+    def _sign(self, details: list[Json]) -> None:
+        """End a block of thinking with what the model signed; without one, it is a block that says nothing."""
+        seal, block = sealed(self._decision.model, details), self._last
+        if block is not None and block.start["type"] == "thinking" and not block.signature:
+            block.signature = seal
+        else:
+            self._begun(_Block({"type": "redacted_thinking", "data": seal}, "", ""))
 
     def _call(self, number: object, stated: object, function: Any) -> None:
         function = function if isinstance(function, dict) else {}
@@ -148,6 +163,9 @@ class Events:
                 yield event({"type": "content_block_delta", "index": self._index, "delta": delta})
             if not at_end and (len(self._blocks) == 1 or not block.whole):
                 return
+            if block.signature:
+                delta = {"type": "signature_delta", "signature": block.signature}
+                yield event({"type": "content_block_delta", "index": self._index, "delta": delta})
             yield event({"type": "content_block_stop", "index": self._index})
             self._blocks.popleft()
             self._index += 1

@@ -104,10 +104,11 @@ def tools_of(decision: Decision) -> dict[str, Tool]:
     return {tool.function: tool for tool in own_tools(decision.request.repeated.get("tools"))}
 
 
-def reasoning(item_id: str, texts: list[str]) -> Json:
-    """An item of reasoning: what a model showed of its thinking, as a summary, which is what clients show."""
+def reasoning(item_id: str, texts: list[str], signed: str = "") -> Json:
+    """An item of reasoning: what a model showed of its thinking, as a summary, which is what clients show, and what it signed."""
     summary = [{"type": "summary_text", "text": text} for text in texts]
-    return {"id": item_id, "type": "reasoning", "summary": summary}
+    item: Json = {"id": item_id, "type": "reasoning", "summary": summary}
+    return {**item, "encrypted_content": signed} if signed else item
 
 
 def message(item_id: str, status: str, content: list[Json]) -> Json:

@@ -25,6 +25,7 @@ from arbiter_app.dialects.openai_responses.answer import (
     tools_of,
 )
 from arbiter_app.dialects.openai_responses.tools import Tool
+from arbiter_app.dialects.reasoning import details_of, extra_of, grouped, sealed
 from arbiter_app.dialects.translation import FirstChoice, arguments_of, thought
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.events import Chunk
@@ -65,6 +66,7 @@ class _Item:
     name: str = ""
     tool: Tool | None = None
     told: bool = False
+    signed: str = ""
 
     @property
     def text(self) -> str:
@@ -84,7 +86,7 @@ class _Item:
     def as_it_is(self, status: str) -> Json:
         """It in the form of an output item."""
         if self.kind == "reasoning":
-            return reasoning(self.id, [self.text] if self.pieces else [])
+            return reasoning(self.id, [self.text] if self.pieces else [], self.signed)
         if self.kind == "message":
             return message(self.id, status, list(self.parts))
         return call(self.id, status, self.call_id, self.name, self.tool, self.text)
@@ -94,6 +96,7 @@ class Output:
     """Takes the chunks of one answer (`of`) and its `end`, and tells both in events; `items` are the finished items."""
 
     def __init__(self, decision: Decision) -> None:
+        self._decision = decision
         self._named = named(decision)
         self._tools = tools_of(decision)
         self._open: _Item | None = None
@@ -126,14 +129,18 @@ class Output:
     def _take(self, choice: Json, delta: Json, calls: list[tuple[int | None, Json]]) -> Iterator[Json]:
         if text := thought(delta):
             yield from self._think(text)
+        for group in grouped(details_of(delta)):
+            yield from self._sign(group)
         if text := content_text(delta.get("content")):
             yield from self._say("output_text", text)
         refused = delta.get("refusal")
         if isinstance(refused, str) and refused:
             yield from self._say("refusal", refused)
         for at, (number, one) in enumerate(calls):
-            stated = one.get("index", at) if number is None else number
-            yield from self._call(str(stated), one.get("id"), one.get("function"))
+            stated = str(one.get("index", at) if number is None else number)
+            if stated not in self._calls and (extra := extra_of(one)):
+                yield from self._sign(extra)
+            yield from self._call(stated, one.get("id"), one.get("function"))
         if isinstance(delta.get("function_call"), dict):
             yield from self._call("function_call", None, delta["function_call"])
         if choice.get("finish_reason") is not None:
@@ -148,6 +155,15 @@ class Output:
             yield {"type": "response.reasoning_summary_part.added", **_summary(item), "part": part}
         if piece := self._open.add(text):
             yield {"type": "response.reasoning_summary_text.delta", **_summary(self._open), "delta": piece}
+
+    def _sign(self, details: list[Json]) -> Iterator[Json]:
+        """End the item of reasoning with what the model signed of it; one without a text where none is open."""
+        if self._open is None or self._open.kind != "reasoning":
+            yield from self._close()
+            self._open = self._begun("reasoning", "rs")
+            yield _added(self._open)
+        self._open.signed = sealed(self._decision.model, details)
+        yield from self._close()
 
     def _say(self, part: str, text: str) -> Iterator[Json]:
         if self._open is None or self._open.kind != "message":
@@ -202,7 +218,7 @@ class Output:
             return
         if item.kind == "message":
             yield from _part_done(item)
-        else:
+        elif item.pieces:
             told = {"type": "summary_text", "text": item.text}
             yield {"type": "response.reasoning_summary_text.done", **_summary(item), "text": item.text}
             yield {"type": "response.reasoning_summary_part.done", **_summary(item), "part": told}

@@ -12,6 +12,7 @@ from typing import Any
 
 from arbiter_app.dialects.openai_responses.refusals import kind, text_of, unsupported, wrong
 from arbiter_app.dialects.openai_responses.tools import arguments_of, function_name
+from arbiter_app.dialects.reasoning import put_back, unsealed
 from arbiter_app.dialects.translation import Dropped
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.plain import quoted
@@ -25,9 +26,10 @@ TEXTS = ("input_text", "output_text", "text")
 
 @dataclass(slots=True)
 class _Turn:
-    """A message on its way; `results` of its calls, then `seen`, what these show beside text."""
+    """A message on its way; `results` of its calls, then `seen`, what these show beside text; `signed` is what its model signed."""
 
     message: Json
+    signed: list[Json] = field(default_factory=list)
     results: list[Json] = field(default_factory=list)
     seen: list[Json] = field(default_factory=list)
 
@@ -60,6 +62,7 @@ class _History:
         self._dropped = dropped
         self._turns: list[_Turn] = []
         self._open: dict[str, _Turn] = {}
+        self._signed: list[Json] = []
         self._items: dict[str, Callable[[Json, str], None]] = {
             "message": self._message,
             "function_call": self._function_call,
@@ -71,7 +74,9 @@ class _History:
     def take(self, item: Json, where: str) -> None:
         """One item more."""
         named = item.get("type", "message" if "role" in item else None)
-        if isinstance(named, str) and named in FOREIGN:
+        if named == "reasoning" and (signed := unsealed(item.get("encrypted_content"))) is not None:
+            self._signed += signed
+        elif isinstance(named, str) and named in FOREIGN:
             self._dropped.add(f"input.{named}")
         elif isinstance(named, str) and named in self._items:
             self._items[named](item, where)
@@ -92,6 +97,7 @@ class _History:
         made: list[Json] = []
         for turn in self._turns:
             if turn.message.get("content") or turn.message["role"] != "assistant" or len(turn.message) > 2:
+                put_back(turn.message, turn.signed)
                 made.append(turn.message)
             made += turn.results
             if turn.seen:
@@ -125,6 +131,7 @@ class _History:
         else:
             message = {"role": "assistant", "content": text or None}
             self._turns.append(_Turn(message))
+        self._sign()
         if refusals:
             message["refusal"] = "".join(refusals)
 
@@ -148,9 +155,15 @@ class _History:
         if not self._turns or not self._turns[-1].goes_on:
             self._turns.append(_Turn({"role": "assistant", "content": None}))
         turn = self._turns[-1]
+        self._sign()
         call = {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
         turn.message.setdefault("tool_calls", []).append(call)
         self._open[call_id] = turn
+
+    def _sign(self) -> None:
+        """What was signed before belongs to the turn that is under way."""
+        self._turns[-1].signed += self._signed
+        self._signed = []
 
     def _output(self, item: Json, where: str) -> None:
         call_id = _call_id(item, where)

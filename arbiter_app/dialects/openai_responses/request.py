@@ -20,6 +20,7 @@ from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Caller, ChatRequest, Json
 
 MAX_NAME_CHARS = 60
+ENCRYPTED = "reasoning.encrypted_content"
 _KEPT = (
     "Arbiter keeps no contents (ARBITER_KEEP_CONTENT_HOURS is off), so that there is nothing to go on from; send the whole conversation "
     "as input"
@@ -116,7 +117,8 @@ def _include(value: Any, where: str, dropped: Dropped) -> Json:
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise wrong(where, "must be a list of strings")
     for one in value:
-        dropped.add(f"include.{one[:MAX_NAME_CHARS]}")
+        if one != ENCRYPTED:  # which is given wherever there is any
+            dropped.add(f"include.{one[:MAX_NAME_CHARS]}")
     return {}
 
 

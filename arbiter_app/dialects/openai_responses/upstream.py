@@ -23,6 +23,7 @@ from arbiter_app.dialects.history import (
     schema_of,
     turns_of,
 )
+from arbiter_app.dialects.openai_responses.request import ENCRYPTED
 from arbiter_app.dialects.reasoning import MEMBER, RESPONSES, grouped
 from arbiter_app.dialects.translation import Dropped
 from arbiter_app.dialects.wire import Reader, WireRequest, below, unable
@@ -31,7 +32,6 @@ from arbiter_app.pipeline.types import Json
 
 LEAST_TOKENS = 16
 """A lower bound on an answer is refused."""
-ENCRYPTED = "reasoning.encrypted_content"
 _FORMATS = (RESPONSES, "openai-responses-v1")
 """Formats of reasoning that were made by a model of OpenAI's: ours, and OpenRouter's."""
 _THINKS = re.compile(r"(?:^|/)(?:o\d|gpt-(?:[5-9]|\d\d)|codex)")

@@ -208,7 +208,7 @@ def test_wishes_are_carried_in_a_chats_words():
         "prompt_cache_key": "thread",
     }
     assert set(chat.dropped) == {
-        *("reasoning.context", "include.reasoning.encrypted_content", "truncation", "top_logprobs")
+        *("reasoning.context", "truncation", "top_logprobs")
     }
     assert (chat.stream, chat.max_tokens, chat.needs, chat.pin) == (True, 99, {Capability.JSON_SCHEMA}, "gpt-4o")
 
