@@ -26,7 +26,7 @@ from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.limits import LearnedLimits
 from arbiter_app.pipeline.ports import LARGE_BYTES, Refused, Reply, ReplyStream, Runtime, RuntimeFault
 from arbiter_app.pipeline.refused import exhausted, rejected
-from arbiter_app.pipeline.signed import unsigned
+from arbiter_app.pipeline.signed import MEMBER, signed_by, unsigned
 from arbiter_app.pipeline.standing import Standing
 from arbiter_app.pipeline.thoughts import without_thoughts
 from arbiter_app.pipeline.tokens import RATIO_RANGE
@@ -43,6 +43,8 @@ NOT_THE_MODELS = frozenset({Refused.TOO_LONG, Refused.UNSUPPORTED, Refused.FOREI
 LEAST_LEFT_S = 0.25
 """With less time than this until the deadline, no further model is asked: it could only be paid for nothing."""
 MAX_ERROR_CHARS = 500
+MOST_TOLD = 1_000
+"""Different things that were left out of requests are logged so often."""
 _HEAD = ("id", "model", "usage")
 
 
@@ -107,13 +109,16 @@ class Calls:
         self._multiplier_of = multiplier_of
         self._learned_usd = learned_usd
         self._max_attempts = max_attempts
+        self._told: set[tuple[str, tuple[str, ...]]] = set()
 
     async def complete(self, decision: Decision, order: Sequence[str]) -> Completion:
         """A whole answer of the first model in `order` that gives one; every attempt is noted on the decision."""
 
         async def send(at: Deployment, own: Json) -> Completion:
             started, runtime = time.perf_counter(), self._runtimes[at.runtime]
-            reply = await runtime.complete(self._payload(decision, at, own), deadline=decision.deadline)
+            payload, dropped = self._payload(decision, at, own)
+            reply = await runtime.complete(payload, deadline=decision.deadline)
+            self._served(decision, at, (*dropped, *reply.dropped))
             return self._read(decision, at, reply, started)
 
         completion = await self._first_success(decision, order, send)
@@ -125,7 +130,9 @@ class Calls:
 
         async def send(at: Deployment, own: Json) -> Opened:
             started, runtime = time.perf_counter(), self._runtimes[at.runtime]
-            stream = await runtime.stream(self._payload(decision, at, own), deadline=decision.deadline)
+            payload, dropped = self._payload(decision, at, own)
+            stream = await runtime.stream(payload, deadline=decision.deadline)
+            self._served(decision, at, (*dropped, *stream.dropped))
             return Opened(at, stream, started)
 
         return await self._first_success(decision, order, send)
@@ -151,13 +158,26 @@ class Calls:
         elif fault.means is not Refused.CONTENT and fault.means not in NOT_THE_MODELS:
             self._health.failed(opened.at.key, now, why, fault.retry_after_s)
 
-    def _payload(self, decision: Decision, at: Deployment, own: Json) -> bytes:
+    def _payload(self, decision: Decision, at: Deployment, own: Json) -> tuple[bytes, tuple[str, ...]]:
+        """What a deployment is sent, and what was left out of it: what other models are known to have signed."""
         request = decision.request
-        name = at.model.sent
-        if not request.stream:
-            return request.body(model=name, **own)
-        options = {**(request.payload.get("stream_options") or {}), "include_usage": True}
-        return request.body(model=name, stream=True, stream_options=options, **own)
+        dropped: tuple[str, ...] = ()
+        own = {"model": at.model.sent, **own}
+        signed = signed_by(at.model.id, request.written.get("messages", "")) if "messages" not in own else None
+        if signed is not None:
+            own["messages"] = orjson.Fragment(signed[0])
+            dropped = (f"messages.{MEMBER}",) if signed[1] else ()
+        if request.stream:
+            options = {**(request.payload.get("stream_options") or {}), "include_usage": True}
+            own |= {"stream": True, "stream_options": options}
+        return request.body(**own), dropped
+
+    def _served(self, decision: Decision, at: Deployment, dropped: tuple[str, ...]) -> None:
+        """A deployment answers, and this was not carried over to it."""
+        decision.served_by, decision.dropped = at.model.id, dropped
+        if dropped and (at.key, dropped) not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add((at.key, dropped))
+            log.info("%s has no word for: %s (said once)", at.key, ", ".join(dropped))
 
     async def _first_success(self, decision: Decision, order: Sequence[str], send: Send[T]) -> T:
         faults: dict[Deployment, RuntimeFault] = {}

@@ -68,6 +68,10 @@ class Decision:
     reason: str = ""
     attempts: list[Attempt] = field(default_factory=list)
     failover_from: list[str] = field(default_factory=list)
+    served_by: str = ""
+    """The model that is answering, once one is."""
+    dropped: tuple[str, ...] = ()
+    """What could not be carried over to its runtime, beside what could not be to a chat."""
     completion: Completion | None = None
     cascade: CheapAnswer | None = None
     grade: Grade = UNGRADED
@@ -95,6 +99,8 @@ class Decision:
         """The model that answered, or would have."""
         if self.completion is not None:
             return self.completion.model
+        if self.served_by:
+            return self.served_by
         return self.choice.model if self.choice is not None else ""
 
     @property
@@ -139,6 +145,7 @@ class Decision:
         """The `arbiter` object of the response."""
         seen, eligible, request = self.classification, self.eligible, self.request
         cost, baseline = self.cost, self.baseline_pico
+        dropped = list(dict.fromkeys((*request.dropped, *self.left_out, *self.dropped)))
         return {
             "task": seen.task if seen else None,
             "difficulty": seen.difficulty if seen else None,
@@ -166,7 +173,7 @@ class Decision:
             "failover_from": self.failover_from or None,
             "cascaded_from": self.cascade.completion.model if self.cascade else None,
             "degraded": f"learning is paused: {self.degraded}" if self.degraded else None,
-            **({"dropped": [*request.dropped, *self.left_out]} if request.dropped or self.left_out else {}),
+            **({"dropped": dropped} if dropped else {}),
             **({"runtime": self.completion.runtime} if self.completion and self.completion.runtime else {}),
         }
 

@@ -141,7 +141,8 @@ class HttpRuntime:
             outline = await outline_of(pieces)
             if outline is not None:
                 return Reply(headers, b"", first_byte_ms, outline, hold, without_end(pieces), asked.dropped)
-        return replace(_reply(headers, _joined(pieces), first_byte_ms, hold), dropped=asked.dropped)
+        reply = _reply(headers, _joined(pieces), first_byte_ms, hold)
+        return replace(reply, dropped=asked.dropped) if asked.dropped else reply
 
     async def stream(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> ReplyStream:
         """A streamed answer, returned when its first payload has arrived, so that until then another model can serve."""
