@@ -110,8 +110,20 @@ class Chat:
             chat = self.dialect.parse(body, caller, request_id)
         else:
             chat = await asyncio.to_thread(self.dialect.parse, body, caller, request_id)
+        chat = _with_headers(chat, scope)
         hint = next((value for name, value in scope["headers"] if name == TASK), None)
         return chat if hint is None else _hinted(chat, hint)
+
+
+def _with_headers(chat: ChatRequest, scope: Scope) -> ChatRequest:
+    """A request with the headers that go along to a runtime of its dialect."""
+    native = chat.native
+    if native is None or not native.passes:
+        return chat
+    named = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+    headers = {name: ",".join(value for one, value in named if one == name) for name in native.passes}
+    found = {name: value for name, value in headers.items() if value}
+    return replace(chat, native=replace(native, headers=found))
 
 
 class _Reply:

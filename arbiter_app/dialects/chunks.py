@@ -24,7 +24,7 @@ class Chunks:
         self._held: list[Json] = []
         self._said = False
         self.calls = 0
-        self.ended = False
+        self.ended = self.failed = False
 
     def begin(self, stated: object, model: object, created: object = None) -> None:
         """The answer's id, model and time, where they are stated."""
@@ -90,6 +90,7 @@ class Chunks:
 
     def error(self, error: object) -> None:
         """What went wrong."""
+        self.failed = True
         self._made.append(_json({"error": error or {"message": "the runtime reported an error"}}))
 
     def done(self) -> None:

@@ -8,9 +8,12 @@ these have, and send it back: with the model that made it, for to any other it i
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 
 from arbiter_app import exact_json
+from arbiter_app.pipeline.native import NativeRequest
 from arbiter_app.pipeline.signed import EXTRA, MADE_BY, MEMBER
 from arbiter_app.pipeline.types import Json
 
@@ -24,6 +27,7 @@ __all__ = [
     "details_of",
     "extra_of",
     "grouped",
+    "native_of",
     "put_back",
     "sealed",
     "unsealed",
@@ -92,3 +96,32 @@ def put_back(message: Json, details: list[Json]) -> None:
     for call in message.get("tool_calls") or ():
         if (own := extra.get(call.get("id"))) is not None:
             call |= {EXTRA: own.get(EXTRA), MADE_BY: own[MADE_BY]}
+
+
+def native_of(dialect: str, body: bytes, history: str, *, passes: tuple[str, ...] = ()) -> NativeRequest:
+    """A request as it came, for runtimes of its dialect: without what Arbiter sealed in it, which models of others made."""
+    native = NativeRequest(dialect, body, history, passes)
+    if SEAL.encode() not in body:
+        return native
+    said = exact_json.exact(body).get(history)
+    return native.with_history(_unsealed_of(said)) if isinstance(said, list) else native
+
+
+def _unsealed_of(items: list[Any]) -> list[Any]:
+    """Messages or items without what is sealed; a message that was nothing else goes, too."""
+    kept = []
+    for item in items:
+        content = item.get("content") if isinstance(item, dict) else None
+        if isinstance(content, list):
+            bare = [block for block in content if not _is_sealed(block)]
+            if content and not bare:
+                continue
+            item = {**item, "content": bare}
+        if not _is_sealed(item):
+            kept.append(item)
+    return kept
+
+
+def _is_sealed(block: Any) -> bool:
+    places = ("signature", "data", "encrypted_content")
+    return isinstance(block, dict) and any(unsealed(block.get(name)) is not None for name in places)

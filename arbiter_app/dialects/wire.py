@@ -27,6 +27,14 @@ class WireRequest:
 class Reader(Protocol):
     """Reads one answer of a runtime as a chat's."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether its end has come: this event, and what follows, says how it ended."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has ended in an error."""
+
     def whole(self, answer: Json, body: bytes) -> Json:
         """A whole answer, parsed and as it came, as a chat completion. Raises ValueError for what is no answer."""
 

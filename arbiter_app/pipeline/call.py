@@ -40,6 +40,8 @@ Send = Callable[[Deployment, Json], Awaitable[T]]
 
 NOT_THE_MODELS = frozenset({Refused.TOO_LONG, Refused.UNSUPPORTED, Refused.FOREIGN, Refused.INVALID})
 """Refusals that say nothing about the model's health."""
+NATIVE = "native"
+"""Among members of our own: the caller's request in its own dialect, where it is not sent as it came."""
 LEAST_LEFT_S = 0.25
 """With less time than this until the deadline, no further model is asked: it could only be paid for nothing."""
 MAX_ERROR_CHARS = 500
@@ -116,9 +118,9 @@ class Calls:
 
         async def send(at: Deployment, own: Json) -> Completion:
             started, runtime = time.perf_counter(), self._runtimes[at.runtime]
-            payload, dropped = self._payload(decision, at, own)
-            reply = await runtime.complete(payload, deadline=decision.deadline)
-            self._served(decision, at, (*dropped, *reply.dropped))
+            payload, dropped, native = self._payload(decision, at, runtime, own)
+            reply = await runtime.complete(payload, deadline=decision.deadline, native=native)
+            self._served(decision, at, (*dropped, *reply.dropped), native=native is not None)
             return self._read(decision, at, reply, started)
 
         completion = await self._first_success(decision, order, send)
@@ -130,9 +132,9 @@ class Calls:
 
         async def send(at: Deployment, own: Json) -> Opened:
             started, runtime = time.perf_counter(), self._runtimes[at.runtime]
-            payload, dropped = self._payload(decision, at, own)
-            stream = await runtime.stream(payload, deadline=decision.deadline)
-            self._served(decision, at, (*dropped, *stream.dropped))
+            payload, dropped, native = self._payload(decision, at, runtime, own)
+            stream = await runtime.stream(payload, deadline=decision.deadline, native=native)
+            self._served(decision, at, (*dropped, *stream.dropped), native=native is not None)
             return Opened(at, stream, started)
 
         return await self._first_success(decision, order, send)
@@ -158,23 +160,32 @@ class Calls:
         elif fault.means is not Refused.CONTENT and fault.means not in NOT_THE_MODELS:
             self._health.failed(opened.at.key, now, why, fault.retry_after_s)
 
-    def _payload(self, decision: Decision, at: Deployment, own: Json) -> tuple[bytes, tuple[str, ...]]:
-        """What a deployment is sent, and what was left out of it: what other models are known to have signed."""
+    def _payload(
+        self, decision: Decision, at: Deployment, runtime: Runtime, own: Json
+    ) -> tuple[bytes, tuple[str, ...], Mapping[str, str] | None]:
+        """What a deployment is sent, and what was left out of it: what other models are known to have signed. Where its runtime speaks
+        the caller's dialect, that is the caller's own request, and its headers that go along.
+        """
         request = decision.request
-        dropped: tuple[str, ...] = ()
         own = {"model": at.model.sent, **own}
-        signed = signed_by(at.model.id, request.written.get("messages", "")) if "messages" not in own else None
+        native = own.pop(NATIVE, request.native)
+        if native is not None and native.dialect == runtime.dialect and optional.WITHOUT not in own:
+            return native.sent(at.model.sent), (), native.headers
+        dropped: tuple[str, ...] = ()
+        given = own.get("messages", request.written.get("messages", ""))
+        signed = signed_by(at.model.id, orjson.dumps(given) if isinstance(given, orjson.Fragment) else given)
         if signed is not None:
             own["messages"] = orjson.Fragment(signed[0])
             dropped = (f"messages.{MEMBER}",) if signed[1] else ()
         if request.stream:
             options = {**(request.payload.get("stream_options") or {}), "include_usage": True}
             own |= {"stream": True, "stream_options": options}
-        return request.body(**own), dropped
+        return request.body(**own), dropped, None
 
-    def _served(self, decision: Decision, at: Deployment, dropped: tuple[str, ...]) -> None:
-        """A deployment answers, and this was not carried over to it."""
+    def _served(self, decision: Decision, at: Deployment, dropped: tuple[str, ...], *, native: bool) -> None:
+        """A deployment answers, and this was not carried over to it; nothing was dropped of a `native` request."""
         decision.served_by, decision.dropped = at.model.id, dropped
+        decision.native = native
         if dropped and (at.key, dropped) not in self._told and len(self._told) < MOST_TOLD:
             self._told.add((at.key, dropped))
             log.info("%s has no word for: %s (said once)", at.key, ", ".join(dropped))
@@ -195,13 +206,18 @@ class Calls:
         self, decision: Decision, send: Send[T], faults: dict[Deployment, RuntimeFault]
     ) -> T | None:
         """The same of the models that refused what another has signed, once more and without that."""
-        foreign = [at for at, fault in faults.items() if fault.means is Refused.FOREIGN]
-        messages = unsigned(decision.request.written["messages"]) if foreign else None
-        if messages is None:
+        foreign, request = [at for at, fault in faults.items() if fault.means is Refused.FOREIGN], decision.request
+        if not foreign:
+            return None
+        messages, native = unsigned(request.written["messages"]), request.native
+        bare = native.unsigned() if native is not None else None
+        own: Json = {} if messages is None else {"messages": orjson.Fragment(messages)}
+        own |= {} if bare is None else {NATIVE: bare}
+        if not own:
             return None
         keys = {at.key for at in foreign}
         decision.failover_from = [key for key in decision.failover_from if key not in keys]
-        answer = await self._asked(decision, foreign, send, {"messages": orjson.Fragment(messages)}, faults)
+        answer = await self._asked(decision, foreign, send, own, faults)
         if answer is not None:
             decision.reason += "; asked again without what other models had signed"
         return answer
@@ -341,6 +357,7 @@ class Calls:
             large=bool(reply.pieces) or len(raw) > LARGE_BYTES,
             hold=reply.hold,
             pieces=reply.pieces,
+            native=reply.native,
         )
 
     def _completion(
@@ -358,6 +375,7 @@ class Calls:
         large: bool = False,
         hold: object = None,
         pieces: Sequence[bytes] = (),
+        native: bytes = b"",
     ) -> Completion:
         model = at.model.id
         usage = self._meter.usage_of(body, decision.request.body_bytes or None)
@@ -386,6 +404,7 @@ class Calls:
             large=large,
             hold=hold,
             pieces=pieces,
+            native=native,
             deployment=at.key if at.key != model else "",
             runtime=at.runtime if self._several else "",
         )

@@ -72,6 +72,8 @@ class Decision:
     """The model that is answering, once one is."""
     dropped: tuple[str, ...] = ()
     """What could not be carried over to its runtime, beside what could not be to a chat."""
+    native: bool = False
+    """The request went out as it came, so that nothing had to be carried over."""
     completion: Completion | None = None
     cascade: CheapAnswer | None = None
     grade: Grade = UNGRADED
@@ -145,7 +147,8 @@ class Decision:
         """The `arbiter` object of the response."""
         seen, eligible, request = self.classification, self.eligible, self.request
         cost, baseline = self.cost, self.baseline_pico
-        dropped = list(dict.fromkeys((*request.dropped, *self.left_out, *self.dropped)))
+        of_chat = () if self.native else request.dropped
+        dropped = list(dict.fromkeys((*of_chat, *self.left_out, *self.dropped)))
         return {
             "task": seen.task if seen else None,
             "difficulty": seen.difficulty if seen else None,

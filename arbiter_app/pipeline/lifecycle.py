@@ -21,6 +21,7 @@ from arbiter_app.pipeline.decision import Decision, new_decision
 from arbiter_app.pipeline.estimates import LearnedEstimates
 from arbiter_app.pipeline.events import Chunk, chunks_of
 from arbiter_app.pipeline.grade import grade
+from arbiter_app.pipeline.native import NativeEvents
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.record import Recorder, harmless
 from arbiter_app.pipeline.refused import broken_off
@@ -38,6 +39,8 @@ class Streamed:
 
     decision: Decision
     chunks: AsyncGenerator[Sequence[Chunk]]
+    native: NativeEvents | None = None
+    """What the chunks were made of, where the runtime speaks the caller's dialect."""
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
 
@@ -73,15 +76,16 @@ class Lifecycle:
         """A streamed answer, returned once the first byte has come. Raises ArbiterError before that."""
         decision = self._begin(request)
         async with self.recorder.guard(decision):
+            native = None
             if await self._decide(decision):
                 chunks = self._replay(decision)
             else:
                 decision.timing.enter("call_ms")
                 opened = await self.calls.open(decision, self.router.order(decision))
                 decision.timing.enter("")
-                chunks = self._relay(decision, opened)
+                chunks, native = self._relay(decision, opened), opened.stream.native
         await anext(chunks)  # it has begun, so that closing it records the decision and ends the call
-        return Streamed(decision, chunks)
+        return Streamed(decision, chunks, native)
 
     def _begin(self, request: ChatRequest) -> Decision:
         decision = new_decision(request, timeout_s=self.timeout_s)

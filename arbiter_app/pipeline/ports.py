@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from arbiter_app.pipeline.native import NativeEvents
 from arbiter_app.pipeline.types import Grade, Json
 from arbiter_app.policy.agreement import PairKey, Pairs
 from arbiter_app.policy.statistics import ModelStats
@@ -95,7 +96,7 @@ class Reply:
 
     `hold` has to be kept for as long as the body is: what all answers hold together is bounded. One larger than `LARGE_BYTES`
     may be in `pieces` instead of `body`, as it may go to the caller; `json` has its long strings empty then. `dropped` are members of
-    the request that the runtime has no word for.
+    the request that the runtime has no word for. `native` is the answer in the runtime's own dialect, where the request was in that.
     """
 
     headers: Mapping[str, str]
@@ -105,6 +106,7 @@ class Reply:
     hold: object = None
     pieces: Sequence[bytes] = ()
     dropped: Sequence[str] = ()
+    native: bytes = b""
 
 
 class ReplyStream(Protocol):
@@ -117,6 +119,7 @@ class ReplyStream(Protocol):
     headers: Mapping[str, str]
     first_byte_ms: float
     dropped: Sequence[str]
+    native: NativeEvents | None
 
     async def together(self) -> Sequence[bytes]: ...
 
@@ -124,11 +127,17 @@ class ReplyStream(Protocol):
 
 
 class Runtime(Protocol):
-    """The one client of the OpenAI-compatible runtime. `deadline` is absolute, in `time.monotonic()` seconds, the clock of event loops."""
+    """The client of a runtime. `payload` is a chat request, or one in the runtime's own `dialect`: then `native` are the caller's headers
+    that go along. `deadline` is absolute, in `time.monotonic()` seconds, the clock of event loops."""
 
-    async def complete(self, payload: bytes, *, deadline: float) -> Reply: ...
+    @property
+    def dialect(self) -> str: ...
 
-    async def stream(self, payload: bytes, *, deadline: float) -> ReplyStream: ...
+    async def complete(self, payload: bytes, *, deadline: float, native: Mapping[str, str] | None = None) -> Reply: ...
+
+    async def stream(
+        self, payload: bytes, *, deadline: float, native: Mapping[str, str] | None = None
+    ) -> ReplyStream: ...
 
     async def models(self) -> list[Json]: ...
 

@@ -12,6 +12,7 @@ EXTRA = "extra_content"
 """Of a call: what a runtime says beside it, such as Gemini's signature."""
 MADE_BY = "made_by"
 """Of one of these: the model that made it, where Arbiter knows."""
+_MADE_BY = f'"{MADE_BY}"'.encode()
 _SIGNED = frozenset(
     {
         MADE_BY,
@@ -44,19 +45,22 @@ def unsigned(messages: str) -> bytes | None:
     """
     try:
         given = exact_json.exact(messages.encode())
+        if not isinstance(given, list):
+            return None
         kept = [bare for one in given if (bare := _message(one)) is not None]
         return exact_json.dumps(kept) if kept != given else None
     except ValueError:
         return None  # nested beyond what can be written again
 
 
-def signed_by(model: str, messages: str) -> tuple[bytes, bool] | None:
+def signed_by(model: str, messages: str | bytes) -> tuple[bytes, bool] | None:
     """Messages (their JSON) with what this model is known to have signed, and without what others are; whether there was any of
     others. None where nothing is known.
     """
-    if f'"{MADE_BY}"' not in messages:
+    text = messages.encode() if isinstance(messages, str) else messages
+    if _MADE_BY not in text:
         return None
-    given = exact_json.exact(messages.encode())
+    given = exact_json.exact(text)
     made = [_signed_by(model, one) for one in given]
     return exact_json.dumps([one for one, _ in made]), any(others for _, others in made)
 
@@ -87,6 +91,8 @@ def _unnamed(one: Any, *without: str) -> Any:
 
 
 def _message(message: dict[str, Any]) -> dict[str, Any] | None:
+    if message.get("type") == "reasoning":  # an item of its own
+        return None
     if message.get("role") != "assistant":
         return message
     bare: dict[str, Any] = _bare(message, _LEVELS)

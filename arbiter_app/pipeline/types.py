@@ -16,6 +16,8 @@ from typing import Any
 
 import orjson
 
+from arbiter_app.pipeline.native import NativeRequest
+
 PICO_PER_USD = 1_000_000_000_000
 DEFAULT_RUNTIME = "btl"
 """The name of the runtime that the settings give (BTL_BASE_URL, GATEWAY_API_KEY)."""
@@ -118,7 +120,8 @@ class ChatRequest:
     same, each member as the caller wrote it.
     `ask` is the latest human message as plain text; `system` the system prompt; `body_bytes` the size of the body;
     `named` says that the caller named the conversation; `dropped` are members of a request in another dialect that could not be
-    carried over; `show_thoughts` says whether the caller takes what a model thought; `repeated` are those that its answer repeats.
+    carried over; `show_thoughts` says whether the caller takes what a model thought; `repeated` are those that its answer repeats; `native` is the
+    request as it came in another dialect.
     """
 
     request_id: str
@@ -141,6 +144,7 @@ class ChatRequest:
     named: bool = False
     body_bytes: int = 0
     dropped: tuple[str, ...] = ()
+    native: NativeRequest | None = None
     show_thoughts: bool = True
     repeated: Json = field(default_factory=dict)
     written: Mapping[str, str] = field(default_factory=dict)
@@ -298,6 +302,7 @@ class Completion:
     large: bool = False
     hold: object = None
     pieces: Sequence[bytes] = ()
+    native: bytes = b""
     deployment: str = ""
     runtime: str = ""
 

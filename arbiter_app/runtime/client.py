@@ -13,8 +13,9 @@ import orjson
 
 from arbiter_app import exact_json
 from arbiter_app.dialects.openai_chat.upstream import CHAT
-from arbiter_app.dialects.wire import Reader, Wire
-from arbiter_app.pipeline.completions import completed
+from arbiter_app.dialects.wire import Reader, Wire, WireRequest
+from arbiter_app.pipeline.completions import completed, may_name_own, without_own, without_own_bytes
+from arbiter_app.pipeline.native import NativeEvents
 from arbiter_app.pipeline.ports import LARGE_BYTES, Reply, ReplyStream, RuntimeFault
 from arbiter_app.pipeline.types import Json
 from arbiter_app.runtime.budget import FREE_BYTES, Budget, Hold
@@ -92,6 +93,11 @@ class HttpRuntime:
         self._transport = transport or PooledTransport()
 
     @property
+    def dialect(self) -> str:
+        """What it speaks, by its name in a catalog."""
+        return self._wire.dialect
+
+    @property
     def budget(self) -> Budget:
         """Of the answers that it holds in memory."""
         return self._budget
@@ -125,18 +131,27 @@ class HttpRuntime:
     def __repr__(self) -> str:
         return f"HttpRuntime({self._base_url!r})"
 
-    async def complete(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> Reply:
+    async def complete(
+        self,
+        payload: bytes,
+        *,
+        deadline: float,
+        request_id: str | None = None,
+        native: Mapping[str, str] | None = None,
+    ) -> Reply:
         """A whole answer. Raises RuntimeFault for everything that is not one, with status 2xx.
 
         Its head comes when it is finished, so that only the deadline bounds the wait for it.
         """
-        asked, reader = self._wire.ask(payload), self._wire.reader()
-        response, first_byte_ms = await self._send(self._plain, asked.body, self._whole, deadline, request_id)
+        asked, reader = self._asked(payload, native), self._wire.reader()
+        head = self._plain + _lines(native)
+        response, first_byte_ms = await self._send(head, asked.body, self._whole, deadline, request_id)
         headers = _decoded(response.headers)
         hold = Hold(self._budget)
         pieces = await self._read(response, self._max_answer_bytes, hold, deadline)
         if reader is not None:
-            return _translated(reader, headers, _joined(pieces), first_byte_ms, hold, asked.dropped)
+            reply, body = _translated(reader, headers, _joined(pieces), first_byte_ms, hold)
+            return replace(reply, dropped=asked.dropped, native=body if native is not None else b"")
         if sum(map(len, pieces)) > LARGE_BYTES:
             outline = await outline_of(pieces)
             if outline is not None:
@@ -144,15 +159,24 @@ class HttpRuntime:
         reply = _reply(headers, _joined(pieces), first_byte_ms, hold)
         return replace(reply, dropped=asked.dropped) if asked.dropped else reply
 
-    async def stream(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> ReplyStream:
+    async def stream(
+        self,
+        payload: bytes,
+        *,
+        deadline: float,
+        request_id: str | None = None,
+        native: Mapping[str, str] | None = None,
+    ) -> ReplyStream:
         """A streamed answer, returned when its first payload has arrived, so that until then another model can serve."""
         started = time.perf_counter()
-        asked, hold = self._wire.ask(payload), Hold(self._budget)
-        response, _ = await self._send(self._streamed, asked.body, self._timeouts, deadline, request_id)
+        asked, hold = self._asked(payload, native), Hold(self._budget)
+        head = self._streamed + _lines(native)
+        response, _ = await self._send(head, asked.body, self._timeouts, deadline, request_id)
         try:
             stream = HttpReplyStream(
                 response, started, self._max_answer_bytes, hold, deadline, self._wire.reader(), asked.dropped
             )
+            stream.native = NativeEvents() if native is not None else None
         except EncodingError as error:
             await response.body.aclose()
             raise RuntimeFault("protocol", str(error)) from error
@@ -162,6 +186,10 @@ class HttpRuntime:
             await stream.aclose()
             raise
         return stream
+
+    def _asked(self, payload: bytes, native: Mapping[str, str] | None) -> WireRequest:
+        """The request as the runtime gets it."""
+        return self._wire.ask(payload) if native is None else WireRequest(payload)
 
     async def embed(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> Reply:
         """Vectors for texts, as they came; of more than `LARGE_BYTES` only the usage is looked at. Raises RuntimeFault."""
@@ -259,7 +287,7 @@ class HttpRuntime:
 class HttpReplyStream:
     """The events of one streamed answer (`pipeline.ports.ReplyStream`). `[DONE]` ends it.
 
-    With a `reader` they are what it makes of the runtime's own.
+    With a `reader` they are what it makes of the runtime's own, which are in `native` where it is one.
     """
 
     def __init__(
@@ -274,6 +302,7 @@ class HttpReplyStream:
     ) -> None:
         self._reader = reader
         self.dropped = dropped
+        self.native: NativeEvents | None = None
         self.headers: Mapping[str, str] = _decoded(answer.headers)
         self.first_byte_ms = 0.0
         self._started = started
@@ -332,6 +361,7 @@ class HttpReplyStream:
 
     def _take_whole(self, body: bytes) -> None:
         """A body that is no stream: an error, or a whole answer, which is taken as the events it would have come in."""
+        self.native = None
         kind = self.headers.get("content-type", "")[:100] or "no content type"
         if not body.strip():
             raise RuntimeFault("protocol", "the runtime's stream is empty")
@@ -418,6 +448,9 @@ class HttpReplyStream:
         for event in events:
             data = event_data(event)
             made += [b"data: " + one for one in self._reader.chunks(data)] if data else [event]
+            if self.native is not None and not self._reader.failed:
+                passed = self.native.ending if self._reader.ended else self.native.ready
+                passed.append(without_own_event(event, data) + b"\n\n")
         return made
 
     def _counted(self, data: bytes) -> bytes:
@@ -444,8 +477,29 @@ def _usage_alone(body: bytes) -> Json:
     return {}
 
 
+def _lines(headers: Mapping[str, str] | None) -> bytes:
+    """Headers of a caller that go along, as lines of a head."""
+    given = (headers or {}).items()
+    return "".join([f"{name}: {value}\r\n" for name, value in given if _fits_header(value)]).encode()
+
+
 def _fits_header(value: str) -> bool:
     return value.isascii() and value.isprintable()
+
+
+def without_own_event(event: bytes, data: bytes) -> bytes:
+    """An event as it came, unless it has a member of our name; then the same without it."""
+    if not may_name_own(data):
+        return event
+    try:
+        said = exact_json.exact(data)
+    except ValueError:
+        return event
+    ours = without_own(said)
+    if said == ours:
+        return event
+    named = b"".join(line + b"\n" for line in event.split(b"\n") if line.startswith(b"event:"))
+    return named + b"data: " + exact_json.dumps(ours)
 
 
 def _joined(pieces: Sequence[bytes]) -> bytes:
@@ -515,13 +569,14 @@ def _translated(
     body: bytes,
     first_byte_ms: float,
     hold: Hold,
-    dropped: Sequence[str],
-) -> Reply:
-    """The answer of a runtime of another dialect, as a chat completion. Raises RuntimeFault for what is not one."""
+) -> tuple[Reply, bytes]:
+    """The answer of a runtime of another dialect, as a chat completion, and as it came where it came whole. Raises RuntimeFault for what
+    is not one.
+    """
     if _is_stream(headers, body):
         chunks = [data for event in _events(body) for data in reader.chunks(event_data(event))]
         stream = b"".join([b"data: %b\n\n" % data for data in chunks])
-        return replace(_assembled(headers, stream, first_byte_ms, hold), dropped=dropped)
+        return _assembled(headers, stream, first_byte_ms, hold), b""
     answer, body = _json(headers, body)
     error = stated_error(answer, headers, body)
     if error is not None:
@@ -530,7 +585,8 @@ def _translated(
         raise RuntimeFault("protocol", "the runtime's answer is not a JSON object")
     chat = _chat(reader, answer, body)
     completed(chat, time.time_ns())
-    return Reply(headers, orjson.dumps(chat), first_byte_ms, chat, hold, dropped=dropped)
+    spoken = b"" if chat is answer else without_own_bytes(body.strip())
+    return Reply(headers, orjson.dumps(chat), first_byte_ms, chat, hold), spoken
 
 
 def _chat(reader: Reader, answer: Json, body: bytes) -> Json:

@@ -8,8 +8,9 @@ import orjson
 
 from arbiter_app.dialects.anthropic_messages.answer import message
 from arbiter_app.dialects.anthropic_messages.errors import status_of, told
-from arbiter_app.dialects.anthropic_messages.events import Events, event
+from arbiter_app.dialects.anthropic_messages.events import Events, ended_with, event
 from arbiter_app.dialects.anthropic_messages.request import parse
+from arbiter_app.dialects.passing import passed_frames, passed_whole
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.lifecycle import Streamed
@@ -22,17 +23,23 @@ REQUEST_ID = b"request-id"
 
 def whole(decision: Decision) -> Sequence[bytes | memoryview]:
     """A whole answer: the message, with our object as its last member."""
+    if (passed := passed_whole(decision)) is not None:
+        return passed
     return (orjson.dumps({**message(decision), "arbiter": decision.public()}),)
 
 
 async def frames(streamed: Streamed) -> AsyncIterator[bytes]:
     """A streamed answer, event by event; what came together goes out together. Raises ArbiterError when it breaks off."""
+    if streamed.native is not None:
+        async for passed in passed_frames(streamed, streamed.native, ended_with):
+            yield passed
+        return
     events = Events(streamed.decision)
     yield events.begin()
     async for chunks in streamed.chunks:
-        passed = [part for chunk in chunks for part in events.of(chunk)]
-        if passed:
-            yield b"".join(passed)
+        made = [part for chunk in chunks for part in events.of(chunk)]
+        if made:
+            yield b"".join(made)
     yield b"".join(events.end(streamed.decision.public()))
 
 

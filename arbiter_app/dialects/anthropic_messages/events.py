@@ -16,6 +16,7 @@ import orjson
 
 from arbiter_app import exact_json
 from arbiter_app.dialects.anthropic_messages.answer import call_id, ended, head, usage
+from arbiter_app.dialects.passing import data_of
 from arbiter_app.dialects.reasoning import details_of, extra_of, grouped, sealed
 from arbiter_app.dialects.translation import FirstChoice, arguments_of, thought
 from arbiter_app.pipeline.decision import Decision
@@ -29,6 +30,19 @@ PING: Json = {"type": "ping"}
 def event(data: Json) -> bytes:
     """One event, named by its type."""
     return b"event: %b\ndata: %b\n\n" % (data["type"].encode(), exact_json.dumps(data))
+
+
+def ended_with(events: list[bytes], arbiter: Json) -> list[bytes]:
+    """The last events of an answer as its runtime sent them, with the `arbiter` object; what of them is missing is added."""
+    made, stopped = [], False
+    for one in events:
+        data = data_of(one)
+        if arbiter and b"message_delta" in one:
+            one = b'event: message_delta\ndata: %b,"arbiter":%b}\n\n' % (data.rstrip()[:-1], orjson.dumps(arbiter))
+            arbiter = {}
+        stopped = stopped or b"message_stop" in one
+        made.append(one)
+    return made if stopped else [*made, event({"type": "message_stop"})]
 
 
 @dataclass(slots=True)

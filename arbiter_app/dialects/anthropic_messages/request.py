@@ -17,6 +17,7 @@ from arbiter_app.dialects.anthropic_messages.content import (
     text_of,
     wrong,
 )
+from arbiter_app.dialects.reasoning import MESSAGES, native_of
 from arbiter_app.dialects.strict_json import load_json
 from arbiter_app.dialects.translation import Dropped
 from arbiter_app.pipeline.errors import BadRequest
@@ -54,7 +55,9 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     given = load(body)
     made = exact_json.dumps(translated(given, dropped))
     chat = openai_chat.parse(made, caller, request_id)
-    return replace(chat, dropped=dropped.names, show_thoughts=_shows_thoughts(given.get("thinking")))
+    native = native_of(MESSAGES, body, "messages", passes=("anthropic-beta",))
+    shows = _shows_thoughts(given.get("thinking"))
+    return replace(chat, dropped=dropped.names, show_thoughts=shows, native=native)
 
 
 def load(body: bytes) -> Json:

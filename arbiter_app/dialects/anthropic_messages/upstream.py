@@ -407,6 +407,16 @@ class MessagesReader:
         self._blocks: dict[object, _Block] = {}
         self._last: object = None
 
+    @property
+    def ended(self) -> bool:
+        """Whether its end has come."""
+        return self._chunks.ended
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has ended in an error."""
+        return self._chunks.failed
+
     def whole(self, answer: Json, body: bytes) -> Json:
         """A message as a chat completion. Raises ValueError for what is none."""
         if not isinstance(answer.get("content"), list):

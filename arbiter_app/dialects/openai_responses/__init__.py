@@ -9,8 +9,9 @@ import orjson
 from arbiter_app.dialects import openai_chat
 from arbiter_app.dialects.openai_chat import status_of
 from arbiter_app.dialects.openai_responses.answer import IN_PROGRESS, failed, finished, response
-from arbiter_app.dialects.openai_responses.events import Output, framed
+from arbiter_app.dialects.openai_responses.events import Output, ended_with, framed
 from arbiter_app.dialects.openai_responses.request import parse
+from arbiter_app.dialects.passing import passed_frames, passed_whole
 from arbiter_app.dialects.translation import body_of
 from arbiter_app.pipeline.completions import first_choice
 from arbiter_app.pipeline.decision import Decision
@@ -27,6 +28,8 @@ REQUEST_ID = openai_chat.REQUEST_ID
 
 def whole(decision: Decision) -> Sequence[bytes | memoryview]:
     """A whole answer: the response, with our object as its last member."""
+    if (passed := passed_whole(decision)) is not None:
+        return passed
     choice = first_choice(body_of(decision.completion)) or {}
     said = choice.get("message")
     output = Output(decision)
@@ -38,6 +41,10 @@ def whole(decision: Decision) -> Sequence[bytes | memoryview]:
 
 async def frames(streamed: Streamed) -> AsyncIterator[bytes]:
     """A streamed answer, event by event; what came together goes out together. Raises ArbiterError when it breaks off."""
+    if streamed.native is not None:
+        async for passed in passed_frames(streamed, streamed.native, ended_with):
+            yield passed
+        return
     decision, output = streamed.decision, Output(streamed.decision)
 
     def told(events: Iterable[Json]) -> bytes:
@@ -46,9 +53,9 @@ async def frames(streamed: Streamed) -> AsyncIterator[bytes]:
     begun = response(decision, IN_PROGRESS, [])
     yield told({"type": f"response.{stage}", "response": begun} for stage in ("created", IN_PROGRESS))
     async for chunks in streamed.chunks:
-        passed = told(event for chunk in chunks for event in output.of(chunk))
-        if passed:
-            yield passed
+        made = told(event for chunk in chunks for event in output.of(chunk))
+        if made:
+            yield made
     ending = told(output.end())
     ended = finished(decision, output.items, output.finish)
     yield ending + told([{"type": f"response.{ended['status']}", "response": ended}])

@@ -25,6 +25,7 @@ from arbiter_app.dialects.openai_responses.answer import (
     tools_of,
 )
 from arbiter_app.dialects.openai_responses.tools import Tool
+from arbiter_app.dialects.passing import data_of
 from arbiter_app.dialects.reasoning import details_of, extra_of, grouped, sealed
 from arbiter_app.dialects.translation import FirstChoice, arguments_of, thought
 from arbiter_app.pipeline.decision import Decision
@@ -49,6 +50,21 @@ def framed(event: Json, number: int) -> bytes:
         if mark in data:
             data = data.replace(mark, escaped)
     return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), data)
+
+
+def ended_with(events: list[bytes], arbiter: Json) -> list[bytes]:
+    """The last events of an answer as its runtime sent them, with the `arbiter` object in the response."""
+    made = []
+    for one in events:
+        try:
+            told = exact_json.exact(data_of(one))
+        except ValueError:
+            told = None
+        if isinstance(told, dict) and isinstance(told.get("response"), dict):
+            told["response"] = {**told["response"], "arbiter": arbiter}
+            one = b"event: %b\ndata: %b\n\n" % (str(told.get("type")).encode(), exact_json.dumps(told))
+        made.append(one)
+    return made
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from arbiter_app.dialects import openai_chat
 from arbiter_app.dialects.openai_responses.items import chat_messages
 from arbiter_app.dialects.openai_responses.refusals import kind, object_of, text_of, unsupported, wrong
 from arbiter_app.dialects.openai_responses.tools import chat_tools
+from arbiter_app.dialects.reasoning import RESPONSES, native_of
 from arbiter_app.dialects.strict_json import load_json
 from arbiter_app.dialects.translation import Dropped
 from arbiter_app.pipeline.errors import BadRequest
@@ -64,7 +65,8 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     if not chat.named and given.get("prompt_cache_key"):
         chat = replace(chat, named=True, conversation=openai_chat.conversation_of(given["prompt_cache_key"]))
     repeated = {name: given[name] for name in REPEATED if given.get(name) is not None}
-    return replace(chat, dropped=dropped.names, repeated=repeated, body_bytes=len(body))
+    native = native_of(RESPONSES, body, "input")
+    return replace(chat, dropped=dropped.names, repeated=repeated, body_bytes=len(body), native=native)
 
 
 def translated(given: Json, dropped: Dropped) -> Json:

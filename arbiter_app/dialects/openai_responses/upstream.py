@@ -248,6 +248,16 @@ class ResponsesReader:
         self._items: dict[object, _Item] = {}
         self._last: object = None
 
+    @property
+    def ended(self) -> bool:
+        """Whether its end has come."""
+        return self._chunks.ended
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has ended in an error."""
+        return self._chunks.failed
+
     def whole(self, answer: Json, body: bytes) -> Json:
         """A response as a chat completion. Raises ValueError for what is none."""
         output = answer.get("output")

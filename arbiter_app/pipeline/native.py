@@ -1,0 +1,73 @@
+"""A request in its caller's own words, for runtimes that speak the same dialect: it goes there, and its answer comes back, untranslated.
+
+The core reads the chat that the same request means, and a chat's chunks of the answer, beside what passes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+
+from arbiter_app import exact_json
+from arbiter_app.pipeline.signed import unsigned
+
+OWN = "arbiter_"
+"""How the names of our own members begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class NativeRequest:
+    """`body` is as the caller sent it, `history` the member with what was said before. Of the caller's headers those go along that
+    are named in `passes` (lower case).
+    """
+
+    dialect: str
+    body: bytes
+    history: str
+    passes: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def sent(self, model: str) -> bytes:
+        """The body for a runtime: every member as the caller wrote it, but for the model's name and what is ours."""
+        members = {name: text for name, text in self._members.items() if not name.startswith(OWN)}
+        members["model"] = orjson.dumps(model).decode()
+        return _written(members)
+
+    def unsigned(self) -> NativeRequest | None:
+        """The same without what models thought and signed; None where nothing of that is in it."""
+        members = self._members
+        bare = unsigned(members.get(self.history, "[]"))
+        return None if bare is None else replace(self, body=_written({**members, self.history: bare.decode()}))
+
+    def with_history(self, history: list[Any]) -> NativeRequest:
+        """The same with another history (values of `exact_json.exact`)."""
+        return replace(self, body=_written({**self._members, self.history: exact_json.dumps(history).decode()}))
+
+    @property
+    def _members(self) -> dict[str, str]:
+        return exact_json.members(self.body.decode())
+
+
+class NativeEvents:
+    """The events of a streamed answer as the runtime sent them: `ready` to be passed on, and those at its `ending`, which wait for what
+    is only known then.
+    """
+
+    __slots__ = ("ending", "ready")
+
+    def __init__(self) -> None:
+        self.ready: list[bytes] = []
+        self.ending: list[bytes] = []
+
+    def taken(self) -> list[bytes]:
+        """Those that are ready, once."""
+        taken, self.ready = self.ready, []
+        return taken
+
+
+def _written(members: Mapping[str, str]) -> bytes:
+    return ("{" + ",".join([f"{json.dumps(name)}:{text}" for name, text in members.items()]) + "}").encode()
