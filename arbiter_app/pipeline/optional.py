@@ -55,7 +55,7 @@ def without(request: ChatRequest, names: Collection[str], own: Json) -> Json:
         return made
     for holder in _HOLDERS:
         given = own.get(holder, request.written.get(holder))
-        text = given.contents if isinstance(given, orjson.Fragment) else given
+        text = orjson.dumps(given) if isinstance(given, orjson.Fragment) else given
         text = text.encode() if isinstance(text, str) else text
         if text is not None and _MARKED.encode() in text:
             made[holder] = orjson.Fragment(exact_json.dumps(_unmarked(exact_json.exact(text), 3)))

@@ -207,9 +207,7 @@ def test_wishes_are_carried_in_a_chats_words():
         "safety_identifier": "s",
         "prompt_cache_key": "thread",
     }
-    assert set(chat.dropped) == {
-        *("reasoning.context", "truncation", "top_logprobs")
-    }
+    assert set(chat.dropped) == {*("reasoning.context", "truncation", "top_logprobs")}
     assert (chat.stream, chat.max_tokens, chat.needs, chat.pin) == (True, 99, {Capability.JSON_SCHEMA}, "gpt-4o")
 
 
