@@ -15,14 +15,9 @@ from arbiter_app.services.rows import DecisionRow, KnownModel
 from arbiter_app.store.decisions import Filter
 from arbiter_app.web import calibrations, container, estimates, views
 from arbiter_app.web.ask import Workload
-from arbiter_app.web.charts.exploration import exploration
-from arbiter_app.web.charts.heat import heat
-from arbiter_app.web.charts.latency import latency
+from arbiter_app.web.charts.chart import LearnedData, SummaryData, TimelineData, drawn
 from arbiter_app.web.charts.parts import legend, ordered
-from arbiter_app.web.charts.prices import prices
 from arbiter_app.web.charts.scatter import cost_quality
-from arbiter_app.web.charts.spend import spend
-from arbiter_app.web.charts.timeline import choices
 from arbiter_app.web.live import Channel, Live, Sockets, Topic, Vars
 from arbiter_app.web.ranges import RANGES, key_of
 from arbiter_app.web.state.account import Account
@@ -122,16 +117,15 @@ async def _summary(services: Services, channel: Channel) -> Vars:
     alerts = await reads.alerts(limit=6)
     state, policy, baseline = await reads.overview(), reads.policy(), report["baseline_model"]
     tolerance, known = services.settings.routing.quality_tolerance, views.known_models(policy)
-    spending = spend(series, alerts, bucket_s=bucket_s, baseline=baseline)
+    charts = drawn(SummaryData(series, alerts, bucket_s, baseline, report["explore_cap"]))
     return {
         "headline": views.headline(report),
         "figures": views.figures(report, policy, pool_size=state["pool_size"], tolerance=tolerance),
         "placebos": estimates.placebos(placebos["lines"], baseline),
         "alerts": [views.alert(row) for row in alerts],
         "classifier": views.classifier(state["classifier"]),
-        "spend": spending,
-        "spend_legend": legend(spending),
-        "learning": exploration(series, cap=report["explore_cap"], bucket_s=bucket_s),
+        "charts": charts,
+        "spend_legend": legend(charts["spend"]),
         "scatters": {task: cost_quality(known.get(task, []), tolerance=tolerance, baseline=baseline) for task in TASKS},
         "samples": {task: _sample(known.get(task, [])) for task in TASKS},
         "any_calls": "yes" if report["calls"] else "no",
@@ -152,14 +146,11 @@ async def _learned(reads: Reads, channel: Channel) -> Vars:
     history = await reads.price_history(series[0]["ts"] if series else 0.0)
     report = await reads.report(since=time.time() - seconds)
     pool = [row["id"] for row in reads.pricing() if row["routable"]]
-    history_of_prices = prices(history, alerts, models=_busiest(known))
+    charts = drawn(LearnedData(series, alerts, bucket_s, report["explore_cap"], known, pool, history, _busiest(known)))
     return {
         "rows": [views.policy_row(bucket, row) for bucket in ordered(known) for row in known[bucket]],
-        "heat": heat(known, pool=pool),
-        "prices": history_of_prices,
-        "prices_legend": legend(history_of_prices),
-        "latency": latency(series, bucket_s=bucket_s),
-        "learning": exploration(series, cap=report["explore_cap"], bucket_s=bucket_s),
+        "charts": charts,
+        "prices_legend": legend(charts["prices"]),
         "judge": calibrations.judge(report["judge"]),
         "any_rows": "yes" if any(known.values()) else "no",
         "any_prices": "yes" if history else "no",
@@ -191,7 +182,7 @@ async def _timeline(services: Services, workload: Workload) -> Vars:
         if row["chosen"]
     ]
     return {
-        "timeline": choices(rows, alerts, dearer),
+        "charts": drawn(TimelineData(rows, alerts, dearer)),
         "overrides": [{"model": model, "times": f"×{times:g}"} for model, times in dearer.items()],
         "alerts": [views.alert(row) for row in alerts],
         "chosen": chosen,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from arbiter_app.services.rows import TimeSlot
+from arbiter_app.web.charts.chart import ChartSpec, LearnedData, SummaryData
 from arbiter_app.web.charts.parts import (
     GREY,
     LEARNING,
@@ -56,3 +57,19 @@ def exploration(rows: Sequence[TimeSlot], *, cap: float | None, bucket_s: float)
 def _explored(row: TimeSlot) -> float | None:
     """The share of a slot's calls that were chosen to learn something."""
     return sum(row["modes"].get(mode, 0) for mode in LEARNING) / row["calls"] if row["calls"] else None
+
+
+CHARTS = (
+    ChartSpec(
+        "learning",
+        "Exploration",
+        SummaryData,
+        lambda data: exploration(data.series, cap=data.cap, bucket_s=data.bucket_s),
+    ),
+    ChartSpec(
+        "models-learning",
+        "Exploration",
+        LearnedData,
+        lambda data: exploration(data.series, cap=data.cap, bucket_s=data.bucket_s),
+    ),
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from arbiter_app.services.rows import KnownModel
+from arbiter_app.web.charts.chart import ChartSpec, LearnedData
 from arbiter_app.web.charts.parts import GREY, Figure, layout, ordered
 from arbiter_app.web.views import sample
 
@@ -94,3 +95,6 @@ def _folded(model: str) -> str:
 
 def _known(cells: Mapping[tuple[str, str], KnownModel], buckets: Sequence[str], model: str) -> float:
     return sum(cells[bucket, model]["n"] for bucket in buckets if (bucket, model) in cells)
+
+
+CHARTS = (ChartSpec("heat", "Task and model", LearnedData, lambda data: heat(data.known, pool=data.pool)),)

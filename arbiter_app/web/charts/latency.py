@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from arbiter_app.services.rows import TimeSlot
+from arbiter_app.web.charts.chart import ChartSpec, LearnedData
 from arbiter_app.web.charts.parts import ACCENT, UTC, WARN, Figure, calls_of, iso, layout, time_range, whole_slot
 
 
@@ -36,3 +37,6 @@ def latency(rows: Sequence[TimeSlot], *, bucket_s: float) -> Figure:
         meta=calls_of(rows),
     )
     return {"data": lines, "layout": drawn}
+
+
+CHARTS = (ChartSpec("latency", "Latency", LearnedData, lambda data: latency(data.series, bucket_s=data.bucket_s)),)

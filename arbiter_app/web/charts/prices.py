@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from arbiter_app.services.rows import AlertRow, PricePoint
+from arbiter_app.web.charts.chart import ChartSpec, LearnedData
 from arbiter_app.web.charts.parts import UTC, Figure, iso, layout, power_ticks, shift_marks
 from arbiter_app.web.theme import SERIES
 from arbiter_app.web.views import money
@@ -38,3 +39,8 @@ def prices(rows: Sequence[PricePoint], alerts: Sequence[AlertRow], *, models: Se
         },
     )
     return {"data": lines, "layout": drawn | shift_marks(alerts, [x[0], x[-1]] if x else None)}
+
+
+CHARTS = (
+    ChartSpec("prices", "Prices", LearnedData, lambda data: prices(data.prices, data.alerts, models=data.busiest)),
+)

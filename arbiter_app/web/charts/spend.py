@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from arbiter_app.services.rows import AlertRow, TimeSlot
+from arbiter_app.web.charts.chart import ChartSpec, SummaryData
 from arbiter_app.web.charts.parts import (
     GREY,
     UTC,
@@ -79,3 +80,13 @@ def _bar(name: str, x: list[str], y: list[float], colour: str, whole: Figure) ->
         "hovertemplate": "%{customdata}",
         **whole,
     }
+
+
+CHARTS = (
+    ChartSpec(
+        "spend",
+        "Spend",
+        SummaryData,
+        lambda data: spend(data.series, data.alerts, bucket_s=data.bucket_s, baseline=data.baseline),
+    ),
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from arbiter_app.services.rows import AlertRow, DecisionRow
+from arbiter_app.web.charts.chart import ChartSpec, TimelineData
 from arbiter_app.web.charts.parts import ACCENT, HARM, LEARNING, UTC, WARN, Figure, iso, layout, seconds_of, shift_marks
 
 TIMELINE_S = 120.0
@@ -58,3 +59,6 @@ def _lane(model: str, times: float | None) -> Figure:
         "showarrow": False,
         "font": {"size": 11, "color": HARM} if times else {"size": 11},
     }
+
+
+CHARTS = (ChartSpec("timeline", "Timeline", TimelineData, lambda data: choices(data.rows, data.alerts, data.dearer)),)

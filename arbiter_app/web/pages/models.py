@@ -57,7 +57,7 @@ def _heat() -> rx.Component:
             Models.any_rows == "yes",
             rx.fragment(
                 rx.el.div(
-                    data.chart(Models.heat, "Mean quality per task and model", 430),
+                    data.chart(Models.charts["heat"], "Mean quality per task and model", 430),
                     class_name="pad scroll wide-chart",
                     tab_index=0,
                     role="region",
@@ -188,7 +188,8 @@ def _prices() -> rx.Component:
             Models.any_prices == "yes",
             rx.fragment(
                 rx.el.div(
-                    data.chart(Models.prices, "USD a thousand tokens per model over time", 300), class_name="pad"
+                    data.chart(Models.charts["prices"], "USD a thousand tokens per model over time", 300),
+                    class_name="pad",
                 ),
                 data.legend(
                     Models.prices_legend,
@@ -207,7 +208,9 @@ def _prices() -> rx.Component:
 def _latency() -> rx.Component:
     return atoms.panel(
         "Latency",
-        rx.el.div(data.chart(Models.latency, "Median and 95th percentile latency over time", 200), class_name="pad"),
+        rx.el.div(
+            data.chart(Models.charts["latency"], "Median and 95th percentile latency over time", 200), class_name="pad"
+        ),
         rx.el.div(
             rx.el.span(rx.el.i(style={"--k": "#0f8472"}), "median"),
             rx.el.span(rx.el.i(style={"--k": "#b3762a"}), "95th percentile"),

@@ -156,7 +156,8 @@ def _spend() -> rx.Component:
             Overview.any_calls != "no",
             rx.fragment(
                 rx.el.div(
-                    data.chart(Overview.spend, "Spend over time by model, against the baseline", 276), class_name="pad"
+                    data.chart(Overview.charts["spend"], "Spend over time by model, against the baseline", 276),
+                    class_name="pad",
                 ),
                 data.legend(Overview.spend_legend, data.mark("k-base", "the baseline for everything")),
             ),
@@ -272,7 +273,9 @@ def _shifts() -> rx.Component:
 def _learning() -> rx.Component:
     return atoms.panel(
         "Exploration",
-        rx.el.div(data.chart(Overview.learning, "Share of calls spent on learning over time", 150), class_name="pad"),
+        rx.el.div(
+            data.chart(Overview.charts["learning"], "Share of calls spent on learning over time", 150), class_name="pad"
+        ),
         explain=HOW["learning"],
         note="share of calls spent on learning; dashed: the cap",
         tools=data.chart_tools("learning"),

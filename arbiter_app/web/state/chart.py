@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import reflex as rx
 
 from arbiter_app.pipeline.types import Caller
 from arbiter_app.web import container, ranges
+from arbiter_app.web.charts.chart import SummaryData, charts
 from arbiter_app.web.charts.parts import Figure
 from arbiter_app.web.charts.table import as_csv, table
 from arbiter_app.web.live import Channel
@@ -20,25 +20,9 @@ from arbiter_app.web.typed import Listed, event, listed
 MOST_ROWS = 400
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A chart on a page: its title, and the topic and variable that hold its figure."""
-
-    title: str
-    topic: str
-    variable: str
-
-
-CHARTS = {
-    "spend": Drawn("Spend", "summary", "spend"),
-    "scatter": Drawn("Cost and quality", "summary", "scatters"),
-    "learning": Drawn("Exploration", "summary", "learning"),
-    "heat": Drawn("Task and model", "models", "heat"),
-    "prices": Drawn("Prices", "models", "prices"),
-    "latency": Drawn("Latency", "models", "latency"),
-    "models-learning": Drawn("Exploration", "models", "learning"),
-    "timeline": Drawn("Timeline", "demo", "timeline"),
-}
+SCATTER = "scatter"
+"""The one chart of which there is a figure a task."""
+TITLES = {name: one.title for name, one in charts().items()} | {SCATTER: "Cost and quality"}
 
 
 class Chart(rx.State):
@@ -52,11 +36,11 @@ class Chart(rx.State):
     async def show(self, name: str) -> None:
         """Open the table of a chart."""
         who = await authz.current_caller(self)
-        name = arguments.choice(name, CHARTS, "")
+        name = arguments.choice(name, TITLES, "")
         if not name or not authz.may_read(who):
             return
         self.head, rows = table(await self._figure(who, name))
-        self.rows, self.title = rows[:MOST_ROWS], CHARTS[name].title
+        self.rows, self.title = rows[:MOST_ROWS], TITLES[name]
 
     @event
     async def close(self) -> None:
@@ -68,16 +52,17 @@ class Chart(rx.State):
     async def save(self, name: str) -> Any:
         """Download the table of a chart as CSV."""
         who = await authz.current_caller(self)
-        name = arguments.choice(name, CHARTS, "")
+        name = arguments.choice(name, TITLES, "")
         if not name or not authz.may_read(who):
             return None
         head, rows = table(await self._figure(who, name))
         return rx.download(data=as_csv(head, rows), filename=f"arbiter-{name}.csv")
 
     async def _figure(self, who: Caller, name: str) -> Figure:
-        chart = CHARTS[name]
-        figure: Figure = (await container.current().live.look(await self._channel(who, chart.topic)))[chart.variable]
-        return figure[(await self.get_state(Overview)).scatter_task] if name == "scatter" else figure
+        topic = SummaryData.topic if name == SCATTER else charts()[name].of.topic
+        shown = await container.current().live.look(await self._channel(who, topic))
+        figures: dict[str, Figure] = shown["scatters" if name == SCATTER else "charts"]
+        return figures[(await self.get_state(Overview)).scatter_task if name == SCATTER else name]
 
     async def _channel(self, who: Caller, topic: str) -> Channel:
         """The channel that this tab is in."""

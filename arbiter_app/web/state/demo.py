@@ -8,6 +8,7 @@ from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.web import container
 from arbiter_app.web.ask import Enough
+from arbiter_app.web.charts.chart import TimelineData, blank
 from arbiter_app.web.charts.parts import Figure
 from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.tasks import TASKS
@@ -39,7 +40,7 @@ class Demo(rx.State):
     may: rx.Field[str] = rx.field("")
     error: rx.Field[str] = rx.field("")
     said: rx.Field[str] = rx.field("")
-    timeline: Keyed[Figure] = keyed(dict)
+    charts: Keyed[dict[str, Figure]] = keyed(lambda: blank(TimelineData))
     alerts: Listed[View] = listed()
     chosen: Listed[View] = listed()
     any_calls: rx.Field[str] = rx.field("")

@@ -10,6 +10,7 @@ from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.pool import telling
 from arbiter_app.web import container, estimates, ranges, views
+from arbiter_app.web.charts.chart import LearnedData, blank
 from arbiter_app.web.charts.parts import Figure
 from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.tasks import TASKS
@@ -26,11 +27,8 @@ class Models(rx.State):
     task: rx.Field[str] = rx.field("")
     closed: rx.Field[str] = rx.field("")
     rows: Listed[View] = listed()
-    heat: Keyed[Figure] = keyed(dict)
-    prices: Keyed[Figure] = keyed(dict)
+    charts: Keyed[dict[str, Figure]] = keyed(lambda: blank(LearnedData))
     prices_legend: Listed[View] = listed()
-    latency: Keyed[Figure] = keyed(dict)
-    learning: Keyed[Figure] = keyed(dict)
     catalog: Listed[View] = listed()
     deployments: Listed[View] = listed()
     notes: Listed[str] = listed()

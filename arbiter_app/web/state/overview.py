@@ -6,6 +6,7 @@ import reflex as rx
 
 from arbiter_app.pipeline.types import Caller
 from arbiter_app.web import container, ranges, views
+from arbiter_app.web.charts.chart import SummaryData, blank
 from arbiter_app.web.charts.parts import Figure
 from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.tasks import TASKS
@@ -26,9 +27,8 @@ class Overview(rx.State):
     placebos: Listed[View] = listed()
     alerts: Listed[View] = listed()
     classifier: Listed[View] = listed()
-    spend: Keyed[Figure] = keyed(dict)
+    charts: Keyed[dict[str, Figure]] = keyed(lambda: blank(SummaryData))
     spend_legend: Listed[View] = listed()
-    learning: Keyed[Figure] = keyed(dict)
     scatters: Keyed[dict[str, Figure]] = keyed(lambda: {task: {} for task in TASKS})
     samples: Keyed[View] = keyed(dict)
     any_calls: rx.Field[str] = rx.field("")
