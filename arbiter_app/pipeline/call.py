@@ -124,7 +124,7 @@ class Calls:
             return self._read(decision, at, reply, started)
 
         completion = await self._first_success(decision, order, send)
-        decision.attempts.append(_success(completion))
+        decision.attempts.append(_attempt(completion))
         return completion
 
     async def open(self, decision: Decision, order: Sequence[str]) -> Opened:
@@ -148,7 +148,7 @@ class Calls:
         completion = self._completion(
             decision, opened.at, stream.headers, body, choice, took_ms, first_byte_ms, aborted=aborted, large=large
         )
-        decision.attempts.append(_success(completion) if not aborted else _cut(completion, aborted))
+        decision.attempts.append(_attempt(completion))
         return completion
 
     def broke(self, opened: Opened, fault: RuntimeFault) -> None:
@@ -410,12 +410,9 @@ class Calls:
         )
 
 
-def _success(completion: Completion) -> Attempt:
-    return Attempt(completion.model, 200, "", completion.latency_ms, completion.cost, completion.runtime)
-
-
-def _cut(completion: Completion, aborted: str) -> Attempt:
-    return Attempt(completion.model, 200, aborted, completion.latency_ms, completion.cost, completion.runtime)
+def _attempt(completion: Completion) -> Attempt:
+    cost = completion.cost
+    return Attempt(completion.model, 200, completion.aborted, completion.latency_ms, cost, completion.runtime)
 
 
 def _choice_with_message(body: Json) -> Json | None:

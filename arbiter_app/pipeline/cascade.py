@@ -26,7 +26,7 @@ class Cascade:
     async def escalate(self, decision: Decision) -> bool:
         """Whether a stronger model has answered; if that fails, the first answer stands."""
         cheap, failed = decision.completion, decision.grade
-        if cheap is None or failed.quality is None or failed.quality >= self.below:
+        if cheap is None:
             return False
         stronger = self.router.stronger(decision)
         if stronger is None:

@@ -65,7 +65,6 @@ def completed(body: Json, now_ns: int) -> bool:
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices:
         return False
-    changed = with_text_arguments(body) or changed
     if body.get("error"):
         del body["error"]
         changed = True
@@ -87,6 +86,8 @@ def _choice_completed(choice: Json, position: int) -> bool:
         if message is None:
             return False
         choice["message"], changed = message, True
+    if ("tool_calls" in message or "function_call" in message) and _with_text_arguments(message):
+        changed = True
     if message and message.get("role") != "assistant":
         message["role"] = "assistant"
         changed = True
@@ -107,22 +108,15 @@ def is_whole(number: object) -> bool:
     return type(number) is int or (isinstance(number, exact_json.Written) and number.isdecimal())
 
 
-def with_text_arguments(body: Json) -> bool:
-    """Make the arguments of the calls in a whole answer text, as every client reads them, where they are objects or missing;
-    says whether any were."""
-    choices, changed = body.get("choices"), False
-    for choice in choices if isinstance(choices, list) else ():
-        message = choice.get("message") if isinstance(choice, dict) else None
-        if not isinstance(message, dict):
-            continue
-        calls = message.get("tool_calls")
-        functions = (
-            [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
-        )
-        for function in (*functions, message.get("function_call")):
-            if isinstance(function, dict) and isinstance(given := function.get("arguments"), dict | list | None):
-                function["arguments"] = "{}" if given is None else exact_json.dumps(given).decode()
-                changed = True
+def _with_text_arguments(message: Json) -> bool:
+    """Make the arguments of a message's calls text, as every client reads them, where they are objects or missing; says whether
+    any were."""
+    calls, changed = message.get("tool_calls"), False
+    functions = [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    for function in (*functions, message.get("function_call")):
+        if isinstance(function, dict) and isinstance(given := function.get("arguments"), dict | list | None):
+            function["arguments"] = "{}" if given is None else exact_json.dumps(given).decode()
+            changed = True
     return changed
 
 

@@ -67,7 +67,8 @@ class Lifecycle:
             if not await self._decide(decision):
                 await self._call(decision)
                 self._grade(decision)
-                if await self.cascade.escalate(decision):
+                quality = decision.grade.quality
+                if quality is not None and quality < self.cascade.below and await self.cascade.escalate(decision):
                     self._grade(decision)
             await self._learn(decision)
         return decision

@@ -29,7 +29,7 @@ from arbiter_app.policy.buckets import (
 from arbiter_app.policy.candidates import ModelIndex
 from arbiter_app.policy.changepoint import Alarm, ChangeDetector, update_price, update_quality
 from arbiter_app.policy.posterior import Array, GapPrior, QualityPosterior, cheapness, gap_prior
-from arbiter_app.policy.price import unit_price, usd_at
+from arbiter_app.policy.price import usd_at
 from arbiter_app.policy.prompt_regression import PromptRegression, features, head
 from arbiter_app.policy.rule import decide
 from arbiter_app.policy.scores import BucketPosterior
@@ -118,7 +118,7 @@ class ArbiterPolicy(BasePolicy):
             *self._follow_list_price(detector, observation, facts),
             *self._fold(observation.bucket, observation.model, delta).deltas,
         )
-        alarm = self._price_alarm(detector, observation, facts)
+        alarm = self._price_alarm(detector, observation, delta, facts) if delta.unit_n else None
         if alarm is not None:
             deltas = (*deltas, *self._reprice(observation, alarm, facts))
             shifts.append(
@@ -374,13 +374,13 @@ class ArbiterPolicy(BasePolicy):
     def _publish_as(self, place: Place, regression: PromptRegression) -> None:
         self._published.setdefault(place[0], {})[place[1]] = regression
 
-    def _price_alarm(self, detector: ChangeDetector, observation: Observation, facts: ModelFacts) -> Alarm | None:
-        unit = unit_price(facts, observation)
-        if unit is None:
-            return None
+    def _price_alarm(
+        self, detector: ChangeDetector, observation: Observation, delta: ModelStats, facts: ModelFacts
+    ) -> Alarm | None:
+        """Count the call's unit price in, as the `delta` of its statistics holds it."""
         return update_price(
             detector,
-            unit,
+            delta.unit_sum,
             observation.cost_usd or 0.0,
             floor=self._settings.price_shift_floor,
             threshold=self._settings.price_alarm,

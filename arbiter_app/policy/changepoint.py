@@ -50,7 +50,7 @@ class RunningSums:
     def absorb(self, other: RunningSums) -> None:
         """Take over another's counts and empty it."""
         self.n, self.total, self.square = self.n + other.n, self.total + other.total, self.square + other.square
-        other.clear()
+        other.n = other.total = other.square = 0.0
 
     def clear(self) -> None:
         """Start again."""
@@ -94,11 +94,6 @@ class ChangeDetector:
     free: float = 0.0
     free_recent: float = 0.0
     listed: Listed | None = None
-
-    @property
-    def priced(self) -> float:
-        """How many calls the price's history holds."""
-        return self.price.n + self.free
 
     @property
     def unit(self) -> float:
@@ -184,11 +179,12 @@ def update_price(
     proportion between; so is a charged call the other way round.
     A fall needs more evidence (`PRICE_FALL_EVIDENCE`).
     """
-    if detector.priced < PRICE_MIN_CALLS:
+    known = detector.price.n + detector.free
+    if known < PRICE_MIN_CALLS:
         _count(detector, unit, charge_usd)
         detector.settle()
         return None
-    z = _z_score(detector, unit, floor, prior_sd)
+    z = _z_score(detector.price, detector.free / known, unit, floor, prior_sd)
     detector.cusum_up = max(0.0, detector.cusum_up + z - PRICE_DRIFT)
     detector.cusum_down = max(0.0, detector.cusum_down - z - PRICE_DRIFT)
     _count(detector, unit, charge_usd)
@@ -205,9 +201,8 @@ def update_price(
     return None
 
 
-def _z_score(detector: ChangeDetector, unit: float, floor: float, prior_sd: float) -> float:
-    """How far off a call is in standard deviations, within PRICE_CLIP; dearer is positive."""
-    history, free = detector.price, detector.free / detector.priced
+def _z_score(history: RunningSums, free: float, unit: float, floor: float, prior_sd: float) -> float:
+    """How far off a call is in standard deviations, within PRICE_CLIP; dearer is positive. `free`: the share of free calls."""
     if unit <= 0:
         return -PRICE_CLIP * (1 - free)
     off = math.log(unit) - history.mean if history.n > 0 else 0.0

@@ -97,4 +97,5 @@ class Hold:
         self.shrink(0)
 
     def __del__(self) -> None:
-        self.release()
+        if self.counted:
+            self.release()

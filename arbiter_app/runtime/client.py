@@ -259,7 +259,8 @@ class HttpRuntime:
     async def _read(self, answer: HttpResponse, limit: int, hold: Hold, deadline: float) -> list[bytes]:
         """The whole body, decoded, in pieces; it is held by `hold`."""
         try:
-            decoder = decoder_of(_decoded(answer.headers).get("content-encoding"), limit)
+            encoding = next((value for name, value in answer.headers if name == b"content-encoding"), None)
+            decoder = None if encoding is None else decoder_of(encoding.decode("latin-1"), limit)
             pieces = await answer.body.read(limit, lambda size: hold.grow(size, deadline))
             if pieces is not None and decoder is not None:
                 body = b"".join(pieces)

@@ -122,8 +122,9 @@ class HttpConnection(asyncio.Protocol):
     # llhttp
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._head_done:
+        if self.complete:
             self._refuse_second()
+        if self._head_done:
             return  # a trailer
         lowered = name.lower()
         if lowered in (b"content-length", b"transfer-encoding"):
@@ -131,7 +132,8 @@ class HttpConnection(asyncio.Protocol):
         self.headers.append((lowered, value))
 
     def on_headers_complete(self) -> None:
-        self._refuse_second()
+        if self.complete:
+            self._refuse_second()
         self.status = self._parser.get_status_code()
         if self.status >= 200:
             self._head_done = True
@@ -154,8 +156,7 @@ class HttpConnection(asyncio.Protocol):
         return sum(len(name) + len(value) for name, value in self.headers)
 
     def _refuse_second(self) -> None:
-        if self.complete:
-            raise ValueError("a second answer to one request")
+        raise ValueError("a second answer to one request")
 
     # the pool's side
 
@@ -197,7 +198,8 @@ class HttpConnection(asyncio.Protocol):
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         self._buffered = 0
-        self._resume()
+        if self._paused:
+            self._resume()
         return data
 
     def drain(self, done: Callable[[HttpConnection], None], timeout_at: float) -> None:

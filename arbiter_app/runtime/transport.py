@@ -89,9 +89,10 @@ class BodyStream(httpx.AsyncByteStream):
 
         `grow` waits until so much may be held.
         """
-        if self._connection is not None and self._connection.complete:
-            data = self._connection.arrived()
-            await self.aclose()
+        connection = self._connection
+        if connection is not None and connection.complete:
+            data, self._connection = connection.arrived(), None
+            self._transport.give_back(self._origin, connection)
             return [data] if len(data) <= most_bytes else None
         parts: list[bytes] = []
         size = 0

@@ -25,19 +25,15 @@ class Feed:
 
     def __init__(self, depth: int = 256) -> None:
         self._depth = depth
-        self._listeners: set[asyncio.Queue[Event]] = set()
-
-    @property
-    def listeners(self) -> int:
-        """How many are subscribed."""
-        return len(self._listeners)
+        self.listeners: set[asyncio.Queue[Event]] = set()
+        """The queues of those who are subscribed."""
 
     def publish(self, kind: str, data: Mapping[str, Any]) -> None:
         """Deliver without waiting. Costs nothing when nobody listens."""
-        if not self._listeners:
+        if not self.listeners:
             return
         event = Event(kind, data)
-        for queue in self._listeners:
+        for queue in self.listeners:
             if queue.full():
                 queue.get_nowait()
             queue.put_nowait(event)
@@ -46,8 +42,8 @@ class Feed:
     def subscribe(self) -> Iterator[asyncio.Queue[Event]]:
         """A queue of events for as long as the block runs."""
         queue: asyncio.Queue[Event] = asyncio.Queue(self._depth)
-        self._listeners.add(queue)
+        self.listeners.add(queue)
         try:
             yield queue
         finally:
-            self._listeners.discard(queue)
+            self.listeners.discard(queue)

@@ -189,7 +189,7 @@ class WorkerPool:
     async def _tell_if_watched(self) -> None:
         """Workers send what happens only while somebody follows the feed."""
         while True:
-            watched = self._services.feed.listeners > 0
+            watched = bool(self._services.feed.listeners)
             if watched != self._watched:
                 self._watched = watched
                 for handle in self._handles:

@@ -213,7 +213,7 @@ def _bits(value: Number) -> int:
 
 
 def _bounded(value: Number) -> Number:
-    if _bits(value) > MAX_BITS:
+    if value.numerator.bit_length() + value.denominator.bit_length() > MAX_BITS:
         raise OutOfBounds("the numbers get too large")
     return value
 

@@ -464,11 +464,13 @@ def states_error(answer: object) -> bool:
     """Whether a parsed body of status 2xx is an error and no answer."""
     if not isinstance(answer, dict):
         return isinstance(answer, list) and bool(answer) and isinstance(answer[0], dict) and "error" in answer[0]
-    choice, stated, error = first_choice(answer), answer.get("base_resp"), _says_something(answer.get("error"))
+    choice, stated, error = first_choice(answer), answer.get("base_resp"), answer.get("error")
+    error = bool(error) and _says_something(error)
     if isinstance(stated, dict) and stated.get("status_code"):
         return True
     if choice is not None:
-        return error or _says_something(choice.get("error")) or choice.get("finish_reason") == "error"
+        inner = choice.get("error")
+        return error or choice.get("finish_reason") == "error" or (bool(inner) and _says_something(inner))
     if error or answer.get("errors") or answer.get("object") == "error" or answer.get("type") == "error":
         return True
     return "choices" not in answer and any(key in answer for key in ("detail", "message", "error_code", "msg"))
