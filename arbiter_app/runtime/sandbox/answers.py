@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from arbiter_app.pipeline.types import Json, Task
-from arbiter_app.runtime.sandbox import prose, shapes, sums
+from arbiter_app.runtime.sandbox import agent, prose, shapes, sums
 from arbiter_app.runtime.sandbox.code import code_answer
 from arbiter_app.runtime.sandbox.prompted import marked_fields, schema_in
 from arbiter_app.runtime.sandbox.skills import Skill
@@ -28,11 +28,13 @@ _NAME = re.compile(r"\w+")
 
 @dataclass(frozen=True, slots=True)
 class SimulatedAnswer:
-    """A simulated answer: its text or tool calls, and how good this very answer is (0..1)."""
+    """A simulated answer: its text or tool calls, how good this very answer is (0..1), and what was thought before it, signed."""
 
     text: str
     tool_calls: list[Json]
     quality: float
+    thought: str = ""
+    signed: tuple[Json, ...] = ()
 
 
 def bucket_of(payload: Json) -> tuple[Task, bool]:
@@ -51,6 +53,10 @@ def answer(payload: Json, model: str, skill: Skill, seed: int, *, tools: bool = 
     rng = rng_of(seed, model, orjson.dumps(payload["messages"]), *again)
     chance = skill.quality(task, hard)
     good = rng.random() < chance
+    step = agent.next_step(payload) if tools else None
+    if step is not None:
+        calls = [_call(step.tool, agent.arguments(step), rng)] if step.tool else []
+        return SimulatedAnswer(step.text, calls, 1.0, step.thought, tuple(agent.signed(model, step.thought)))
     if tools and _may_call(payload):
         return SimulatedAnswer("", [_tool_call(_functions(payload), _choice(payload), good, rng)], float(good))
     if task is Task.STRUCTURED:
@@ -133,7 +139,11 @@ def _tool_call(functions: list[Json], choice: Any, good: bool, rng: random.Rando
     arguments = orjson.dumps(value).decode()
     if not good:
         arguments = shapes.broken(value, arguments, visibly=rng.random() < 0.5)
-    called = {"name": function.get("name"), "arguments": arguments}
+    return _call(function.get("name"), arguments, rng)
+
+
+def _call(name: Any, arguments: str, rng: random.Random) -> Json:
+    called = {"name": name, "arguments": arguments}
     return {"id": f"call_{rng.getrandbits(40):010x}", "type": "function", "function": called}
 
 

@@ -16,7 +16,7 @@ from arbiter_app.pipeline.types import Capability, Json
 from arbiter_app.runtime.sandbox.answers import rng_of
 from arbiter_app.runtime.sandbox.control import BadControl, control
 from arbiter_app.runtime.sandbox.judging import service
-from arbiter_app.runtime.sandbox.making import make_answer, refused_request
+from arbiter_app.runtime.sandbox.making import cache_use, make_answer, refused_request
 from arbiter_app.runtime.sandbox.refusal import SandboxRefusal
 from arbiter_app.runtime.sandbox.vectors import embedded
 from arbiter_app.runtime.sandbox.wire import SandboxAnswer
@@ -83,7 +83,7 @@ class SandboxApp:
     async def _serve(self, payload: Json, model: str, fault: Fault | None, scope: Scope, send: Send) -> None:
         if fault is not None and await _failed(fault, scope, send):
             return
-        answer = make_answer(self.world, payload, model, fault)
+        answer = make_answer(self.world, payload, model, fault, cache=cache_use(self.world, payload, model))
         skill, scale = self.world.skill(model), self.world.latency / 1000
         pace_s = 0.0
         if scale:

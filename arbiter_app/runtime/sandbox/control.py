@@ -112,6 +112,7 @@ def _calls(world: World, given: Json) -> Json:
         "kinds": dict(world.kinds),
         "open": world.open_requests,
         "hung_up": world.hung_up,
+        "cached_tokens": world.cached_tokens,
         "payloads": list(world.payloads),
     }
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import orjson
 
 from arbiter_app.pipeline.types import Capability, Json, Model
+from arbiter_app.runtime.sandbox.agent import check_signed
 from arbiter_app.runtime.sandbox.answers import SimulatedAnswer, answer, rng_of
 from arbiter_app.runtime.sandbox.judging import service
+from arbiter_app.runtime.sandbox.prompt_cache import FRESH, CacheUse
 from arbiter_app.runtime.sandbox.refusal import SandboxRefusal
 from arbiter_app.runtime.sandbox.tasks import text_of
 from arbiter_app.runtime.sandbox.wire import Choice, SandboxAnswer, tokens_of
@@ -37,14 +40,20 @@ def refused_request(world: World, payload: Json) -> SandboxRefusal | None:
         return SandboxRefusal(400, f"n must be a number from 1 to {MOST_CHOICES}", "invalid_n")
     if Capability.VISION not in model.can and any(map(_has_image, messages)):
         return SandboxRefusal(400, f"{model.id} does not take images", "unsupported_image")
+    try:
+        check_signed(model.id, messages)
+    except SandboxRefusal as refused:
+        return refused
     return _too_long(model, payload)
 
 
-def make_answer(world: World, payload: Json, model: str, fault: Fault | None = None) -> SandboxAnswer:
-    """The answer of this model to a request that is not refused."""
+def make_answer(
+    world: World, payload: Json, model: str, fault: Fault | None = None, *, cache: CacheUse = FRESH
+) -> SandboxAnswer:
+    """The answer of this model to a request that is not refused; `cache` says what of its prompt the provider had."""
     found = service(payload, world.seed, world.taste)
     facts = world.catalog.models[model]
-    tokens_in, tokens_out, choices = prompt_tokens(payload), 0, []
+    tokens_in, tokens_out, thought, choices = prompt_tokens(payload), 0, 0, []
     for nth in range(payload.get("n") or 1):
         skill = world.skill(model)
         said = (
@@ -53,10 +62,15 @@ def make_answer(world: World, payload: Json, model: str, fault: Fault | None = N
             else answer(payload, model, skill, world.seed, tools=Capability.TOOLS in facts.can, nth=nth)
         )
         said, tokens, finish = _limited(_stopped(said, payload.get("stop")), payload)
-        tokens_out += tokens
+        thought += tokens_of(said.thought)
+        tokens_out += tokens + tokens_of(said.thought)
         choices.append(Choice(said, finish, old_form=not payload.get("tools")))
-    usage = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out}
-    charges = _charges(world, model, tokens_in, tokens_out)
+    usage: Json = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out}
+    if cache.read or cache.written:
+        usage["prompt_tokens_details"] = {"cached_tokens": cache.read, "cache_write_tokens": cache.written}
+    if thought:
+        usage["completion_tokens_details"] = {"reasoning_tokens": thought}
+    charges = _charges(world, model, tokens_in, tokens_out, cache)
     return SandboxAnswer(
         id=f"chatcmpl-{rng_of(0, model, orjson.dumps(payload['messages'])).getrandbits(60):015x}",
         model=model,
@@ -69,12 +83,24 @@ def make_answer(world: World, payload: Json, model: str, fault: Fault | None = N
 
 def prompt_tokens(payload: Json) -> int:
     """Tokens of the whole prompt: messages with their roles, images at a flat number, tool definitions."""
-    total = 3
-    for message in payload["messages"]:
-        total += MESSAGE_TOKENS + tokens_of(text_of(message.get("content"))) + IMAGE_TOKENS * _has_image(message)
-    return total + sum(
-        tokens_of(orjson.dumps(payload[name]).decode()) for name in ("tools", "functions") if payload.get(name)
-    )
+    return sum(prompt_sizes(payload))
+
+
+def prompt_sizes(payload: Json) -> list[int]:
+    """Tokens of the tool definitions, with a few for the prompt itself, and then of each message."""
+    tools = [tokens_of(orjson.dumps(payload[name]).decode()) for name in ("tools", "functions") if payload.get(name)]
+    messages = [
+        MESSAGE_TOKENS + tokens_of(text_of(message.get("content"))) + IMAGE_TOKENS * _has_image(message)
+        for message in payload["messages"]
+    ]
+    return [3 + sum(tools), *messages]
+
+
+def cache_use(world: World, payload: Json, model: str) -> CacheUse:
+    """What the provider has of this prompt now; it has all of it from now on."""
+    used = world.prompts.use(model, payload, prompt_sizes(payload), time.monotonic())
+    world.cached_tokens += used.read
+    return used
 
 
 def _stopped(said: SimulatedAnswer, stop: object) -> SimulatedAnswer:
@@ -95,14 +121,14 @@ def _limited(said: SimulatedAnswer, payload: Json) -> tuple[SimulatedAnswer, int
     return replace(said, text=said.text.encode()[: limit * 4].decode("utf-8", "ignore")), limit, "length"
 
 
-def _charges(world: World, model: str, tokens_in: int, tokens_out: int) -> dict[str, str]:
-    charge = world.charge_usd(model, tokens_in, tokens_out)
+def _charges(world: World, model: str, tokens_in: int, tokens_out: int, cache: CacheUse) -> dict[str, str]:
+    charge = world.charge_usd(model, tokens_in, tokens_out, cache)
     benchmark = world.charge_usd(world.catalog.baseline, tokens_in, tokens_out)
     return {
         "x-btl-customer-charge": f"{charge:f}",
         "x-btl-benchmark-cost": f"{benchmark:f}",
         "x-btl-saved": f"{benchmark - charge:f}",
-        "x-btl-cache-tier": "none",
+        "x-btl-cache-tier": "prompt" if cache.read else "none",
     }
 
 

@@ -82,7 +82,7 @@ class SandboxAnswer:
         }
 
     def _whole(self, index: int, choice: Choice) -> Json:
-        message: Json = {"role": "assistant", "content": choice.said.text or None}
+        message: Json = {"role": "assistant", "content": choice.said.text or None, **_thought(choice.said)}
         if choice.said.tool_calls and choice.old_form:
             message["function_call"] = choice.said.tool_calls[0]["function"]
         elif choice.said.tool_calls:
@@ -93,6 +93,9 @@ class SandboxAnswer:
     def _deltas(self, choice: Choice) -> list[Json]:
         said = choice.said
         deltas: list[Json] = [{"role": "assistant", "content": ""}]
+        if said.thought:
+            deltas += [{"reasoning_content": words} for words in _WORDS.findall(said.thought)]
+            deltas.append({"reasoning_details": list(said.signed)})
         for index, call in enumerate(said.tool_calls):
             name, text = call["function"]["name"], call["function"]["arguments"]
             pieces = [{"arguments": text[at : at + ARGUMENT_CHARS]} for at in range(0, len(text), ARGUMENT_CHARS)]
@@ -103,6 +106,11 @@ class SandboxAnswer:
             deltas.append({"tool_calls": [{"index": index, "id": call["id"], "type": "function", "function": start}]})
             deltas += [{"tool_calls": [{"index": index, "function": piece}]} for piece in pieces]
         return [*deltas, *({"content": words} for words in _WORDS.findall(said.text))]
+
+
+def _thought(said: SimulatedAnswer) -> Json:
+    """What a message says of the thinking before it."""
+    return {"reasoning_content": said.thought, "reasoning_details": list(said.signed)} if said.thought else {}
 
 
 def _logprobs(text: str) -> Json:

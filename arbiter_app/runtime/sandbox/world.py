@@ -11,7 +11,9 @@ from typing import Any
 
 from arbiter_app.catalog import Catalog
 from arbiter_app.pipeline.types import PICO_PER_USD, Json, Task
+from arbiter_app.pool.rates import rates_of
 from arbiter_app.runtime.sandbox.judging import FAIR, Taste
+from arbiter_app.runtime.sandbox.prompt_cache import FRESH, CacheUse, PromptCache
 from arbiter_app.runtime.sandbox.skills import DEFAULT_SKILL, SKILLS, TASKS, Skill
 
 KEPT_PAYLOADS = 100
@@ -69,6 +71,9 @@ class World:
     open_requests: int = 0
     hung_up: int = 0
     rng: random.Random = field(default_factory=lambda: random.Random(7))
+    prompts: PromptCache = field(default_factory=PromptCache)
+    cached_tokens: int = 0
+    """Of all prompts, that were read from the cache."""
 
     def skill(self, model: str) -> Skill:
         """The skill of a model; an unknown one is middling."""
@@ -83,10 +88,14 @@ class World:
             fault.count -= 1
         return fault
 
-    def charge_usd(self, model: str, tokens_in: int, tokens_out: int) -> Decimal:
-        """The exact charge of one call in USD."""
+    def charge_usd(self, model: str, tokens_in: int, tokens_out: int, cache: CacheUse = FRESH) -> Decimal:
+        """The exact charge of one call in USD; what was read from the cache, or written to it, at its own rates."""
         facts = self.catalog.models[model]
         listed = price_usd(facts.input_usd) * tokens_in + price_usd(facts.output_usd) * tokens_out
+        if cache.read or cache.written:
+            rates = rates_of(facts)
+            beyond = cache.read * (rates.cached - rates.input) + cache.written * (rates.cache_write - rates.input)
+            listed += beyond / PICO_PER_USD
         multiplier = self.multipliers.get(model)
         return listed if multiplier is None else listed * Decimal(repr(multiplier))
 
@@ -111,6 +120,8 @@ class World:
         self.kinds.clear()
         self.payloads.clear()
         self.hung_up = 0
+        self.prompts.forget()
+        self.cached_tokens = 0
         self.rng = random.Random(self.seed)
 
     def truth(self) -> list[dict[str, Any]]:

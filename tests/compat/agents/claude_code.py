@@ -4,7 +4,9 @@ Too big for the suite. Once:  npm install @anthropic-ai/claude-code  in a direct
 
     python -m tests.compat.agents.claude_code DIRECTORY/node_modules/.bin/claude
 
-It runs in a home of its own and talks to this machine alone. Seen to pass with version 2.1.197.
+With `--sandbox` behind it, over the sandbox instead of a script.
+
+It runs in a home of its own and talks to this machine alone. Seen to pass with version 2.1.332.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tests.compat.agents import sandbox
 from tests.conftest import OPERATOR, running
 from tests.stranger import Said, chunk, plain, stranger, stream
 
@@ -97,4 +100,6 @@ def main(program: str) -> int:
 
 
 if __name__ == "__main__":
+    if "--sandbox" in sys.argv:
+        sys.exit(sandbox.run("claude", sys.argv[1]))
     sys.exit(main(sys.argv[1]))

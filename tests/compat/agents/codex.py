@@ -3,6 +3,8 @@
     npm install --prefix DIRECTORY @openai/codex
     python -m tests.compat.agents.codex DIRECTORY/node_modules/.bin/codex
 
+With `--sandbox` behind it, over the sandbox instead of a script.
+
 The runtime behind Arbiter plays a script, so that the tools are really run. In the middle the model that served fails, so that
 Arbiter switches; then the session is taken up again. Codex gets a home of its own. Exits with 1 and says what was not as it should be.
 Last tried: @openai/codex 0.171.0.
@@ -20,6 +22,7 @@ from typing import Any
 
 import httpx
 
+from tests.compat.agents import sandbox
 from tests.served import OPERATOR, TLS, served
 from tests.stranger import Said, chunk, stranger, stream
 
@@ -121,4 +124,6 @@ def _run(codex: str, words: list[str], home: Path, project: Path, url: str) -> s
 
 
 if __name__ == "__main__":
+    if "--sandbox" in sys.argv:
+        sys.exit(sandbox.run("codex", sys.argv[1]))
     sys.exit(main(sys.argv[1]))
