@@ -13,18 +13,10 @@ from dataclasses import dataclass
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.rules import classify_by_rules, is_hard, reading
 from arbiter_app.pipeline.side_requests import side_request
-from arbiter_app.pipeline.types import ChatRequest, Classification, ClassifiedBy, Cost, Task
+from arbiter_app.pipeline.types import MEANING, ChatRequest, Classification, ClassifiedBy, Cost, Task
 
 log = logging.getLogger("arbiter.classify")
 
-MEANING = {
-    Task.CODE: "programming",
-    Task.MATH: "calculation or proof",
-    Task.STRUCTURED: "output in a data format such as JSON, YAML, CSV or a table",
-    Task.FACTUAL: "a question with a checkable answer",
-    Task.OPEN: "everything else",
-}
-"""What a classifier model is told of each task."""
 SYSTEM = (
     "You are Arbiter's classifier. Say which kind of answer the user's message asks for. Reply with exactly one of these "
     f"words and nothing else: {', '.join(MEANING)}. {' '.join(f'{task}: {said}.' for task, said in MEANING.items())} "

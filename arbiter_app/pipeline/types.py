@@ -35,6 +35,16 @@ class Task(StrEnum):
     OPEN = "open"
 
 
+MEANING = {
+    Task.CODE: "programming",
+    Task.MATH: "calculation or proof",
+    Task.STRUCTURED: "output in a data format such as JSON, YAML, CSV or a table",
+    Task.FACTUAL: "a question with a checkable answer",
+    Task.OPEN: "everything else",
+}
+"""What a classifier model is told of each task."""
+
+
 class Capability(StrEnum):
     """What a request may ask for and a model be unable to do, as the catalog calls it."""
 

@@ -33,8 +33,8 @@ class Skill:
     wordy: float = 1.0
 
     def quality(self, task: Task, hard: bool) -> float:
-        """Expected quality of an answer, 0..1."""
-        return (self.hard if hard else self.easy)[TASKS.index(task)]
+        """Expected quality of an answer, 0..1; as of an open one where the world has no column for the task."""
+        return (self.hard if hard else self.easy)[TASKS.index(task if task in TASKS else Task.OPEN)]
 
     def scaled(self, factor: float, task: Task | None = None) -> Skill:
         """The same model, `factor` times as good at one task, or at all of them."""

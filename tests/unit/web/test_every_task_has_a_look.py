@@ -6,8 +6,7 @@ import random
 
 import pytest
 
-from arbiter_app.pipeline.classify import MEANING
-from arbiter_app.pipeline.types import Task
+from arbiter_app.pipeline.types import MEANING, Task
 from arbiter_app.web import theme
 from arbiter_app.web.ask import prompt_of
 from arbiter_app.web.tasks import LOOKS, TASKS
