@@ -539,3 +539,88 @@ def test_reasoning_goes_back_to_the_model_that_made_it_whoever_the_caller_is(ove
             assert moved.status_code == 200, moved.text
             heard = runtimes[other].heard[-1].decode()
             assert "sig1" not in heard and "enc0" not in heard and "arbiter1:" not in heard and "made_by" not in heard
+
+
+SIGNATURE = {MESSAGES: "sig1", RESPONSES: "enc0"}
+
+
+def begun(over: Running, runtimes: Runtimes, dialect: str) -> dict[str, Any]:
+    """A request that goes on from an answer that passed as it came, with what its model signed."""
+    answer = Answer("", THOUGHT, 1)
+    runtimes[dialect].say = lambda _: said_by(dialect, answer, streamed=False)
+    first = asked_by(dialect, dialect, Case(answer, asked={dialect: {**TOOLS[dialect], **THINKING[dialect]}}))
+    told = over.http.post(PATHS[dialect], json=first).json()
+    if dialect == MESSAGES:
+        result = {"type": "tool_result", "tool_use_id": "call_0", "content": "Rain"}
+        turn = [{"role": "assistant", "content": told["content"]}, {"role": "user", "content": [result]}]
+        return {**first, "messages": [*first["messages"], *turn]}
+    output = {"type": "function_call_output", "call_id": "call_0", "output": "Rain"}
+    return {**first, "input": [*first["input"], *told["output"], output]}
+
+
+@pytest.mark.parametrize("dialect", [MESSAGES, RESPONSES])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_runtime_that_refuses_what_another_model_signed_is_asked_again_without_it(
+    over: Running, runtimes: Runtimes, dialect: str, streamed: bool
+) -> None:
+    second = {**begun(over, runtimes, dialect), "stream": streamed}
+
+    def say(body: bytes) -> Said:
+        if SIGNATURE[dialect].encode() in body:
+            said = {
+                "type": "invalid_request_error",
+                "message": "messages.1.content.0: Invalid `signature` in `thinking` block",
+            }
+            return jsoned({"type": "error", "error": said}, 400)
+        return said_by(dialect, Answer("Rain."), streamed=streamed)
+
+    runtimes[dialect].say = say
+    answer = over.http.post(PATHS[dialect], json=second)
+    body = whole_of(dialect, answer.text) if streamed else answer.json()
+    assert seen_by(dialect, body)[0] == "Rain."
+    assert body["arbiter"]["reason"].endswith("; asked again without what other models had signed")
+    refused, answered = (json.loads(one) for one in runtimes[dialect].heard[-2:])
+    history = "messages" if dialect == MESSAGES else "input"
+    signed = refused[history][1]
+    if dialect == MESSAGES:
+        assert [block["type"] for block in answered[history][1]["content"]] == ["tool_use"]
+    else:
+        assert (signed["type"], [one["type"] for one in answered[history][1:]]) == (
+            "reasoning",
+            ["function_call", "function_call_output"],
+        )
+    assert {name: value for name, value in answered.items() if name != history} == {
+        name: value for name, value in refused.items() if name != history
+    }
+
+
+@pytest.mark.parametrize("dialect", [MESSAGES, RESPONSES])
+def test_what_goes_to_another_dialect_after_a_failure_is_translated_and_says_what_it_lost(
+    over: Running, runtimes: Runtimes, dialect: str
+) -> None:
+    second = begun(over, runtimes, dialect)
+    del second["arbiter_pin"]
+    second["arbiter_models"] = [MODELS[dialect], MODELS[CHAT]]
+    runtimes[dialect].say = lambda _: jsoned({"type": "error", "error": {"type": "api_error", "message": "Boom"}}, 500)
+    runtimes[CHAT].say = lambda _: said_by(CHAT, Answer("Rain."), streamed=False)
+    body = over.http.post(PATHS[dialect], json=second).json()
+    assert (seen_by(dialect, body)[0], body["arbiter"]["model"]) == ("Rain.", MODELS[CHAT])
+    lost = {MESSAGES: ["top_k", "messages.content.thinking"], RESPONSES: ["input.reasoning", "truncation"]}
+    assert body["arbiter"]["dropped"] == lost[dialect]
+    assert SIGNATURE[dialect] not in runtimes[CHAT].heard[-1].decode()
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_answer_of_the_runtimes_own_under_our_name_is_not_passed_on(
+    over: Running, runtimes: Runtimes, streamed: bool
+) -> None:
+    def say(body: bytes) -> Said:
+        status, kind, data = said_by(MESSAGES, Answer("Rain."), streamed=streamed)
+        return status, kind, data.replace(b'"role": "assistant"', b'"role": "assistant", "arbiter": {"model": "mine"}')
+
+    runtimes[MESSAGES].say = say
+    case = Case(Answer("Rain."), streamed=streamed)
+    answer = over.http.post(PATHS[MESSAGES], json=asked_by(MESSAGES, MESSAGES, case))
+    assert answer.status_code == 200 and "mine" not in answer.text and answer.text.count('"arbiter"') == 1
+    body = whole_of(MESSAGES, answer.text) if streamed else answer.json()
+    assert (seen_by(MESSAGES, body)[0], body["arbiter"]["model"]) == ("Rain.", MODELS[MESSAGES])

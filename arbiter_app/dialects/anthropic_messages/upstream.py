@@ -36,6 +36,8 @@ from arbiter_app.pipeline.types import Json
 VERSION = "2023-06-01"
 MAX_TOKENS = 32_000
 """The bound on an answer where the caller names none, for one is required: as much as every model since Claude 4 gives."""
+_LESS = (((3, 5), 4_096), ((3, 7), 8_192))
+"""Before these versions of Claude, a larger bound is refused."""
 BUDGETS = {"minimal": 1_024, "low": 2_048, "medium": 8_192, "high": 16_384, "xhigh": 24_576, "max": 24_576}
 """Tokens of thinking that an effort is, where it is asked for in tokens."""
 LEAST_BUDGET = 1_024
@@ -92,7 +94,7 @@ def request(given: Json, dropped: Dropped) -> Json:
     rest(given, _OWN, dropped)
     turns = turns_of(given)
     tools, choice = _tools(given, turns, dropped)
-    most = most_tokens(given) or MAX_TOKENS
+    most = most_tokens(given) or _most_of(given.get("model"))
     system, messages = _messages(turns, dropped)
     made: Json = {"model": given.get("model"), "max_tokens": most}
     if system:
@@ -133,6 +135,12 @@ def version_of(model: object) -> tuple[int, int] | None:
         return None
     found = _CLAUDE.search(name)
     return (int(found[1]), int(found[2] or 0)) if found is not None else _NEWEST
+
+
+def _most_of(model: object) -> int:
+    """The bound on an answer where the caller names none."""
+    version = version_of(model) or _NEWEST
+    return next((most for before, most in _LESS if version < before), MAX_TOKENS)
 
 
 def _sampling(given: Json, made: Json, dropped: Dropped) -> Json:

@@ -64,6 +64,17 @@ def test_a_plain_request_says_what_is_required_and_nothing_else() -> None:
     assert dropped == ()
 
 
+def test_old_models_are_asked_for_no_more_than_they_give() -> None:
+    models = {
+        "claude-3-opus-20240229": 4_096,
+        "claude-3-5-haiku-20241022": 8_192,
+        "claude-3-7-sonnet-latest": MAX_TOKENS,
+    }
+    assert {model: asked(model=model)[0]["max_tokens"] for model in (*models, "glm-5")} == models | {
+        "glm-5": MAX_TOKENS
+    }
+
+
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
 def test_the_callers_bound_is_kept(name: str) -> None:
     assert asked(**{name: 77})[0]["max_tokens"] == 77
