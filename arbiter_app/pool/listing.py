@@ -197,6 +197,8 @@ def _restated(model: Model, claim: Claim | None, doubts: list[str]) -> Model:
     known = Known(model.input_usd, model.output_usd, model.context_tokens) if model.priced else lookup(model.id)
     facts = facts_of(claim.row, claim.name, known, doubts)
     input_usd, output_usd, source = _priced(facts.input_usd, facts.output_usd, known, model.price_from)
+    as_before = input_usd in (None, model.input_usd)
+    own_cached = model.cached_usd if as_before else None
     return replace(
         model,
         name=model.name or claim.name,
@@ -204,8 +206,8 @@ def _restated(model: Model, claim: Claim | None, doubts: list[str]) -> Model:
         input_usd=model.input_usd if input_usd is None else input_usd,
         output_usd=model.output_usd if output_usd is None else output_usd,
         context_tokens=facts.context_tokens or model.context_tokens or known.context_tokens,
-        cached_usd=model.cached_usd if input_usd in (None, model.input_usd) else None,
-        special_usd=model.special_usd if input_usd in (None, model.input_usd) else {},
+        cached_usd=own_cached if own_cached is not None else facts.special_usd.get("cached"),
+        special_usd={**_beside_cached(facts.special_usd), **(model.special_usd if as_before else {})},
         price_from=source,
     )
 
@@ -233,10 +235,17 @@ def _joined(
         joined=True,
         input_usd=input_usd if input_usd is not None else dearest.input_usd or 0.0,
         output_usd=output_usd if output_usd is not None else dearest.output_usd or 0.0,
+        cached_usd=facts.special_usd.get("cached"),
+        special_usd=_beside_cached(facts.special_usd),
         context_tokens=facts.context_tokens or known.context_tokens,
         price_from=source,
         can=capabilities({Capability.VISION: bool(_SEES.search(claim.name)), **facts.capabilities}),
     )
+
+
+def _beside_cached(special_usd: Mapping[str, float]) -> dict[str, float]:
+    """Prices of special tokens but for cached ones, which a model has a field for."""
+    return {kind: usd for kind, usd in special_usd.items() if kind != "cached"}
 
 
 def _priced(

@@ -1,7 +1,8 @@
 """What tokens of a special kind cost: cached ones, those written to a cache, audio, pictures, reasoning.
 
-The first of these that knows: the catalog; the price list, whose rates are taken as shares of the model's own price, so that they hold
-at another host's price, too; the providers' documented rules; and where none says anything, the plain price of the side.
+The first of these that knows: the catalog, or the runtime by its list; the price list, whose rates are taken as shares of the model's
+own price, so that they hold at another host's price, too; the providers' documented rules; and where none says anything, the plain
+price of the side.
 """
 
 from __future__ import annotations

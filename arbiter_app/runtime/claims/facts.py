@@ -90,6 +90,8 @@ class Facts:
     output_usd: float | None
     context_tokens: int | None
     capabilities: Mapping[str, bool]
+    special_usd: Mapping[str, float] = field(default_factory=dict)
+    """Of tokens of special kinds (`pool.rates.SPECIAL`)."""
 
 
 class Rows(list[Json]):
@@ -152,7 +154,8 @@ def facts_of(row: Json, name: str, known: Known, doubts: list[str]) -> Facts:
     input_usd = _price(row, "input", known.input_usd, name, own)
     output_usd = _price(row, "output", known.output_usd, name, own)
     doubts += [f"{name[:SHOWN]}: {doubt}" for doubt in own]
-    return Facts(input_usd, output_usd, window, _capabilities(row))
+    plain = {"input": input_usd or known.input_usd, "output": output_usd or known.output_usd}
+    return Facts(input_usd, output_usd, window, _capabilities(row), _special(row, plain))
 
 
 def number(stated: object) -> float | None:
@@ -222,6 +225,44 @@ def _believed(prices: list[float], known: float | None) -> float | None:
         possible = [price for price in possible if known / PRICE_FACTOR <= price <= known * PRICE_FACTOR]
         return min(possible, key=lambda price: abs(math.log(price / known)), default=None)
     return possible[0] if possible else None
+
+
+_SPECIAL: Mapping[str, tuple[str, tuple[float, float], tuple[str, ...]]] = {
+    "cached": (
+        "input",
+        (0.005, 1.0),
+        ("input_cache_read", "cache_read_input_token_cost", "cached_input", "cache_read"),
+    ),
+    "cache_write": ("input", (0.5, 2.0), ("input_cache_write", "cache_creation_input_token_cost", "cache_write")),
+    "cache_write_1h": ("input", (1.0, 4.0), ("cache_creation_input_token_cost_above_1hr", "input_cache_write_1h")),
+    "input_audio": ("input", (0.5, 60.0), ("audio", "input_cost_per_audio_token", "input_audio")),
+    "output_audio": ("output", (0.5, 60.0), ("audio_output", "output_cost_per_audio_token", "output_audio")),
+    "reasoning": ("output", (0.1, 10.0), ("internal_reasoning", "output_cost_per_reasoning_token")),
+}
+"""Kinds of tokens: the side whose plain price they are held against, the shares of it that are believed, and how runtimes (OpenRouter,
+Vercel's gateway, LiteLLM) call their price."""
+
+
+def _special(row: Json, plain: Mapping[str, float | None]) -> dict[str, float]:
+    """USD per token of each special kind that a row states, where that is a believable share of the plain price."""
+    found: dict[str, float] = {}
+    holders = [
+        place[name]
+        for place in _places(row)
+        for name in ("pricing", "price", "prices", "cost")
+        if isinstance(place.get(name), dict)
+    ]
+    for kind, (side, (least, most), keys) in _SPECIAL.items():
+        base = plain[side]
+        amounts = [
+            number(place[key]) for place in (*holders, *_places(row)) for key in keys if place.get(key) is not None
+        ]
+        if base and amounts and amounts[0]:
+            shares = [amounts[0] / unit / base for unit in _UNITS]
+            share = next((one for one in shares if least <= one <= most), None)
+            if share is not None:
+                found[kind] = share * base
+    return found
 
 
 def _quotes(row: Json, side: str) -> Iterator[tuple[str, object, tuple[float, ...]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -168,3 +169,51 @@ def test_audio_pictures_and_reasoning_are_priced_apart_and_no_token_twice() -> N
     assert cost_of({}, {"usage": everything}, model).pico == 1_000_000 * (
         900 * 1 + 100 * 10 + 200 * 20 + 250 * 8 + 50 * 4
     )
+
+
+ROWS: dict[str, tuple[dict[str, Any], dict[str, float]]] = {
+    "OpenRouter": (
+        {
+            "pricing": {
+                "prompt": "0.000003",
+                "completion": "0.000015",
+                "input_cache_read": "0.0000003",
+                "input_cache_write": "0.00000375",
+            }
+        },
+        {"cached": 0.3, "cache_write": 3.75},
+    ),
+    "LiteLLM": (
+        {
+            "model_info": {
+                "input_cost_per_token": 3e-6,
+                "output_cost_per_token": 15e-6,
+                "cache_read_input_token_cost": 3e-7,
+                "cache_creation_input_token_cost": 3.75e-6,
+                "cache_creation_input_token_cost_above_1hr": 6e-6,
+            }
+        },
+        {"cached": 0.3, "cache_write": 3.75, "cache_write_1h": 6.0},
+    ),
+    "per million": ({"pricing": {"input": 3, "output": 15, "cached_input": 0.3}}, {"cached": 0.3}),
+    "no such price": (
+        {
+            "pricing": {
+                "prompt": "0.000003",
+                "completion": "0.000015",
+                "input_cache_read": "7",
+                "input_cache_write": "0",
+            }
+        },
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_what_the_runtime_lists_of_its_own_is_believed_as_a_share(name: str) -> None:
+    row, expected = ROWS[name]
+    listed = load_catalog(None, baseline="gpt-4o").refreshed([{"id": "somebodys-model", **row}])
+    model = listed.models["somebodys-model"]
+    found = {**model.special_usd, **({"cached": model.cached_usd} if model.cached_usd is not None else {})}
+    assert {kind: usd * 1e6 for kind, usd in found.items()} == pytest.approx(expected)
