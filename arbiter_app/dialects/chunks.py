@@ -9,6 +9,7 @@ import orjson
 
 from arbiter_app import exact_json
 from arbiter_app.dialects.reasoning import MEMBER
+from arbiter_app.pipeline.events import ChunkEvent
 from arbiter_app.pipeline.types import Json
 
 DONE = b"[DONE]"
@@ -85,20 +86,20 @@ class Chunks:
             self._chunk({"choices": [], "usage": usage})
 
     def raw(self, data: bytes) -> None:
-        """What is no event of the dialect."""
-        self._made.append(data)
+        """The data of what is no event of the dialect."""
+        self._made.append(b"data: " + data)
 
     def error(self, error: object) -> None:
         """What went wrong."""
         self.failed = True
-        self._made.append(_json({"error": error or {"message": "the runtime reported an error"}}))
+        self.raw(exact_json.dumps({"error": error or {"message": "the runtime reported an error"}}))
 
     def done(self) -> None:
         """The end of the stream."""
-        self._made.append(DONE)
+        self.raw(DONE)
 
     def taken(self) -> list[bytes]:
-        """What was made, once."""
+        """The events that were made, once."""
         made, self._made = self._made, []
         return made
 
@@ -117,14 +118,14 @@ class Chunks:
         self._chunk({"choices": [{"index": 0, "delta": self._first(delta), "finish_reason": None}]})
 
     def _chunk(self, told: Json) -> None:
-        self._made.append(_json({**self._head, **told}))
-
-
-def _json(value: Json) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except TypeError:  # half of a surrogate pair, whose other half may come in the next piece
-        return exact_json.dumps(value)
+        chunk = {**self._head, **told}
+        try:
+            event = ChunkEvent(b"data: " + orjson.dumps(chunk))
+        except TypeError:  # half of a surrogate pair, whose other half may come in the next piece
+            self.raw(exact_json.dumps(chunk))
+            return
+        event.chunk = chunk
+        self._made.append(event)
 
 
 def parsed(data: bytes) -> Any:

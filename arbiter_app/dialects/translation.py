@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import orjson
+
 from arbiter_app import exact_json
 from arbiter_app.pipeline.completions import choices_of, delta_of, index_of
 from arbiter_app.pipeline.events import Chunk
@@ -13,6 +15,8 @@ from arbiter_app.pipeline.types import Completion, Json
 MAX_DROPPED = 100
 """As many names are told; a caller can send thousands."""
 _THOUGHTS = ("reasoning_content", "reasoning")
+_SEPARATORS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
+"""Line ends to some readers of lines, never to JSON."""
 
 
 class Dropped:
@@ -36,6 +40,15 @@ class Dropped:
     def names(self) -> tuple[str, ...]:
         """All of them, in the order in which they were met."""
         return tuple(self._names)
+
+
+def line_of(value: Json) -> bytes:
+    """JSON on one line, to every reader of lines. Raises TypeError for half of a surrogate pair."""
+    data = orjson.dumps(value)
+    for mark, escaped in _SEPARATORS:
+        if mark in data:
+            data = data.replace(mark, escaped)
+    return data
 
 
 def thought(part: Json) -> str:

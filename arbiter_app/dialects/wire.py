@@ -39,7 +39,7 @@ class Reader(Protocol):
         """A whole answer, parsed and as it came, as a chat completion. Raises ValueError for what is no answer."""
 
     def chunks(self, data: bytes) -> list[bytes]:
-        """The data of an event as that of a chat's events: none, or some. What is no event of the dialect stays as it is."""
+        """The data of an event as events of a chat: none, or some. What is no event of the dialect stays as it is."""
 
 
 class Wire(Protocol):

@@ -10,6 +10,12 @@ from arbiter_app.pipeline.completions import first_choice, index_of
 from arbiter_app.pipeline.types import Json
 
 
+class ChunkEvent(bytes):
+    """An event that Arbiter made of a chunk, which need not be read again."""
+
+    chunk: Json
+
+
 @dataclass(slots=True)
 class Chunk:
     """A piece of an answer: an OpenAI chunk, `data`, and the `event` that it came in, None where Arbiter made it.

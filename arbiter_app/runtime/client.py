@@ -144,7 +144,7 @@ class HttpRuntime:
         Its head comes when it is finished, so that only the deadline bounds the wait for it.
         """
         asked, reader = self._asked(payload, native), self._wire.reader()
-        head = self._plain + _lines(native)
+        head = self._plain + _lines(native) if native else self._plain
         response, first_byte_ms = await self._send(head, asked.body, self._whole, deadline, request_id)
         headers = _decoded(response.headers)
         hold = Hold(self._budget)
@@ -170,7 +170,7 @@ class HttpRuntime:
         """A streamed answer, returned when its first payload has arrived, so that until then another model can serve."""
         started = time.perf_counter()
         asked, hold = self._asked(payload, native), Hold(self._budget)
-        head = self._streamed + _lines(native)
+        head = self._streamed + _lines(native) if native else self._streamed
         response, _ = await self._send(head, asked.body, self._timeouts, deadline, request_id)
         try:
             stream = HttpReplyStream(
@@ -448,7 +448,7 @@ class HttpReplyStream:
         made: list[bytes] = []
         for event in events:
             data = event_data(event)
-            made += [b"data: " + one for one in self._reader.chunks(data)] if data else [event]
+            made += self._reader.chunks(data) if data else [event]
             if self.native is not None and not self._reader.failed:
                 passed = self.native.ending if self._reader.ended else self.native.ready
                 passed.append(without_own_event(event, data) + b"\n\n")
@@ -478,10 +478,9 @@ def _usage_alone(body: bytes) -> Json:
     return {}
 
 
-def _lines(headers: Mapping[str, str] | None) -> bytes:
+def _lines(headers: Mapping[str, str]) -> bytes:
     """Headers of a caller that go along, as lines of a head."""
-    given = (headers or {}).items()
-    return "".join([f"{name}: {value}\r\n" for name, value in given if _fits_header(value)]).encode()
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items() if _fits_header(value)]).encode()
 
 
 def _fits_header(value: str) -> bool:
@@ -575,8 +574,8 @@ def _translated(
     is not one.
     """
     if _is_stream(headers, body):
-        chunks = [data for event in _events(body) for data in reader.chunks(event_data(event))]
-        stream = b"".join([b"data: %b\n\n" % data for data in chunks])
+        chunks = [made for event in _events(body) for made in reader.chunks(event_data(event))]
+        stream = b"".join([made + b"\n\n" for made in chunks])
         return _assembled(headers, stream, first_byte_ms, hold), b""
     answer, body = _json(headers, body)
     error = stated_error(answer, headers, body)

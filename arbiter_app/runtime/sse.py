@@ -6,6 +6,7 @@ import orjson
 
 from arbiter_app import exact_json
 from arbiter_app.pipeline.completions import choices_of, delta_of, first_choice, index_of
+from arbiter_app.pipeline.events import ChunkEvent
 from arbiter_app.pipeline.messages import content_text
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.types import Json
@@ -200,8 +201,11 @@ class StreamAssembler:
 
     def feed(self, event: bytes) -> Json | None:
         """Take one event; returns its chunk, None for `[DONE]`, comments and what is not a chunk (`null` is nothing)."""
-        data = event_data(event)
         self.odd = False
+        if type(event) is ChunkEvent:
+            self._take(event.chunk)
+            return event.chunk
+        data = event_data(event)
         try:
             chunk = orjson.loads(data)
         except orjson.JSONDecodeError:

@@ -18,7 +18,7 @@ from arbiter_app import exact_json
 from arbiter_app.dialects.anthropic_messages.answer import call_id, ended, head, usage
 from arbiter_app.dialects.passing import data_of
 from arbiter_app.dialects.reasoning import details_of, extra_of, grouped, sealed
-from arbiter_app.dialects.translation import FirstChoice, arguments_of, thought
+from arbiter_app.dialects.translation import FirstChoice, arguments_of, line_of, thought
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.events import Chunk
 from arbiter_app.pipeline.messages import content_text
@@ -29,7 +29,11 @@ PING: Json = {"type": "ping"}
 
 def event(data: Json) -> bytes:
     """One event, named by its type."""
-    return b"event: %b\ndata: %b\n\n" % (data["type"].encode(), exact_json.dumps(data))
+    try:
+        line = line_of(data)
+    except TypeError:  # half of a surrogate pair, whose other half may come in the next piece
+        line = exact_json.dumps(data)
+    return b"event: %b\ndata: %b\n\n" % (data["type"].encode(), line)
 
 
 def ended_with(events: list[bytes], arbiter: Json) -> list[bytes]:

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from arbiter_app import exact_json
 from arbiter_app.dialects.openai_responses.answer import (
     IN_PROGRESS,
@@ -27,14 +25,12 @@ from arbiter_app.dialects.openai_responses.answer import (
 from arbiter_app.dialects.openai_responses.tools import Tool
 from arbiter_app.dialects.passing import data_of
 from arbiter_app.dialects.reasoning import details_of, extra_of, grouped, sealed
-from arbiter_app.dialects.translation import FirstChoice, arguments_of, thought
+from arbiter_app.dialects.translation import FirstChoice, arguments_of, line_of, thought
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.events import Chunk
 from arbiter_app.pipeline.messages import content_text
 from arbiter_app.pipeline.types import Json
 
-_SEPARATORS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
-"""Line ends to some readers of lines, never to JSON."""
 _PIECES = {"output_text": "response.output_text", "refusal": "response.refusal"}
 _PARTS = {"output_text": output_text, "refusal": refusal}
 
@@ -43,12 +39,9 @@ def framed(event: Json, number: int) -> bytes:
     """One event, named by its type and numbered."""
     told = {**event, "sequence_number": number}
     try:
-        data = orjson.dumps(told)
+        data = line_of(told)
     except TypeError:  # half of a surrogate pair in a name or an id
-        data = orjson.dumps(exact_json.whole(told))
-    for mark, escaped in _SEPARATORS:
-        if mark in data:
-            data = data.replace(mark, escaped)
+        data = line_of(exact_json.whole(told))
     return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), data)
 
 

@@ -142,12 +142,15 @@ def read(done: dict[str, Any]) -> dict[str, Any]:
 
 def streamed(events: list[Any]) -> tuple[dict[str, Any], list[dict[str, Any]], StreamAssembler]:
     """The same of a stream, put together; its chunks; and what the core says of it."""
-    reader, assembler, chunks = WIRE.reader(), StreamAssembler(), []
+    reader, chunks = WIRE.reader(), []
+    assembler, read_again = StreamAssembler(), StreamAssembler()
     for event in events:
-        for data in reader.chunks(event if isinstance(event, bytes) else json.dumps(event).encode()):
-            assembler.feed(b"data: " + data)
-            if data != b"[DONE]":
-                chunks.append(json.loads(data))
+        for made in reader.chunks(event if isinstance(event, bytes) else json.dumps(event).encode()):
+            assembler.feed(made)
+            if made.startswith(b"data: {"):
+                chunks.append(json.loads(made.removeprefix(b"data: ")))
+                read_again.feed(bytes(made))
+    assert read_again.body() == assembler.body()
     return assembler.body(), chunks, assembler
 
 
