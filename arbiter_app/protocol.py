@@ -1,6 +1,6 @@
-"""HTTP/1.1 as uvicorn speaks it, with four additions: an answer goes to the socket in one piece, one that is known as a whole is
-written as a whole (`answer`), whoever serves a request can be told when its caller hangs up, and what a caller sends, or does
-not send or take, is bounded (`bounds.py`) before any application sees it. And with three things put right: what asks for another
+"""HTTP/1.1 as uvicorn speaks it, with three additions: an answer that is known as a whole is written as a whole (`answer`),
+whoever serves a request can be told when its caller hangs up, and what a caller sends, or does not send or take, is bounded
+(`bounds.py`) before any application sees it. And with three things put right: what asks for another
 protocol than a socket's is served as if it had not, a target with a host in it counts for `Host`, and HTTP/1.0 gets no chunks.
 
 Uvicorn writes the head of an answer and its body one after the other, and each is a system call (with TCP_NODELAY: a packet
@@ -94,7 +94,7 @@ async def send_in_pieces(send: Send, part: bytes | memoryview) -> None:
     view = memoryview(part)
     for at in range(0, len(view), ANSWER_PIECE_BYTES):
         await send({"type": "http.response.body", "body": bytes(view[at : at + ANSWER_PIECE_BYTES]), "more_body": True})
-        await asyncio.sleep(0)  # what is gathered is written; only then is it known whether more may follow
+        await asyncio.sleep(0)  # whoever is to say that nobody takes any more has a turn
 
 
 def _is_plain(cycle: RequestResponseCycle) -> bool:
@@ -103,30 +103,21 @@ def _is_plain(cycle: RequestResponseCycle) -> bool:
     return cycle.keep_alive and not waits and not cycle.disconnected
 
 
-class Corked:
-    """A transport that gathers what is written until the event loop has run what is ready, and is given up when the caller
-    takes nothing of it; everything else is passed on."""
+class TimedTransport:
+    """A transport that is given up when the caller takes nothing of what is written; everything else is passed on."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, write_s: float) -> None:
         self._transport, self._loop, self._write_s = transport, loop, write_s
-        self._held: list[bytes] = []
         self._waits: asyncio.TimerHandle | None = None
         self.is_closing = transport.is_closing
 
     def write(self, data: bytes) -> None:
-        """Write with what else is written in this step."""
-        if not self._held:
-            self._loop.call_soon(self._flush)
-        self._held.append(data)
-
-    def write_eof(self) -> None:
-        """Say that nothing follows, once everything has been written."""
-        self._flush()
-        self._transport.write_eof()
+        """Write, unless the connection was lost meanwhile."""
+        if not self.is_closing():
+            self._transport.write(data)
 
     def close(self) -> None:
         """Close once everything has been written, or the caller takes nothing of it."""
-        self._flush()
         self._transport.close()
         if self._transport.get_write_buffer_size():
             self.expect_taken()
@@ -151,14 +142,6 @@ class Corked:
             self._transport.abort()
         elif waiting:
             self.expect_taken()
-
-    def _flush(self) -> None:
-        held = self._held
-        if held:
-            self._held = []
-            if self.is_closing():
-                return  # the connection was lost before what was gathered could be written
-            self._transport.write(held[0] if len(held) == 1 else b"".join(held))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -192,7 +175,7 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *given: Any, limiter: ConnectionLimiter, **named: Any) -> None:
         super().__init__(*given, **named)
         self._limiter, self._settings = limiter, limiter.settings
-        self._corked: Corked | None = None
+        self._timed: TimedTransport | None = None
         self._gone: Call | None = None
         self._stage = self._awaited = Stage.NOTHING
         self._deadline: asyncio.TimerHandle | None = None
@@ -210,8 +193,8 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A caller has connected."""
-        self._corked = Corked(transport, self.loop, self._settings.write_timeout_s)
-        super().connection_made(cast(asyncio.Transport, self._corked))
+        self._timed = TimedTransport(transport, self.loop, self._settings.write_timeout_s)
+        super().connection_made(cast(asyncio.Transport, self._timed))
         refusal = self._limiter.enter(self, self.client[0] if self.client else "")
         if refusal is not None:
             self._refuse(refusal)
@@ -321,14 +304,14 @@ class Protocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """More waits to be taken than should."""
         super().pause_writing()
-        if self._corked is not None:
-            self._corked.expect_taken()
+        if self._timed is not None:
+            self._timed.expect_taken()
 
     def resume_writing(self) -> None:
         """Enough has been taken."""
         super().resume_writing()
-        if self._corked is not None:
-            self._corked.taken()
+        if self._timed is not None:
+            self._timed.taken()
 
     def timeout_keep_alive_handler(self) -> None:
         """Nothing was asked for a while after an answer. That is as it should be: counted, but no line in the log."""
@@ -346,8 +329,8 @@ class Protocol(HttpToolsProtocol):
         self._limiter.leave(self)
         self._forget_deadline()
         super().connection_lost(exc)
-        if self._corked is not None:
-            self._corked.taken()
+        if self._timed is not None:
+            self._timed.taken()
         gone, self._gone = self._gone, None
         if gone is not None:
             gone()
@@ -481,7 +464,7 @@ class Socket(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The page is gone."""
         self._limiter.close_socket(self, self.client[0] if self.client else "")
-        cast(Corked, self.transport).taken()
+        cast(TimedTransport, self.transport).taken()
         super().connection_lost(exc)
 
     def give_way(self) -> None:
@@ -531,12 +514,12 @@ class Socket(WebSocketsSansIOProtocol):
     def pause_writing(self) -> None:
         """More waits to be taken than should."""
         super().pause_writing()
-        cast(Corked, self.transport).expect_taken()
+        cast(TimedTransport, self.transport).expect_taken()
 
     def resume_writing(self) -> None:
         """Enough has been taken."""
         super().resume_writing()
-        cast(Corked, self.transport).taken()
+        cast(TimedTransport, self.transport).taken()
 
 
 def protocols(limiter: ConnectionLimiter) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import uvloop
 from starlette.types import Receive, Scope, Send
 
 from arbiter_app.connections import ConnectionLimiter
-from arbiter_app.protocol import Corked, answer, protocols
+from arbiter_app.protocol import TimedTransport, answer, protocols
 from arbiter_app.settings import load_settings
 
 HEADERS = [(b"content-type", b"application/json"), (b"x-arbiter-model", b"m")]
@@ -92,17 +92,17 @@ def test_a_line_break_in_a_header_ends_the_answer(port: int) -> None:
     assert parts(raw)[0][0] == b"500 Internal Server Error"
 
 
-def test_what_was_gathered_for_a_connection_that_is_lost_meanwhile_is_dropped() -> None:
+def test_what_is_written_to_a_connection_that_is_lost_meanwhile_is_dropped() -> None:
     async def run() -> list[object]:
         loop, failed = asyncio.get_running_loop(), list[object]()
         loop.set_exception_handler(lambda _, context: failed.append(context))
         ours, theirs = socket.socketpair()
         transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
-        corked = Corked(transport, loop, 1.0)
-        loop.call_soon(corked.write, b"too late")
+        timed = TimedTransport(transport, loop, 1.0)
+        loop.call_soon(timed.write, b"too late")
         transport.abort()
         await asyncio.sleep(0.01)
-        corked.write(b"later still")
+        timed.write(b"later still")
         await asyncio.sleep(0.01)
         theirs.close()
         return failed

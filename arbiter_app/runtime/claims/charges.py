@@ -102,21 +102,26 @@ def usage_of(body: Json, sent_bytes: int | None = None) -> Usage | None:
     if sent_less or (tokens_out > HIDDEN_TOKENS and tokens_out > len(str(body.get("choices"))) + HIDDEN_TOKENS):
         notices.claims.count("usage", "an answer stated far more tokens than were sent or came, which was set aside")
         return None
-    details = _details(usage, "prompt_tokens_details") or _details(usage, "input_tokens_details")
-    inner = _counts(details)
+    nested = any(isinstance(one, dict) for one in usage.values())
+    details = _details(usage, "prompt_tokens_details") or _details(usage, "input_tokens_details") if nested else {}
+    inner = _counts(details) if details else {}
     cached = inner.get("cached_tokens") or next((counts[name] for name in _CACHED if counts.get(name)), 0)
     if cached > tokens_in:
         notices.claims.count(
             "usage", "more cached tokens than tokens of the prompt were stated: none are counted as cached"
         )
         cached = 0
-    written, written_1h = _written(usage, counts, details, inner)
+    writes = nested or "cache_creation_input_tokens" in counts
+    written, written_1h = _written(usage, counts, details, inner) if writes else (0, 0)
     if written + written_1h > tokens_in - cached:
         notices.claims.count(
             "usage", "more tokens written to a cache than tokens of the prompt were stated: none are counted so"
         )
         written = written_1h = 0
-    told = _counts(_details(usage, "completion_tokens_details") or _details(usage, "output_tokens_details"))
+    answered = (
+        _details(usage, "completion_tokens_details") or _details(usage, "output_tokens_details") if nested else {}
+    )
+    told = _counts(answered) if answered else {}
     if not inner and not told and not written and not written_1h:
         return Usage(tokens_in, tokens_out, cached)
     return Usage(
