@@ -9,7 +9,7 @@ How a page is made:
    socket client can call with any arguments: its first line is `who = await authz.current_caller(self)` and it checks the types of
    its arguments by hand (`text`, `number`, `choice` of `state/arguments.py`). Helpers are functions or start with `_`.
    Identity is never read from a state variable.
-3. What the page shows is `dict[str, str]` made by `views.py` (pure, tested): numbers are formatted once, on the
+3. What the page shows is `dict[str, str]` made by `views.py` and `decision_views.py` (pure, tested): numbers are formatted once, on the
    server, with their unit. Charts are functions in `charts/`, one file each, that take rows and return a Plotly figure.
 4. Data are the typed rows of the services (`services/rows.py`), which the API answers with, too; `container.current()` has the
    services. Live data: a handler calls `live.watch(self, channel)`;

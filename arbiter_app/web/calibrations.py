@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from arbiter_app.services.rows import CalibrationView, JudgeTrust
-from arbiter_app.web.views import View, count, money, percent_css, score
+from arbiter_app.web.formats import count, money, percent_css, score
+from arbiter_app.web.views import View
 
 BLANK: View = {"id": "", "state": "", "price": "", "progress": "", "width": "0%", "note": "", "go": ""}
 

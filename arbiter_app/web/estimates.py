@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from arbiter_app.services.rows import PlaceboLine, WhatIfAnswer
-from arbiter_app.web.views import NOTHING, View, count, money, percent_css, score
+from arbiter_app.web.formats import NOTHING, count, money, percent_css, score
+from arbiter_app.web.views import View
 
 Span = tuple[float, float]
 

@@ -13,7 +13,7 @@ from arbiter_app.services.feed import Event
 from arbiter_app.services.reads import Reads
 from arbiter_app.services.rows import DecisionRow, KnownModel
 from arbiter_app.store.decisions import Filter
-from arbiter_app.web import calibrations, container, estimates, views
+from arbiter_app.web import calibrations, container, estimates, formats, views
 from arbiter_app.web.ask import Workload
 from arbiter_app.web.charts.chart import LearnedData, SummaryData, TimelineData, drawn
 from arbiter_app.web.charts.parts import legend, ordered
@@ -98,7 +98,7 @@ def _graded(rows: list[views.View], data: Mapping[str, Any]) -> tuple[list[views
     quality = data.get("quality")
     if quality is None or not any(row["id"] == data.get("id") for row in rows):
         return rows, False
-    grade = {"quality": views.score(quality), "width": views.percent_css(quality)}
+    grade = {"quality": formats.score(quality), "width": formats.percent_css(quality)}
     return [row | grade if row["id"] == data["id"] else row for row in rows], True
 
 
@@ -134,7 +134,7 @@ async def _summary(services: Services, channel: Channel) -> Vars:
 
 def _sample(rows: Sequence[KnownModel]) -> str:
     graded = [row for row in rows if row["quality"] is not None]
-    return f"{len(graded)} models, n {views.count(sum(row['n'] for row in graded))}"
+    return f"{len(graded)} models, n {formats.count(sum(row['n'] for row in graded))}"
 
 
 async def _learned(reads: Reads, channel: Channel) -> Vars:
@@ -174,8 +174,8 @@ async def _timeline(services: Services, workload: Workload) -> Vars:
         {
             "task": bucket,
             "model": row["model"],
-            "cost": views.money(row["avg_cost"]),
-            "n": views.sample(row["n"]),
+            "cost": formats.money(row["avg_cost"]),
+            "n": formats.sample(row["n"]),
         }
         for bucket in ordered(known)
         for row in known[bucket]
@@ -198,7 +198,7 @@ def progress(workload: Workload) -> views.View:
         "running": "yes" if workload.running else "no",
         "text": f"{workload.sent} of {workload.total} prompts"
         + (f", {workload.failed} failed" if workload.failed else ""),
-        "width": views.percent_css(done),
+        "width": formats.percent_css(done),
         "any": "yes" if workload.total else "no",
     }
 

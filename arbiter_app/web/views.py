@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from arbiter_app.pipeline.types import Capability, Classification, Eligible
+from arbiter_app.pipeline.types import Capability
 from arbiter_app.services.rows import (
     AlertRow,
     CatalogModel,
@@ -18,92 +17,25 @@ from arbiter_app.services.rows import (
     KnownModel,
     PolicyTable,
     ReportSums,
-    TracedDecision,
+)
+from arbiter_app.web.formats import (
+    NOTHING,
+    count,
+    dollars,
+    money,
+    ms,
+    percent,
+    percent_css,
+    sample,
+    score,
+    share,
+    signed,
 )
 
 View = dict[str, str]
 Row = Mapping[str, Any]
-
-NOTHING = "–"
 SURE_N = 5
 """Graded answers from which a model's mean quality counts as the best known."""
-_SCALES = ((1e-3, 1.0, ""), (1e-6, 1e-6, " µ"), (1e-9, 1e-9, " n"), (0.0, 1e-12, " p"))
-
-
-def money(usd: float | None) -> str:
-    """Dollars with three or four significant digits: `$1.6504`, `$0.0412`, `$4.1 µ` (millionths), `$0`."""
-    if usd is None:
-        return "unknown"
-    if usd == 0:
-        return "$0"
-    size, sign = abs(usd), "−" if usd < 0 else ""
-    for least, unit, name in _SCALES:
-        if size >= least:
-            return f"{sign}${_digits(size / unit)}{name}"
-    return f"{sign}${size}"
-
-
-def _digits(value: float) -> str:
-    if value >= 1000:
-        return f"{value:,.0f}"
-    if value >= 100:
-        return f"{value:.0f}" if value < 1000 else f"{value:,.2f}"
-    if value >= 10:
-        return f"{value:.1f}"
-    if value >= 1:
-        return f"{value:.2f}"
-    return f"{value:.{3 - math.floor(math.log10(value)) - 1}f}"
-
-
-def dollars(usd: float | None) -> str:
-    """Dollars for a total: four decimals from a cent up, otherwise like `money`."""
-    if usd is None or abs(usd) < 0.01:
-        return money(usd)
-    return f"{'−' if usd < 0 else ''}${abs(usd):,.{2 if abs(usd) >= 1000 else 4}f}"
-
-
-def ms(value: float | None) -> str:
-    """Milliseconds: `<0.01`, `0.04`, `12`, `1,420`."""
-    if value is None:
-        return NOTHING
-    if value < 0.005:
-        return "<0.01"
-    return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 10 else f"{value:,.0f}"
-
-
-def count(value: int | float | None) -> str:
-    """A whole number with thousands separators."""
-    return NOTHING if value is None else f"{value:,.0f}"
-
-
-def sample(n: float | None) -> str:
-    """A number of grades, in which a judged one may count for less than one."""
-    return "<1" if n is not None and 0 < n < 0.5 else count(n)
-
-
-def share(value: float | None, digits: int = 1) -> str:
-    """A share 0..1 as per cent."""
-    return NOTHING if value is None else f"{value * 100:.{digits}f} %".replace("-", "−")
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """A per cent, 0 to 100."""
-    return share(None if value is None else value / 100, digits)
-
-
-def percent_css(value: float | None) -> str:
-    """A share 0..1 as a CSS length, clamped; empty when unknown."""
-    return "" if value is None else f"{max(0.0, min(1.0, value)) * 100:.1f}%"
-
-
-def score(value: float | None) -> str:
-    """A quality 0..1."""
-    return NOTHING if value is None else f"{value:.2f}"
-
-
-def signed(value: float | None, digits: int = 3) -> str:
-    """A difference, with a real minus sign."""
-    return NOTHING if value is None else f"{value:+.{digits}f}".replace("-", "−")
 
 
 def feed_row(row: DecisionRow) -> View:
@@ -290,117 +222,6 @@ def policy_row(bucket: str, row: KnownModel) -> View:
     }
 
 
-STAGES = ("classify", "filter", "route", "call", "grade", "learn")
-
-
-def trace(row: TracedDecision) -> list[View]:
-    """The six stages of a decision as a story: name, one sentence, milliseconds, share of the time, state."""
-    body: Mapping[str, Any] = row["trace"] or {}
-    total = sum(float((body.get(name) or {}).get("ms") or 0) for name in STAGES) or 1.0
-    return [_stage(name, body.get(name), row, total) for name in STAGES]
-
-
-def _stage(name: str, part: Mapping[str, Any] | None, row: TracedDecision, total: float) -> View:
-    took = (part or {}).get("ms")
-    failed = row.get("status") not in (None, "ok") and name == "call"
-    return {
-        "name": name.capitalize(),
-        "text": _STORY[name](part, row) if part else "not reached",
-        "ms": f"{ms(took)} ms" if took is not None else "",
-        "width": percent_css((took or 0) / total),
-        "kind": "bad" if failed else "" if part else "wait",
-    }
-
-
-def _classified(part: Mapping[str, Any], row: TracedDecision) -> str:
-    by = {"rules": "by rule", "model": "by the classifier model", "memory": "remembered from the same prompt"}
-    how = by.get(str(part.get("by")), "classifier unsure, so open")
-    rule = f" “{part['rule']}”" if part.get("rule") else ""
-    paid = f" · {money(part['cost'])}" if part.get("cost") else ""
-    return f"{part.get('task')}, {part.get('difficulty')} · {how}{rule}{paid}"
-
-
-def _filtered(part: Mapping[str, Any], row: TracedDecision) -> str:
-    left, out = part.get("eligible") or [], part.get("rejected") or {}
-    head = f"{len(left) + len(out)} → {len(left)} models · needs {count(part.get('tokens_needed'))} tokens"
-    gates = sorted({str(reason) for reason in out.values()})
-    note = str(part.get("note") or "")
-    return " · ".join([head, *gates[:3], *([note] if note else [])])
-
-
-def _routed(part: Mapping[str, Any], row: TracedDecision) -> str:
-    chance = row.get("propensity")
-    return f"{part.get('mode')} · {part.get('reason')}" + (f" · chosen with probability {chance:.2f}" if chance else "")
-
-
-def _called(part: Mapping[str, Any], row: TracedDecision) -> str:
-    tries = part.get("attempts") or []
-    if not tries:
-        return "served from the cache, no model was called" if row.get("cache") == "hit" else "no model was called"
-    said = [
-        f"{one['model']}{' on ' + str(one['runtime']) if one.get('runtime') else ''} {'failed: ' + str(one['error']) if one.get('error') else 'answered'}"
-        f" in {ms(one.get('ms'))} ms"
-        + (f" for {money(one['cost'])} ({one['cost_state']})" if not one.get("error") else "")
-        for one in tries
-    ]
-    return "; ".join(said) + f" · {count(row.get('prompt_tokens'))} → {count(row.get('completion_tokens'))} tokens"
-
-
-def _graded(part: Mapping[str, Any], row: TracedDecision) -> str:
-    quality = row.get("quality", part.get("quality"))
-    reason = str(row.get("quality_reason") or part.get("reason") or "")
-    source = str(row.get("quality_source") or part.get("source") or "")
-    head = f"{score(quality)} · {source}: {reason}" if quality is not None else reason or "not graded"
-    cascade = part.get("cascade")
-    return head + (f" · asked again after {cascade['model']} scored {score(cascade['quality'])}" if cascade else "")
-
-
-def _learned(part: Mapping[str, Any], row: TracedDecision) -> str:
-    if row.get("status") not in (None, "ok"):
-        return "a failed call teaches nothing"
-    if row.get("cache") == "hit":
-        return "a cached answer teaches nothing"
-    graded = "quality, " if row.get("quality") is not None else ""
-    return f"cost, {graded}latency and unit price folded into {row.get('bucket')} for {row.get('model')}"
-
-
-_STORY = {
-    "classify": _classified,
-    "filter": _filtered,
-    "route": _routed,
-    "call": _called,
-    "grade": _graded,
-    "learn": _learned,
-}
-
-
-def candidates(row: TracedDecision) -> list[View]:
-    """Every model that was weighed, the chosen one first, each with why it was not chosen."""
-    body: Mapping[str, Any] = row["trace"] or {}
-    route, rejected = body.get("route") or {}, (body.get("filter") or {}).get("rejected") or {}
-    weighed = [_candidate(one, str(row.get("model"))) for one in route.get("candidates") or []]
-    weighed.sort(key=lambda one: one["kind"] != "win")
-    return weighed + [_dropped(model, str(why)) for model, why in sorted(rejected.items())]
-
-
-def _candidate(one: Row, served: str) -> View:
-    low, high = one.get("low"), one.get("high")
-    spread = None if low is None or high is None else (high - low) / 2
-    win = one["model"] == served
-    return {
-        "model": str(one["model"]),
-        "n": sample(one.get("n")),
-        "quality": score(one.get("quality")) + (f" ±{spread:.2f}" if spread is not None else ""),
-        "cost": money(one.get("cost")),
-        "why": "served" if win else str(one.get("why_not") or "chosen, did not serve"),
-        "kind": "win" if win else "",
-    }
-
-
-def _dropped(model: str, why: str) -> View:
-    return {"model": model, "n": "", "quality": "", "cost": "", "why": f"filtered: {why}", "kind": "out"}
-
-
 def catalog_row(row: CatalogModel) -> View:
     """One model of the catalog with list prices per million tokens."""
     return {
@@ -467,97 +288,6 @@ def _used(used: int, limit: int | None, *, counted: bool) -> str:
 def views(rows: Iterable[DecisionRow]) -> list[View]:
     """Feed rows of many decisions."""
     return [feed_row(row) for row in rows]
-
-
-def waiting() -> list[View]:
-    """The six stages before anything is known."""
-    return [
-        {"name": name.capitalize(), "text": "…", "ms": "", "width": "", "kind": "run" if name == "call" else "wait"}
-        for name in STAGES
-    ]
-
-
-def outcome(row: DecisionRow) -> View:
-    """The result of one playground call, in figures."""
-    first = row.get("first_byte_ms")
-    return {
-        "baseline": money(row.get("baseline")),
-        "reason": str(row.get("reason") or ""),
-        "first": f"first token {ms(first)} ms" if first is not None else "",
-        "overhead_sub": f"{ms(row.get('overhead_ms'))} ms in Arbiter itself",
-    }
-
-
-def fits(seen: Classification, eligible: Eligible, budget: float | None) -> View:
-    """Before sending: what kind of prompt this is and how many models could serve it within the ceilings."""
-    total = len(eligible.models) + len(eligible.rejected)
-    ceiling = "no cost ceiling" if budget is None else f"at most {money(budget)}"
-    met = "" if eligible.budget_met else " Nobody fits the budget: the cheapest would serve."
-    return {
-        "task": str(seen.task.value),
-        "difficulty": seen.difficulty,
-        "rule": seen.rule or "rules are unsure; a model will classify it",
-        "n": str(len(eligible.models)),
-        "count": f"{len(eligible.models)} of {total} models fit",
-        "ceiling": ceiling,
-        "tokens": f"about {count(eligible.tokens_needed)} tokens",
-        "note": met.strip(),
-        "models": ", ".join(eligible.models),
-        "width": percent_css(len(eligible.models) / total if total else 0),
-    }
-
-
-def facts(row: DecisionRow) -> list[View]:
-    """What happened, as names and values."""
-    found = {
-        "task": f"{row.get('task')}, {row.get('difficulty')}",
-        "learned in": row.get("bucket"),
-        "model": row.get("model"),
-        "mode": row.get("mode"),
-        "reason": row.get("reason"),
-        "quality": f"{score(row.get('quality'))} ({row.get('quality_source')})"
-        if row.get("quality") is not None
-        else None,
-        "grade": row.get("quality_reason"),
-        "tokens": f"{count(row.get('prompt_tokens'))} in, {count(row.get('completion_tokens'))} out",
-        "whole answer": f"{ms(row.get('latency_ms'))} ms",
-        "first byte": f"{ms(row.get('first_byte_ms'))} ms",
-        "Arbiter itself": f"{ms(row.get('overhead_ms'))} ms",
-        "streamed": "yes" if row.get("stream") else "no",
-        "cache": row.get("cache"),
-        "status": f"{row.get('status')} {row.get('error_code') or ''}".strip(),
-        "key": row.get("key_id"),
-        "request": row.get("request_id"),
-    }
-    return [{"name": name, "value": str(value)} for name, value in found.items() if value not in (None, "")]
-
-
-def charges(row: DecisionRow) -> list[View]:
-    """Where the money went, and what the baseline would have cost."""
-    lines = (
-        ("answer", row.get("answer_cost"), "the call that answered"),
-        ("classifier", row.get("classifier_cost"), "naming the task, when rules were unsure"),
-        ("judge", row.get("judge_cost"), "grading afterwards"),
-        ("in total", row.get("cost"), f"{row.get('cost_state')}; losing calls included, judge not"),
-        ("baseline", row.get("baseline"), "the same prompt at the baseline's measured rates"),
-        ("saved", row.get("saved"), "estimate for this call"),
-    )
-    known = ("answer", "in total", "baseline")
-    return [
-        {"name": name, "value": money(usd), "note": note}
-        for name, usd, note in lines
-        if usd is not None or name in known
-    ]
-
-
-def asked(row: TracedDecision) -> list[View]:
-    """The shape of the request; its text is not kept."""
-    request = (row["trace"] or {}).get("request") or {}
-    return [
-        {"name": str(name).replace("_", " "), "value": ", ".join(value) if isinstance(value, list) else str(value)}
-        for name, value in request.items()
-        if value not in (None, False)
-    ]
 
 
 def key_row(row: KeyRow) -> View:

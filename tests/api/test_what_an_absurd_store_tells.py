@@ -23,7 +23,7 @@ from arbiter_app.policy import FIELDS
 from arbiter_app.services.reads import shown
 from arbiter_app.store import open_store
 from arbiter_app.store.decisions import Filter
-from arbiter_app.web import views
+from arbiter_app.web import decision_views, views
 from arbiter_app.web.ask import Workload
 from arbiter_app.web.export import csv_rows, json_rows
 from arbiter_app.web.ranges import ALL, RANGES
@@ -206,7 +206,7 @@ def test_pages_show_numbers(over: Running) -> None:
         assert not re.search(r"[\s\"$]-?(?:nan|inf)\b", text, re.IGNORECASE), room
     for row in asked(over, "/v1/recent?limit=3")["data"]:
         opened = asked(over, f"/v1/decisions/{row['id']}")
-        for view in (views.feed_row, views.facts, views.charges, views.candidates):
+        for view in (views.feed_row, decision_views.facts, decision_views.charges, decision_views.candidates):
             assert json.dumps(view(opened), allow_nan=False)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page, expect
 
-from arbiter_app.web import views
+from arbiter_app.web import decision_views
 from tests.web.conftest import Site, open_page, sign_in
 
 
@@ -77,8 +77,8 @@ def test_every_decision_that_was_made_can_be_told(site: Site) -> None:
         row = site.http.get(f"/v1/decisions/{seen['id']}").json()
         route = row["trace"].get("route") or {}
         assert route.get("propensity") is None or 0 < route["propensity"] <= 1
-        assert len(views.trace(row)) == 6
-        assert views.facts(row) and views.charges(row) and views.candidates(row) is not None
+        assert len(decision_views.trace(row)) == 6
+        assert decision_views.facts(row) and decision_views.charges(row) and decision_views.candidates(row) is not None
 
 
 def test_activity_exports_csv_and_json_under_its_filters(page: Page, site: Site, tmp_path: Path) -> None:

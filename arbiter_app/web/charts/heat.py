@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from arbiter_app.services.rows import KnownModel
 from arbiter_app.web.charts.chart import ChartSpec, LearnedData
 from arbiter_app.web.charts.parts import GREY, Figure, layout, ordered
-from arbiter_app.web.views import sample
+from arbiter_app.web.formats import sample
 
 MOST_MODELS, FOLD_CHARS = 16, 12
 FRAME, DARK_FROM = "#e3a92f", 0.9

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from arbiter_app.services.rows import AlertRow, PricePoint
 from arbiter_app.web.charts.chart import ChartSpec, LearnedData
 from arbiter_app.web.charts.parts import UTC, Figure, iso, layout, power_ticks, shift_marks
+from arbiter_app.web.formats import money
 from arbiter_app.web.theme import SERIES
-from arbiter_app.web.views import money
 
 
 def prices(rows: Sequence[PricePoint], alerts: Sequence[AlertRow], *, models: Sequence[str]) -> Figure:

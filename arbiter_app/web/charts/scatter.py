@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from arbiter_app.services.rows import KnownModel
 from arbiter_app.web.charts.parts import ACCENT, GREY, Figure, layout, shortened, usd_tick
-from arbiter_app.web.views import money, sample
+from arbiter_app.web.formats import money, sample
 
 
 def cost_quality(rows: Sequence[KnownModel], *, tolerance: float, baseline: str) -> Figure:

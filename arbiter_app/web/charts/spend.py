@@ -20,8 +20,8 @@ from arbiter_app.web.charts.parts import (
     time_range,
     whole_slot,
 )
+from arbiter_app.web.formats import money
 from arbiter_app.web.theme import SERIES
-from arbiter_app.web.views import money
 
 MAX_SERIES = 5
 

@@ -11,7 +11,7 @@ import reflex as rx
 
 from arbiter_app.pipeline.types import Mode
 from arbiter_app.store.decisions import Filter
-from arbiter_app.web import container, views
+from arbiter_app.web import container, decision_views, views
 from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.tasks import TASKS
 from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
@@ -114,9 +114,9 @@ class DecisionPage(rx.State):
         if row is None or not authz.may_open(who, row):
             self._empty()
             return
-        self.row, self.facts = views.feed_row(row), views.facts(row)
-        self.money, self.asked = views.charges(row), views.asked(row)
-        self.stages, self.candidates = views.trace(row), views.candidates(row)
+        self.row, self.facts = views.feed_row(row), decision_views.facts(row)
+        self.money, self.asked = decision_views.charges(row), decision_views.asked(row)
+        self.stages, self.candidates = decision_views.trace(row), decision_views.candidates(row)
         self.raw = orjson.dumps(row, option=orjson.OPT_INDENT_2).decode()
 
     def _empty(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import reflex as rx
 
 from arbiter_app.pipeline.types import Caller
-from arbiter_app.web import container, ranges, views
+from arbiter_app.web import container, decision_views, ranges, views
 from arbiter_app.web.charts.chart import SummaryData, blank
 from arbiter_app.web.charts.parts import Figure
 from arbiter_app.web.state import arguments, authz
@@ -89,7 +89,11 @@ class Overview(rx.State):
         row = await container.current().services.reads.decision(decision_id)
         self.closed_trace = ""
         if row is not None and authz.may_open(who, row):
-            self.picked, self.stages, self.candidates = views.feed_row(row), views.trace(row), views.candidates(row)
+            self.picked, self.stages, self.candidates = (
+                views.feed_row(row),
+                decision_views.trace(row),
+                decision_views.candidates(row),
+            )
         elif row is not None and authz.scope(who) in (None, row["key_id"]):
             self.picked, self.stages, self.candidates = views.feed_row(row), [], []
             self.closed_trace = "yes"

@@ -11,7 +11,7 @@ import reflex as rx
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, ChatRequest, Role
 from arbiter_app.services.rows import TracedDecision
-from arbiter_app.web import ask, container, views
+from arbiter_app.web import ask, container, decision_views, views
 from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.tasks import LOOKS, TASKS
 from arbiter_app.web.typed import Keyed, Listed, background, event, keyed, listed
@@ -127,7 +127,7 @@ class Playground(rx.State):
     def _begin(self) -> None:
         self.run = next(_RUNS)
         self.busy, self.answer, self.error, self.vote = True, "", "", ""
-        self.result, self.stages, self.candidates = {}, views.waiting(), []
+        self.result, self.stages, self.candidates = {}, decision_views.waiting(), []
 
     async def _stream(self, who: Caller, mine: int, asked: ask.Asked) -> None:
         text, shown_at, wanted, problem, token = "", 0.0, True, "", self.router.session.client_token
@@ -165,13 +165,13 @@ class Playground(rx.State):
             self.busy, self.answer, self.error = False, text, problem
             self.stages = []
             if row is not None:
-                self.result = views.feed_row(row) | views.outcome(row)
-                self.stages, self.candidates = views.trace(row), views.candidates(row)
+                self.result = views.feed_row(row) | decision_views.outcome(row)
+                self.stages, self.candidates = decision_views.trace(row), decision_views.candidates(row)
 
     def _preview(self, who: Caller) -> None:
         if not self.prompt or not authz.may_read(who):
             self.fits, self.dropped = {}, []
             return
         seen, eligible = ask.preview(container.current().services, self._request(who))
-        self.fits = views.fits(seen, eligible, BUDGETS[self.budget])
+        self.fits = decision_views.fits(seen, eligible, BUDGETS[self.budget])
         self.dropped = [{"model": model, "why": why} for model, why in sorted(eligible.rejected.items())]

@@ -14,7 +14,7 @@ from arbiter_app.web.charts.prices import prices
 from arbiter_app.web.charts.scatter import cost_quality
 from arbiter_app.web.charts.spend import spend
 from arbiter_app.web.charts.table import as_csv, table
-from arbiter_app.web.views import ms, sample
+from arbiter_app.web.formats import ms, sample
 
 HOUR_S = 3_600.0
 MODELS = ("gpt-4o", "gpt-4o-mini", "mistral-small-3.2-24b-instruct-2506", "free-one")
