@@ -15,9 +15,9 @@ import pytest
 from anthropic.lib.streaming._messages import accumulate_event
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
-from pydantic import TypeAdapter
 
 from tests.conftest import Running, running
+from tests.sdk_types import adapter
 from tests.stranger import STREAM, Said, Stranger, plain, stranger
 from tests.stranger import stream as chat_stream
 from tests.unit.dialects import test_messages_answers_become_chats as messages
@@ -309,7 +309,7 @@ def whole_of(front: str, stream: str) -> dict[str, Any]:
         buffers: dict[int, bytes] = {}
         for one in events:
             if one["type"] != "ping":
-                event = TypeAdapter(anthropic.types.RawMessageStreamEvent).validate_python(one)
+                event = adapter(anthropic.types.RawMessageStreamEvent).validate_python(one)
                 snapshot = accumulate_event(
                     event=event, current_snapshot=snapshot, json_bufs=buffers, output_format=anthropic.NOT_GIVEN
                 )
@@ -318,7 +318,7 @@ def whole_of(front: str, stream: str) -> dict[str, Any]:
         return {**json.loads(snapshot.model_dump_json()), "arbiter": arbiter}
     if front == RESPONSES:
         for number, one in enumerate(events):
-            TypeAdapter(ResponseStreamEvent).validate_python(one)
+            adapter(ResponseStreamEvent).validate_python(one)
             assert one["sequence_number"] == number
         last: dict[str, Any] = events[-1]["response"]
         return last

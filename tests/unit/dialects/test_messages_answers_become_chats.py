@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from anthropic.types import Message, RawMessageStreamEvent
-from pydantic import TypeAdapter
 
 from arbiter_app.dialects.anthropic_messages.upstream import WIRE
 from arbiter_app.pipeline.completions import completed
 from arbiter_app.runtime.sse import StreamAssembler
+from tests.sdk_types import adapter
 
 USAGE = {
     "input_tokens": 10,
@@ -105,7 +105,7 @@ def events_of(said: dict[str, Any]) -> list[dict[str, Any]]:
     made += [{"type": "message_delta", "delta": ended, "usage": last}, {"type": "message_stop"}]
     for event in made:
         if event["type"] != "ping":
-            TypeAdapter(RawMessageStreamEvent).validate_python(event)
+            adapter(RawMessageStreamEvent).validate_python(event)
     return made
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from openai.types.responses import Response, ResponseStreamEvent
-from pydantic import TypeAdapter
 
 from arbiter_app.dialects.openai_responses.upstream import WIRE
 from arbiter_app.pipeline.completions import completed
 from arbiter_app.runtime.sse import StreamAssembler
+from tests.sdk_types import adapter
 from tests.unit.dialects.test_messages_answers_become_chats import details
 
 USAGE = {
@@ -128,7 +128,7 @@ def events_of(done: dict[str, Any]) -> list[dict[str, Any]]:
     made.append({"type": f"response.{done['status']}", "response": done})
     numbered = [{**event, "sequence_number": number} for number, event in enumerate(made)]
     for event in numbered:
-        TypeAdapter(ResponseStreamEvent).validate_python(event)
+        adapter(ResponseStreamEvent).validate_python(event)
     return numbered
 
 
