@@ -26,7 +26,7 @@ EXPLAINED = {
         "async with self._reading",
     ): "one reader at a time of our own store; no stranger is waited for",
     (
-        "services/calibrating.py",
+        "services/prompt_runner.py",
         "async with prompt.lock",
     ): "a calibration's own prompt: nobody but that calibration waits for it",
 }
