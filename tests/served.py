@@ -65,8 +65,8 @@ def free_port() -> int:
     raise AssertionError("there is always a next one")
 
 
-def start(directory: Path, *words: str, **environ: str) -> Served:
-    """Start `serve` over the store in `directory` and wait until it is ready. Other settings by their names."""
+def start(directory: Path, *words: str, root: Path = ROOT, **environ: str) -> Served:
+    """Start `serve` of the checkout `root` over the store in `directory` and wait until it is ready. Other settings by their names."""
     port = environ.get("ARBITER_PORT") or str(free_port())
     own = {
         "ARBITER_DB": str(directory / "arbiter.db"),
@@ -79,7 +79,7 @@ def start(directory: Path, *words: str, **environ: str) -> Served:
     with output.open("ab") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "arbiter_app", "serve", *(words or ("--no-pages",))],
-            cwd=ROOT,
+            cwd=root,
             env={**inherited, **own, **environ},
             stdin=subprocess.DEVNULL,
             stdout=file,
@@ -91,9 +91,9 @@ def start(directory: Path, *words: str, **environ: str) -> Served:
 
 
 @contextlib.contextmanager
-def served(directory: Path, *words: str, **environ: str) -> Iterator[Served]:
+def served(directory: Path, *words: str, root: Path = ROOT, **environ: str) -> Iterator[Served]:
     """The same for a `with` block; ends the process whatever happens."""
-    one = start(directory, *words, **environ)
+    one = start(directory, *words, root=root, **environ)
     try:
         yield one
     finally:
