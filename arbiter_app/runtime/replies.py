@@ -1,0 +1,154 @@
+"""A whole answer of the runtime, read out of its bytes: JSON, events though no stream was asked for, or another dialect."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+
+import orjson
+
+from arbiter_app import exact_json
+from arbiter_app.dialects.wire import Reader
+from arbiter_app.pipeline.completions import completed, without_own_bytes
+from arbiter_app.pipeline.ports import Reply, RuntimeFault
+from arbiter_app.pipeline.types import Json
+from arbiter_app.runtime.budget import Hold
+from arbiter_app.runtime.claims.secrets import hide_bytes
+from arbiter_app.runtime.faults import stated_error
+from arbiter_app.runtime.sse import EventSplitter, EventTooLarge, StreamAssembler, event_data, separated
+from arbiter_app.runtime.transport import Headers
+
+USAGE_BYTES = 8_192
+_USAGE = re.compile(rb'"usage"\s*:\s*(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})')
+
+
+def usage_alone(body: bytes) -> Json:
+    """The usage of a large object, which stands before or after what makes it large. Raises RuntimeFault for what is no object."""
+    if not (body.startswith(b"{") and body.endswith(b"}")):
+        raise RuntimeFault("protocol", f"the runtime's answer is not valid JSON ({len(body)} bytes)")
+    for part in (body[-USAGE_BYTES:], body[:USAGE_BYTES]):
+        found = _USAGE.search(part)
+        if found is not None:
+            try:
+                return {"usage": orjson.loads(found[1])}
+            except orjson.JSONDecodeError:
+                continue
+    return {}
+
+
+def joined(pieces: Sequence[bytes]) -> bytes:
+    """A body in one, without a byte order mark and without secrets."""
+    return hide_bytes(b"".join(pieces).removeprefix(exact_json.BOM))
+
+
+def events_in(body: bytes) -> list[bytes]:
+    """The events of a whole body. Raises RuntimeFault for one that is too large."""
+    splitter = EventSplitter()
+    try:
+        events = [*splitter.feed(body), *filter(None, [splitter.rest()])]
+        return [one for event in events for one in separated(event)]
+    except EventTooLarge as error:
+        raise RuntimeFault("protocol", str(error)) from error
+
+
+def looks_streamed(body: bytes) -> bool:
+    """Whether a body is made of events, whatever it is called."""
+    return body.lstrip().startswith((b"data:", b"event:", b": ", b"id:", b"retry:"))
+
+
+def _is_stream(headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether a plain request was answered with a stream."""
+    return "text/event-stream" in headers.get("content-type", "").lower() or looks_streamed(body)
+
+
+def _assembled(headers: Mapping[str, str], body: bytes, first_byte_ms: float, hold: Hold) -> Reply:
+    """The whole answer that a stream comes to. Raises RuntimeFault for an error frame, and for one that breaks off."""
+    assembler = StreamAssembler(most_chars=len(body))
+    for event in events_in(body):
+        if not event_data(event):
+            continue
+        assembler.feed(event)
+        if assembler.error is not None:
+            raise assembler.error
+        if assembler.done:
+            break
+    if not assembler.done and assembler.finish_reason is None:
+        raise RuntimeFault("transport", "the runtime's stream ended before the answer was finished")
+    answer = assembler.body()
+    completed(answer, time.time_ns())
+    return Reply(headers, orjson.dumps(answer), first_byte_ms, answer, hold)
+
+
+def reply_of(headers: Mapping[str, str], body: bytes, first_byte_ms: float, hold: Hold) -> Reply:
+    """A plain request's answer. Raises RuntimeFault for what is not one."""
+    if _is_stream(headers, body):
+        return _assembled(headers, body, first_byte_ms, hold)
+    answer, body = parsed(headers, body)
+    error = stated_error(answer, headers, body)
+    if error is not None:
+        raise error
+    if not isinstance(answer, dict):
+        raise RuntimeFault("protocol", "the runtime's answer is not a JSON object")
+    now_ns = time.time_ns()
+    if completed(answer, now_ns):  # to the letter of what was written, which `answer` does not hold
+        said = exact_json.exact(body)
+        completed(said, now_ns)
+        body = exact_json.dumps(said)
+    return Reply(headers, body, first_byte_ms, answer, hold)
+
+
+def translated(
+    reader: Reader,
+    headers: Mapping[str, str],
+    body: bytes,
+    first_byte_ms: float,
+    hold: Hold,
+) -> tuple[Reply, bytes]:
+    """The answer of a runtime of another dialect, as a chat completion, and as it came where it came whole. Raises RuntimeFault for what
+    is not one.
+    """
+    if _is_stream(headers, body):
+        chunks = [made for event in events_in(body) for made in reader.chunks(event_data(event))]
+        stream = b"".join([made + b"\n\n" for made in chunks])
+        return _assembled(headers, stream, first_byte_ms, hold), b""
+    answer, body = parsed(headers, body)
+    error = stated_error(answer, headers, body)
+    if error is not None:
+        raise error
+    if not isinstance(answer, dict):
+        raise RuntimeFault("protocol", "the runtime's answer is not a JSON object")
+    chat = chat_of(reader, answer, body)
+    completed(chat, time.time_ns())
+    spoken = b"" if chat is answer else without_own_bytes(body.strip())
+    return Reply(headers, orjson.dumps(chat), first_byte_ms, chat, hold), spoken
+
+
+def chat_of(reader: Reader, answer: Json, body: bytes) -> Json:
+    """A whole answer as a chat completion. Raises RuntimeFault for what is none."""
+    if isinstance(answer.get("choices"), list):
+        return answer
+    try:
+        return reader.whole(answer, body)
+    except ValueError as error:
+        raise RuntimeFault("protocol", f"the runtime's answer cannot be read: {error}") from error
+
+
+def parsed(headers: Mapping[str, str], body: bytes) -> tuple[object, bytes]:
+    """The parsed body of an answer with status 2xx, and the body as valid JSON: NaN, half characters and the like are no reason
+    to lose an answer. Raises RuntimeFault when it is not JSON, or does not say so."""
+    kind = headers.get("content-type", "")[:100]
+    try:
+        return orjson.loads(body), body
+    except orjson.JSONDecodeError as error:
+        if kind and "json" not in kind.lower():
+            raise RuntimeFault("protocol", f"the runtime's answer is not JSON ({kind}, {len(body)} bytes)") from error
+        try:
+            return exact_json.loads(body), exact_json.dumps(exact_json.exact(body))
+        except ValueError:
+            raise RuntimeFault("protocol", f"the runtime's answer is not valid JSON ({len(body)} bytes)") from error
+
+
+def decoded(headers: Headers) -> dict[str, str]:
+    """Headers as texts, by their lower-case names."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}

@@ -1,0 +1,215 @@
+"""A streamed answer of the runtime, event by event: when it has begun, what goes on to the caller, and when it is over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+import httpx
+
+from arbiter_app import exact_json
+from arbiter_app.dialects.wire import Reader
+from arbiter_app.pipeline.completions import completed, may_name_own, without_own
+from arbiter_app.pipeline.native import NativeEvents
+from arbiter_app.pipeline.ports import RuntimeFault
+from arbiter_app.runtime.budget import FREE_BYTES, Hold
+from arbiter_app.runtime.claims.secrets import hide_bytes
+from arbiter_app.runtime.encoding import EncodingError, decoder_of
+from arbiter_app.runtime.faults import fault_of, stated_error
+from arbiter_app.runtime.replies import chat_of, decoded, events_in, joined, looks_streamed
+from arbiter_app.runtime.sse import DONE, EventSplitter, EventTooLarge, event_data, events_of, has_payload, separated
+from arbiter_app.runtime.transport import HttpResponse
+
+
+class HttpReplyStream:
+    """The events of one streamed answer (`pipeline.ports.ReplyStream`). `[DONE]` ends it.
+
+    With a `reader` they are what it makes of the runtime's own, which are in `native` where it is one.
+    """
+
+    def __init__(
+        self,
+        answer: HttpResponse,
+        started: float,
+        limit: int,
+        hold: Hold,
+        deadline: float,
+        reader: Reader | None = None,
+        dropped: Sequence[str] = (),
+    ) -> None:
+        self._reader = reader
+        self.dropped = dropped
+        self.native: NativeEvents | None = None
+        self.headers: Mapping[str, str] = decoded(answer.headers)
+        self.first_byte_ms = 0.0
+        self._started = started
+        self._body = answer.body
+        self._decoder = decoder_of(self.headers.get("content-encoding"), limit)
+        self._splitter = EventSplitter()
+        self._ready: list[bytes] = []
+        self._left = limit
+        self._over = False
+        self._hold = hold
+        self._deadline = deadline
+
+    async def first(self) -> None:
+        """Wait for the first event that carries something for the caller; what comes before it is held back with it.
+
+        Until then it is no answer: an error frame is a fault like an error status, the end is one too. A body of JSON
+        instead of a stream counts as what it says, an error or a whole answer.
+        """
+        if "json" in self.headers.get("content-type", "").lower():
+            body = await self._rest()
+            if not looks_streamed(body):
+                self._take_whole(body)
+                return
+            self._ready = self._read(events_in(body))
+        looked = 0
+        while True:
+            while looked < len(self._ready):
+                data = event_data(self._ready[looked])
+                if data and self._begins(data.strip()):
+                    self.first_byte_ms = (time.perf_counter() - self._started) * 1000
+                    del self._ready[: self._silent(looked)]
+                    return
+                looked += 1
+            if not await self._more():
+                break
+        if any(event_data(event) for event in self._ready):
+            raise RuntimeFault("transport", "the runtime's stream ended before its answer began")
+        self._take_whole(b"\n\n".join(self._ready))
+
+    def _begins(self, data: bytes) -> bool:
+        """Whether the answer has begun with this event. Raises RuntimeFault when it is an error, or none at all."""
+        if data == DONE:
+            raise RuntimeFault("protocol", "the runtime's stream is empty")
+        try:
+            frame = exact_json.loads(data)
+        except ValueError:
+            raise RuntimeFault("protocol", "the runtime's stream begins with something that is not JSON") from None
+        error = stated_error(frame, self.headers, data)
+        if error is not None:
+            raise error
+        return has_payload(frame)
+
+    def _silent(self, at: int) -> int:
+        """How many comments and empty events stand before the first data of the events up to `at`."""
+        return next(position for position in range(at + 1) if event_data(self._ready[position]))
+
+    def _take_whole(self, body: bytes) -> None:
+        """A body that is no stream: an error, or a whole answer, which is taken as the events it would have come in."""
+        self.native = None
+        kind = self.headers.get("content-type", "")[:100] or "no content type"
+        if not body.strip():
+            raise RuntimeFault("protocol", "the runtime's stream is empty")
+        try:
+            answer = exact_json.loads(body)
+        except ValueError:
+            raise RuntimeFault("protocol", f"the runtime did not stream ({kind})") from None
+        error = stated_error(answer, self.headers, body)
+        if error is not None:
+            raise error
+        if isinstance(answer, dict):
+            if self._reader is not None:
+                answer = chat_of(self._reader, answer, body)
+            completed(answer, time.time_ns())
+        events = events_of(answer)
+        if not events:
+            raise RuntimeFault("protocol", f"the runtime did not stream ({kind})")
+        self.first_byte_ms = (time.perf_counter() - self._started) * 1000
+        self._ready = events
+
+    async def _rest(self) -> bytes:
+        """All that is still to come, as it is."""
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async for data in self._body:
+                parts.append(self._counted(data))
+                size += len(parts[-1])
+                await self._hold.grow(size, self._deadline)
+        except httpx.TransportError as error:
+            raise fault_of(error) from error
+        except (EventTooLarge, EncodingError) as error:
+            await self.aclose()
+            raise RuntimeFault("protocol", str(error)) from error
+        return joined(parts)
+
+    async def together(self) -> Sequence[bytes]:
+        """The next event and those that have come with it, `[DONE]` at most; none at the end."""
+        while not self._ready:
+            if self._over or not await self._more():
+                return ()
+        events, self._ready = self._ready, []
+        for at, event in enumerate(events):
+            if event.endswith(DONE) and event_data(event).strip() == DONE:
+                self._over = True
+                return events[: at + 1]
+        return events
+
+    async def aclose(self) -> None:
+        """End the exchange; the connection is closed unless the stream was read to its end."""
+        if self._over:
+            self._body.release()
+        await self._body.aclose()
+        self._ready = []
+        self._hold.release()
+
+    async def _more(self) -> bool:
+        """Read on until there is at least one event; False at the end of the stream."""
+        self._hold.shrink(self._splitter.size)
+        try:
+            async for data in self._body:
+                events = self._splitter.feed(self._counted(data))
+                if self._splitter.size > FREE_BYTES:
+                    await self._hold.grow(self._splitter.size, self._deadline)
+                if events:
+                    self._ready.extend(self._read([hide_bytes(one) for event in events for one in separated(event)]))
+                    return True
+        except httpx.TransportError as error:
+            raise fault_of(error) from error
+        except (EventTooLarge, EncodingError) as error:
+            await self.aclose()
+            raise RuntimeFault("protocol", str(error)) from error
+        rest = self._splitter.rest()
+        self._splitter = EventSplitter()
+        if rest:
+            self._ready.extend(self._read([hide_bytes(one) for one in separated(rest)]))
+        return bool(rest)
+
+    def _read(self, events: list[bytes]) -> list[bytes]:
+        """The events as a chat's."""
+        if self._reader is None:
+            return events
+        made: list[bytes] = []
+        for event in events:
+            data = event_data(event)
+            made += self._reader.chunks(data) if data else [event]
+            if self.native is not None and not self._reader.failed:
+                passed = self.native.ending if self._reader.ended else self.native.ready
+                passed.append(without_own_event(event, data) + b"\n\n")
+        return made
+
+    def _counted(self, data: bytes) -> bytes:
+        """The bytes as they were before they were compressed. Raises EventTooLarge at the bound of an answer."""
+        if self._decoder is not None:
+            data = self._decoder.feed(data)
+        self._left -= len(data)
+        if self._left < 0:
+            raise EventTooLarge("the runtime's stream is larger than any answer")
+        return data
+
+
+def without_own_event(event: bytes, data: bytes) -> bytes:
+    """An event as it came, unless it has a member of our name; then the same without it."""
+    if not may_name_own(data):
+        return event
+    try:
+        said = exact_json.exact(data)
+    except ValueError:
+        return event
+    ours = without_own(said)
+    if said == ours:
+        return event
+    named = b"".join(line + b"\n" for line in event.split(b"\n") if line.startswith(b"event:"))
+    return named + b"data: " + exact_json.dumps(ours)
