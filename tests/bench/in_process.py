@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
@@ -12,8 +13,18 @@ from pathlib import Path
 from arbiter_app.serve import Application
 from arbiter_app.server import Server, config_of
 from arbiter_app.settings import load_settings
-from tests.bench.__main__ import CORES, module, place
+from tests.bench.__main__ import CORES, START_S, module, place
 from tests.served import OPERATOR, free_port
+from tests.waiting import until
+
+
+def listens(port: int) -> bool:
+    """Whether somebody does."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def serve_for(work: Callable[[int], Awaitable[None]]) -> None:
@@ -22,6 +33,7 @@ def serve_for(work: Callable[[int], Awaitable[None]]) -> None:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         runtime, port = free_port(), free_port()
         place(stack.enter_context(module("tests.bench.runtime", str(runtime))).pid, CORES[1:])
+        until(lambda: listens(runtime), START_S)
         environ = {
             "ARBITER_DB": str(directory / "arbiter.db"),
             "ARBITER_PORT": str(port),
