@@ -19,6 +19,7 @@ from arbiter_app.logs import request_id as log_request_id
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.errors import ArbiterError, InternalError, Unauthorized, Unprocessable
 from arbiter_app.pipeline.lifecycle import Streamed
+from arbiter_app.pipeline.native import NativeRequest
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Caller, ChatRequest, Task
 from arbiter_app.protocol import ANSWER_PIECE_BYTES, answer, answer_in_pieces, send_in_pieces, when_gone
@@ -110,20 +111,17 @@ class Chat:
             chat = self.dialect.parse(body, caller, request_id)
         else:
             chat = await asyncio.to_thread(self.dialect.parse, body, caller, request_id)
-        chat = _with_headers(chat, scope)
+        if chat.native is not None and chat.native.passes:
+            chat = replace(chat, native=_with_headers(chat.native, scope))
         hint = next((value for name, value in scope["headers"] if name == TASK), None)
         return chat if hint is None else _hinted(chat, hint)
 
 
-def _with_headers(chat: ChatRequest, scope: Scope) -> ChatRequest:
-    """A request with the headers that go along to a runtime of its dialect."""
-    native = chat.native
-    if native is None or not native.passes:
-        return chat
+def _with_headers(native: NativeRequest, scope: Scope) -> NativeRequest:
+    """The request with the headers that go along to a runtime of its dialect."""
     named = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
     headers = {name: ",".join(value for one, value in named if one == name) for name in native.passes}
-    found = {name: value for name, value in headers.items() if value}
-    return replace(chat, native=replace(native, headers=found))
+    return replace(native, headers={name: value for name, value in headers.items() if value})
 
 
 class _Reply:

@@ -90,7 +90,7 @@ class CallIds:
 
 
 class Router:
-    """FairExecutor (classification, eligible models) into a choice by the policy's rule, a pin, or the holdout."""
+    """Turns (classification, eligible models) into a choice by the policy's rule, a pin, or the holdout."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""FairExecutor what can go wrong on the wire into a `RuntimeFault`: transport errors, refusals, errors inside a 200."""
+"""Turns what can go wrong on the wire into a `RuntimeFault`: transport errors, refusals, errors inside a 200."""
 
 from __future__ import annotations
 

@@ -200,12 +200,12 @@ _BINDS = {"+": 0, "-": 0, "*": 1, "/": 1, "%": 1, "**": 3, "^": 3, "!": 4}
 def _applied(operator: str, value: Number, other: Number) -> Number:
     """A sum, a difference, a product, a quotient or a remainder."""
     if operator == "*":
-        return _multiply(value, other)
+        return _bounded(value * other)
     if operator in _SIGNS:
         return _bounded(value + other if operator == "+" else value - other)
     if other == 0:
         raise OutOfBounds("division by zero")
-    return _multiply(value, 1 / Fraction(other)) if operator == "/" else _bounded(value % other)
+    return _bounded(value / Fraction(other) if operator == "/" else value % other)
 
 
 def _bits(value: Number) -> int:
@@ -213,15 +213,10 @@ def _bits(value: Number) -> int:
 
 
 def _bounded(value: Number) -> Number:
-    if value.numerator.bit_length() + value.denominator.bit_length() > MAX_BITS:
+    """A result, unless it is too large to go on with: of two numbers that were not, it can be made quickly."""
+    if _bits(value) > MAX_BITS:
         raise OutOfBounds("the numbers get too large")
     return value
-
-
-def _multiply(a: Number, b: Number) -> Number:
-    if _bits(a) + _bits(b) > 2 * MAX_BITS:
-        raise OutOfBounds("the numbers get too large")
-    return _bounded(a * b)
 
 
 def _power(base: Number, exponent: Number) -> Number:
