@@ -10,6 +10,7 @@ import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, cast
 
 import uvicorn
@@ -25,6 +26,9 @@ GOODBYE_S = 1
 """How long after the drain the last error frames may take to leave; then connections are cut."""
 CUT_S = 1
 """How long what served them may take to notice."""
+ACCEPTS = 8
+"""Connections taken in a turn of the event loop. libuv takes one for each listening handle: with a thousand callers coming at
+once, the last would wait for a thousand turns, each as long as all that is in work (`python -m tests.bench.memory`)."""
 
 
 class Server(uvicorn.Server):
@@ -44,8 +48,23 @@ class Server(uvicorn.Server):
         """Begin to listen, and say so."""
         await super().startup(sockets)
         if self.started:
+            await self._accept_more()
             rest_collector()
             self._on_ready(self.servers[0].sockets[0].getsockname()[1])
+
+    async def _accept_more(self) -> None:
+        """Listen with more handles on the same sockets."""
+        loop, config = asyncio.get_running_loop(), self.config
+        protocol: Callable[[], asyncio.Protocol] = partial(
+            cast(Any, config.http_protocol_class),
+            config=config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        for listening in [one for server in self.servers for one in server.sockets]:
+            for _ in range(ACCEPTS - 1):
+                again = socket.socket(listening.family, listening.type, listening.proto, os.dup(listening.fileno()))
+                self.servers.append(await loop.create_server(protocol, sock=again, backlog=config.backlog))
 
     async def on_tick(self, counter: int) -> bool:
         """Every tenth of a second. Once a second: whether a connection could be accepted, for nobody says so otherwise."""

@@ -23,6 +23,8 @@ class Budget:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.held = 0
+        self.turns = asyncio.Lock()
+        """Held by who looks at a piece of an answer: one at a time, so that others are served in between."""
         self._leader: int | None = None  # its `id`: a reference would keep an answer that nobody knows of any more
         self._waiting: deque[tuple[Hold, int, asyncio.Future[None]]] = deque()
 

@@ -138,7 +138,7 @@ class HttpRuntime:
             reply, body = translated(reader, headers, joined(pieces), first_byte_ms, hold)
             return replace(reply, dropped=asked.dropped, native=body if native is not None else b"")
         if sum(map(len, pieces)) > LARGE_BYTES:
-            outline = await outline_of(pieces)
+            outline = await outline_of(pieces, self._budget.turns)
             if outline is not None:
                 return Reply(headers, b"", first_byte_ms, outline, hold, without_end(pieces), asked.dropped)
         reply = reply_of(headers, joined(pieces), first_byte_ms, hold)

@@ -31,18 +31,24 @@ _INSIDE = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u(?![dD][89a-fA-F]
 """What a string holds, without halves of surrogate pairs."""
 
 
-async def outline_of(pieces: Sequence[bytes]) -> Json | None:
-    """The outline of an answer, parsed; None for one that has to be looked at as a whole."""
+async def outline_of(pieces: Sequence[bytes], turns: asyncio.Lock) -> Json | None:
+    """The outline of an answer, parsed; None for one that has to be looked at as a whole. With `turns`, one piece of one
+    answer is looked at in a turn of the event loop, however many answers there are."""
     kept: list[bytes] = []
     size = 0
-    for part, secret in zip(_outlined(pieces), in_any(pieces), strict=False):
+    looked_at = zip(_outlined(pieces), in_any(pieces), strict=False)
+    while True:
+        async with turns:
+            part, secret = next(looked_at, (b"", None))
+            await asyncio.sleep(0)
+        if secret is None:
+            break
         if part is None or secret:
             return None
         kept.append(part)
         size += len(part)
         if size > LARGE_BYTES:
             return None
-        await asyncio.sleep(0)
     outline = b"".join(kept)
     try:
         answer = orjson.loads(outline)
