@@ -123,7 +123,11 @@ class Services:
         self.standing = Standing(self.broadcast.send)
         self.limits, self.prices = LearnedLimits(), PriceOverrides()
         self.deployments = Deployments(
-            lambda: self.catalog_holder.now, self.health, self.limits, moved=self._know_prices
+            lambda: self.catalog_holder.now,
+            self.health,
+            self.limits,
+            moved=self._know_prices,
+            dialect_of=lambda name: self.runtimes[name].dialect,
         )
         self.holdout = Holdout(settings.routing.holdout_share, settings.routing.holdout_usd_per_day)
         self.policy = brain.build(

@@ -9,6 +9,7 @@ import orjson
 
 from arbiter_app import exact_json
 from arbiter_app.pipeline.completions import choices_of, delta_of, index_of
+from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.events import Chunk
 from arbiter_app.pipeline.types import Completion, Json
 
@@ -24,11 +25,17 @@ class Dropped:
 
     def __init__(self) -> None:
         self._names: dict[str, None] = {}
+        self.untranslatable: BadRequest | None = None
+        """Why the request would mean something else as a chat: only a runtime of its own dialect can serve it then."""
 
     def add(self, name: str) -> None:
         """One more; positions in lists are not part of a name."""
         if len(self._names) < MAX_DROPPED:
             self._names[name] = None
+
+    def cannot(self, error: BadRequest) -> None:
+        """What no chat has a word for and the request does not mean the same without; the first is told."""
+        self.untranslatable = self.untranslatable or error
 
     def rest(self, given: Json, known: Sequence[str], where: str = "") -> None:
         """All members of an object that are not known and say something."""

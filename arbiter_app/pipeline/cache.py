@@ -47,13 +47,14 @@ class CacheKeys:
 def keys_of(request: ChatRequest, *, everybody: bool = False, near: bool = False) -> CacheKeys | None:
     """The cache keys of a request; None when it must not be cached, or is too big to repeat.
 
-    That is when it opted out, is pinned, wants several answers, or, unless `everybody`, may be answered differently each
+    That is when it opted out, is pinned, wants several answers or what no chat can say, or, unless `everybody`, may be answered differently each
     time. `near`: a near-identical prompt may hit, too.
     """
     payload = request.payload
     if (
         request.body_bytes > MAX_CACHED_BYTES
         or request.no_cache
+        or request.untranslatable is not None
         or request.pin is not None
         or payload.get("n", 1) not in (1, None)
         or not (everybody or request.cache or _asks_for_the_same(payload))

@@ -265,13 +265,18 @@ class Calls:
     async def _sent(self, decision: Decision, at: Deployment, send: Send[T], own: Json) -> T:
         """Its answer; one that refuses a field without meaning for it is asked once again without all such fields."""
         request, now = decision.request, time.monotonic()
-        known = self._limits.unwanted(at.key, now)
+        known = () if request.untranslatable is not None else self._limits.unwanted(at.key, now)
         left_out = [name for name in optional.present(request) if name in known] if known else []
         try:
             answer = await send(at, optional.without(request, left_out, own) if left_out else own)
         except RuntimeFault as fault:
             refused = optional.refused(fault.refusal, request)
-            if not refused or refused <= set(left_out) or decision.deadline - time.monotonic() < LEAST_LEFT_S:
+            if (
+                not refused
+                or refused <= set(left_out)
+                or request.untranslatable is not None
+                or decision.deadline - time.monotonic() < LEAST_LEFT_S
+            ):
                 raise
             took_ms, said = (time.monotonic() - now) * 1000, fault.message[:MAX_ERROR_CHARS]
             decision.attempts.append(

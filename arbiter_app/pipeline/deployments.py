@@ -13,7 +13,7 @@ from arbiter_app.catalog import Catalog
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.limits import LearnedLimits
-from arbiter_app.pipeline.types import Completion, Deployment, Model
+from arbiter_app.pipeline.types import ChatRequest, Completion, Deployment, Model
 
 NEWEST_SHARE = 0.2
 """What the newest call counts for in a deployment's mean latency."""
@@ -22,16 +22,23 @@ NEWEST_SHARE = 0.2
 class Deployments:
     """Chooses among the deployments of the catalog in force. `moved` hears that a model would be served from elsewhere now.
 
-    `serving` has, by model, the key of the deployment that would serve where that is not the cheapest.
+    `dialect_of` tells what a runtime speaks. `serving` has, by model, the key of the deployment that would serve where that is not the cheapest.
     """
 
     def __init__(
-        self, catalog: Callable[[], Catalog], health: Health, limits: LearnedLimits, *, moved: Callable[[], None]
+        self,
+        catalog: Callable[[], Catalog],
+        health: Health,
+        limits: LearnedLimits,
+        *,
+        moved: Callable[[], None],
+        dialect_of: Callable[[str], str],
     ) -> None:
         self._catalog = catalog
         self._health = health
         self._limits = limits
         self._moved = moved
+        self._dialect_of = dialect_of
         self._latency_ms: dict[str, float] = {}
         self.serving: Mapping[str, str] = {}
 
@@ -39,8 +46,15 @@ class Deployments:
         """Whom to ask for these models, in their order. Where there is one model alone, its resting deployments come last."""
         catalog, alone = self._catalog(), len(models) == 1
         for model in models:
-            several = catalog.at(model)
+            several = self._speaking(catalog.at(model), decision.request)
             yield from several if len(several) == 1 else self._able(several, decision, alone)
+
+    def speaks(self, model: str, request: ChatRequest) -> bool:
+        """Whether a model has a deployment whose runtime speaks the caller's dialect."""
+        native = request.native
+        return native is not None and any(
+            self._dialect_of(at.runtime) == native.dialect for at in self._catalog().at(model)
+        )
 
     def askable(self, model: str) -> Sequence[Deployment]:
         """Whom to ask for a model that takes a part, and then for who may stand in for it."""
@@ -113,6 +127,12 @@ class Deployments:
         return frozenset(
             _plain(keys, catalog) | {model for model, found in several if all(at.key in keys for at in _listed(found))}
         )
+
+    def _speaking(self, several: Sequence[Deployment], request: ChatRequest) -> Sequence[Deployment]:
+        """Those that can serve what the caller asks: only those of its dialect where it cannot be translated."""
+        if request.untranslatable is None or request.native is None:
+            return several
+        return [at for at in several if self._dialect_of(at.runtime) == request.native.dialect]
 
     def _able(
         self, several: Sequence[Deployment], decision: Decision | None = None, alone: bool = False

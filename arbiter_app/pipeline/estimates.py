@@ -74,6 +74,7 @@ class LearnedEstimates:
             ratios=self._ratios,
             lacking=self._deployments.lacking(request.written, now),
             gone=self._deployments.gone(),
+            speaks=lambda model: self._deployments.speaks(model, request),
         )
 
     def tokens_out(self, decision: Decision) -> int:

@@ -1,4 +1,4 @@
-"""Stage 2: which models can serve? Gates in order: window, capability, allow-list, price, latency, health.
+"""Stage 2: which models can serve? Gates in order: window, capability, dialect, allow-list, price, latency, health.
 
 Window and capability are facts: when no model passes, the caller hears which number or feature stood in the way. The
 ceilings are wishes: when nobody meets them the nearest serves, and the answer says so.
@@ -25,6 +25,7 @@ def everybody(request: ChatRequest, names: tuple[str, ...], least_window: int, t
     reserve = request.max_tokens or 0
     if (
         request.needs
+        or request.untranslatable is not None
         or bound
         or request.max_latency_s is not None
         or not names
@@ -45,17 +46,19 @@ def eligible(
     ratios: TokenRatios,
     lacking: Mapping[str, str] = MappingProxyType({}),
     gone: Collection[str] = (),
+    speaks: Callable[[str], bool] = lambda _: True,
 ) -> Eligible:
     """The models that can serve this request. Raises ContextLengthExceeded, NoCapableModel or Unprocessable.
 
     `lacking`: models that refused something of this request a moment ago, and what. `gone`: those that the runtime says it
-    does not serve; they are asked last of all.
+    does not serve; they are asked last of all. `speaks`: whether a model has a runtime of the caller's own dialect, which alone can serve
+    what cannot be translated.
     """
     reserve = request.max_tokens or 0
     rejected: dict[str, str] = {}
     named = _named(request, catalog, rejected)
     fitting, note = _fitting(named, tokens_in, reserve, ratios, rejected)
-    capable = _capable(request, fitting, rejected)
+    capable = _speaking(request, _capable(request, fitting, rejected), speaks, rejected)
     if request.pin is not None:
         budget_met = _affordable(request, capable, expected_cost, {})[1]
         return Eligible((request.pin,), rejected, tokens_in + reserve, tokens_in, budget_met, note=note)
@@ -143,6 +146,20 @@ def _capable(request: ChatRequest, models: Sequence[Model], rejected: dict[str, 
     if request.pin is not None:
         raise NoCapableModel(f"the pinned model {request.pin} cannot do {features}", param="arbiter_pin")
     raise NoCapableModel(f"no model that may serve this request can do {features}")
+
+
+def _speaking(
+    request: ChatRequest, models: list[Model], speaks: Callable[[str], bool], rejected: dict[str, str]
+) -> list[Model]:
+    refusal = request.untranslatable
+    if refusal is None:
+        return models
+    speaking = [model for model in models if speaks(model.id)]
+    if not speaking:
+        raise refusal
+    why = f"no runtime of its own knows {refusal.param}"
+    rejected.update({model.id: why for model in models if model not in speaking})
+    return speaking
 
 
 def _willing(models: list[Model], lacking: Mapping[str, str], rejected: dict[str, str]) -> list[Model]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.native import NativeRequest
 
 PICO_PER_USD = 1_000_000_000_000
@@ -130,8 +131,9 @@ class ChatRequest:
     same, each member as the caller wrote it.
     `ask` is the latest human message as plain text; `system` the system prompt; `body_bytes` the size of the body;
     `named` says that the caller named the conversation; `dropped` are members of a request in another dialect that could not be
-    carried over; `show_thoughts` says whether the caller takes what a model thought; `repeated` are those that its answer repeats; `native` is the
-    request as it came in another dialect.
+    carried over, `untranslatable` is the refusal of one that only a runtime of its own dialect can serve; `show_thoughts` says
+    whether the caller takes what a model thought; `repeated` are those that its answer repeats; `native` is the request as it came in
+    another dialect.
     """
 
     request_id: str
@@ -155,6 +157,7 @@ class ChatRequest:
     body_bytes: int = 0
     dropped: tuple[str, ...] = ()
     native: NativeRequest | None = None
+    untranslatable: BadRequest | None = None
     show_thoughts: bool = True
     repeated: Json = field(default_factory=dict)
     written: Mapping[str, str] = field(default_factory=dict)

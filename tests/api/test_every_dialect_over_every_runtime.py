@@ -624,3 +624,72 @@ def test_an_answer_of_the_runtimes_own_under_our_name_is_not_passed_on(
     assert answer.status_code == 200 and "mine" not in answer.text and answer.text.count('"arbiter"') == 1
     body = whole_of(MESSAGES, answer.text) if streamed else answer.json()
     assert (seen_by(MESSAGES, body)[0], body["arbiter"]["model"]) == ("Rain.", MODELS[MESSAGES])
+
+
+HOSTED: dict[str, list[dict[str, Any]]] = {
+    MESSAGES: [{"type": "web_search_20250305", "name": "web_search", "max_uses": 2}],
+    RESPONSES: [{"type": "web_search"}, {"type": "code_interpreter", "container": {"type": "auto"}}],
+}
+
+
+def searched(dialect: str, *, streamed: bool) -> Said:
+    """An answer of a model that has searched by the tool of its provider."""
+    if dialect == MESSAGES:
+        use = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "Oslo"}}
+        result = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
+        whole = messages.message([use, result, {"type": "text", "text": "Rain."}], stop_reason="end_turn")
+        return framed(messages.events_of(whole)) if streamed else jsoned(whole)
+    call = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "O"}}
+    done = responses.response([call, responses.said("Rain.")])
+    return framed(responses.events_of(done)) if streamed else jsoned(done)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("dialect", [MESSAGES, RESPONSES])
+def test_hosted_tools_go_to_the_models_whose_runtime_has_them(
+    over: Running, runtimes: Runtimes, dialect: str, streamed: bool
+) -> None:
+    asked = asked_by(dialect, dialect, Case(Answer("Rain."), streamed=streamed, asked={dialect: {}}))
+    asked |= {"tools": HOSTED[dialect]}
+    del asked["arbiter_pin"]
+    runtimes[dialect].say = lambda _: searched(dialect, streamed=streamed)
+    answer = over.http.post(PATHS[dialect], json=asked)
+    assert answer.status_code == 200, answer.text
+    body = whole_of(dialect, answer.text) if streamed else answer.json()
+    kinds = [one["type"] for one in body["content" if dialect == MESSAGES else "output"]]
+    assert kinds[0] in ("server_tool_use", "web_search_call") and seen_by(dialect, body)[0] == "Rain."
+    assert (body["arbiter"]["model"], body["arbiter"]["eligible_models"]) == (MODELS[dialect], 1)
+    assert "dropped" not in body["arbiter"]
+    heard = json.loads(runtimes[dialect].heard[-1])
+    assert heard["tools"] == HOSTED[dialect] and not any(name.startswith("arbiter") for name in heard)
+
+
+@pytest.mark.parametrize("dialect", [MESSAGES, RESPONSES])
+def test_hosted_tools_are_refused_where_no_runtime_has_them(over: Running, runtimes: Runtimes, dialect: str) -> None:
+    asked = asked_by(dialect, CHAT, CASES["plain"]) | {"tools": HOSTED[dialect]}
+    answer = over.http.post(PATHS[dialect], json=asked)
+    assert answer.status_code == 400 and "that may serve this has it" in answer.json()["error"]["message"]
+    assert all(not one.heard for one in runtimes.values())
+
+
+@pytest.mark.parametrize("dialect", [MESSAGES, RESPONSES])
+def test_hosted_tools_go_to_nobody_else_after_a_failure(over: Running, runtimes: Runtimes, dialect: str) -> None:
+    asked = asked_by(dialect, dialect, CASES["plain"]) | {"tools": HOSTED[dialect]}
+    del asked["arbiter_pin"]
+    runtimes[dialect].say = lambda _: jsoned({"type": "error", "error": {"type": "api_error", "message": "Boom"}}, 500)
+    assert over.http.post(PATHS[dialect], json=asked).status_code == 502
+    assert all(not one.heard for wire, one in runtimes.items() if wire != dialect)
+
+
+def test_what_a_hosted_tool_left_in_the_history_stays_with_the_runtime_that_has_it(
+    over: Running, runtimes: Runtimes
+) -> None:
+    run = {"type": "code_interpreter_call", "id": "ci_1", "status": "completed", "code": "1+1", "container_id": "c"}
+    asked = asked_by(RESPONSES, RESPONSES, CASES["plain"])
+    asked["input"] = [*asked["input"], run, {"role": "user", "content": "And now?"}]
+    runtimes[RESPONSES].say = lambda _: said_by(RESPONSES, Answer("Rain."), streamed=False)
+    answer = over.http.post(PATHS[RESPONSES], json=asked)
+    assert answer.status_code == 200, answer.text
+    assert json.loads(runtimes[RESPONSES].heard[-1])["input"][1] == run
+    refused = over.http.post(PATHS[RESPONSES], json={**asked, "arbiter_pin": MODELS[CHAT]})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "input[1].type")

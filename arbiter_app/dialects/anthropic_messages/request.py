@@ -57,7 +57,9 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     chat = openai_chat.parse(made, caller, request_id)
     native = native_of(MESSAGES, body, "messages", passes=("anthropic-beta",))
     shows = _shows_thoughts(given.get("thinking"))
-    return replace(chat, dropped=dropped.names, show_thoughts=shows, native=native)
+    return replace(
+        chat, dropped=dropped.names, show_thoughts=shows, native=native, untranslatable=dropped.untranslatable
+    )
 
 
 def load(body: bytes) -> Json:
@@ -113,16 +115,17 @@ def _metadata(value: Any, where: str, dropped: Dropped) -> Json:
 
 def _tools(value: Any, where: str, dropped: Dropped) -> Json:
     tools = [_tool(one, f"{where}.{at}", dropped) for at, one in enumerate(listed(value, where))]
-    return {"tools": tools} if tools else {}
+    own = [tool for tool in tools if tool is not None]
+    return {"tools": own} if own else {}
 
 
-def _tool(tool: Json, where: str, dropped: Dropped) -> Json:
+def _tool(tool: Json, where: str, dropped: Dropped) -> Json | None:
+    """A tool of the caller's own; None for one that Anthropic defines."""
     kind = tool.get("type")
     if kind not in (None, "custom"):
-        raise wrong(
-            f"{where}.type",
-            f"{quoted(kind, 60)} is a tool of Anthropic's that no other model knows; describe it with an input_schema",
-        )
+        why = f"{quoted(kind, 60)} is a tool of Anthropic's, and no model that may serve this has it"
+        dropped.cannot(wrong(f"{where}.type", f"{why}; describe it with an input_schema"))
+        return None
     name, schema = text_of(tool.get("name"), f"{where}.name"), tool.get("input_schema")
     if not name:
         raise wrong(f"{where}.name", "must not be empty")

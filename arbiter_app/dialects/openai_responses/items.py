@@ -85,9 +85,11 @@ class _History:
                 where, "Arbiter keeps no contents that an item_reference could mean; send the item itself"
             )
         else:
-            raise unsupported(
-                f"{where}.type",
-                f"{quoted(named, 60)} cannot be said in a chat; known are {', '.join((*self._items, *FOREIGN))}",
+            self._dropped.cannot(
+                unsupported(
+                    f"{where}.type",
+                    f"{quoted(named, 60)} cannot be said in a chat; known are {', '.join((*self._items, *FOREIGN))}",
+                )
             )
 
     def messages(self) -> list[Json]:

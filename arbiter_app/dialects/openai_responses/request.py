@@ -66,7 +66,14 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         chat = replace(chat, named=True, conversation=openai_chat.conversation_of(given["prompt_cache_key"]))
     repeated = {name: given[name] for name in REPEATED if given.get(name) is not None}
     native = native_of(RESPONSES, body, "input")
-    return replace(chat, dropped=dropped.names, repeated=repeated, body_bytes=len(body), native=native)
+    return replace(
+        chat,
+        dropped=dropped.names,
+        repeated=repeated,
+        body_bytes=len(body),
+        native=native,
+        untranslatable=dropped.untranslatable,
+    )
 
 
 def translated(given: Json, dropped: Dropped) -> Json:

@@ -14,6 +14,7 @@ import orjson
 
 from arbiter_app.dialects.openai_responses.refusals import kind, text_of, unsupported, wrong
 from arbiter_app.dialects.translation import Dropped
+from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Json
 
@@ -86,9 +87,9 @@ def chat_tools(given: Json, dropped: Dropped) -> Json:
     own = list(own_tools(tools))
     for where, named in hosted:
         if not own or not (isinstance(named, str) and named.startswith(OFFERED)):
-            raise _hosted(named, where)
+            dropped.cannot(_hosted(named, where))
         dropped.add(f"tools.{named}")
-    choice, only = _choice(given.get("tool_choice"), [named for _, named in hosted])
+    choice, only = _choice(given.get("tool_choice"), [named for _, named in hosted], dropped)
     made = [_chat_tool(tool, dropped) for tool in own if only is None or tool.function in only]
     if not made:
         return {}
@@ -139,15 +140,15 @@ def _checked(tools: Any, where: str) -> Iterator[tuple[str, Json]]:
             yield from _checked(tool.get("tools"), f"{here}.tools")
 
 
-def _hosted(named: object, where: str) -> Exception:
+def _hosted(named: object, where: str) -> BadRequest:
     return unsupported(
         where,
-        f"{quoted(named, 60)} is a tool that OpenAI's own servers run, and no model behind this Arbiter has it; leave it out, "
+        f"{quoted(named, 60)} is a tool that OpenAI's own servers run, and no model that may serve this has it; leave it out, "
         "or offer a tool of the type function that does the same",
     )
 
 
-def _choice(choice: Any, hosted: list[object]) -> tuple[Any, set[str] | None]:
+def _choice(choice: Any, hosted: list[object], dropped: Dropped) -> tuple[Any, set[str] | None]:
     """`tool_choice` of the chat request, and the names that it confines the tools to, None where it does not."""
     if choice is None or choice in CHOICES:
         return choice, None
@@ -165,14 +166,13 @@ def _choice(choice: Any, hosted: list[object]) -> tuple[Any, set[str] | None]:
             raise wrong("tool_choice", "allowed_tools needs a list of tools and a mode")
         allowed = [tool for tool in tools if isinstance(tool, dict) and isinstance(tool.get("name"), str)]
         return choice.get("mode", "auto"), {function_name(tool["name"], tool.get("namespace")) for tool in allowed}
-    raise (
-        _hosted(named, "tool_choice")
-        if named in hosted
-        else unsupported(
+    if named not in hosted:
+        raise unsupported(
             "tool_choice",
             f"{quoted(named, 60)} is no choice that a chat knows; name a function, or say auto, none or required",
         )
-    )
+    dropped.cannot(_hosted(named, "tool_choice"))
+    return None, None
 
 
 def _chat_tool(tool: Tool, dropped: Dropped) -> Json:

@@ -194,6 +194,14 @@ def test_thinking_and_what_a_providers_tools_left_is_dropped_and_named() -> None
     }
 
 
+def test_tools_of_anthropics_are_no_chat() -> None:
+    own = {"name": "n", "input_schema": {"type": "object"}}
+    chat = read(tools=[{"name": "bash", "type": "bash_20250124"}, own])
+    assert [one["function"]["name"] for one in chat.payload["tools"]] == ["n"]
+    assert chat.untranslatable is not None and chat.untranslatable.param == "tools.0.type"
+    assert read(tools=[own]).untranslatable is None
+
+
 def test_tools_and_their_choice() -> None:
     tool = {"name": "n", "description": "d", "input_schema": {"type": "object"}, "strict": True, **MARK}
     chat = read(tools=[tool], tool_choice={"type": "tool", "name": "n", "disable_parallel_tool_use": True})
@@ -320,7 +328,6 @@ def test_what_claude_code_tells_its_maker_about_itself_is_no_instruction() -> No
         ({"messages": [ASK], "tools": {}}, "tools"),
         ({"messages": [ASK], "tools": [{"input_schema": {}}]}, "tools.0.name"),
         ({"messages": [ASK], "tools": [{"name": "n"}]}, "tools.0.input_schema"),
-        ({"messages": [ASK], "tools": [{"name": "n", "type": "bash_20250124"}]}, "tools.0.type"),
         ({"messages": [ASK], "tool_choice": "auto"}, "tool_choice"),
         ({"messages": [ASK], "tool_choice": {"type": []}}, "tool_choice.type"),
         ({"messages": [ASK], "thinking": True}, "thinking"),

@@ -97,7 +97,8 @@ def events_of(done: dict[str, Any]) -> list[dict[str, Any]]:
     for at, item in enumerate(done["output"]):
         where = {"output_index": at, "item_id": item["id"]}
         kind = item["type"]
-        empty = {"message": {"content": []}, "function_call": {"arguments": ""}, "reasoning": {"summary": []}}[kind]
+        begins = {"message": {"content": []}, "function_call": {"arguments": ""}, "reasoning": {"summary": []}}
+        empty = begins.get(kind, {})
         open_item = {**item, **empty, **({} if kind == "reasoning" else {"status": "in_progress"})}
         made.append({"type": "response.output_item.added", "output_index": at, "item": open_item})
         if kind == "message":
@@ -116,7 +117,7 @@ def events_of(done: dict[str, Any]) -> list[dict[str, Any]]:
             call = "response.function_call_arguments"
             made += [{"type": f"{call}.delta", **where, "delta": piece} for piece in (text[:4], text[4:])]
             made.append({"type": f"{call}.done", **where, "arguments": text, "name": item["name"]})
-        else:
+        elif kind == "reasoning":
             for number, part in enumerate(item["summary"]):
                 which = {**where, "summary_index": number}
                 summary = "response.reasoning_summary"

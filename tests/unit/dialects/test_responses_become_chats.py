@@ -226,11 +226,7 @@ def test_the_key_of_the_prompt_cache_names_the_conversation():
         ({"conversation": "conv_1"}, "conversation"),
         ({"background": True}, "background"),
         ({"prompt": {"id": "p"}}, "prompt"),
-        ({"tools": [{"type": "web_search"}]}, "tools[0]"),
-        ({"tools": [function("a"), {"type": "mcp", "server_label": "x"}]}, "tools[1]"),
-        ({"tools": [function("a"), {"type": "web_search"}], "tool_choice": {"type": "web_search"}}, "tool_choice"),
         ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input[0]"),
-        ({"input": [{"type": "computer_call"}]}, "input[0].type"),
         (
             {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]},
             "input[0].content[0].file_id",
@@ -246,6 +242,21 @@ def test_what_cannot_be_had_here_is_a_400_that_says_what_to_do(request_, param):
     with pytest.raises(BadRequest) as caught:
         read(**{"input": "hi", **request_})
     assert (caught.value.status, caught.value.param, caught.value.code) == (400, param, "unsupported_parameter")
+
+
+@pytest.mark.parametrize(
+    ("request_", "param"),
+    [
+        ({"tools": [{"type": "web_search"}]}, "tools[0]"),
+        ({"tools": [function("a"), {"type": "mcp", "server_label": "x"}]}, "tools[1]"),
+        ({"tools": [function("a"), {"type": "web_search"}], "tool_choice": {"type": "web_search"}}, "tool_choice"),
+        ({"input": [{"role": "user", "content": "hi"}, {"type": "code_interpreter_call"}]}, "input[1].type"),
+    ],
+    ids=lambda value: json.dumps(value)[-60:] if isinstance(value, dict) else value,
+)
+def test_what_only_a_runtime_of_the_same_dialect_can_do_is_told_with_the_chat(request_, param):
+    refusal = read(**{"input": "hi", **request_}).untranslatable
+    assert refusal is not None and (refusal.param, refusal.code) == (param, "unsupported_parameter")
 
 
 @pytest.mark.parametrize(

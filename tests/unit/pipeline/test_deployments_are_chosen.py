@@ -38,7 +38,13 @@ class House:
     def __init__(self, several: tuple[Deployment, ...] = (CHEAP, DEAR)) -> None:
         self.catalog = Catalog({"one": ONE, "two": TWO}, "one", "two", "two", deployments={"one": several})
         self.health, self.limits, self.moves = Health(), LearnedLimits(), 0
-        self.deployments = Deployments(lambda: self.catalog, self.health, self.limits, moved=self._moved)
+        self.deployments = Deployments(
+            lambda: self.catalog,
+            self.health,
+            self.limits,
+            moved=self._moved,
+            dialect_of=lambda name: "openai-chat" if name == DEFAULT_RUNTIME else "anthropic-messages",
+        )
 
     def _moved(self) -> None:
         self.moves += 1
