@@ -24,7 +24,9 @@ from arbiter_app.policy import (
 PRICES = {"free": 0.0, "tiny": 0.02, "small": 0.06, "middle": 0.4, "large": 0.7, "big": 1.0}
 QUALITY = {"free": 0.45, "tiny": 0.62, "small": 0.83, "middle": 0.9, "large": 0.91, "big": 0.93}
 FACTS = {
-    model: ModelFacts(usd / 1e6, 4 * usd / 1e6, prior={"code": 0.7} if model == "tiny" else {})
+    model: ModelFacts(
+        usd / 1e6, 4 * usd / 1e6, prior={"code": 0.7} if model == "tiny" else {}, cached_usd_per_token=usd / 4e6
+    )
     for model, usd in PRICES.items()
 }
 BUCKETS = ("code", "code:hard", "open", "translation")
@@ -70,7 +72,8 @@ class Life:
         prompt = f"{TOPICS[draw.random() < 0.4]} {' '.join(draw.sample(WORDS, 4))}"
         own = draw.choice(MODELS) if draw.random() < 0.1 else None
         bucket = draw.choices(BUCKETS, (8, 2, 4, 1))[0]
-        return RoutingAsk(bucket, prompt, models, draw.choice(LENGTHS), 200, own)
+        length, cached = draw.choice(LENGTHS), draw.random() if own is not None else 0.0
+        return RoutingAsk(bucket, prompt, models, length, 200, own, own, int(cached * length))
 
     def step(self) -> None:
         """One request from the choice to what is learned from it, and whatever else befalls a policy."""

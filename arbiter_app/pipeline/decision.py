@@ -28,8 +28,9 @@ from arbiter_app.pipeline.types import (
     Json,
     Mode,
     Timing,
+    Usage,
 )
-from arbiter_app.policy import RoutingChoice
+from arbiter_app.policy import RoutingAsk, RoutingChoice
 
 _BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [first + second for first in _BASE32 for second in _BASE32]
@@ -63,6 +64,8 @@ class Decision:
     deadline: float
     classification: Classification | None = None
     eligible: Eligible | None = None
+    ask: RoutingAsk | None = None
+    """What the policy was asked."""
     choice: RoutingChoice | None = None
     mode: Mode = Mode.EXPLOIT
     reason: str = ""
@@ -233,7 +236,11 @@ class Decision:
             "classify": {"ms": time_ms.classify_ms, **_classify_view(seen)} if seen else None,
             "filter": {"ms": time_ms.filter_ms, **self._filter_view(eligible)} if eligible else None,
             "route": {"ms": time_ms.route_ms, **self._route_view(choice)} if choice else None,
-            "call": {"ms": time_ms.call_ms, "attempts": [_attempt_view(one) for one in self.attempts]},
+            "call": {
+                "ms": time_ms.call_ms,
+                "attempts": [_attempt_view(one) for one in self.attempts],
+                **_cache_view(self.completion.usage if self.completion else None),
+            },
             "grade": {
                 "ms": time_ms.grade_ms,
                 **_grade_view(self.grade),
@@ -256,6 +263,7 @@ class Decision:
         }
 
     def _route_view(self, choice: RoutingChoice) -> Json:
+        ask = self.ask
         return {
             "mode": self.mode,
             "model": choice.model,
@@ -263,6 +271,7 @@ class Decision:
             "propensity": self.propensity,
             "seed": choice.seed,
             "candidates": list(map(tuple, choice.candidates)),
+            **({"cached_by": ask.cached_by, "cached_tokens": ask.cached_tokens} if ask and ask.cached_tokens else {}),
         }
 
 
@@ -297,6 +306,13 @@ def _names(models: Iterable[str]) -> str:
 def _classify_view(seen: Classification) -> Json:
     cost = seen.cost.usd if seen.cost else None
     return {"task": seen.task, "difficulty": seen.difficulty, "by": seen.classified_by, "rule": seen.rule, "cost": cost}
+
+
+def _cache_view(usage: Usage | None) -> Json:
+    """Tokens of the prompt that the provider read from its cache, and those that it wrote to it; nothing where there were none."""
+    if usage is None or not usage.in_cache_tokens:
+        return {}
+    return {"cached_tokens": usage.cached_tokens, "written_tokens": usage.in_cache_tokens - usage.cached_tokens}
 
 
 def _attempt_view(one: Attempt) -> Json:

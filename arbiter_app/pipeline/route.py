@@ -16,6 +16,8 @@ from arbiter_app.policy import Candidate, Policy, RoutingAsk, RoutingChoice
 
 CONVERSATIONS = 10_000
 """As many are remembered."""
+CACHED_S = 300.0
+"""How long providers keep the prompt of a conversation cached; each answer begins it anew."""
 _CHOSEN = frozenset({Mode.EXPLORE, Mode.EXPLOIT, Mode.ESCALATE})
 """Why a model served that the policy had chosen."""
 
@@ -29,7 +31,13 @@ class Conversations:
     def __init__(self, entries: int = CONVERSATIONS) -> None:
         self._entries = entries
         self._models: OrderedDict[tuple[str, str], tuple[str, str | None]] = OrderedDict()
+        self._cached: OrderedDict[tuple[str, str], tuple[str, int, float]] = OrderedDict()
         self._calls = CallIds()
+
+    def cached(self, request: ChatRequest, now: float) -> tuple[str | None, int]:
+        """The model that has a part of the conversation in its provider's cache, and how many tokens; None and 0 where none has."""
+        model, tokens, until = self._cached.get(_key(request), (None, 0, 0.0))
+        return (model, tokens) if now < until else (None, 0)
 
     def model_of(self, request: ChatRequest) -> str | None:
         """The model that the policy chose for the conversation so far; None for a first message."""
@@ -51,6 +59,17 @@ class Conversations:
         self._note(_key(request), model, chosen=chosen)
         if calls:
             self._calls.made(request.caller.key_id, ids_of(calls), model)
+
+    def keeps(self, request: ChatRequest, model: str, tokens: int, now: float) -> None:
+        """Note how much of the prompt a model's provider has in its cache now."""
+        key = _key(request)
+        if tokens <= 0:
+            self._cached.pop(key, None)
+            return
+        self._cached[key] = model, tokens, now + CACHED_S
+        self._cached.move_to_end(key)
+        if len(self._cached) > self._entries:
+            self._cached.popitem(last=False)
 
     def recall(self, answers: Iterable[tuple[str, str, str, str]]) -> None:
         """Note stored answers: key, conversation, model and mode of each, oldest first."""
@@ -110,6 +129,8 @@ class Router:
 
     def route(self, decision: Decision, seen: Classification, eligible: Eligible, *, tokens_out: int) -> None:
         """Fill in the decision's choice, mode and reason."""
+        now, seed = self._now(), self._rng.getrandbits(48)
+        cached_by, cached = self.conversations.cached(decision.request, now)
         ask = RoutingAsk(
             bucket=seen.bucket,
             prompt=decision.request.ask,
@@ -117,8 +138,10 @@ class Router:
             tokens_in=eligible.prompt_tokens,
             tokens_out=tokens_out,
             conversation_model=self.conversations.model_of(decision.request),
+            cached_by=cached_by,
+            cached_tokens=min(cached, eligible.prompt_tokens),
         )
-        now, seed = self._now(), self._rng.getrandbits(48)
+        decision.ask = ask
         choice = self._policy.choose(ask, now, seed)
         decision.choice = choice
         decision.mode = Mode(choice.mode)
@@ -147,6 +170,9 @@ class Router:
         if decision.mode is Mode.HOLDOUT:
             self._holdout.paid(self._now(), decision.cost.pico or 0)
         calls = decision.completion.tool_calls if decision.completion is not None else ()
+        usage = decision.completion.usage if decision.completion is not None else None
+        if usage is not None and decision.mode is not Mode.CACHE:
+            self.conversations.keeps(decision.request, decision.model, usage.in_cache_tokens, self._now())
         self.conversations.served(decision.request, decision.model, chosen=decision.mode in _CHOSEN, calls=calls)
 
     def order(self, decision: Decision) -> tuple[str, ...]:

@@ -209,6 +209,11 @@ class Usage:
         return self.prompt_tokens - self.cached_tokens - self.written_tokens - self.written_1h_tokens
 
     @property
+    def in_cache_tokens(self) -> int:
+        """Those of the prompt that the provider has in its cache after the call."""
+        return self.cached_tokens + self.written_tokens + self.written_1h_tokens
+
+    @property
     def special(self) -> bool:
         """Whether there are any with a price of their own."""
         prompt = self.cached_tokens or self.written_tokens or self.written_1h_tokens

@@ -99,9 +99,8 @@ class ArbiterPolicy(BasePolicy):
     def choose(self, ask: RoutingAsk, now: float, seed: int) -> RoutingChoice:
         """The model for one request; the same snapshot, ask and seed give the same."""
         self._fit(ask.eligible)
-        return decide(
-            self._with_prompt(self._view(ask.bucket), ask), ask, seed, self._pool, self._settings, self._falling
-        )
+        view, lost = self._with_prompt(self._view(ask.bucket), ask), self._lost_cache(ask)
+        return decide(view, ask, seed, self._pool, self._settings, self._falling, lost)
 
     def record(self, observation: Observation) -> Learned:
         """Fold one call in. A price alarm makes the model's cost be learned anew, a quality alarm its grades."""
@@ -359,6 +358,17 @@ class ArbiterPolicy(BasePolicy):
         regression.update(
             observation.prompt, observation.quality - known.quality_sum / known.graded, observation.quality_weight
         )
+
+    def _lost_cache(self, ask: RoutingAsk) -> Array | None:
+        """What each model [K] would cost more, USD, because what the conversation has in a cache is in another's; None where nothing is."""
+        if ask.cached_tokens <= 0:
+            return None
+        facts = [self._facts.get(model, UNLISTED) for model in self._pool.models]
+        lost = ask.cached_tokens * np.array([one.cache_usd_per_token for one in facts])
+        kept = self._pool.index.get(ask.cached_by or "")
+        if kept is not None:
+            lost[kept] = 0.0
+        return lost if lost.any() else None
 
     def _publish(self, place: Place, due: bool) -> None:
         """Let choices read what prompts tell as it is now: when it is due, and when that has begun or ceased to be significant."""

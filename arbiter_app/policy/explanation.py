@@ -16,7 +16,8 @@ Explained = tuple[tuple[str, ...], tuple[Candidate, ...]]
 
 class Explanation:
     """Builds choices from what one decision says. Indices are places in the pool; lists are [K], but for `eligible` and
-    `columns`: those of the models that may serve, as `Candidate` begins with them. `bar` is the quality to reach."""
+    `columns`: those of the models that may serve, as `Candidate` begins with them. `bar` is the quality to reach; `lost_cache` what
+    a model costs more in this conversation, USD, because another has its prompts cached."""
 
     def __init__(
         self,
@@ -32,10 +33,11 @@ class Explanation:
         usd: Sequence[float],
         columns: Sequence[Sequence[Any]],
         times: float,
+        lost_cache: Sequence[float] | None = None,
     ) -> None:
         self._pool, self._eligible, self._mean, self._lows, self._bar = models, eligible, mean, lows, bar
         self._loss, self._price, self._graded, self._usd = loss, price, graded, usd
-        self._columns, self._times = columns, times
+        self._columns, self._times, self._lost = columns, times, lost_cache
         unusual = not MIDDLE[0] < times < MIDDLE[1]
         self._sized = f"; a prompt {times:.1f} times as dear as the mean" if unusual else ""
         self._found: dict[int, Explained] = {}
@@ -75,6 +77,8 @@ class Explanation:
         found = self._found.get(model)
         if found is None:
             found = self._found[model] = self._ranking(model), self._candidates(model)
+        if self._lost is not None and self._lost[model] > 0:
+            reason += f"; a cache worth ${self._lost[model]:.4g} here is lost"
         return RoutingChoice(self._pool[model], mode, reason, propensity, *found, seed)
 
     def _ranking(self, chosen: int) -> tuple[str, ...]:
@@ -90,4 +94,11 @@ class Explanation:
         ]
         why_not[here.index(chosen)] = ""
         costs = [round(self._usd[at] * self._times, USD_DIGITS) for at in here]
+        if self._lost is not None:
+            lost = [self._lost[at] for at in here]
+            costs = [round(usd + more, USD_DIGITS) for usd, more in zip(costs, lost, strict=True)]
+            why_not = [
+                f"{why}; ${more:.4g} of it for the lost cache" if why and more > 0 else why
+                for why, more in zip(why_not, lost, strict=True)
+            ]
         return tuple(map(Candidate, *self._columns, costs, why_not))

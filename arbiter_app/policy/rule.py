@@ -7,6 +7,7 @@ from collections.abc import Container
 from math import sqrt
 
 from arbiter_app.policy.candidates import CandidateMask, ModelIndex
+from arbiter_app.policy.posterior import Array
 from arbiter_app.policy.scores import BucketPosterior, ScoredDecision
 from arbiter_app.policy.types import PolicySettings, RoutingAsk, RoutingChoice
 
@@ -27,9 +28,13 @@ def decide(
     pool: ModelIndex,
     settings: PolicySettings,
     price_falling: Container[tuple[str, str]] = (),
+    lost_cache: Array | None = None,
 ) -> RoutingChoice:
-    """The choice for one request. `price_falling`: the (bucket, model) whose last calls were cheaper than before."""
+    """The choice for one request. `price_falling`: the (bucket, model) whose last calls were cheaper than before; `lost_cache` [K]:
+    what a model would cost more in this conversation, USD, for the cache that is lost with the one before."""
     decision, base = view.decide_for(ask.eligible, ask.tokens_in, pool, settings), pool.base
+    if lost_cache is not None:
+        decision = decision.losing(lost_cache)
     may, loss, explain = decision.may, decision.loss, decision.explanation
     steady = may.without(_repriced(view, settings)) if view.here.repriced_up else may
     best = decision.best if steady is may else decision.among(steady)

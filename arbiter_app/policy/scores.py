@@ -82,11 +82,20 @@ class CandidateScores:
 
 class ScoredDecision:
     """What follows for prompts of one size, `times` as dear as those of mean length: the `loss` [K] counts money at that size,
-    `best` is the place of the least, and `explanation` has the words."""
+    `best` is the place of the least, and `explanation` has the words. `lost_cache` [K] is in USD, beyond what a model costs else."""
 
-    def __init__(self, scores: CandidateScores, times: float, pool: ModelIndex, settings: PolicySettings) -> None:
+    def __init__(
+        self,
+        scores: CandidateScores,
+        times: float,
+        pool: ModelIndex,
+        settings: PolicySettings,
+        lost_cache: Array | None = None,
+    ) -> None:
         self.view, self.may, self.at, self.times, self.scores = scores.view, scores.may, scores.at, times, scores
-        self._loss = self.at.expected_excess + self.at.price * times
+        self._pool, self._settings = pool, settings
+        self._lost = 0.0 if lost_cache is None else lost_cache / self.view.money.unit
+        self._loss = self.at.expected_excess + self.at.price * times + self._lost
         self._tried = 1 + TRIAL_SIZE_SHARE * (times - 1)
         self.loss: list[float] = self._loss.tolist()
         self.best = self.among(self.may)
@@ -103,9 +112,14 @@ class ScoredDecision:
             usd=scores.usd,
             columns=scores.columns,
             times=times,
+            lost_cache=None if lost_cache is None else lost_cache.tolist(),
         )
         self._trial_index: Array | None = None
         self._best_trial = -1
+
+    def losing(self, lost_cache: Array) -> ScoredDecision:
+        """The same in a conversation whose cache the others [K] do not have, USD."""
+        return ScoredDecision(self.scores, self.times, self._pool, self._settings, lost_cache)
 
     def among(self, these: CandidateMask) -> int:
         """The place of the least expected loss among some."""
@@ -114,7 +128,7 @@ class ScoredDecision:
     def trial(self, best: int, steady: CandidateMask, budget_usd: float) -> int | None:
         """The model that may still turn out better than the best known one, if its trial is within the budget."""
         if self._trial_index is None:
-            self._trial_index = self.scores.trial_index() + self.at.price * self._tried
+            self._trial_index = self.scores.trial_index() + self.at.price * self._tried + self._lost
             self._best_trial = int((self._trial_index + self.may.barred).argmin())
         free, model = (best, self.at.reference), self._best_trial
         if steady is not self.may or (self.scores.usd[model] > budget_usd and model not in free):

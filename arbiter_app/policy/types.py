@@ -11,12 +11,22 @@ from arbiter_app.policy.statistics import ModelStats
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What is public knowledge about a model: list prices in USD per token, benchmark priors per task in 0..1."""
+    """What is public knowledge about a model: list prices in USD per token, benchmark priors per task in 0..1.
+
+    `cached_usd_per_token` is that of a prompt token that its provider has cached; None where it is that of any other.
+    """
 
     input_usd_per_token: float = 0.0
     output_usd_per_token: float = 0.0
     prior: Mapping[str, float] = field(default_factory=dict)
     coarse_request_usd: float | None = None
+    cached_usd_per_token: float | None = None
+
+    @property
+    def cache_usd_per_token(self) -> float:
+        """What a prompt token costs more that is not in the provider's cache."""
+        cached = self.cached_usd_per_token
+        return 0.0 if cached is None else max(0.0, self.input_usd_per_token - cached)
 
     @property
     def listed(self) -> bool:
@@ -142,6 +152,8 @@ class RoutingAsk:
     """One request to route. Token counts are estimates, 0 when unknown; `prompt` is the latest human ask.
 
     `tokens_in` tells long prompts from short ones: any measure will do that is also given as `Observation.asked_tokens`.
+    `cached_tokens` of the prompt are in the cache of `cached_by`, the model that served the conversation last: any other pays them in
+    full.
     """
 
     bucket: str
@@ -150,6 +162,8 @@ class RoutingAsk:
     tokens_in: int = 0
     tokens_out: int = 0
     conversation_model: str | None = None
+    cached_by: str | None = None
+    cached_tokens: int = 0
 
 
 class Candidate(NamedTuple):

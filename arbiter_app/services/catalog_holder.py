@@ -7,6 +7,8 @@ from types import MappingProxyType
 
 from arbiter_app import policy as brain
 from arbiter_app.catalog import Catalog
+from arbiter_app.pipeline.types import PICO_PER_USD
+from arbiter_app.pool.rates import rates_of
 
 
 class CatalogHolder:
@@ -28,6 +30,7 @@ def facts_of(catalog: Catalog, serving: Mapping[str, str] = MappingProxyType({})
             output_usd_per_token=sold.get(model.id, model).output_usd,
             prior=model.prior,
             coarse_request_usd=None,
+            cached_usd_per_token=float(rates_of(sold.get(model.id, model)).cached) / PICO_PER_USD,
         )
         for model in catalog.models.values()
         if model.listed or not model.joined

@@ -73,7 +73,17 @@ def _called(part: Mapping[str, Any], row: TracedDecision) -> str:
         + (f" for {money(one['cost'])} ({one['cost_state']})" if not one.get("error") else "")
         for one in tries
     ]
-    return "; ".join(said) + f" · {count(row.get('prompt_tokens'))} → {count(row.get('completion_tokens'))} tokens"
+    return (
+        "; ".join(said)
+        + f" · {count(row.get('prompt_tokens'))} → {count(row.get('completion_tokens'))} tokens{_cached(part)}"
+    )
+
+
+def _cached(part: Mapping[str, Any]) -> str:
+    """How much of the prompt came from the provider's cache, and went to it."""
+    told = {"from": part.get("cached_tokens"), "written to": part.get("written_tokens")}
+    kinds = [f"{count(tokens)} {how}" for how, tokens in told.items() if tokens]
+    return f" ({', '.join(kinds)} the provider's cache)" if kinds else ""
 
 
 def _graded(part: Mapping[str, Any], row: TracedDecision) -> str:

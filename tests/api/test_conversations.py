@@ -129,3 +129,20 @@ def test_a_tool_loop_keeps_its_model_until_it_ends_unless_that_fails(own_gateway
     own_gateway.world.faults.clear()
     own_gateway.arbiter.health.forget()
     assert ask(own_gateway, loop("Calculate 24 * 7", 6), tools=[LOOK_UP])["model"] == after["model"]
+
+
+def test_a_decision_tells_what_was_cached_and_what_a_switch_would_lose(own_gateway: Running) -> None:
+    settled(own_gateway)
+    long = f"Calculate 6 * 7 {'and mind every word of this long text ' * 400}"
+    first = ask(own_gateway, turns(long, 1), arbiter_pin="gpt-4o")
+    second = ask(own_gateway, turns(long, 2), arbiter_pin="gpt-4o")
+    third = ask(own_gateway, turns(long, 3))
+    traces = [own_gateway.http.get(f"/v1/decisions/{one['decision_id']}").json()["trace"] for one in (first, second)]
+    assert "cached_tokens" not in traces[0]["route"]
+    in_cache = sum(traces[1]["call"][name] for name in ("cached_tokens", "written_tokens"))
+    assert traces[1]["call"]["cached_tokens"] > 1_000
+    told = own_gateway.http.get(f"/v1/decisions/{third['decision_id']}").json()["trace"]
+    route, estimated = told["route"], told["filter"]["prompt_tokens"]
+    assert (route["cached_by"], route["cached_tokens"]) == ("gpt-4o", min(in_cache, estimated))
+    lost = {one["model"]: "for the lost cache" in one["why_not"] for one in route["candidates"] if one["why_not"]}
+    assert not lost.get("gpt-4o") and any(lost.values())
