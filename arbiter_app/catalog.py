@@ -273,13 +273,8 @@ def load_catalog(
     not know, because the runtime may list it.
     """
     source = path or PACKAGED
-    try:
-        raw = tomllib.loads(source.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CatalogError(f"{source}: {error}") from error
-    tables = raw.get("models")
-    if not isinstance(tables, dict) or not tables:
-        raise CatalogError(f'{source}: needs at least one [models."NAME"] table')
+    raw = _read(source)
+    tables = raw["models"]
     runtimes = _runtimes(raw.get("runtimes", {}))
     models = {key: _model(key, table) for key, table in tables.items()}
     aliases = {key: _aliases(key, table) for key, table in tables.items() if "aliases" in table}
@@ -291,24 +286,12 @@ def load_catalog(
     known_as, dearest = listing.index(models, aliases), _dearest(Catalog(models, "", "", ""))
     parts = {}
     for part, name in asked.items():
-        found = (
-            name if name in models else next((known_as[key] for form in FORMS if (key := form(name)) in known_as), "")
-        )
+        found = _id_of(name, models, known_as)
         if not found and open_pool:
-            found, known = name, lookup(name)
-            models[name] = Model(
-                name,
-                known.input_usd or dearest.input_usd or 0.0,
-                known.output_usd or dearest.output_usd or 0.0,
-                known.context_tokens,
-                price_from="unknown" if known.input_usd is None else "library",
-            )
+            found = name
+            models[name] = _unlisted(name, dearest)
         if not found:
-            if part == "baseline":
-                raise CatalogError(f"the baseline model {name!r} is not in the catalog; add it or set BASELINE_MODEL")
-            raise CatalogError(
-                f"{source}: the {part} {name!r} is not in the catalog; add it (routable = false keeps it out)"
-            )
+            raise CatalogError(_missing(source, part, name))
         parts[part] = found
     models[parts["baseline"]] = replace(models[parts["baseline"]], baseline=True)
     if baseline_context is not None:
@@ -319,6 +302,43 @@ def load_catalog(
         if "deployments" in table
     }
     return Catalog(models, parts["baseline"], parts["classifier"], parts["judge"], aliases, runtimes, deployments)
+
+
+def _read(source: Path) -> dict[str, Any]:
+    """The tables of a catalog file, with `models` among them."""
+    try:
+        raw = tomllib.loads(source.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CatalogError(f"{source}: {error}") from error
+    tables = raw.get("models")
+    if not isinstance(tables, dict) or not tables:
+        raise CatalogError(f'{source}: needs at least one [models."NAME"] table')
+    return raw
+
+
+def _id_of(name: str, models: Mapping[str, Model], known_as: Mapping[str, str]) -> str:
+    """The id of the model with this name, in whatever form; empty where there is none."""
+    if name in models:
+        return name
+    return next((known_as[key] for form in FORMS if (key := form(name)) in known_as), "")
+
+
+def _unlisted(name: str, dearest: Known) -> Model:
+    """A model that the runtime may list: at the price that the library knows, or the dearest of the catalog."""
+    known = lookup(name)
+    return Model(
+        name,
+        known.input_usd or dearest.input_usd or 0.0,
+        known.output_usd or dearest.output_usd or 0.0,
+        known.context_tokens,
+        price_from="unknown" if known.input_usd is None else "library",
+    )
+
+
+def _missing(source: Path, part: str, name: str) -> str:
+    if part == "baseline":
+        return f"the baseline model {name!r} is not in the catalog; add it or set BASELINE_MODEL"
+    return f"{source}: the {part} {name!r} is not in the catalog; add it (routable = false keeps it out)"
 
 
 def _runtimes(tables: Any) -> dict[str, RuntimeConfig]:

@@ -81,6 +81,19 @@ def usage_of(body: Json, sent_bytes: int | None = None) -> Usage | None:
     if not isinstance(usage, dict):
         return None
     counts = _counts(usage)
+    totals = _totals(body, usage, counts)
+    if totals is None:
+        return None
+    tokens_in, tokens_out = totals
+    sent_less = sent_bytes is not None and tokens_in > sent_bytes + SLACK_TOKENS
+    if sent_less or (tokens_out > HIDDEN_TOKENS and tokens_out > len(str(body.get("choices"))) + HIDDEN_TOKENS):
+        notices.claims.count("usage", "an answer stated far more tokens than were sent or came, which was set aside")
+        return None
+    return _by_kind(usage, counts, tokens_in, tokens_out)
+
+
+def _totals(body: Json, usage: Json, counts: dict[str, int]) -> tuple[int, int] | None:
+    """All tokens of the prompt and of the answer, whatever kinds are counted apart; None where they make no sense."""
     said_in, said_out = (next((one for one in names if usage.get(one) is not None), "") for names in _TOKENS)
     tokens_in, tokens_out, total = counts.get(said_in), counts.get(said_out), counts.get("total_tokens", 0)
     if tokens_in is not None and not said_out and "total_tokens" in counts and total >= tokens_in:
@@ -98,10 +111,11 @@ def usage_of(body: Json, sent_bytes: int | None = None) -> Usage | None:
     if tokens_in == 0 or (tokens_out == 0 and _has_text(body)):
         notices.claims.count("usage", "an answer stated no tokens for what was sent or came, which was set aside")
         return None
-    sent_less = sent_bytes is not None and tokens_in > sent_bytes + SLACK_TOKENS
-    if sent_less or (tokens_out > HIDDEN_TOKENS and tokens_out > len(str(body.get("choices"))) + HIDDEN_TOKENS):
-        notices.claims.count("usage", "an answer stated far more tokens than were sent or came, which was set aside")
-        return None
+    return tokens_in, tokens_out
+
+
+def _by_kind(usage: Json, counts: dict[str, int], tokens_in: int, tokens_out: int) -> Usage:
+    """The usage with these totals, and which of them are of a kind with a price of its own."""
     nested = any(isinstance(one, dict) for one in usage.values())
     details = _details(usage, "prompt_tokens_details") or _details(usage, "input_tokens_details") if nested else {}
     inner = _counts(details) if details else {}
