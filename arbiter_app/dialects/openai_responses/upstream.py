@@ -1,4 +1,4 @@
-"""Runtimes that speak OpenAI's Responses: how a chat request is written for them, and how their answers are read as a chat's."""
+"""Runtimes that speak OpenAI's Responses: how a chat request is written for them; their answers are read in `upstream_reader.py`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 import orjson
 
 from arbiter_app import exact_json
-from arbiter_app.dialects.chunks import Chunks, parsed
 from arbiter_app.dialects.history import (
     Turn,
     allowed,
@@ -24,6 +23,7 @@ from arbiter_app.dialects.history import (
     turns_of,
 )
 from arbiter_app.dialects.openai_responses.request import ENCRYPTED
+from arbiter_app.dialects.openai_responses.upstream_reader import ResponsesReader
 from arbiter_app.dialects.reasoning import MEMBER, RESPONSES, grouped
 from arbiter_app.dialects.translation import Dropped
 from arbiter_app.dialects.wire import Reader, WireRequest, below, unable
@@ -47,8 +47,6 @@ _PASSED = (
     "safety_identifier",
 )
 _MEANT = {"stop": "this runtime ends at no stop sequence; ask a model of a runtime of another dialect"}
-_FINISH = {"max_output_tokens": "length", "content_filter": "content_filter"}
-_LOST = "the response failed, and the runtime did not say why"
 
 
 class ResponsesWire:
@@ -238,258 +236,3 @@ def _file(file: Json) -> Json:
     if isinstance(data, str) and data.startswith(("http://", "https://")):
         return {"file_url": data}
     return {name: file[name] for name in ("filename", "file_data", "file_id") if file.get(name) is not None}
-
-
-class ResponsesReader:
-    """Reads one answer (`dialects.wire.Reader`)."""
-
-    def __init__(self) -> None:
-        self._chunks = Chunks()
-        self._items: dict[object, _Item] = {}
-        self._last: object = None
-
-    @property
-    def ended(self) -> bool:
-        """Whether its end has come."""
-        return self._chunks.ended
-
-    @property
-    def failed(self) -> bool:
-        """Whether it has ended in an error."""
-        return self._chunks.failed
-
-    def whole(self, answer: Json, body: bytes) -> Json:
-        """A response as a chat completion. Raises ValueError for what is none."""
-        output = answer.get("output")
-        if not isinstance(output, list):
-            raise ValueError("it has no output")
-        if answer.get("status") in ("failed", "cancelled"):
-            raise ValueError(_LOST)
-        message, usage = _message(output), usage_of(answer.get("usage"))
-        head = {name: answer[name] for name in ("id", "model", "service_tier") if isinstance(answer.get(name), str)}
-        finish = _finish(answer, bool(message.get("tool_calls")))
-        made: Json = {**head, "choices": [{"index": 0, "message": message, "finish_reason": finish}]}
-        if type(answer.get("created_at")) in (int, float):
-            made["created"] = int(answer["created_at"])
-        return {**made, "usage": usage} if usage is not None else made
-
-    def chunks(self, data: bytes) -> list[bytes]:
-        """What an event adds."""
-        event = parsed(data)
-        kind = event.get("type") if isinstance(event, dict) else None
-        take = _EVENTS.get(kind) if isinstance(kind, str) else None
-        if take is not None:
-            take(self, event)
-        elif kind is None or "choices" in event:
-            self._chunks.raw(data)
-        return self._chunks.taken()
-
-    def _begin(self, event: Json) -> None:
-        response = event.get("response")
-        if isinstance(response, dict):
-            self._chunks.begin(response.get("id"), response.get("model"), response.get("created_at"))
-
-    def _item(self, event: Json) -> _Item:
-        """The item that an event is of: by its place, by its id, or the last one."""
-        item = event.get("item")
-        named = item.get("id") if isinstance(item, dict) else event.get("item_id")
-        at = event.get("output_index", named if named is not None else self._last)
-        self._last = at
-        known = self._items.get(at)
-        if known is None:
-            known = self._items[at] = _Item()
-        return known
-
-    def _added(self, event: Json) -> None:
-        known, item = self._item(event), event.get("item")
-        if isinstance(item, dict) and item.get("type") == "function_call" and known.number is None:
-            known.number = self._chunks.call(item.get("call_id") or item.get("id"), item.get("name"))
-
-    def _text(self, event: Json) -> None:
-        item, text = self._item(event), event.get("delta")
-        if isinstance(text, str):
-            item.told += len(text)
-            self._chunks.text(text)
-
-    def _refusal(self, event: Json) -> None:
-        item, text = self._item(event), event.get("delta")
-        if isinstance(text, str):
-            item.told += len(text)
-            self._chunks.refusal(text)
-
-    def _summary_part(self, event: Json) -> None:
-        item = self._item(event)
-        if item.told:
-            self._chunks.thought("\n\n")
-
-    def _thought(self, event: Json) -> None:
-        item, text = self._item(event), event.get("delta")
-        if isinstance(text, str):
-            item.told += len(text)
-            self._chunks.thought(text)
-
-    def _arguments(self, event: Json) -> None:
-        item, text = self._item(event), event.get("delta")
-        if isinstance(text, str) and item.number is not None:
-            item.told += len(text)
-            self._chunks.arguments(item.number, text)
-
-    def _done(self, event: Json) -> None:
-        """An item is whole: what has not come of it in pieces comes now."""
-        known, item = self._item(event), event.get("item")
-        if isinstance(item, dict) and not known.done:
-            self._finish(known, item)
-
-    def _finish(self, known: _Item, item: Json) -> None:
-        known.done = True
-        kind = item.get("type")
-        if kind == "function_call":
-            if known.number is None:
-                known.number = self._chunks.call(item.get("call_id") or item.get("id"), item.get("name"))
-            if not known.told:
-                self._chunks.arguments(known.number, item.get("arguments") or "{}")
-        elif kind == "message" and not known.told:
-            for part in item.get("content") or ():
-                if isinstance(part, dict):
-                    self._chunks.text(part.get("text") if part.get("type") == "output_text" else None)
-                    self._chunks.refusal(part.get("refusal"))
-        elif kind == "reasoning":
-            if not known.told:
-                self._chunks.thought(_thought(item))
-            self._chunks.signed(_details(item))
-
-    def _ended(self, event: Json) -> None:
-        response = event.get("response")
-        response = response if isinstance(response, dict) else {}
-        output = response.get("output")
-        for at, item in enumerate(output if isinstance(output, list) else ()):
-            known = self._items.get(at) or self._items.get(item.get("id") if isinstance(item, dict) else None)
-            if isinstance(item, dict) and (known is None or not known.done):
-                self._finish(known or _Item(), item)
-        self._chunks.end(_finish(response, self._chunks.calls > 0), usage_of(response.get("usage")))
-        self._chunks.done()
-
-    def _failed(self, event: Json) -> None:
-        response = event.get("response")
-        error = response.get("error") if isinstance(response, dict) else None
-        self._chunks.error(error or {"message": _LOST})
-
-    def _error(self, event: Json) -> None:
-        inner = event.get("error")
-        flat = {name: event[name] for name in ("code", "message", "param") if event.get(name) is not None}
-        self._chunks.error(inner if isinstance(inner, dict) and inner else flat)
-
-
-class _Item:
-    """An item under way: its number, of a call, and how much of it has come in pieces."""
-
-    __slots__ = ("done", "number", "told")
-
-    def __init__(self) -> None:
-        self.number: int | None = None
-        self.told = 0
-        self.done = False
-
-
-_EVENTS = {
-    "response.created": ResponsesReader._begin,
-    "response.in_progress": ResponsesReader._begin,
-    "response.output_item.added": ResponsesReader._added,
-    "response.output_item.done": ResponsesReader._done,
-    "response.output_text.delta": ResponsesReader._text,
-    "response.refusal.delta": ResponsesReader._refusal,
-    "response.function_call_arguments.delta": ResponsesReader._arguments,
-    "response.reasoning_summary_part.added": ResponsesReader._summary_part,
-    "response.reasoning_summary_text.delta": ResponsesReader._thought,
-    "response.reasoning_text.delta": ResponsesReader._thought,
-    "response.completed": ResponsesReader._ended,
-    "response.incomplete": ResponsesReader._ended,
-    "response.failed": ResponsesReader._failed,
-    "response.cancelled": ResponsesReader._failed,
-    "error": ResponsesReader._error,
-}
-
-
-def usage_of(stated: object) -> Json | None:
-    """The tokens of an answer as a chat's."""
-    if not isinstance(stated, dict):
-        return None
-    read, told = stated.get("input_tokens"), stated.get("output_tokens")
-    if type(read) is not int or type(told) is not int:
-        return None
-    total = stated.get("total_tokens")
-    made: Json = {"prompt_tokens": read, "completion_tokens": told, "total_tokens": total or read + told}
-    for name, named in (("input_tokens_details", "prompt"), ("output_tokens_details", "completion")):
-        if isinstance(stated.get(name), dict):
-            made[f"{named}_tokens_details"] = stated[name]
-    return made
-
-
-def _message(output: list[Any]) -> Json:
-    """The assistant's message that items are."""
-    texts: list[str] = []
-    refusals: list[str] = []
-    thoughts: list[str] = []
-    details: list[Json] = []
-    calls: list[Json] = []
-    waiting = 0
-    for item in output:
-        kind = item.get("type") if isinstance(item, dict) else None
-        if kind == "message":
-            for part in item.get("content") or ():
-                if isinstance(part, dict) and part.get("type") == "output_text":
-                    texts.append(str(part.get("text") or ""))
-                elif isinstance(part, dict) and part.get("type") == "refusal":
-                    refusals.append(str(part.get("refusal") or ""))
-            waiting = len(details)
-        elif kind == "reasoning":
-            thoughts.append(_thought(item))
-            details += _details(item)
-        elif kind == "function_call":
-            named = str(item.get("call_id") or item.get("id") or f"call_{len(calls)}")
-            if texts or calls:
-                details[waiting:] = [{**one, "before": named} for one in details[waiting:]]
-            waiting = len(details)
-            arguments = item.get("arguments")
-            function = {
-                "name": str(item.get("name") or ""),
-                "arguments": arguments if isinstance(arguments, str) and arguments else "{}",
-            }
-            calls.append({"id": named, "type": "function", "function": function})
-    made: Json = {"role": "assistant", "content": "".join(texts) or (None if calls or refusals else "")}
-    if refusals:
-        made["refusal"] = "".join(refusals)
-    if thinking := "\n\n".join(filter(None, thoughts)):
-        made["reasoning_content"] = thinking
-    if details:
-        made[MEMBER] = details
-    return {**made, "tool_calls": calls} if calls else made
-
-
-def _thought(item: Json) -> str:
-    """What an item of reasoning shows."""
-    parts = item.get("summary") or item.get("content") or ()
-    return "\n\n".join(str(part.get("text") or "") for part in parts if isinstance(part, dict))
-
-
-def _details(item: Json) -> list[Json]:
-    """What an item of reasoning has encrypted, with its summary."""
-    data = item.get("encrypted_content")
-    if not isinstance(data, str) or not data:
-        return []
-    named = {"id": item["id"]} if isinstance(item.get("id"), str) else {}
-    texts = [part.get("text") for part in item.get("summary") or () if isinstance(part, dict)]
-    own: Json = {**named, "format": RESPONSES}
-    summaries = [{"type": "reasoning.summary", "summary": text, **own} for text in texts if isinstance(text, str)]
-    return [*summaries, {"type": "reasoning.encrypted", "data": data, **own}]
-
-
-def _finish(response: Json, called: bool) -> str:
-    why = response.get("incomplete_details")
-    why = why.get("reason") if isinstance(why, dict) else None
-    if isinstance(why, str) and why in _FINISH:
-        return _FINISH[why]
-    return "tool_calls" if called else "stop"
-
-
-__all__ = ["WIRE", "ResponsesReader", "ResponsesWire", "request", "usage_of"]

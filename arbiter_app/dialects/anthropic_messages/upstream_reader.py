@@ -1,0 +1,261 @@
+"""Answers of runtimes that speak Anthropic's Messages, whole or streamed, read as a chat's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from arbiter_app import exact_json
+from arbiter_app.dialects.chunks import Chunks, parsed
+from arbiter_app.dialects.reasoning import MEMBER, MESSAGES
+from arbiter_app.pipeline.types import Json
+
+_REASONS = {
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "content_filter",
+    "tool_use": "tool_calls",
+}
+
+
+class MessagesReader:
+    """Reads one answer (`dialects.wire.Reader`)."""
+
+    def __init__(self) -> None:
+        self._chunks = Chunks()
+        self._usage: Json = {}
+        self._blocks: dict[object, _Block] = {}
+        self._last: object = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether its end has come."""
+        return self._chunks.ended
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has ended in an error."""
+        return self._chunks.failed
+
+    def whole(self, answer: Json, body: bytes) -> Json:
+        """A message as a chat completion. Raises ValueError for what is none."""
+        if not isinstance(answer.get("content"), list):
+            raise ValueError("it has no content")
+        said = exact_json.exact(body) if b"tool_use" in body else answer
+        message, usage = _message(said["content"]), usage_of(answer.get("usage"))
+        finish, more = _ended(answer, bool(message.get("tool_calls")))
+        if finish == "content_filter" and (why := _why_refused(answer)) and not message["content"]:
+            message["refusal"] = why
+        head = {name: answer[name] for name in ("id", "model") if isinstance(answer.get(name), str)}
+        made: Json = {**head, "choices": [{"index": 0, "message": message, "finish_reason": finish, **more}]}
+        return {**made, "usage": usage} if usage is not None else made
+
+    def chunks(self, data: bytes) -> list[bytes]:
+        """What an event adds."""
+        event = parsed(data)
+        kind = event.get("type") if isinstance(event, dict) else None
+        take = getattr(self, f"_{kind}", None) if kind in _EVENTS else None
+        if take is not None:
+            take(event)
+        elif kind is None or "choices" in event:
+            self._chunks.raw(data)
+        return self._chunks.taken()
+
+    def _message_start(self, event: Json) -> None:
+        message = event.get("message")
+        if isinstance(message, dict):
+            self._chunks.begin(message.get("id"), message.get("model"))
+            self._count(message.get("usage"))
+
+    def _content_block_start(self, event: Json) -> None:
+        block = event.get("content_block")
+        block = block if isinstance(block, dict) else {}
+        at = self._last = event.get("index", len(self._blocks))
+        kind = block.get("type")
+        begun = self._blocks[at] = _Block(str(kind))
+        if kind == "text":
+            self._chunks.text(block.get("text"))
+        elif kind == "thinking":
+            self._think(begun, block.get("thinking"), block.get("signature"))
+        elif kind == "redacted_thinking":
+            begun.data = str(block.get("data") or "")
+        elif kind == "tool_use":
+            begun.number = self._chunks.call(block.get("id"), block.get("name"))
+            given = block.get("input")
+            begun.given = orjson.dumps(given).decode() if isinstance(given, dict) else "{}"
+
+    def _content_block_delta(self, event: Json) -> None:
+        block = self._blocks.get(event.get("index", self._last))
+        delta = event.get("delta")
+        if not isinstance(delta, dict):
+            return
+        if block is None:  # it was never begun
+            kinds = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "thinking"}
+            kind = kinds.get(str(delta.get("type")), "text")
+            block = self._blocks[event.get("index", self._last)] = _Block(kind)
+        what = delta.get("type")
+        if what == "text_delta":
+            self._chunks.text(delta.get("text"))
+        elif what == "input_json_delta" and block.number is not None:
+            block.given = "" if delta.get("partial_json") else block.given
+            self._chunks.arguments(block.number, delta.get("partial_json"))
+        elif what in ("thinking_delta", "signature_delta"):
+            self._think(block, delta.get("thinking"), delta.get("signature"))
+
+    def _content_block_stop(self, event: Json) -> None:
+        block = self._blocks.get(event.get("index", self._last))
+        if block is not None and not block.ended:
+            block.ended = True
+            if block.number is not None:
+                self._chunks.arguments(block.number, block.given)
+            self._chunks.signed(block.details)
+
+    def _message_delta(self, event: Json) -> None:
+        for at in list(self._blocks):
+            self._content_block_stop({"index": at})
+        self._count(event.get("usage"))
+        delta = event.get("delta")
+        if isinstance(delta, dict) and delta.get("stop_reason"):
+            finish, more = _ended(delta, self._chunks.calls > 0)
+            if finish == "content_filter":
+                self._chunks.refusal(_why_refused(delta))
+            self._chunks.end(finish, usage_of(self._usage), **more)
+
+    def _message_stop(self, _: Json) -> None:
+        if not self._chunks.ended:
+            self._chunks.end("tool_calls" if self._chunks.calls else "stop", usage_of(self._usage))
+        self._chunks.done()
+
+    def _error(self, event: Json) -> None:
+        self._chunks.error(event.get("error"))
+
+    def _think(self, block: _Block, text: object, signature: object) -> None:
+        if isinstance(text, str):
+            block.thought += text
+            self._chunks.thought(text)
+        if isinstance(signature, str):
+            block.signature += signature
+
+    def _count(self, usage: object) -> None:
+        """Usage is stated at the beginning and, in full, at the end; what is not stated there is as it was."""
+        if isinstance(usage, dict):
+            self._usage |= {name: value for name, value in usage.items() if value is not None}
+
+
+_EVENTS = frozenset(
+    {
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+        "error",
+    }
+)
+
+
+class _Block:
+    """A block under way."""
+
+    __slots__ = ("data", "ended", "given", "kind", "number", "signature", "thought")
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.number: int | None = None
+        self.given = self.thought = self.signature = self.data = ""
+        self.ended = False
+
+    @property
+    def details(self) -> list[Json]:
+        """What the model signed of it."""
+        if self.kind == "redacted_thinking":
+            return [_redacted(self.data)] if self.data else []
+        return [_signed(self.thought, self.signature)] if self.kind == "thinking" and self.signature else []
+
+
+def usage_of(stated: object) -> Json | None:
+    """The tokens of an answer as a chat's: those that were cached are among the prompt's, whose count excludes them here."""
+    if not isinstance(stated, dict):
+        return None
+    fresh, told = stated.get("input_tokens"), stated.get("output_tokens")
+    if type(fresh) is not int or type(told) is not int:
+        return None
+    read, written = (
+        value if type(value := stated.get(name)) is int else 0
+        for name in ("cache_read_input_tokens", "cache_creation_input_tokens")
+    )
+    details: Json = {"cached_tokens": read, "cache_write_tokens": written}
+    split = stated.get("cache_creation")
+    if isinstance(split, dict):
+        details["cache_creation"] = split
+    thought = stated.get("output_tokens_details")
+    thought = thought.get("thinking_tokens") if isinstance(thought, dict) else None
+    made: Json = {
+        "prompt_tokens": fresh + read + written,
+        "completion_tokens": told,
+        "total_tokens": fresh + read + written + told,
+        "prompt_tokens_details": details,
+    }
+    if type(thought) is int:
+        made["completion_tokens_details"] = {"reasoning_tokens": thought}
+    return made
+
+
+def _message(blocks: list[Any]) -> Json:
+    """The assistant's message that blocks are."""
+    texts: list[str] = []
+    thoughts: list[str] = []
+    details: list[Json] = []
+    calls: list[Json] = []
+    waiting = 0
+    for block in blocks:
+        kind = str(block.get("type")) if isinstance(block, dict) else ""
+        if kind == "text" and isinstance(block.get("text"), str):
+            texts.append(block["text"])
+            waiting = len(details)
+        elif kind == "thinking":
+            thoughts.append(str(block.get("thinking") or ""))
+            if isinstance(block.get("signature"), str) and block["signature"]:
+                details.append(_signed(thoughts[-1], block["signature"]))
+        elif kind == "redacted_thinking" and isinstance(block.get("data"), str):
+            details.append(_redacted(block["data"]))
+        elif kind == "tool_use":
+            named = str(block.get("id") or f"call_{len(calls)}")
+            if texts or calls:
+                details[waiting:] = [{**one, "before": named} for one in details[waiting:]]
+            waiting = len(details)
+            given = block.get("input")
+            arguments = exact_json.dumps(given if isinstance(given, dict) else {}).decode()
+            function = {"name": str(block.get("name") or ""), "arguments": arguments}
+            calls.append({"id": named, "type": "function", "function": function})
+    made: Json = {"role": "assistant", "content": "".join(texts) or (None if calls else "")}
+    if any(thoughts):
+        made["reasoning_content"] = "".join(thoughts)
+    if details:
+        made[MEMBER] = details
+    return {**made, "tool_calls": calls} if calls else made
+
+
+def _signed(thought: str, signature: str) -> Json:
+    return {"type": "reasoning.text", "text": thought, "signature": signature, "format": MESSAGES}
+
+
+def _redacted(data: str) -> Json:
+    return {"type": "reasoning.encrypted", "data": data, "format": MESSAGES}
+
+
+def _ended(said: Json, called: bool) -> tuple[str, Json]:
+    """Why an answer ended, and the stop sequence that it ended at as vLLM tells it (`stop_reason` of a choice)."""
+    reason, matched = said.get("stop_reason"), said.get("stop_sequence")
+    finish = _REASONS.get(reason, "stop") if isinstance(reason, str) else "stop"
+    if finish == "stop" and called:
+        finish = "tool_calls"
+    return finish, {"stop_reason": matched} if isinstance(matched, str) else {}
+
+
+def _why_refused(said: Json) -> str:
+    details = said.get("stop_details")
+    why = details.get("explanation") if isinstance(details, dict) else None
+    return why if isinstance(why, str) else ""
