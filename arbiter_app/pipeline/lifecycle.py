@@ -27,7 +27,7 @@ from arbiter_app.pipeline.record import Recorder, harmless
 from arbiter_app.pipeline.refused import broken_off
 from arbiter_app.pipeline.relay import Assembler, Relay
 from arbiter_app.pipeline.route import Router
-from arbiter_app.pipeline.types import ChatRequest, Classification, Completion
+from arbiter_app.pipeline.types import ChatRequest, Completion
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,8 @@ class Lifecycle:
         decision = self._begin(request)
         async with self.recorder.guard(decision):
             if not await self._decide(decision):
-                await self._call(decision)
+                decision.timing.enter("call_ms")
+                decision.completion = await self.calls.complete(decision, self.router.order(decision))
                 self._grade(decision)
                 quality = decision.grade.quality
                 if quality is not None and quality < self.cascade.below and await self.cascade.escalate(decision):
@@ -98,7 +99,11 @@ class Lifecycle:
         """Stages 1 to 3; or a kept answer in the place of 2 to 4: then True."""
         timing = decision.timing
         timing.enter("classify_ms")
-        decision.classification = seen = await self._classified(decision)
+        seen = self.classifier.try_rules(decision.request)
+        if seen is None:  # a free model is asked, and the wait counts as waiting for a model
+            with timing.waiting():
+                seen = await self.classifier.classify(decision.request)
+        decision.classification = seen
         if decision.cache_keys is not None:
             timing.enter("")
             if await self.kept.look_up(decision):
@@ -108,19 +113,6 @@ class Lifecycle:
         timing.enter("route_ms")
         self.router.route(decision, seen, eligible, tokens_out=self.estimates.tokens_out(decision))
         return False
-
-    async def _classified(self, decision: Decision) -> Classification:
-        """Stage 1: by rules where they are sure; else a free model is asked, and the wait counts as waiting for a model."""
-        seen = self.classifier.try_rules(decision.request)
-        if seen is None:
-            with decision.timing.waiting():
-                seen = await self.classifier.classify(decision.request)
-        return seen
-
-    async def _call(self, decision: Decision) -> None:
-        """Stage 4."""
-        decision.timing.enter("call_ms")
-        decision.completion = await self.calls.complete(decision, self.router.order(decision))
 
     def _grade(self, decision: Decision) -> None:
         """Stage 5."""
