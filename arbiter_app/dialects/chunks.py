@@ -128,6 +128,11 @@ class Chunks:
         self._made.append(event)
 
 
+def place_of(stated: object, otherwise: object) -> object:
+    """The number or id by which a runtime tells a block or an item from others; `otherwise` where it states none that can be one."""
+    return stated if isinstance(stated, int | float | str) else otherwise
+
+
 def parsed(data: bytes) -> Any:
     """The data of an event; None for what is no JSON."""
     try:

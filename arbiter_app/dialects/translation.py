@@ -15,6 +15,8 @@ from arbiter_app.pipeline.types import Completion, Json
 
 MAX_DROPPED = 100
 """As many names are told; a caller can send thousands."""
+MOST_TOKENS = 2**53
+"""Where numbers stop to be whole ones in JavaScript: no count comes near."""
 _THOUGHTS = ("reasoning_content", "reasoning")
 _SEPARATORS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
 """Line ends to some readers of lines, never to JSON."""
@@ -47,6 +49,11 @@ class Dropped:
     def names(self) -> tuple[str, ...]:
         """All of them, in the order in which they were met."""
         return tuple(self._names)
+
+
+def count_of(stated: object) -> int | None:
+    """A number of tokens as a runtime states it; None for what can be none."""
+    return stated if type(stated) is int and 0 <= stated < MOST_TOKENS else None
 
 
 def line_of(value: Json) -> bytes:

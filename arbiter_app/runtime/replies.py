@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from arbiter_app import exact_json
+from arbiter_app import exact_json, notices
 from arbiter_app.dialects.wire import Reader
 from arbiter_app.pipeline.completions import completed, without_own_bytes
 from arbiter_app.pipeline.ports import Reply, RuntimeFault
@@ -19,6 +19,8 @@ from arbiter_app.runtime.faults import stated_error
 from arbiter_app.runtime.sse import EventSplitter, EventTooLarge, StreamAssembler, event_data, separated
 from arbiter_app.runtime.transport import Headers
 
+UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
+"""What reading an answer raises where a runtime says what nobody thought of: its fault, and no reason that the caller's request fails."""
 USAGE_BYTES = 8_192
 _USAGE = re.compile(rb'"usage"\s*:\s*(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})')
 
@@ -109,7 +111,7 @@ def translated(
     is not one.
     """
     if _is_stream(headers, body):
-        chunks = [made for event in events_in(body) for made in reader.chunks(event_data(event))]
+        chunks = [made for event in events_in(body) for made in chunks_of(reader, event_data(event))]
         stream = b"".join([made + b"\n\n" for made in chunks])
         return _assembled(headers, stream, first_byte_ms, hold), b""
     answer, body = parsed(headers, body)
@@ -132,6 +134,18 @@ def chat_of(reader: Reader, answer: Json, body: bytes) -> Json:
         return reader.whole(answer, body)
     except ValueError as error:
         raise RuntimeFault("protocol", f"the runtime's answer cannot be read: {error}") from error
+    except UNREADABLE as error:
+        notices.claims.count("answer", "an answer could not be read")
+        raise RuntimeFault("protocol", "the runtime's answer cannot be read") from error
+
+
+def chunks_of(reader: Reader, data: bytes) -> list[bytes]:
+    """The data of an event as events of a chat. Raises RuntimeFault for what is none."""
+    try:
+        return reader.chunks(data)
+    except UNREADABLE as error:
+        notices.claims.count("answer", "an event of a stream could not be read")
+        raise RuntimeFault("protocol", "the runtime sent an event that cannot be read") from error
 
 
 def parsed(headers: Mapping[str, str], body: bytes) -> tuple[object, bytes]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 import httpx
+import orjson
 
 from arbiter_app import exact_json
 from arbiter_app.dialects.wire import Reader
@@ -16,7 +17,7 @@ from arbiter_app.runtime.budget import FREE_BYTES, Hold
 from arbiter_app.runtime.claims.secrets import hide_bytes
 from arbiter_app.runtime.encoding import EncodingError, decoder_of
 from arbiter_app.runtime.faults import fault_of, stated_error
-from arbiter_app.runtime.replies import chat_of, decoded, events_in, joined, looks_streamed
+from arbiter_app.runtime.replies import chat_of, chunks_of, decoded, events_in, joined, looks_streamed
 from arbiter_app.runtime.sse import DONE, EventSplitter, EventTooLarge, event_data, events_of, has_payload, separated
 from arbiter_app.runtime.transport import HttpResponse
 
@@ -184,10 +185,10 @@ class HttpReplyStream:
         made: list[bytes] = []
         for event in events:
             data = event_data(event)
-            made += self._reader.chunks(data) if data else [event]
-            if self.native is not None and not self._reader.failed:
+            made += chunks_of(self._reader, data) if data else [event]
+            if self.native is not None and not self._reader.failed and (kept := passable(event, data)):
                 passed = self.native.ending if self._reader.ended else self.native.ready
-                passed.append(without_own_event(event, data) + b"\n\n")
+                passed.append(kept + b"\n\n")
         return made
 
     def _counted(self, data: bytes) -> bytes:
@@ -200,16 +201,28 @@ class HttpReplyStream:
         return data
 
 
-def without_own_event(event: bytes, data: bytes) -> bytes:
-    """An event as it came, unless it has a member of our name; then the same without it."""
-    if not may_name_own(data):
+def passable(event: bytes, data: bytes) -> bytes:
+    """An event as it came, unless it has a member of our name, or what no strict reader takes (NaN); then the same without it.
+
+    Empty for what cannot be read at all.
+    """
+    strict = not data or data.strip() == DONE or _is_strict(data)
+    if strict and not may_name_own(data):
         return event
     try:
         said = exact_json.exact(data)
     except ValueError:
-        return event
+        return b""
     ours = without_own(said)
-    if said == ours:
+    if strict and said == ours:
         return event
     named = b"".join(line + b"\n" for line in event.split(b"\n") if line.startswith(b"event:"))
     return named + b"data: " + exact_json.dumps(ours)
+
+
+def _is_strict(data: bytes) -> bool:
+    try:
+        orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return False
+    return True

@@ -306,7 +306,7 @@ class _Choice:
                     self._texts["content"].append(content_text(value))
         reason = choice.get("finish_reason")
         if isinstance(reason, str):
-            self.finish_reason = self.finish_reason or reason
+            self.finish_reason = self.finish_reason or exact_json.whole_text(reason)
         return whole and not _more(delta, _SIMPLE_DELTA)
 
     def body(self, index: int) -> Json:
@@ -381,7 +381,7 @@ class _ToolCalls:
         """The calls as a plain answer has them."""
         return [
             {
-                "id": call["id"],
+                "id": call["id"] and exact_json.whole_text(call["id"]),
                 "type": "function",
                 "function": {
                     "name": exact_json.whole_text(call["name"]),

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from arbiter_app import exact_json
-from arbiter_app.dialects.chunks import Chunks, parsed
+from arbiter_app.dialects.chunks import Chunks, parsed, place_of
 from arbiter_app.dialects.reasoning import MEMBER, MESSAGES
+from arbiter_app.dialects.translation import count_of
 from arbiter_app.pipeline.types import Json
 
 _REASONS = {
@@ -42,7 +41,7 @@ class MessagesReader:
         """A message as a chat completion. Raises ValueError for what is none."""
         if not isinstance(answer.get("content"), list):
             raise ValueError("it has no content")
-        said = exact_json.exact(body) if b"tool_use" in body else answer
+        said = exact_json.whole(exact_json.exact(body)) if b"tool_use" in body else answer
         message, usage = _message(said["content"]), usage_of(answer.get("usage"))
         finish, more = _ended(answer, bool(message.get("tool_calls")))
         if finish == "content_filter" and (why := _why_refused(answer)) and not message["content"]:
@@ -55,7 +54,7 @@ class MessagesReader:
         """What an event adds."""
         event = parsed(data)
         kind = event.get("type") if isinstance(event, dict) else None
-        take = getattr(self, f"_{kind}", None) if kind in _EVENTS else None
+        take = getattr(self, f"_{kind}", None) if isinstance(kind, str) and kind in _EVENTS else None
         if take is not None:
             take(event)
         elif kind is None or "choices" in event:
@@ -71,7 +70,7 @@ class MessagesReader:
     def _content_block_start(self, event: Json) -> None:
         block = event.get("content_block")
         block = block if isinstance(block, dict) else {}
-        at = self._last = event.get("index", len(self._blocks))
+        at = self._last = place_of(event.get("index"), len(self._blocks))
         kind = block.get("type")
         begun = self._blocks[at] = _Block(str(kind))
         if kind == "text":
@@ -83,17 +82,17 @@ class MessagesReader:
         elif kind == "tool_use":
             begun.number = self._chunks.call(block.get("id"), block.get("name"))
             given = block.get("input")
-            begun.given = orjson.dumps(given).decode() if isinstance(given, dict) else "{}"
+            begun.given = exact_json.dumps(given).decode() if isinstance(given, dict) else "{}"
 
     def _content_block_delta(self, event: Json) -> None:
-        block = self._blocks.get(event.get("index", self._last))
-        delta = event.get("delta")
+        at = place_of(event.get("index"), self._last)
+        block, delta = self._blocks.get(at), event.get("delta")
         if not isinstance(delta, dict):
             return
         if block is None:  # it was never begun
             kinds = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "thinking"}
             kind = kinds.get(str(delta.get("type")), "text")
-            block = self._blocks[event.get("index", self._last)] = _Block(kind)
+            block = self._blocks[at] = _Block(kind)
         what = delta.get("type")
         if what == "text_delta":
             self._chunks.text(delta.get("text"))
@@ -104,7 +103,7 @@ class MessagesReader:
             self._think(block, delta.get("thinking"), delta.get("signature"))
 
     def _content_block_stop(self, event: Json) -> None:
-        block = self._blocks.get(event.get("index", self._last))
+        block = self._blocks.get(place_of(event.get("index"), self._last))
         if block is not None and not block.ended:
             block.ended = True
             if block.number is not None:
@@ -179,26 +178,24 @@ def usage_of(stated: object) -> Json | None:
     """The tokens of an answer as a chat's: those that were cached are among the prompt's, whose count excludes them here."""
     if not isinstance(stated, dict):
         return None
-    fresh, told = stated.get("input_tokens"), stated.get("output_tokens")
-    if type(fresh) is not int or type(told) is not int:
+    fresh, told = count_of(stated.get("input_tokens")), count_of(stated.get("output_tokens"))
+    if fresh is None or told is None:
         return None
-    read, written = (
-        value if type(value := stated.get(name)) is int else 0
-        for name in ("cache_read_input_tokens", "cache_creation_input_tokens")
-    )
+    read = count_of(stated.get("cache_read_input_tokens")) or 0
+    written = count_of(stated.get("cache_creation_input_tokens")) or 0
     details: Json = {"cached_tokens": read, "cache_write_tokens": written}
     split = stated.get("cache_creation")
     if isinstance(split, dict):
         details["cache_creation"] = split
     thought = stated.get("output_tokens_details")
-    thought = thought.get("thinking_tokens") if isinstance(thought, dict) else None
+    thought = count_of(thought.get("thinking_tokens")) if isinstance(thought, dict) else None
     made: Json = {
         "prompt_tokens": fresh + read + written,
         "completion_tokens": told,
         "total_tokens": fresh + read + written + told,
         "prompt_tokens_details": details,
     }
-    if type(thought) is int:
+    if thought is not None:
         made["completion_tokens_details"] = {"reasoning_tokens": thought}
     return made
 

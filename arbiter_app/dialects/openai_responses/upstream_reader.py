@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from arbiter_app.dialects.chunks import Chunks, parsed
+from arbiter_app.dialects.chunks import Chunks, parsed, place_of
 from arbiter_app.dialects.reasoning import MEMBER, RESPONSES
+from arbiter_app.dialects.translation import count_of
 from arbiter_app.pipeline.types import Json
 
 _FINISH = {"max_output_tokens": "length", "content_filter": "content_filter"}
@@ -41,8 +42,9 @@ class ResponsesReader:
         head = {name: answer[name] for name in ("id", "model", "service_tier") if isinstance(answer.get(name), str)}
         finish = _finish(answer, bool(message.get("tool_calls")))
         made: Json = {**head, "choices": [{"index": 0, "message": message, "finish_reason": finish}]}
-        if type(answer.get("created_at")) in (int, float):
-            made["created"] = int(answer["created_at"])
+        created = answer.get("created_at")
+        if isinstance(created, int | float) and (seconds := count_of(int(created))) is not None:
+            made["created"] = seconds
         return {**made, "usage": usage} if usage is not None else made
 
     def chunks(self, data: bytes) -> list[bytes]:
@@ -64,9 +66,8 @@ class ResponsesReader:
     def _item(self, event: Json) -> _Item:
         """The item that an event is of: by its place, by its id, or the last one."""
         item = event.get("item")
-        named = item.get("id") if isinstance(item, dict) else event.get("item_id")
-        at = event.get("output_index", named if named is not None else self._last)
-        self._last = at
+        stated = item.get("id") if isinstance(item, dict) else event.get("item_id")
+        at = self._last = place_of(event.get("output_index"), place_of(stated, self._last))
         known = self._items.get(at)
         if known is None:
             known = self._items[at] = _Item()
@@ -121,7 +122,7 @@ class ResponsesReader:
             if not known.told:
                 self._chunks.arguments(known.number, item.get("arguments") or "{}")
         elif kind == "message" and not known.told:
-            for part in item.get("content") or ():
+            for part in _listed(item.get("content")):
                 if isinstance(part, dict):
                     self._chunks.text(part.get("text") if part.get("type") == "output_text" else None)
                     self._chunks.refusal(part.get("refusal"))
@@ -135,8 +136,10 @@ class ResponsesReader:
         response = response if isinstance(response, dict) else {}
         output = response.get("output")
         for at, item in enumerate(output if isinstance(output, list) else ()):
-            known = self._items.get(at) or self._items.get(item.get("id") if isinstance(item, dict) else None)
-            if isinstance(item, dict) and (known is None or not known.done):
+            if not isinstance(item, dict):
+                continue
+            known = self._items.get(at) or self._items.get(place_of(item.get("id"), None))
+            if known is None or not known.done:
                 self._finish(known or _Item(), item)
         self._chunks.end(_finish(response, self._chunks.calls > 0), usage_of(response.get("usage")))
         self._chunks.done()
@@ -186,10 +189,10 @@ def usage_of(stated: object) -> Json | None:
     """The tokens of an answer as a chat's."""
     if not isinstance(stated, dict):
         return None
-    read, told = stated.get("input_tokens"), stated.get("output_tokens")
-    if type(read) is not int or type(told) is not int:
+    read, told = count_of(stated.get("input_tokens")), count_of(stated.get("output_tokens"))
+    if read is None or told is None:
         return None
-    total = stated.get("total_tokens")
+    total = count_of(stated.get("total_tokens"))
     made: Json = {"prompt_tokens": read, "completion_tokens": told, "total_tokens": total or read + told}
     for name, named in (("input_tokens_details", "prompt"), ("output_tokens_details", "completion")):
         if isinstance(stated.get(name), dict):
@@ -208,7 +211,7 @@ def _message(output: list[Any]) -> Json:
     for item in output:
         kind = item.get("type") if isinstance(item, dict) else None
         if kind == "message":
-            for part in item.get("content") or ():
+            for part in _listed(item.get("content")):
                 if isinstance(part, dict) and part.get("type") == "output_text":
                     texts.append(str(part.get("text") or ""))
                 elif isinstance(part, dict) and part.get("type") == "refusal":
@@ -240,8 +243,12 @@ def _message(output: list[Any]) -> Json:
 
 def _thought(item: Json) -> str:
     """What an item of reasoning shows."""
-    parts = item.get("summary") or item.get("content") or ()
+    parts = _listed(item.get("summary")) or _listed(item.get("content"))
     return "\n\n".join(str(part.get("text") or "") for part in parts if isinstance(part, dict))
+
+
+def _listed(stated: object) -> list[Any]:
+    return stated if isinstance(stated, list) else []
 
 
 def _details(item: Json) -> list[Json]:
@@ -250,7 +257,7 @@ def _details(item: Json) -> list[Json]:
     if not isinstance(data, str) or not data:
         return []
     named = {"id": item["id"]} if isinstance(item.get("id"), str) else {}
-    texts = [part.get("text") for part in item.get("summary") or () if isinstance(part, dict)]
+    texts = [part.get("text") for part in _listed(item.get("summary")) if isinstance(part, dict)]
     own: Json = {**named, "format": RESPONSES}
     summaries = [{"type": "reasoning.summary", "summary": text, **own} for text in texts if isinstance(text, str)]
     return [*summaries, {"type": "reasoning.encrypted", "data": data, **own}]
