@@ -69,6 +69,11 @@ def dumps(value: Any) -> bytes:
     return "".join(parts).encode()
 
 
+def line(value: Any) -> bytes:
+    """The same as `dumps`, fast, for a value whose strings are whole; it may hold `orjson.Fragment`s. Raises TypeError."""
+    return orjson.dumps(value, default=_as_written, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
+
+
 def members(text: str) -> dict[str, str]:
     """The members of an object in valid JSON, each value as it is written. Raises ValueError for what is no object."""
     if not text.lstrip().startswith("{"):
@@ -124,6 +129,12 @@ def _write(value: Any, put: Any) -> None:
         put("]")
     else:
         put(json.dumps(value))
+
+
+def _as_written(value: Any) -> orjson.Fragment:
+    if isinstance(value, Written):
+        return orjson.Fragment(value.encode())
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def _int(written: str) -> int | float:

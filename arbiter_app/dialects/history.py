@@ -6,6 +6,7 @@ import hashlib
 import re
 from typing import Any, NamedTuple
 
+from arbiter_app import exact_json
 from arbiter_app.dialects.reasoning import MEMBER
 from arbiter_app.dialects.translation import Dropped
 from arbiter_app.dialects.wire import unable
@@ -33,6 +34,8 @@ _MEANT = {
     "web_search_options": "this runtime searches in no other way than by tools of its own",
 }
 """Members without which an answer would not be what was asked for."""
+_SCHEMAS = ("tools", "functions", "response_format")
+"""Members with schemas, in which any number may stand."""
 READ = (
     "model",
     "messages",
@@ -49,6 +52,16 @@ READ = (
     "reasoning_effort",
 )
 """Members that both dialects have a word for, or need none."""
+
+
+def chat_of(payload: bytes) -> Json:
+    """A chat request, to be translated and written by `exact_json.line`: numbers in what describes tools and answers are as they were
+    written."""
+    given: Json = exact_json.loads(payload)
+    if any(name in given for name in _SCHEMAS):
+        said = exact_json.exact(payload)
+        given |= {name: exact_json.whole(said[name]) for name in _SCHEMAS if name in given}
+    return given
 
 
 def rest(given: Json, known: tuple[str, ...], dropped: Dropped) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import orjson
 
+from arbiter_app import exact_json
 from arbiter_app.dialects.anthropic_messages.answer import message
 from arbiter_app.dialects.anthropic_messages.errors import status_of, told
 from arbiter_app.dialects.anthropic_messages.events import Events, ended_with, event
@@ -25,7 +26,7 @@ def whole(decision: Decision) -> Sequence[bytes | memoryview]:
     """A whole answer: the message, with our object as its last member."""
     if (passed := passed_whole(decision)) is not None:
         return passed
-    return (orjson.dumps({**message(decision), "arbiter": decision.public()}),)
+    return (exact_json.line({**message(decision), "arbiter": orjson.Fragment(orjson.dumps(decision.public()))}),)
 
 
 async def frames(streamed: Streamed) -> AsyncIterator[bytes]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from arbiter_app import exact_json
 from arbiter_app.dialects.reasoning import details_of, extra_of, grouped, sealed
 from arbiter_app.dialects.translation import body_of, thought
 from arbiter_app.pipeline.completions import first_choice
@@ -21,7 +22,7 @@ MALFORMED = "malformed_arguments"
 
 
 def message(decision: Decision) -> Json:
-    """The message of a finished answer."""
+    """The message of a finished answer, for `exact_json.line`: numbers in the inputs of tools are as the model wrote them."""
     choice = first_choice(body_of(decision.completion)) or {}
     said = choice.get("message")
     said = said if isinstance(said, dict) else {}
@@ -139,4 +140,7 @@ def _input(arguments: Any) -> Json:
         given: Any = orjson.loads(text) if text.strip() else {}
     except orjson.JSONDecodeError:
         given = None
-    return given if isinstance(given, dict) else {MALFORMED: text}
+    if not isinstance(given, dict):
+        return {MALFORMED: text}
+    numbers: Json = exact_json.whole(exact_json.exact(text.encode())) if given else given
+    return numbers

@@ -18,6 +18,7 @@ from arbiter_app.dialects.history import (
     Call,
     Turn,
     allowed,
+    chat_of,
     chosen,
     functions_of,
     most_tokens,
@@ -72,8 +73,8 @@ class MessagesWire:
 
     def ask(self, payload: bytes) -> WireRequest:
         """A chat request as a Messages request. Raises RuntimeFault where it would mean something else."""
-        given, dropped = exact_json.loads(payload), Dropped()
-        return WireRequest(orjson.dumps(request(given, dropped)), dropped.names)
+        given, dropped = chat_of(payload), Dropped()
+        return WireRequest(exact_json.line(request(given, dropped)), dropped.names)
 
     def reader(self) -> MessagesReader:
         """For one answer."""

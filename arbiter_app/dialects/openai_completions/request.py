@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
+from arbiter_app import exact_json
 from arbiter_app.dialects import openai_chat
 from arbiter_app.dialects.openai_responses.refusals import kind, unsupported
 from arbiter_app.dialects.strict_json import load_json
@@ -38,11 +37,11 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         raise BadRequest(f"suffix must be a string, not {kind(suffix)}", param="suffix")
     if not prompt.strip() and not (suffix or "").strip():
         raise BadRequest("prompt must not be empty", param="prompt")
-    made = {name: value for name, value in given.items() if name not in _OWN}
+    made = {name: value for name, value in exact_json.exact(body).items() if name not in _OWN}
     asked = GAP.format(prompt, suffix) if suffix else prompt
     system = SYSTEM.format(shown=IN_MIDDLE if suffix else AT_END)
     made["messages"] = [{"role": "system", "content": system}, {"role": "user", "content": asked}]
-    chat = openai_chat.parse(orjson.dumps(made), caller, request_id)
+    chat = openai_chat.parse(exact_json.dumps(made), caller, request_id)
     return replace(chat, show_thoughts=False)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from arbiter_app import exact_json
 from arbiter_app.pipeline.errors import BadRequest, Unprocessable
 from arbiter_app.pipeline.types import Json
 
@@ -22,7 +23,7 @@ def unsupported(where: str, why: str) -> BadRequest:
 
 def text_of(value: Any, where: str) -> str:
     """A value that has to be a string. Raises Unprocessable."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or type(value) is exact_json.Written:
         raise wrong(where, f"must be a string, not {kind(value)}")
     return value
 
@@ -38,5 +39,6 @@ def object_of(value: Any, where: str) -> Json:
 
 def kind(value: Any) -> str:
     """What a JSON value is, in words."""
-    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
+    names |= dict.fromkeys((int, float, exact_json.Written), "a number")
     return names.get(type(value), "null")

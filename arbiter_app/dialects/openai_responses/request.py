@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
+from arbiter_app import exact_json
 from arbiter_app.dialects import openai_chat
 from arbiter_app.dialects.openai_responses.items import chat_messages
 from arbiter_app.dialects.openai_responses.refusals import kind, object_of, text_of, unsupported, wrong
@@ -36,6 +35,9 @@ REFUSED = {
 ACCEPTED = ("store", "client_metadata", "truncation", "stream_options", "tool_choice", "tools", "parallel_tool_calls")
 """Members that are read elsewhere, or ask for what is the case or does not matter."""
 PASSED_AS_TEXT = ("user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "service_tier")
+_SCHEMAS = ("tools", "text")
+"""Members with schemas, in which any number may stand; those and `_NUMBERS` go on as they were written."""
+_NUMBERS = ("temperature", "top_p")
 REPEATED = (
     "instructions",
     "max_output_tokens",
@@ -61,7 +63,10 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     given, dropped = load_json(body, halves=True), Dropped()
     if not isinstance(given, dict):
         raise BadRequest(f"the body must be a JSON object, not {kind(given)}", code="invalid_json")
-    chat = openai_chat.parse(orjson.dumps(translated(given, dropped)), caller, request_id)
+    said = exact_json.exact(body)
+    made = translated({**given, **{name: said[name] for name in _SCHEMAS if name in given}}, dropped)
+    made |= {name: said[name] for name in _NUMBERS if name in made}
+    chat = openai_chat.parse(exact_json.dumps(made), caller, request_id)
     if not chat.named and given.get("prompt_cache_key"):
         chat = replace(chat, named=True, conversation=openai_chat.conversation_of(given["prompt_cache_key"]))
     repeated = {name: given[name] for name in REPEATED if given.get(name) is not None}

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-import orjson
-
 from arbiter_app import exact_json
 from arbiter_app.dialects.history import (
     Turn,
     allowed,
+    chat_of,
     chosen,
     functions_of,
     most_tokens,
@@ -66,8 +65,8 @@ class ResponsesWire:
 
     def ask(self, payload: bytes) -> WireRequest:
         """A chat request as a Responses request. Raises RuntimeFault where it would mean something else."""
-        given, dropped = exact_json.loads(payload), Dropped()
-        return WireRequest(orjson.dumps(request(given, dropped)), dropped.names)
+        given, dropped = chat_of(payload), Dropped()
+        return WireRequest(exact_json.line(request(given, dropped)), dropped.names)
 
     def reader(self) -> Reader | None:
         """For one answer."""

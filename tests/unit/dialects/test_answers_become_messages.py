@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from arbiter_app import exact_json
 from arbiter_app.dialects.anthropic_messages import error_body, error_frame, status_of
 from arbiter_app.dialects.anthropic_messages.answer import MALFORMED, message
 from arbiter_app.dialects.anthropic_messages.events import Events
@@ -38,7 +39,7 @@ def completed(decision: Decision, body: Json, usage: Usage | None = None, **more
 
 def whole(said: Json, finish: str = "stop", payload: Json | None = None, **choice: Any) -> Json:
     body = {"choices": [{"index": 0, "message": said, "finish_reason": finish, **choice}]}
-    made = message(completed(decided(payload), body))
+    made: Json = json.loads(exact_json.line(message(completed(decided(payload), body))))
     assert anthropic.types.Message.model_validate(made)
     return made
 
