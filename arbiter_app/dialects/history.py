@@ -7,7 +7,7 @@ import re
 from typing import Any, NamedTuple
 
 from arbiter_app import exact_json
-from arbiter_app.dialects.reasoning import MEMBER
+from arbiter_app.dialects.reasoning import stated_in
 from arbiter_app.dialects.translation import Dropped
 from arbiter_app.dialects.wire import unable
 from arbiter_app.pipeline.messages import content_text
@@ -109,8 +109,7 @@ class Turn(NamedTuple):
     @property
     def details(self) -> list[Json]:
         """What the model had signed."""
-        details = self.message.get(MEMBER)
-        return [one for one in details if isinstance(one, dict)] if isinstance(details, list) else []
+        return stated_in(self.message)
 
 
 def turns_of(given: Json) -> list[Turn]:

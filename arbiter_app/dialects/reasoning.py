@@ -30,6 +30,7 @@ __all__ = [
     "native_of",
     "put_back",
     "sealed",
+    "stated_in",
     "unsealed",
 ]
 
@@ -42,12 +43,16 @@ _EXTRA = "call.extra_content"
 """What a runtime put beside a call: Gemini signs there. It travels as a detail of its own."""
 
 
-def details_of(message: Json) -> list[Json]:
-    """The details of a message, or of a piece of one, that Arbiter made of an answer in another dialect."""
+def stated_in(message: Json) -> list[Json]:
+    """The details of a message, or of a piece of one, whoever made them. One that names no call in `before` stands first."""
     details = message.get(MEMBER)
-    if not isinstance(details, list):
-        return []
-    return [one for one in details if isinstance(one, dict) and one.get("format") in FORMATS]
+    stated = [one for one in details if isinstance(one, dict)] if isinstance(details, list) else []
+    return [one if isinstance(one.get("before", ""), str) else {**one, "before": None} for one in stated]
+
+
+def details_of(message: Json) -> list[Json]:
+    """Those of them that Arbiter made of an answer in another dialect."""
+    return [one for one in stated_in(message) if one.get("format") in FORMATS]
 
 
 def grouped(details: list[Json]) -> list[list[Json]]:

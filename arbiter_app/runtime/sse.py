@@ -237,7 +237,7 @@ class StreamAssembler:
         choices = [self._choices[index].body(index) for index in sorted(self._choices)]
         body: Json = {**self._head, "object": "chat.completion", "choices": choices}
         if self._usage is not None:
-            body["usage"] = self._usage
+            body["usage"] = exact_json.whole(self._usage)
         return body
 
     def _take(self, chunk: Json) -> None:

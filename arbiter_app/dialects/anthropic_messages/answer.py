@@ -83,14 +83,15 @@ def usage(decision: Decision) -> Json:
 
 def _blocks(decision: Decision, said: Json) -> list[Json]:
     groups = grouped(details_of(said)) if decision.request.show_thoughts else []
-    before = {one.get("id") for one in said.get("tool_calls") or () if isinstance(one, dict)}
+    calls = said.get("tool_calls")
+    calls = calls if isinstance(calls, list) else []
+    before = [one.get("id") for one in calls if isinstance(one, dict)]
     blocks = _thoughts(decision, said, [group for group in groups if group[0].get("before") not in before])
     refused = said.get("refusal")
     text = content_text(said.get("content")) or (refused if isinstance(refused, str) else "")
     if text:
         blocks.append({"type": "text", "text": text})
-    calls = said.get("tool_calls")
-    functions = [(call.get("id"), call.get("function")) for call in calls or () if isinstance(call, dict)]
+    functions = [(call.get("id"), call.get("function")) for call in calls if isinstance(call, dict)]
     if said.get("function_call"):
         functions.append((None, said["function_call"]))
     for number, (stated, function) in enumerate(functions):

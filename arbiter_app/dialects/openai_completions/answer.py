@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import orjson
 
+from arbiter_app import exact_json
 from arbiter_app.dialects.translation import FirstChoice, body_of
 from arbiter_app.pipeline.completions import first_choice
 from arbiter_app.pipeline.decision import Decision
@@ -56,7 +57,10 @@ class TextFrames:
         return b"".join(map(self._framed, chunks)) + DONE
 
     def _framed(self, chunk: Json) -> bytes:
-        return b"data: %b\n\n" % orjson.dumps(chunk)
+        try:
+            return b"data: %b\n\n" % orjson.dumps(chunk)
+        except TypeError:  # half of a surrogate pair, whose other half may come in the next piece
+            return b"data: %b\n\n" % exact_json.dumps(chunk)
 
 
 def _head(decision: Decision) -> Json:

@@ -14,6 +14,7 @@ import pytest
 from arbiter_app import exact_json
 from arbiter_app.dialects.wires import WIRES
 from arbiter_app.runtime.sse import StreamAssembler
+from tests.unit.dialects import test_answers_become_messages as become_messages
 from tests.unit.dialects import test_messages_answers_become_chats as messages
 from tests.unit.dialects import test_responses_answers_become_chats as responses
 
@@ -105,3 +106,20 @@ def test_numbers_that_no_block_can_have_stand_for_the_last_one(dialect: str) -> 
 
     kept = fed(dialect, [without_place(event) for event in EVENTS[dialect]]).body()
     assert kept["choices"][0]["message"]["content"] == "Hello"
+
+
+@both
+@pytest.mark.parametrize("before", [[], {}, 5, None])
+def test_a_thought_before_what_is_no_call_stands_first(dialect: str, before: Any) -> None:
+    detail = {"type": "reasoning.text", "text": "So.", "signature": "s", "data": "d", "format": dialect}
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    said = {"role": "assistant", "content": "A", "reasoning_details": [{**detail, "before": before}]}
+    asked = [{"role": "user", "content": "Hi"}, {**said, "tool_calls": [call]}]
+    answered = {"role": "tool", "tool_call_id": "c1", "content": "ok"}
+    WIRES[dialect].ask(json.dumps({"model": "m", "messages": [*asked, answered]}).encode())
+    told = become_messages.whole({**said, "tool_calls": [{**call, "id": before}]}, "tool_calls")
+    assert told["content"][-1]["name"] == "f"
+
+
+def test_calls_that_are_no_list_are_none() -> None:
+    assert become_messages.whole({"content": "A", "tool_calls": 5})["content"] == [{"type": "text", "text": "A"}]
