@@ -12,6 +12,7 @@ import httpx
 
 from arbiter_app.dialects.openai_chat.upstream import CHAT
 from arbiter_app.dialects.wire import Wire, WireRequest
+from arbiter_app.pipeline.completions import cut_own, may_name_own, without_own_bytes
 from arbiter_app.pipeline.native import NativeEvents
 from arbiter_app.pipeline.ports import LARGE_BYTES, Reply, ReplyStream, RuntimeFault
 from arbiter_app.runtime.budget import Budget, Hold
@@ -30,6 +31,7 @@ MAX_ERROR_BYTES = 64 * 1024
 MOST_INFLATED = 1_032
 """Bytes that one of deflate can say."""
 MODELS_DEADLINE_S = 15.0
+NO_VECTORS = "the runtime's answer holds no vectors"
 MAX_LIST_BYTES = 8 * 1024 * 1024
 """Of a model list: a hundred times that of the largest router."""
 _VERSIONED = re.compile(r"/v\d|/openai(?:/|$)|/api/")
@@ -182,13 +184,19 @@ class HttpRuntime:
         headers, hold = decoded(response.headers), Hold(self._budget)
         body = joined(await self._read(response, self._max_answer_bytes, hold, deadline)).strip()
         if len(body) > LARGE_BYTES:
+            if b'"embedding"' not in body:
+                raise RuntimeFault("protocol", NO_VECTORS)
+            try:
+                body = cut_own(body) if may_name_own(body) else body
+            except ValueError as unread:
+                raise RuntimeFault("protocol", NO_VECTORS) from unread
             return Reply(headers, body, first_byte_ms, usage_alone(body), hold)
         answer, body = parsed(headers, body)
         if (error := stated_error(answer, headers, body)) is not None:
             raise error
-        if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
-            raise RuntimeFault("protocol", "the runtime's answer holds no vectors")
-        return Reply(headers, body, first_byte_ms, answer, hold)
+        if not isinstance(answer, dict) or not _holds_vectors(answer.get("data")):
+            raise RuntimeFault("protocol", NO_VECTORS)
+        return Reply(headers, without_own_bytes(body), first_byte_ms, answer, hold)
 
     async def models(self) -> Rows:
         """The rows of the runtime's model list; where there is none, of that under `/v1`, which is then the base. Raises RuntimeFault."""
@@ -268,6 +276,10 @@ class HttpRuntime:
             return joined(await self._read(answer, MAX_ERROR_BYTES, Hold(self._budget), time.monotonic()))
         except RuntimeFault:
             return b""
+
+
+def _holds_vectors(rows: object) -> bool:
+    return isinstance(rows, list) and bool(rows) and all(isinstance(row, dict) and row.get("embedding") for row in rows)
 
 
 def _lines(headers: Mapping[str, str]) -> bytes:

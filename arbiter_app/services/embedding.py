@@ -12,7 +12,6 @@ from typing import Protocol
 
 from arbiter_app.catalog import Catalog
 from arbiter_app.pipeline.call import Meter
-from arbiter_app.pipeline.completions import without_own_bytes
 from arbiter_app.pipeline.decision import Decision, new_decision
 from arbiter_app.pipeline.errors import ArbiterError, ModelNotFound
 from arbiter_app.pipeline.ports import Refused, Reply, RuntimeFault
@@ -113,7 +112,7 @@ class Embeddings:
             cost=cost,
             latency_ms=took_ms,
             first_byte_ms=reply.first_byte_ms,
-            raw=without_own_bytes(reply.body),
+            raw=reply.body,
             large=True,
             hold=reply.hold,
             runtime=shown,
