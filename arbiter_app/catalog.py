@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from arbiter_app.pipeline.plain import is_plain
 from arbiter_app.pipeline.types import DEFAULT_RUNTIME, Capability, Deployment, Json, Model, Task, capabilities
 from arbiter_app.pool import listing
 from arbiter_app.pool import parts as parts_of
@@ -38,6 +39,7 @@ _KEYS = _SPECIAL | {
     "deployments",
 }
 _DEPLOYMENT_KEYS = _SPECIAL | {"runtime", "model", "input", "output", "cached", "context"}
+MAX_NAME_CHARS = 200
 _SWITCHES = (*Capability, "routable")
 
 
@@ -301,6 +303,12 @@ def load_catalog(
         for key, table in tables.items()
         if "deployments" in table
     }
+    for several in deployments.values():
+        for at in several:
+            if at.key in models and at.key != at.model.id:
+                raise CatalogError(
+                    f"model {at.key!r}: so the deployment of {at.model.id!r} is called; rename the model"
+                )
     return Catalog(models, parts["baseline"], parts["classifier"], parts["judge"], aliases, runtimes, deployments)
 
 
@@ -310,6 +318,8 @@ def _read(source: Path) -> dict[str, Any]:
         raw = tomllib.loads(source.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CatalogError(f"{source}: {error}") from error
+    except RecursionError as error:
+        raise CatalogError(f"{source}: nested too deeply") from error
     tables = raw.get("models")
     if not isinstance(tables, dict) or not tables:
         raise CatalogError(f'{source}: needs at least one [models."NAME"] table')
@@ -359,15 +369,15 @@ def _deployments(model: Model, tables: Any, runtimes: Mapping[str, RuntimeConfig
         if not table.keys() <= _DEPLOYMENT_KEYS:
             unknown = sorted(table.keys() - _DEPLOYMENT_KEYS)
             raise CatalogError(
-                f"model {model.id!r}: unknown keys {unknown} of a deployment; known are {sorted(_DEPLOYMENT_KEYS)}"
+                f"model {model.id!r}: unknown keys {unknown} of a deployment; known are {sorted(map(str, _DEPLOYMENT_KEYS))}"
             )
         runtime, name = table.get("runtime", DEFAULT_RUNTIME), table.get("model", "")
-        if runtime not in runtimes and runtime != DEFAULT_RUNTIME:
+        if not isinstance(runtime, str) or (runtime not in runtimes and runtime != DEFAULT_RUNTIME):
             known = ", ".join([DEFAULT_RUNTIME, *sorted(runtimes)])
             raise CatalogError(f"model {model.id!r}: there is no runtime {runtime!r}; known are {known}")
         if _on(found, runtime) is not None:
             raise CatalogError(f"model {model.id!r}: two deployments on the runtime {runtime}; name the runtime twice")
-        if not isinstance(name, str):
+        if not isinstance(name, str) or (name and not _is_name(name)):
             raise CatalogError(f"model {model.id!r}: model is the name that the runtime {runtime} has for it")
         key = model.id if (len(tables) == 1 and runtime == DEFAULT_RUNTIME) else f"{model.id}@{runtime}"
         found.append(Deployment(key, runtime, replace(_priced(model, table), name=name)))
@@ -387,10 +397,16 @@ def _priced(model: Model, table: Mapping[str, Any]) -> Model:
     )
 
 
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= MAX_NAME_CHARS and bool(text.strip()) and is_plain(text)
+
+
 def _model(key: str, table: Any) -> Model:
+    if not _is_name(key):
+        raise CatalogError(f"model {key[:60]!r}: a name is up to {MAX_NAME_CHARS} visible characters")
     if not isinstance(table, dict) or not table.keys() <= _KEYS:
         unknown = sorted(set(table) - _KEYS) if isinstance(table, dict) else table
-        raise CatalogError(f"model {key!r}: unknown keys {unknown}; known are {sorted(_KEYS)}")
+        raise CatalogError(f"model {key!r}: unknown keys {unknown}; known are {sorted(map(str, _KEYS))}")
     context = _context(key, table)
     switches = {name: _switch(key, name, table[name]) for name in _SWITCHES if name in table}
     return Model(

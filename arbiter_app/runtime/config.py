@@ -105,7 +105,7 @@ def _address(name: str, value: Any) -> str:
     except ValueError:
         good = False
     if not good or " " in url or not url.isascii() or not url.isprintable():
-        shown = re.sub(r"(?<=://)[^/@]+@", "***@", str(value)[:100])
+        shown = re.sub(r"^(\w+://)?.*@", r"\1***@", str(value)[:100])
         raise ValueError(f"runtime {name!r}: base_url {shown!r} is no address; write it like https://host/v1")
     if parts.username or parts.password:
         raise ValueError(f"runtime {name!r}: base_url has a user or password in it; put the key into key_env")

@@ -100,6 +100,8 @@ def test_a_lone_deployment_on_the_default_runtime_keeps_the_models_key(tmp_path:
     ("deployment", "why"),
     [
         ('runtime = "hose"', "model 'gpt-4o': there is no runtime 'hose'; known are btl, house"),
+        ('runtime = ["house"]', "model 'gpt-4o': there is no runtime ['house']; known are btl, house"),
+        ('model = "a\\nb"', "model 'gpt-4o': model is the name that the runtime btl has for it"),
         ("runtime = 5", "model 'gpt-4o': there is no runtime 5; known are btl, house"),
         ("price = 5", "model 'gpt-4o': unknown keys ['price'] of a deployment; known are "),
         ("model = 5", "model 'gpt-4o': model is the name that the runtime btl has for it"),
@@ -111,6 +113,33 @@ def test_a_lone_deployment_on_the_default_runtime_keeps_the_models_key(tmp_path:
 def test_a_bad_deployment_is_said_in_one_sentence(tmp_path: Path, deployment: str, why: str) -> None:
     text = said(tmp_path, PLAIN, '[[models."gpt-4o".deployments]]', deployment, HOUSE)
     assert text.startswith(why) and "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("parts", "why"),
+    [
+        (("x = " + "[" * 5_000 + "]" * 5_000, PLAIN), "nested too deeply"),
+        ((PLAIN, '[models.""]\ninput = 1\noutput = 1'), "model '': a name is up to 200 visible characters"),
+        ((PLAIN, '[models."a\\nb"]\ninput = 1\noutput = 1'), "a name is up to 200 visible characters"),
+        (
+            (PLAIN, ON_BOTH, HOUSE, '[models."gpt-4o@house"]\ninput = 1\noutput = 1'),
+            "model 'gpt-4o@house': so the deployment of 'gpt-4o' is called; rename the model",
+        ),
+    ],
+    ids=["deep", "no name", "two lines", "a deployment's key"],
+)
+def test_a_catalog_that_cannot_be_read_is_one_sentence(tmp_path: Path, parts: tuple[str, ...], why: str) -> None:
+    text = said(tmp_path, *parts)
+    assert why in text and "\n" not in text
+
+
+@pytest.mark.parametrize(
+    "url", ["https://me:p@ss word@host/v1", "me:pass-word-1@host/v1", "https://me:a/pass-word@ho st"]
+)
+def test_a_password_in_what_is_no_address_is_not_said(url: str) -> None:
+    with pytest.raises(ValueError, match="is no address") as caught:
+        runtime_of("house", {"base_url": url})
+    assert "word" not in str(caught.value)
 
 
 @pytest.mark.parametrize("value", ["5", "[]", '["house"]', '"house"'])
