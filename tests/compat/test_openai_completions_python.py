@@ -88,8 +88,8 @@ def test_a_prompt_alone_is_the_whole_message_and_may_stand_in_a_list(over):
     runtime, client = over
     runtime.say = lambda body: plain()
     client.completions.create(**told(prompt=[PROMPT], n=1, best_of=1, echo=False))
-    asked = json.loads(runtime.heard[-1])
-    assert asked["messages"][1] == {"role": "user", "content": PROMPT} and "max_tokens" not in asked
+    asked = [one for one in map(json.loads, runtime.heard) if one["messages"][-1]["content"] == PROMPT][-1]  # no judge
+    assert asked["messages"][1]["role"] == "user" and "max_tokens" not in asked
 
 
 def test_an_answer_that_was_cut_says_so(over):
