@@ -19,7 +19,7 @@ from tests.chaos.run.runtime import Runtime
 from tests.chaos.run.strangers import Strangers
 from tests.chaos.run.system import System, soon
 
-CALLERS, STRANGERS = 16, 40
+CALLERS, STRANGERS, STORMS = 16, 40, 5
 NOTICED_S, RECOVERED_S, SETTLED_S = 15.0, 40.0, 40.0
 PIECE = 1 << 20
 
@@ -100,20 +100,18 @@ class Run:
 
 
 async def everything_at_once(run: Run, seconds: float) -> None:
-    """No more than two storms; what the process holds after each is compared.
+    """No more than storms; what the process holds after the last two is compared.
 
-    The first one fills what is bounded, and asks all code once: a leak goes on growing in the second.
+    The first ones fill what is bounded, ask all code once, and leave gaps between what stays, as wide as the storm was: over eight
+    storms of 30 s it was 141, 162, 172, 180, 180, 197, 187, 189, 190 MiB. A leak goes on growing.
     """
     await run.system.begin()
-    async with run.storm():
-        await asyncio.sleep(seconds * 2 / 6)
-    await run.expect("serves after the storm", run.serves, RECOVERED_S)
-    await run.quiet(seconds / 6)
-    before = await run.system.held()
-    async with run.storm():
-        await asyncio.sleep(seconds * 2 / 6)
-    await run.expect("serves after the second storm", run.serves, RECOVERED_S)
-    await run.quiet(seconds / 6)
+    for number in range(STORMS):
+        before = await run.system.held()
+        async with run.storm():
+            await asyncio.sleep(seconds * 4 / 6 / STORMS)
+        await run.expect(f"serves after storm {number + 1}", run.serves, RECOVERED_S)
+        await run.quiet(seconds * 2 / 6 / STORMS)
     settled = await flat(run.system, before, run.within, SETTLED_S)
     run.table.held(before, settled, run.within)
     await run.system.end()
