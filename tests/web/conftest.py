@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Coroutine, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 from arbiter_app.web.build import ensure_pages
 from tests.browser import FLAGS, ROOT, chromium
@@ -162,6 +164,10 @@ def context(browser: Browser, site: Site) -> Iterator[BrowserContext]:
     one.add_init_script("localStorage.setItem('arbiter-seen', '1')")
     one.set_default_timeout(10_000)
     yield one
+    for tab in one.pages:
+        with suppress(PlaywrightError):  # closed in the middle of a navigation, a context may never be done with it
+            tab.wait_for_load_state()
+            tab.goto("about:blank")
     one.close()
 
 
