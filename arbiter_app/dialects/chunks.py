@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import orjson
 
@@ -126,6 +127,37 @@ class Chunks:
             return
         event.chunk = chunk
         self._made.append(event)
+
+
+class EventReader:
+    """Reads one answer of a runtime of another dialect event by event; what `dialects.wire.Reader` asks of a stream."""
+
+    handlers: ClassVar[Mapping[str, Callable[[Any, Json], None]]]
+    """What is done with an event, by its `type`; others of the dialect say nothing that a chat has."""
+
+    def __init__(self) -> None:
+        self._chunks = Chunks()
+
+    @property
+    def ended(self) -> bool:
+        """Whether its end has come."""
+        return self._chunks.ended
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has ended in an error."""
+        return self._chunks.failed
+
+    def chunks(self, data: bytes) -> list[bytes]:
+        """What an event adds."""
+        event = parsed(data)
+        kind = event.get("type") if isinstance(event, dict) else None
+        handle = self.handlers.get(kind) if isinstance(kind, str) else None
+        if handle is not None:
+            handle(self, event)
+        elif kind is None or "choices" in event:
+            self._chunks.raw(data)
+        return self._chunks.taken()
 
 
 def place_of(stated: object, otherwise: object) -> object:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 from arbiter_app import exact_json
-from arbiter_app.dialects.chunks import Chunks, parsed, place_of
+from arbiter_app.dialects.chunks import EventReader, place_of
 from arbiter_app.dialects.reasoning import MEMBER, MESSAGES
 from arbiter_app.dialects.translation import count_of
 from arbiter_app.pipeline.types import Json
@@ -18,24 +19,14 @@ _REASONS = {
 }
 
 
-class MessagesReader:
+class MessagesReader(EventReader):
     """Reads one answer (`dialects.wire.Reader`)."""
 
     def __init__(self) -> None:
-        self._chunks = Chunks()
+        super().__init__()
         self._usage: Json = {}
-        self._blocks: dict[object, _Block] = {}
+        self._blocks: dict[object, _OpenBlock] = {}
         self._last: object = None
-
-    @property
-    def ended(self) -> bool:
-        """Whether its end has come."""
-        return self._chunks.ended
-
-    @property
-    def failed(self) -> bool:
-        """Whether it has ended in an error."""
-        return self._chunks.failed
 
     def whole(self, answer: Json, body: bytes) -> Json:
         """A message as a chat completion. Raises ValueError for what is none."""
@@ -50,17 +41,6 @@ class MessagesReader:
         made: Json = {**head, "choices": [{"index": 0, "message": message, "finish_reason": finish, **more}]}
         return {**made, "usage": usage} if usage is not None else made
 
-    def chunks(self, data: bytes) -> list[bytes]:
-        """What an event adds."""
-        event = parsed(data)
-        kind = event.get("type") if isinstance(event, dict) else None
-        take = getattr(self, f"_{kind}", None) if isinstance(kind, str) and kind in _EVENTS else None
-        if take is not None:
-            take(event)
-        elif kind is None or "choices" in event:
-            self._chunks.raw(data)
-        return self._chunks.taken()
-
     def _message_start(self, event: Json) -> None:
         message = event.get("message")
         if isinstance(message, dict):
@@ -72,7 +52,7 @@ class MessagesReader:
         block = block if isinstance(block, dict) else {}
         at = self._last = place_of(event.get("index"), len(self._blocks))
         kind = block.get("type")
-        begun = self._blocks[at] = _Block(str(kind))
+        begun = self._blocks[at] = _OpenBlock(str(kind))
         if kind == "text":
             self._chunks.text(block.get("text"))
         elif kind == "thinking":
@@ -92,7 +72,7 @@ class MessagesReader:
         if block is None:  # it was never begun
             kinds = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "thinking"}
             kind = kinds.get(str(delta.get("type")), "text")
-            block = self._blocks[at] = _Block(kind)
+            block = self._blocks[at] = _OpenBlock(kind)
         what = delta.get("type")
         if what == "text_delta":
             self._chunks.text(delta.get("text"))
@@ -129,7 +109,7 @@ class MessagesReader:
     def _error(self, event: Json) -> None:
         self._chunks.error(event.get("error"))
 
-    def _think(self, block: _Block, text: object, signature: object) -> None:
+    def _think(self, block: _OpenBlock, text: object, signature: object) -> None:
         if isinstance(text, str):
             block.thought += text
             self._chunks.thought(text)
@@ -141,21 +121,20 @@ class MessagesReader:
         if isinstance(usage, dict):
             self._usage |= {name: value for name, value in usage.items() if value is not None}
 
+    handlers = MappingProxyType(
+        {
+            "message_start": _message_start,
+            "content_block_start": _content_block_start,
+            "content_block_delta": _content_block_delta,
+            "content_block_stop": _content_block_stop,
+            "message_delta": _message_delta,
+            "message_stop": _message_stop,
+            "error": _error,
+        }
+    )
 
-_EVENTS = frozenset(
-    {
-        "message_start",
-        "content_block_start",
-        "content_block_delta",
-        "content_block_stop",
-        "message_delta",
-        "message_stop",
-        "error",
-    }
-)
 
-
-class _Block:
+class _OpenBlock:
     """A block under way."""
 
     __slots__ = ("data", "ended", "given", "kind", "number", "signature", "thought")

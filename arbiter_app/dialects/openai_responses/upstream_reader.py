@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
-from arbiter_app.dialects.chunks import Chunks, parsed, place_of
+from arbiter_app.dialects.chunks import EventReader, place_of
 from arbiter_app.dialects.reasoning import MEMBER, RESPONSES
 from arbiter_app.dialects.translation import count_of
 from arbiter_app.pipeline.types import Json
@@ -13,23 +14,13 @@ _FINISH = {"max_output_tokens": "length", "content_filter": "content_filter"}
 _LOST = "the response failed, and the runtime did not say why"
 
 
-class ResponsesReader:
+class ResponsesReader(EventReader):
     """Reads one answer (`dialects.wire.Reader`)."""
 
     def __init__(self) -> None:
-        self._chunks = Chunks()
-        self._items: dict[object, _Item] = {}
+        super().__init__()
+        self._items: dict[object, _OpenItem] = {}
         self._last: object = None
-
-    @property
-    def ended(self) -> bool:
-        """Whether its end has come."""
-        return self._chunks.ended
-
-    @property
-    def failed(self) -> bool:
-        """Whether it has ended in an error."""
-        return self._chunks.failed
 
     def whole(self, answer: Json, body: bytes) -> Json:
         """A response as a chat completion. Raises ValueError for what is none."""
@@ -47,30 +38,19 @@ class ResponsesReader:
             made["created"] = seconds
         return {**made, "usage": usage} if usage is not None else made
 
-    def chunks(self, data: bytes) -> list[bytes]:
-        """What an event adds."""
-        event = parsed(data)
-        kind = event.get("type") if isinstance(event, dict) else None
-        take = _EVENTS.get(kind) if isinstance(kind, str) else None
-        if take is not None:
-            take(self, event)
-        elif kind is None or "choices" in event:
-            self._chunks.raw(data)
-        return self._chunks.taken()
-
     def _begin(self, event: Json) -> None:
         response = event.get("response")
         if isinstance(response, dict):
             self._chunks.begin(response.get("id"), response.get("model"), response.get("created_at"))
 
-    def _item(self, event: Json) -> _Item:
+    def _item(self, event: Json) -> _OpenItem:
         """The item that an event is of: by its place, by its id, or the last one."""
         item = event.get("item")
         stated = item.get("id") if isinstance(item, dict) else event.get("item_id")
         at = self._last = place_of(event.get("output_index"), place_of(stated, self._last))
         known = self._items.get(at)
         if known is None:
-            known = self._items[at] = _Item()
+            known = self._items[at] = _OpenItem()
         return known
 
     def _added(self, event: Json) -> None:
@@ -113,7 +93,7 @@ class ResponsesReader:
         if isinstance(item, dict) and not known.done:
             self._finish(known, item)
 
-    def _finish(self, known: _Item, item: Json) -> None:
+    def _finish(self, known: _OpenItem, item: Json) -> None:
         known.done = True
         kind = item.get("type")
         if kind == "function_call":
@@ -140,7 +120,7 @@ class ResponsesReader:
                 continue
             known = self._items.get(at) or self._items.get(place_of(item.get("id"), None))
             if known is None or not known.done:
-                self._finish(known or _Item(), item)
+                self._finish(known or _OpenItem(), item)
         self._chunks.end(_finish(response, self._chunks.calls > 0), usage_of(response.get("usage")))
         self._chunks.done()
 
@@ -154,8 +134,28 @@ class ResponsesReader:
         flat = {name: event[name] for name in ("code", "message", "param") if event.get(name) is not None}
         self._chunks.error(inner if isinstance(inner, dict) and inner else flat)
 
+    handlers = MappingProxyType(
+        {
+            "response.created": _begin,
+            "response.in_progress": _begin,
+            "response.output_item.added": _added,
+            "response.output_item.done": _done,
+            "response.output_text.delta": _text,
+            "response.refusal.delta": _refusal,
+            "response.function_call_arguments.delta": _arguments,
+            "response.reasoning_summary_part.added": _summary_part,
+            "response.reasoning_summary_text.delta": _thought,
+            "response.reasoning_text.delta": _thought,
+            "response.completed": _ended,
+            "response.incomplete": _ended,
+            "response.failed": _failed,
+            "response.cancelled": _failed,
+            "error": _error,
+        }
+    )
 
-class _Item:
+
+class _OpenItem:
     """An item under way: its number, of a call, and how much of it has come in pieces."""
 
     __slots__ = ("done", "number", "told")
@@ -164,25 +164,6 @@ class _Item:
         self.number: int | None = None
         self.told = 0
         self.done = False
-
-
-_EVENTS = {
-    "response.created": ResponsesReader._begin,
-    "response.in_progress": ResponsesReader._begin,
-    "response.output_item.added": ResponsesReader._added,
-    "response.output_item.done": ResponsesReader._done,
-    "response.output_text.delta": ResponsesReader._text,
-    "response.refusal.delta": ResponsesReader._refusal,
-    "response.function_call_arguments.delta": ResponsesReader._arguments,
-    "response.reasoning_summary_part.added": ResponsesReader._summary_part,
-    "response.reasoning_summary_text.delta": ResponsesReader._thought,
-    "response.reasoning_text.delta": ResponsesReader._thought,
-    "response.completed": ResponsesReader._ended,
-    "response.incomplete": ResponsesReader._ended,
-    "response.failed": ResponsesReader._failed,
-    "response.cancelled": ResponsesReader._failed,
-    "error": ResponsesReader._error,
-}
 
 
 def usage_of(stated: object) -> Json | None:

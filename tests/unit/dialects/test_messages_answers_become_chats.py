@@ -9,9 +9,8 @@ import pytest
 from anthropic.types import Message, RawMessageStreamEvent
 
 from arbiter_app.dialects.anthropic_messages.upstream import WIRE
-from arbiter_app.pipeline.completions import completed
-from arbiter_app.runtime.sse import StreamAssembler
 from tests.sdk_types import adapter
+from tests.unit.dialects.reading import details, read, streamed
 
 USAGE = {
     "input_tokens": 10,
@@ -109,39 +108,11 @@ def events_of(said: dict[str, Any]) -> list[dict[str, Any]]:
     return made
 
 
-def read(said: dict[str, Any]) -> dict[str, Any]:
-    """A whole answer as a chat completion."""
-    body = json.dumps(said).encode()
-    chat = WIRE.reader().whole(json.loads(body), body)
-    completed(chat, 1)
-    return chat
-
-
-def streamed(events: list[Any]) -> tuple[dict[str, Any], list[dict[str, Any]], StreamAssembler]:
-    """The same of a stream, put together; its chunks; and what the core says of it."""
-    reader, chunks = WIRE.reader(), []
-    assembler, read_again = StreamAssembler(), StreamAssembler()
-    for event in events:
-        for made in reader.chunks(event if isinstance(event, bytes) else json.dumps(event).encode()):
-            assembler.feed(made)
-            if made.startswith(b"data: {"):
-                chunks.append(json.loads(made.removeprefix(b"data: ")))
-                read_again.feed(bytes(made))
-    assert read_again.body() == assembler.body()
-    return assembler.body(), chunks, assembler
-
-
-def details(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [
-        one for chunk in chunks for choice in chunk["choices"] for one in choice["delta"].get("reasoning_details", [])
-    ]
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_a_whole_answer_is_a_chat_completion(case: str) -> None:
     content, expected = CASES[case]
     reason = "tool_use" if "tool_calls" in expected else "end_turn"
-    chat = read(message(content, stop_reason=reason))
+    chat = read(WIRE, message(content, stop_reason=reason))
     choice = chat["choices"][0]
     assert choice["message"] == {"role": "assistant", **expected}
     assert choice["finish_reason"] == ("tool_calls" if "tool_calls" in expected else "stop")
@@ -152,7 +123,7 @@ def test_a_whole_answer_is_a_chat_completion(case: str) -> None:
 def test_a_stream_says_the_same_in_chunks(case: str) -> None:
     content, expected = CASES[case]
     reason = "tool_use" if "tool_calls" in expected else "end_turn"
-    body, chunks, assembler = streamed(events_of(message(content, stop_reason=reason)))
+    body, chunks, assembler = streamed(WIRE, events_of(message(content, stop_reason=reason)))
     said = body["choices"][0]["message"]
     if found := details(chunks):
         said = {**said, "reasoning_details": found}
@@ -179,23 +150,23 @@ def test_a_stream_says_the_same_in_chunks(case: str) -> None:
 )
 def test_why_an_answer_ended(reason: str, finish: str) -> None:
     said = message([TEXT], stop_reason=reason)
-    assert read(said)["choices"][0]["finish_reason"] == finish
-    assert streamed(events_of(said))[2].finish_reason == finish
+    assert read(WIRE, said)["choices"][0]["finish_reason"] == finish
+    assert streamed(WIRE, events_of(said))[2].finish_reason == finish
 
 
 def test_at_which_stop_sequence_it_ended() -> None:
     said = message([TEXT], stop_reason="stop_sequence", stop_sequence="END")
-    assert read(said)["choices"][0]["stop_reason"] == "END"
-    chunks = streamed(events_of(said))[1]
+    assert read(WIRE, said)["choices"][0]["stop_reason"] == "END"
+    chunks = streamed(WIRE, events_of(said))[1]
     assert [one["choices"][0].get("stop_reason") for one in chunks if one["choices"]][-1] == "END"
 
 
 def test_why_it_was_refused() -> None:
     details = {"type": "refusal", "category": "cyber", "explanation": "It could do harm."}
     said = message([], stop_reason="refusal", stop_details=details)
-    choice = read(said)["choices"][0]
+    choice = read(WIRE, said)["choices"][0]
     assert (choice["message"]["refusal"], choice["finish_reason"]) == ("It could do harm.", "content_filter")
-    assert streamed(events_of(said))[0]["choices"][0]["message"]["refusal"] == "It could do harm."
+    assert streamed(WIRE, events_of(said))[0]["choices"][0]["message"]["refusal"] == "It could do harm."
 
 
 def test_numbers_in_inputs_stay_as_they_were_written() -> None:
@@ -209,13 +180,13 @@ def test_numbers_in_inputs_stay_as_they_were_written() -> None:
 def test_usage_that_is_never_or_twice_stated() -> None:
     said = message([TEXT])
     del said["usage"]
-    assert "usage" not in read(said)
+    assert "usage" not in read(WIRE, said)
     events = events_of(message([TEXT]))
     events[-2]["usage"] = {**USAGE, "input_tokens": 11, "output_tokens": 9}
-    usage = streamed(events)[0]["usage"]
+    usage = streamed(WIRE, events)[0]["usage"]
     assert (usage["prompt_tokens"], usage["completion_tokens"]) == (131, 9)
     events[-2]["usage"] = events[0]["message"]["usage"] = {}
-    assert "usage" not in streamed(events)[0]
+    assert "usage" not in streamed(WIRE, events)[0]
 
 
 def test_streams_that_are_not_quite_right() -> None:
@@ -223,29 +194,29 @@ def test_streams_that_are_not_quite_right() -> None:
     for event in events:  # no index, and nothing says that a block is over
         event.pop("index", None)
     bare = [event for event in events if event["type"] not in ("content_block_stop", "ping")]
-    assert streamed(bare)[0]["choices"][0]["message"]["tool_calls"] == CALLS
+    assert streamed(WIRE, bare)[0]["choices"][0]["message"]["tool_calls"] == CALLS
     whole = [one for one in events_of(message([USES[0]])) if one["type"] != "content_block_delta"]
     whole[2]["content_block"]["input"] = {"city": "Oslo"}  # all of the input at the beginning
-    assert streamed(whole)[0]["choices"][0]["message"]["tool_calls"] == CALLS[:1]
+    assert streamed(WIRE, whole)[0]["choices"][0]["message"]["tool_calls"] == CALLS[:1]
     ended = events_of(message([TEXT]))[:-2] + [{"type": "message_stop"}]
-    assert streamed(ended)[2].finish_reason == "stop"
+    assert streamed(WIRE, ended)[2].finish_reason == "stop"
     unbegun = [one for one in events_of(message([TEXT])) if one["type"] not in ("content_block_start", "message_start")]
-    assert streamed(unbegun)[0]["choices"][0]["message"]["content"] == "Hello"
+    assert streamed(WIRE, unbegun)[0]["choices"][0]["message"]["content"] == "Hello"
 
 
 def test_a_stream_that_is_cut_is_not_finished() -> None:
     events = events_of(message([TEXT, USES[0]], stop_reason="tool_use"))
     for at in range(len(events) - 2):
-        _, _, assembler = streamed(events[:at])
+        _, _, assembler = streamed(WIRE, events[:at])
         assert (assembler.done, assembler.finish_reason) == (False, None)
 
 
 def test_an_error_in_a_stream_is_a_fault_of_its_meaning() -> None:
     error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}, "request_id": "r"}
-    _, _, assembler = streamed([*events_of(message([TEXT]))[:4], error])
+    _, _, assembler = streamed(WIRE, [*events_of(message([TEXT]))[:4], error])
     assert assembler.error is not None
     assert (assembler.error.means, assembler.error.message) == ("overloaded", "Overloaded")
-    assert streamed([b"no JSON"])[2].error is not None
+    assert streamed(WIRE, [b"no JSON"])[2].error is not None
 
 
 def test_what_is_no_message_is_no_answer() -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 from openai.types.responses import Response, ResponseStreamEvent
 
 from arbiter_app.dialects.openai_responses.upstream import WIRE
-from arbiter_app.pipeline.completions import completed
-from arbiter_app.runtime.sse import StreamAssembler
 from tests.sdk_types import adapter
-from tests.unit.dialects.test_messages_answers_become_chats import details
+from tests.unit.dialects.reading import details, read, streamed
 
 USAGE = {
     "input_tokens": 130,
@@ -133,32 +130,10 @@ def events_of(done: dict[str, Any]) -> list[dict[str, Any]]:
     return numbered
 
 
-def read(done: dict[str, Any]) -> dict[str, Any]:
-    """A whole answer as a chat completion."""
-    body = json.dumps(done).encode()
-    chat = WIRE.reader().whole(json.loads(body), body)
-    completed(chat, 1)
-    return chat
-
-
-def streamed(events: list[Any]) -> tuple[dict[str, Any], list[dict[str, Any]], StreamAssembler]:
-    """The same of a stream, put together; its chunks; and what the core says of it."""
-    reader, chunks = WIRE.reader(), []
-    assembler, read_again = StreamAssembler(), StreamAssembler()
-    for event in events:
-        for made in reader.chunks(event if isinstance(event, bytes) else json.dumps(event).encode()):
-            assembler.feed(made)
-            if made.startswith(b"data: {"):
-                chunks.append(json.loads(made.removeprefix(b"data: ")))
-                read_again.feed(bytes(made))
-    assert read_again.body() == assembler.body()
-    return assembler.body(), chunks, assembler
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_a_whole_answer_is_a_chat_completion(case: str) -> None:
     output, expected = CASES[case]
-    chat = read(response(output))
+    chat = read(WIRE, response(output))
     choice = chat["choices"][0]
     assert choice["message"] == {"role": "assistant", **expected}
     assert choice["finish_reason"] == ("tool_calls" if "tool_calls" in expected else "stop")
@@ -169,7 +144,7 @@ def test_a_whole_answer_is_a_chat_completion(case: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_a_stream_says_the_same_in_chunks(case: str) -> None:
     output, expected = CASES[case]
-    body, chunks, assembler = streamed(events_of(response(output)))
+    body, chunks, assembler = streamed(WIRE, events_of(response(output)))
     message = body["choices"][0]["message"]
     if found := details(chunks):
         message = {**message, "reasoning_details": found}
@@ -183,8 +158,8 @@ def test_a_stream_says_the_same_in_chunks(case: str) -> None:
 @pytest.mark.parametrize(("reason", "finish"), [("max_output_tokens", "length"), ("content_filter", "content_filter")])
 def test_why_an_answer_is_not_whole(reason: str, finish: str) -> None:
     done = response([said("Hel")], status="incomplete", incomplete_details={"reason": reason})
-    assert read(done)["choices"][0]["finish_reason"] == finish
-    assert streamed(events_of(done))[2].finish_reason == finish
+    assert read(WIRE, done)["choices"][0]["finish_reason"] == finish
+    assert streamed(WIRE, events_of(done))[2].finish_reason == finish
 
 
 def test_what_came_in_no_pieces_comes_when_it_is_whole() -> None:
@@ -193,7 +168,7 @@ def test_what_came_in_no_pieces_comes_when_it_is_whole() -> None:
         ("response.created", "response.output_item.done", "response.completed"),
         ("response.completed",),
     ):
-        body, chunks, _ = streamed([event for event in events_of(done) if event["type"] in kept])
+        body, chunks, _ = streamed(WIRE, [event for event in events_of(done) if event["type"] in kept])
         message = body["choices"][0]["message"]
         assert (message["content"], message["reasoning_content"]) == ("Hello", "So.")
         assert (message["tool_calls"], details(chunks)) == (CALLS, signed(0, "So."))
@@ -203,13 +178,13 @@ def test_events_without_places_are_told_apart_by_their_items() -> None:
     events = events_of(response([said("Hello"), *FUNCTIONS]))
     for event in events:
         event.pop("output_index", None)
-    assert streamed(events)[0]["choices"][0]["message"]["tool_calls"] == CALLS
+    assert streamed(WIRE, events)[0]["choices"][0]["message"]["tool_calls"] == CALLS
 
 
 def test_a_stream_that_is_cut_is_not_finished() -> None:
     events = events_of(response([said("Hello"), FUNCTIONS[0]]))
     for at in range(len(events) - 1):
-        _, _, assembler = streamed(events[:at])
+        _, _, assembler = streamed(WIRE, events[:at])
         assert (assembler.done, assembler.finish_reason) == (False, None)
 
 
@@ -225,13 +200,13 @@ def test_a_stream_that_is_cut_is_not_finished() -> None:
     ],
 )
 def test_an_error_in_a_stream_is_a_fault_of_its_meaning(event: dict[str, Any]) -> None:
-    _, _, assembler = streamed([*events_of(response([said("Hello")]))[:5], event])
+    _, _, assembler = streamed(WIRE, [*events_of(response([said("Hello")]))[:5], event])
     assert assembler.error is not None
     assert (assembler.error.means, assembler.error.message) == ("rate_limited", "Slow down.")
 
 
 def test_what_failed_without_a_word_is_a_fault_too() -> None:
-    _, _, assembler = streamed([{"type": "response.failed", "response": {"status": "failed", "error": None}}])
+    _, _, assembler = streamed(WIRE, [{"type": "response.failed", "response": {"status": "failed", "error": None}}])
     assert assembler.error is not None and "failed" in assembler.error.message
     for wrong in ({"id": "x"}, {"status": "failed", "output": []}):
         with pytest.raises(ValueError):
