@@ -86,12 +86,7 @@ def reply_of(headers: Mapping[str, str], body: bytes, first_byte_ms: float, hold
     """A plain request's answer. Raises RuntimeFault for what is not one."""
     if _is_stream(headers, body):
         return _assembled(headers, body, first_byte_ms, hold)
-    answer, body = parsed(headers, body)
-    error = stated_error(answer, headers, body)
-    if error is not None:
-        raise error
-    if not isinstance(answer, dict):
-        raise RuntimeFault("protocol", "the runtime's answer is not a JSON object")
+    answer, body = _object_of(headers, body)
     now_ns = time.time_ns()
     if completed(answer, now_ns):  # to the letter of what was written, which `answer` does not hold
         said = exact_json.exact(body)
@@ -114,16 +109,22 @@ def translated(
         chunks = [made for event in events_in(body) for made in chunks_of(reader, event_data(event))]
         stream = b"".join([made + b"\n\n" for made in chunks])
         return _assembled(headers, stream, first_byte_ms, hold), b""
+    answer, body = _object_of(headers, body)
+    chat = chat_of(reader, answer, body)
+    completed(chat, time.time_ns())
+    spoken = b"" if chat is answer else without_own_bytes(body.strip())
+    return Reply(headers, orjson.dumps(chat), first_byte_ms, chat, hold), spoken
+
+
+def _object_of(headers: Mapping[str, str], body: bytes) -> tuple[Json, bytes]:
+    """The JSON object that a whole answer is, and its bytes. Raises RuntimeFault for an error, and for what is no object."""
     answer, body = parsed(headers, body)
     error = stated_error(answer, headers, body)
     if error is not None:
         raise error
     if not isinstance(answer, dict):
         raise RuntimeFault("protocol", "the runtime's answer is not a JSON object")
-    chat = chat_of(reader, answer, body)
-    completed(chat, time.time_ns())
-    spoken = b"" if chat is answer else without_own_bytes(body.strip())
-    return Reply(headers, orjson.dumps(chat), first_byte_ms, chat, hold), spoken
+    return answer, body
 
 
 def chat_of(reader: Reader, answer: Json, body: bytes) -> Json:
