@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from arbiter_app.pipeline.plain import is_plain
-from arbiter_app.pipeline.types import DEFAULT_RUNTIME, Capability, Deployment, Json, Model, Task, capabilities
+from arbiter_app.pipeline.types import DEFAULT_RUNTIME, ROUTED, Capability, Deployment, Json, Model, Task, capabilities
 from arbiter_app.pool import listing
 from arbiter_app.pool import parts as parts_of
 from arbiter_app.pool.listing import Report
-from arbiter_app.pool.names import FORMS
+from arbiter_app.pool.names import FORMS, folded
 from arbiter_app.pool.price_list import lookup
 from arbiter_app.pool.rates import SPECIAL
 from arbiter_app.runtime.claims.facts import Known
@@ -280,6 +280,7 @@ def load_catalog(
     runtimes = _runtimes(raw.get("runtimes", {}))
     models = {key: _model(key, table) for key, table in tables.items()}
     aliases = {key: _aliases(key, table) for key, table in tables.items() if "aliases" in table}
+    _distinct(tables, aliases)
     asked = {
         "baseline": baseline,
         "classifier": classifier or str(raw.get("classifier", baseline)),
@@ -454,6 +455,27 @@ def _prior(key: str, value: Any) -> Mapping[str, float]:
     if not all(isinstance(score, int | float) and 0 <= score <= 1 for score in value.values()):
         raise CatalogError(f"model {key!r}: prior scores are in 0..1")
     return {task: float(score) for task, score in value.items()}
+
+
+def _distinct(ids: Iterable[str], aliases: Mapping[str, Sequence[str]]) -> None:
+    """Raises CatalogError for a name of two models, and for one by which callers leave the choice to Arbiter."""
+    owners: dict[str, str] = {}
+    for key in ids:
+        if folded(key) in ROUTED:
+            raise CatalogError(
+                f"model {key!r}: by this name callers leave the choice to Arbiter; give it another, and keep this one as the `model` of"
+                " a deployment"
+            )
+        if (other := owners.setdefault(folded(key), key)) != key:
+            raise CatalogError(f"model {key!r}: so the model {other!r} is called, too; names differ in more than case")
+    for key, several in aliases.items():
+        for alias in several:
+            if folded(alias) in ROUTED:
+                raise CatalogError(f"model {key!r}: by the alias {alias!r} callers leave the choice to Arbiter")
+            if (other := owners.setdefault(folded(alias), key)) != key:
+                raise CatalogError(
+                    f"model {key!r}: the alias {alias!r} is a name of the model {other!r}; a name stands for one model"
+                )
 
 
 def _aliases(key: str, table: Mapping[str, Any]) -> tuple[str, ...]:

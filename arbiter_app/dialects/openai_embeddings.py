@@ -6,7 +6,7 @@ from arbiter_app.dialects.openai_chat import REQUEST_ID, error_body, error_frame
 from arbiter_app.dialects.strict_json import load_json
 from arbiter_app.pipeline.errors import BadRequest, Unprocessable
 from arbiter_app.pipeline.plain import is_plain, quoted
-from arbiter_app.pipeline.types import Caller, ChatRequest
+from arbiter_app.pipeline.types import ROUTED, Caller, ChatRequest
 
 __all__ = ["PATHS", "REQUEST_ID", "error_body", "error_frame", "frames", "parse", "status_of", "whole"]
 
@@ -14,8 +14,6 @@ PATHS: tuple[str, ...] = ("/v1/embeddings",)
 MAX_VALUES = 1_000_000
 """JSON values in one body: some clients send their texts as tokens, thousands of them for each of hundreds of texts."""
 MAX_NAME_CHARS = 200
-ROUTED = ("auto", "arbiter")
-"""Names that leave the choice of a model to Arbiter."""
 
 
 def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
@@ -27,7 +25,7 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     if own is not None:
         raise Unprocessable(f"{quoted(own, 60)} is for requests that are routed; embeddings are not", param=own[:60])
     name, texts = given.get("model"), given.get("input")
-    if not isinstance(name, str) or name.lower() in ("", *ROUTED):
+    if not isinstance(name, str) or name.lower() in {"", *ROUTED}:
         raise BadRequest(
             "model must name the embedding model that is to serve: vectors of different models do not mix, so that Arbiter chooses none",
             param="model",

@@ -22,6 +22,8 @@ from arbiter_app.pipeline.native import NativeRequest
 PICO_PER_USD = 1_000_000_000_000
 DEFAULT_RUNTIME = "btl"
 """The name of the runtime that the settings give (BTL_BASE_URL, GATEWAY_API_KEY)."""
+ROUTED = frozenset({"auto", "arbiter"})
+"""Names, in lower case, by which callers leave the choice of a model to Arbiter: no model of the pool goes by one."""
 
 Json = dict[str, Any]
 

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 from urllib.parse import quote
 
-from arbiter_app.pipeline.types import Capability, Deployment, Json, Model, capabilities
+from arbiter_app.pipeline.types import ROUTED, Capability, Deployment, Json, Model, capabilities
 from arbiter_app.pool import names
 from arbiter_app.pool.price_list import lookup
 from arbiter_app.runtime.claims.facts import Known, facts_of, name_of, no_chat
@@ -63,7 +63,7 @@ def read(rows: Iterable[Json]) -> tuple[list[Claim], list[str], list[str]]:
             doubts.append(
                 f"a row of the list is set aside: {str(row.get('id', row.get('name')))[:60]!r} is no name of a model"
             )
-        elif (name == "auto" and row.get("owned_by") == "arbiter") or no_chat(row, name):
+        elif no_chat(row, name):
             others.append(name)
         else:
             claims.setdefault(names.folded(name), Claim(name, row))
@@ -94,6 +94,9 @@ def build(
     matched = _matched(claims, declared, aliases)
     models = {key: _restated(model, matched.get(key), doubts) for key, model in declared.items()}
     taken = {claim.name for claim in matched.values()}
+    claims = _unreserved(claims, taken, others, doubts)
+    if not claims:
+        return None
     new = [claim for claim in claims if claim.name not in taken and _may_join(claim.name, join)]
     new.sort(key=lambda claim: (_precedence(before.get(_id(claim.name))), lookup(claim.name).input_usd is None))
     named = {*matched, *(_id(claim.name) for claim in new)}
@@ -117,6 +120,23 @@ def build(
         doubts=tuple(doubts),
     )
     return Found(models, report)
+
+
+def _unreserved(claims: Sequence[Claim], taken: Set[str], others: list[str], doubts: list[str]) -> list[Claim]:
+    """The claims without those of a name that asks for Arbiter's choice, unless the catalog calls such a model something else
+    (`taken`). That of another Arbiter is as it should be, and among `others`."""
+    kept = []
+    for claim in claims:
+        if names.folded(claim.name) not in ROUTED or claim.name in taken:
+            kept.append(claim)
+        elif claim.row.get("owned_by") == "arbiter":
+            others.append(claim.name)
+        else:
+            doubts.append(
+                f"the model {claim.name!r} of the list is left out: by this name callers leave the choice to Arbiter; to use it, give"
+                " it another in ARBITER_CATALOG, with this one as the `model` of a deployment"
+            )
+    return kept
 
 
 def restate(
@@ -156,7 +176,7 @@ def _precedence(before: Model | None) -> int:
 
 
 def index(models: Mapping[str, Model], aliases: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Every name by which a model may be asked for -> its id; a name of several models is none. Listed models come first."""
+    """Every name by which a model may be asked for -> its id; a name of several models is none, unless it is one's id. Listed models come first."""
     found: dict[str, str] = {}
     ordered = sorted(models.values(), key=lambda model: not model.listed)
     for form in names.FORMS:
@@ -166,17 +186,19 @@ def index(models: Mapping[str, Model], aliases: Mapping[str, Sequence[str]]) -> 
                 level.setdefault(form(name), set()).add(model.id)
         for name, ids in level.items():
             here = {key for key in ids if models[key].listed} or ids
-            if len(here) == 1:
-                found.setdefault(name, next(iter(here)))
+            own = {key for key in here if form(key) == name} if len(here) > 1 else here
+            if len(own) == 1:
+                found.setdefault(name, next(iter(own)))
     return found
 
 
 def _matched(
     claims: Sequence[Claim], declared: Mapping[str, Model], aliases: Mapping[str, Sequence[str]]
 ) -> dict[str, Claim]:
-    """For each declared model the row that names it, closest first."""
-    found: dict[str, Claim] = {}
-    used: set[str] = set()
+    """For each declared model the row that names it, closest first. Models that the operator calls the same there share a row."""
+    exact = {claim.name: claim for claim in claims}
+    found = {key: exact[model.sent] for key, model in declared.items() if model.sent in exact}
+    used = {claim.name for claim in found.values()}
     for form in names.FORMS:
         ids: dict[str, str] = {}
         for key, model in declared.items():

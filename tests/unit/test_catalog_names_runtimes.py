@@ -334,3 +334,28 @@ def test_the_examples_of_the_docs_are_catalogs(tmp_path: Path, at: int, model: s
     assert [one.key for one in found.at(model)] == [f"{model}{key}" for key in keys]
     environment = {"OPENROUTER_API_KEY": "k", "GATEWAY_API_KEY": "k"}
     assert all(one.key(environment) in ("", "k") for one in found.runtimes.values())
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ('[models."auto"]\ninput = 1\noutput = 1\n', "model 'auto': by this name callers leave the choice to Arbiter"),
+        ('[models." Arbiter "]\ninput = 1\noutput = 1\n', "by this name callers leave the choice to Arbiter"),
+        ('[models."x"]\ninput = 1\noutput = 1\naliases = ["Auto"]\n', "model 'x': by the alias 'Auto' callers leave"),
+        ('[models."x"]\ninput = 1\noutput = 1\naliases = ["GPT-4o"]\n', "'GPT-4o' is a name of the model 'gpt-4o'"),
+        ('[models."GPT-4o"]\ninput = 1\noutput = 1\n', "so the model 'gpt-4o' is called, too"),
+        (
+            '[models."x"]\ninput = 1\noutput = 1\naliases = ["z"]\n[models."y"]\ninput = 1\noutput = 1\naliases = ["z"]\n',
+            "model 'y': the alias 'z' is a name of the model 'x'",
+        ),
+    ],
+)
+def test_a_name_stands_for_one_model_and_none_goes_by_arbiters_own(tmp_path: Path, parts: str, told: str) -> None:
+    assert told in said(tmp_path, PLAIN, parts)
+
+
+def test_models_that_are_called_the_same_by_the_runtime_are_both_there(tmp_path: Path) -> None:
+    own = '[models."dear"]\ninput = 9\noutput = 9\n[[models."dear".deployments]]\nmodel = "gpt-4o"\n'
+    after = catalog(tmp_path, own, PLAIN).refreshed([{"id": "gpt-4o"}])
+    assert after.names == ("dear", "gpt-4o")
+    assert after.resolve("gpt-4o") == after.resolve("GPT-4O") == "gpt-4o"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -346,3 +347,24 @@ def test_a_price_in_another_currency_is_set_aside_and_said() -> None:
     facts = facts_of(row, "new-model", Known(), doubts)
     assert (facts.input_usd, facts.output_usd) == (None, None)
     assert len(doubts) == 2 and "CNY" in doubts[0]
+
+
+@pytest.mark.parametrize("name", ["auto", "Auto", "arbiter"])
+def test_a_listed_model_that_goes_by_our_own_name_is_left_out_and_that_is_said(name: str) -> None:
+    after = listed(name, "gpt-4o")
+    assert after.names == ("gpt-4o",)
+    assert f"the model {name!r} of the list is left out: by this name callers leave the choice" in " ".join(
+        lines(after)
+    )
+    assert after.report is not None and after.report.listed == 1
+    anothers = listed({"id": name, "owned_by": "arbiter"}, "gpt-4o").report
+    assert anothers is not None and anothers.doubts == ()
+    assert listed(name).report is None
+
+
+def test_a_catalog_can_have_such_a_model_under_another_name(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.toml"
+    table = '[models."{0}"]\ninput = 1\noutput = 1\n[[models."{0}".deployments]]\nmodel = "{1}"\n'
+    path.write_text(table.format("gpt-4o", "gpt-4o") + table.format("house-auto", "auto"))
+    after = load_catalog(path, baseline="gpt-4o").refreshed([{"id": "auto", "owned_by": "arbiter"}, {"id": "gpt-4o"}])
+    assert after.names == ("gpt-4o", "house-auto") and after.models["house-auto"].sent == "auto"
