@@ -113,8 +113,8 @@ class Chat:
             chat = await asyncio.to_thread(self.dialect.parse, body, caller, request_id)
         if chat.native is not None and chat.native.passes:
             chat = replace(chat, native=_with_headers(chat.native, scope))
-        hint = next((value for name, value in scope["headers"] if name == TASK), None)
-        return chat if hint is None else _hinted(chat, hint)
+        hint = next((value for name, value in scope["headers"] if name == TASK), b"").strip()
+        return _hinted(chat, hint) if hint else chat
 
 
 def _with_headers(native: NativeRequest, scope: Scope) -> NativeRequest:
@@ -176,7 +176,7 @@ class _Reply:
 
 def _hinted(chat: ChatRequest, hint: bytes) -> ChatRequest:
     """The request with the task that its caller names: `code`, `code:easy` or `code:hard`. Raises Unprocessable for another word."""
-    name, _, difficulty = hint.decode("latin-1").strip().lower().partition(":")
+    name, _, difficulty = hint.decode("latin-1").lower().partition(":")
     if name not in Task._value2member_map_ or difficulty not in DIFFICULTIES:
         known = ", ".join(Task)
         raise Unprocessable(

@@ -10,8 +10,9 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from arbiter_app.pipeline.hints import TaskHints
 from arbiter_app.pipeline.ports import RuntimeFault
-from arbiter_app.pipeline.rules import classify_by_rules, is_hard, reading
+from arbiter_app.pipeline.rules import Reading, classify_by_rules, is_hard, reading
 from arbiter_app.pipeline.side_requests import side_request
 from arbiter_app.pipeline.types import MEANING, ChatRequest, Classification, ClassifiedBy, Cost, Task
 
@@ -55,6 +56,7 @@ class Classifier:
         self._ask = ask
         self._timeout_s = timeout_s
         self._entries = entries
+        self._hints = TaskHints()
         self._memory: OrderedDict[bytes, Task] = OrderedDict()
         self._rounds: dict[bytes, _Round] = {}
 
@@ -63,8 +65,7 @@ class Classifier:
         ask, read = request.ask, reading(request.ask)
         json_format = _json_format(request)
         if request.task is not None and not json_format:
-            hard = is_hard(ask, read) if request.hard is None else request.hard
-            return Classification(request.task, hard, ClassifiedBy.CALLER, "named by the caller")
+            return self._hinted(request, request.task, read)
         side = "" if json_format else side_request(request)
         if side:
             return Classification(Task.OPEN, False, ClassifiedBy.RULES, f"a side request of the client: {side}")
@@ -74,6 +75,15 @@ class Classifier:
         if not ask.strip():
             return Classification(Task.OPEN, False, ClassifiedBy.RULES, "nothing is asked in words")
         return None
+
+    def _hinted(self, request: ChatRequest, task: Task, read: Reading) -> Classification:
+        """What the caller says, and whether that is to be learned from."""
+        seen = is_hard(request.ask, read)
+        hard = seen if request.hard is None else request.hard
+        ruled = classify_by_rules(request.ask, json_format=False, read=read)
+        doubt = self._hints.doubt(request.caller, task, hard=hard, ruled=ruled, ruled_hard=seen)
+        rule = f"named by the caller; nothing is learned of it, as {doubt}" if doubt else "named by the caller"
+        return Classification(task, hard, ClassifiedBy.CALLER, rule, teaches=not doubt)
 
     async def classify(self, request: ChatRequest) -> Classification:
         """The classification, asking the model if need be. Raises nothing but cancellation."""

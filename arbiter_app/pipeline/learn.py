@@ -87,7 +87,7 @@ class Learner:
         """A judge's late grade: statistics and the decision's row change together. Unknown grades only add their cost."""
         if grade.quality is None and (cost is None or cost.pico is None):
             return None
-        teaches = grade.quality is not None and not decision.degraded and not self.paused
+        teaches = grade.quality is not None and _teaches(decision) and not decision.degraded and not self.paused
         learned = [self._policy.grade(self._judged(decision, grade))] if teaches else []
         return self._ledger.grade(decision.id, grade, self._lesson(learned), judge_pico=cost.pico if cost else None)
 
@@ -109,7 +109,7 @@ class Learner:
         return Lesson(_deltas(learned), self._alerts(learned), _state(learned), pairs)
 
     def _observations(self, decision: Decision) -> Iterable[Observation]:
-        if decision.status != "ok" or decision.cache == "hit" or decision.classification is None:
+        if decision.status != "ok" or decision.cache == "hit" or not _teaches(decision):
             return
         if decision.cascade is not None:
             yield self._observation(decision, decision.cascade.completion, decision.cascade.grade, Mode.EXPLOIT)
@@ -183,6 +183,11 @@ class Learner:
         if alerts:
             self._alerted(alerts)
         return alerts
+
+
+def _teaches(decision: Decision) -> bool:
+    """Whether its task is known well enough to say something of its bucket."""
+    return decision.classification is not None and decision.classification.teaches
 
 
 def _alert(shift: Shift, now: float, known: Json) -> Json:

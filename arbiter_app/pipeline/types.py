@@ -257,6 +257,8 @@ class Classification:
     classified_by: ClassifiedBy
     rule: str
     cost: Cost | None = None
+    teaches: bool = True
+    """Whether what becomes of the request says something of its bucket."""
     bucket: str = field(init=False)
     """Where this request learns: `code`, or `code:hard`."""
     difficulty: str = field(init=False)

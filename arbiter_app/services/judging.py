@@ -133,6 +133,8 @@ class Judging:
             return False
         if decision.status != "ok" or decision.cache == "hit":
             return False
+        if decision.classification is None or not decision.classification.teaches:
+            return False
         drawn = self._rng.random()
         if drawn >= self._check:
             return False

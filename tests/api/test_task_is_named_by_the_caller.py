@@ -45,7 +45,7 @@ def test_json_is_structured_whatever_is_named(gateway: Running) -> None:
     assert (arbiter["task"], arbiter["classified_by"]) == ("structured", "rules")
 
 
-@pytest.mark.parametrize("hint", ["poem", "", "code:harder", "code,math", "x" * 200, "\u00fc"])
+@pytest.mark.parametrize("hint", ["poem", ":hard", "code:harder", "code,math", "x" * 200, "\u00fc"])
 def test_another_word_is_refused_and_says_which_are_known(gateway: Running, hint: str) -> None:
     told = gateway.http.post(
         "/v1/chat/completions", json=MESSAGES, headers=[(b"x-arbiter-task", hint.encode("latin-1"))]
