@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from arbiter_app.policy import (
+    Beside,
     Learned,
     ModelFacts,
     Observation,
@@ -18,6 +19,7 @@ from arbiter_app.policy import (
     PolicySettings,
     RoutingAsk,
     RoutingChoice,
+    Trials,
     build,
 )
 
@@ -51,7 +53,7 @@ class Life:
         self.policy = self._built()
         self.state: dict[str, bytes] = {}
         self.waiting: list[Observation] = []
-        self.calls, self.alarms, self.votes, self.late = 0, 0, 0, 0
+        self.calls, self.alarms, self.votes, self.late, self.beside = 0, 0, 0, 0, 0
         self.price = dict.fromkeys(MODELS, 1.0)
         self.worse: set[str] = set()
 
@@ -73,18 +75,25 @@ class Life:
         own = draw.choice(MODELS) if draw.random() < 0.1 else None
         bucket = draw.choices(BUCKETS, (8, 2, 4, 1))[0]
         length, cached = draw.choice(LENGTHS), draw.random() if own is not None else 0.0
-        return RoutingAsk(bucket, prompt, models, length, 200, own, own, int(cached * length))
+        trials = draw.choices(tuple(Trials), (4, 5, 1))[0]
+        return RoutingAsk(bucket, prompt, models, length, 200, own, own, int(cached * length), trials)
 
     def step(self) -> None:
         """One request from the choice to what is learned from it, and whatever else befalls a policy."""
         self.calls += 1
         ask, draw = self.ask(), self.draw
         choice = self.policy.choose(ask, float(self.calls), draw.getrandbits(40))
-        seen = self._outcome(ask, choice)
-        if seen.quality is not None and draw.random() < 0.2:
-            self.waiting.append(seen)
-            seen = Observation(**{name: getattr(seen, name) for name in seen.__slots__ if name != "quality"})
-        self._learned(self.policy.record(seen))
+        beside: Beside | None = None
+        for model in (choice.model, *choice.shadows):
+            mode = choice.mode if model == choice.model else "shadow"
+            seen = replace(self._outcome(ask, model, mode), beside=beside)
+            if beside is None or model == BASELINE:
+                beside = Beside(model, seen.quality, seen.quality_weight)
+            self.beside += mode == "shadow"
+            if seen.quality is not None and draw.random() < 0.2:
+                self.waiting.append(seen)
+                seen = replace(seen, quality=None)
+            self._learned(self.policy.record(seen))
         if self.waiting and draw.random() < 0.2:
             self.late += 1
             self._learned(self.policy.grade(self.waiting.pop(draw.randrange(len(self.waiting)))))
@@ -109,8 +118,8 @@ class Life:
         self.alarms += len(learned.shifts)
         self.state.update(learned.state)
 
-    def _outcome(self, ask: RoutingAsk, choice: RoutingChoice) -> Observation:
-        model, draw = choice.model, self.draw
+    def _outcome(self, ask: RoutingAsk, model: str, mode: str) -> Observation:
+        draw = self.draw
         good = QUALITY.get(model, 0.5) * (0.3 if model in self.worse else 1.0)
         if TOPICS[True] in ask.prompt and model in ("tiny", "small"):
             good *= 0.4
@@ -125,7 +134,7 @@ class Life:
             quality=float(draw.random() < good) if draw.random() < 0.8 else None,
             quality_weight=draw.choice((1.0, 0.5)),
             latency_ms=100.0,
-            mode=choice.mode,
+            mode=mode,
             asked_tokens=float(ask.tokens_in),
         )
 

@@ -12,6 +12,7 @@ from arbiter_app.policy.bandit import ArbiterPolicy
 from arbiter_app.policy.classic import ClassicPolicy
 from arbiter_app.policy.statistics import FIELDS, ModelStats, Rows, from_row
 from arbiter_app.policy.types import (
+    Beside,
     Candidate,
     Learned,
     ModelFacts,
@@ -21,6 +22,7 @@ from arbiter_app.policy.types import (
     RoutingAsk,
     RoutingChoice,
     Shift,
+    Trials,
 )
 
 POLICIES: dict[str, type[ArbiterPolicy] | type[ClassicPolicy]] = {"arbiter": ArbiterPolicy, "classic": ClassicPolicy}
@@ -77,6 +79,7 @@ __all__ = [
     "FIELDS",
     "POLICIES",
     "RoutingAsk",
+    "Beside",
     "Candidate",
     "RoutingChoice",
     "Learned",
@@ -88,6 +91,7 @@ __all__ = [
     "PolicySnapshot",
     "Rows",
     "Shift",
+    "Trials",
     "build",
     "from_row",
 ]

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from arbiter_app.policy.base import BasePolicy, delta_of
+from arbiter_app.policy.base import BasePolicy, delta_of, pair_of
 from arbiter_app.policy.buckets import (
     REFRESH_AFTER,
     SHARED_REFRESH_AFTER,
@@ -33,7 +33,7 @@ from arbiter_app.policy.price import usd_at
 from arbiter_app.policy.prompt_regression import PromptRegression, features, head
 from arbiter_app.policy.rule import decide
 from arbiter_app.policy.scores import BucketPosterior
-from arbiter_app.policy.statistics import BEYOND, ModelStats, Rows
+from arbiter_app.policy.statistics import BEYOND, PAIR_FIELDS, ModelStats, Rows
 from arbiter_app.policy.types import (
     UNLISTED,
     Learned,
@@ -66,6 +66,8 @@ Place = tuple[str, str]
 """A bucket and a model."""
 BeliefSums = tuple[Array, Array]
 """Sums [F] that beliefs rest on: in the bucket itself, and in the others."""
+Delta = tuple[str, str, ModelStats]
+"""What is to be added to the sums of a model in a bucket."""
 T = TypeVar("T")
 
 
@@ -116,6 +118,7 @@ class ArbiterPolicy(BasePolicy):
         deltas = (
             *self._follow_list_price(detector, observation, facts),
             *self._fold(observation.bucket, observation.model, delta).deltas,
+            *self._paired(observation, bool(shifts)),
         )
         alarm = self._price_alarm(detector, observation, delta, facts) if delta.unit_n else None
         if alarm is not None:
@@ -140,6 +143,7 @@ class ArbiterPolicy(BasePolicy):
         if shifts:
             deltas = (*deltas, *self._fold(observation.bucket, observation.model, delta).deltas)
             self._note_detector(place, True)
+        deltas = (*deltas, *self._paired(observation, bool(shifts)))
         self._publish(place, False)
         return self._learned(observation.bucket, deltas, shifts)
 
@@ -448,6 +452,21 @@ class ArbiterPolicy(BasePolicy):
         deltas = self._fold(observation.bucket, observation.model, known.repriced(now, now > was)).deltas
         self._sync_all()
         return deltas
+
+    def _paired(self, observation: Observation, shifted: bool) -> tuple[Delta, ...]:
+        """Learn what an answer and the baseline's to the same prompt say together. After a quality alarm what pairs with that
+        model said is dropped: of the baseline's, all."""
+        bucket, found = observation.bucket, pair_of(observation, self._baseline)
+        if not shifted:
+            return () if found is None else self._fold(bucket, *found).deltas
+        models = list(self._table.bucket(bucket)) if observation.model == self._baseline else [observation.model]
+        deltas: list[Delta] = []
+        for model in models:
+            known = self._table.known(bucket, model)
+            if known.paired > 0:
+                dropped = ModelStats(**{name: -getattr(known, name) for name in PAIR_FIELDS})
+                deltas.extend(self._fold(bucket, model, dropped).deltas)
+        return tuple(deltas)
 
     def _quality_shift(
         self, detector: ChangeDetector, observation: Observation, known: ModelStats, delta: ModelStats

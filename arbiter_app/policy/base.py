@@ -102,9 +102,14 @@ class BasePolicy:
         return max(0.0, mean + extra_tokens * facts.input_usd_per_token * level)
 
     def learning(self) -> dict[str, float]:
-        """What exploring took so far: calls, and dollars."""
+        """What exploring took so far: the calls for answers, the trials among them, the calls beside answers, and dollars."""
         total = self._table.total
-        return {"calls": total.calls, "explore_calls": total.explore_n, "explore_usd": total.explore_usd}
+        return {
+            "calls": total.calls - total.shadow_n,
+            "explore_calls": total.explore_n - total.shadow_n,
+            "shadow_calls": total.shadow_n,
+            "explore_usd": total.explore_usd,
+        }
 
     def _fold(self, bucket: str, model: str, delta: ModelStats) -> Learned:
         self._version += 1
@@ -135,6 +140,32 @@ def graded(quality: float, weight: float) -> ModelStats:
     return ModelStats(graded=weight, quality_sum=weight * quality, quality_sq=weight * quality * quality)
 
 
+def pair_of(observation: Observation, baseline: str) -> tuple[str, ModelStats] | None:
+    """The model that was compared with the baseline on the same prompt, and the additive change that the pair of grades makes; None
+    where there is no pair. It weighs as much as the less reliable of the two grades."""
+    beside = observation.beside
+    if beside is None or beside.quality is None or observation.quality is None:
+        return None
+    if (observation.model == baseline) == (beside.model == baseline):
+        return None
+    weight, own, other, model = (
+        min(observation.quality_weight, beside.weight),
+        observation.quality,
+        beside.quality,
+        observation.model,
+    )
+    if model == baseline:
+        own, other, model = other, own, beside.model
+    return model, ModelStats(
+        paired=weight,
+        paired_sum=weight * own,
+        paired_sq=weight * own * own,
+        beside_sum=weight * other,
+        beside_sq=weight * other * other,
+        paired_product=weight * own * other,
+    )
+
+
 def delta_of(observation: Observation, facts: ModelFacts) -> ModelStats:
     """The additive change that one call makes."""
     delta = ModelStats(calls=1.0, tries=1.0)
@@ -153,6 +184,7 @@ def delta_of(observation: Observation, facts: ModelFacts) -> ModelStats:
         delta.quality_sum, delta.quality_sq = weight * observation.quality, weight * observation.quality**2
     if observation.latency_ms is not None:
         delta.latency_n, delta.latency_ms = 1.0, observation.latency_ms
-    if observation.mode == "explore":
+    if observation.mode in ("explore", "shadow"):
         delta.explore_n, delta.explore_usd = 1.0, observation.cost_usd or 0.0
+        delta.shadow_n = float(observation.mode == "shadow")
     return delta

@@ -27,7 +27,7 @@ from arbiter_app.policy.posterior import (
     shared_posterior,
 )
 from arbiter_app.policy.prompt_size import PromptSize, fit_prompt_size
-from arbiter_app.policy.statistics import SIZE_FIELDS, ModelStats
+from arbiter_app.policy.statistics import PAIR_FIELDS, SIZE_FIELDS, ModelStats
 from arbiter_app.policy.types import ModelFacts
 
 REFRESH_AFTER = 1 / 16
@@ -36,9 +36,14 @@ tells: at 1/24 the public replay is the same within its noise, and a tenth more 
 SHARED_REFRESH_AFTER = 3 / 16
 """... and what buckets tell each other once they have, on average, moved by this one: each time makes all views be worked out anew."""
 
-SUM_FIELDS = ("calls", "graded", "quality_sum", "quality_sq", "votes", "votes_sum", "cost_n", "cost_usd", *SIZE_FIELDS)
+SUM_FIELDS = (
+    *("calls", "shadow_n", "graded", "quality_sum", "quality_sq", "votes", "votes_sum", "cost_n", "cost_usd"),
+    *(*PAIR_FIELDS, *SIZE_FIELDS),
+)
 """The statistics that beliefs follow from: the rows [F] of all arrays of sums [F, K]."""
-_CALLS, _GRADED, _COST_N, _COST_USD = (SUM_FIELDS.index(name) for name in ("calls", "graded", "cost_n", "cost_usd"))
+_CALLS, _SHADOWS, _GRADED, _COST_N, _COST_USD = (
+    SUM_FIELDS.index(name) for name in ("calls", "shadow_n", "graded", "cost_n", "cost_usd")
+)
 _COUNTS, _SHARED_COUNTS = (_CALLS, _GRADED, _COST_N), (_GRADED, _COST_N)
 _QUALITY, _VOTES = slice(_GRADED, _GRADED + 3), slice(_GRADED + 3, _GRADED + 5)
 """The rows of the grades (weight, sum, sum of squares), and of the votes (number, thumbs up)."""
@@ -57,13 +62,14 @@ def benchmark_grades(models: Sequence[str], bucket: str, facts: Mapping[str, Mod
 class BucketSums:
     """Sums [F, K] of one bucket at one moment, and what follows from them alone, worked out once.
 
-    `grades` [3, K] are weight, total and sum of squares with votes and benchmark priors counted in; `base_charged` and
-    `base_usd` the baseline's charged calls and their USD.
+    `grades` [3, K] are weight, total and sum of squares with votes and benchmark priors counted in; `requests` are the
+    calls that were asked for an answer, `base_charged` and `base_usd` the baseline's charged calls and their USD.
     """
 
     def __init__(self, sums: Array, extra_grades: Array, vote_weight: float, baseline: int) -> None:
         self.sums, self._extra, self._vote_weight, self._baseline = sums, extra_grades, vote_weight, baseline
         self.calls, self.graded, self.charged = sums[_CALLS], sums[_GRADED], np.maximum(sums[_COST_N], 0.0)
+        self.requests = float(self.calls.sum() - sums[_SHADOWS].sum())
         usd = np.maximum(sums[_COST_USD], 0.0)
         self.mean_usd: Array = usd / np.maximum(self.charged, 0.5) * (self.charged > 0.5)
         self.base_charged = float(self.charged[baseline])
@@ -112,7 +118,7 @@ class Bucket:
     """One bucket: its sums as they are (`live` [F, K], `tries` [K], `repriced_up` the places of models whose price rose once), as its
     own beliefs know them (`synced`) and as those of other buckets do (`shared`).
 
-    `all_calls` is the sum of the calls, `base_calls` and `base_graded` are the baseline's. `staleness` is the share by which
+    `requests` is the sum of the calls that were not beside another, `base_calls` and `base_graded` are the baseline's. `staleness` is the share by which
     means may have moved since `synced`, and `shared_staleness` that between `shared` and `synced`, where a model counts as if it had
     at least 1 / REFRESH_AFTER calls: the first trials of a model here are no news to all other buckets.
     """
@@ -122,7 +128,7 @@ class Bucket:
         self.live, self.tries = np.zeros((len(SUM_FIELDS), size)), np.zeros(size)
         self.synced = self.shared = BucketSums(np.zeros_like(self.live), extra_grades, vote_weight, baseline)
         self.repriced_up: set[int] = set()
-        self.all_calls = self.base_calls = self.base_graded = 0.0
+        self.requests = self.base_calls = self.base_graded = 0.0
         self._stale, self._unshared = [0.0] * size, [0.0] * size
         self._unsynced: set[int] = set()
         self.believed: tuple[BucketLikelihood, object, QualityPosterior] | None = None
@@ -146,7 +152,7 @@ class Bucket:
 
     def put(self, at: int, known: ModelStats) -> None:
         """Set one model's column from its statistics."""
-        self.all_calls += known.calls - float(self.live[_CALLS, at])
+        self.requests += known.calls - known.shadow_n - float(self.live[_CALLS, at] - self.live[_SHADOWS, at])
         self.live[:, at] = _SUMS(known)
         self.tries[at] = known.tries
         if at == self._baseline:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Container
+from collections.abc import Container, Sequence
+from dataclasses import replace
 from math import sqrt
 
 from arbiter_app.policy.candidates import CandidateMask, ModelIndex
 from arbiter_app.policy.posterior import Array
 from arbiter_app.policy.scores import BucketPosterior, ScoredDecision
-from arbiter_app.policy.types import PolicySettings, RoutingAsk, RoutingChoice
+from arbiter_app.policy.types import PolicySettings, RoutingAsk, RoutingChoice, Trials
 
 RISEN = 1.3
 """Times its list price from which a model counts as dearer than it was: the smallest rise that the price alarm has to notice."""
@@ -32,9 +33,24 @@ def decide(
 ) -> RoutingChoice:
     """The choice for one request. `price_falling`: the (bucket, model) whose last calls were cheaper than before; `lost_cache` [K]:
     what a model would cost more in this conversation, USD, for the cache that is lost with the one before."""
-    decision, base = view.decide_for(ask.eligible, ask.tokens_in, pool, settings), pool.base
+    decision = view.decide_for(ask.eligible, ask.tokens_in, pool, settings)
     if lost_cache is not None:
         decision = decision.losing(lost_cache)
+    if ask.trials is Trials.SERVED:
+        return _serve_or_try(decision, ask, seed, pool, settings, price_falling)
+    return _serve_best(decision, ask, seed, pool, settings, price_falling)
+
+
+def _serve_or_try(
+    decision: ScoredDecision,
+    ask: RoutingAsk,
+    seed: int,
+    pool: ModelIndex,
+    settings: PolicySettings,
+    price_falling: Container[tuple[str, str]],
+) -> RoutingChoice:
+    """Where a trial serves the caller."""
+    view, base = decision.view, pool.base
     may, loss, explain = decision.may, decision.loss, decision.explanation
     steady = may.without(_repriced(view, settings)) if view.here.repriced_up else may
     best = decision.best if steady is may else decision.among(steady)
@@ -70,6 +86,79 @@ def decide(
     return explain.exploit(best, seed, chance * (1 - settings.explore_chance))
 
 
+def _serve_best(
+    decision: ScoredDecision,
+    ask: RoutingAsk,
+    seed: int,
+    pool: ModelIndex,
+    settings: PolicySettings,
+    price_falling: Container[tuple[str, str]],
+) -> RoutingChoice:
+    """Where the caller gets what is believed best: others are asked beside it, if at all."""
+    view, base = decision.view, pool.base
+    may, loss, explain = decision.may, decision.loss, decision.explanation
+    steady = may.without(_repriced(view, settings)) if view.here.repriced_up else may
+    served = decision.best if steady is may else decision.among(steady)
+    own, why = pool.index.get(ask.conversation_model or "", -1), ""
+    if own in steady.places and loss[own] <= loss[served] + settings.sticky_margin:
+        served, why = own, "this conversation keeps its model; "
+    elif base in steady.places and _baseline_due(decision, base, base, settings):
+        served = base
+    choice = explain.exploit(served, seed, 1.0, why)
+    rng = random.Random(seed)
+    if ask.trials is Trials.NONE or rng.random() >= settings.shadow_share:
+        return choice
+    wanted = shadows(decision, served, base, settings)
+    if view.here.repriced_up:
+        wanted = [*_look_again(decision, served, rng, ask.bucket, pool, settings, price_falling), *wanted]
+    return replace(choice, shadows=_affordable(decision, wanted, pool, settings)) if wanted else choice
+
+
+def shadows(decision: ScoredDecision, served: int, base: int, settings: PolicySettings) -> list[int]:
+    """The models to be asked beside the one that serves, best first: those that may turn out better."""
+    may, due = decision.may, []
+    if served != base and base in may.places and _baseline_due(decision, served, base, settings):
+        due = [base]
+    index = decision.trial_losses()
+    better = [(float(index[at]), at) for at in may.places if at != served and at != base]
+    return due + [at for value, at in sorted(better) if value < float(index[served])]
+
+
+def _look_again(
+    decision: ScoredDecision,
+    served: int,
+    rng: random.Random,
+    bucket: str,
+    pool: ModelIndex,
+    settings: PolicySettings,
+    price_falling: Container[tuple[str, str]],
+) -> list[int]:
+    """Models whose price rose, and which are looked at again by chance: before they may serve, and after they were left for it."""
+    view, loss, found = decision.view, decision.loss, []
+    if loss[decision.best] < loss[served] and rng.random() < settings.repriced_share:
+        found.append(decision.best)
+    dear = _left_for_its_price(decision, served)
+    if dear is not None:
+        falling = (bucket, pool.models[dear]) in price_falling
+        share = FALLING if falling else settings.recheck_share / (1 + float(view.here.tries[dear]) / RECHECKS)
+        if rng.random() < share:
+            found.append(dear)
+    return found
+
+
+def _affordable(
+    decision: ScoredDecision, wanted: Sequence[int], pool: ModelIndex, settings: PolicySettings
+) -> tuple[str, ...]:
+    """The first few of them, as far as the budget reaches."""
+    left, found = _budget_usd(decision.view, settings), dict[int, None]()
+    for at in wanted:
+        usd = decision.scores.usd[at] * decision.times
+        if usd <= left and len(found) < settings.shadow_models and at not in found:
+            found[at] = None
+            left -= usd
+    return tuple([pool.models[at] for at in found])
+
+
 def best_trial(decision: ScoredDecision, best: int, steady: CandidateMask, settings: PolicySettings) -> int | None:
     """The model that may still turn out better than the best known one; None when there is none, or no budget for it."""
     if not _trials_left(decision.view, settings):
@@ -99,7 +188,7 @@ def _baseline_due(decision: ScoredDecision, best: int, base: int, settings: Poli
     """Whether the baseline is to be called for the sake of the bar, because it has too few grades here: True as a trial,
     False where it would serve anyway. Given up after `BAR_CALLS` times as many calls, where nothing grades."""
     view, here = decision.view, decision.view.here
-    wanted = settings.baseline_first + settings.baseline_growth * sqrt(max(here.all_calls, 0.0))
+    wanted = settings.baseline_first + settings.baseline_growth * sqrt(max(here.requests, 0.0))
     graded = here.base_graded
     if graded >= wanted or here.base_calls >= BAR_CALLS * wanted:
         return None
@@ -113,13 +202,14 @@ def _baseline_due(decision: ScoredDecision, best: int, base: int, settings: Poli
 
 def _trials_left(view: BucketPosterior, settings: PolicySettings) -> bool:
     """Whether the share of requests that may be trials leaves room for one more."""
-    return view.spent.explore_n + 1 <= settings.explore_share * (view.spent.calls + settings.explore_start)
+    trials = view.spent.explore_n - view.spent.shadow_n
+    return trials + 1 <= settings.explore_share * (view.spent.calls - view.spent.shadow_n + settings.explore_start)
 
 
 def _budget_usd(view: BucketPosterior, settings: PolicySettings) -> float:
     """What the next trial may cost."""
-    calls = view.spent.calls + settings.explore_start
-    return settings.explore_usd_share * calls * view.money.unit - view.spent.explore_usd
+    requests = view.spent.calls - view.spent.shadow_n + settings.explore_start
+    return settings.explore_usd_share * requests * view.money.unit - view.spent.explore_usd
 
 
 def _too_dear(decision: ScoredDecision, model: int, settings: PolicySettings) -> bool:
@@ -128,5 +218,5 @@ def _too_dear(decision: ScoredDecision, model: int, settings: PolicySettings) ->
     What better choices gained so far counts as credit (Wu et al., Conservative bandits, 2016).
     """
     extra, lost = decision.expected_losses(model)
-    allowed = settings.explore_loss_share * (decision.view.here.all_calls + settings.explore_loss_start)
+    allowed = settings.explore_loss_share * (decision.view.here.requests + settings.explore_loss_start)
     return extra > 0 and lost + extra > allowed

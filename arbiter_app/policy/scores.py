@@ -75,7 +75,7 @@ class CandidateScores:
         if self._trial_index is None:
             sums, settings = self.view.sums, self._settings
             graded = np.minimum((sums.graded + 1) / (sums.calls + 1), 1.0)
-            ahead = settings.horizon_min + settings.horizon_growth * float(sums.calls.sum())
+            ahead = settings.horizon_min + settings.horizon_growth * sums.requests
             self._trial_index = trial_index(self.at, sums.evidence.noise, graded, ahead, self._params)
         return self._trial_index
 
@@ -125,14 +125,20 @@ class ScoredDecision:
         """The place of the least expected loss among some."""
         return int((self._loss + these.barred).argmin())
 
-    def trial(self, best: int, steady: CandidateMask, budget_usd: float) -> int | None:
-        """The model that may still turn out better than the best known one, if its trial is within the budget."""
+    def trial_losses(self) -> Array:
+        """The loss to reckon with [K] while a model can be tried and left again."""
         if self._trial_index is None:
             self._trial_index = self.scores.trial_index() + self.at.price * self._tried + self._lost
-            self._best_trial = int((self._trial_index + self.may.barred).argmin())
+        return self._trial_index
+
+    def trial(self, best: int, steady: CandidateMask, budget_usd: float) -> int | None:
+        """The model that may still turn out better than the best known one, if its trial is within the budget."""
+        index = self.trial_losses()
+        if self._best_trial < 0:
+            self._best_trial = int((index + self.may.barred).argmin())
         free, model = (best, self.at.reference), self._best_trial
         if steady is not self.may or (self.scores.usd[model] > budget_usd and model not in free):
-            loss = self._trial_index + steady.barred
+            loss = index + steady.barred
             exempt = loss[best], loss[self.at.reference]
             loss[self.view.money.usd > budget_usd] = np.inf
             loss[best], loss[self.at.reference] = exempt

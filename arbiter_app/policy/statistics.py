@@ -15,7 +15,11 @@ COST_FIELDS = (
     *SIZE_FIELDS,
 )
 GRADE_FIELDS = ("graded", "quality_sum", "quality_sq", "votes", "votes_sum")
-GROUPS = (("calls",), GRADE_FIELDS, COST_FIELDS, ("latency_n", "latency_ms"), ("explore_n", "explore_usd"))
+PAIR_FIELDS = ("paired", "paired_sum", "paired_sq", "beside_sum", "beside_sq", "paired_product")
+GROUPS = (
+    *(("calls",), GRADE_FIELDS, PAIR_FIELDS, COST_FIELDS),
+    *(("latency_n", "latency_ms"), ("explore_n", "explore_usd"), ("shadow_n",)),
+)
 """Sums that say something together."""
 BEYOND = 1e24
 """No sum of calls is as large, of squares of tokens neither."""
@@ -32,8 +36,10 @@ UNITS_PER_USD = 2**60
 class ModelStats:
     """Additive sums. Money in USD, latency in milliseconds, quality weighted by the reliability of its grade.
 
-    The last six are of charged calls whose prompt's length was known, in estimated tokens: calls, cost, cost squared, length,
-    length squared, and length times cost.
+    From `sized_n` on, six are of charged calls whose prompt's length was known, in estimated tokens: calls, cost, cost squared,
+    length, length squared, and length times cost. `shadow_n` of the calls were asked beside an answer. From `paired` on, six are of
+    grades of prompts that the baseline answered, too, with a known grade: weight, grades, grades squared, the baseline's grades, these
+    squared, and both multiplied.
     """
 
     calls: float = 0.0
@@ -61,6 +67,13 @@ class ModelStats:
     size_sum: float = 0.0
     size_sq: float = 0.0
     size_usd: float = 0.0
+    shadow_n: float = 0.0
+    paired: float = 0.0
+    paired_sum: float = 0.0
+    paired_sq: float = 0.0
+    beside_sum: float = 0.0
+    beside_sq: float = 0.0
+    paired_product: float = 0.0
 
     def add(self, other: ModelStats) -> None:
         """Add another's sums to these."""
@@ -121,7 +134,7 @@ class StatsTable:
     """Statistics by bucket and model, created on demand. Memory grows with models x buckets, never with requests."""
 
     def __init__(self) -> None:
-        """Empty. `total` holds the calls, the trials and what they cost over all rows, and nothing else."""
+        """Empty. `total` holds the calls, those beside an answer, the trials and what they cost over all rows, and nothing else."""
         self._rows: dict[str, dict[str, ModelStats]] = {}
         self._explore_units = 0
         self.total = ModelStats()
@@ -154,6 +167,7 @@ class StatsTable:
             found.add(delta)
             total.calls += delta.calls
             total.explore_n += delta.explore_n
+            total.shadow_n += delta.shadow_n
             if found.explore_usd != before:
                 self._explore_units += _units(found.explore_usd) - _units(before)
                 total.explore_usd = self._explore_units / UNITS_PER_USD
@@ -185,6 +199,8 @@ def plausible(stats: ModelStats) -> ModelStats:
             stats = replace(stats, **dict.fromkeys(group, 0.0))
     if max(stats.quality_sum, stats.quality_sq) > stats.graded + ROUNDED:
         stats = replace(stats, **dict.fromkeys(GRADE_FIELDS, 0.0))
+    if max(getattr(stats, name) for name in PAIR_FIELDS[1:]) > stats.paired + ROUNDED:
+        stats = replace(stats, **dict.fromkeys(PAIR_FIELDS, 0.0))
     return stats
 
 

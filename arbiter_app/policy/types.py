@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from typing import NamedTuple
 
 from arbiter_app.policy.statistics import ModelStats
@@ -49,6 +50,7 @@ _SHARES = (
     "explore_share",
     "explore_usd_share",
     "explore_chance",
+    "shadow_share",
     "repriced_share",
     "recheck_share",
     "holdout_share",
@@ -115,6 +117,10 @@ class PolicySettings:
     """Requests that both shares are granted in advance."""
     explore_chance: float = 0.9
     """Chance that a trial that pays is made; the rest of the time the best known model serves."""
+    shadow_models: int = 3
+    """Models that are asked beside one answer at most, where trials are asked beside answers; they cost at most `explore_usd_share`."""
+    shadow_share: float = 1.0
+    """Largest share of requests beside which others are asked."""
     explore_loss_share: float = 0.2
     """Largest expected loss on the baseline for the sake of trials, per request ..."""
     explore_loss_start: float = 500.0
@@ -147,6 +153,15 @@ class PolicySettings:
                 raise ValueError(f"{name} is a share between 0 and 1, not {getattr(self, name)}")
 
 
+class Trials(StrEnum):
+    """How a request may be used to learn: a trial serves the caller, is asked beside the answer (the caller gets that of the
+    model believed best, or the baseline's), or there is none."""
+
+    SERVED = "served"
+    SHADOW = "shadow"
+    NONE = "none"
+
+
 @dataclass(frozen=True, slots=True)
 class RoutingAsk:
     """One request to route. Token counts are estimates, 0 when unknown; `prompt` is the latest human ask.
@@ -164,6 +179,7 @@ class RoutingAsk:
     conversation_model: str | None = None
     cached_by: str | None = None
     cached_tokens: int = 0
+    trials: Trials = Trials.SERVED
 
 
 class Candidate(NamedTuple):
@@ -185,7 +201,8 @@ class Candidate(NamedTuple):
 class RoutingChoice:
     """The policy's decision. `ranking` lists every eligible model, chosen first, then in failover order.
 
-    `propensity` is the probability with which this model was chosen; `seed` replays the choice.
+    `propensity` is the probability with which this model was chosen; `seed` replays the choice. `shadows` are to be asked beside it, for
+    learning alone, best first; only where the ask's `trials` are `SHADOW`.
     """
 
     model: str
@@ -195,12 +212,24 @@ class RoutingChoice:
     ranking: tuple[str, ...]
     candidates: tuple[Candidate, ...]
     seed: int
+    shadows: tuple[str, ...] = ()
+
+
+class Beside(NamedTuple):
+    """Another answer to the same prompt: its model, and its grade (0 to 1; None while unknown) with that grade's weight."""
+
+    model: str
+    quality: float | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
     """What one call showed. None means unknown, and an unknown never moves a statistic; nor does `asked_tokens` (the
-    estimate that the ask carried) of 0."""
+    estimate that the ask carried) of 0.
+
+    `mode` is `shadow` for an answer that was asked beside another: its cost is learning money. `beside` is another answer to the same
+    prompt, known by now: the baseline's where there is one, else the one that was served. Of two answers the later one tells."""
 
     bucket: str
     model: str
@@ -214,6 +243,7 @@ class Observation:
     mode: str = "exploit"
     now: float = 0.0
     asked_tokens: float = 0.0
+    beside: Beside | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from arbiter_app.pipeline.tokens import estimate_tokens
-from arbiter_app.policy import ModelFacts, Observation, Policy, PolicySettings, RoutingAsk, build
+from arbiter_app.policy import Beside, ModelFacts, Observation, Policy, PolicySettings, RoutingAsk, Trials, build
 
 
 class ReplayPolicy:
@@ -16,6 +16,7 @@ class ReplayPolicy:
     """
 
     name = "arbiter"
+    trials = Trials.SHADOW
 
     def __init__(
         self,
@@ -30,25 +31,36 @@ class ReplayPolicy:
         self._seed = seed << 24
         self._now = 0.0
         self._mode = "exploit"
+        self._baseline = baseline
+        self._beside: Beside | None = None
 
     @property
     def resets(self) -> int:
         """Alarms so far."""
         return sum(self.alarms.values())
 
-    def choose(self, task: str, prompt: str, eligible: tuple[str, ...]) -> str:
-        """The model for the next request."""
+    def choose(self, task: str, prompt: str, eligible: tuple[str, ...]) -> tuple[str, ...]:
+        """The model for the next request, and those that are asked beside it."""
         self._now += 1.0
-        ask = RoutingAsk(str(task), prompt, eligible, _tokens(prompt))
+        ask = RoutingAsk(str(task), prompt, eligible, _tokens(prompt), trials=self.trials)
         choice = self.policy.choose(ask, self._now, self._seed + int(self._now))
-        self._mode = choice.mode
-        return choice.model
+        self._mode, self._beside = choice.mode, None
+        return choice.model, *choice.shadows
 
     def record(
-        self, task: str, prompt: str, model: str, cost: float, quality: float | None, tokens: float | None = None
+        self,
+        task: str,
+        prompt: str,
+        model: str,
+        cost: float,
+        quality: float | None,
+        tokens: float | None = None,
+        shadow: bool = False,
     ) -> None:
-        """What came of it. `tokens` are prompt and answer together, None where unknown."""
-        self._learn(str(task), prompt, model, cost, quality, tokens, self._mode)
+        """What came of it, the one that served first. `tokens` are prompt and answer together, None where unknown."""
+        self._learn(str(task), prompt, model, cost, quality, tokens, "shadow" if shadow else self._mode)
+        if self._beside is None or model == self._baseline:
+            self._beside = Beside(model, quality)
 
     def calibrate(
         self, task: str, prompt: str, model: str, cost: float, quality: float | None, tokens: float | None = None
@@ -70,6 +82,7 @@ class ReplayPolicy:
             mode=mode,
             now=self._now,
             asked_tokens=_tokens(prompt),
+            beside=None if mode == "calibrate" else self._beside,
         )
         for shift in self.policy.record(seen).shifts:
             self.alarms[shift.kind] += 1
@@ -84,6 +97,13 @@ class ClassicReplayPolicy(ReplayPolicy):
     """The classic policy. It asks for no prices."""
 
     name = "classic"
+    trials = Trials.SERVED
+
+
+class ServedTrialsReplayPolicy(ReplayPolicy):
+    """The default policy where a trial serves the caller."""
+
+    trials = Trials.SERVED
 
 
 ADAPTERS: dict[str, type[ReplayPolicy]] = {"arbiter": ReplayPolicy, "classic": ClassicReplayPolicy}

@@ -19,12 +19,16 @@ from arbiter_app.policy import PolicySettings
 from arbiter_app.replay.adapter import ADAPTERS, ReplayPolicy
 from arbiter_app.replay.calibration import calibrated
 from arbiter_app.replay.plot import write_plot
-from arbiter_app.replay.seeded_stream import Picks, SeededStream
+from arbiter_app.replay.seeded_stream import QUARTERS, Outcome, Run, SeededStream
 from arbiter_app.replay.traffic import Stream, TrafficError, read_rows, streams
 from arbiter_app.settings import SettingsError, load_settings
 
 REFERENCES = ("always_best", "always_baseline", "hindsight_static")
-COLUMNS = ("loss", "cost_vs_best", "q_vs_best", "explore_share", "explore_usd_share", "alarms_per_1000")
+QUARTER_COLUMNS = tuple(f"loss_q{at}" for at in range(1, QUARTERS + 1))
+COLUMNS = (
+    *("loss", *QUARTER_COLUMNS, "cost_vs_best", "q_vs_best", "shadow"),
+    *("explore_share", "explore_usd_share", "alarms_per_1000"),
+)
 Result = dict[str, Any]
 
 
@@ -85,20 +89,20 @@ def run_one(
     baseline = baseline or stream.models[seeded.best]
     result: Result = {"stream": stream.name, "policy": name, "seed": seed, "models": len(stream.models)}
     if name in REFERENCES:
-        picks = _reference(seeded, name, stream.models.index(baseline))
-        return result | seeded.judge(picks) | {"path": seeded.path(picks)}
+        run = _reference(seeded, name, stream.models.index(baseline))
+        return result | seeded.judge(run) | {"path": seeded.path(run)}
     policy = ADAPTERS[name](seed=seed, prices=seeded.prices, baseline=baseline, settings=settings)
     cost = calibrated(seeded, policy, calibrate)
-    picks = seeded.run(lambda place: _choose(seeded, policy, place), lambda *seen: _record(seeded, policy, *seen))
-    figures = seeded.judge(picks)
+    run = seeded.run(lambda place: _choose(seeded, policy, place), lambda seen: _record(seeded, policy, seen))
+    figures = seeded.judge(run)
     best_usd = figures["cost_usd"] / figures["cost_vs_best"]
     learning = policy.policy.learning()
     figures["loss"] += cost / best_usd
     figures["cost_vs_best"] += cost / best_usd
-    figures["explore_share"] = learning["explore_calls"] / len(picks)
+    figures["explore_share"] = learning["explore_calls"] / len(run.picks)
     figures["explore_usd_share"] = learning["explore_usd"] / best_usd
-    figures["alarms_per_1000"] = 1000 * policy.resets / len(picks)
-    return result | figures | {"path": seeded.path(picks)}
+    figures["alarms_per_1000"] = 1000 * policy.resets / len(run.picks)
+    return result | figures | {"path": seeded.path(run)}
 
 
 def report(results: Sequence[Result]) -> Result:
@@ -168,21 +172,23 @@ def _names(results: Iterable[Result], key: str) -> list[str]:
     return list(dict.fromkeys(str(one[key]) for one in results))
 
 
-def _reference(seeded: SeededStream, name: str, baseline: int) -> Picks:
+def _reference(seeded: SeededStream, name: str, baseline: int) -> Run:
     single = baseline if name == "always_baseline" else seeded.best
     table = seeded.before if name == "hindsight_static" else dict.fromkeys(seeded.before, single)
-    return seeded.run(lambda place: table[seeded.stream.tasks[place]], lambda *_: None)
+    return seeded.run(lambda place: [table[seeded.stream.tasks[place]]], lambda _: None)
 
 
-def _choose(seeded: SeededStream, policy: ReplayPolicy, place: int) -> int:
+def _choose(seeded: SeededStream, policy: ReplayPolicy, place: int) -> list[int]:
     stream = seeded.stream
-    return stream.models.index(policy.choose(stream.tasks[place], stream.prompts[place], stream.models))
+    return [stream.models.index(m) for m in policy.choose(stream.tasks[place], stream.prompts[place], stream.models)]
 
 
-def _record(seeded: SeededStream, policy: ReplayPolicy, place: int, model: int, quality: float, cost: float) -> None:
-    stream, tokens = seeded.stream, float(seeded.stream.tokens[place, model])
+def _record(seeded: SeededStream, policy: ReplayPolicy, seen: Outcome) -> None:
+    stream, place, model = seeded.stream, seen.place, seen.model
+    tokens = float(stream.tokens[place, model])
     known = None if math.isnan(tokens) else tokens
-    policy.record(stream.tasks[place], stream.prompts[place], stream.models[model], cost, quality, known)
+    asked = stream.tasks[place], stream.prompts[place], stream.models[model]
+    policy.record(*asked, seen.usd, seen.quality, known, seen.shadow)
 
 
 def _mix(text: str) -> tuple[str, str]:

@@ -6,8 +6,9 @@ over the tolerance: 1 is always-best, lower is better.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,25 @@ from arbiter_app.replay.traffic import Floats, Stream
 TOLERANCE = 0.05
 DEARER, WORSE = 8.0, 0.3
 WINDOW, RELIED, LEFT = 50, 0.2, 0.2
+QUARTERS = 4
 Picks = NDArray[np.intp]
+
+
+class Outcome(NamedTuple):
+    """What one call showed: its place in the stream, the model, quality 0..1, USD, and whether it was asked beside an answer."""
+
+    place: int
+    model: int
+    quality: float
+    usd: float
+    shadow: bool
+
+
+class Run(NamedTuple):
+    """The models that served [n], and what others asked beside them cost, USD [n]."""
+
+    picks: Picks
+    beside: Floats
 
 
 def hindsight(tasks: NDArray[np.str_], quality: Floats, cost: Floats) -> dict[str, int]:
@@ -70,21 +89,27 @@ class SeededStream:
         self._changed = quality, cost
         self.after = hindsight(self.all_tasks, quality, cost)
 
-    def run(self, choose: Callable[[int], int], record: Callable[[int, int, float, float], None]) -> Picks:
-        """Let a policy choose (place in the stream -> model) and tell it each outcome (place, model, quality, cost)."""
-        picks = np.empty(len(self.order), dtype=np.intp)
+    def run(self, choose: Callable[[int], Sequence[int]], record: Callable[[Outcome], None]) -> Run:
+        """Let a policy choose (place in the stream -> the model that serves, and those that are asked beside it) and tell it each
+        outcome, that of the answer first."""
+        picks, beside = np.empty(len(self.order), dtype=np.intp), np.zeros(len(self.order))
         for k, place in enumerate(self.order.tolist()):
             if k == self.half and self.scenario != "none":
                 self.change(int(np.argmax(np.bincount(picks[k // 2 : k], minlength=len(self.stream.models)))))
-            model = picks[k] = choose(place)
-            record(place, model, float(self.quality[k, model]), float(self.cost[k, model]))
-        return picks
+            picks[k], *shadows = choose(place)
+            for at, model in enumerate((picks[k], *shadows)):
+                usd = float(self.cost[k, model])
+                beside[k] += usd if at else 0.0
+                record(Outcome(place, int(model), float(self.quality[k, model]), usd, at > 0))
+        return Run(picks, beside)
 
-    def judge(self, picks: Picks) -> dict[str, float]:
-        """The figures of one run: quality, cost and loss, and after a change how the policy recovered."""
-        k = np.arange(len(picks))
-        cost, best = float(self.cost[k, picks].sum()), float(self.cost[:, self.best].sum())
-        shortfall = float(self._shortfall(picks).mean())
+    def judge(self, run: Run) -> dict[str, float]:
+        """The figures of one run: quality, cost and loss, also by quarter, and after a change how the policy recovered."""
+        picks, k = run.picks, np.arange(len(run.picks))
+        spent, bests = self.cost[k, picks] + run.beside, self.cost[:, self.best]
+        cost, best = float(spent.sum()), float(bests.sum())
+        shortfalls = self._shortfall(picks)
+        shortfall = float(shortfalls.mean())
         relative = cost / best if best > 0 else float("nan")
         out = {
             "requests": float(len(picks)),
@@ -93,14 +118,19 @@ class SeededStream:
             "cost_usd": cost,
             "cost_vs_best": relative,
             "shortfall": shortfall,
+            "shadow": float(run.beside.sum()) / best if best > 0 else float("nan"),
             "loss": relative + shortfall / TOLERANCE,
         }
+        for at, part in enumerate(np.array_split(k, QUARTERS), 1):
+            paid = float(bests[part].sum())
+            money = float(spent[part].sum()) / paid if paid > 0 else float("nan")
+            out[f"loss_q{at}"] = money + float(shortfalls[part].mean()) / TOLERANCE
         return out | self._recovery(picks)
 
-    def path(self, picks: Picks, points: int = 40) -> list[tuple[float, float]]:
+    def path(self, run: Run, points: int = 40) -> list[tuple[float, float]]:
         """Running cost relative to always-best, and running quality, at some points of the stream."""
-        k = np.arange(len(picks))
-        cost = np.cumsum(self.cost[k, picks]) / np.maximum(np.cumsum(self.cost[:, self.best]), 1e-300)
+        picks, k = run.picks, np.arange(len(run.picks))
+        cost = np.cumsum(self.cost[k, picks] + run.beside) / np.maximum(np.cumsum(self.cost[:, self.best]), 1e-300)
         quality = np.cumsum(self.quality[k, picks]) / (k + 1)
         at = np.unique(np.linspace(min(20, len(k) - 1), len(k) - 1, points).astype(int))
         return [(float(cost[i]), float(quality[i])) for i in at]

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Dialect, update
 
 from arbiter_app.pipeline.ports import DecisionRecord, Delta, Lesson
 from arbiter_app.policy import FIELDS, agreement
-from arbiter_app.policy.statistics import COST_FIELDS, ModelStats
+from arbiter_app.policy.statistics import COST_FIELDS, PAIR_FIELDS, ModelStats
 from arbiter_app.store.statements import Row, Statement
 from arbiter_app.store.tables import (
     Agreement,
@@ -26,7 +26,12 @@ from arbiter_app.store.tables import (
 
 _STATISTICS = table(Statistic).c
 _SUMS = operator.attrgetter(*FIELDS)
-RELEARNED = {"cost_n": COST_FIELDS, "tries": ("tries",), "graded": ("graded", "quality_sum", "quality_sq")}
+RELEARNED = {
+    "cost_n": COST_FIELDS,
+    "tries": ("tries",),
+    "graded": ("graded", "quality_sum", "quality_sq"),
+    "paired": PAIR_FIELDS,
+}
 """What a shift makes be learned anew, by the count of it."""
 
 

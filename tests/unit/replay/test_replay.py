@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from pyarrow import Table, parquet
 
-from arbiter_app.policy import ModelFacts, PolicySettings, RoutingAsk, build
+from arbiter_app.policy import ModelFacts, PolicySettings, RoutingAsk, Trials, build
 from arbiter_app.replay.adapter import ReplayPolicy
 from arbiter_app.replay.calibration import calibrated
 from arbiter_app.replay.run import main, run_one
-from arbiter_app.replay.seeded_stream import SeededStream
+from arbiter_app.replay.seeded_stream import Outcome, Run, SeededStream
 from arbiter_app.replay.traffic import Stream, TrafficError, read_rows, streams
 
 MODELS = {"big": (0.9, 1.0), "fair": (0.88, 0.1), "weak": (0.3, 0.02)}
@@ -93,7 +93,7 @@ def test_loss_is_money_plus_shortfall_below_the_band() -> None:
     one = stream()
     seeded = SeededStream(one, seed=3)
     weak = one.models.index("weak")
-    figures = seeded.judge(np.full(len(one), weak))
+    figures = seeded.judge(Run(np.full(len(one), weak), np.zeros(len(one))))
     means = {task: one.quality[np.array(one.tasks) == task].mean(0) for task in ("code", "open")}
     short = np.mean([max(0.0, means[task].max() - 0.05 - means[task][weak]) for task in one.tasks])
     assert figures["loss"] == pytest.approx(0.02 + short / 0.05)
@@ -105,14 +105,14 @@ def test_a_change_hits_the_model_used_most_from_half_of_the_stream(scenario: str
     seeded = SeededStream(one, seed=1, scenario=scenario)
     fair = one.models.index("fair")
     seen: list[tuple[float, float]] = []
-    picks = seeded.run(lambda place: fair, lambda place, model, quality, cost: seen.append((quality, cost)))
+    run = seeded.run(lambda place: [fair], lambda told: seen.append((told.quality, told.usd)))
     assert seeded.target == fair
     before, after = seen[: seeded.half], seen[seeded.half :]
     if scenario == "price":
         assert {cost for _, cost in before} == {0.1} and {cost for _, cost in after} == {0.8}
     else:
         assert max(quality for quality, _ in after) == pytest.approx(0.3)
-    assert seeded.judge(picks).get("recover_at", float("inf")) == float("inf")
+    assert seeded.judge(run).get("recover_at", float("inf")) == float("inf")
 
 
 def test_a_policy_that_leaves_the_changed_model_has_recovered() -> None:
@@ -120,11 +120,49 @@ def test_a_policy_that_leaves_the_changed_model_has_recovered() -> None:
     seeded = SeededStream(one, seed=1, scenario="quality")
     fair, big = one.models.index("fair"), one.models.index("big")
     calls: list[int] = []
-    picks = seeded.run(
-        lambda place: fair if len(calls) < seeded.half + 5 else big,
-        lambda place, model, quality, cost: calls.append(model),
+    run = seeded.run(
+        lambda place: [fair if len(calls) < seeded.half + 5 else big], lambda told: calls.append(told.model)
     )
-    assert seeded.judge(picks)["recover_at"] == 50.0
+    assert seeded.judge(run)["recover_at"] == 50.0
+
+
+def test_what_is_asked_beside_an_answer_is_paid_for_and_serves_nobody() -> None:
+    one = stream()
+    seeded, told = SeededStream(one, seed=1), list[Outcome]()
+    weak, big = one.models.index("weak"), one.models.index("big")
+    run = seeded.run(lambda place: [big, weak], told.append)
+    alone = seeded.judge(Run(run.picks, np.zeros(len(one))))
+    both = seeded.judge(run)
+    assert [seen.shadow for seen in told[:4]] == [False, True, False, True]
+    assert {seen.model for seen in told if seen.shadow} == {weak}
+    assert both["shadow"] == pytest.approx(0.02) and alone["shadow"] == 0.0
+    assert both["loss"] == pytest.approx(alone["loss"] + 0.02)
+    assert both["quality"] == alone["quality"]
+    assert np.mean([both[f"loss_q{at}"] for at in range(1, 5)]) == pytest.approx(both["loss"])
+
+
+def test_the_default_policy_learns_beside_answers_from_pairs_with_the_baseline() -> None:
+    seeded = SeededStream(stream(), seed=0)
+    adapter = ReplayPolicy(seed=0, prices=seeded.prices, baseline="big")
+    beside = 0
+    for _ in range(60):
+        served, *shadows = adapter.choose("code", "ask", ("big", "fair", "weak"))
+        adapter.record("code", "ask", served, 1.0, 1.0)
+        for model in shadows:
+            adapter.record("code", "ask", model, 0.01, 0.5, shadow=True)
+        beside += len(shadows)
+    known = {model: stats for _, model, stats in adapter.policy.rows()}
+    assert beside > 5
+    assert sum(stats.shadow_n for stats in known.values()) == beside
+    assert adapter.policy.learning()["shadow_calls"] == beside
+    assert adapter.policy.learning()["calls"] == 60
+    assert adapter.policy.learning()["explore_usd"] == pytest.approx(0.01 * beside)
+    assert known["big"].paired == 0
+    weak = known["weak"]
+    assert weak.paired == weak.shadow_n > 0
+    assert (weak.paired_sum, weak.beside_sum, weak.paired_product) == tuple(
+        weak.paired * each for each in (0.5, 1, 0.5)
+    )
 
 
 def test_the_adapter_decides_with_production_code() -> None:
@@ -132,10 +170,9 @@ def test_the_adapter_decides_with_production_code() -> None:
     adapter = ReplayPolicy(seed=0, prices=seeded.prices, baseline="big")
     facts = {model: ModelFacts(coarse_request_usd=usd) for model, usd in seeded.prices.items()}
     policy = build("arbiter", catalog=facts, baseline="big", settings=PolicySettings())
-    assert (
-        adapter.choose("code", "ask", ("big", "fair", "weak"))
-        == policy.choose(RoutingAsk("code", "ask", ("big", "fair", "weak")), 1.0, 1).model
-    )
+    ask = RoutingAsk("code", "ask", ("big", "fair", "weak"), trials=Trials.SHADOW)
+    choice = policy.choose(ask, 1.0, 1)
+    assert adapter.choose("code", "ask", ("big", "fair", "weak")) == (choice.model, *choice.shadows)
 
 
 def test_the_learning_policy_beats_always_best_where_a_cheap_model_is_as_good() -> None:
@@ -177,10 +214,9 @@ def test_the_command_takes_the_routing_settings_of_the_environment(
 ) -> None:
     file = write(tmp_path / "t.csv", rows(200))
     monkeypatch.chdir(tmp_path)
-    assert loss_of(capsys, file, "arbiter", figure="explore_share") > 0.01
-    monkeypatch.setenv("ARBITER_EXPLORE_SHARE", "0")
-    monkeypatch.setenv("ARBITER_BASELINE_FIRST", "0")
-    assert loss_of(capsys, file, "arbiter", figure="explore_share") == 0
+    assert loss_of(capsys, file, "arbiter", figure="explore_usd_share") > 0
+    monkeypatch.setenv("ARBITER_SHADOW_SHARE", "0")
+    assert loss_of(capsys, file, "arbiter", figure="explore_usd_share") == 0
     monkeypatch.setenv("ARBITER_EXPLORE_SHARE", "2")
     assert main([str(file)]) == 1
     assert "explore_share" in capsys.readouterr().err

@@ -1,0 +1,108 @@
+"""Where trials are asked beside answers, the caller gets what is believed best, and others are asked within the budgets."""
+
+from __future__ import annotations
+
+import pytest
+
+from arbiter_app.policy import (
+    Beside,
+    ModelFacts,
+    ModelStats,
+    Observation,
+    Policy,
+    PolicySettings,
+    RoutingAsk,
+    Trials,
+    build,
+)
+
+PRICES = {"tiny": 0.01, "small": 0.03, "middle": 0.2, "large": 0.5, "big": 1.0}
+QUALITY = {"tiny": 0.4, "small": 0.9, "middle": 0.9, "large": 0.9, "big": 0.92}
+MODELS = tuple(PRICES)
+
+
+def made(**settings: float) -> Policy:
+    facts = {model: ModelFacts(coarse_request_usd=usd) for model, usd in PRICES.items()}
+    return build("arbiter", catalog=facts, baseline="big", settings=PolicySettings(**settings))
+
+
+def live(policy: Policy, requests: int, trials: Trials) -> list[tuple[str, ...]]:
+    """Requests with fixed grades; the models asked for each, the one that served first."""
+    asked = []
+    for at in range(requests):
+        choice = policy.choose(RoutingAsk("open", "", MODELS, trials=trials), 0.0, at)
+        beside: Beside | None = None
+        for model in (choice.model, *choice.shadows):
+            mode = choice.mode if model == choice.model else "shadow"
+            quality = float((at * 37 + len(model)) % 100 < 100 * QUALITY[model])
+            seen = Observation("open", model, cost_usd=PRICES[model], quality=quality, mode=mode, beside=beside)
+            policy.record(seen)
+            beside = Beside(model, quality) if beside is None or model == "big" else beside
+        asked.append((choice.model, *choice.shadows))
+    return asked
+
+
+def known(policy: Policy) -> dict[str, ModelStats]:
+    return {model: stats for _, model, stats in policy.rows()}
+
+
+def test_no_trial_serves_a_caller_and_a_good_cheap_model_is_found_all_the_same() -> None:
+    asked = live(made(), 400, Trials.SHADOW)
+    assert [served for served, *_ in asked].count("tiny") == 0
+    assert asked[0][0] == "big" and asked[-1][0] == "small"
+    assert max(len(one) for one in asked) <= 4
+    assert all(len(set(one)) == len(one) for one in asked)
+
+
+def test_nothing_is_asked_beside_where_there_are_to_be_no_trials() -> None:
+    policy = made()
+    assert {one for one in live(policy, 100, Trials.NONE)} == {("big",)}
+    assert policy.learning()["explore_usd"] == 0
+
+
+def test_what_is_asked_beside_stays_within_its_budget_and_is_no_request() -> None:
+    policy = made(explore_usd_share=0.01, explore_start=10.0)
+    for _ in range(20):
+        live(policy, 10, Trials.SHADOW)
+        told = policy.learning()
+        assert told["explore_usd"] <= 0.01 * (told["calls"] + 10) + 1e-9
+    assert told["calls"] == 200 and told["explore_calls"] == 0 and told["shadow_calls"] > 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_others_are_asked_beside_a_share_of_the_requests(share: float) -> None:
+    asked = live(made(shadow_share=share), 200, Trials.SHADOW)
+    assert sum(len(one) > 1 for one in asked) / 200 <= share + 0.1
+
+
+def test_once_others_serve_the_baseline_is_asked_beside_them() -> None:
+    policy = made()
+    asked = live(policy, 600, Trials.SHADOW)
+    moved = next(at for at, one in enumerate(asked) if one[0] != "big")
+    assert any("big" in shadows for _, *shadows in asked[moved:])
+    assert known(policy)["small"].paired > known(policy)["small"].shadow_n
+
+
+def test_a_pair_is_learned_once_whichever_of_the_two_served() -> None:
+    policy = made()
+    policy.record(Observation("open", "small", quality=0.5, quality_weight=0.8))
+    policy.record(
+        Observation("open", "big", quality=1.0, quality_weight=0.5, mode="shadow", beside=Beside("small", 0.5, 0.8))
+    )
+    late = Observation("open", "tiny", mode="shadow", beside=Beside("big", 1.0, 0.5))
+    policy.record(late)
+    assert known(policy)["tiny"].paired == 0
+    policy.grade(Observation("open", "tiny", quality=0.0, mode="shadow", beside=Beside("big", 1.0, 0.5)))
+    stats = known(policy)
+    assert (stats["small"].paired, stats["small"].paired_sum, stats["small"].beside_sum) == (0.5, 0.25, 0.5)
+    assert (stats["tiny"].paired, stats["tiny"].paired_product, stats["tiny"].beside_sq) == (0.5, 0.0, 0.5)
+    assert stats["big"].paired == 0
+
+
+def test_after_a_quality_alarm_of_the_baseline_no_pair_is_left() -> None:
+    policy = made()
+    for at in range(60):
+        good = float(at < 30)
+        policy.record(Observation("open", "big", quality=good))
+        policy.record(Observation("open", "small", quality=1.0, mode="shadow", beside=Beside("big", good)))
+    assert known(policy)["small"].paired < 31
