@@ -52,7 +52,9 @@ from arbiter_app.services.alerts import Alerts
 from arbiter_app.services.broadcast import Broadcast
 from arbiter_app.services.calibration import Calibrations
 from arbiter_app.services.catalog_holder import CatalogHolder, facts_of
+from arbiter_app.services.contents import Contents
 from arbiter_app.services.embedding import Embeddings
+from arbiter_app.services.encryption import Encryption
 from arbiter_app.services.feed import Feed
 from arbiter_app.services.judging import Judging
 from arbiter_app.services.keys import Keys
@@ -225,6 +227,17 @@ class Services:
         )
 
     @cached_property
+    def contents(self) -> Contents:
+        """Responses that are kept."""
+        settings = self.settings
+        return Contents(
+            self.store,
+            Encryption(settings.content_keys),
+            hours=settings.keep_content_hours,
+            most_bytes=settings.max_body_bytes,
+        )
+
+    @cached_property
     def embedding(self) -> Embeddings:
         """Embeddings of the models that callers name."""
         return Embeddings(
@@ -344,7 +357,9 @@ class Services:
     @cached_property
     def upkeep(self) -> Upkeep:
         """What goes on beside the requests."""
-        return Upkeep(self.settings, self.store, self.keys, self.holdout, self.feed, self.status)
+        return Upkeep(
+            self.settings, self.store, self.keys, self.holdout, self.feed, self.status, contents=self.contents
+        )
 
     # What people see and do
 
@@ -475,6 +490,7 @@ async def _begin_upkeep(services: Services, *, worker: bool) -> None:
     run(services.pool.follow())
     if not worker:
         run(upkeep.drop_what_is_old())
+        run(upkeep.drop_contents())
         run(services.alerting.run())
     run(upkeep.follow_keys())
     run(upkeep.give_memory_back())

@@ -83,13 +83,13 @@ def effective(settings: Settings) -> Iterator[str]:
 def secrets_of(settings: Settings) -> list[str]:
     """Every secret among the settings, for the logs to leave out."""
     secret = [value.get_secret_value() for _, value in settings if isinstance(value, SecretStr)]
-    return [*secret, *settings.api_keys]
+    return [*secret, *settings.api_keys, *settings.content_keys]
 
 
 def _shown(field: str, value: object) -> str:
     if value is None or value in ("", ()):
         return "(unset)"
-    if isinstance(value, SecretStr) or field == "api_keys":
+    if isinstance(value, SecretStr) or field in ("api_keys", "content_keys"):
         return "(set)"
     return re.sub(r"(?<=://)[^/@\s]+@", "***@", str(value))
 

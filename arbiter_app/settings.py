@@ -6,6 +6,7 @@ Unknown `ARBITER_*` names are refused, so that a typing mistake is found at star
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -64,6 +65,20 @@ def _names(value: object) -> object:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+
+
+def _fernet_key(key: str) -> str:
+    """A key of Fernet: 32 bytes as URL-safe base64. Raises ValueError, without repeating it."""
+    try:
+        good = len(base64.b64decode(key, altchars=b"-_", validate=True)) == 32
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError("each key is 32 bytes as URL-safe base64, such as `openssl rand -base64 32 | tr +/ -_` makes")
+    return key
+
+
+FernetKeys = Annotated[tuple[Annotated[str, AfterValidator(_fernet_key)], ...], BeforeValidator(_names)]
 
 
 def _origin(text: str) -> str:
@@ -189,9 +204,16 @@ class Settings(_ByName):
     keep_content_hours: float = _env(
         "ARBITER_KEEP_CONTENT_HOURS",
         0.0,
-        "hours for which the contents of answers are kept to be fetched or gone on from; 0, which is all there is: none are kept",
+        "hours for which responses are kept, with their requests, to be fetched or gone on from; 0: none are kept",
         ge=0,
-        le=0,
+    )
+    keep_content_bytes: int = _env(
+        "ARBITER_KEEP_CONTENT_BYTES", 1_000_000_000, "bytes of kept contents in all; the oldest go first", gt=0
+    )
+    content_keys: FernetKeys = _env(
+        "ARBITER_CONTENT_KEYS",
+        (),
+        "Fernet keys that encrypt kept contents: the first writes, all read; none: they are not encrypted",
     )
     root_path: Prefix = _env(
         "ARBITER_ROOT_PATH",

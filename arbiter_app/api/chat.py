@@ -23,6 +23,7 @@ from arbiter_app.pipeline.native import NativeRequest
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Caller, ChatRequest, Task
 from arbiter_app.protocol import ANSWER_PIECE_BYTES, answer, answer_in_pieces, send_in_pieces, when_gone
+from arbiter_app.services.contents import Contents, Keeping
 from arbiter_app.services.requests import Request, RequestService
 
 log = logging.getLogger("arbiter.api")
@@ -40,16 +41,23 @@ Answer = Callable[[ChatRequest], Awaitable[Decision]]
 
 
 class Chat:
-    """The route of one dialect. `answer` gives whole answers, where that is not the lifecycle of chats."""
+    """The route of one dialect. `answer` gives whole answers, where that is not the lifecycle of chats; `contents` keeps them."""
 
     def __init__(
-        self, dialect: Dialect, requests: RequestService, *, max_body_bytes: int, answer: Answer | None = None
+        self,
+        dialect: Dialect,
+        requests: RequestService,
+        *,
+        max_body_bytes: int,
+        answer: Answer | None = None,
+        contents: Contents | None = None,
     ) -> None:
         self.dialect = dialect
         self._answer = answer or requests.lifecycle.answer
         self._requests = requests
         self._keys = requests.keys
         self._max_body = max_body_bytes
+        self._contents = contents
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         """Answer one request. A caller who hangs up cancels the work, streamed or not."""
@@ -80,7 +88,7 @@ class Chat:
         """Read the request, only while there is a chance that it is served, and answer it."""
         caller = await self._caller(scope)
         self._requests.refuse_early(caller)
-        chat = await self._read(scope, receive, caller, reply.request_id)
+        chat, reply.keeping = await self._read(scope, receive, caller, reply.request_id)
         await request.admit(caller)
         if request.windows:
             reply.limits = limits.headers(request.windows, self._keys.limits)
@@ -104,9 +112,15 @@ class Chat:
             )
         return caller
 
-    async def _read(self, scope: Scope, receive: Receive, caller: Caller, request_id: str) -> ChatRequest:
-        """Big bodies are parsed beside the loop."""
+    async def _read(
+        self, scope: Scope, receive: Receive, caller: Caller, request_id: str
+    ) -> tuple[ChatRequest, Keeping | None]:
+        """The request, with what it refers to, and how its answer is kept. Big bodies are parsed beside the loop."""
         body = await read_body(scope, receive, self._max_body)
+        said = None
+        if self._contents is not None:
+            said = await self._contents.recalled(body, caller)
+            body = said.body
         if len(body) < BIG_BYTES:
             chat = self.dialect.parse(body, caller, request_id)
         else:
@@ -114,7 +128,8 @@ class Chat:
         if chat.native is not None and chat.native.passes:
             chat = replace(chat, native=_with_headers(chat.native, scope))
         hint = next((value for name, value in scope["headers"] if name == TASK), b"").strip()
-        return _hinted(chat, hint) if hint else chat
+        chat = _hinted(chat, hint) if hint else chat
+        return (chat, None) if self._contents is None or said is None else self._contents.keeping(chat, said)
 
 
 def _with_headers(native: NativeRequest, scope: Scope) -> NativeRequest:
@@ -135,9 +150,12 @@ class _Reply:
         self.limits: limits.Headers = []
         self._begun = self._ended = False
         self._streamed: Streamed | None = None
+        self.keeping: Keeping | None = None
 
     async def whole(self, decision: Decision) -> None:
         parts, headers = self._dialect.whole(decision), [JSON, *_named(decision)]
+        if self.keeping is not None:
+            await self.keeping.whole(parts)
         if sum(map(len, parts)) <= ANSWER_PIECE_BYTES:
             await self._respond(200, headers, b"".join(parts))
             return
@@ -150,6 +168,8 @@ class _Reply:
             self._begun, self._streamed = True, streamed
             await self._send({"type": "http.response.start", "status": 200, "headers": headers})
             async for frame in self._dialect.frames(streamed):
+                if self.keeping is not None:
+                    await self.keeping.frame(frame)
                 if len(frame) > ANSWER_PIECE_BYTES:
                     await send_in_pieces(self._send, frame)
                 else:

@@ -63,7 +63,12 @@ class Gateway:
         self._services = services
         most = services.settings.max_body_bytes
         self._chats = {
-            path: Chat(dialect, services.requests, max_body_bytes=most)
+            path: Chat(
+                dialect,
+                services.requests,
+                max_body_bytes=most,
+                contents=services.contents if dialect is openai_responses else None,
+            )
             for dialect in DIALECTS
             for path in dialect.PATHS
         }

@@ -7,10 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from arbiter_app.pipeline.errors import Unprocessable
 from arbiter_app.pipeline.plain import is_plain, listed, quoted
 
-_NOT_KEPT = ("/v1/responses/{response_id}", "/v1/responses/{response_id}/input_items")
-LENIENT = ("/health", "/readyz", "/metrics", "/v1/messages/count_tokens", *_NOT_KEPT)
-"""Probes and scrapers may add what they like; clients of the beta of Anthropic's API say so; and what is not there is not there in
-any form."""
+_RESPONSES = ("/v1/responses/{response_id}", "/v1/responses/{response_id}/input_items")
+LENIENT = ("/health", "/readyz", "/metrics", "/v1/messages/count_tokens", *_RESPONSES)
+"""Probes and scrapers may add what they like; clients of the beta of Anthropic's API say so, and those of Responses what to include."""
 
 
 def check(pairs: Sequence[tuple[str, str]], known: Mapping[str, bool]) -> None:

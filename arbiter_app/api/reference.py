@@ -31,7 +31,7 @@ MESSAGES_ERRORS = {status: why for status, why in CHAT_ERRORS.items() if status 
     400: "malformed JSON, no Messages request, a prompt that fits no window, no capable model, or the runtime's own refusal"
 }
 RESPONSES_ERRORS = CHAT_ERRORS | {
-    400: "malformed JSON, what needs stored contents or a tool of OpenAI's own, a prompt that fits no window, no capable model, or "
+    400: "malformed JSON, what needs contents that are not kept, or a tool of OpenAI's own, a prompt that fits no window, no capable model, or "
     "the runtime's own refusal",
     422: "`input` is missing or no list of items, or a field has the wrong type",
 }
@@ -46,13 +46,20 @@ EMBEDDINGS_ERRORS = CHAT_ERRORS | {
     422: "`input` is missing or empty, or there is an `arbiter_*` field",
 }
 KEY_ERRORS = {401: "no key, or one that is malformed, unknown or revoked", 403: "a paused key, or the wrong role"}
+NOT_KEPT = {
+    400: "no contents are kept (`ARBITER_KEEP_CONTENT_HOURS` is off)",
+    404: "no such response of yours, or it has expired",
+}
+ANSWERS = {
+    ("GET", "/v1/responses/{response_id}"): "ResponsesAnswer",
+    ("GET", "/v1/responses/{response_id}/input_items"): "InputItems",
+}
+"""The components of routes that pass on JSON as it is."""
 OWN_ERRORS = {
     "/v1/decisions/{decision_id}": {404: "no such decision of yours"},
     "/v1/models/{model}": {404: "no such model"},
-    "/v1/responses/{response_id}": {400: "always: no contents are kept (`ARBITER_KEEP_CONTENT_HOURS` is off)"},
-    "/v1/responses/{response_id}/input_items": {
-        400: "always: no contents are kept (`ARBITER_KEEP_CONTENT_HOURS` is off)"
-    },
+    "/v1/responses/{response_id}": NOT_KEPT,
+    "/v1/responses/{response_id}/input_items": NOT_KEPT,
     "/v1/feedback": {404: "no such decision of yours"},
     "/v1/calibrations/{calibration_id}": {404: "no such calibration"},
     "/v1/calibrations/{calibration_id}/start": {404: "no such calibration"},
@@ -157,7 +164,8 @@ ASKING: dict[str, tuple[Document, dict[int, str]]] = {
     "/v1/responses": (
         _asking(
             "Route a request in the form of OpenAI's Responses",
-            "Any request of OpenAI's Responses API that needs no stored contents, and the `arbiter_*` fields. "
+            "Any request of OpenAI's Responses API, and the `arbiter_*` fields. What needs stored contents is "
+            "served where they are kept (`ARBITER_KEEP_CONTENT_HOURS`). "
             "`model` is ignored. What the chosen model's runtime has no word for is named in `arbiter.dropped`.",
             asks="ResponsesRequest",
             gives="ResponsesAnswer",
@@ -232,6 +240,8 @@ def _complete(method: str, path: str, operation: Document) -> None:
     if rule in ("reads", "signup", "loopback"):
         operation["security"].append({})
     responses = {"200": operation["responses"]["200"]}
+    if (method, path) in ANSWERS:
+        responses["200"]["content"] = _content(ANSWERS[method, path])
     if path in TEXT:
         responses["200"]["content"] = {TEXT[path]: {"schema": {"type": "string"}}}
     if (method, path) in LINKS:

@@ -231,6 +231,17 @@ COMPONENTS: dict[str, Schema] = {
             "arbiter": _ARBITER,
         },
     },
+    "InputItems": {
+        "type": "object",
+        "required": ["object", "data", "first_id", "last_id", "has_more"],
+        "properties": {
+            "object": {"const": "list"},
+            "data": _OBJECTS,
+            "first_id": _or_null("string"),
+            "last_id": _or_null("string"),
+            "has_more": {"type": "boolean"},
+        },
+    },
     "MessagesRequest": {
         "type": "object",
         "required": ["messages"],

@@ -47,6 +47,14 @@ class NativeRequest:
         """The same with another history (values of `exact_json.exact`)."""
         return replace(self, body=_written({**self._members, self.history: exact_json.dumps(history).decode()}))
 
+    def member(self, name: str) -> str | None:
+        """A member as the caller wrote it; None where there is none."""
+        return self._members.get(name)
+
+    def with_members(self, **texts: str) -> NativeRequest:
+        """The same with other members, each as JSON."""
+        return replace(self, body=_written({**self._members, **texts}))
+
     @property
     def _members(self) -> dict[str, str]:
         return exact_json.members(self.body.decode())

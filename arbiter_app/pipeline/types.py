@@ -161,6 +161,8 @@ class ChatRequest:
     native: NativeRequest | None = None
     untranslatable: BadRequest | None = None
     show_thoughts: bool = True
+    storable: bool = False
+    """Whether the caller lets its contents be kept, where any are."""
     repeated: Json = field(default_factory=dict)
     written: Mapping[str, str] = field(default_factory=dict)
     task: Task | None = None

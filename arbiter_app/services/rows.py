@@ -608,6 +608,14 @@ class BaseAnswer(TypedDict):
     openapi: str
 
 
+class DeletedResponse(TypedDict):
+    """A kept response that is gone."""
+
+    id: str
+    object: str
+    deleted: bool
+
+
 class TokenCount(TypedDict):
     """Tokens of a prompt."""
 

@@ -12,6 +12,7 @@ from typing import Any
 from arbiter_app.allocator import give_pages_back
 from arbiter_app.pipeline.holdout import Holdout
 from arbiter_app.pipeline.types import Mode
+from arbiter_app.services.contents import Contents
 from arbiter_app.services.feed import Feed
 from arbiter_app.services.keys import Keys
 from arbiter_app.services.status import Status
@@ -25,6 +26,8 @@ FOLLOW_S = 0.4
 HOLDOUT_READ_S = 10.0
 STORE_LOOK_S = 0.25
 HOUSE_S = 3_600.0
+CONTENTS_S = 30.0
+"""Nobody sees contents that have expired; so long they may still be in the database."""
 PAGES_S = 5.0
 """By itself the C library keeps some ten to hundred megabytes once large bodies and answers have come and gone. Looking takes
 0.2 ms when there is nothing to give back, 7 ms for 100 MB in pieces, on another thread (`python -m tests.bench.memory`)."""
@@ -58,7 +61,15 @@ class Upkeep:
     """The upkeep of one process; each method that follows runs for as long as that does."""
 
     def __init__(
-        self, settings: Settings, store: Store, keys: Keys, holdout: Holdout, feed: Feed, status: Status
+        self,
+        settings: Settings,
+        store: Store,
+        keys: Keys,
+        holdout: Holdout,
+        feed: Feed,
+        status: Status,
+        *,
+        contents: Contents,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -66,6 +77,7 @@ class Upkeep:
         self._holdout = holdout
         self._feed = feed
         self._status = status
+        self._contents = contents
 
     async def follow_keys(self) -> None:
         """Bring in keys that another process or the command line changed."""
@@ -127,6 +139,15 @@ class Upkeep:
                 )
             except StoreError as error:
                 log.warning("what is too old stays for another hour: %s", error)
+
+    async def drop_contents(self) -> None:
+        """Delete kept contents that have expired, also those of a time when they were kept, and those that are too much."""
+        while True:
+            try:
+                await self._contents.drop_expired(self._settings.keep_content_bytes)
+            except StoreError as error:
+                log.warning("contents that have expired stay, unseen, for another while: %s", error)
+            await asyncio.sleep(CONTENTS_S)
 
     def _look_for(self, neighbours: Neighbours) -> None:
         """Say that another Arbiter serves from the same file: the records stay right, but the two learn apart."""

@@ -66,6 +66,7 @@ def engine_for(url: URL, *, durability: str = "strict", read_only: bool = False)
             cursor.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
             cursor.execute("PRAGMA cache_size=-8000")
             cursor.execute("PRAGMA temp_store=MEMORY")
+            cursor.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten, as it is by default on Debian
             cursor.close()
             _teach_logarithms(connection)
 

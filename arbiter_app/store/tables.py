@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import new_class
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, String, Table
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table
 from sqlmodel import Field, SQLModel
 
 from arbiter_app.policy import FIELDS, agreement
@@ -96,6 +96,27 @@ class Calibration(SQLModel, table=True):
     note: str
     max_usd: float
     estimate_usd: float
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class Content(SQLModel, table=True):
+    """A response that is kept for the key that asked for it, or an item of its output, until it expires.
+
+    `response_id` is the response it belongs to, `size` the length of its `body` in bytes (see `services.contents`).
+    """
+
+    __tablename__ = "content"
+    __table_args__ = (
+        Index("ix_content_expires", "expires", "size"),
+        Index("ix_content_response", "key_id", "response_id"),
+    )
+    key_id: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    response_id: str
+    made: float
+    expires: float
+    size: int
+    encrypted: bool
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 

@@ -16,7 +16,7 @@ IN_PROGRESS = "in_progress"
 
 
 def response(decision: Decision, status: str, output: list[Json], **own: Any) -> Json:
-    """The response at a stage of its life, with our `own` members. It is not stored, whatever was asked for."""
+    """The response at a stage of its life, with our `own` members. It is stored only where contents are kept."""
     asked = decision.request.repeated
     return {
         "id": f"resp_{named(decision)}",
@@ -32,12 +32,12 @@ def response(decision: Decision, status: str, output: list[Json], **own: Any) ->
         "model": decision.model,
         "output": output,
         "parallel_tool_calls": asked.get("parallel_tool_calls", True),
-        "previous_response_id": None,
+        "previous_response_id": asked.get("previous_response_id"),
         "prompt_cache_key": asked.get("prompt_cache_key"),
         "reasoning": {"effort": None, "summary": None, **asked.get("reasoning", {})},
         "safety_identifier": asked.get("safety_identifier"),
         "service_tier": asked.get("service_tier", "default"),
-        "store": False,
+        "store": asked.get("store", False),
         "temperature": asked.get("temperature", 1.0),
         "text": {"format": {"type": "text"}, **asked.get("text", {})},
         "tool_choice": asked.get("tool_choice", "auto"),

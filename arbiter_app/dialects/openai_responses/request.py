@@ -21,13 +21,11 @@ from arbiter_app.pipeline.types import Caller, ChatRequest, Json
 
 MAX_NAME_CHARS = 60
 ENCRYPTED = "reasoning.encrypted_content"
-_KEPT = (
-    "Arbiter keeps no contents (ARBITER_KEEP_CONTENT_HOURS is off), so that there is nothing to go on from; send the whole conversation "
-    "as input"
-)
 REFUSED = {
-    "previous_response_id": _KEPT,
-    "conversation": _KEPT,
+    "previous_response_id": "Arbiter keeps no contents (ARBITER_KEEP_CONTENT_HOURS is off), so that there is nothing to go on from; send "
+    "the whole conversation as input",
+    "conversation": "Arbiter keeps no conversations; send the whole of it as input, or go on from previous_response_id, where contents "
+    "are kept (ARBITER_KEEP_CONTENT_HOURS)",
     "background": "Arbiter answers at once and keeps nothing to be fetched later; leave it out, and stream the answer",
     "prompt": "Arbiter has no templates of prompts; send its text as instructions and input",
 }
@@ -77,6 +75,7 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         repeated=repeated,
         body_bytes=len(body),
         native=native,
+        storable=given.get("store") is not False,
         untranslatable=dropped.untranslatable,
     )
 

@@ -1,0 +1,45 @@
+"""Contents at rest: compressed, and encrypted where the operator has given a key.
+
+Fernet (AES-128-CBC with HMAC-SHA256, https://github.com/fernet/spec) of `cryptography`, the package that everybody keeps to: the first
+key encrypts, every key decrypts, so that keys can be changed while contents of the old one last.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+
+class Unreadable(Exception):
+    """Contents that none of the keys opens, or that are not those of their place."""
+
+
+class Encryption:
+    """Writes and reads bodies with some Fernet keys (32 bytes as URL-safe base64, each), or none."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._keys = MultiFernet([Fernet(key) for key in keys]) if keys else None
+
+    def write(self, place: str, content: bytes) -> tuple[bool, bytes]:
+        """Whether it is encrypted, and the body. `place` is where alone it may be read."""
+        packed = zlib.compress(place.encode() + b"\0" + content)
+        return (False, packed) if self._keys is None else (True, self._keys.encrypt(packed))
+
+    def read(self, place: str, encrypted: bool, body: bytes) -> bytes:
+        """The content of a body. Raises Unreadable."""
+        if encrypted:
+            body = self._decrypted(body)
+        written, _, content = zlib.decompress(body).partition(b"\0")
+        if written != place.encode():
+            raise Unreadable("it was written for another place")
+        return content
+
+    def _decrypted(self, body: bytes) -> bytes:
+        if self._keys is None:
+            raise Unreadable("it is encrypted, and ARBITER_CONTENT_KEYS is not set")
+        try:
+            return self._keys.decrypt(body)
+        except InvalidToken:
+            raise Unreadable("none of ARBITER_CONTENT_KEYS opens it") from None
