@@ -33,12 +33,14 @@ from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.lifecycle import Lifecycle
 from arbiter_app.pipeline.limits import LearnedLimits
 from arbiter_app.pipeline.meaning import MeaningIndex
+from arbiter_app.pipeline.preview import Preview
 from arbiter_app.pipeline.prices import PriceOverrides
 from arbiter_app.pipeline.record import Recorder
 from arbiter_app.pipeline.route import CONVERSATIONS, Router
 from arbiter_app.pipeline.standing import Standing
 from arbiter_app.pipeline.tokens import TokenRatios
 from arbiter_app.pipeline.types import DEFAULT_RUNTIME, ChatRequest
+from arbiter_app.pipeline.wishes import Wishes
 from arbiter_app.runtime import cost as meter
 from arbiter_app.runtime.client import HttpRuntime
 from arbiter_app.runtime.clients import client_of
@@ -213,6 +215,7 @@ class Services:
         """The six stages."""
         settings = self.settings
         return Lifecycle(
+            wishes=self.wishes,
             classifier=self.classifier,
             estimates=self.estimates,
             router=self.router,
@@ -236,6 +239,17 @@ class Services:
             hours=settings.keep_content_hours,
             most_bytes=settings.max_body_bytes,
         )
+
+    @cached_property
+    def wishes(self) -> Wishes:
+        """What callers wish."""
+        return Wishes(lambda: self.catalog, honour_model=self.settings.honour_model)
+
+    @cached_property
+    def preview(self) -> Preview:
+        """How a request would be served."""
+        timeout_s = self.settings.request_timeout_s
+        return Preview(self.wishes, self.classifier, self.estimates, self.router, timeout_s)
 
     @cached_property
     def embedding(self) -> Embeddings:

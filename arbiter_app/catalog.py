@@ -8,17 +8,19 @@ deployments: which runtimes have it. A model that names none has one, on the run
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from arbiter_app.pipeline.plain import is_plain
 from arbiter_app.pipeline.types import DEFAULT_RUNTIME, ROUTED, Capability, Deployment, Json, Model, Task, capabilities
+from arbiter_app.pipeline.wishes import BUILT_IN, Preset
 from arbiter_app.pool import listing
 from arbiter_app.pool import parts as parts_of
 from arbiter_app.pool.listing import Report
 from arbiter_app.pool.names import FORMS, folded
+from arbiter_app.pool.presets import presets_of
 from arbiter_app.pool.price_list import lookup
 from arbiter_app.pool.rates import SPECIAL
 from arbiter_app.runtime.claims.facts import Known
@@ -70,6 +72,8 @@ class Catalog:
     """What became of the runtime's list; None before the first one."""
     doubts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What was set aside of the lists of named runtimes, in sentences, by runtime."""
+    presets: Mapping[str, Preset] = field(default_factory=lambda: BUILT_IN)
+    """Wishes that callers may name in the place of a model, `auto:NAME`."""
     pool: tuple[Model, ...] = field(init=False)
     """The models that may be routed to, in catalog order."""
     names: tuple[str, ...] = field(init=False)
@@ -310,7 +314,9 @@ def load_catalog(
                 raise CatalogError(
                     f"model {at.key!r}: so the deployment of {at.model.id!r} is called; rename the model"
                 )
-    return Catalog(models, parts["baseline"], parts["classifier"], parts["judge"], aliases, runtimes, deployments)
+    presets = {**BUILT_IN, **_presets(raw.get("presets", {}), lambda name: _id_of(name, models, known_as))}
+    roles = parts["baseline"], parts["classifier"], parts["judge"]
+    return Catalog(models, *roles, aliases, runtimes, deployments, presets=presets)
 
 
 def _read(source: Path) -> dict[str, Any]:
@@ -350,6 +356,13 @@ def _missing(source: Path, part: str, name: str) -> str:
     if part == "baseline":
         return f"the baseline model {name!r} is not in the catalog; add it or set BASELINE_MODEL"
     return f"{source}: the {part} {name!r} is not in the catalog; add it (routable = false keeps it out)"
+
+
+def _presets(tables: Any, id_of: Callable[[str], str]) -> dict[str, Preset]:
+    try:
+        return presets_of(tables, id_of)
+    except ValueError as error:
+        raise CatalogError(str(error)) from error
 
 
 def _runtimes(tables: Any) -> dict[str, RuntimeConfig]:

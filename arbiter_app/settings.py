@@ -288,6 +288,11 @@ class Settings(_ByName):
     cache_ttl_s: float = _env("ARBITER_CACHE_TTL_S", 3_600.0, "age at which a kept answer is dropped", gt=0)
     cache_min_quality: float = _env("ARBITER_CACHE_MIN_QUALITY", 0.8, "least grade of a kept answer", ge=0, le=1)
 
+    honour_model: bool = _env(
+        "ARBITER_HONOUR_MODEL",
+        False,
+        "a model of the pool that a request names in `model` serves it; else the name is ignored",
+    )
     policy: str = _env("ARBITER_POLICY", "arbiter", "the routing policy by name")
     keep_decisions: int = _env(
         "ARBITER_KEEP_DECISIONS", 2_000_000, "decisions kept; older ones live on in roll-ups", gt=0

@@ -12,7 +12,18 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from arbiter_app import __version__
-from arbiter_app.api import base, calibrations, health, keys, messages, operations, reference, reports, responses
+from arbiter_app.api import (
+    base,
+    calibrations,
+    health,
+    keys,
+    messages,
+    operations,
+    reference,
+    reports,
+    responses,
+    routes,
+)
 from arbiter_app.api.errors import error_answer, spoken
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.roles import ROLES
@@ -49,7 +60,7 @@ def control_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.router.route_class = Guarded
-    for module in (base, reports, messages, responses, operations, calibrations, keys, health):
+    for module in (base, reports, messages, responses, routes, operations, calibrations, keys, health):
         app.include_router(module.router)
     reference.mount(app)
     app.add_exception_handler(ArbiterError, _told)

@@ -190,6 +190,10 @@ ASKING: dict[str, tuple[Document, dict[int, str]]] = {
 """The routes that FastAPI does not know of, and their errors."""
 
 
+READ_BY_US = {"/v1/messages/count_tokens": "MessagesRequest", "/v1/route": "ChatRequest"}
+"""Routes whose bodies FastAPI does not read, and what they take."""
+
+
 def mount(app: FastAPI) -> None:
     """Add `/v1/openapi.json` and `/v1/reference`. Both are made once, when they are first asked for."""
     root_path = app.state.services.settings.root_path
@@ -217,7 +221,8 @@ def describe(app: FastAPI, root_path: str = "") -> Document:
     if root_path:
         document["servers"] = [{"url": root_path}]
     document["paths"] = {**{path: {"post": dict(one)} for path, (one, _) in ASKING.items()}, **document["paths"]}
-    document["paths"]["/v1/messages/count_tokens"]["post"]["requestBody"] = _body("MessagesRequest")
+    for path, schema in READ_BY_US.items():
+        document["paths"][path]["post"]["requestBody"] = _body(schema)
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)

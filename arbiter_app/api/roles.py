@@ -19,6 +19,7 @@ ROLES: dict[tuple[str, str], str] = {
     ("GET", "/v1/responses/{response_id}"): "caller",
     ("DELETE", "/v1/responses/{response_id}"): "caller",
     ("GET", "/v1/responses/{response_id}/input_items"): "caller",
+    ("POST", "/v1/route"): "caller",
     ("POST", "/v1/messages"): "caller",
     ("POST", "/v1/messages/count_tokens"): "caller",
     ("GET", "/v1/models"): "caller",

@@ -9,6 +9,8 @@ from typing import Any
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
+from arbiter_app.policy import Objective
+
 Schema = dict[str, Any]
 _INTEGER, _NUMBER, _BOOLEAN, _STRING = ({"type": kind} for kind in ("integer", "number", "boolean", "string"))
 _OBJECTS: Schema = {"type": "array", "items": {"type": "object"}}
@@ -102,7 +104,8 @@ COMPONENTS: dict[str, Schema] = {
         "type": "object",
         "required": ["messages"],
         "additionalProperties": True,
-        "description": "Any OpenAI chat request; `model` is ignored, what Arbiter does not know goes through unchanged.",
+        "description": "Any OpenAI chat request. `model` is `auto` or a preset such as `auto:cheap`, any other is ignored; what Arbiter "
+        "does not know goes through unchanged.",
         "properties": {
             "messages": _messages(["role"], {"role": _STRING, "content": _or_null("string", "array")}),
             "model": _STRING,
@@ -117,8 +120,14 @@ COMPONENTS: dict[str, Schema] = {
             "arbiter_max_latency": _or_null("number", exclusiveMinimum=0, description="ceiling in seconds"),
             "arbiter_no_cache": _or_null("boolean"),
             "arbiter_cache": _or_null("boolean"),
-            "arbiter_models": _or_null("array", minItems=1, items=_STRING, description="allow-list"),
+            "arbiter_models": _or_null(
+                "array", minItems=1, items=_STRING, description="the models that may serve; one behind a `!` may not"
+            ),
             "arbiter_pin": _or_null("string", description="exactly this model; never overridden silently"),
+            "arbiter_tolerance": _or_null(
+                "number", minimum=0, maximum=1, description="how far under the best quality is still good enough"
+            ),
+            "arbiter_objective": {"enum": [*Objective, None], "description": "what is wanted most"},
         },
     },
     "ChatAnswer": {

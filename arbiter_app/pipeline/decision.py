@@ -346,4 +346,5 @@ def _request_view(request: ChatRequest) -> Json:
         "max_latency": request.max_latency_s,
         "allow": list(request.allow) if request.allow is not None else None,
         "pin": request.pin,
+        **({"objective": request.wish.objective, "tolerance": request.wish.tolerance} if request.wish else {}),
     }

@@ -9,7 +9,7 @@ from dataclasses import replace
 from arbiter_app.catalog import Catalog
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.deployments import Deployments
-from arbiter_app.pipeline.filter import eligible, everybody
+from arbiter_app.pipeline.filter import NOT, eligible, everybody
 from arbiter_app.pipeline.limits import LearnedLimits
 from arbiter_app.pipeline.tokens import TokenRatios, estimate_messages
 from arbiter_app.pipeline.types import PICO_PER_USD, ChatRequest, Eligible, Model
@@ -116,6 +116,10 @@ class LearnedEstimates:
 
 def _by_id(request: ChatRequest, catalog: Catalog) -> ChatRequest:
     """The request with the models that it names by any of their names named by their ids."""
+
+    def resolved(name: str) -> str:
+        return NOT + catalog.resolve(name.removeprefix(NOT)) if name.startswith(NOT) else catalog.resolve(name)
+
     pin = None if request.pin is None else catalog.resolve(request.pin)
-    allow = None if request.allow is None else tuple(dict.fromkeys(map(catalog.resolve, request.allow)))
+    allow = None if request.allow is None else tuple(dict.fromkeys(map(resolved, request.allow)))
     return replace(request, pin=pin, allow=allow)

@@ -16,6 +16,9 @@ from arbiter_app.pipeline.types import IN_WORDS, ChatRequest, Eligible, Model
 
 # What a model of unknown window may be trusted to hold.
 SMALL_TOKENS = 4_096
+NOT = "!"
+"""Before a model's name on the caller's list: that one may not serve."""
+MAX_COST = "arbiter_max_cost"
 
 
 def everybody(request: ChatRequest, names: tuple[str, ...], least_window: int, tokens_in: int) -> Eligible | None:
@@ -78,8 +81,10 @@ def _named(request: ChatRequest, catalog: Sequence[Model], rejected: dict[str, s
     if request.pin is None and request.allow is None:
         return list(catalog)
     known = {model.id: model for model in catalog}
+    allowed = [name for name in request.allow or () if not name.startswith(NOT)]
+    excluded = {name.removeprefix(NOT) for name in request.allow or () if name.startswith(NOT)}
     for field, names in (
-        ("arbiter_models", request.allow or ()),
+        ("arbiter_models", allowed),
         ("arbiter_pin", (request.pin,) if request.pin else ()),
     ):
         unknown = [name for name in names if name not in known]
@@ -87,17 +92,21 @@ def _named(request: ChatRequest, catalog: Sequence[Model], rejected: dict[str, s
             raise Unprocessable(
                 f"{field} names {listed(unknown)}, not in the pool: {', '.join(sorted(known))}", param=field
             )
-    if request.pin and request.allow is not None and request.pin not in request.allow:
+    if request.pin and (request.pin in excluded or (allowed and request.pin not in allowed)):
         raise BadRequest(
-            f"arbiter_pin names {quoted(request.pin)}, which arbiter_models ({listed(request.allow)}) leaves out; "
+            f"arbiter_pin names {quoted(request.pin)}, which arbiter_models ({listed(request.allow or ())}) leaves out; "
             "send one of them, or a pin that is on the list",
             param="arbiter_pin",
         )
-    wanted = {request.pin} if request.pin else set(request.allow or ())
-    if not wanted:
+    if request.allow == ():
         raise Unprocessable("arbiter_models is empty; name at least one model or leave it out", param="arbiter_models")
+    wanted = {request.pin} if request.pin else set(allowed or known) - excluded
+    if not wanted:
+        raise Unprocessable("arbiter_models leaves out every model of the pool", param="arbiter_models")
     why = f"not {request.pin}, which is pinned" if request.pin else "not on the caller's allow-list"
-    rejected.update({name: why for name in known if name not in wanted})
+    rejected.update(
+        {name: "left out by the caller" if name in excluded else why for name in known if name not in wanted}
+    )
     return [model for name, model in known.items() if name in wanted]
 
 
@@ -182,6 +191,8 @@ def _affordable(
         return models, True
     costs = {model.id: expected_cost(model) for model in models}
     within = [model for model in models if (cost := costs[model.id]) is not None and cost <= ceiling]
+    if not within and ceiling == 0:
+        raise NoCapableModel("no model that may serve this request is free, and arbiter_max_cost is 0", param=MAX_COST)
     if not within:
         cheapest = min(models, key=lambda model: _or_infinite(costs[model.id]))
         rejected.update({m.id: f"over the cost ceiling of ${ceiling:g}" for m in models if m is not cheapest})

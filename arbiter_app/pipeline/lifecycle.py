@@ -28,6 +28,7 @@ from arbiter_app.pipeline.refused import broken_off
 from arbiter_app.pipeline.relay import Assembler, Relay
 from arbiter_app.pipeline.route import Router
 from arbiter_app.pipeline.types import ChatRequest, Completion
+from arbiter_app.pipeline.wishes import Wishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Streamed:
 class Lifecycle:
     """The six stages in order, over parts that the composition root chose."""
 
+    wishes: Wishes
     classifier: Classifier
     estimates: LearnedEstimates
     router: Router
@@ -90,7 +92,7 @@ class Lifecycle:
         return Streamed(decision, chunks, native)
 
     def _begin(self, request: ChatRequest) -> Decision:
-        decision = new_decision(request, timeout_s=self.timeout_s)
+        decision = new_decision(self.wishes.applied(request), timeout_s=self.timeout_s)
         if not request.no_cache:
             self.kept.begin(decision)
         return decision

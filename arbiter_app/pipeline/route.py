@@ -140,6 +140,7 @@ class Router:
             conversation_model=self.conversations.model_of(decision.request),
             cached_by=cached_by,
             cached_tokens=min(cached, eligible.prompt_tokens),
+            wish=decision.request.wish,
         )
         decision.ask = ask
         choice = self._policy.choose(ask, now, seed)

@@ -18,6 +18,7 @@ import orjson
 
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.native import NativeRequest
+from arbiter_app.policy import Objective, Wish
 
 PICO_PER_USD = 1_000_000_000_000
 DEFAULT_RUNTIME = "btl"
@@ -153,7 +154,12 @@ class ChatRequest:
     no_cache: bool = False
     cache: bool = False
     allow: tuple[str, ...] | None = None
+    """The models that may serve; those behind a `!` may not."""
     pin: str | None = None
+    tolerance: float | None = None
+    objective: Objective | None = None
+    wish: Wish | None = None
+    """The last two as the policy takes them, once they are looked at (`wishes.py`)."""
     conversation: str = ""
     named: bool = False
     body_bytes: int = 0

@@ -16,6 +16,7 @@ from arbiter_app.policy.types import (
     Candidate,
     Learned,
     ModelFacts,
+    Objective,
     Observation,
     PolicySettings,
     PolicySnapshot,
@@ -23,6 +24,7 @@ from arbiter_app.policy.types import (
     RoutingChoice,
     Shift,
     Trials,
+    Wish,
 )
 
 POLICIES: dict[str, type[ArbiterPolicy] | type[ClassicPolicy]] = {"arbiter": ArbiterPolicy, "classic": ClassicPolicy}
@@ -85,6 +87,7 @@ __all__ = [
     "Learned",
     "ModelFacts",
     "ModelStats",
+    "Objective",
     "Observation",
     "Policy",
     "PolicySettings",
@@ -92,6 +95,7 @@ __all__ = [
     "Rows",
     "Shift",
     "Trials",
+    "Wish",
     "build",
     "from_row",
 ]

@@ -38,12 +38,14 @@ from arbiter_app.policy.types import (
     UNLISTED,
     Learned,
     ModelFacts,
+    Objective,
     Observation,
     PolicySettings,
     RoutingAsk,
     RoutingChoice,
     Shift,
 )
+from arbiter_app.policy.wishes import relative_latency, wished
 
 TYPICAL_TOKENS = (1000.0, 300.0)
 """Tokens of prompt and answer at which list prices are compared before anything was called (what chats were recorded with)."""
@@ -102,7 +104,10 @@ class ArbiterPolicy(BasePolicy):
         """The model for one request; the same snapshot, ask and seed give the same."""
         self._fit(ask.eligible)
         view, lost = self._with_prompt(self._view(ask.bucket), ask), self._lost_cache(ask)
-        return decide(view, ask, seed, self._pool, self._settings, self._falling, lost)
+        if ask.wish is None:
+            return decide(view, ask, seed, self._pool, self._settings, self._falling, lost)
+        latency = self._latency(ask.bucket) if ask.wish.objective is Objective.LATENCY else None
+        return decide(view, ask, seed, self._pool, wished(self._settings, ask.wish), self._falling, lost, latency)
 
     def record(self, observation: Observation) -> Learned:
         """Fold one call in. A price alarm makes the model's cost be learned anew, a quality alarm its grades."""
@@ -362,6 +367,11 @@ class ArbiterPolicy(BasePolicy):
         regression.update(
             observation.prompt, observation.quality - known.quality_sum / known.graded, observation.quality_weight
         )
+
+    def _latency(self, bucket: str) -> Array:
+        """Mean latency of each model [K] in a bucket, over the baseline's."""
+        timed = [self._table.known(bucket, model).mean_latency_ms for model in self._pool.models]
+        return relative_latency(timed, self._pool.base)
 
     def _lost_cache(self, ask: RoutingAsk) -> Array | None:
         """What each model [K] would cost more, USD, because what the conversation has in a cache is in another's; None where nothing is."""

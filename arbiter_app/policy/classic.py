@@ -18,12 +18,15 @@ from arbiter_app.policy.types import (
     Candidate,
     Learned,
     ModelFacts,
+    Objective,
     Observation,
     PolicySettings,
     RoutingAsk,
     RoutingChoice,
     Shift,
+    Wish,
 )
+from arbiter_app.policy.wishes import wished
 
 
 class ClassicPolicy(BasePolicy):
@@ -33,7 +36,10 @@ class ClassicPolicy(BasePolicy):
 
     def choose(self, ask: RoutingAsk, now: float, seed: int) -> RoutingChoice:
         """The model for one request; replaying the same statistics, ask and seed gives the same."""
-        return choose(self._table.bucket(ask.bucket), ask, seed, self._facts, self._settings)
+        known = self._table.bucket(ask.bucket)
+        if ask.wish is None:
+            return choose(known, ask, seed, self._facts, self._settings)
+        return serve_wish(known, ask, ask.wish, seed, self._facts, wished(self._settings, ask.wish))
 
     def record(self, observation: Observation) -> Learned:
         """Fold one call in; a price shift makes the model's cost be learned anew."""
@@ -82,6 +88,29 @@ def choose(
     bar = f"{_best(rated) - settings.quality_tolerance:.2f}"
     reason = f"cheapest whose quality is within {settings.quality_tolerance} of the best (bar {bar}) in {ask.bucket}"
     return _choice(rated, order, order[0], "exploit", reason, 1 - settings.epsilon + share, seed, settings)
+
+
+def serve_wish(
+    known: Mapping[str, ModelStats],
+    ask: RoutingAsk,
+    wish: Wish,
+    seed: int,
+    facts: Mapping[str, ModelFacts],
+    settings: PolicySettings,
+) -> RoutingChoice:
+    """The best known model by a caller's wish, which nothing is tried upon: of those within the tolerance the cheapest, or the
+    quickest."""
+    rated = _candidates(known, ask, facts, settings)
+    order = _ranked(rated, settings)
+    if wish.objective is Objective.LATENCY:
+        bar = _best(rated) - settings.quality_tolerance - 1e-12
+        good = {one.model for one in rated if one.quality is not None and one.quality >= bar}
+        latency = {model: known.get(model, _NOTHING).mean_latency_ms for model in order}
+        order = tuple(sorted(order, key=lambda model: (model not in good, latency[model] is None, latency[model] or 0)))
+    reason = (
+        f"as the caller wishes ({wish.objective}): within {settings.quality_tolerance:g} of the best in {ask.bucket}"
+    )
+    return _choice(rated, order, order[0], "exploit", reason, 1.0, seed, settings)
 
 
 def exploit(

@@ -10,7 +10,7 @@ from math import sqrt
 from arbiter_app.policy.candidates import CandidateMask, ModelIndex
 from arbiter_app.policy.posterior import Array
 from arbiter_app.policy.scores import BucketPosterior, ScoredDecision
-from arbiter_app.policy.types import PolicySettings, RoutingAsk, RoutingChoice, Trials
+from arbiter_app.policy.types import PolicySettings, RoutingAsk, RoutingChoice, Trials, Wish
 
 RISEN = 1.3
 """Times its list price from which a model counts as dearer than it was: the smallest rise that the price alarm has to notice."""
@@ -30,15 +30,33 @@ def decide(
     settings: PolicySettings,
     price_falling: Container[tuple[str, str]] = (),
     lost_cache: Array | None = None,
+    latency: Array | None = None,
 ) -> RoutingChoice:
     """The choice for one request. `price_falling`: the (bucket, model) whose last calls were cheaper than before; `lost_cache` [K]:
-    what a model would cost more in this conversation, USD, for the cache that is lost with the one before."""
-    decision = view.decide_for(ask.eligible, ask.tokens_in, pool, settings)
-    if lost_cache is not None:
-        decision = decision.losing(lost_cache)
+    what a model would cost more in this conversation, USD, for the cache that is lost with the one before; `latency` [K]: that of
+    the models over the baseline's, where the caller wants the quickest. Who has a wish is not tried upon."""
+    decision = view.decide_for(ask.eligible, ask.tokens_in, pool, settings, ask.wish)
+    if lost_cache is not None or latency is not None:
+        decision = decision.losing(lost_cache, latency)
+    if ask.wish is not None:
+        return _serve_wish(decision, ask, ask.wish, seed, pool, settings)
     if ask.trials is Trials.SERVED:
         return _serve_or_try(decision, ask, seed, pool, settings, price_falling)
     return _serve_best(decision, ask, seed, pool, settings, price_falling)
+
+
+def _serve_wish(
+    decision: ScoredDecision, ask: RoutingAsk, wish: Wish, seed: int, pool: ModelIndex, settings: PolicySettings
+) -> RoutingChoice:
+    """Where the caller says how it wants to be served: the best for that, or the conversation's model where it is about as good."""
+    repriced = decision.view.here.repriced_up
+    steady = decision.may.without(_repriced(decision.view, settings)) if repriced else decision.may
+    best, own = decision.among(steady), pool.index.get(ask.conversation_model or "", -1)
+    if own in steady.places and decision.loss[own] <= decision.loss[best] + settings.sticky_margin:
+        return decision.explanation.exploit(own, seed, 1.0, "this conversation keeps its model; ")
+    tolerance = "" if wish.tolerance is None else f", tolerance {wish.tolerance:g}"
+    words = f"as the caller wishes ({wish.objective}{tolerance}); "
+    return decision.explanation.exploit(best, seed, 1.0, words)
 
 
 def _serve_or_try(

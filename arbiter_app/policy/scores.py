@@ -16,7 +16,7 @@ from arbiter_app.policy.explanation import GRADE_DIGITS, Explanation
 from arbiter_app.policy.posterior import Array, QualityPosterior
 from arbiter_app.policy.prompt_size import factor
 from arbiter_app.policy.statistics import ModelStats
-from arbiter_app.policy.types import PolicySettings
+from arbiter_app.policy.types import PolicySettings, Wish
 
 CACHE_SIZE = 256
 """Sets of models and sizes of prompts for which a view keeps what follows (a memory bound: about 2 KB each)."""
@@ -32,24 +32,31 @@ class BucketPosterior:
         self, here: Bucket, sums: BucketSums, belief: QualityPosterior, money: ExpectedCost, spent: ModelStats
     ) -> None:
         self.here, self.sums, self.belief, self.money, self.spent = here, sums, belief, money, spent
-        self._scores: ClearingCache[tuple[str, ...], CandidateScores] = ClearingCache(CACHE_SIZE)
-        self._decisions: ClearingCache[tuple[tuple[str, ...], int], ScoredDecision] = ClearingCache(CACHE_SIZE)
+        self._scores: ClearingCache[tuple[tuple[str, ...], Wish | None], CandidateScores] = ClearingCache(CACHE_SIZE)
+        self._decisions: ClearingCache[tuple[tuple[str, ...], Wish | None, int], ScoredDecision] = ClearingCache(
+            CACHE_SIZE
+        )
 
     def believing(self, belief: QualityPosterior) -> BucketPosterior:
         """The same with another belief."""
         return BucketPosterior(self.here, self.sums, belief, self.money, self.spent)
 
     def decide_for(
-        self, models: tuple[str, ...], length: float, pool: ModelIndex, settings: PolicySettings
+        self,
+        models: tuple[str, ...],
+        length: float,
+        pool: ModelIndex,
+        settings: PolicySettings,
+        wish: Wish | None = None,
     ) -> ScoredDecision:
-        """What follows for these models and a prompt of this length (0: not known)."""
-        key = models, self.sums.size.step(length)
+        """What follows for these models and a prompt of this length (0: not known), by the settings that a wish leads to."""
+        key = models, wish, self.sums.size.step(length)
         found = self._decisions.get(key)
         if found is None:
-            scores = self._scores.get(models)
+            scores = self._scores.get(key[:2])
             if scores is None:
-                scores = self._scores.keep(models, CandidateScores(self, pool.eligible(models), pool, settings))
-            found = self._decisions.keep(key, ScoredDecision(scores, factor(key[1]), pool, settings))
+                scores = self._scores.keep(key[:2], CandidateScores(self, pool.eligible(models), pool, settings))
+            found = self._decisions.keep(key, ScoredDecision(scores, factor(key[2]), pool, settings))
         return found
 
 
@@ -82,7 +89,8 @@ class CandidateScores:
 
 class ScoredDecision:
     """What follows for prompts of one size, `times` as dear as those of mean length: the `loss` [K] counts money at that size,
-    `best` is the place of the least, and `explanation` has the words. `lost_cache` [K] is in USD, beyond what a model costs else."""
+    `best` is the place of the least, and `explanation` has the words. `lost_cache` [K] is in USD, beyond what a model costs else;
+    `latency` [K], over the baseline's, takes the place of money where it is given."""
 
     def __init__(
         self,
@@ -91,11 +99,12 @@ class ScoredDecision:
         pool: ModelIndex,
         settings: PolicySettings,
         lost_cache: Array | None = None,
+        latency: Array | None = None,
     ) -> None:
         self.view, self.may, self.at, self.times, self.scores = scores.view, scores.may, scores.at, times, scores
         self._pool, self._settings = pool, settings
         self._lost = 0.0 if lost_cache is None else lost_cache / self.view.money.unit
-        self._loss = self.at.expected_excess + self.at.price * times + self._lost
+        self._loss = self.at.expected_excess + (self.at.price * times + self._lost if latency is None else latency)
         self._tried = 1 + TRIAL_SIZE_SHARE * (times - 1)
         self.loss: list[float] = self._loss.tolist()
         self.best = self.among(self.may)
@@ -117,9 +126,9 @@ class ScoredDecision:
         self._trial_index: Array | None = None
         self._best_trial = -1
 
-    def losing(self, lost_cache: Array) -> ScoredDecision:
-        """The same in a conversation whose cache the others [K] do not have, USD."""
-        return ScoredDecision(self.scores, self.times, self._pool, self._settings, lost_cache)
+    def losing(self, lost_cache: Array | None, latency: Array | None = None) -> ScoredDecision:
+        """The same in a conversation whose cache the others [K] do not have, USD; or where time counts in the place of money."""
+        return ScoredDecision(self.scores, self.times, self._pool, self._settings, lost_cache, latency)
 
     def among(self, these: CandidateMask) -> int:
         """The place of the least expected loss among some."""

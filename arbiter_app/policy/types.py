@@ -162,6 +162,23 @@ class Trials(StrEnum):
     NONE = "none"
 
 
+class Objective(StrEnum):
+    """What a caller wants most: the least money, the operator's balance, the best answer, or the quickest good one."""
+
+    COST = "cost"
+    BALANCED = "balanced"
+    QUALITY = "quality"
+    LATENCY = "latency"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How one caller wants to be served, other than by the operator's rule; `tolerance` is in 0..1, None the objective's own."""
+
+    objective: Objective = Objective.BALANCED
+    tolerance: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class RoutingAsk:
     """One request to route. Token counts are estimates, 0 when unknown; `prompt` is the latest human ask.
@@ -180,6 +197,7 @@ class RoutingAsk:
     cached_by: str | None = None
     cached_tokens: int = 0
     trials: Trials = Trials.SERVED
+    wish: Wish | None = None
 
 
 class Candidate(NamedTuple):

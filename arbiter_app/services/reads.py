@@ -17,6 +17,7 @@ from arbiter_app.pipeline.deployments import Deployments
 from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.prices import PriceOverrides
 from arbiter_app.pipeline.types import DEFAULT_RUNTIME, PICO_PER_USD, Capability, Deployment, Json, Mode, Model
+from arbiter_app.pipeline.wishes import AUTO
 from arbiter_app.policy import Policy
 from arbiter_app.pool import telling
 from arbiter_app.services import alert_outcome, savings_report
@@ -246,14 +247,15 @@ class Reads:
         return rows
 
     def models(self) -> ModelList:
-        """OpenAI's model list: `auto` first, then the pool."""
-        auto: ListedModel = {"id": "auto", "object": "model", "created": 0, "owned_by": "arbiter", "routable": True}
+        """OpenAI's model list: `auto` first, with the pool behind it, and the presets last."""
+        catalog = self._catalog.now
+        auto, *presets = [_chooser(name) for name in (AUTO, *(f"{AUTO}:{one}" for one in catalog.presets))]
         pool: list[ListedModel] = [
             {"object": "model", "created": 0, "owned_by": "runtime", **row}
             for row in self.pricing()
             if row["state"] != "absent"
         ]
-        return {"object": "list", "data": [auto, *pool]}
+        return {"object": "list", "data": [auto, *pool, *presets]}
 
     async def alerts(self, *, limit: int, before: int | None = None) -> list[AlertRow]:
         """What moved, newest first, with what came of it."""
@@ -273,6 +275,11 @@ class Reads:
             price = _per_thousand(row)
             found[row["id"]] = {"ts": row["ts"], "model": row["model"], "task": row["task"], "cost": price}
         return sorted(found.values(), key=lambda point: point["ts"])
+
+
+def _chooser(name: str) -> ListedModel:
+    """A name that stands for whichever model is chosen."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": "arbiter", "routable": True}
 
 
 def _deployment(at: Deployment, seen: Sequence[Json], rest: Json, serving: bool) -> DeploymentRow:

@@ -437,7 +437,7 @@ class PriceList(TypedDict):
 
 
 class ListedModel(TypedDict):
-    """A model of OpenAI's list; of `auto` nothing more is known."""
+    """A model of OpenAI's list; of `auto` and the presets nothing more is known."""
 
     id: str
     object: str
@@ -456,6 +456,41 @@ class ListedModel(TypedDict):
     tools: NotRequired[bool]
     json_schema: NotRequired[bool]
     baseline: NotRequired[bool]
+
+
+class CandidateRow(TypedDict):
+    """An eligible model as the policy saw it: graded weight, quality with 95 % interval, expected cost in USD; `why_not` is empty
+    for the one that was chosen."""
+
+    model: str
+    n: float
+    quality: float | None
+    low: float | None
+    high: float | None
+    cost: float | None
+    why_not: str
+
+
+class RouteAnswer(TypedDict):
+    """A decision that was not carried out. Costs are in USD, expected; `order` is the one in which models would be asked."""
+
+    object: str
+    model: str
+    mode: str
+    reason: str
+    task: str
+    difficulty: str
+    classified_by: str
+    prompt_tokens: int
+    tokens_needed: int
+    budget_met: bool
+    latency_capped: bool
+    expected_cost: float | None
+    baseline: str
+    baseline_cost: float | None
+    order: list[str]
+    candidates: list[CandidateRow]
+    rejected: dict[str, str]
 
 
 class ModelList(TypedDict):

@@ -11,11 +11,11 @@ from typing import Any, cast
 
 import orjson
 
-from arbiter_app.bootstrap import Services
 from arbiter_app.dialects.openai_chat import parse
-from arbiter_app.pipeline.decision import Decision, expanded, new_decision
+from arbiter_app.pipeline.decision import Decision, expanded
 from arbiter_app.pipeline.errors import ArbiterError
-from arbiter_app.pipeline.types import Caller, ChatRequest, Classification, ClassifiedBy, Eligible, Role, Task
+from arbiter_app.pipeline.types import Caller, ChatRequest, Role
+from arbiter_app.pipeline.wishes import AUTO
 from arbiter_app.services.reads import shown
 from arbiter_app.services.requests import RequestService
 from arbiter_app.services.rows import TracedDecision
@@ -26,11 +26,17 @@ DEMO = Caller("demo", Role.OPERATOR, "demo workload")
 
 
 def request_of(
-    caller: Caller, prompt: str, *, max_cost_usd: float | None, max_latency_s: float | None, no_cache: bool = False
+    caller: Caller,
+    prompt: str,
+    *,
+    max_cost_usd: float | None,
+    max_latency_s: float | None,
+    no_cache: bool = False,
+    model: str = AUTO,
 ) -> ChatRequest:
     """One prompt as the chat request a client would send."""
     body: dict[str, Any] = {
-        "model": "auto",
+        "model": model,
         "stream": True,
         "messages": [{"role": "user", "content": prompt[:MAX_PROMPT]}],
         "arbiter_no_cache": no_cache,
@@ -41,14 +47,6 @@ def request_of(
     if max_latency_s is not None:
         body["arbiter_max_latency"] = max_latency_s
     return parse(orjson.dumps(body), caller, "web_" + secrets.token_hex(8))
-
-
-def preview(services: Services, request: ChatRequest) -> tuple[Classification, Eligible]:
-    """Stages 1 and 2 without sending anything: an unsure rule counts as an open question."""
-    decision = new_decision(request, timeout_s=60.0)
-    seen = services.classifier.try_rules(request)
-    decision.classification = seen or Classification(Task.OPEN, False, ClassifiedBy.FALLBACK, "")
-    return decision.classification, services.estimates.eligible(decision)
 
 
 class Asked:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from arbiter_app.pipeline.types import Classification, Eligible
+from arbiter_app.pipeline.types import Classification
 from arbiter_app.services.rows import (
     DecisionRow,
+    RouteAnswer,
     TracedDecision,
 )
 from arbiter_app.web.formats import (
@@ -150,22 +151,25 @@ def outcome(row: DecisionRow) -> View:
     }
 
 
-def fits(seen: Classification, eligible: Eligible, budget: float | None) -> View:
-    """Before sending: what kind of prompt this is and how many models could serve it within the ceilings."""
-    total = len(eligible.models) + len(eligible.rejected)
-    ceiling = "no cost ceiling" if budget is None else f"at most {money(budget)}"
-    met = "" if eligible.budget_met else " Nobody fits the budget: the cheapest would serve."
+def fits(foretold: RouteAnswer, budget: float | None, seen: Classification | None) -> View:
+    """Before sending: what kind of prompt this is, how many models could serve it within the ceilings, and which one would."""
+    able, total = len(foretold["candidates"]), len(foretold["candidates"]) + len(foretold["rejected"])
+    cost, usual = foretold["expected_cost"], foretold["baseline_cost"]
+    beside = "" if usual is None or foretold["model"] == foretold["baseline"] else f", the baseline {money(usual)}"
     return {
-        "task": str(seen.task.value),
-        "difficulty": seen.difficulty,
-        "rule": seen.rule or "rules are unsure; a model will classify it",
-        "n": str(len(eligible.models)),
-        "count": f"{len(eligible.models)} of {total} models fit",
-        "ceiling": ceiling,
-        "tokens": f"about {count(eligible.tokens_needed)} tokens",
-        "note": met.strip(),
-        "models": ", ".join(eligible.models),
-        "width": percent_css(len(eligible.models) / total if total else 0),
+        "task": foretold["task"],
+        "difficulty": foretold["difficulty"],
+        "rule": (seen.rule if seen else "") or "rules are unsure; a model will classify it",
+        "n": str(able),
+        "count": f"{able} of {total} models fit",
+        "ceiling": "no cost ceiling" if budget is None else f"at most {money(budget)}",
+        "tokens": f"about {count(foretold['tokens_needed'])} tokens",
+        "note": "" if foretold["budget_met"] else "Nobody fits the budget: the cheapest would serve.",
+        "models": ", ".join(one["model"] for one in foretold["candidates"]),
+        "width": percent_css(able / total if total else 0),
+        "model": foretold["model"],
+        "expected": "price not known yet" if cost is None else f"about {money(cost)}{beside}",
+        "why": foretold["reason"],
     }
 
 

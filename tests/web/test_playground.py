@@ -56,3 +56,15 @@ def test_a_visitor_without_a_key_is_told_how_to_get_one(page: Page, site: Site) 
     open_page(page, "/app/playground")
     expect(page.get_by_role("link", name="Get a key")).to_be_visible()
     assert OPERATOR not in page.content()
+
+
+def test_a_wish_shows_who_would_serve_before_sending_and_is_kept_to(
+    context: BrowserContext, page: Page, site: Site
+) -> None:
+    sign_in(context, site)
+    open_page(page, "/app/playground")
+    expect(page.locator("#foretold")).to_contain_text("Would go to")
+    page.get_by_label("Model", exact=True).select_option("auto:best")
+    expect(page.locator("#foretold")).to_contain_text("as the caller wishes (quality)")
+    page.get_by_role("button", name="Route it").click()
+    expect(page.locator(".stage").nth(2)).to_contain_text("as the caller wishes (quality)")

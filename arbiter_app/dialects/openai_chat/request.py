@@ -16,6 +16,7 @@ from arbiter_app.pipeline.errors import BadRequest, Unprocessable
 from arbiter_app.pipeline.messages import latest_ask, offered, system_prompt
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Caller, Capability, ChatRequest, Json
+from arbiter_app.pipeline.wishes import objective_of
 
 MAX_MESSAGES = 10_000
 _SEEN = ("image_url", "input_image", "image", "file", "input_file", "document")
@@ -134,6 +135,13 @@ def _pin(name: str, value: Any) -> str:
     return value
 
 
+def _tolerance(name: str, value: Any) -> float:
+    amount = _amount(name, value, zero=True)
+    if amount > 1:
+        raise Unprocessable(f"{name} must be a number from 0 to 1, not {quoted(value, 40)}", param=name)
+    return amount
+
+
 _OWN: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "arbiter_max_cost": ("max_cost_usd", partial(_amount, zero=True)),
     "arbiter_max_latency": ("max_latency_s", _amount),
@@ -141,6 +149,8 @@ _OWN: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "arbiter_cache": ("cache", _switch),
     "arbiter_models": ("allow", _models),
     "arbiter_pin": ("pin", _pin),
+    "arbiter_tolerance": ("tolerance", _tolerance),
+    "arbiter_objective": ("objective", objective_of),
 }
 """Our own fields: how the request calls them, and who reads what the caller sends."""
 FIELDS = tuple(_OWN)

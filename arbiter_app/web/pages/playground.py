@@ -48,6 +48,7 @@ def _ask() -> rx.Component:
             ),
         ),
         rx.el.div(_budget(), _latency(), class_name="pair"),
+        _model(),
         _fits(),
         _send(),
         on_submit=Playground.send,
@@ -86,6 +87,19 @@ def _latency() -> rx.Component:
     )
 
 
+def _model() -> rx.Component:
+    return atoms.field(
+        "Model",
+        rx.el.select(
+            rx.foreach(Playground.presets, lambda name: rx.el.option(name, value=name)),
+            value=Playground.model,
+            on_change=Playground.set_model,
+            class_name="input",
+        ),
+        "what a client names in the place of a model: auto, or a wish",
+    )
+
+
 def _fits() -> rx.Component:
     fits = Playground.fits
     dropped = rx.el.details(
@@ -111,6 +125,16 @@ def _fits() -> rx.Component:
             rx.el.span(fits["count"], class_name="small strong", id="fit-count"),
             rx.el.span(fits["note"], class_name="small warn"),
             class_name="row wrap",
+        ),
+        rx.cond(
+            fits.contains("model"),
+            rx.el.div(
+                rx.el.span("Would go to ", rx.el.span(fits["model"], class_name="num strong"), class_name="small"),
+                rx.el.span(fits["expected"], class_name="small soft num"),
+                rx.el.span(fits["why"], class_name="small mute"),
+                class_name="row wrap",
+                id="foretold",
+            ),
         ),
         rx.cond(Playground.dropped.length() > 0, dropped),
         class_name="sunk stack tight",

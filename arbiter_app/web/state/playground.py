@@ -10,6 +10,8 @@ import reflex as rx
 
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, ChatRequest, Role
+from arbiter_app.pipeline.wishes import AUTO
+from arbiter_app.services import routing
 from arbiter_app.services.rows import TracedDecision
 from arbiter_app.web import ask, container, decision_views, views
 from arbiter_app.web.state import arguments, authz
@@ -34,6 +36,8 @@ class Playground(rx.State):
     sample: rx.Field[str] = rx.field("math")
     budget: rx.Field[int] = rx.field(len(BUDGETS) - 1)
     latency: rx.Field[str] = rx.field("")
+    model: rx.Field[str] = rx.field(AUTO)
+    presets: rx.Field[list[str]] = rx.field(default_factory=lambda: [AUTO])
     fits: Keyed[View] = keyed(dict)
     dropped: Listed[View] = listed()
     answer: rx.Field[str] = rx.field("")
@@ -52,6 +56,7 @@ class Playground(rx.State):
         who = await authz.current_caller(self)
         self.needs_key = "yes" if who.role is Role.ANONYMOUS else "no"
         self.busy = False
+        self.presets = _presets()
         self._preview(who)
 
     @event
@@ -82,6 +87,13 @@ class Playground(rx.State):
         """Choose the latency ceiling and preview."""
         who = await authz.current_caller(self)
         self.latency = arguments.choice(value, LATENCIES, "")
+        self._preview(who)
+
+    @event
+    async def set_model(self, value: str) -> None:
+        """Choose a preset and preview."""
+        who = await authz.current_caller(self)
+        self.model = arguments.choice(value, _presets(), AUTO)
         self._preview(who)
 
     @background
@@ -121,7 +133,11 @@ class Playground(rx.State):
 
     def _request(self, who: Caller) -> ChatRequest:
         return ask.request_of(
-            who, self.prompt, max_cost_usd=BUDGETS[self.budget], max_latency_s=LATENCIES[self.latency]
+            who,
+            self.prompt,
+            max_cost_usd=BUDGETS[self.budget],
+            max_latency_s=LATENCIES[self.latency],
+            model=self.model,
         )
 
     def _begin(self) -> None:
@@ -172,6 +188,17 @@ class Playground(rx.State):
         if not self.prompt or not authz.may_read(who):
             self.fits, self.dropped = {}, []
             return
-        seen, eligible = ask.preview(container.current().services, self._request(who))
-        self.fits = decision_views.fits(seen, eligible, BUDGETS[self.budget])
-        self.dropped = [{"model": model, "why": why} for model, why in sorted(eligible.rejected.items())]
+        services = container.current().services
+        try:
+            previewed = services.preview.decide(self._request(who))
+        except ArbiterError as error:
+            self.fits, self.dropped, self.error = {}, [], str(error)
+            return
+        foretold = routing.foretold(previewed, services.router, services.catalog.baseline)
+        self.fits = decision_views.fits(foretold, BUDGETS[self.budget], previewed.classification)
+        self.dropped = [{"model": model, "why": why} for model, why in sorted(foretold["rejected"].items())]
+
+
+def _presets() -> list[str]:
+    """What can stand in the place of a model."""
+    return [AUTO, *(f"{AUTO}:{name}" for name in container.current().services.catalog.presets)]

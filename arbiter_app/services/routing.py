@@ -1,0 +1,49 @@
+"""A decision that was not carried out, as it is told."""
+
+from __future__ import annotations
+
+from arbiter_app.pipeline.decision import Decision
+from arbiter_app.pipeline.route import Router
+from arbiter_app.policy import Candidate
+from arbiter_app.services.rows import CandidateRow, RouteAnswer
+
+
+def foretold(decision: Decision, router: Router, baseline: str) -> RouteAnswer:
+    """What a previewed decision says. Its `order` is the one in which models would be asked."""
+    seen, gate, choice = decision.classification, decision.eligible, decision.choice
+    if seen is None or gate is None or choice is None:
+        raise ValueError("only a decision that was routed can be told")
+    order = router.order(decision)
+    rows = [_row(one) for one in choice.candidates]
+    costs = {row["model"]: row["cost"] for row in rows}
+    return {
+        "object": "route",
+        "model": order[0],
+        "mode": str(decision.mode),
+        "reason": decision.reason,
+        "task": str(seen.task),
+        "difficulty": seen.difficulty,
+        "classified_by": str(seen.classified_by),
+        "prompt_tokens": gate.prompt_tokens,
+        "tokens_needed": gate.tokens_needed,
+        "budget_met": gate.budget_met,
+        "latency_capped": gate.latency_capped,
+        "expected_cost": costs.get(order[0]),
+        "baseline": baseline,
+        "baseline_cost": costs.get(baseline),
+        "order": list(order),
+        "candidates": rows,
+        "rejected": dict(gate.rejected),
+    }
+
+
+def _row(one: Candidate) -> CandidateRow:
+    return {
+        "model": one.model,
+        "n": one.n,
+        "quality": one.quality,
+        "low": one.low,
+        "high": one.high,
+        "cost": one.cost_usd,
+        "why_not": one.why_not,
+    }
