@@ -51,6 +51,7 @@ from arbiter_app.services.actions import Actions
 from arbiter_app.services.admission import Admission
 from arbiter_app.services.alerting import Alerting
 from arbiter_app.services.alerts import Alerts
+from arbiter_app.services.audit import Audit
 from arbiter_app.services.broadcast import Broadcast
 from arbiter_app.services.calibration import Calibrations
 from arbiter_app.services.catalog_holder import CatalogHolder, facts_of
@@ -116,6 +117,7 @@ class Services:
         self.feed, self.metrics, self.status, self.background = Feed(), Metrics(), Status(), Background()
         self.broadcast = Broadcast("0" if settings.workers else "")
         self.alerts = Alerts(self.feed, self.broadcast)
+        self.audit = Audit(store)
         self.keys = Keys(store, settings, send=self.broadcast.send, session_key=session_key)
         self.health = Health(
             first_s=settings.quarantine_s,
@@ -410,6 +412,7 @@ class Services:
             memory=self.memory,
             feed=self.feed,
             broadcast=self.broadcast,
+            audit=self.audit,
         )
 
     @cached_property

@@ -13,6 +13,7 @@ from starlette.routing import Match
 
 from arbiter_app import __version__
 from arbiter_app.api import (
+    audit,
     base,
     calibrations,
     health,
@@ -60,7 +61,7 @@ def control_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.router.route_class = Guarded
-    for module in (base, reports, messages, responses, routes, operations, calibrations, keys, health):
+    for module in (base, reports, messages, responses, routes, operations, calibrations, audit, keys, health):
         app.include_router(module.router)
     reference.mount(app)
     app.add_exception_handler(ArbiterError, _told)

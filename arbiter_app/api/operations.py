@@ -54,4 +54,4 @@ async def simulate_price(request: Request, body: PriceBody) -> PriceAnswer:
 @router.post("/v1/reset")
 async def reset(request: Request) -> ResetAnswer:
     """Clear policy, feed, alerts, counters and overrides."""
-    return await services_of(request).actions.reset()
+    return await services_of(request).actions.reset(request.state.caller)

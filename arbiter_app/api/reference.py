@@ -15,7 +15,7 @@ from arbiter_app.api.roles import ROLES
 from arbiter_app.api.schemas import COMPONENTS
 
 Document = dict[str, Any]
-TEXT = {"/metrics": "text/plain", "/v1/reference": "text/html"}
+TEXT = {"/metrics": "text/plain", "/v1/reference": "text/html", "/v1/audit.csv": "text/csv"}
 CHAT_ERRORS = {
     400: "malformed JSON, a prompt that fits no window, no capable model, or the runtime's own refusal",
     402: "the runtime is out of credit",

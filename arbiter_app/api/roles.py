@@ -41,6 +41,8 @@ ROLES: dict[tuple[str, str], str] = {
     ("POST", "/v1/feedback"): "caller",
     ("POST", "/v1/simulate-price"): "demo",
     ("POST", "/v1/reset"): "operator",
+    ("GET", "/v1/audit"): "operator",
+    ("GET", "/v1/audit.csv"): "operator",
     ("POST", "/v1/calibrations"): "operator",
     ("GET", "/v1/calibrations"): "operator",
     ("GET", "/v1/calibrations/{calibration_id}"): "operator",

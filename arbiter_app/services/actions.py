@@ -9,6 +9,7 @@ from arbiter_app.pipeline.errors import NotFound, Unprocessable
 from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.prices import PriceOverrides
 from arbiter_app.pipeline.types import Caller, Json, Mode, Role, Task
+from arbiter_app.services.audit import Audit
 from arbiter_app.services.broadcast import Broadcast
 from arbiter_app.services.catalog_holder import CatalogHolder
 from arbiter_app.services.feed import Feed
@@ -37,6 +38,7 @@ class Actions:
         memory: Memory,
         feed: Feed,
         broadcast: Broadcast,
+        audit: Audit,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -46,6 +48,7 @@ class Actions:
         self._memory = memory
         self._feed = feed
         self._broadcast = broadcast
+        self._audit = audit
 
     async def vote_on_decision(self, caller: Caller, decision_id: str, rating: str) -> VoteAnswer:
         """A thumb on the caller's own decision (an operator's: on any). The same rating twice counts once.
@@ -85,8 +88,9 @@ class Actions:
         self._feed.publish("price", {**told, "ts": time.time()})
         return told
 
-    async def reset(self) -> ResetAnswer:
-        """Clear policy, feed, alerts, counters and overrides; keys stay."""
+    async def reset(self, caller: Caller) -> ResetAnswer:
+        """Clear policy, feed, alerts, counters and overrides; keys, edits of models and the audit log stay."""
+        await self._audit.note(caller, "store.reset", "everything learned and recorded")
         await self._store.reset()
         self._memory.forget()
         self._broadcast.send("reset", None)

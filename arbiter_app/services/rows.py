@@ -500,6 +500,26 @@ class ModelList(TypedDict):
     data: list[ListedModel]
 
 
+class AuditRow(TypedDict):
+    """An administrative act: who did what to which subject, what that was before and is after; null for nothing."""
+
+    id: int
+    ts: float
+    key_id: str
+    email: str
+    action: str
+    subject: str
+    before: Any
+    after: Any
+
+
+class AuditList(TypedDict):
+    """A page of the audit log, newest first; `next` is where to page on, null at the end."""
+
+    data: list[AuditRow]
+    next: int | None
+
+
 class CalibrationHead(TypedDict):
     """A calibration, its money and its state."""
 

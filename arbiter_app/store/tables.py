@@ -120,6 +120,20 @@ class Content(SQLModel, table=True):
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
+class AuditEntry(SQLModel, table=True):
+    """An administrative act: who did what to which subject. `before` and `after` are JSON, NULL for nothing. Never changed, never removed."""
+
+    __tablename__ = "audit"
+    id: int | None = Field(default=None, primary_key=True)
+    ts: float
+    key_id: str
+    email: str
+    action: str
+    subject: str = Field(index=True)
+    before: str | None = None
+    after: str | None = None
+
+
 class PolicyState(SQLModel, table=True):
     """Non-additive state of the policy."""
 

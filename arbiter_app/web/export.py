@@ -28,11 +28,11 @@ from arbiter_app.dialects.openai_chat import error_body
 from arbiter_app.notices import bounds
 from arbiter_app.pipeline.errors import Unprocessable
 from arbiter_app.pipeline.types import Caller
+from arbiter_app.services.csv_text import as_csv, inert
 from arbiter_app.services.reads import shown
 from arbiter_app.store import StoreError, decisions
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.fair_executor import visitor
-from arbiter_app.web.charts.table import as_csv, inert
 from arbiter_app.web.session import Sessions
 
 log = logging.getLogger("arbiter.web")

@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from arbiter_app.api.roles import ROLES
+from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.runtime.sandbox.world import Fault
 from tests.conftest import Running
 
@@ -17,6 +18,7 @@ UNTYPED = (
     ("GET", "/metrics"),
     ("GET", "/v1/openapi.json"),
     ("GET", "/v1/reference"),
+    ("GET", "/v1/audit.csv"),
 )
 """Routes that answer with text, or with the description itself."""
 READS = sorted(path for method, path in ROLES if method == "GET" and "{" not in path and ("GET", path) not in UNTYPED)
@@ -37,6 +39,7 @@ def lived_in(gateway: Running) -> Running:
     gateway.world.faults["gpt-4o"] = Fault(status=500)
     gateway.chat("Calculate 2 * 5", arbiter_pin="gpt-4o")
     gateway.http.post("/v1/calibrations", json={"jsonl": '{"prompt": "Calculate 3 * 3"}'})
+    gateway.run(lambda: gateway.arbiter.audit.note(Caller("k", Role.OPERATOR), "model.edit", "gpt-4o"))
     gateway.settle()
     return gateway
 

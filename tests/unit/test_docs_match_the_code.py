@@ -33,7 +33,7 @@ def every_error() -> Iterator[type[errors.ArbiterError]]:
 
 
 def test_every_route_is_described_and_no_other() -> None:
-    described = set(re.findall(r"^\| `(GET|POST|DELETE) (/[^`]*)`", page("api-reference"), re.MULTILINE))
+    described = set(re.findall(r"^\| `(GET|POST|PATCH|DELETE) (/[^`]*)`", page("api-reference"), re.MULTILINE))
     assert described == set(ROLES)
 
 

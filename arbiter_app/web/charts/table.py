@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -59,23 +57,3 @@ def _lanes(data: Sequence[Mapping[str, Any]]) -> Table:
 
 def _cell(value: Any) -> str:
     return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def as_csv(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The table as CSV. A leading sign that a spreadsheet would run as a formula is made harmless."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(head)
-    writer.writerows([[inert(cell) for cell in row] for row in rows])
-    return out.getvalue()
-
-
-def inert(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula; numbers stay numbers."""
-    if not cell or cell[0] not in "=+-@\t\r":
-        return cell
-    try:
-        float(cell)
-    except ValueError:
-        return "'" + cell
-    return cell

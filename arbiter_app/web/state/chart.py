@@ -7,10 +7,11 @@ from typing import Any
 import reflex as rx
 
 from arbiter_app.pipeline.types import Caller
+from arbiter_app.services.csv_text import as_csv
 from arbiter_app.web import container, ranges
 from arbiter_app.web.charts.chart import SummaryData, charts
 from arbiter_app.web.charts.parts import Figure
-from arbiter_app.web.charts.table import as_csv, table
+from arbiter_app.web.charts.table import table
 from arbiter_app.web.live import Channel
 from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.state.models import Models

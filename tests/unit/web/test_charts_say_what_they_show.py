@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from arbiter_app.services.csv_text import as_csv
 from arbiter_app.web.charts.exploration import exploration
 from arbiter_app.web.charts.heat import heat
 from arbiter_app.web.charts.latency import latency
@@ -13,7 +14,7 @@ from arbiter_app.web.charts.parts import legend
 from arbiter_app.web.charts.prices import prices
 from arbiter_app.web.charts.scatter import cost_quality
 from arbiter_app.web.charts.spend import spend
-from arbiter_app.web.charts.table import as_csv, table
+from arbiter_app.web.charts.table import table
 from arbiter_app.web.formats import ms, sample
 
 HOUR_S = 3_600.0

@@ -1,0 +1,28 @@
+"""CSV that a spreadsheet shows and does not run."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+
+def as_csv(head: Sequence[str] | None, rows: Sequence[Sequence[str]]) -> str:
+    """A table as CSV, without a first line where `head` is None. A leading sign that a spreadsheet would run is made harmless."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    if head is not None:
+        writer.writerow(head)
+    writer.writerows([[inert(cell) for cell in row] for row in rows])
+    return out.getvalue()
+
+
+def inert(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula; numbers stay numbers."""
+    if not cell or cell[0] not in "=+-@\t\r":
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return "'" + cell
+    return cell
