@@ -44,4 +44,5 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         pin=name,
         body_bytes=len(body),
         as_it_came=body,
+        texts=1 if isinstance(texts, str) or isinstance(texts[0], int) else len(texts),
     )

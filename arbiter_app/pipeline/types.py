@@ -177,6 +177,8 @@ class ChatRequest:
     """The same of its difficulty."""
     as_it_came: bytes = b""
     """The body, where it goes on unchanged and is not looked at."""
+    texts: int = 1
+    """How many of them it asks vectors for."""
 
     def __post_init__(self) -> None:
         """A request that nobody sent is written by us."""

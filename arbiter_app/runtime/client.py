@@ -15,13 +15,14 @@ from arbiter_app.dialects.wire import Wire, WireRequest
 from arbiter_app.pipeline.completions import cut_own, may_name_own, without_own_bytes
 from arbiter_app.pipeline.native import NativeEvents
 from arbiter_app.pipeline.ports import LARGE_BYTES, Reply, ReplyStream, RuntimeFault
+from arbiter_app.runtime import vectors
 from arbiter_app.runtime.budget import Budget, Hold
 from arbiter_app.runtime.claims import secrets
 from arbiter_app.runtime.claims.facts import Rows, rows_of
 from arbiter_app.runtime.encoding import EncodingError, decoder_of
 from arbiter_app.runtime.faults import fault_of, refusal, stated_error
 from arbiter_app.runtime.large import PIECE_BYTES, outline_of, without_end
-from arbiter_app.runtime.replies import decoded, joined, parsed, reply_of, translated, usage_alone
+from arbiter_app.runtime.replies import decoded, joined, parsed, reply_of, translated
 from arbiter_app.runtime.reply_stream import HttpReplyStream
 from arbiter_app.runtime.transport import FOREVER_S, HttpResponse, PooledTransport, Timeouts, origin_of
 
@@ -31,7 +32,7 @@ MAX_ERROR_BYTES = 64 * 1024
 MOST_INFLATED = 1_032
 """Bytes that one of deflate can say."""
 MODELS_DEADLINE_S = 15.0
-NO_VECTORS = "the runtime's answer holds no vectors"
+NO_VECTORS = "the runtime's answer holds no vectors that can be used"
 MAX_LIST_BYTES = 8 * 1024 * 1024
 """Of a model list: a hundred times that of the largest router."""
 _VERSIONED = re.compile(r"/v\d|/openai(?:/|$)|/api/")
@@ -178,25 +179,20 @@ class HttpRuntime:
         """The request as the runtime gets it."""
         return self._wire.ask(payload) if native is None else WireRequest(payload)
 
-    async def embed(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> Reply:
-        """Vectors for texts, as they came; of more than `LARGE_BYTES` only the usage is looked at. Raises RuntimeFault."""
+    async def embed(self, payload: bytes, *, texts: int, deadline: float, request_id: str | None = None) -> Reply:
+        """Vectors for so many texts, as they came; the reply's JSON is their outline (`vectors`). Raises RuntimeFault."""
         response, first_byte_ms = await self._send(self._embeddings, payload, self._whole, deadline, request_id)
         headers, hold = decoded(response.headers), Hold(self._budget)
         body = joined(await self._read(response, self._max_answer_bytes, hold, deadline)).strip()
-        if len(body) > LARGE_BYTES:
-            if b'"embedding"' not in body:
-                raise RuntimeFault("protocol", NO_VECTORS)
-            try:
-                body = cut_own(body) if may_name_own(body) else body
-            except ValueError as unread:
-                raise RuntimeFault("protocol", NO_VECTORS) from unread
-            return Reply(headers, body, first_byte_ms, usage_alone(body), hold)
-        answer, body = parsed(headers, body)
-        if (error := stated_error(answer, headers, body)) is not None:
-            raise error
-        if not isinstance(answer, dict) or not _holds_vectors(answer.get("data")):
-            raise RuntimeFault("protocol", NO_VECTORS)
-        return Reply(headers, without_own_bytes(body), first_byte_ms, answer, hold)
+        try:
+            outline = await vectors.outline_of(body, self._budget.turns)
+            if (error := stated_error(outline, headers, body)) is not None:
+                raise error
+            vectors.hold_vectors(outline, texts)
+            body = _passed_on(headers, body)
+        except ValueError as unread:
+            raise RuntimeFault("protocol", f"{NO_VECTORS}: {unread}") from unread
+        return Reply(headers, body, first_byte_ms, outline, hold)
 
     async def models(self) -> Rows:
         """The rows of the runtime's model list; where there is none, of that under `/v1`, which is then the base. Raises RuntimeFault."""
@@ -278,8 +274,11 @@ class HttpRuntime:
             return b""
 
 
-def _holds_vectors(rows: object) -> bool:
-    return isinstance(rows, list) and bool(rows) and all(isinstance(row, dict) and row.get("embedding") for row in rows)
+def _passed_on(headers: Mapping[str, str], body: bytes) -> bytes:
+    """An answer whose outline is known, as valid JSON without members of our name. Raises ValueError and RuntimeFault."""
+    if len(body) > LARGE_BYTES:
+        return cut_own(body) if may_name_own(body) else body
+    return without_own_bytes(parsed(headers, body)[1])
 
 
 def _lines(headers: Mapping[str, str]) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 
@@ -21,22 +20,6 @@ from arbiter_app.runtime.transport import Headers
 
 UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
 """What reading an answer raises where a runtime says what nobody thought of: its fault, and no reason that the caller's request fails."""
-USAGE_BYTES = 8_192
-_USAGE = re.compile(rb'"usage"\s*:\s*(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})')
-
-
-def usage_alone(body: bytes) -> Json:
-    """The usage of a large object, which stands before or after what makes it large. Raises RuntimeFault for what is no object."""
-    if not (body.startswith(b"{") and body.endswith(b"}")):
-        raise RuntimeFault("protocol", f"the runtime's answer is not valid JSON ({len(body)} bytes)")
-    for part in (body[-USAGE_BYTES:], body[:USAGE_BYTES]):
-        found = _USAGE.search(part)
-        if found is not None:
-            try:
-                return {"usage": orjson.loads(found[1])}
-            except orjson.JSONDecodeError:
-                continue
-    return {}
 
 
 def joined(pieces: Sequence[bytes]) -> bytes:

@@ -38,7 +38,7 @@ THE_CALLERS = frozenset({Refused.CONTENT, Refused.INVALID, Refused.UNSUPPORTED, 
 class EmbeddingRuntime(Protocol):
     """What makes the vectors (`runtime.client.HttpRuntime`)."""
 
-    async def embed(self, payload: bytes, *, deadline: float, request_id: str | None = None) -> Reply: ...
+    async def embed(self, payload: bytes, *, texts: int, deadline: float, request_id: str | None = None) -> Reply: ...
 
 
 class Embeddings:
@@ -84,7 +84,7 @@ class Embeddings:
         shown = at.runtime if len(self._runtimes) > 1 else ""
         try:
             reply = await self._runtimes[at.runtime].embed(
-                request.as_it_came, deadline=decision.deadline, request_id=request.request_id
+                request.as_it_came, texts=request.texts, deadline=decision.deadline, request_id=request.request_id
             )
         except RuntimeFault as fault:
             took_ms = (time.perf_counter() - started) * 1000
