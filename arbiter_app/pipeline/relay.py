@@ -24,7 +24,7 @@ class Assembler(Protocol):
     placed: list[int]
 
     @property
-    def finish_reason(self) -> str | None: ...
+    def finished(self) -> bool: ...
 
     def feed(self, event: bytes) -> Json | None:
         """Take one raw event; returns its parsed chunk, None for `[DONE]` and comments."""
@@ -43,16 +43,25 @@ class Relay:
     async def chunks(self) -> AsyncIterator[Sequence[Chunk]]:
         """The chunks, those together that came together.
 
-        Raises RuntimeFault when the stream breaks or ends without finishing, after what had come before that.
+        Raises RuntimeFault when the stream breaks or ends without finishing, after what had come before that. An answer that is
+        finished is whole, however its stream ends.
         """
-        while not self._assembler.done and (events := await self._stream.together()):
+        while not self._assembler.done and (events := await self._events()):
             passed, fault = self._taken(events)
             if passed:
                 yield passed
             if fault is not None:
                 raise fault
-        if not self._assembler.done and self._assembler.finish_reason is None:
+        if not self._assembler.done and not self._assembler.finished:
             raise RuntimeFault("transport", "the stream ended before the answer was finished")
+
+    async def _events(self) -> Sequence[bytes]:
+        try:
+            return await self._stream.together()
+        except RuntimeFault:
+            if self._assembler.finished:
+                return ()
+            raise
 
     def _taken(self, events: Sequence[bytes]) -> tuple[list[Chunk], RuntimeFault | None]:
         """Take events in; the chunks in them, up to the runtime's error frame or `[DONE]`."""

@@ -58,7 +58,7 @@ def _assembled(headers: Mapping[str, str], body: bytes, first_byte_ms: float, ho
             raise assembler.error
         if assembler.done:
             break
-    if not assembler.done and assembler.finish_reason is None:
+    if not assembler.done and not assembler.finished:
         raise RuntimeFault("transport", "the runtime's stream ended before the answer was finished")
     answer = assembler.body()
     completed(answer, time.time_ns())

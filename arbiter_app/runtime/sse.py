@@ -194,10 +194,9 @@ class StreamAssembler:
         self._choices: dict[int, _Choice] = {}
 
     @property
-    def finish_reason(self) -> str | None:
-        """Why the first choice ended; None while it has not."""
-        first = self._choices.get(0)
-        return first.finish_reason if first is not None else None
+    def finished(self) -> bool:
+        """Whether every choice that has begun says why it ended."""
+        return bool(self._choices) and all(one.finish_reason is not None for one in self._choices.values())
 
     def feed(self, event: bytes) -> Json | None:
         """Take one event; returns its chunk, None for `[DONE]`, comments and what is not a chunk (`null` is nothing)."""
@@ -227,7 +226,7 @@ class StreamAssembler:
 
     def _no_chunk(self, data: bytes, why: str) -> None:
         """The end, an error, or something odd, which after the answer has finished is an end, too."""
-        if data == DONE or (data and self.finish_reason is not None):
+        if data == DONE or (data and self.finished):
             self.done = True
         elif data:
             self.error = RuntimeFault("protocol", f"the runtime sent an event that {why}")

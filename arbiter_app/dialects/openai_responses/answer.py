@@ -65,8 +65,9 @@ def finished(decision: Decision, output: list[Json], finish: object) -> Json:
 
 
 def failed(decision: Decision, error: ArbiterError) -> Json:
-    """The response whose stream broke."""
-    return response(decision, "failed", [], error={"code": error.code, "message": error.message})
+    """The response whose stream broke; its error has one of the few codes that strict clients know."""
+    code = {400: "invalid_prompt", 429: "rate_limit_exceeded"}.get(error.status, "server_error")
+    return response(decision, "failed", [], error={"code": code, "message": error.message})
 
 
 def usage(decision: Decision, output: list[Json]) -> Json:

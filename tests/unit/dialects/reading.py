@@ -36,3 +36,9 @@ def details(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         one for chunk in chunks for choice in chunk["choices"] for one in choice["delta"].get("reasoning_details", [])
     ]
+
+
+def finish_of(assembler: StreamAssembler) -> object:
+    """Why the answer that was put together ended."""
+    assert assembler.finished
+    return assembler.body()["choices"][0]["finish_reason"]

@@ -10,7 +10,7 @@ from anthropic.types import Message, RawMessageStreamEvent
 
 from arbiter_app.dialects.anthropic_messages.upstream import WIRE
 from tests.sdk_types import adapter
-from tests.unit.dialects.reading import details, read, streamed
+from tests.unit.dialects.reading import details, finish_of, read, streamed
 
 USAGE = {
     "input_tokens": 10,
@@ -128,7 +128,7 @@ def test_a_stream_says_the_same_in_chunks(case: str) -> None:
     if found := details(chunks):
         said = {**said, "reasoning_details": found}
     assert said == {"role": "assistant", **expected}
-    assert (assembler.done, assembler.error, assembler.finish_reason) == (
+    assert (assembler.done, assembler.error, finish_of(assembler)) == (
         True,
         None,
         "tool_calls" if "tool_calls" in expected else "stop",
@@ -151,7 +151,7 @@ def test_a_stream_says_the_same_in_chunks(case: str) -> None:
 def test_why_an_answer_ended(reason: str, finish: str) -> None:
     said = message([TEXT], stop_reason=reason)
     assert read(WIRE, said)["choices"][0]["finish_reason"] == finish
-    assert streamed(WIRE, events_of(said))[2].finish_reason == finish
+    assert finish_of(streamed(WIRE, events_of(said))[2]) == finish
 
 
 def test_at_which_stop_sequence_it_ended() -> None:
@@ -199,7 +199,7 @@ def test_streams_that_are_not_quite_right() -> None:
     whole[2]["content_block"]["input"] = {"city": "Oslo"}  # all of the input at the beginning
     assert streamed(WIRE, whole)[0]["choices"][0]["message"]["tool_calls"] == CALLS[:1]
     ended = events_of(message([TEXT]))[:-2] + [{"type": "message_stop"}]
-    assert streamed(WIRE, ended)[2].finish_reason == "stop"
+    assert finish_of(streamed(WIRE, ended)[2]) == "stop"
     unbegun = [one for one in events_of(message([TEXT])) if one["type"] not in ("content_block_start", "message_start")]
     assert streamed(WIRE, unbegun)[0]["choices"][0]["message"]["content"] == "Hello"
 
@@ -208,7 +208,7 @@ def test_a_stream_that_is_cut_is_not_finished() -> None:
     events = events_of(message([TEXT, USES[0]], stop_reason="tool_use"))
     for at in range(len(events) - 2):
         _, _, assembler = streamed(WIRE, events[:at])
-        assert (assembler.done, assembler.finish_reason) == (False, None)
+        assert (assembler.done, assembler.finished) == (False, False)
 
 
 def test_an_error_in_a_stream_is_a_fault_of_its_meaning() -> None:

@@ -9,7 +9,7 @@ from openai.types.responses import Response, ResponseStreamEvent
 
 from arbiter_app.dialects.openai_responses.upstream import WIRE
 from tests.sdk_types import adapter
-from tests.unit.dialects.reading import details, read, streamed
+from tests.unit.dialects.reading import details, finish_of, read, streamed
 
 USAGE = {
     "input_tokens": 130,
@@ -150,7 +150,7 @@ def test_a_stream_says_the_same_in_chunks(case: str) -> None:
         message = {**message, "reasoning_details": found}
     assert message == {"role": "assistant", **expected}
     assert (assembler.done, assembler.error) == (True, None)
-    assert assembler.finish_reason == ("tool_calls" if "tool_calls" in expected else "stop")
+    assert finish_of(assembler) == ("tool_calls" if "tool_calls" in expected else "stop")
     assert body["usage"] == CHAT_USAGE
     assert all((chunk["id"], chunk["created"]) == ("resp_1", 1_700_000_000) for chunk in chunks)
 
@@ -159,7 +159,7 @@ def test_a_stream_says_the_same_in_chunks(case: str) -> None:
 def test_why_an_answer_is_not_whole(reason: str, finish: str) -> None:
     done = response([said("Hel")], status="incomplete", incomplete_details={"reason": reason})
     assert read(WIRE, done)["choices"][0]["finish_reason"] == finish
-    assert streamed(WIRE, events_of(done))[2].finish_reason == finish
+    assert finish_of(streamed(WIRE, events_of(done))[2]) == finish
 
 
 def test_what_came_in_no_pieces_comes_when_it_is_whole() -> None:
@@ -185,7 +185,7 @@ def test_a_stream_that_is_cut_is_not_finished() -> None:
     events = events_of(response([said("Hello"), FUNCTIONS[0]]))
     for at in range(len(events) - 1):
         _, _, assembler = streamed(WIRE, events[:at])
-        assert (assembler.done, assembler.finish_reason) == (False, None)
+        assert (assembler.done, assembler.finished) == (False, False)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_chunks_become_the_body_of_a_plain_answer() -> None:
         assembler.feed(event)
     assert not assembler.done
     assert assembler.feed(b"data: [DONE]") is None
-    assert assembler.done and assembler.error is None and assembler.finish_reason == "stop"
+    assert assembler.done and assembler.error is None and assembler.body()["choices"][0]["finish_reason"] == "stop"
     body = assembler.body()
     assert (body["id"], body["created"], body["model"], body["object"]) == ("c1", 5, "m", "chat.completion")
     assert body["usage"] == {"prompt_tokens": 3, "completion_tokens": 2}
