@@ -15,6 +15,8 @@ from functools import cached_property, partial
 
 from arbiter_app import policy as brain
 from arbiter_app.catalog import Catalog, catalog_of
+from arbiter_app.dialects.openai_chat.upstream import CHAT
+from arbiter_app.dialects.wires import WIRES
 from arbiter_app.metrics import Metrics
 from arbiter_app.notices import claims
 from arbiter_app.pipeline.ask import Asker
@@ -532,6 +534,7 @@ def _runtime(settings: Settings, url: str) -> HttpRuntime:
     return HttpRuntime(
         url,
         SANDBOX_KEY if key is None else key.get_secret_value(),
+        wire=WIRES[settings.sandbox_dialect] if settings.sandbox else CHAT,
         connect_timeout_s=settings.connect_timeout_s,
         first_byte_timeout_s=settings.first_byte_timeout_s,
         gap_timeout_s=settings.gap_timeout_s,

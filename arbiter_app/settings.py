@@ -299,6 +299,9 @@ class Settings(_ByName):
     )
     keep_trace_days: float = _env("ARBITER_KEEP_TRACE_DAYS", 30.0, "days a decision's trace is kept", gt=0)
     sandbox_latency: float = _env("ARBITER_SANDBOX_LATENCY", 1.0, "scale of the sandbox's latencies; 0 for none", ge=0)
+    sandbox_dialect: Literal["openai-chat", "anthropic-messages", "openai-responses"] = _env(
+        "ARBITER_SANDBOX_DIALECT", "openai-chat", "what is spoken with the sandbox"
+    )
     sandbox_seed: int = _env("ARBITER_SANDBOX_SEED", 7, "seed of the sandbox's answers")
     log_level: Literal["debug", "info", "warning", "error"] = _env("ARBITER_LOG_LEVEL", "info", "least level logged")
     log_content: bool = _env("ARBITER_LOG_CONTENT", False, "log prompts and answers too")

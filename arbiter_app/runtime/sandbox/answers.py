@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -24,6 +24,8 @@ from arbiter_app.runtime.sandbox.tasks import ask_of, format_of, is_hard, task_o
 
 _KEYS = re.compile(r"\b(?:keys|fields|columns|properties)\b:?\s+((?:[\w\"'`]+(?:,\s*|\s+and\s+|,\s+and\s+))+[\w\"'`]+)")
 _NAME = re.compile(r"\w+")
+UNTHINKING = (None, "none", "minimal")
+"""Efforts of reasoning at which a model answers at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class SimulatedAnswer:
     quality: float
     thought: str = ""
     signed: tuple[Json, ...] = ()
+    stopped: str = ""
+    """The stop sequence that ended it."""
 
 
 def bucket_of(payload: Json) -> tuple[Task, bool]:
@@ -46,7 +50,19 @@ def bucket_of(payload: Json) -> tuple[Task, bool]:
 
 
 def answer(payload: Json, model: str, skill: Skill, seed: int, *, tools: bool = True, nth: int = 0) -> SimulatedAnswer:
-    """What this model says to this request, the `nth` time that it is asked for; `tools`: whether it can call any."""
+    """What this model says to this request, the `nth` time that it is asked for; `tools`: whether it can call any.
+
+    It thinks before, and signs that, where it is asked to (`reasoning_effort`).
+    """
+    said = _said(payload, model, skill, seed, tools, nth)
+    if said.thought or payload.get("reasoning_effort") in UNTHINKING:
+        return said
+    task, hard = bucket_of(payload)
+    thought = f"This is {'hard' if hard else 'easy'} {task} work. I answer step by step."
+    return replace(said, thought=thought, signed=tuple(agent.signed(model, thought)))
+
+
+def _said(payload: Json, model: str, skill: Skill, seed: int, tools: bool, nth: int) -> SimulatedAnswer:
     ask = ask_of(payload["messages"])
     task, hard = bucket_of(payload)
     again = (str(nth),) if nth else ()

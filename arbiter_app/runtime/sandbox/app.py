@@ -1,4 +1,4 @@
-"""The simulated runtime as a bare ASGI application: OpenAI's chat and embedding routes, the model list, and `/sandbox/*`.
+"""The simulated runtime as a bare ASGI application: chat completions, Messages, Responses, embeddings, the model list, and `/sandbox/*`.
 
 The server puts `abort` into the scope's extensions (see `server.py`): without it no application could break a
 connection off the way a failing runtime does.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from arbiter_app.pipeline.types import Capability, Json
+from arbiter_app.runtime.sandbox import chat, messages, responses
 from arbiter_app.runtime.sandbox.answers import rng_of
 from arbiter_app.runtime.sandbox.control import BadControl, control
 from arbiter_app.runtime.sandbox.judging import service
@@ -27,11 +28,35 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 DRIP_BYTES = 16
-ERROR_EVENT = b'data: {"error":{"message":"scripted fault in mid-stream","type":"server_error","code":null}}\n\n'
+BROKEN = "scripted fault in mid-stream"
+
+
+class Form(Protocol):
+    """A dialect that the sandbox speaks: a module."""
+
+    PATH: str
+
+    def chat_of(self, given: Json, headers: dict[str, str]) -> Json:
+        """The chat request that a request means. Raises SandboxRefusal."""
+
+    def body(self, answer: SandboxAnswer) -> bytes:
+        """The whole answer."""
+
+    def events(self, answer: SandboxAnswer, *, include_usage: bool) -> list[bytes]:
+        """The answer as server-sent events."""
+
+    def error(self, status: int, message: str, code: str | None) -> Json:
+        """The body of a refusal."""
+
+    def error_event(self, message: str) -> bytes:
+        """What breaks a stream off."""
+
+
+FORMS: dict[str, Form] = {form.PATH: form for form in (chat, messages, responses)}
 
 
 class SandboxApp:
-    """ASGI application over a `World`. Any bearer token is accepted, and one is needed for OpenAI's routes."""
+    """ASGI application over a `World`. Any key is accepted, and one is needed for the providers' routes."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -40,12 +65,12 @@ class SandboxApp:
         if scope["type"] != "http":
             return
         method, path = scope["method"], scope["path"].removeprefix("/v1")
-        body = await _body(receive)
+        body, form = await _body(receive), FORMS.get(path, chat)
         try:
-            if path in ("/chat/completions", "/embeddings", "/models"):
+            if path in (*FORMS, "/embeddings", "/models"):
                 _authorise(scope)
-            if (method, path) == ("POST", "/chat/completions"):
-                await self._chat(body, scope, receive, send)
+            if method == "POST" and path in FORMS:
+                await self._chat(form, body, scope, receive, send)
             elif (method, path) == ("POST", "/embeddings"):
                 data, headers = embedded(_object(body))
                 await _json(send, 200, data, headers)
@@ -54,14 +79,15 @@ class SandboxApp:
             else:
                 await _json(send, 200, control(self.world, method, path, _object(body or b"{}")))
         except SandboxRefusal as refused:
-            await _json(send, refused.status, _error(refused.message, refused.code))
+            await _json(send, refused.status, form.error(refused.status, refused.message, refused.code))
         except BadControl as bad:
-            await _json(send, 400, _error(str(bad)))
+            await _json(send, 400, chat.error(400, str(bad), None))
         except KeyError:
-            await _json(send, 404, _error(f"no route {method} {path}"))
+            await _json(send, 404, chat.error(404, f"no route {method} {path}", None))
 
-    async def _chat(self, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
-        payload = _object(body)
+    async def _chat(self, form: Form, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        payload = _read(form, body, headers)
         refused = refused_request(self.world, payload)
         if refused is not None:
             raise refused
@@ -69,7 +95,7 @@ class SandboxApp:
         found = service(payload, world.seed, world.taste)
         world.called(model, found[0] if found else "answer", payload, len(body))
         fault = world.fault(model)
-        work = self._serve(payload, model, fault, scope, send)
+        work = self._serve(form, payload, model, fault, scope, send)
         if fault is None and not world.latency:
             await work  # it waits for nothing, so nobody can hang up meanwhile
             return
@@ -80,8 +106,10 @@ class SandboxApp:
         finally:
             world.open_requests -= 1
 
-    async def _serve(self, payload: Json, model: str, fault: Fault | None, scope: Scope, send: Send) -> None:
-        if fault is not None and await _failed(fault, scope, send):
+    async def _serve(
+        self, form: Form, payload: Json, model: str, fault: Fault | None, scope: Scope, send: Send
+    ) -> None:
+        if fault is not None and await _failed(form, fault, scope, send):
             return
         answer = make_answer(self.world, payload, model, fault, cache=cache_use(self.world, payload, model))
         skill, scale = self.world.skill(model), self.world.latency / 1000
@@ -94,12 +122,12 @@ class SandboxApp:
         if payload.get("stream") is True:
             options = payload.get("stream_options")
             wants_usage = isinstance(options, dict) and options.get("include_usage") is True
-            events = answer.events(include_usage=wants_usage)
-            await _stream(scope, send, events, fault, pace_s * tokens / len(events))
+            events = form.events(answer, include_usage=wants_usage)
+            await _stream(form, scope, send, events, fault, pace_s * tokens / len(events))
             return
         if pace_s:
             await asyncio.sleep(pace_s * tokens)
-        await _plain(scope, send, answer, fault)
+        await _plain(form, scope, send, answer, fault)
 
     def _models(self) -> list[Json]:
         return [
@@ -135,7 +163,7 @@ async def _cut_short(work: Awaitable[None], receive: Receive) -> bool:
         await asyncio.gather(working, gone, return_exceptions=True)
 
 
-async def _failed(fault: Fault, scope: Scope, send: Send) -> bool:
+async def _failed(form: Form, fault: Fault, scope: Scope, send: Send) -> bool:
     """Act out the part of a fault that comes before the answer; True when there will be none."""
     if fault.stall_s:
         await asyncio.sleep(fault.stall_s)
@@ -143,7 +171,7 @@ async def _failed(fault: Fault, scope: Scope, send: Send) -> bool:
         await _abort(scope)
     elif fault.status:
         headers = {"retry-after": fault.retry_after} if fault.retry_after is not None else {}
-        await _json(send, fault.status, _error(f"scripted fault {fault.status}"), headers)
+        await _json(send, fault.status, form.error(fault.status, f"scripted fault {fault.status}", None), headers)
     elif fault.body is not None:
         await _bytes(send, 200, fault.body.encode(), {"content-type": fault.content_type})
     else:
@@ -151,9 +179,10 @@ async def _failed(fault: Fault, scope: Scope, send: Send) -> bool:
     return True
 
 
-async def _plain(scope: Scope, send: Send, answer: SandboxAnswer, fault: Fault | None) -> None:
-    data = answer.body()
-    headers = {"content-type": "application/json", **answer.charges}
+async def _plain(form: Form, scope: Scope, send: Send, answer: SandboxAnswer, fault: Fault | None) -> None:
+    """The whole answer. Its charge is stated in a chat alone, as by runtimes of that kind."""
+    data = form.body(answer)
+    headers = {"content-type": "application/json", **(answer.charges if form is chat else {})}
     if fault is None or not fault.slow:
         await _bytes(send, 200, data, headers)
         return
@@ -168,7 +197,9 @@ async def _plain(scope: Scope, send: Send, answer: SandboxAnswer, fault: Fault |
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _stream(scope: Scope, send: Send, events: list[bytes], fault: Fault | None, pace_s: float) -> None:
+async def _stream(
+    form: Form, scope: Scope, send: Send, events: list[bytes], fault: Fault | None, pace_s: float
+) -> None:
     await _start(send, 200, {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"})
     if not pace_s and (fault is None or not fault.slow):
         await send({"type": "http.response.body", "body": b"".join(events)})
@@ -176,7 +207,7 @@ async def _stream(scope: Scope, send: Send, events: list[bytes], fault: Fault | 
     fault = fault or Fault()
     for at, event in enumerate(events):
         if fault.error_after is not None and at >= fault.error_after:
-            await send({"type": "http.response.body", "body": ERROR_EVENT})
+            await send({"type": "http.response.body", "body": form.error_event(BROKEN)})
             return
         if fault.cut_after is not None and at >= fault.cut_after:
             await _abort(scope)
@@ -193,9 +224,19 @@ async def _abort(scope: Scope) -> None:
 
 
 def _authorise(scope: Scope) -> None:
-    given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-    if not given.startswith(b"Bearer ") or not given[7:].strip():
+    headers = dict(scope["headers"])
+    given = headers.get(b"x-api-key") or headers.get(b"authorization", b"").removeprefix(b"Bearer ")
+    if not given.strip():
         raise SandboxRefusal(401, "no API key was given", "invalid_api_key")
+
+
+def _read(form: Form, body: bytes, headers: dict[str, str]) -> Json:
+    """The chat request that a body means. Raises SandboxRefusal also for what no rule has thought of."""
+    given = _object(body)
+    try:
+        return form.chat_of(given, headers)
+    except (TypeError, AttributeError, LookupError, ValueError) as error:
+        raise SandboxRefusal(400, f"the request is malformed: {type(error).__name__}") from error
 
 
 def _object(body: bytes) -> Json:
@@ -236,7 +277,3 @@ async def _bytes(send: Send, status: int, data: bytes, headers: dict[str, str]) 
 async def _start(send: Send, status: int, headers: dict[str, str]) -> None:
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})
-
-
-def _error(message: str, code: str | None = None) -> Json:
-    return {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}

@@ -76,6 +76,7 @@ def make_answer(
         model=model,
         choices=choices,
         logprobs=payload.get("logprobs") is True,
+        encrypted="reasoning.encrypted_content" in (payload.get("include") or ()),
         usage={} if fault is not None and fault.no_usage else usage,
         charges={} if fault is not None and fault.no_charge else charges,
     )
@@ -106,8 +107,8 @@ def cache_use(world: World, payload: Json, model: str) -> CacheUse:
 def _stopped(said: SimulatedAnswer, stop: object) -> SimulatedAnswer:
     """The answer up to the first of the sequences that are to stop it."""
     marks = [one for one in (stop if isinstance(stop, list) else [stop]) if isinstance(one, str) and one]
-    ends = [at for mark in marks if (at := said.text.find(mark)) >= 0]
-    return replace(said, text=said.text[: min(ends)]) if ends else said
+    ends = [(at, mark) for mark in marks if (at := said.text.find(mark)) >= 0]
+    return replace(said, text=said.text[: min(ends)[0]], stopped=min(ends)[1]) if ends else said
 
 
 def _limited(said: SimulatedAnswer, payload: Json) -> tuple[SimulatedAnswer, int, str]:

@@ -13,7 +13,12 @@ from arbiter_app.runtime.sandbox.answers import SimulatedAnswer
 
 WORDS_A_CHUNK = 3
 ARGUMENT_CHARS = 16
-_WORDS = re.compile(rf"(?:\S+\s*|\s+){{1,{WORDS_A_CHUNK}}}")
+WORDS = re.compile(rf"(?:\S+\s*|\s+){{1,{WORDS_A_CHUNK}}}")
+
+
+def in_pieces(text: str, size: int) -> list[str]:
+    """A text in pieces of so many characters."""
+    return [text[at : at + size] for at in range(0, len(text), size)]
 
 
 def tokens_of(text: str) -> int:
@@ -45,6 +50,8 @@ class SandboxAnswer:
     usage: Json
     charges: dict[str, str]
     logprobs: bool = False
+    encrypted: bool = False
+    """Whether the caller wants what was thought encrypted, too."""
 
     @property
     def said(self) -> SimulatedAnswer:
@@ -94,18 +101,18 @@ class SandboxAnswer:
         said = choice.said
         deltas: list[Json] = [{"role": "assistant", "content": ""}]
         if said.thought:
-            deltas += [{"reasoning_content": words} for words in _WORDS.findall(said.thought)]
+            deltas += [{"reasoning_content": words} for words in WORDS.findall(said.thought)]
             deltas.append({"reasoning_details": list(said.signed)})
         for index, call in enumerate(said.tool_calls):
             name, text = call["function"]["name"], call["function"]["arguments"]
-            pieces = [{"arguments": text[at : at + ARGUMENT_CHARS]} for at in range(0, len(text), ARGUMENT_CHARS)]
+            pieces = [{"arguments": piece} for piece in in_pieces(text, ARGUMENT_CHARS)]
             start: Json = {"name": name, "arguments": ""}
             if choice.old_form:
                 deltas += [{"function_call": piece} for piece in (start, *pieces)]
                 continue
             deltas.append({"tool_calls": [{"index": index, "id": call["id"], "type": "function", "function": start}]})
             deltas += [{"tool_calls": [{"index": index, "function": piece}]} for piece in pieces]
-        return [*deltas, *({"content": words} for words in _WORDS.findall(said.text))]
+        return [*deltas, *({"content": words} for words in WORDS.findall(said.text))]
 
 
 def _thought(said: SimulatedAnswer) -> Json:
@@ -115,7 +122,7 @@ def _thought(said: SimulatedAnswer) -> Json:
 
 def _logprobs(text: str) -> Json:
     """What a model would say of its tokens; here all are as probable."""
-    tokens = _WORDS.findall(text)
+    tokens = WORDS.findall(text)
     return {
         "content": [{"token": one, "logprob": -0.1, "bytes": list(one.encode()), "top_logprobs": []} for one in tokens]
     }

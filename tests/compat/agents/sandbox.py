@@ -5,6 +5,7 @@
     python -m tests.compat.agents.sandbox codex DIRECTORY/node_modules/.bin/codex
     python -m tests.compat.agents.sandbox opencode DIRECTORY/node_modules/.bin/opencode
 
+A third word is the dialect that the sandbox speaks: openai-chat, which it is else, anthropic-messages or openai-responses.
 Each reads a file, edits it, runs a command and reports; in the middle the model that serves falls ill, so that Arbiter switches. They get
 a home of their own and two minutes. `--sandbox` at the scripts of Claude Code and Codex is the same. Exits with 1 and says what was not
 as it should be. Last tried: Claude Code 2.1.332, Codex 0.171.0, opencode 1.18.33.
@@ -95,15 +96,18 @@ def ill_in_the_middle(gateway: Running) -> Iterator[list[str]]:
         watching.join(5)
 
 
-def run(agent: str, program: str) -> int:
-    """Run it; the exit code."""
+def run(agent: str, program: str, dialect: str = "openai-chat") -> int:
+    """Run it, with a sandbox that speaks a dialect; the exit code."""
     with tempfile.TemporaryDirectory() as name:
         home, project, store = (Path(name) / one for one in ("home", "project", "store"))
         for one in (home, project, store):
             one.mkdir()
         notes = project / "notes.txt"
         notes.write_text("alpha\nbeta\n")
-        with running(store, ARBITER_JUDGE_SAMPLE="0") as gateway, ill_in_the_middle(gateway) as ill:
+        with (
+            running(store, ARBITER_JUDGE_SAMPLE="0", ARBITER_SANDBOX_DIALECT=dialect) as gateway,
+            ill_in_the_middle(gateway) as ill,
+        ):
             words, environ = AGENTS[agent](program, gateway.url, project)
             ran = subprocess.run(
                 words,
@@ -132,4 +136,4 @@ def run(agent: str, program: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run(sys.argv[1], sys.argv[2]))
+    sys.exit(run(*sys.argv[1:]))
