@@ -19,11 +19,13 @@ from arbiter_app.dialects.openai_chat.upstream import CHAT
 from arbiter_app.dialects.wires import WIRES
 from arbiter_app.metrics import Metrics
 from arbiter_app.notices import claims
-from arbiter_app.pipeline.ask import Asker
+from arbiter_app.pipeline.ask import MOST_ROOM, Asker
+from arbiter_app.pipeline.budget_gate import BudgetGate
 from arbiter_app.pipeline.cache import CacheKeys, ResponseCache, keys_of
 from arbiter_app.pipeline.cached_answers import CachedAnswers
 from arbiter_app.pipeline.call import Calls
 from arbiter_app.pipeline.cascade import Cascade
+from arbiter_app.pipeline.ceilings import Ceilings
 from arbiter_app.pipeline.classify import Classifier, parse_task
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.deployments import Deployments
@@ -55,6 +57,7 @@ from arbiter_app.services.alerting import Alerting
 from arbiter_app.services.alerts import Alerts
 from arbiter_app.services.audit import Audit
 from arbiter_app.services.broadcast import Broadcast
+from arbiter_app.services.budgets import Budgets
 from arbiter_app.services.calibration import Calibrations
 from arbiter_app.services.catalog_holder import CatalogHolder, facts_of
 from arbiter_app.services.contents import Contents
@@ -82,6 +85,10 @@ log = logging.getLogger("arbiter")
 
 CLASSIFIER_ROOM, JUDGE_ROOM = 1_024, 2_048
 """Tokens of their answers: one word, one number, and what a model may think before it says so."""
+QUESTION_CHARS = 5_000
+"""Characters of Arbiter's own words around what it asks a model about, and of an ask that is classified."""
+RESERVED_S = 10.0
+"""Seconds that a reservation outlives the longest request: what is written late while the store is busy."""
 SessionKey = Callable[[str], str | None]
 
 
@@ -121,6 +128,7 @@ class Services:
         self.alerts = Alerts(self.feed, self.broadcast)
         self.audit = Audit(store)
         self.keys = Keys(store, settings, send=self.broadcast.send, session_key=session_key)
+        self.budgets = Budgets(store, lasts_s=2 * settings.request_timeout_s + RESERVED_S, send=self.broadcast.send)
         self.health = Health(
             first_s=settings.quarantine_s,
             max_s=settings.quarantine_max_s,
@@ -129,7 +137,7 @@ class Services:
             send=self.broadcast.send,
         )
         self.standing = Standing(self.broadcast.send)
-        self.limits, self.prices = LearnedLimits(), PriceOverrides()
+        self.limits, self.prices, self.ratios = LearnedLimits(), PriceOverrides(), TokenRatios()
         self.deployments = Deployments(
             lambda: self.catalog_holder.now,
             self.health,
@@ -171,7 +179,22 @@ class Services:
     def estimates(self) -> LearnedEstimates:
         """Stage 2, and what baseline and tokens are reckoned at."""
         return LearnedEstimates(
-            lambda: self.catalog_holder.now, self.policy, TokenRatios(), self.deployments, self.limits
+            lambda: self.catalog_holder.now, self.policy, self.ratios, self.deployments, self.limits
+        )
+
+    @cached_property
+    def ceilings(self) -> Ceilings:
+        """What calls may cost at most."""
+        return Ceilings(meter, self.ratios, multiplier_of=self.prices.multiplier_of, level_of=self.policy.price_level)
+
+    @cached_property
+    def budget_gate(self) -> BudgetGate:
+        """Which models fit into what budgets leave."""
+        return BudgetGate(
+            self.budgets,
+            self.ceilings,
+            at=lambda model: self.catalog_holder.now.at(model),
+            question=lambda: (self.classifiers.dearest, QUESTION_CHARS, MOST_ROOM),
         )
 
     @cached_property
@@ -197,6 +220,7 @@ class Services:
             learned_usd=lambda bucket, model: self.policy.expected_cost_usd(bucket, model, 0, 0),
             max_attempts=self.settings.max_attempts,
             limits=self.limits,
+            ceilings=self.ceilings,
             standing=self.standing,
             set_aside=claims.count,
         )
@@ -222,6 +246,7 @@ class Services:
             wishes=self.wishes,
             classifier=self.classifier,
             estimates=self.estimates,
+            budgets=self.budget_gate,
             router=self.router,
             calls=self.calls,
             cascade=Cascade(self.calls, self.router, settings.cascade_below if settings.cascade else -1.0),
@@ -263,6 +288,8 @@ class Services:
             meter,
             self.lifecycle.recorder,
             self.standing,
+            self.budgets,
+            self.ceilings,
             catalog=lambda: self.catalog,
             multiplier_of=self.prices.multiplier_of,
             timeout_s=self.settings.request_timeout_s,
@@ -300,6 +327,8 @@ class Services:
             read=self.store.agreement,
             rng=random.Random(),
             graded=self.kept.keep,
+            spending=self.budgets,
+            price=lambda chars: self.ceilings.question_pico(QUESTION_CHARS + chars, MOST_ROOM, self.judges.dearest),
         )
 
     @cached_property
@@ -369,6 +398,7 @@ class Services:
             standing=self.standing,
             alerts=self.alerts,
             keys=self.keys,
+            budgets=self.budgets,
             memory=self.memory,
         )
 
@@ -376,7 +406,14 @@ class Services:
     def upkeep(self) -> Upkeep:
         """What goes on beside the requests."""
         return Upkeep(
-            self.settings, self.store, self.keys, self.holdout, self.feed, self.status, contents=self.contents
+            self.settings,
+            self.store,
+            self.keys,
+            self.budgets,
+            self.holdout,
+            self.feed,
+            self.status,
+            contents=self.contents,
         )
 
     # What people see and do
@@ -502,6 +539,7 @@ async def _recall(services: Services) -> None:
     for model, rest in alerts.gone_models(state.get(alerts.GONE), time.time()).items():
         services.health.hear(model, rest, time.monotonic())
     await services.judging.learn_trust()
+    await services.budgets.refresh()
 
 
 async def _begin_upkeep(services: Services, *, worker: bool) -> None:
@@ -512,6 +550,7 @@ async def _begin_upkeep(services: Services, *, worker: bool) -> None:
         run(upkeep.drop_contents())
         run(services.alerting.run())
     run(upkeep.follow_keys())
+    run(upkeep.follow_budgets())
     run(upkeep.give_memory_back())
     run(upkeep.follow_store(services.neighbours))
     if services.settings.workers:

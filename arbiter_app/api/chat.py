@@ -13,7 +13,9 @@ from starlette.types import Receive, Scope, Send
 from arbiter_app.api import limits
 from arbiter_app.api.auth import caller_of, is_new
 from arbiter_app.api.body import BIG_BYTES, CallerGone, read_body
+from arbiter_app.api.budget_headers import budget_headers
 from arbiter_app.api.errors import error_answer, id_headers
+from arbiter_app.api.tags import tags_of
 from arbiter_app.dialects import Dialect
 from arbiter_app.logs import request_id as log_request_id
 from arbiter_app.pipeline.decision import Decision
@@ -127,6 +129,8 @@ class Chat:
             chat = await asyncio.to_thread(self.dialect.parse, body, caller, request_id)
         if chat.native is not None and chat.native.passes:
             chat = replace(chat, native=_with_headers(chat.native, scope))
+        if tags := tags_of(scope["headers"], chat.payload):
+            chat = replace(chat, tags=tags)
         hint = next((value for name, value in scope["headers"] if name == TASK), b"").strip()
         chat = _hinted(chat, hint) if hint else chat
         return (chat, None) if self._contents is None or said is None else self._contents.keeping(chat, said)
@@ -212,4 +216,5 @@ def _named(decision: Decision) -> list[tuple[bytes, bytes]]:
         (b"x-arbiter-decision", decision.id.encode()),
         (b"x-arbiter-model", decision.model.encode("latin-1", "replace")),
         (TASK, task.encode()),
+        *(budget_headers(decision.reservation) if decision.reservation is not None else ()),
     ]

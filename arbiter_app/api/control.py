@@ -15,6 +15,7 @@ from arbiter_app import __version__
 from arbiter_app.api import (
     audit,
     base,
+    budgets,
     calibrations,
     health,
     keys,
@@ -61,7 +62,7 @@ def control_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.router.route_class = Guarded
-    for module in (base, reports, messages, responses, routes, operations, calibrations, audit, keys, health):
+    for module in (base, reports, messages, responses, routes, operations, calibrations, budgets, audit, keys, health):
         app.include_router(module.router)
     reference.mount(app)
     app.add_exception_handler(ArbiterError, _told)

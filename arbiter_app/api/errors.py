@@ -6,8 +6,9 @@ import math
 
 from starlette.types import Scope
 
+from arbiter_app.api.budget_headers import REMAINING, RENEWS
 from arbiter_app.dialects import Dialect, anthropic_messages, openai_chat
-from arbiter_app.pipeline.errors import ArbiterError
+from arbiter_app.pipeline.errors import ArbiterError, BudgetExceeded
 
 Headers = list[tuple[bytes, bytes]]
 VERSION = b"anthropic-version"
@@ -32,6 +33,10 @@ def error_answer(error: ArbiterError, dialect: Dialect = openai_chat) -> tuple[i
     if error.retry_after_s is not None or error.status in (429, 503):
         wait_s = max(1, math.ceil(error.retry_after_s or 1.0))
         headers.append((b"retry-after", str(wait_s).encode()))
+    if isinstance(error, BudgetExceeded):
+        headers.append((REMAINING, error.left_usd.encode()))
+        if error.renews:
+            headers.append((RENEWS, error.renews.encode()))
     if error.decision_id:
         headers.append((b"x-arbiter-decision", error.decision_id.encode()))
     if error.status == 401:

@@ -46,6 +46,9 @@ EXPOSED = (
     "x-ratelimit-limit-requests",
     "x-ratelimit-remaining-requests",
     "x-ratelimit-reset-requests",
+    "x-arbiter-budget-remaining",
+    "x-arbiter-budget-renews",
+    "x-arbiter-budget-warning",
     "retry-after",
 )
 """Headers of an answer that scripts on pages of other origins may read."""

@@ -18,7 +18,7 @@ Document = dict[str, Any]
 TEXT = {"/metrics": "text/plain", "/v1/reference": "text/html", "/v1/audit.csv": "text/csv"}
 CHAT_ERRORS = {
     400: "malformed JSON, a prompt that fits no window, no capable model, or the runtime's own refusal",
-    402: "the runtime is out of credit",
+    402: "the runtime is out of credit, or a budget in dollars has too little left",
     408: "the body did not arrive in time",
     413: "the body is too large",
     422: "`messages` is missing or no list of messages, or an `arbiter_*` field has the wrong type",

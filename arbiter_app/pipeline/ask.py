@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from arbiter_app import notices
-from arbiter_app.pipeline.call import Meter
+from arbiter_app.pipeline.meter import Meter
 from arbiter_app.pipeline.ports import Runtime, RuntimeFault
 from arbiter_app.pipeline.types import Cost, Deployment, Json, Model
 
@@ -111,6 +111,11 @@ class Asker:
         """The id of the model that would be asked now: the first of them where all rest."""
         deployments, now = self._deployments(), time.monotonic()
         return next((at for at in deployments if self._habit(at.key).rests_until <= now), deployments[0]).model.id
+
+    @property
+    def dearest(self) -> Model:
+        """Whoever of those that may be asked costs most."""
+        return max((at.model for at in self._deployments()), key=lambda one: (one.output_usd, one.input_usd))
 
     def notes(self) -> list[str]:
         """Which models rest, in sentences."""

@@ -14,23 +14,25 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import orjson
 
 from arbiter_app.pipeline import optional
+from arbiter_app.pipeline.ceilings import Ceilings
 from arbiter_app.pipeline.completions import first_choice, without_own_bytes
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.deployments import Deployments
 from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.limits import LearnedLimits
-from arbiter_app.pipeline.ports import LARGE_BYTES, Refused, Reply, ReplyStream, Runtime, RuntimeFault
+from arbiter_app.pipeline.meter import Meter
+from arbiter_app.pipeline.ports import LARGE_BYTES, Refused, Reply, ReplyStream, Reservation, Runtime, RuntimeFault
 from arbiter_app.pipeline.refused import exhausted, rejected
 from arbiter_app.pipeline.signed import MEMBER, signed_by, unsigned
 from arbiter_app.pipeline.standing import Standing
 from arbiter_app.pipeline.thoughts import without_thoughts
 from arbiter_app.pipeline.tokens import RATIO_RANGE
-from arbiter_app.pipeline.types import UNKNOWN_COST, Attempt, Completion, Cost, Deployment, Json, Model, Usage
+from arbiter_app.pipeline.types import UNKNOWN_COST, Attempt, Completion, Cost, CostState, Deployment, Json
 
 log = logging.getLogger("arbiter.call")
 
@@ -48,25 +50,6 @@ MAX_ERROR_CHARS = 500
 MOST_TOLD = 1_000
 """Different things that were left out of requests are logged so often."""
 _HEAD = ("id", "model", "usage")
-
-
-class Meter(Protocol):
-    """Reads usage and charge out of an answer (`runtime.cost`)."""
-
-    def cost_of(self, headers: Mapping[str, str], answer: Json, model: Model, *, multiplier: float = 1.0) -> Cost: ...
-
-    def cost_with_usage(
-        self,
-        headers: Mapping[str, str],
-        body: Json,
-        usage: Usage | None,
-        model: Model,
-        *,
-        multiplier: float = 1.0,
-        learned_usd: float | None = None,
-    ) -> Cost: ...
-
-    def usage_of(self, body: Json, sent_bytes: int | None = None) -> Usage | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +80,7 @@ class Calls:
         learned_usd: Callable[[str, str], float | None],
         max_attempts: int,
         limits: LearnedLimits,
+        ceilings: Ceilings,
         standing: Standing,
         set_aside: Callable[[str, str], None],
     ) -> None:
@@ -105,6 +89,7 @@ class Calls:
         self._deployments = deployments
         self._health = health
         self._limits = limits
+        self._ceilings = ceilings
         self._standing = standing
         self._set_aside = set_aside
         self._meter = meter
@@ -198,6 +183,8 @@ class Calls:
                 self._outvoted(faults)
             return answer
         answer = await self._asked_unsigned(decision, send, faults)
+        if answer is None and not faults and decision.reservation is not None and decision.beyond_budget:
+            raise decision.reservation.exceeded(min(decision.beyond_budget))
         if answer is None:
             raise exhausted(decision, list(faults.values()))
         return answer
@@ -240,6 +227,8 @@ class Calls:
                 break
             if too_small and self._window(at, too_small) <= too_small:
                 continue
+            if decision.reservation is not None and not await self._covered(decision, decision.reservation, at):
+                continue
             tried += 1
             self._health.begin(at.key)
             started = time.perf_counter()
@@ -261,6 +250,16 @@ class Calls:
                     self._standing.served(at.runtime)
                 return answer
         return None
+
+    async def _covered(self, decision: Decision, reservation: Reservation, at: Deployment) -> bool:
+        """Whether this call, at its dearest, and what the request has cost so far fit into its budgets: then it is reserved."""
+        most = self._ceilings.pico(decision.request, decision.bucket, at.model)
+        with decision.timing.waiting():
+            covered = await reservation.cover((decision.cost.pico or 0) + most)
+        if not covered:
+            decision.beyond_budget.append(most)
+            decision.reason += f"; {at.key} might cost more than the budgets leave"
+        return covered
 
     async def _sent(self, decision: Decision, at: Deployment, send: Send[T], own: Json) -> T:
         """Its answer; one that refuses a field without meaning for it is asked once again without all such fields."""
@@ -393,6 +392,10 @@ class Calls:
             multiplier=self._multiplier_of(model),
             learned_usd=learned_usd,
         )
+        if decision.reservation is not None and usage is None and cost.state is not CostState.SETTLED:
+            most = self._ceilings.pico(decision.request, decision.bucket, at.model)
+            received = self._ceilings.received(decision.request, at.model, body, most)
+            cost = Cost(most, CostState.ESTIMATED) if large else received
         message, finish_reason = (choice["message"], choice.get("finish_reason")) if choice is not None else ({}, None)
         return Completion(
             model=model,

@@ -101,6 +101,10 @@ class Classifier:
             return Classification(Task.OPEN, hard, ClassifiedBy.FALLBACK, named.why, cost)
         return Classification(named.task, hard, ClassifiedBy.MODEL if first else ClassifiedBy.MEMORY, named.why, cost)
 
+    def unasked(self, request: ChatRequest, why: str) -> Classification:
+        """The classification where rules are unsure and no model may be asked."""
+        return Classification(Task.OPEN, is_hard(request.ask), ClassifiedBy.FALLBACK, why)
+
     async def _hear(self, key: bytes, shown: str) -> tuple[_Named, bool]:
         """The outcome of the round trip for this prompt, which others may share, and whether we are its first to hear."""
         asked = self._rounds.get(key)

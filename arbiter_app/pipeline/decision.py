@@ -12,6 +12,7 @@ import orjson
 
 from arbiter_app.pipeline.cache import CacheKeys
 from arbiter_app.pipeline.meaning import Vector
+from arbiter_app.pipeline.ports import Reservation, Settlement
 from arbiter_app.pipeline.types import (
     PICO_PER_USD,
     UNGRADED,
@@ -94,6 +95,10 @@ class Decision:
     error_code: str = ""
     error: str = ""
     degraded: str = ""
+    reservation: Reservation | None = None
+    """What it may charge to its budgets; None where none limits it."""
+    beyond_budget: list[int] = field(default_factory=list)
+    """What calls might have cost that did not fit into its budgets, pico-dollars."""
     left_out: tuple[str, ...] = ()
     """Optional fields of the request that the runtime which answered does not take."""
     on_record: bool = False
@@ -141,6 +146,16 @@ class Decision:
         """Estimate of what this call saved against the baseline; None while the baseline is not measured."""
         pico = self.cost.pico
         return None if pico is None or self.baseline_pico is None else self.baseline_pico - pico
+
+    @property
+    def settlement(self) -> Settlement | None:
+        """What its budgets are charged: what arose, and for an answer whose charge nobody knows all that was reserved."""
+        if self.reservation is None:
+            return None
+        pico = self.cost.pico or 0
+        if any(charge.pico is None for charge in self.charges):
+            pico = max(pico, self.reservation.pico)
+        return self.reservation.settled(pico)
 
     def failed(self, status: str, code: str, message: str) -> None:
         """Mark the request as not answered: `failed`, or `aborted` when the caller went away."""

@@ -7,6 +7,7 @@ ArbiterError
 |   `-- UpstreamRejected      the runtime says the caller is wrong: 400, 413, 422, in its own words
 |-- Unauthorized 401          missing, malformed, unknown or revoked key
 |-- OutOfCredit 402           the runtime is out of credit
+|-- BudgetExceeded 402        a budget in dollars has too little left
 |-- Forbidden 403             wrong role
 |   `-- KeyPaused 403
 |-- NotFound 404
@@ -85,6 +86,13 @@ class Unauthorized(ArbiterError):
 
 class OutOfCredit(ArbiterError):
     status, type, code = 402, "insufficient_quota", "insufficient_quota"
+
+
+class BudgetExceeded(ArbiterError):
+    """A budget has too little left: `left_usd` as a decimal, and when it renews (ISO 8601, empty where never)."""
+
+    status, type, code = 402, "insufficient_quota", "budget_exceeded"
+    left_usd = renews = ""
 
 
 class Forbidden(ArbiterError):

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from arbiter_app.pipeline.decision import Decision
-from arbiter_app.pipeline.ports import DecisionRecord, Delta, Ledger, Lesson, Pairing
+from arbiter_app.pipeline.ports import DecisionRecord, Delta, Ledger, Lesson, Pairing, Settlement
 from arbiter_app.pipeline.types import Completion, Cost, Grade, Json, Mode
 from arbiter_app.policy import Learned, Observation, Policy, Shift
 from arbiter_app.policy.agreement import Trust
@@ -62,7 +62,9 @@ class Learner:
     def learn(self, decision: Decision) -> asyncio.Future[None]:
         """Teach the policy and hand the record to the ledger; the future is done once that is committed."""
         learned, alerts = self._teach(decision)
-        record = DecisionRecord(decision.row(), decision.trace(), _deltas(learned), alerts, _state(learned))
+        record = DecisionRecord(
+            decision.row(), decision.trace(), _deltas(learned), alerts, _state(learned), decision.settlement
+        )
         durable = self._ledger.record(record)
         self._publish(decision)
         return durable
@@ -83,20 +85,36 @@ class Learner:
         decision.timing.end(decision.clock0)
         return learned, alerts
 
-    def judged(self, decision: Decision, grade: Grade, cost: Cost | None) -> asyncio.Future[None] | None:
+    def judged(
+        self, decision: Decision, grade: Grade, cost: Cost | None, settlement: Settlement | None = None
+    ) -> asyncio.Future[None] | None:
         """A judge's late grade: statistics and the decision's row change together. Unknown grades only add their cost."""
         if grade.quality is None and (cost is None or cost.pico is None):
-            return None
+            return None if settlement is None else self._ledger.settle(settlement)
         teaches = grade.quality is not None and _teaches(decision) and not decision.degraded and not self.paused
         learned = [self._policy.grade(self._judged(decision, grade))] if teaches else []
-        return self._ledger.grade(decision.id, grade, self._lesson(learned), judge_pico=cost.pico if cost else None)
+        judge_pico = cost.pico if cost else None
+        return self._ledger.grade(
+            decision.id, grade, self._lesson(learned), judge_pico=judge_pico, settlement=settlement
+        )
 
     def checked(
-        self, decision: Decision, reason: str, cost: Cost | None, pairs: Sequence[Pairing]
+        self,
+        decision: Decision,
+        reason: str,
+        cost: Cost | None,
+        pairs: Sequence[Pairing],
+        settlement: Settlement | None = None,
     ) -> asyncio.Future[None]:
         """A judge's score of an answer that has an objective grade: that stays; what the judge cost and said is kept."""
         said = Grade(None, reason, decision.grade.source)
-        return self._ledger.grade(decision.id, said, Lesson(pairs=pairs), judge_pico=cost.pico if cost else None)
+        judge_pico = cost.pico if cost else None
+        return self._ledger.grade(decision.id, said, Lesson(pairs=pairs), judge_pico=judge_pico, settlement=settlement)
+
+    def let_go(self, settlement: Settlement | None) -> None:
+        """Nothing came of what was reserved."""
+        if settlement is not None:
+            self._ledger.settle(settlement)
 
     def vote(
         self, bucket: str, model: str, *, up: bool, withdrawn: bool = False, pairs: Sequence[Pairing] = ()

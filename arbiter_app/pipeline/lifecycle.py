@@ -13,6 +13,7 @@ import itertools
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from arbiter_app.pipeline.budget_gate import BudgetGate
 from arbiter_app.pipeline.cached_answers import CachedAnswers
 from arbiter_app.pipeline.call import Calls, Opened
 from arbiter_app.pipeline.cascade import Cascade
@@ -52,6 +53,7 @@ class Lifecycle:
     wishes: Wishes
     classifier: Classifier
     estimates: LearnedEstimates
+    budgets: BudgetGate
     router: Router
     calls: Calls
     cascade: Cascade
@@ -93,6 +95,7 @@ class Lifecycle:
 
     def _begin(self, request: ChatRequest) -> Decision:
         decision = new_decision(self.wishes.applied(request), timeout_s=self.timeout_s)
+        decision.reservation = self.budgets.spending.begin(request)
         if not request.no_cache:
             self.kept.begin(decision)
         return decision
@@ -104,7 +107,10 @@ class Lifecycle:
         seen = self.classifier.try_rules(decision.request)
         if seen is None:  # a free model is asked, and the wait counts as waiting for a model
             with timing.waiting():
-                seen = await self.classifier.classify(decision.request)
+                if decision.reservation is None or await self.budgets.may_ask(decision.reservation):
+                    seen = await self.classifier.classify(decision.request)
+                else:
+                    seen = self.classifier.unasked(decision.request, "the budgets leave nothing for asking a model")
         decision.classification = seen
         if decision.cache_keys is not None:
             timing.enter("")
@@ -112,6 +118,8 @@ class Lifecycle:
                 return True
         timing.enter("filter_ms")
         decision.eligible = eligible = self.estimates.eligible(decision)
+        if decision.reservation is not None:
+            decision.eligible = eligible = await self.budgets.within(decision, decision.reservation, eligible)
         timing.enter("route_ms")
         self.router.route(decision, seen, eligible, tokens_out=self.estimates.tokens_out(decision))
         return False

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.native import NativeEvents
-from arbiter_app.pipeline.types import Grade, Json
+from arbiter_app.pipeline.types import ChatRequest, Grade, Json
 from arbiter_app.policy.agreement import PairKey, Pairs
 from arbiter_app.policy.statistics import ModelStats
 
@@ -148,13 +149,71 @@ Delta = tuple[str, str, ModelStats]
 Pairing = tuple[PairKey, Pairs]
 
 
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What is charged to the budgets of a request, in pico-dollars; what else was reserved under its id is let go.
+
+    `places` are the budgets, each with the start of the period in which it was reserved, unix seconds.
+    """
+
+    reservation: str
+    places: tuple[tuple[str, int], ...]
+    pico: int
+
+
+class Reservation(Protocol):
+    """What one request may charge to its budgets. `pico` is reserved by now; `left_pico` might be in all, as far as is known here;
+    `dollar_weight` is how many times as much as else a dollar weighs in the choice; `remaining_pico` is what is left of the tightest."""
+
+    @property
+    def pico(self) -> int: ...
+
+    @property
+    def left_pico(self) -> int: ...
+
+    @property
+    def remaining_pico(self) -> int: ...
+
+    @property
+    def dollar_weight(self) -> float: ...
+
+    @property
+    def warning(self) -> str:
+        """That a soft limit is passed, in a sentence; empty where none is."""
+        ...
+
+    async def look(self) -> None:
+        """Ask the store what is left. Raises ArbiterError where that cannot be known."""
+        ...
+
+    async def cover(self, pico: int) -> bool:
+        """Reserve so much in all, at least; False where that does not fit into a budget. Raises ArbiterError as `look` does."""
+        ...
+
+    def settled(self, pico: int) -> Settlement | None:
+        """The end of it: so much is charged. None where nothing was reserved and nothing is charged."""
+        ...
+
+    def exceeded(self, pico: int) -> ArbiterError:
+        """Why so much cannot be reserved, in words."""
+        ...
+
+
+class Spending(Protocol):
+    """The budgets that requests count for."""
+
+    def begin(self, request: ChatRequest) -> Reservation | None:
+        """The reservation of a request, which holds nothing yet; None where no budget limits it."""
+        ...
+
+
 @dataclass(slots=True)
 class DecisionRecord:
     """Everything one request leaves behind, written in one transaction (see `store.tables.Decision`).
 
     `row` holds the columns of the decision; `trace` what every stage saw (JSON-ready); `deltas` the additive
     changes of the statistics, by bucket and model; `alerts` rows of the alert table; `state` blobs of
-    policy state by key.
+    policy state by key; `settlement` is what its budgets are charged.
     """
 
     row: dict[str, Any]
@@ -162,6 +221,7 @@ class DecisionRecord:
     deltas: list[Delta] = field(default_factory=list)
     alerts: list[dict[str, Any]] = field(default_factory=list)
     state: Mapping[str, bytes] = field(default_factory=dict)
+    settlement: Settlement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +243,20 @@ class Ledger(Protocol):
 
     def record(self, *records: DecisionRecord) -> asyncio.Future[None]: ...
 
-    def grade(self, decision_id: str, grade: Grade, lesson: Lesson, *, judge_pico: int | None) -> asyncio.Future[None]:
-        """A grade that comes after the record: the decision's row, roll-ups and statistics change together."""
+    def grade(
+        self,
+        decision_id: str,
+        grade: Grade,
+        lesson: Lesson,
+        *,
+        judge_pico: int | None,
+        settlement: Settlement | None = None,
+    ) -> asyncio.Future[None]:
+        """A grade that comes after the record: the decision's row, roll-ups, statistics and budgets change together."""
+        ...
+
+    def settle(self, settlement: Settlement) -> asyncio.Future[None]:
+        """Charge budgets, or let go what was reserved, without a record."""
         ...
 
     def adjust(self, lesson: Lesson) -> asyncio.Future[None]:

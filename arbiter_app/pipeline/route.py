@@ -141,6 +141,7 @@ class Router:
             cached_by=cached_by,
             cached_tokens=min(cached, eligible.prompt_tokens),
             wish=decision.request.wish,
+            dollar_weight=decision.reservation.dollar_weight if decision.reservation is not None else 1.0,
         )
         decision.ask = ask
         choice = self._policy.choose(ask, now, seed)

@@ -118,12 +118,26 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated client: the public id of its key, and what it may do."""
+    """An authenticated client: the public id of its key, and what it may do.
+
+    `origin` is the key that this one replaces, the first of the line: budgets go by it.
+    """
 
     key_id: str
     role: Role
     email: str = ""
     status: str = "active"
+    project: str = "default"
+    origin: str = ""
+    models: tuple[str, ...] | None = None
+    """Those that the key may use; None for all."""
+    tolerance: float | None = None
+    """The key's own of quality, 0 to 1; None for that of the settings."""
+
+    @property
+    def line(self) -> str:
+        """The id under which the key and those that replace it are one."""
+        return self.origin or self.key_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +185,8 @@ class ChatRequest:
     """Whether the caller lets its contents be kept, where any are."""
     repeated: Json = field(default_factory=dict)
     written: Mapping[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    """What the caller says that the request belongs to, bounded in number and length."""
     task: Task | None = None
     """What the caller says that is asked for, where it does."""
     hard: bool | None = None

@@ -86,6 +86,10 @@ class BasePolicy:
         """Mean charge of a call in this bucket; None before the first."""
         return self._table.known(bucket, model).mean_cost_usd
 
+    def price_level(self, bucket: str, model: str) -> float | None:
+        """Mean charge of calls in this bucket relative to the list price; None before the first, and where there is no list price."""
+        return self._table.known(bucket, model).mean_unit if self._facts.get(model, UNLISTED).listed else None
+
     def expected_latency_ms(self, bucket: str, model: str) -> float | None:
         """Mean latency of a call in this bucket; None before the first."""
         return self._table.known(bucket, model).mean_latency_ms

@@ -24,7 +24,6 @@ from arbiter_app.policy.types import (
     RoutingAsk,
     RoutingChoice,
     Shift,
-    Wish,
 )
 from arbiter_app.policy.wishes import wished
 
@@ -35,11 +34,17 @@ class ClassicPolicy(BasePolicy):
     name = "classic"
 
     def choose(self, ask: RoutingAsk, now: float, seed: int) -> RoutingChoice:
-        """The model for one request; replaying the same statistics, ask and seed gives the same."""
+        """The model for one request; replaying the same statistics, ask and seed gives the same.
+
+        Where a dollar weighs more, as many times the tolerance is given for it.
+        """
         known = self._table.bucket(ask.bucket)
-        if ask.wish is None:
+        if ask.wish is None and ask.dollar_weight == 1.0:
             return choose(known, ask, seed, self._facts, self._settings)
-        return serve_wish(known, ask, ask.wish, seed, self._facts, wished(self._settings, ask.wish))
+        settings = self._settings if ask.wish is None else wished(self._settings, ask.wish)
+        if ask.dollar_weight != 1.0:
+            settings = replace(settings, quality_tolerance=min(1.0, settings.quality_tolerance * ask.dollar_weight))
+        return serve_known(known, ask, seed, self._facts, settings)
 
     def record(self, observation: Observation) -> Learned:
         """Fold one call in; a price shift makes the model's cost be learned anew."""
@@ -90,26 +95,25 @@ def choose(
     return _choice(rated, order, order[0], "exploit", reason, 1 - settings.epsilon + share, seed, settings)
 
 
-def serve_wish(
+def serve_known(
     known: Mapping[str, ModelStats],
     ask: RoutingAsk,
-    wish: Wish,
     seed: int,
     facts: Mapping[str, ModelFacts],
     settings: PolicySettings,
 ) -> RoutingChoice:
-    """The best known model by a caller's wish, which nothing is tried upon: of those within the tolerance the cheapest, or the
-    quickest."""
+    """The best known model by a caller's wish, or for somebody with little money left, which nothing is tried upon: of those within
+    the tolerance the cheapest, or the quickest."""
     rated = _candidates(known, ask, facts, settings)
-    order = _ranked(rated, settings)
-    if wish.objective is Objective.LATENCY:
+    order, why = _ranked(rated, settings), "near the limit of a budget"
+    if ask.wish is not None:
+        why = f"as the caller wishes ({ask.wish.objective})"
+    if ask.wish is not None and ask.wish.objective is Objective.LATENCY:
         bar = _best(rated) - settings.quality_tolerance - 1e-12
         good = {one.model for one in rated if one.quality is not None and one.quality >= bar}
         latency = {model: known.get(model, _NOTHING).mean_latency_ms for model in order}
         order = tuple(sorted(order, key=lambda model: (model not in good, latency[model] is None, latency[model] or 0)))
-    reason = (
-        f"as the caller wishes ({wish.objective}): within {settings.quality_tolerance:g} of the best in {ask.bucket}"
-    )
+    reason = f"{why}: within {settings.quality_tolerance:g} of the best in {ask.bucket}"
     return _choice(rated, order, order[0], "exploit", reason, 1.0, seed, settings)
 
 

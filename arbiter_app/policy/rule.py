@@ -34,29 +34,36 @@ def decide(
 ) -> RoutingChoice:
     """The choice for one request. `price_falling`: the (bucket, model) whose last calls were cheaper than before; `lost_cache` [K]:
     what a model would cost more in this conversation, USD, for the cache that is lost with the one before; `latency` [K]: that of
-    the models over the baseline's, where the caller wants the quickest. Who has a wish is not tried upon."""
+    the models over the baseline's, where the caller wants the quickest. Who has a wish, or little money left, is not tried upon."""
     decision = view.decide_for(ask.eligible, ask.tokens_in, pool, settings, ask.wish)
-    if lost_cache is not None or latency is not None:
-        decision = decision.losing(lost_cache, latency)
-    if ask.wish is not None:
-        return _serve_wish(decision, ask, ask.wish, seed, pool, settings)
+    if lost_cache is not None or latency is not None or ask.dollar_weight != 1.0:
+        decision = decision.under(lost_cache, latency, ask.dollar_weight)
+    if ask.wish is not None or ask.dollar_weight != 1.0:
+        return _serve_known(decision, ask, seed, pool, settings)
     if ask.trials is Trials.SERVED:
         return _serve_or_try(decision, ask, seed, pool, settings, price_falling)
     return _serve_best(decision, ask, seed, pool, settings, price_falling)
 
 
-def _serve_wish(
-    decision: ScoredDecision, ask: RoutingAsk, wish: Wish, seed: int, pool: ModelIndex, settings: PolicySettings
+def _serve_known(
+    decision: ScoredDecision, ask: RoutingAsk, seed: int, pool: ModelIndex, settings: PolicySettings
 ) -> RoutingChoice:
-    """Where the caller says how it wants to be served: the best for that, or the conversation's model where it is about as good."""
+    """Where the caller says how it wants to be served, or a budget how dear a dollar is: the best for that, or the conversation's
+    model where it is about as good."""
     repriced = decision.view.here.repriced_up
     steady = decision.may.without(_repriced(decision.view, settings)) if repriced else decision.may
     best, own = decision.among(steady), pool.index.get(ask.conversation_model or "", -1)
     if own in steady.places and decision.loss[own] <= decision.loss[best] + settings.sticky_margin:
         return decision.explanation.exploit(own, seed, 1.0, "this conversation keeps its model; ")
-    tolerance = "" if wish.tolerance is None else f", tolerance {wish.tolerance:g}"
-    words = f"as the caller wishes ({wish.objective}{tolerance}); "
+    words = "" if ask.wish is None else _wish_words(ask.wish)
+    if ask.dollar_weight != 1.0:
+        words += f"near the limit of a budget a dollar weighs {ask.dollar_weight:,.3g} times as much; "
     return decision.explanation.exploit(best, seed, 1.0, words)
+
+
+def _wish_words(wish: Wish) -> str:
+    tolerance = "" if wish.tolerance is None else f", tolerance {wish.tolerance:g}"
+    return f"as the caller wishes ({wish.objective}{tolerance}); "
 
 
 def _serve_or_try(

@@ -90,7 +90,7 @@ class CandidateScores:
 class ScoredDecision:
     """What follows for prompts of one size, `times` as dear as those of mean length: the `loss` [K] counts money at that size,
     `best` is the place of the least, and `explanation` has the words. `lost_cache` [K] is in USD, beyond what a model costs else;
-    `latency` [K], over the baseline's, takes the place of money where it is given."""
+    `latency` [K], over the baseline's, takes the place of money where it is given. Money counts `weight` times."""
 
     def __init__(
         self,
@@ -100,11 +100,15 @@ class ScoredDecision:
         settings: PolicySettings,
         lost_cache: Array | None = None,
         latency: Array | None = None,
+        weight: float = 1.0,
     ) -> None:
         self.view, self.may, self.at, self.times, self.scores = scores.view, scores.may, scores.at, times, scores
         self._pool, self._settings = pool, settings
         self._lost = 0.0 if lost_cache is None else lost_cache / self.view.money.unit
-        self._loss = self.at.expected_excess + (self.at.price * times + self._lost if latency is None else latency)
+        money = self.at.price * times + self._lost
+        self._loss = self.at.expected_excess + (money if latency is None else latency)
+        if weight != 1.0:
+            self._loss = self._loss + (weight - 1.0) * money
         self._tried = 1 + TRIAL_SIZE_SHARE * (times - 1)
         self.loss: list[float] = self._loss.tolist()
         self.best = self.among(self.may)
@@ -126,9 +130,10 @@ class ScoredDecision:
         self._trial_index: Array | None = None
         self._best_trial = -1
 
-    def losing(self, lost_cache: Array | None, latency: Array | None = None) -> ScoredDecision:
-        """The same in a conversation whose cache the others [K] do not have, USD; or where time counts in the place of money."""
-        return ScoredDecision(self.scores, self.times, self._pool, self._settings, lost_cache, latency)
+    def under(self, lost_cache: Array | None, latency: Array | None, weight: float) -> ScoredDecision:
+        """The same in a conversation whose cache the others [K] do not have, USD; where time counts in the place of money; or where
+        a dollar weighs more."""
+        return ScoredDecision(self.scores, self.times, self._pool, self._settings, lost_cache, latency, weight)
 
     def among(self, these: CandidateMask) -> int:
         """The place of the least expected loss among some."""

@@ -185,7 +185,7 @@ class RoutingAsk:
 
     `tokens_in` tells long prompts from short ones: any measure will do that is also given as `Observation.asked_tokens`.
     `cached_tokens` of the prompt are in the cache of `cached_by`, the model that served the conversation last: any other pays them in
-    full.
+    full. `dollar_weight` is how many times as much as else a dollar weighs (see `pacing`).
     """
 
     bucket: str
@@ -198,6 +198,7 @@ class RoutingAsk:
     cached_tokens: int = 0
     trials: Trials = Trials.SERVED
     wish: Wish | None = None
+    dollar_weight: float = 1.0
 
 
 class Candidate(NamedTuple):

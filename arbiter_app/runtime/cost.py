@@ -11,9 +11,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from arbiter_app.pipeline.types import PICO_PER_USD, UNKNOWN_COST, Cost, CostState, Json, Model, Usage
-from arbiter_app.runtime.claims.charges import CHARGE_HEADER, charge_of, computed_pico, pico_of, scaled, usage_of
+from arbiter_app.runtime.claims.charges import (
+    CHARGE_HEADER,
+    ceiling_pico,
+    charge_of,
+    computed_pico,
+    pico_of,
+    scaled,
+    usage_of,
+)
 
-__all__ = ["CHARGE_HEADER", "computed_pico", "cost_of", "cost_with_usage", "pico_of", "usage_of"]
+__all__ = ["CHARGE_HEADER", "ceiling_pico", "computed_pico", "cost_of", "cost_with_usage", "pico_of", "usage_of"]
 
 
 def cost_of(

@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from arbiter_app.catalog import Catalog
-from arbiter_app.pipeline.call import Meter
+from arbiter_app.pipeline.ceilings import Ceilings
 from arbiter_app.pipeline.decision import Decision, new_decision
 from arbiter_app.pipeline.errors import ArbiterError, ModelNotFound
-from arbiter_app.pipeline.ports import Refused, Reply, RuntimeFault
+from arbiter_app.pipeline.meter import Meter
+from arbiter_app.pipeline.ports import Refused, Reply, RuntimeFault, Spending
 from arbiter_app.pipeline.record import Recorder
 from arbiter_app.pipeline.refused import exhausted, rejected
 from arbiter_app.pipeline.standing import Standing
@@ -53,6 +54,8 @@ class Embeddings:
         meter: Meter,
         recorder: Recorder,
         standing: Standing,
+        spending: Spending,
+        ceilings: Ceilings,
         *,
         catalog: Callable[[], Catalog],
         multiplier_of: Callable[[str], float],
@@ -62,6 +65,8 @@ class Embeddings:
         self._meter = meter
         self._recorder = recorder
         self._standing = standing
+        self._spending = spending
+        self._ceilings = ceilings
         self._catalog = catalog
         self._multiplier_of = multiplier_of
         self._timeout_s = timeout_s
@@ -70,6 +75,7 @@ class Embeddings:
         """The decision with the runtime's answer. Raises ArbiterError; a failure is on record by then."""
         decision = new_decision(request, timeout_s=self._timeout_s)
         decision.mode, decision.reason = Mode.EMBEDDING, "passed to the model that was named"
+        decision.reservation = self._spending.begin(request)
         async with self._recorder.guard(decision):
             decision.timing.enter("call_ms")
             with decision.timing.waiting():
@@ -82,6 +88,10 @@ class Embeddings:
         name, started = request.pin or "", time.perf_counter()
         at = self._at(name)
         shown = at.runtime if len(self._runtimes) > 1 else ""
+        if decision.reservation is not None:
+            most = self._ceilings.tokens_pico(request.body_bytes, at.model)
+            if not await decision.reservation.cover(most):
+                raise decision.reservation.exceeded(most)
         try:
             reply = await self._runtimes[at.runtime].embed(
                 request.as_it_came, texts=request.texts, deadline=decision.deadline, request_id=request.request_id

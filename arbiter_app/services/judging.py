@@ -13,10 +13,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, cast
 
 from arbiter_app.pipeline.decision import Decision
+from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.judge import Judge
 from arbiter_app.pipeline.learn import Learner
-from arbiter_app.pipeline.ports import Pairing
-from arbiter_app.pipeline.types import Mode
+from arbiter_app.pipeline.ports import Pairing, Reservation, Settlement, Spending
+from arbiter_app.pipeline.types import Cost, Mode
 from arbiter_app.policy import agreement
 from arbiter_app.policy.agreement import OBJECTIVE, PEOPLE, PairKey, Pairs, Trust
 from arbiter_app.services.feed import Feed
@@ -33,6 +34,7 @@ DAY_S = 86_400.0
 class Judging:
     """Schedules judgements. Judges while exploring, and a small sample (`sample`) while exploiting.
 
+    `price` is the most that judging so many characters may cost, in pico-dollars, charged to the budgets that the answer counted for.
     `check` is the share of objectively graded answers that is judged to compare, less once much is known, at most
     `check_usd_per_day` USD a day; `name` gives the judge's model, `read` what the store knows of its agreement.
     """
@@ -50,6 +52,8 @@ class Judging:
         read: Callable[[], Awaitable[Mapping[PairKey, Pairs]]],
         rng: random.Random,
         graded: Callable[[Decision], None],
+        spending: Spending,
+        price: Callable[[int], int],
     ) -> None:
         self.judge = judge
         self._learner = learner
@@ -61,6 +65,8 @@ class Judging:
         self._read = read
         self._rng = rng
         self._graded = graded
+        self._spending = spending
+        self._price = price
         self._known: Mapping[PairKey, Pairs] = {}
         self._trusts: dict[str, Trust] = {}
         self._day, self._checked_usd = 0.0, 0.0
@@ -172,8 +178,11 @@ class Judging:
         seen, done = decision.classification, decision.completion
         if seen is None or done is None:
             return
+        reservation, may = await self._reserved(decision, done.text)
+        if not may:
+            return
         grade, cost = await self.judge.judge(seen.task, decision.request.ask, done.text)
-        durable = self._learner.judged(decision, grade, cost)
+        durable = self._learner.judged(decision, grade, cost, _settled(reservation, cost))
         if grade.quality is not None:
             decision.grade = grade
             self._graded(decision)
@@ -186,17 +195,36 @@ class Judging:
         seen, done, truth = decision.classification, decision.completion, decision.grade
         if seen is None or done is None or truth.quality is None:
             return
+        reservation, may = await self._reserved(decision, done.text)
+        if not may:
+            return
         said, cost = await self.judge.judge(seen.task, decision.request.ask, done.text)
         if cost is not None and cost.usd is not None:
             self._checked_usd += cost.usd
+        settlement = _settled(reservation, cost)
         if cost is None and said.quality is None:
+            self._learner.let_go(settlement)
             return
         pairs: tuple[Pairing, ...] = ()
         if said.quality is not None:
             key = (self._name(), seen.task.value, OBJECTIVE)
             pairs = ((key, agreement.pair(said.quality, truth.quality)),)
-        await self._learner.checked(decision, f"{truth.reason}; the judge: {said.reason}", cost, pairs)
+        await self._learner.checked(decision, f"{truth.reason}; the judge: {said.reason}", cost, pairs, settlement)
         self._take_in(pairs)
+
+    async def _reserved(self, decision: Decision, answer: str) -> tuple[Reservation | None, bool]:
+        """What the judge may charge to the caller's budgets, None where there are none; and whether that fits into them."""
+        reservation = self._spending.begin(decision.request)
+        if reservation is None:
+            return None, True
+        try:
+            fits = await reservation.cover(self._price(len(decision.request.ask) + len(answer)))
+        except ArbiterError as error:
+            log.info("an answer is not judged: %s", error.message)
+            fits = False
+        if not fits:
+            self._learner.let_go(reservation.settled(0))
+        return reservation, fits
 
     def _take_in(self, pairs: tuple[Pairing, ...]) -> None:
         """Count stored pairs in; those of other processes come with the next `learn_trust`."""
@@ -204,3 +232,12 @@ class Judging:
             known = self._known.get(key)
             self._known = {**self._known, key: pair if known is None else known + pair}
             self._trusts.pop(key[1], None)
+
+
+def _settled(reservation: Reservation | None, cost: Cost | None) -> Settlement | None:
+    """What the judge is charged to the budgets; all that was reserved, where nobody knows what it cost."""
+    if reservation is None:
+        return None
+    if cost is None:
+        return reservation.settled(0)
+    return reservation.settled(reservation.pico if cost.pico is None else cost.pico)

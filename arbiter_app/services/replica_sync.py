@@ -19,6 +19,7 @@ from arbiter_app.pipeline.prices import PriceOverrides
 from arbiter_app.pipeline.standing import Standing
 from arbiter_app.policy import FIELDS, ModelStats, Policy
 from arbiter_app.services.alerts import Alerts
+from arbiter_app.services.budgets import Budgets
 from arbiter_app.services.catalog_holder import CatalogHolder
 from arbiter_app.services.judging import Judging
 from arbiter_app.services.keys import Keys
@@ -49,6 +50,7 @@ class ReplicaSync:
         standing: Standing,
         alerts: Alerts,
         keys: Keys,
+        budgets: Budgets,
         memory: Memory,
     ) -> None:
         self._store = store
@@ -60,6 +62,7 @@ class ReplicaSync:
         self._standing = standing
         self._alerts = alerts
         self._keys = keys
+        self._budgets = budgets
         self._memory = memory
         self._hurry = asyncio.Event()
 
@@ -111,6 +114,8 @@ class ReplicaSync:
             self._keys.count_sign_up(*data)
         elif kind == "keys":
             self._keys.stale.set()
+        elif kind == "budgets":
+            self._budgets.stale.set()
         elif kind == "reset":
             self._memory.forget()
 

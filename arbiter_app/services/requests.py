@@ -18,6 +18,7 @@ from types import TracebackType
 from arbiter_app.metrics import Metrics
 from arbiter_app.pipeline.errors import (
     ArbiterError,
+    BudgetExceeded,
     ContextLengthExceeded,
     DeadlineExceeded,
     KeyPaused,
@@ -31,7 +32,7 @@ from arbiter_app.services.admission import Admission
 from arbiter_app.services.keys import Keys, LimitReached
 from arbiter_app.store.usage import Window
 
-UNASKED = (ContextLengthExceeded, NoCapableModel, Unprocessable)
+UNASKED = (BudgetExceeded, ContextLengthExceeded, NoCapableModel, Unprocessable)
 """Refusals before any model was asked: they do not count against a key's limits."""
 DRAINED = "Arbiter was stopped before this answer was complete; try again in a moment"
 RETRY_AFTER_S = 2.0

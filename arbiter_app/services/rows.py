@@ -624,6 +624,37 @@ class KeyRow(TypedDict):
     created: float
 
 
+class BudgetRow(TypedDict):
+    """A budget in its present period, USD: what is spent, reserved by calls in work, and left; `began` and `renews` in unix
+    seconds, null where it has no period. A dollar weighs `dollar_weight` times as much as without it."""
+
+    id: str
+    scope: str
+    subject: str
+    period: str
+    timezone: str
+    limit_usd: float
+    soft: float
+    spent_usd: float
+    reserved_usd: float
+    left_usd: float
+    dollar_weight: float
+    began: float | None
+    renews: float | None
+
+
+class BudgetList(TypedDict):
+    """Budgets, in the order in which they were made."""
+
+    data: list[BudgetRow]
+
+
+class Removed(TypedDict):
+    """What is no more."""
+
+    status: str
+
+
 class PricePoint(TypedDict):
     """What a thousand tokens cost in one decision, USD."""
 

@@ -12,6 +12,7 @@ from typing import Any
 from arbiter_app.allocator import give_pages_back
 from arbiter_app.pipeline.holdout import Holdout
 from arbiter_app.pipeline.types import Mode
+from arbiter_app.services.budgets import Budgets
 from arbiter_app.services.contents import Contents
 from arbiter_app.services.feed import Feed
 from arbiter_app.services.keys import Keys
@@ -25,6 +26,7 @@ log = logging.getLogger("arbiter")
 FOLLOW_S = 0.4
 HOLDOUT_READ_S = 10.0
 STORE_LOOK_S = 0.25
+SWEEP_S = 5.0
 HOUSE_S = 3_600.0
 CONTENTS_S = 30.0
 """Nobody sees contents that have expired; so long they may still be in the database."""
@@ -65,6 +67,7 @@ class Upkeep:
         settings: Settings,
         store: Store,
         keys: Keys,
+        budgets: Budgets,
         holdout: Holdout,
         feed: Feed,
         status: Status,
@@ -74,6 +77,7 @@ class Upkeep:
         self._settings = settings
         self._store = store
         self._keys = keys
+        self._budgets = budgets
         self._holdout = holdout
         self._feed = feed
         self._status = status
@@ -93,6 +97,24 @@ class Upkeep:
                 if str(error) != said:
                     said = str(error)
                     log.warning("the keys are as they were a while ago: %s", error)
+
+    async def follow_budgets(self) -> None:
+        """Bring in budgets that another process set, and remove reservations of requests that ended without a word."""
+        swept, said = time.monotonic(), ""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._budgets.stale.wait(), FOLLOW_S)
+            self._budgets.stale.clear()
+            try:
+                await self._budgets.follow()
+                if time.monotonic() - swept >= SWEEP_S:
+                    swept = time.monotonic()
+                    await self._budgets.drop_expired()
+                said = ""
+            except StoreError as error:
+                if str(error) != said:
+                    said = str(error)
+                    log.warning("the budgets are as they were a while ago: %s", error)
 
     async def follow_store(self, neighbours: Neighbours | None) -> None:
         """Tell open pages when the store stops taking writes, and when it takes them again; look for other Arbiters."""

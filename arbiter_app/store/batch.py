@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Dialect, update
 from arbiter_app.pipeline.ports import DecisionRecord, Delta, Lesson
 from arbiter_app.policy import FIELDS, agreement
 from arbiter_app.policy.statistics import COST_FIELDS, PAIR_FIELDS, ModelStats
+from arbiter_app.store.budgets import BudgetMeter
 from arbiter_app.store.statements import Row, Statement
 from arbiter_app.store.tables import (
     Agreement,
@@ -46,6 +47,7 @@ class BatchWriter:
         self._counter = Statement(dialect, Counter, add=("value",))
         self._alert = Statement(dialect, Alert, skip="id")
         self._state = Statement(dialect, PolicyState, put=("value",))
+        self.budgets = BudgetMeter(dialect)
         self._decision_row = operator.itemgetter(*self._decision.columns)
         self._alert_row = operator.itemgetter(*self._alert.columns)
 
@@ -56,6 +58,9 @@ class BatchWriter:
         rows = [record.row for record in records]
         self._decision.run(connection, [self._decision_row(row) for row in rows])
         self._trace.run(connection, [(one.row["id"], one.row["ts"], _json(one.trace)) for one in records])
+        settlements = [record.settlement for record in records if record.settlement is not None]
+        if settlements:
+            self.budgets.settle(connection, settlements)
         lesson = Lesson(
             [delta for record in records for delta in record.deltas],
             [alert for record in records for alert in record.alerts],

@@ -16,7 +16,9 @@ def sanitized(record: DecisionRecord) -> DecisionRecord:
     row = {name: _storable(value) for name, value in record.row.items()}
     alerts = [{name: _storable(value) for name, value in alert.items()} for alert in record.alerts]
     deltas = [(bucket, model, _finite(delta)) for bucket, model, delta in record.deltas]
-    return DecisionRecord(row, {"unreadable": _storable(repr(record.trace))}, deltas, alerts, record.state)
+    return DecisionRecord(
+        row, {"unreadable": _storable(repr(record.trace))}, deltas, alerts, record.state, record.settlement
+    )
 
 
 def _storable(value: Any) -> Any:

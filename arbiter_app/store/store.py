@@ -15,7 +15,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
-from arbiter_app.pipeline.ports import DecisionRecord, Lesson
+from arbiter_app.pipeline.ports import DecisionRecord, Lesson, Settlement
 from arbiter_app.pipeline.types import Grade
 from arbiter_app.policy import ModelStats
 from arbiter_app.policy import agreement as agreeing
@@ -51,15 +51,29 @@ class StoreLedger:
         """Queue decision records."""
         return self._writer.record(*records, wait=self._strict)
 
-    def grade(self, decision_id: str, grade: Grade, lesson: Lesson, *, judge_pico: int | None) -> asyncio.Future[None]:
-        """A late grade: row, roll-ups and statistics in one transaction."""
+    def grade(
+        self,
+        decision_id: str,
+        grade: Grade,
+        lesson: Lesson,
+        *,
+        judge_pico: int | None,
+        settlement: Settlement | None = None,
+    ) -> asyncio.Future[None]:
+        """A late grade: row, roll-ups, statistics and budgets in one transaction."""
 
         def work(connection: Connection) -> None:
+            if settlement is not None:
+                self._writer.batch.budgets.settle(connection, (settlement,))
             found = grade.quality, grade.source, grade.reason, judge_pico
             if self._writer.projections.grade(connection, decision_id, *found):
                 self._writer.batch.write_learned(connection, lesson)
 
         return self._writer.call(work, keep=True)
+
+    def settle(self, settlement: Settlement) -> asyncio.Future[None]:
+        """Charge budgets, or let go what was reserved, without a record."""
+        return self._writer.call(lambda c: self._writer.batch.budgets.settle(c, (settlement,)), keep=True)
 
     def adjust(self, lesson: Lesson) -> asyncio.Future[None]:
         """Statistics that change without a decision."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import new_class
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from arbiter_app.policy import FIELDS, agreement
@@ -142,8 +142,23 @@ class PolicyState(SQLModel, table=True):
     value: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
+class Project(SQLModel, table=True):
+    """What keys belong to; `timezone` (IANA) is that of its budgets' periods. The one of the id `default` is always there."""
+
+    __tablename__ = "project"
+    id: str = Field(primary_key=True)
+    name: str = Field(unique=True)
+    timezone: str
+    created: float
+    changed: float
+
+
 class ApiKey(SQLModel, table=True):
-    """A key: its public id, the SHA-256 digest of the whole key, and who holds it. The key itself is nowhere."""
+    """A key: its public id, the SHA-256 digest of the whole key, and who holds it. The key itself is nowhere.
+
+    `origin` is the id of the key that this one replaces, the first of the line; empty where there is none. `models` is a JSON list
+    of those that it may use, NULL for all; `tolerance` of quality is its own, NULL for the policy's.
+    """
 
     __tablename__ = "api_key"
     id: str = Field(primary_key=True)
@@ -154,6 +169,52 @@ class ApiKey(SQLModel, table=True):
     status: str
     created: float
     changed: float
+    project_id: str = "default"
+    origin: str = ""
+    expires: float | None = None
+    models: str | None = None
+    tolerance: float | None = None
+    last_used: float | None = None
+
+
+class StoredBudget(SQLModel, table=True):
+    """A limit in dollars: of a `key`, a `project` or a `tag` (`scope`), whose id or text is `subject`, in each `period`.
+
+    Periods begin by `timezone`. `soft` is the share of the limit from which on requests are routed thriftier.
+    """
+
+    __tablename__ = "budget"
+    __table_args__ = (UniqueConstraint("scope", "subject", "period"),)
+    id: str = Field(primary_key=True)
+    scope: str
+    subject: str
+    period: str
+    timezone: str
+    limit_pico: int = Field(sa_type=BigInteger)
+    soft: float
+    created: float
+    changed: float
+
+
+class BudgetPeriod(SQLModel, table=True):
+    """What was charged to a budget in the period that began at `start`, and by how many settlements."""
+
+    __tablename__ = "budget_period"
+    budget_id: str = Field(primary_key=True)
+    start: int = Field(primary_key=True, sa_type=BigInteger)
+    spent_pico: int = Field(sa_type=BigInteger)
+    settled: int
+
+
+class StoredReservation(SQLModel, table=True):
+    """What a request in work may charge to a budget, at most. It counts until it is settled, or expires."""
+
+    __tablename__ = "reservation"
+    budget_id: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    start: int = Field(sa_type=BigInteger)
+    pico: int = Field(sa_type=BigInteger)
+    expires: float
 
 
 class UsageWindow(SQLModel, table=True):

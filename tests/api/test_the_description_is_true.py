@@ -38,6 +38,8 @@ def lived_in(gateway: Running) -> Running:
     gateway.chat("Write a poem about the sea", stream=True)
     gateway.world.faults["gpt-4o"] = Fault(status=500)
     gateway.chat("Calculate 2 * 5", arbiter_pin="gpt-4o")
+    budget = {"scope": "tag", "subject": "team:data", "period": "month", "limit_usd": "5"}
+    gateway.http.post("/v1/budgets", json=budget)
     gateway.http.post("/v1/calibrations", json={"jsonl": '{"prompt": "Calculate 3 * 3"}'})
     gateway.run(lambda: gateway.arbiter.audit.note(Caller("k", Role.OPERATOR), "model.edit", "gpt-4o"))
     gateway.settle()

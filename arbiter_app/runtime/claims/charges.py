@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from arbiter_app import notices
 from arbiter_app.pipeline.completions import first_choice
@@ -231,6 +231,24 @@ def computed_pico(usage: Usage, model: Model, multiplier: float = 1.0) -> int:
     if usage.special:
         listed += _beyond(usage, rates_of(model))
     return int((listed * Decimal(repr(multiplier))).to_integral_value())
+
+
+def ceiling_pico(
+    tokens_in: int, tokens_out: int, model: Model, multiplier: float = 1.0, *, cache: bool = False, media: bool = False
+) -> int:
+    """The most that so many tokens cost at list price, of whatever kinds with a price of their own they turn out to be.
+
+    `cache`: the caller marks what is to stay in the provider's cache for an hour; `media`: there is more than text.
+    """
+    rates = rates_of(model)
+    prompt, answer = [rates.input, rates.cached, rates.cache_write], [rates.output, rates.reasoning]
+    if cache:
+        prompt.append(rates.cache_write_1h)
+    if media:
+        prompt += [rates.input_audio, rates.input_image]
+        answer += [rates.output_audio, rates.output_image]
+    listed = tokens_in * max(prompt) + tokens_out * max(answer)
+    return int((listed * Decimal(repr(multiplier))).to_integral_value(ROUND_CEILING))
 
 
 def _beyond(usage: Usage, rates: Rates) -> Decimal:

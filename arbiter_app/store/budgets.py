@@ -1,0 +1,169 @@
+"""Budgets in dollars: what is set, what is spent and reserved. Reserving and settling are inside the writer's transaction, so exact
+whichever process does it; a settlement is in that of the record whose charge it is.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import BigInteger, Connection, Dialect, and_, bindparam, cast, delete, func, insert, select, update
+
+from arbiter_app.pipeline.ports import Settlement
+from arbiter_app.pipeline.types import Json
+from arbiter_app.store import audit
+from arbiter_app.store.statements import Query, Statement
+from arbiter_app.store.tables import BudgetPeriod, StoredBudget, StoredReservation, table
+
+_BUDGETS, _PERIODS, _RESERVED = table(StoredBudget), table(BudgetPeriod), table(StoredReservation)
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetLimit:
+    """A budget as it is set. `limit_pico` per period; `soft` is a share of it, 0 to 1."""
+
+    id: str
+    scope: str
+    subject: str
+    period: str
+    timezone: str
+    limit_pico: int
+    soft: float
+    created: float
+    changed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """One budget in one period, pico-dollars: its limit, what was charged to it, and what calls in work may still charge."""
+
+    budget_id: str
+    start: int
+    limit_pico: int
+    spent_pico: int
+    reserved_pico: int
+
+    @property
+    def left_pico(self) -> int:
+        """What is neither spent nor reserved."""
+        return self.limit_pico - self.spent_pico - self.reserved_pico
+
+
+Place = tuple[str, int]
+"""A budget's id, and when its period began."""
+
+_live = (
+    select(func.coalesce(func.sum(_RESERVED.c.pico), 0))
+    .where(
+        _RESERVED.c.budget_id == _BUDGETS.c.id,
+        _RESERVED.c.start == bindparam("start"),
+        _RESERVED.c.expires > bindparam("now"),
+        _RESERVED.c.id != bindparam("but"),
+    )
+    .scalar_subquery()
+)
+_BALANCE = (
+    select(_BUDGETS.c.limit_pico, func.coalesce(_PERIODS.c.spent_pico, 0), cast(_live, BigInteger))
+    .select_from(
+        _BUDGETS.outerjoin(
+            _PERIODS, and_(_PERIODS.c.budget_id == _BUDGETS.c.id, _PERIODS.c.start == bindparam("start"))
+        )
+    )
+    .where(_BUDGETS.c.id == bindparam("budget_id"))
+)
+
+
+class BudgetMeter:
+    """Reserves and settles, inside a transaction that no other writer shares."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._balance = Query(dialect, _BALANCE)
+        self._reserve = Statement(dialect, StoredReservation, put=("start", "pico", "expires"))
+        self._release = Query(dialect, delete(_RESERVED).where(_RESERVED.c.id == bindparam("reservation")))
+        self._spend = Statement(dialect, BudgetPeriod, add=("spent_pico", "settled"))
+
+    def reserve(
+        self,
+        connection: Connection,
+        reservation: str,
+        places: Sequence[Place],
+        pico: int,
+        *,
+        now: float,
+        expires: float,
+    ) -> tuple[bool, list[Balance]]:
+        """Reserve so much in all, in every one of these budgets or in none; whether it fitted, and the balances without it.
+
+        What the same reservation held before is replaced, and stays as it was where the new amount does not fit.
+        """
+        found = []
+        for budget_id, start in places:
+            rows = self._balance.run(connection, budget_id=budget_id, start=start, now=now, but=reservation)
+            found += [Balance(budget_id, start, *map(int, row)) for row in rows]
+        fits = all(pico <= one.left_pico for one in found)
+        if fits:
+            self._reserve.run(connection, [(one.budget_id, reservation, one.start, pico, expires) for one in found])
+        return fits, found
+
+    def settle(self, connection: Connection, settlements: Iterable[Settlement]) -> None:
+        """Charge what was reserved, and let the rest go."""
+        charged: dict[Place, tuple[int, int]] = {}
+        for one in settlements:
+            self._release.run(connection, reservation=one.reservation)
+            for place in one.places:
+                pico, settled = charged.get(place, (0, 0))
+                charged[place] = pico + one.pico, settled + 1
+        self._spend.run(connection, [(*place, *sums) for place, sums in sorted(charged.items())])
+
+
+def limits(connection: Connection) -> list[BudgetLimit]:
+    """Every budget, in the order in which they were made."""
+    rows = connection.execute(select(_BUDGETS).order_by(_BUDGETS.c.created, _BUDGETS.c.id))
+    return [BudgetLimit(**row) for row in rows.mappings()]
+
+
+def version(connection: Connection) -> tuple[float, ...]:
+    """Another value whenever a budget was made, changed or dropped."""
+    changed = _BUDGETS.c.changed
+    return tuple(connection.execute(select(func.count(), func.max(changed), func.sum(changed))).one())
+
+
+def put(connection: Connection, limit: BudgetLimit, act: Json) -> str:
+    """Set a budget, in the place of one of the same subject and period; returns its id. What is spent and reserved of that stays.
+
+    `act` is the entry of the audit log.
+    """
+    audit.add(connection, act)
+    of, given = _BUDGETS.c, asdict(limit)
+    same = (of.scope == limit.scope) & (of.subject == limit.subject) & (of.period == limit.period)
+    known = connection.execute(select(of.id).where(same)).scalar()
+    if known is not None:
+        changed = {name: given[name] for name in ("timezone", "limit_pico", "soft", "changed")}
+        connection.execute(update(_BUDGETS).where(of.id == known).values(**changed))
+        return str(known)
+    budget_id = f"bud_{secrets.token_hex(6)}"
+    connection.execute(insert(_BUDGETS).values(**{**given, "id": budget_id}))
+    return budget_id
+
+
+def drop(connection: Connection, budget_id: str, act: Json) -> None:
+    """Remove a budget with what is known of it. `act` is the entry of the audit log."""
+    audit.add(connection, act)
+    for of in (_PERIODS, _RESERVED):
+        connection.execute(delete(of).where(of.c.budget_id == budget_id))
+    connection.execute(delete(_BUDGETS).where(_BUDGETS.c.id == budget_id))
+
+
+def balances(connection: Connection, places: Sequence[Place], now: float) -> list[Balance]:
+    """Limit, spent and reserved of these budgets in these periods."""
+    found = []
+    for budget_id, start in places:
+        rows = connection.execute(_BALANCE, {"budget_id": budget_id, "start": start, "now": now, "but": ""})
+        found += [Balance(budget_id, start, *map(int, row)) for row in rows]
+    return found
+
+
+def drop_expired(connection: Connection, now: float) -> int:
+    """Remove reservations whose requests can no longer be in work; how many went."""
+    return connection.execute(delete(_RESERVED).where(_RESERVED.c.expires <= now)).rowcount

@@ -1,0 +1,172 @@
+"""A budget in dollars is never overrun: not by a storm of streams, not by a third of them aborted, not by calls that fail."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from arbiter_app.pipeline.types import PICO_PER_USD
+from arbiter_app.store.tables import StoredDecision, StoredReservation, table
+from tests.conftest import Running, running
+from tests.metered import Metered, metered
+from tests.storm import storm
+from tests.waiting import until
+
+
+@pytest.fixture
+def over_meter(tmp_path: Path) -> Iterator[tuple[Running, Metered]]:
+    with (
+        metered(seed=7) as runtime,
+        running(
+            tmp_path,
+            **runtime.settings,
+            ARBITER_MAX_CONCURRENCY="300",
+            ARBITER_MAX_QUEUE="600",
+            ARBITER_QUEUE_WAIT_S="60",
+            ARBITER_SIGNUP="1",
+            ARBITER_LIMIT_6H="100000",
+            ARBITER_LIMIT_WEEK="100000",
+        ) as one,
+    ):
+        yield one, runtime
+
+
+def budget(one: Running, subject: str, limit: str, *, scope: str = "key", period: str = "month", **more: Any) -> Any:
+    body = {"scope": scope, "subject": subject, "period": period, "limit_usd": limit, **more}
+    answer = one.http.post("/v1/budgets", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def books(one: Running) -> tuple[int, int]:
+    """What the decisions say was charged, and what is still reserved, in pico-dollars."""
+    decision, reservation = table(StoredDecision), table(StoredReservation)
+    charged = func.coalesce(func.sum(func.coalesce(decision.c.cost_pico, 0)), 0) + func.coalesce(
+        func.sum(func.coalesce(decision.c.judge_cost_pico, 0)), 0
+    )
+    return one.run(
+        lambda: one.arbiter.store.read(
+            lambda c: (
+                c.execute(select(charged)).scalar_one(),
+                c.execute(select(func.count()).select_from(reservation)).scalar_one(),
+            )
+        )
+    )
+
+
+def test_a_storm_of_streams_on_one_key_spends_no_more_than_its_budget(over_meter: tuple[Running, Metered]) -> None:
+    one, _ = over_meter
+    key = one.caller()
+    made = budget(one, key[:12], "1.00")
+    seen = asyncio.run(storm([one.url], key, 11))
+    one.settle()
+    until(lambda: books(one)[1] == 0)
+    charged, reserved = books(one)
+    (row,) = one.http.get("/v1/budgets").json()["data"]
+    print(seen, charged / PICO_PER_USD, row)
+    assert reserved == 0 and row["reserved_usd"] == 0
+    assert row["id"] == made["id"] and row["spent_usd"] == charged / PICO_PER_USD
+    assert 0 < charged <= PICO_PER_USD
+    assert seen["402"] > 0 and seen["left"] > 20 and seen["200"] > 100
+
+
+ASK = {"messages": [{"role": "user", "content": "Calculate 37 * 24"}], "max_tokens": 100}
+DIALECTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "chat": ("/v1/chat/completions", ASK),
+    "messages": ("/v1/messages", ASK),
+    "responses": ("/v1/responses", {"input": "Calculate 37 * 24", "max_output_tokens": 100}),
+    "completions": ("/v1/completions", {"prompt": "Calculate 37 * 24", "max_tokens": 100}),
+}
+PAID = {"arbiter_models": ["gpt-4o"], "arbiter_no_cache": True}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("stream", [False, True])
+def test_every_dialect_tells_what_is_left_and_refuses_in_its_own_shape(
+    gateway: Running, dialect: str, stream: bool
+) -> None:
+    path, body = DIALECTS[dialect]
+    with gateway.client(gateway.caller()) as caller:
+        key_id = caller.get("/v1/key").json()["key_id"]
+        budget(gateway, key_id, "0.5")
+        answer = caller.post(path, json={**body, **PAID, "stream": stream})
+        assert answer.status_code == 200, answer.text
+        assert 0 < float(answer.headers["x-arbiter-budget-remaining"]) < 0.5
+        budget(gateway, key_id, "0.0005")  # less than the call may cost, more than the first one did
+        refused = caller.post(path, json={**body, **PAID, "stream": stream})
+        assert refused.status_code == 402, refused.text
+        error = refused.json()["error"]
+        assert error["code"] == "budget_exceeded" and "it renews at" in error["message"], error
+        assert error["type"] == ("billing_error" if dialect == "messages" else "insufficient_quota")
+        assert 0 <= float(refused.headers["x-arbiter-budget-remaining"]) < 0.0005
+        assert refused.headers["x-arbiter-budget-renews"].endswith("+00:00")
+
+
+def test_embeddings_count(gateway: Running) -> None:
+    with gateway.client(gateway.caller()) as caller:
+        budget(gateway, caller.get("/v1/key").json()["key_id"], "0.000000001")
+        body = {"model": "text-embedding-3-small", "input": "one"}
+        refused = caller.post("/v1/embeddings", json=body)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (402, "budget_exceeded")
+
+
+def test_a_tag_and_a_project_are_limited_wherever_they_are_named(gateway: Running) -> None:
+    def send(headers: dict[str, str] | None = None, **more: Any) -> int:
+        body = {**ASK, **PAID, **more}
+        return gateway.http.post("/v1/chat/completions", json=body, headers=headers).status_code
+
+    made = [budget(gateway, "team:data", "0", scope="tag"), budget(gateway, "user:eve", "0", scope="tag")]
+    try:
+        assert send() == 200
+        assert send({"x-arbiter-tags": "nightly, team:data"}) == 402
+        assert send(metadata={"team": "data"}) == 402
+        assert send(user="eve") == 402
+        assert send(user="adam") == 200
+    finally:
+        for one in made:
+            assert gateway.http.delete(f"/v1/budgets/{one['id']}").json() == {"status": "removed"}
+    assert send(user="eve") == 200
+    acts = [(one["action"], one["subject"]) for one in gateway.http.get("/v1/audit").json()["data"][:4]]
+    assert acts == [("budget.remove", f"tag {tag}") for tag in ("user:eve", "team:data")] + [
+        ("budget.set", f"tag {tag}") for tag in ("user:eve", "team:data")
+    ]
+
+
+def test_where_a_model_does_not_fit_a_cheaper_one_serves(gateway: Running) -> None:
+    with gateway.client(gateway.caller()) as caller:
+        budget(gateway, caller.get("/v1/key").json()["key_id"], "0.0005")
+        body = {**ASK, "arbiter_models": ["gpt-4o", "gpt-4o-mini"], "arbiter_no_cache": True}
+        answer = caller.post("/v1/chat/completions", json=body)
+        assert (answer.status_code, answer.json()["arbiter"]["model"]) == (200, "gpt-4o-mini"), answer.text
+
+
+def test_a_soft_limit_warns(gateway: Running) -> None:
+    with gateway.client(gateway.caller()) as caller:
+        key_id = caller.get("/v1/key").json()["key_id"]
+        budget(gateway, key_id, "1", soft=0.0)
+        assert caller.post("/v1/chat/completions", json={**ASK, **PAID}).headers["x-arbiter-budget-warning"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("scope", "team"),
+        ("period", "fortnight"),
+        ("limit_usd", "-1"),
+        ("limit_usd", "NaN"),
+        ("limit_usd", "1e9"),
+        ("limit_usd", "much"),
+        ("soft", 1.5),
+        ("timezone", "Mars/Olympus"),
+        ("subject", " "),
+    ],
+)
+def test_what_is_no_budget_is_refused(gateway: Running, field: str, value: Any) -> None:
+    body = {"scope": "key", "subject": "arb_12345678", "period": "day", "limit_usd": "1", field: value}
+    answer = gateway.http.post("/v1/budgets", json=body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, field), answer.text

@@ -1,0 +1,108 @@
+"""Kill -9 in the middle of a storm of streams, again and again: reservations expire, and what was spent equals the outcomes on record.
+
+`KILLS=40 pytest -s tests/chaos/test_budgets_survive_kill9.py` kills forty times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+
+import httpx
+from sqlalchemy import func, select
+
+from arbiter_app.pipeline.types import PICO_PER_USD
+from arbiter_app.store import open_store
+from arbiter_app.store.tables import BudgetPeriod, StoredDecision, StoredReservation, table
+from tests.metered import metered
+from tests.served import OPERATOR, free_port, served, start
+from tests.stores import run
+from tests.storm import storm
+from tests.waiting import until
+
+ROUNDS = int(os.environ.get("KILLS", "4"))
+OPEN = {"ARBITER_SIGNUP": "1", "REQUEST_TIMEOUT": "2", "ARBITER_LIMIT_6H": "100000"}
+HEAD = {"authorization": f"Bearer {OPERATOR}"}
+
+
+def books(directory: Path) -> tuple[int, int, int]:
+    """By the store: what decisions were charged, what budgets were, pico-dollars; and the reservations that are left."""
+    store, decision, period = open_store(str(directory / "arbiter.db")), table(StoredDecision), table(BudgetPeriod)
+    charged = func.coalesce(decision.c.cost_pico, 0) + func.coalesce(decision.c.judge_cost_pico, 0)
+    sums = func.coalesce(func.sum(charged), 0), func.coalesce(func.sum(period.c.spent_pico), 0)
+    queries = select(sums[0]), select(sums[1]), select(func.count()).select_from(table(StoredReservation))
+    try:
+        found = run(lambda: store.read(lambda c: tuple(int(c.execute(one).scalar_one()) for one in queries)))
+        return found[0], found[1], found[2]
+    finally:
+        store.close()
+
+
+def limited(url: str, limit: str) -> str:
+    """A new key with so much to spend."""
+    key: str = httpx.post(f"{url}/v1/register", json={"email": "dev@example.com"}).json()["api_key"]
+    body = {"scope": "key", "subject": key[:12], "period": "all", "limit_usd": limit}
+    assert httpx.post(f"{url}/v1/budgets", json=body, headers=HEAD).status_code == 200
+    return key
+
+
+def left_of(url: str) -> dict[str, float]:
+    (row,) = httpx.get(f"{url}/v1/budgets", headers=HEAD).json()["data"]
+    return dict(row)
+
+
+def test_reservations_expire_and_the_books_equal_the_outcomes(tmp_path: Path) -> None:
+    with metered(seed=3, piece_s=0.02) as runtime:
+        settings, key, stranded = {**runtime.settings, **OPEN}, "", 0
+        for at in range(ROUNDS):
+            one = start(tmp_path, **settings)
+            key = key or limited(one.url, "1.00")
+            enough, ended = threading.Event(), [0]
+
+            def heard(ended: list[int] = ended, enough: threading.Event = enough) -> None:
+                ended[0] += 1
+                if ended[0] >= 12:
+                    enough.set()
+
+            killer = threading.Thread(target=lambda one=one, enough=enough: (enough.wait(20), one.kill()))
+            killer.start()
+            asyncio.run(storm([one.url], key, at, callers=96, waves=1, heard=heard))
+            killer.join()
+            charged, spent, reserved = books(tmp_path)
+            assert charged == spent <= PICO_PER_USD, at
+            stranded += reserved
+        assert stranded > 0, "no call was in work when the process was killed"
+        with served(tmp_path, **settings) as one:
+            until(lambda: left_of(one.url)["reserved_usd"] == 0)
+            spent_usd = left_of(one.url)["spent_usd"]
+            until(lambda: books(tmp_path)[2] == 0)
+        charged, spent, reserved = books(tmp_path)
+        print(f"{ROUNDS} kills, {stranded} calls in work, ${spent_usd} spent")
+        assert (charged, reserved) == (spent, 0) and spent_usd == spent / PICO_PER_USD
+
+
+def test_several_processes_share_one_budget_exactly(tmp_path: Path) -> None:
+    port = free_port()
+    with (
+        metered(seed=5) as runtime,
+        served(tmp_path, **runtime.settings, **OPEN, ARBITER_WORKERS="2", ARBITER_GATEWAY_PORT=str(port)) as one,
+    ):
+        key = limited(one.url, "0.30")
+        until(lambda: _counts(one.url, key) and _counts(f"http://127.0.0.1:{port}", key))
+        seen = asyncio.run(storm([one.url, f"http://127.0.0.1:{port}"], key, 1, callers=128))
+        until(lambda: left_of(one.url)["reserved_usd"] == 0)
+        assert seen["402"] > 0 and seen["200"] > 0, seen
+    charged, spent, reserved = books(tmp_path)
+    assert (charged, reserved) == (spent, 0)
+    assert 0 < spent <= 0.3 * PICO_PER_USD
+    print(seen, spent / PICO_PER_USD)
+
+
+def _counts(url: str, key: str) -> bool:
+    """Whether every process behind an address knows the budget of this key."""
+    ask = {"messages": [{"role": "user", "content": "Calculate 2 + 2"}], "max_tokens": 1, "arbiter_no_cache": True}
+    head = {"authorization": f"Bearer {key}"}
+    answers = [httpx.post(f"{url}/v1/chat/completions", json=ask, headers=head) for _ in range(6)]
+    return all("x-arbiter-budget-remaining" in answer.headers for answer in answers)
