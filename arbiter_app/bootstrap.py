@@ -15,6 +15,7 @@ from functools import cached_property, partial
 
 from arbiter_app import policy as brain
 from arbiter_app.catalog import Catalog, catalog_of
+from arbiter_app.channels import Sender
 from arbiter_app.dialects.openai_chat.upstream import CHAT
 from arbiter_app.dialects.wires import WIRES
 from arbiter_app.metrics import Metrics
@@ -61,12 +62,15 @@ from arbiter_app.services.budgets import Budgets
 from arbiter_app.services.calibration import Calibrations
 from arbiter_app.services.catalog_holder import CatalogHolder, facts_of
 from arbiter_app.services.contents import Contents
+from arbiter_app.services.delivering import Delivering
 from arbiter_app.services.embedding import Embeddings
 from arbiter_app.services.encryption import Encryption
 from arbiter_app.services.feed import Feed
 from arbiter_app.services.judging import Judging
 from arbiter_app.services.keys import Keys
 from arbiter_app.services.memory import Memory
+from arbiter_app.services.notification_rules import NotificationRules
+from arbiter_app.services.notifications import Notifications
 from arbiter_app.services.pool import Pool
 from arbiter_app.services.prompt_runner import PromptRunner
 from arbiter_app.services.reads import Reads, shown
@@ -123,6 +127,7 @@ class Services:
             {DEFAULT_RUNTIME: runtime_url} | {name: one.base_url for name, one in catalog.runtimes.items()},
             content=settings.otlp_content,
         )
+        self.sender = Sender(settings.environment)
         self.feed, self.metrics, self.status, self.background = Feed(), Metrics(), Status(), Background()
         self.broadcast = Broadcast("0" if settings.workers else "")
         self.alerts = Alerts(self.feed, self.broadcast)
@@ -259,12 +264,17 @@ class Services:
         )
 
     @cached_property
+    def encryption(self) -> Encryption:
+        """Of what is kept for others, and of what opens channels."""
+        return Encryption(self.settings.content_keys)
+
+    @cached_property
     def contents(self) -> Contents:
         """Responses that are kept."""
         settings = self.settings
         return Contents(
             self.store,
-            Encryption(settings.content_keys),
+            self.encryption,
             hours=settings.keep_content_hours,
             most_bytes=settings.max_body_bytes,
         )
@@ -367,6 +377,21 @@ class Services:
         )
 
     @cached_property
+    def notifications(self) -> Notifications:
+        """Takes events for operators."""
+        return Notifications(self.store, self.feed)
+
+    @cached_property
+    def notification_rules(self) -> NotificationRules:
+        """Who is told of what."""
+        return NotificationRules(self.store, self.encryption, self.sender)
+
+    @cached_property
+    def delivering(self) -> Delivering:
+        """Sends what operators are told."""
+        return Delivering(self.store, self.notification_rules, self.notifications, self.sender, self.feed)
+
+    @cached_property
     def pool(self) -> Pool:
         """Keeps the catalog to what the runtimes list."""
         return Pool(
@@ -465,6 +490,7 @@ class Services:
         await self.background.close()
         await self.calibrations.close()
         await self.judging.close()
+        await self.sender.close()
         for runtime in self.runtimes.values():
             await runtime.aclose()
         if self.embeddings is not None:
@@ -549,6 +575,7 @@ async def _begin_upkeep(services: Services, *, worker: bool) -> None:
         run(upkeep.drop_what_is_old())
         run(upkeep.drop_contents())
         run(services.alerting.run())
+        run(services.delivering.run())
     run(upkeep.follow_keys())
     run(upkeep.follow_budgets())
     run(upkeep.give_memory_back())

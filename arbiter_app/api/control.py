@@ -20,6 +20,7 @@ from arbiter_app.api import (
     health,
     keys,
     messages,
+    notifications,
     operations,
     reference,
     reports,
@@ -62,7 +63,20 @@ def control_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.router.route_class = Guarded
-    for module in (base, reports, messages, responses, routes, operations, calibrations, budgets, audit, keys, health):
+    for module in (
+        base,
+        reports,
+        messages,
+        responses,
+        routes,
+        operations,
+        calibrations,
+        budgets,
+        notifications,
+        audit,
+        keys,
+        health,
+    ):
         app.include_router(module.router)
     reference.mount(app)
     app.add_exception_handler(ArbiterError, _told)

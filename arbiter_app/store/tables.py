@@ -268,6 +268,54 @@ class Alert(SQLModel, table=True):
     settled: float | None = None
 
 
+class NotificationRule(SQLModel, table=True):
+    """Who is told of which kinds of events (`events`, JSON), and how. `secrets` is JSON, see `services.notification_rules`.
+
+    `shown` is what may be shown of the address; `held` counts what was held back since something was last sent.
+    """
+
+    __tablename__ = "notification_rule"
+    id: str = Field(primary_key=True)
+    name: str
+    channel: str
+    events: str
+    error_share: float
+    shown: str
+    encrypted: bool
+    secrets: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    muted_until: float
+    held: int
+    created: float
+    changed: float
+
+
+class Notification(SQLModel, table=True):
+    """One message for one rule, until it was `sent` or is `dead`; `once` names what it tells, so that no rule is told twice.
+
+    It is tried again at `due`; until `leased` it is in the hands of one process. `body` is JSON.
+    """
+
+    __tablename__ = "notification"
+    __table_args__ = (
+        Index("ix_notification_due", "state", "due"),
+        Index("ix_notification_once", "rule_id", "once", unique=True),
+    )
+    seq: int | None = Field(default=None, primary_key=True)
+    id: str = Field(unique=True)
+    rule_id: str
+    kind: str
+    subject: str
+    once: str
+    state: str
+    made: float
+    due: float
+    leased: float
+    attempts: int
+    said: str
+    ended: float | None
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
 class Counter(SQLModel, table=True):
     """A named count that survives restarts, e.g. `classified.rules`."""
 

@@ -22,6 +22,7 @@ from tests.served import served
 ASKING = [where for dialect in (*DIALECTS, openai_embeddings) for where in dialect.PATHS]
 WHO = ("nobody", "caller", "paused", "revoked", "operator", "minted operator")
 MISSING = {"{decision_id}": "d_none", "{model}": "auto", "{calibration_id}": "cal_none"}
+MISSING |= {"{rule_id}": "rule_none", "{notification_id}": "msg_none"}
 
 
 @dataclass(frozen=True)

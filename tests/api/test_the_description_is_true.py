@@ -42,6 +42,9 @@ def lived_in(gateway: Running) -> Running:
     gateway.http.post("/v1/budgets", json=budget)
     gateway.http.post("/v1/calibrations", json={"jsonl": '{"prompt": "Calculate 3 * 3"}'})
     gateway.run(lambda: gateway.arbiter.audit.note(Caller("k", Role.OPERATOR), "model.edit", "gpt-4o"))
+    rule = {"name": "on call", "channel": "webhook", "address": "http://127.0.0.1:9/", "events": ["price_shift"]}
+    made = gateway.http.post("/v1/notifications/rules", json=rule).json()
+    gateway.http.post(f"/v1/notifications/rules/{made['id']}/test")
     gateway.settle()
     return gateway
 

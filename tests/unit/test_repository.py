@@ -20,7 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "arbiter_app"
 # Which room may import what stands behind it; everybody else goes through the room.
 ROOMS = {
-    "httpx": ("runtime",),
+    "httpx": ("runtime", "channels"),
+    "apprise": ("channels",),
+    "standardwebhooks": ("channels",),
     "httptools": ("runtime", "protocol.py"),
     "sqlalchemy": ("store",),
     "sqlmodel": ("store",),
