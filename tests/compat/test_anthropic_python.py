@@ -144,7 +144,7 @@ def test_models_are_listed_in_pages(client):
     first = client.models.list(limit=4)
     assert (first.data[0].id, first.data[0].type, first.has_more) == ("auto", "model", True)
     every = [model.id for model in client.models.list(limit=4)]
-    assert len(every) == len(set(every)) == 15
+    assert len(every) == len(set(every)) == 18
     assert client.models.list(limit=2, before_id=every[3]).data[0].id == every[1]
     assert client.models.retrieve(every[1]).display_name == every[1]
 

@@ -48,7 +48,7 @@ def test_structured_output_fits_its_schema(seen):
 
 
 def test_the_model_list_begins_with_auto(seen):
-    assert seen["models"][0] == "auto" and len(seen["models"]) == 15
+    assert seen["models"][0] == "auto" and len(seen["models"]) == 18
 
 
 def test_errors_are_of_the_right_class(seen):

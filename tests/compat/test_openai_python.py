@@ -158,7 +158,7 @@ def test_json_mode_gives_json(client):
 
 def test_the_model_list_begins_with_auto(client):
     models = client.models.list().data
-    assert models[0].id == "auto" and len(models) == 15
+    assert models[0].id == "auto" and len(models) == 18
     assert client.models.retrieve(models[1].id).id == models[1].id
 
 
