@@ -32,6 +32,7 @@ from arbiter_app.notices import bounds
 Call = Callable[[], None]
 Headers = list[tuple[bytes, bytes]]
 WHEN_GONE = "arbiter.when_gone"
+BETWEEN = "arbiter.between"
 LINGER_S = 2.0
 """How long what a refused caller still sends is read and dropped: closed at once, the refusal would not reach it."""
 LEAST_TAKEN = 16_384
@@ -46,6 +47,16 @@ def when_gone(scope: Scope) -> Callable[[Call | None], None]:
     """Call what this gives with what is to be called when the caller of a request hangs up, or with None for nothing."""
     told: Callable[[Call | None], None] = scope.get("extensions", {}).get(WHEN_GONE, _nobody_tells)
     return told
+
+
+def between(scope: Scope) -> Callable[[bytes], None]:
+    """What this gives writes something between two parts of a streamed answer at once, unless its caller reads nothing."""
+    write: Callable[[bytes], None] = scope.get("extensions", {}).get(BETWEEN, _nothing_between)
+    return write
+
+
+def _nothing_between(_part: bytes) -> None:
+    """Another server serves."""
 
 
 def _nobody_tells(_call: Call | None) -> None:
@@ -229,7 +240,7 @@ class Protocol(HttpToolsProtocol):
         """A request begins."""
         super().on_message_begin()
         self._stage, self._trailing = Stage.HEAD, 0
-        self.scope["extensions"] = cast(Any, {WHEN_GONE: self._when_gone})
+        self.scope["extensions"] = cast(Any, {WHEN_GONE: self._when_gone, BETWEEN: self._between})
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; one that follows the body is dropped, for what it would change has begun."""
@@ -334,6 +345,11 @@ class Protocol(HttpToolsProtocol):
         gone, self._gone = self._gone, None
         if gone is not None:
             gone()
+
+    def _between(self, part: bytes) -> None:
+        cycle = self.cycle
+        if cycle.response_started and not (cycle.response_complete or cycle.flow.write_paused or cycle.disconnected):
+            self.transport.write(b"%x\r\n%b\r\n" % (len(part), part) if cycle.chunked_encoding else part)
 
     def _when_gone(self, call: Call | None) -> None:
         self._gone = call

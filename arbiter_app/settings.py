@@ -251,6 +251,9 @@ class Settings(_ByName):
         "ARBITER_FIRST_BYTE_TIMEOUT_S", 30.0, "first byte of a streamed answer of the runtime", gt=0
     )
     gap_timeout_s: float = _env("ARBITER_GAP_TIMEOUT_S", 30.0, "between two bytes of the runtime", gt=0)
+    ping_s: float = _env(
+        "ARBITER_PING_S", 15.0, "silence in a stream after which its caller gets a sign of life; 0: never", ge=0
+    )
     classify_timeout_s: float = _env("ARBITER_CLASSIFY_TIMEOUT_S", 2.0, "the classifier model's answer", gt=0)
     judge_timeout_s: float = _env("ARBITER_JUDGE_TIMEOUT_S", 30.0, "the judge's answer", gt=0)
     judge_sample: float = _env("ARBITER_JUDGE_SAMPLE", 0.02, "share of exploiting answers that is judged", ge=0, le=1)

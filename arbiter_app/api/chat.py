@@ -15,6 +15,7 @@ from arbiter_app.api.auth import caller_of, is_new
 from arbiter_app.api.body import BIG_BYTES, CallerGone, read_body
 from arbiter_app.api.budget_headers import budget_headers
 from arbiter_app.api.errors import error_answer, id_headers
+from arbiter_app.api.pings import Pings
 from arbiter_app.api.tags import tags_of
 from arbiter_app.dialects import Dialect
 from arbiter_app.logs import request_id as log_request_id
@@ -24,7 +25,7 @@ from arbiter_app.pipeline.lifecycle import Streamed
 from arbiter_app.pipeline.native import NativeRequest
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Caller, ChatRequest, Task
-from arbiter_app.protocol import ANSWER_PIECE_BYTES, answer, answer_in_pieces, send_in_pieces, when_gone
+from arbiter_app.protocol import ANSWER_PIECE_BYTES, answer, answer_in_pieces, between, send_in_pieces, when_gone
 from arbiter_app.services.contents import Contents, Keeping
 from arbiter_app.services.requests import Request, RequestService
 
@@ -51,6 +52,7 @@ class Chat:
         requests: RequestService,
         *,
         max_body_bytes: int,
+        ping_s: float = 0.0,
         answer: Answer | None = None,
         contents: Contents | None = None,
     ) -> None:
@@ -60,6 +62,7 @@ class Chat:
         self._keys = requests.keys
         self._max_body = max_body_bytes
         self._contents = contents
+        self._ping_s = ping_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         """Answer one request. A caller who hangs up cancels the work, streamed or not."""
@@ -96,7 +99,7 @@ class Chat:
             reply.limits = limits.headers(request.windows, self._keys.limits)
         if chat.stream:
             streamed = await self._requests.lifecycle.stream(chat)
-            await reply.stream(streamed)
+            await reply.stream(streamed, Pings(streamed, between(scope), self._ping_s))
         else:
             await reply.whole(await self._answer(chat))
 
@@ -166,18 +169,22 @@ class _Reply:
         self._begun = True
         await answer_in_pieces(self._send, 200, [*headers, *self.limits, NOSNIFF, *self._ids], parts)
 
-    async def stream(self, streamed: Streamed) -> None:
+    async def stream(self, streamed: Streamed, pings: Pings) -> None:
         headers = [*STREAM, *_named(streamed.decision), *self.limits, NOSNIFF, *self._ids]
         async with contextlib.aclosing(streamed.chunks):
             self._begun, self._streamed = True, streamed
             await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-            async for frame in self._dialect.frames(streamed):
-                if self.keeping is not None:
-                    await self.keeping.frame(frame)
-                if len(frame) > ANSWER_PIECE_BYTES:
-                    await send_in_pieces(self._send, frame)
-                else:
-                    await self._send({"type": "http.response.body", "body": frame, "more_body": True})
+            with contextlib.closing(pings):
+                pings.waiting()
+                async for frame in self._dialect.frames(streamed):
+                    pings.busy()
+                    if self.keeping is not None:
+                        await self.keeping.frame(frame)
+                    if len(frame) > ANSWER_PIECE_BYTES:
+                        await send_in_pieces(self._send, frame)
+                    else:
+                        await self._send({"type": "http.response.body", "body": frame, "more_body": True})
+                    pings.waiting()
         self._ended = True
         await self._send({"type": "http.response.body", "body": b""})
 

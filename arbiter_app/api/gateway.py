@@ -70,6 +70,7 @@ class Gateway:
                 dialect,
                 services.requests,
                 max_body_bytes=most,
+                ping_s=services.settings.ping_s,
                 contents=services.contents if dialect is openai_responses else None,
             )
             for dialect in DIALECTS

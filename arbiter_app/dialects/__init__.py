@@ -30,7 +30,8 @@ class Dialect(Protocol):
         """A whole answer, in pieces that need not be copied."""
 
     def frames(self, streamed: Streamed) -> AsyncIterator[bytes]:
-        """A streamed answer as server-sent events. Raises ArbiterError when it breaks off."""
+        """A streamed answer as server-sent events, and what stands between them (`Streamed.ping`). Raises ArbiterError when it
+        breaks off."""
 
     def status_of(self, error: ArbiterError) -> int:
         """The status that an error is answered with."""

@@ -32,7 +32,7 @@ from arbiter_app.pipeline.types import ChatRequest, Completion
 from arbiter_app.pipeline.wishes import Wishes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Streamed:
     """A streamed answer: the decision so far (model and task are known), and the chunks still to come, to be closed.
 
@@ -44,6 +44,8 @@ class Streamed:
     native: NativeEvents | None = None
     """What the chunks were made of, where the runtime speaks the caller's dialect."""
     numbers: Iterator[int] = field(default_factory=itertools.count)
+    ping: bytes = b""
+    """What tells its caller that the model is still at work, in its dialect; empty while that cannot be told."""
 
 
 @dataclass(slots=True, kw_only=True)

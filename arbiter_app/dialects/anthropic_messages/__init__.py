@@ -9,7 +9,7 @@ import orjson
 from arbiter_app import exact_json
 from arbiter_app.dialects.anthropic_messages.answer import message
 from arbiter_app.dialects.anthropic_messages.errors import status_of, told
-from arbiter_app.dialects.anthropic_messages.events import Events, ended_with, event
+from arbiter_app.dialects.anthropic_messages.events import PING, Events, ended_with, event
 from arbiter_app.dialects.anthropic_messages.request import parse
 from arbiter_app.dialects.passing import passed_frames, passed_whole
 from arbiter_app.pipeline.decision import Decision
@@ -31,6 +31,7 @@ def whole(decision: Decision) -> Sequence[bytes | memoryview]:
 
 async def frames(streamed: Streamed) -> AsyncIterator[bytes]:
     """A streamed answer, event by event; what came together goes out together. Raises ArbiterError when it breaks off."""
+    streamed.ping = event(PING)
     if streamed.native is not None:
         async for passed in passed_frames(streamed, streamed.native, ended_with):
             yield passed

@@ -43,6 +43,7 @@ async def frames(streamed: Streamed) -> AsyncIterator[bytes]:
     async for chunks in streamed.chunks:
         passed = [part for chunk in chunks for part in made.of(chunk)]
         if passed:
+            streamed.ping = streamed.ping or made.ping()
             yield b"".join(passed)
     yield made.ending(decision.public(), include_usage=decision.request.include_usage)
 

@@ -74,6 +74,10 @@ class Frames:
         frames = [*others, last[:-1] + b',"arbiter":' + orjson.dumps(arbiter) + b"}"]
         return b"".join(_framed(frame) for frame in frames) + DONE
 
+    def ping(self) -> bytes:
+        """A chunk that adds nothing, which more clients take than a comment."""
+        return self._chunk(min(self._begun, default=0), {}, {}, {})
+
     def _passes(self, event: bytes, chunk: Json) -> bool:
         """Whether the bytes of an event are right as they are; what begins or ends a choice never is."""
         choices = chunk.get("choices")

@@ -29,6 +29,7 @@ def whole(decision: Decision) -> Sequence[bytes | memoryview]:
 async def frames(streamed: Streamed) -> AsyncIterator[bytes]:
     """A streamed answer, frame by frame; what came together goes out together. Raises ArbiterError when it breaks off."""
     made = TextFrames(streamed.decision)
+    streamed.ping = made.ping()
     async for chunks in streamed.chunks:
         passed = b"".join(made.of(chunk) for chunk in chunks)
         if passed:

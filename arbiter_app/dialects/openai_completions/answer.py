@@ -47,6 +47,10 @@ class TextFrames:
         text = "".join(texts)
         return self._framed({**self._head, "choices": [_choice(text, None)]}) if text else b""
 
+    def ping(self) -> bytes:
+        """A chunk that adds nothing, which more clients take than a comment."""
+        return self._framed({**self._head, "choices": [_choice("", None)]})
+
     def ending(self) -> bytes:
         """Why it ended, usage where that was asked for, the `arbiter` object on the last of them, and `[DONE]`."""
         chunks: list[Json] = [{**self._head, "choices": [_choice("", _reason(self._finish))]}]

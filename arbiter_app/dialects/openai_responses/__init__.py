@@ -24,6 +24,8 @@ __all__ = ["PATHS", "REQUEST_ID", "error_body", "error_frame", "frames", "parse"
 
 PATHS: tuple[str, ...] = ("/v1/responses",)
 REQUEST_ID = openai_chat.REQUEST_ID
+PING = b": ping\n"
+"""A comment, as no event says that nothing happens. A blank line behind it would be an event without data to some clients."""
 
 
 def whole(decision: Decision) -> Sequence[bytes | memoryview]:
@@ -41,6 +43,7 @@ def whole(decision: Decision) -> Sequence[bytes | memoryview]:
 
 async def frames(streamed: Streamed) -> AsyncIterator[bytes]:
     """A streamed answer, event by event; what came together goes out together. Raises ArbiterError when it breaks off."""
+    streamed.ping = PING
     if streamed.native is not None:
         async for passed in passed_frames(streamed, streamed.native, ended_with):
             yield passed
