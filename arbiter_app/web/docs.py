@@ -25,6 +25,7 @@ ORDER = [
     "api-reference",
     "configuration",
     "operations",
+    "deployment",
     "security",
     "decisions",
     "glossary",

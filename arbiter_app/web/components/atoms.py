@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import reflex as rx
 from reflex.event import EventCallback
@@ -121,6 +121,8 @@ def field(label: str, control: rx.Component, hint: Part = "") -> rx.Component:
     """A labelled form control with a hint under it, which is its description and not part of its name."""
     name = "f-" + "-".join(label.lower().split())
     control.id = name
+    if getattr(control, "name", "") is None:  # without one, forms would send it by its id, which Reflex gives up
+        cast(Any, control).name = name
     described = rx.el.small(hint, id=f"{name}-hint") if not isinstance(hint, str) or hint else rx.fragment()
     return rx.el.div(rx.el.label(label, html_for=name), control, described, class_name="field")
 
