@@ -69,9 +69,11 @@ from arbiter_app.services.feed import Feed
 from arbiter_app.services.judging import Judging
 from arbiter_app.services.keys import Keys
 from arbiter_app.services.memory import Memory
+from arbiter_app.services.model_edits import ModelEdits
 from arbiter_app.services.notification_rules import NotificationRules
 from arbiter_app.services.notifications import Notifications
 from arbiter_app.services.pool import Pool
+from arbiter_app.services.pool_report import PoolReport
 from arbiter_app.services.prompt_runner import PromptRunner
 from arbiter_app.services.reads import Reads, shown
 from arbiter_app.services.replica_sync import ReplicaSync
@@ -404,6 +406,17 @@ class Services:
         )
 
     @cached_property
+    def model_edits(self) -> ModelEdits:
+        """What operators say of models."""
+        return ModelEdits(
+            store=self.store,
+            catalog=self.catalog_holder,
+            pool=self.pool,
+            broadcast=self.broadcast,
+            feed=self.feed,
+        )
+
+    @cached_property
     def memory(self) -> Memory:
         """What a reset forgets."""
         learned = (self.policy, self.health, self.limits, self.deployments, self.holdout, self.what_if, self.judging)
@@ -415,7 +428,7 @@ class Services:
         """Keeps this process equal to the others."""
         return ReplicaSync(
             store=self.store,
-            catalog=self.catalog_holder,
+            model_edits=self.model_edits,
             policy=self.policy,
             judging=self.judging,
             prices=self.prices,
@@ -460,13 +473,18 @@ class Services:
         )
 
     @cached_property
+    def pool_report(self) -> PoolReport:
+        """The pool as operators see it."""
+        return PoolReport(reads=self.reads, catalog=self.catalog_holder, pool=self.pool, edits=self.model_edits)
+
+    @cached_property
     def what_if(self) -> WhatIf:
         """Other settings on the traffic that was seen."""
         return WhatIf(store=self.store, catalog=self.catalog_holder, policy=self.policy, routing=self.settings.routing)
 
     @cached_property
     def actions(self) -> Actions:
-        """Votes, prices, switches, reset."""
+        """Votes, prices, reset."""
         return Actions(
             store=self.store,
             catalog=self.catalog_holder,
@@ -545,6 +563,7 @@ async def start(settings: Settings, *, worker_of: str = "", session_key: Session
     services = Services(settings, store, catalog, runtime_url=url, sandbox=sandbox, session_key=session_key)
     for note in () if worker_of else settings.repaired:
         log.warning("%s", note)
+    await services.model_edits.load()
     await services.pool.first()
     await _recall(services)
     minted = await services.keys.ensure_operator()
@@ -578,6 +597,7 @@ async def _begin_upkeep(services: Services, *, worker: bool) -> None:
         run(services.delivering.run())
     run(upkeep.follow_keys())
     run(upkeep.follow_budgets())
+    run(services.model_edits.follow())
     run(upkeep.give_memory_back())
     run(upkeep.follow_store(services.neighbours))
     if services.settings.workers:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from arbiter_app.pipeline.types import DEFAULT_RUNTIME, ROUTED, Capability, Depl
 from arbiter_app.pipeline.wishes import BUILT_IN, Preset
 from arbiter_app.pool import listing
 from arbiter_app.pool import parts as parts_of
+from arbiter_app.pool.edits import NO_EDITS, Edits, merged
 from arbiter_app.pool.listing import Report
 from arbiter_app.pool.names import FORMS, folded
 from arbiter_app.pool.presets import presets_of
@@ -54,7 +56,7 @@ class Catalog:
     """The pool by model id, and who plays which part. Immutable: a refresh makes a new one.
 
     `declared` is the catalog as the file has it; every list of the runtime is held against that, so that a fact which is
-    no longer stated falls back. `switches` are the models that the operator took out or put in. `deployments` are those of the
+    no longer stated falls back. `edits` are what operators say of models beside the file (see `edited`). `deployments` are those of the
     models that name them, the cheapest first; such a model has the price of its cheapest listed one (`at` gives every model's).
     """
 
@@ -67,7 +69,9 @@ class Catalog:
     """Beside the one of the settings, by name."""
     deployments: Mapping[str, tuple[Deployment, ...]] = field(default_factory=dict)
     declared: Catalog | None = None
-    switches: Mapping[str, bool] = field(default_factory=dict)
+    edits: Edits = field(default_factory=lambda: NO_EDITS)
+    declare: Callable[[Edits], Catalog] | None = field(default=None, repr=False, compare=False)
+    """The catalog as the file has it under other edits."""
     report: Report | None = None
     """What became of the runtime's list; None before the first one."""
     doubts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -121,12 +125,19 @@ class Catalog:
             return name
         return next((self._ids[key] for form in FORMS if (key := form(name)) in self._ids), name)
 
-    def routable(self, model_id: str, on: bool) -> Catalog:
-        """The same catalog with one model's routable switch set; it holds when the model is not here now, too."""
-        models = self.models
-        if model_id in models:
-            models = {**models, model_id: replace(models[model_id], routable=on)}
-        return replace(self, models=models, switches={**self.switches, model_id: on})
+    def edited(self, edits: Edits) -> Catalog:
+        """The catalog under other edits, as it is before any list is read again: that has to be done next, where there was one.
+
+        Raises CatalogError where the edits break a rule of the file.
+        """
+        origin = self.declared or self
+        if origin.declare is None:
+            raise CatalogError("this catalog was not read from a file, and cannot be edited")
+        after = origin.declare(edits)
+        if self.report is None:
+            return after
+        gone = {key: model for key, model in self.models.items() if key not in after.models}
+        return replace(after, models={**after.models, **gone}, declared=after, report=self.report, doubts=self.doubts)
 
     def refreshed(
         self, rows: Iterable[Json], *, most: int = 64, join: Sequence[str] = ("*",), keep: Set[str] = frozenset()
@@ -147,7 +158,7 @@ class Catalog:
             },
             origin.aliases,
             before if self.report is not None else {},
-            dearest=_dearest(origin),
+            dearest=dearest(origin),
             most=most,
             join=join,
             keep=keep,
@@ -155,16 +166,12 @@ class Catalog:
         )
         if built is None:
             return self
-        models = {
-            key: replace(model, routable=self.switches[key]) if key in self.switches else model
-            for key, model in built.models.items()
-        }
         restated = {key: replace(at, model=built.models[key]) for key, at in default.items() if at is not None}
         deployments = {
             key: _cheapest_first(restated[key] if at.runtime == DEFAULT_RUNTIME else at for at in several)
             for key, several in self.deployments.items()
         }
-        return self._with(models, deployments, built.report)
+        return self._with(built.models, deployments, built.report)
 
     def relisted(self, runtime: str, rows: Iterable[Json], *, keep: Set[str] = frozenset()) -> Catalog:
         """The catalog after the list of a named runtime was read; the same where that names no chat model.
@@ -225,8 +232,8 @@ class Catalog:
         return self.report is not None and 2 * len(set(self.names) & set(after.names)) < len(self.names)
 
 
-def catalog_of(settings: Settings) -> Catalog:
-    """The catalog as the settings want it. Raises CatalogError."""
+def catalog_of(settings: Settings, edits: Edits = NO_EDITS) -> Catalog:
+    """The catalog as the settings want it, under edits. Raises CatalogError."""
     catalog = load_catalog(
         settings.catalog,
         baseline=settings.baseline_model,
@@ -234,6 +241,7 @@ def catalog_of(settings: Settings) -> Catalog:
         classifier=settings.classifier_model,
         judge=settings.judge_model,
         open_pool=not settings.sandbox,
+        edits=edits,
     )
     if catalog.runtimes and settings.sandbox:
         raise CatalogError(
@@ -256,7 +264,7 @@ def _cheapest_first(several: Iterable[Deployment]) -> tuple[Deployment, ...]:
     return tuple(sorted(several, key=lambda at: (not at.model.priced, parts_of.typical_usd(at.model))))
 
 
-def _dearest(catalog: Catalog) -> Known:
+def dearest(catalog: Catalog) -> Known:
     """The cautious price of a model whose own is not known: that of the dearest in the catalog."""
     known = [model for model in catalog.models.values() if model.priced]
     return Known(
@@ -272,6 +280,7 @@ def load_catalog(
     classifier: str = "",
     judge: str = "",
     open_pool: bool = False,
+    edits: Edits = NO_EDITS,
 ) -> Catalog:
     """Read and validate a catalog file. Raises CatalogError with the model and key at fault.
 
@@ -279,30 +288,65 @@ def load_catalog(
     not know, because the runtime may list it.
     """
     source = path or PACKAGED
-    raw = _read(source)
-    tables = raw["models"]
-    runtimes = _runtimes(raw.get("runtimes", {}))
-    models = {key: _model(key, table) for key, table in tables.items()}
+    asked = {"baseline": baseline, "classifier": classifier, "judge": judge}
+    return _declared(_read(source), source, asked, baseline_context, open_pool, edits)
+
+
+def _declared(
+    raw: Mapping[str, Any],
+    source: Path,
+    asked: Mapping[str, str],
+    baseline_context: int | None,
+    open_pool: bool,
+    edits: Edits,
+) -> Catalog:
+    """The catalog of a file's tables, with edits laid over them."""
+    tables, runtimes = merged(raw["models"], edits), _runtimes(raw.get("runtimes", {}))
+    models = {key: _model(key, table) for key, table in tables.items() if key in raw["models"]}
+    cautious = dearest(Catalog(models, "", "", ""))
+    for key, edit in edits.items():
+        if key not in models:
+            models[key] = _added(key, tables[key], models, cautious)
+        fixed = frozenset(edit.table)
+        source_of = "operator" if fixed & listing.PRICES else models[key].price_from
+        on = models[key].routable and not edit.retired
+        models[key] = replace(models[key], fixed=fixed, price_from=source_of, routable=on)
     aliases = {key: _aliases(key, table) for key, table in tables.items() if "aliases" in table}
     _distinct(tables, aliases)
-    asked = {
-        "baseline": baseline,
-        "classifier": classifier or str(raw.get("classifier", baseline)),
-        "judge": judge or str(raw.get("judge", baseline)),
-    }
-    known_as, dearest = listing.index(models, aliases), _dearest(Catalog(models, "", "", ""))
+    known_as = listing.index(models, aliases)
     parts = {}
-    for part, name in asked.items():
+    for part, wanted in asked.items():
+        name = wanted or str(raw.get(part, asked["baseline"]))
         found = _id_of(name, models, known_as)
         if not found and open_pool:
             found = name
-            models[name] = _unlisted(name, dearest)
+            models[name] = _unlisted(name, cautious)
         if not found:
             raise CatalogError(_missing(source, part, name))
         parts[part] = found
     models[parts["baseline"]] = replace(models[parts["baseline"]], baseline=True)
     if baseline_context is not None:
         models[parts["baseline"]] = replace(models[parts["baseline"]], context_tokens=baseline_context)
+    deployments = _all_deployments(models, tables, runtimes)
+    presets = {**BUILT_IN, **_presets(raw.get("presets", {}), lambda name: _id_of(name, models, known_as))}
+    return Catalog(
+        models,
+        parts["baseline"],
+        parts["classifier"],
+        parts["judge"],
+        aliases,
+        runtimes,
+        deployments,
+        presets=presets,
+        edits=edits,
+        declare=partial(_declared, raw, source, asked, baseline_context, open_pool),
+    )
+
+
+def _all_deployments(
+    models: Mapping[str, Model], tables: Mapping[str, Any], runtimes: Mapping[str, RuntimeConfig]
+) -> dict[str, tuple[Deployment, ...]]:
+    """Those of every model that names them."""
     deployments = {
         key: _deployments(models[key], table["deployments"], runtimes)
         for key, table in tables.items()
@@ -314,9 +358,26 @@ def load_catalog(
                 raise CatalogError(
                     f"model {at.key!r}: so the deployment of {at.model.id!r} is called; rename the model"
                 )
-    presets = {**BUILT_IN, **_presets(raw.get("presets", {}), lambda name: _id_of(name, models, known_as))}
-    roles = parts["baseline"], parts["classifier"], parts["judge"]
-    return Catalog(models, *roles, aliases, runtimes, deployments, presets=presets)
+    return deployments
+
+
+def _added(key: str, table: Any, models: Mapping[str, Model], cautious: Known) -> Model:
+    """A model that is not in the file: what an operator says of it, else what is known of such a model, else cautious prices."""
+    known = listing.known_of(key, models)
+    priced = {name for name in ("input", "output") if name in table}
+    if len(priced) == 1 and known.input_usd is None:
+        raise CatalogError(f"model {key!r}: give input and output, as no price of it is known")
+    sees = {} if Capability.VISION in table else {Capability.VISION: bool(listing.SEES.search(key))}
+    stated = _model(key, {"input": 0, "output": 0, **sees, **table})
+    usual = known if known.input_usd is not None else cautious
+    return replace(
+        stated,
+        joined=True,
+        input_usd=stated.input_usd if "input" in priced else usual.input_usd or 0.0,
+        output_usd=stated.output_usd if "output" in priced else usual.output_usd or 0.0,
+        context_tokens=stated.context_tokens or known.context_tokens,
+        price_from="library" if known.input_usd is not None else "unknown",
+    )
 
 
 def _read(source: Path) -> dict[str, Any]:
@@ -340,13 +401,13 @@ def _id_of(name: str, models: Mapping[str, Model], known_as: Mapping[str, str]) 
     return next((known_as[key] for form in FORMS if (key := form(name)) in known_as), "")
 
 
-def _unlisted(name: str, dearest: Known) -> Model:
+def _unlisted(name: str, cautious: Known) -> Model:
     """A model that the runtime may list: at the price that the library knows, or the dearest of the catalog."""
     known = lookup(name)
     return Model(
         name,
-        known.input_usd or dearest.input_usd or 0.0,
-        known.output_usd or dearest.output_usd or 0.0,
+        known.input_usd or cautious.input_usd or 0.0,
+        known.output_usd or cautious.output_usd or 0.0,
         known.context_tokens,
         price_from="unknown" if known.input_usd is None else "library",
     )
@@ -401,8 +462,13 @@ def _deployments(model: Model, tables: Any, runtimes: Mapping[str, RuntimeConfig
 def _priced(model: Model, table: Mapping[str, Any]) -> Model:
     """A model at the prices and with the window of one deployment, as far as that has its own."""
     own = {name: _price(model.id, table, name) for name in ("input", "output", "cached") if name in table}
+    edited = "deployments" in model.fixed
+    fixed = model.fixed | table.keys() if edited else model.fixed - table.keys()
+    priced = model.price_from if not own.keys() & listing.PRICES else "operator" if edited else "catalog"
     return replace(
         model,
+        fixed=frozenset(fixed),
+        price_from=priced,
         input_usd=own.get("input", model.input_usd),
         output_usd=own.get("output", model.output_usd),
         cached_usd=own.get("cached", None if "input" in own else model.cached_usd),

@@ -214,7 +214,7 @@ async def _listed(settings: Settings, catalog: Catalog, key: str) -> list[str]:
     runtime = HttpRuntime(settings.base_url, key)
     try:
         rows = await runtime.models()
-        after = await listed(runtime, catalog, rows, settings)
+        after, _ = await listed(runtime, catalog, rows, settings)
     finally:
         await runtime.aclose()
     where = settings.base_url.rstrip("/")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("arbiter.api")
 MAX_CONTROL_BYTES = 64_000
-MAX_BYTES = {"/v1/calibrations": 4_000_000}
+MAX_BYTES = {"/v1/calibrations": 4_000_000, "/v1/pool/prices": 1_000_000}
 JSON_ONLY = ("/v1/register",)
 """Where no key is asked for, a foreign page could send a form, or text, without the browser asking us first."""
 Endpoint = Callable[..., Coroutine[Any, Any, Any]]

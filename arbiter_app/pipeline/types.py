@@ -412,8 +412,9 @@ class Model:
     """One line of the catalog. Prices are USD per token; `context_tokens` None means the window is not known.
 
     `name` is what the runtime calls it where that is not its id; `listed` is False for one that the runtime does not offer,
-    `joined` True for one that it offers beyond the catalog. `price_from` says whose price it is: of the catalog, the
-    runtime, the library (the price list that comes with Arbiter), or nobody: then it is `unknown`, and a cautious one.
+    `joined` True for one beyond the catalog's file, which it offers or an operator added. `price_from` says whose price it is: of the
+    catalog, the runtime, the library (the price list that comes with Arbiter), the operator (edited), or nobody: then it is `unknown`, and a
+    cautious one.
     """
 
     id: str
@@ -432,6 +433,8 @@ class Model:
     listed: bool = True
     joined: bool = False
     price_from: str = "catalog"
+    fixed: frozenset[str] = frozenset()
+    """Keys of the catalog that an operator has edited: no list of a runtime changes them."""
 
     @property
     def sent(self) -> str:

@@ -16,10 +16,12 @@ from arbiter_app.runtime.claims.facts import Known, facts_of, name_of, no_chat
 
 MAX_REMEMBERED = 300
 """Models that were listed once and are gone, the latest first: their decisions can still be told about."""
-_SEES = re.compile(
+SEES = re.compile(
     r"gpt-4o|gpt-4\.1|gpt-[5-9]|claude|gemini|(?:^|[-_/])o[34]|vision|(?:^|[-_/\d.])vl|llava|pixtral|gemma-?[3-9]|llama-?4|grok-[4-9]",
     re.I,
 )
+PRICES = frozenset({"input", "output"})
+"""The keys of a model's plain prices."""
 _PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F)) + " "
 
 
@@ -150,6 +152,13 @@ def restate(
     return {key: _restated(model, matched.get(key), doubts) for key, model in declared.items()}, doubts
 
 
+def offered(rows: Iterable[Json], taken: Set[str], models: Mapping[str, Model], dearest: Known) -> list[Model]:
+    """What a runtime lists beyond the names that are `taken`, as the models that would join."""
+    claims, _, doubts = read(rows)
+    beyond = [claim for claim in claims if claim.name not in taken and names.folded(claim.name) not in ROUTED]
+    return [_joined(claim, models, None, dearest, doubts) for claim in beyond]
+
+
 def together(model: Model, deployments: Sequence[Deployment]) -> Model:
     """A model as its deployments make it: at the price of the first that is listed, with the widest window of those."""
     if not deployments:
@@ -217,20 +226,31 @@ def _restated(model: Model, claim: Claim | None, doubts: list[str]) -> Model:
     if claim is None:
         return replace(model, listed=False)
     known = Known(model.input_usd, model.output_usd, model.context_tokens) if model.priced else lookup(model.id)
-    facts = facts_of(claim.row, claim.name, known, doubts)
-    input_usd, output_usd, source = _priced(facts.input_usd, facts.output_usd, known, model.price_from)
+    facts, fixed = facts_of(claim.row, claim.name, known, doubts), model.fixed
+    stated = (None, None) if fixed & PRICES else (facts.input_usd, facts.output_usd)
+    input_usd, output_usd, source = _priced(*stated, known, model.price_from)
     as_before = input_usd in (None, model.input_usd)
-    own_cached = model.cached_usd if as_before else None
+    own_cached = model.cached_usd if as_before or "cached" in fixed else None
+    window = model.context_tokens if "context" in fixed else facts.context_tokens
+    special = {kind: usd for kind, usd in model.special_usd.items() if as_before or kind in fixed}
     return replace(
         model,
         name=model.name or claim.name,
         listed=True,
         input_usd=model.input_usd if input_usd is None else input_usd,
         output_usd=model.output_usd if output_usd is None else output_usd,
-        context_tokens=facts.context_tokens or model.context_tokens or known.context_tokens,
+        context_tokens=window or model.context_tokens or known.context_tokens,
         cached_usd=own_cached if own_cached is not None else facts.special_usd.get("cached"),
-        special_usd={**_beside_cached(facts.special_usd), **(model.special_usd if as_before else {})},
+        special_usd={**_beside_cached(facts.special_usd), **special},
         price_from=source,
+        can=_able(model, facts.capabilities) if model.joined else model.can,
+    )
+
+
+def _able(model: Model, stated: Mapping[str, bool]) -> frozenset[Capability]:
+    """What a model can that the catalog's file does not know: as edited, else as its row states."""
+    return capabilities(
+        {one: (one in model.can if one in model.fixed else stated.get(one, one in model.can)) for one in Capability}
     )
 
 
@@ -238,11 +258,7 @@ def _joined(
     claim: Claim, models: Mapping[str, Model], before: Model | None, dearest: Known, doubts: list[str]
 ) -> Model:
     """A model beyond the catalog: facts from its row, from a model of the same family, or from the price list."""
-    family = names.family(claim.name)
-    kin = next((model for key, model in models.items() if names.family(key) == family and model.priced), None)
-    known = lookup(claim.name)
-    if known.input_usd is None and kin is not None:
-        known = Known(kin.input_usd, kin.output_usd, kin.context_tokens)
+    known = known_of(claim.name, models)
     if known.input_usd is None and before is not None and before.price_from == "runtime":
         known = Known(before.input_usd, before.output_usd, known.context_tokens)
         facts = facts_of(claim.row, claim.name, known, doubts)
@@ -261,8 +277,17 @@ def _joined(
         special_usd=_beside_cached(facts.special_usd),
         context_tokens=facts.context_tokens or known.context_tokens,
         price_from=source,
-        can=capabilities({Capability.VISION: bool(_SEES.search(claim.name)), **facts.capabilities}),
+        can=capabilities({Capability.VISION: bool(SEES.search(claim.name)), **facts.capabilities}),
     )
+
+
+def known_of(name: str, models: Mapping[str, Model]) -> Known:
+    """What is known of a model beyond the catalog's file: by the price list, else by a model of the same family."""
+    known, family = lookup(name), names.family(name)
+    if known.input_usd is None:
+        kin = next((model for key, model in models.items() if names.family(key) == family and model.priced), None)
+        known = known if kin is None else Known(kin.input_usd, kin.output_usd, kin.context_tokens)
+    return known
 
 
 def _beside_cached(special_usd: Mapping[str, float]) -> dict[str, float]:

@@ -97,13 +97,6 @@ class Actions:
         self._feed.publish("reset", {"ts": time.time()})
         return {"status": "reset"}
 
-    def set_routable(self, model: str, on: bool) -> Json:
-        """Take a model into the pool or out of it, until the next start."""
-        model = self._known(model)
-        self._catalog.now = self._catalog.now.routable(model, on)
-        self._broadcast.send("routable", [model, on])
-        return {"model": model, "routable": on}
-
     async def _vote(
         self,
         caller: Caller,

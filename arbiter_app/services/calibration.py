@@ -12,14 +12,16 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import orjson
 
 from arbiter_app.pipeline.errors import ArbiterError, NotFound, Unprocessable
 from arbiter_app.pipeline.graders.calibration import Item, parse_items
 from arbiter_app.pipeline.learn import Learner
+from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.prices import PriceOverrides
 from arbiter_app.pipeline.tokens import estimate_messages
 from arbiter_app.pipeline.types import PICO_PER_USD, Json, Task
@@ -32,6 +34,8 @@ from arbiter_app.store import Store, StoreError, calibrations
 
 log = logging.getLogger("arbiter.calibration")
 
+TRIAL = Path(__file__).with_name("trial.jsonl")
+"""Prompts with checked answers, four of each kind: what a model that is new in the pool can be tried with."""
 DEFAULT_MAX_USD = 1.0
 LARGEST_MAX_USD = 10_000.0
 AT_ONCE = 4
@@ -107,11 +111,21 @@ class Calibrations:
         self._task: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
 
-    async def create(self, text: str, *, max_usd: float | None = None, again: bool = False) -> CalibrationView:
-        """A new calibration with its estimated price; the same prompts give the same one, unless `again`."""
+    async def trial(self, model: str, *, max_usd: float | None = None) -> CalibrationView:
+        """Run the trial's prompts on one model of the pool, within a cap; going on with a trial calls what has no outcome yet."""
+        made = await self.create(TRIAL.read_text("utf-8"), max_usd=max_usd, models=(model,))
+        return await self.start(made["id"], max_usd=max_usd)
+
+    async def create(
+        self, text: str, *, max_usd: float | None = None, again: bool = False, models: Sequence[str] = ()
+    ) -> CalibrationView:
+        """A new calibration with its estimated price, of these models or of the whole pool; the same prompts give the same one,
+        unless `again`."""
         items = parse_items(text)
         cap = _cap(max_usd)
-        models = list(self._catalog.now.names)
+        models = list(models or self._catalog.now.names)
+        if absent := [model for model in models if model not in self._catalog.now.names]:
+            raise Unprocessable(f"{quoted(absent[0])} is not routed to, so it cannot be tried", param="model")
         body = orjson.dumps({"items": [asdict(item) for item in items], "models": models})
         salt = secrets.token_bytes(8) if again else b""
         calibration_id = "cal_" + hashlib.blake2b(body + salt, digest_size=6).hexdigest()

@@ -9,14 +9,16 @@ import time
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
-from arbiter_app.catalog import Catalog
+from arbiter_app.catalog import Catalog, dearest
 from arbiter_app.notices import claims
 from arbiter_app.pipeline.deployments import Deployments
 from arbiter_app.pipeline.ports import RuntimeFault
-from arbiter_app.pipeline.types import DEFAULT_RUNTIME, Json
+from arbiter_app.pipeline.types import DEFAULT_RUNTIME, Model
 from arbiter_app.policy import Policy
+from arbiter_app.pool import listing
+from arbiter_app.pool.edits import Edits
 from arbiter_app.pool.telling import deployed, lines
-from arbiter_app.runtime.claims.facts import Rows
+from arbiter_app.runtime.claims.facts import Rows, name_of
 from arbiter_app.runtime.client import HttpRuntime
 from arbiter_app.services.catalog_holder import CatalogHolder, facts_of
 from arbiter_app.services.status import Status
@@ -34,6 +36,10 @@ NO_LIST = (404, 405, 410, 501)
 """... or none for anybody."""
 
 
+OFFERS = 500
+"""Rows of a list that are remembered beyond those of the pool: what a runtime offers, and nobody has added."""
+
+
 @dataclass(slots=True)
 class _Reading:
     """How the list of one runtime is read: the wait until the next time, what the last one lacked, and what was said of it."""
@@ -41,6 +47,8 @@ class _Reading:
     wait_s: float = 0.0
     doubted: frozenset[str] = frozenset()
     told: tuple[str, ...] = ()
+    rows: Rows | None = None
+    """What is remembered of the last list that was read."""
 
 
 class Pool:
@@ -92,7 +100,7 @@ class Pool:
             log.warning("%s's model list cannot be read, the pool stays as it is: %s", named, fault.message)
             return
         self._status.runtime_seen_at = time.time()
-        after = await self._held_against(runtime, rows, frozenset(() if rows.whole else self._there(runtime)))
+        after, rows = await self._held_against(runtime, rows, frozenset(() if rows.whole else self._there(runtime)))
         reading.wait_s = every_s
         if after is self._catalog.now:
             log.warning("%s's model list names no model that chats; the pool stays as it is", named)
@@ -107,7 +115,8 @@ class Pool:
                 len(reading.doubted),
                 len(there),
             )
-            after = await self._held_against(runtime, rows, reading.doubted)
+            after, rows = await self._held_against(runtime, rows, reading.doubted)
+        reading.rows = await asyncio.to_thread(_remembered, rows, self._names_on(runtime, after))
         self._take(after)
         said = tuple(deployed(after, runtime)) if runtime != DEFAULT_RUNTIME else ()
         if said != reading.told:
@@ -130,15 +139,53 @@ class Pool:
         there = self._there(runtime)
         return 2 * len(there & self._there(runtime, after)) < len(there)
 
-    async def _held_against(self, runtime: str, rows: Rows, keep: Set[str]) -> Catalog:
+    async def edit(self, edits: Edits) -> None:
+        """Take other edits over, as if every list that was read had been read under them. Raises CatalogError."""
         while True:
             before = self._catalog.now
+            after = await asyncio.to_thread(self._under, before, edits)
+            if self._catalog.now is before:  # a list may be taken over meanwhile
+                self._take(after)
+                return
+
+    def _under(self, before: Catalog, edits: Edits) -> Catalog:
+        after = before.edited(edits)
+        said = {model for model in {*before.edits, *edits} if before.edits.get(model) != edits.get(model)}
+        for runtime, reading in self._readings.items():
+            if reading.rows is None:
+                continue
             if runtime == DEFAULT_RUNTIME:
-                after = await listed(self._runtimes[runtime], before, rows, self._settings, keep=keep)
+                settings, keep = self._settings, frozenset(before.names) - said
+                after = after.refreshed(reading.rows, most=settings.pool_max, join=settings.joins, keep=keep)
+            else:
+                after = after.relisted(runtime, reading.rows, keep=self._there(runtime, before))
+        return after
+
+    def offers(self) -> list[tuple[str, Model]]:
+        """What the runtimes list and nobody has added, by runtime: the default one's first, each model once."""
+        catalog, found = self._catalog.now, dict[str, tuple[str, Model]]()
+        for runtime, reading in self._readings.items():
+            for model in listing.offered(
+                reading.rows or (), self._names_on(runtime, catalog), catalog.models, dearest(catalog)
+            ):
+                if runtime == DEFAULT_RUNTIME or catalog.resolve(model.sent) not in catalog.models:
+                    found.setdefault(model.id, (runtime, model))
+        return list(found.values())
+
+    def _names_on(self, runtime: str, catalog: Catalog) -> frozenset[str]:
+        """By which names a runtime has the models of the catalog that are listed."""
+        several = [at for model in catalog.models for at in catalog.at(model)]
+        return frozenset(at.model.sent for at in several if at.runtime == runtime and at.model.listed)
+
+    async def _held_against(self, runtime: str, rows: Rows, keep: Set[str]) -> tuple[Catalog, Rows]:
+        while True:
+            before, found = self._catalog.now, rows
+            if runtime == DEFAULT_RUNTIME:
+                after, found = await listed(self._runtimes[runtime], before, rows, self._settings, keep=keep)
             else:
                 after = await asyncio.to_thread(before.relisted, runtime, rows, keep=keep)
-            if self._catalog.now is before:  # an operator may switch models meanwhile
-                return after
+            if self._catalog.now is before:  # an operator may edit models meanwhile
+                return after, found
 
     def _take(self, after: Catalog) -> None:
         before, self._catalog.now = self._catalog.now, after
@@ -162,22 +209,34 @@ def _named(runtime: str) -> str:
     return "the runtime" if runtime == DEFAULT_RUNTIME else f"the runtime {runtime}"
 
 
+def _remembered(rows: Rows, known: Set[str]) -> Rows:
+    """The rows of a list that are about models of the catalog, and the first of the others."""
+    found, others = Rows(), 0
+    for row in rows:
+        mine = name_of(row) in known
+        others += not mine
+        if mine or others <= OFFERS:
+            found.append(row)
+    return found
+
+
 async def listed(
-    runtime: HttpRuntime, catalog: Catalog, rows: list[Json], settings: Settings, *, keep: Set[str] = frozenset()
-) -> Catalog:
-    """The catalog after these rows of the default runtime's list, worked out beside the event loop.
+    runtime: HttpRuntime, catalog: Catalog, rows: Rows, settings: Settings, *, keep: Set[str] = frozenset()
+) -> tuple[Catalog, Rows]:
+    """The catalog after these rows of the default runtime's list, worked out beside the event loop, and the rows as they were then.
 
     Where prices are missing, they are asked of the route by which a LiteLLM proxy tells them; others have none.
     """
 
-    async def refreshed(given: list[Json]) -> Catalog:
+    async def refreshed(given: Rows) -> Catalog:
         return await asyncio.to_thread(catalog.refreshed, given, most=settings.pool_max, join=settings.joins, keep=keep)
 
     after = await refreshed(rows)
     if after.report is None or not after.report.unpriced:
-        return after
+        return after, rows
     with contextlib.suppress(RuntimeFault):
         details = {str(row.get("model_name")): row for row in await runtime.details()}
         if details:
-            after = await refreshed([{**details.get(str(row.get("id")), {}), **row} for row in rows])
-    return after
+            rows = Rows({**details.get(str(row.get("id")), {}), **row} for row in rows)
+            after = await refreshed(rows)
+    return after, rows

@@ -220,13 +220,13 @@ class Reads:
         return [
             {
                 "id": model.id,
-                "input_per_million": _per_million(model.input_usd) if model.priced else None,
-                "output_per_million": _per_million(model.output_usd) if model.priced else None,
+                "input_per_million": per_million(model.input_usd) if model.priced else None,
+                "output_per_million": per_million(model.output_usd) if model.priced else None,
                 "price_from": model.price_from,
                 "runtime_name": model.sent,
                 "state": "absent" if not model.listed else "new" if model.joined else "catalog",
                 "context": model.context_tokens,
-                **_abilities(model),
+                **abilities(model),
                 "baseline": model.baseline,
                 "routable": model.routable and model.listed,
             }
@@ -291,8 +291,8 @@ def _deployment(at: Deployment, seen: Sequence[Json], rest: Json, serving: bool)
         "key": at.key,
         "runtime": at.runtime,
         "runtime_name": model.sent,
-        "input_per_million": _per_million(model.input_usd) if model.priced else None,
-        "output_per_million": _per_million(model.output_usd) if model.priced else None,
+        "input_per_million": per_million(model.input_usd) if model.priced else None,
+        "output_per_million": per_million(model.output_usd) if model.priced else None,
         "price_from": model.price_from,
         "context": model.context_tokens,
         "listed": model.listed,
@@ -393,7 +393,7 @@ def _mean(total: float, n: int) -> float | None:
     return total / n if n else None
 
 
-def _per_million(price: float) -> float:
+def per_million(price: float) -> float:
     return round(price * 1e6, 6)
 
 
@@ -418,5 +418,5 @@ _SUMS = (
 )
 
 
-def _abilities(model: Model) -> Abilities:
+def abilities(model: Model) -> Abilities:
     return cast(Abilities, {one.value: one in model.can for one in Capability})

@@ -20,10 +20,10 @@ from arbiter_app.pipeline.standing import Standing
 from arbiter_app.policy import FIELDS, ModelStats, Policy
 from arbiter_app.services.alerts import Alerts
 from arbiter_app.services.budgets import Budgets
-from arbiter_app.services.catalog_holder import CatalogHolder
 from arbiter_app.services.judging import Judging
 from arbiter_app.services.keys import Keys
 from arbiter_app.services.memory import Memory
+from arbiter_app.services.model_edits import ModelEdits
 from arbiter_app.services.upkeep import FOLLOW_S
 from arbiter_app.store import Store, StoreError
 
@@ -42,7 +42,7 @@ class ReplicaSync:
         self,
         *,
         store: Store,
-        catalog: CatalogHolder,
+        model_edits: ModelEdits,
         policy: Policy,
         judging: Judging,
         prices: PriceOverrides,
@@ -54,7 +54,7 @@ class ReplicaSync:
         memory: Memory,
     ) -> None:
         self._store = store
-        self._catalog = catalog
+        self._model_edits = model_edits
         self._policy = policy
         self._judging = judging
         self._prices = prices
@@ -90,9 +90,8 @@ class ReplicaSync:
     def state(self) -> list[tuple[str, Any]]:
         """The changes that bring a new process up to date."""
         prices = [("price", [model, times]) for model, times in self._prices.active().items()]
-        pool = [("routable", [model, on]) for model, on in self._catalog.now.switches.items()]
         now = time.monotonic()
-        return [*prices, *pool, *[("rest", [model, rest]) for model, rest in self._health.snapshot(now).items()]]
+        return [*prices, *[("rest", [model, rest]) for model, rest in self._health.snapshot(now).items()]]
 
     def receive(self, kind: str, data: Any) -> None:
         """Do what another process has done."""
@@ -103,8 +102,8 @@ class ReplicaSync:
             self._health.hear(model, rest, time.monotonic())
         elif kind == "standing":
             self._standing.hear(data)
-        elif kind == "routable":
-            self._catalog.now = self._catalog.now.routable(*data)
+        elif kind == "models":
+            self._model_edits.stale.set()
         elif kind == "alerted":
             self._alerts.expect()
             for shift in data:

@@ -493,6 +493,61 @@ class DeployedModel(CatalogModel):
     deployments: NotRequired[list[DeploymentRow]]
 
 
+class FactSources(TypedDict):
+    """Which layer each fact of a model came from: `catalog` (the file), `runtime` (its list), `operator`, `library` (the price list that
+    comes with Arbiter), or `unknown`."""
+
+    price: str
+    context: str
+    capabilities: str
+    routable: str
+
+
+class EditedModel(DeployedModel):
+    """A model as operators see it: with where its facts come from, and what they said of it (`edit`, by the catalog's keys)."""
+
+    sources: FactSources
+    edit: dict[str, Any]
+    retired: bool
+
+
+class OfferedModel(Abilities):
+    """A model that a runtime lists and nobody has added, at the price that it would have."""
+
+    id: str
+    runtime: str
+    runtime_name: str
+    input_per_million: float | None
+    output_per_million: float | None
+    price_from: str
+    context: int | None
+
+
+class PoolModels(TypedDict):
+    """The pool, and what could join it."""
+
+    data: list[EditedModel]
+    new: list[OfferedModel]
+
+
+class PriceChange(TypedDict):
+    """What a price list changes of a model: a key of the catalog, before and after; null is not known. `new`: the model is not there yet."""
+
+    model: str
+    key: str
+    before: Any
+    after: Any
+    new: bool
+
+
+class PriceFileAnswer(TypedDict):
+    """How many models a price list names, what it changes, and whether that was done."""
+
+    models: int
+    changes: list[PriceChange]
+    applied: bool
+
+
 class PriceList(TypedDict):
     """The catalog."""
 

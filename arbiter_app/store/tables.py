@@ -134,6 +134,15 @@ class AuditEntry(SQLModel, table=True):
     after: str | None = None
 
 
+class StoredModelEdit(SQLModel, table=True):
+    """What operators say of a model over the catalog's file, as JSON (see `pool.edits`)."""
+
+    __tablename__ = "model_edit"
+    model: str = Field(primary_key=True)
+    changed: float
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
 class PolicyState(SQLModel, table=True):
     """Non-additive state of the policy."""
 

@@ -67,14 +67,16 @@ def test_an_alert_that_is_on_record_later_than_it_was_raised_is_followed(tmp_pat
 def test_a_model_that_leaves_or_joins_is_an_alert_once(tmp_path: Path) -> None:
     with running(tmp_path) as one:
         assert alerts(one) == []
-        one.arbiter.actions.set_routable(MATH[0], False)
+        one.http.patch(f"/v1/pool/models/{MATH[0]}", json={"routable": False}).raise_for_status()
         alerts(one)
         for at in range(3):
             one.chat(f"Calculate {at} * 17", arbiter_models=list(MATH[1:]))
         told = alerts(one)
         assert [(row["kind"], row["model"], row["moved"]) for row in told] == [("gone", MATH[0], "left the pool")]
         assert told[0]["outcome"]["requests"] == 3
-    with running(tmp_path) as again:  # taking a model out lasts until the next start
+    with running(tmp_path) as again:
+        assert MATH[0] not in again.arbiter.catalog.names
+        again.http.patch(f"/v1/pool/models/{MATH[0]}", json={"routable": None}).raise_for_status()
         assert [(row["kind"], row["model"]) for row in alerts(again)] == [("new", MATH[0]), ("gone", MATH[0])]
     with running(tmp_path) as third:
         assert len(alerts(third)) == 2

@@ -89,7 +89,8 @@ def test_it_stops_before_its_cap_and_goes_on_under_a_higher_one(own_gateway: Run
 
 def test_no_call_is_begun_that_might_pass_the_cap(own_gateway: Running) -> None:
     for model in own_gateway.arbiter.catalog.pool:
-        own_gateway.arbiter.actions.set_routable(model.id, model.id == "gpt-4o")
+        on = model.id == "gpt-4o"
+        own_gateway.http.patch(f"/v1/pool/models/{model.id}", json={"routable": on}).raise_for_status()
     made = create(own_gateway, prompts(3, max_tokens=64), max_usd=0.0005, start=True)  # 64 tokens cost 0.00064
     seen = ended(own_gateway, made["id"])
     assert (seen["state"], seen["done"], own_gateway.world.calls.total()) == ("capped", 0, 0)

@@ -54,7 +54,7 @@ def test_a_request_that_no_model_was_asked_for_is_not_counted_and_its_refusal_is
         used = own.get("/v1/key").json()["used_6h"]
         assert used == 1
         for model in gateway.arbiter.catalog.names:
-            gateway.arbiter.actions.set_routable(model, False)
+            gateway.http.patch(f"/v1/pool/models/{model}", json={"routable": False}).raise_for_status()
         refused = by_page(gateway, caller, "What is 3 + 5?")
         assert refused is not None
         before = refusals(gateway, refused.code)

@@ -19,6 +19,8 @@ UNTYPED = (
     ("GET", "/v1/openapi.json"),
     ("GET", "/v1/reference"),
     ("GET", "/v1/audit.csv"),
+    ("GET", "/v1/pool/prices.toml"),
+    ("GET", "/v1/pool/prices.csv"),
 )
 """Routes that answer with text, or with the description itself."""
 READS = sorted(path for method, path in ROLES if method == "GET" and "{" not in path and ("GET", path) not in UNTYPED)

@@ -10,6 +10,7 @@ import pytest
 
 from arbiter_app.catalog import PACKAGED, Catalog, CatalogError, catalog_of, load_catalog
 from arbiter_app.pipeline.types import DEFAULT_RUNTIME
+from arbiter_app.pool.edits import ModelEdit
 from arbiter_app.runtime.claims import secrets
 from arbiter_app.runtime.clients import CLIENTS, client_of
 from arbiter_app.runtime.config import DIALECTS, runtime_of
@@ -308,9 +309,8 @@ def test_what_a_runtime_states_is_of_its_deployment_alone(tmp_path: Path) -> Non
 
 
 def test_what_the_operator_took_out_stays_out_whichever_list_comes(tmp_path: Path) -> None:
-    found = listed(
-        catalog(tmp_path, PLAIN, ON_BOTH, MINI, HOUSE).routable("gpt-4o", False), btl=["gpt-4o", "gpt-4o-mini"]
-    )
+    out = {"gpt-4o": ModelEdit({"routable": False})}
+    found = listed(catalog(tmp_path, PLAIN, ON_BOTH, MINI, HOUSE).edited(out), btl=["gpt-4o", "gpt-4o-mini"])
     assert listed(found, house=["our/gpt-4o"]).names == ("gpt-4o-mini",)
 
 

@@ -9,6 +9,7 @@ import reflex as rx
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.pool import telling
+from arbiter_app.store import StoreError
 from arbiter_app.web import container, estimates, ranges, views
 from arbiter_app.web.charts.chart import LearnedData, blank
 from arbiter_app.web.charts.parts import Figure
@@ -92,8 +93,8 @@ class Models(rx.State):
         if who.role is not Role.OPERATOR or not isinstance(on, bool):
             return
         try:
-            container.current().services.actions.set_routable(arguments.text(model, 80), on)
-        except ArbiterError as error:
+            await container.current().services.model_edits.edit(who, arguments.text(model, 200), {"routable": on})
+        except (ArbiterError, StoreError) as error:
             self.error = str(error)
         await self._list()
 

@@ -9,6 +9,7 @@ import pytest
 
 from arbiter_app.catalog import Catalog, load_catalog
 from arbiter_app.pool import names
+from arbiter_app.pool.edits import ModelEdit
 from arbiter_app.pool.price_list import FILE
 from arbiter_app.pool.telling import lines
 from arbiter_app.runtime.claims.facts import Known, facts_of, rows_of
@@ -296,8 +297,7 @@ def test_local_models_without_prices_have_a_baseline_too() -> None:
 
 
 def test_what_the_operator_switched_off_stays_off() -> None:
-    off = listed("gpt-4o", "house").routable("house", False)
-    assert off.names == ("gpt-4o",)
+    off = listed("gpt-4o", "house").edited({"house": ModelEdit({"routable": False})})
     assert off.refreshed([{"id": "gpt-4o"}, {"id": "house"}]).names == ("gpt-4o",)
 
 
