@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable
 from functools import cached_property, partial
+from zoneinfo import ZoneInfo
 
 from arbiter_app import policy as brain
 from arbiter_app.catalog import Catalog, catalog_of
@@ -81,6 +82,7 @@ from arbiter_app.services.requests import RequestService
 from arbiter_app.services.status import Status
 from arbiter_app.services.telemetry import Telemetry
 from arbiter_app.services.upkeep import Background, Upkeep
+from arbiter_app.services.watching import Watching
 from arbiter_app.services.what_if import WhatIf
 from arbiter_app.settings import Settings
 from arbiter_app.store import Store, alerts, open_store
@@ -135,7 +137,12 @@ class Services:
         self.alerts = Alerts(self.feed, self.broadcast)
         self.audit = Audit(store)
         self.keys = Keys(store, settings, send=self.broadcast.send, session_key=session_key)
-        self.budgets = Budgets(store, lasts_s=2 * settings.request_timeout_s + RESERVED_S, send=self.broadcast.send)
+        self.budgets = Budgets(
+            store,
+            lasts_s=2 * settings.request_timeout_s + RESERVED_S,
+            send=self.broadcast.send,
+            tell=lambda event: self.notifications.tell(event),
+        )
         self.health = Health(
             first_s=settings.quarantine_s,
             max_s=settings.quarantine_max_s,
@@ -394,6 +401,18 @@ class Services:
         return Delivering(self.store, self.notification_rules, self.notifications, self.sender, self.feed)
 
     @cached_property
+    def watching(self) -> Watching:
+        """Looks for what operators want to be told of."""
+        return Watching(
+            store=self.store,
+            health=self.health,
+            reads=self.reads,
+            queue=self.notifications,
+            spending=self.budgets,
+            zone=ZoneInfo(self.settings.time_zone),
+        )
+
+    @cached_property
     def pool(self) -> Pool:
         """Keeps the catalog to what the runtimes list."""
         return Pool(
@@ -595,6 +614,7 @@ async def _begin_upkeep(services: Services, *, worker: bool) -> None:
         run(upkeep.drop_contents())
         run(services.alerting.run())
         run(services.delivering.run())
+        run(services.watching.run())
     run(upkeep.follow_keys())
     run(upkeep.follow_budgets())
     run(services.model_edits.follow())

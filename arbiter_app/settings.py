@@ -15,6 +15,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
@@ -79,6 +80,14 @@ def _fernet_key(key: str) -> str:
 
 
 FernetKeys = Annotated[tuple[Annotated[str, AfterValidator(_fernet_key)], ...], BeforeValidator(_names)]
+
+
+def _time_zone(name: str) -> str:
+    """A name of the IANA time zone database. Raises ValueError."""
+    try:
+        return ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{name[:60]!r} is no time zone; write it like Europe/Berlin") from None
 
 
 def _origin(text: str) -> str:
@@ -306,6 +315,9 @@ class Settings(_ByName):
         "ARBITER_SANDBOX_DIALECT", "openai-chat", "what is spoken with the sandbox"
     )
     sandbox_seed: int = _env("ARBITER_SANDBOX_SEED", 7, "seed of the sandbox's answers")
+    time_zone: Annotated[str, AfterValidator(_time_zone)] = _env(
+        "ARBITER_TIME_ZONE", "UTC", "time zone of the days and weeks that operators are told of, such as Europe/Berlin"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = _env("ARBITER_LOG_LEVEL", "info", "least level logged")
     log_content: bool = _env("ARBITER_LOG_CONTENT", False, "log prompts and answers too")
     otlp_endpoint: str = _env("OTEL_EXPORTER_OTLP_ENDPOINT", "", "OpenTelemetry collector; off when empty")

@@ -22,6 +22,7 @@ from arbiter_app.pipeline.ports import Settlement
 from arbiter_app.pipeline.types import PICO_PER_USD, Caller, ChatRequest, Json
 from arbiter_app.policy.pacing import dollar_weight
 from arbiter_app.services.audit import entry
+from arbiter_app.services.notification_events import NotificationEvent, budget_event
 from arbiter_app.services.periods import ALL, PERIODS, bounds_of, zone_of
 from arbiter_app.services.rows import BudgetRow
 from arbiter_app.store import Store, StoreError, budgets
@@ -38,6 +39,8 @@ MOST_USD = Decimal(1_000_000)
 MOST_SUBJECT_CHARS = 200
 REMEMBERED = 4_096
 """Balances that are kept in memory."""
+USED_UP = 0.8
+"""A budget of which so much is spent, and which refuses a call, is told to be spent; before, the call was too large for it."""
 EVERYTHING = 1 << 62
 """What is left where no balance was seen yet."""
 
@@ -51,9 +54,11 @@ class Budgets:
         *,
         lasts_s: float,
         send: Callable[[str, Any], None] = lambda kind, data: None,
+        tell: Callable[[NotificationEvent], None] = lambda event: None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
+        self.tell = tell
         self.lasts_s = lasts_s
         self._send = send
         self._now = now
@@ -288,11 +293,29 @@ class BudgetReservation:
             retry_after_s=1.0 if held > 0 else None if self._ends[at] is None else (self._ends[at] or 0) - self._now,
         )
         error.left_usd, error.renews = plain_usd(left), renews
+        if balance is not None and held <= 0 and balance.spent_pico >= USED_UP * balance.limit_pico:
+            self._budgets.tell(spent_event(_row(limit, balance, self._ends[at], self._now), share=1.0))
         return error
 
     def _left(self, at: int) -> int:
         balance = self._budgets.seen(self.places[at])
         return EVERYTHING if balance is None else balance.left_pico + self.pico
+
+
+def spent_event(row: BudgetRow, *, share: float) -> NotificationEvent:
+    """What operators are told when 50, 80 or 100 % (the greatest that `share`, 0 to 1, reaches) of a budget are spent; a hard limit is
+    spent when it refuses a call."""
+    began = datetime.fromtimestamp(row["began"], zone_of(row["timezone"])) if row["began"] is not None else None
+    period = "all time" if began is None else f"the {row['period']} from {began:%d %B %Y}"
+    renews = "" if row["renews"] is None else _iso(int(row["renews"]), row["timezone"])
+    return budget_event(
+        subject=f"{row['scope']} {row['subject']}",
+        period=period,
+        share=share,
+        spent_usd=row["spent_usd"],
+        limit_usd=row["limit_usd"],
+        renews=renews,
+    )
 
 
 def plain_usd(pico: int) -> str:

@@ -78,23 +78,21 @@ class NotificationEvent:
 
 def budget_event(
     *, subject: str, period: str, share: float, spent_usd: float, limit_usd: float, renews: str = ""
-) -> NotificationEvent | None:
-    """The event of a budget of which `share` (0 to 1) is spent; None below half.
+) -> NotificationEvent:
+    """The event of a budget of which `share` (0.5 to 1) is spent.
 
     `subject` names whose budget it is, `period` which one (`2026-11`, `2026-11-29`): each of 50, 80 and 100 % is told once a period.
     `renews` says when it begins anew.
     """
-    kinds = ((1.0, EventKind.BUDGET_100), (0.8, EventKind.BUDGET_80), (0.5, EventKind.BUDGET_50))
-    for least, kind in kinds:
-        if share >= least:
-            left = f"${max(0.0, limit_usd - spent_usd):,.2f} of ${limit_usd:,.2f} is left"
-            return NotificationEvent(
-                kind=kind,
-                subject=subject,
-                once=f"{kind}:{subject}:{period}",
-                title=f"{100 * least:.0f} % of the budget of {subject} is spent",
-                text=f"{left}, for {period}{f'; it renews {renews}' if renews else ''}.",
-                severity=Severity.CRITICAL if least == 1.0 else Severity.WARNING,
-                data={"period": period, "spent_usd": spent_usd, "limit_usd": limit_usd, "share": share},
-            )
-    return None
+    kinds = {1.0: EventKind.BUDGET_100, 0.8: EventKind.BUDGET_80, 0.5: EventKind.BUDGET_50}
+    reached = next((least for least in kinds if share >= least), 0.5)
+    left = f"${max(0.0, limit_usd - spent_usd):,.2f} of ${limit_usd:,.2f} is left"
+    return NotificationEvent(
+        kind=kinds[reached],
+        subject=subject,
+        once=f"{kinds[reached]}:{subject}:{period}",
+        title=f"{100 * reached:.0f} % of the budget of {subject} is spent",
+        text=f"{left}, for {period}{f'; it renews {renews}' if renews else ''}.",
+        severity=Severity.CRITICAL if reached == 1.0 else Severity.WARNING,
+        data={"period": period, "spent_usd": spent_usd, "limit_usd": limit_usd, "share": share},
+    )

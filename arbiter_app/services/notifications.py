@@ -52,13 +52,11 @@ class Notifications:
         self._told[event.once] = None
         while len(self._told) > REMEMBERED:
             self._told.popitem(last=False)
-        row = self.row(event)
-        quiet_s = QUIET_S.get(event.kind, 0.0)
-        work = partial(notifications.add, row=row, share=event.share, quiet_s=quiet_s, per_hour=PER_HOUR)
+        work = partial(self.queue, event=event, made=self._now())
         self._store.writer.call(work, keep=True).add_done_callback(self._added)
 
-    def row(self, event: NotificationEvent) -> dict[str, Any]:
-        """An event as `store.notifications.add` takes it."""
+    def queue(self, connection: Any, event: NotificationEvent, made: float) -> list[str]:
+        """Queue an event that happened at `made`, inside a transaction of the writer; the rules that are told."""
         body = {
             "title": event.title[:MAX_TITLE],
             "text": event.text[:MAX_TEXT],
@@ -66,8 +64,10 @@ class Notifications:
             "severity": event.severity,
             "data": dict(event.data),
         }
-        row = {"id": f"msg_{secrets.token_hex(12)}", "kind": str(event.kind), "made": self._now(), "body": body}
-        return row | {"subject": event.subject[:MAX_TITLE], "once": event.once[:500]}
+        row = {"id": f"msg_{secrets.token_hex(12)}", "kind": str(event.kind), "made": made, "body": body}
+        row |= {"subject": event.subject[:MAX_TITLE], "once": event.once[:500]}
+        quiet_s = QUIET_S.get(event.kind, 0.0)
+        return notifications.add(connection, row, share=event.share, quiet_s=quiet_s, per_hour=PER_HOUR)
 
     async def test(self, rule_id: str) -> str:
         """Queue a test message for a rule, muted or not; its id. Raises NotFound."""
@@ -79,7 +79,7 @@ class Notifications:
         row = {"id": f"msg_{secrets.token_hex(12)}", "kind": TEST, "subject": rule["name"], "made": self._now()}
         row |= {"once": secrets.token_hex(12), "body": body}
         await self._store.writer.call(partial(notifications.put, rule={**rule, "held": 0}, row=row))
-        self._changed()
+        self.changed()
         return f"{row['id']}_{rule_id[-6:]}"
 
     async def listing(self, *, state: str | None, limit: int, before: int | None = None) -> list[NotificationRow]:
@@ -102,7 +102,7 @@ class Notifications:
         work = partial(notifications.again, message_id=message_id, now=self._now())
         if not await self._store.writer.call(work):
             raise _missing(message_id)
-        self._changed()
+        self.changed()
         return await self.one(message_id)
 
     async def drop(self, message_id: str) -> None:
@@ -117,9 +117,10 @@ class Notifications:
         if (error := queued.exception()) is not None:
             log.warning("an event is told to nobody: %s", error)
         elif queued.result() != []:
-            self._changed()
+            self.changed()
 
-    def _changed(self) -> None:
+    def changed(self) -> None:
+        """There may be something new to send, or to show."""
         self.news.set()
         self._feed.publish("notification", {})
 

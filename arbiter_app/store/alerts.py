@@ -27,6 +27,12 @@ def newest(connection: Connection, *, limit: int, before: int | None = None) -> 
     return [_alert(dict(row._mapping)) for row in connection.execute(query)]
 
 
+def after(connection: Connection, alert_id: int, most: int = 200) -> list[dict[str, Any]]:
+    """The newest of those after one, at most `most`, oldest first."""
+    query = select(_ALERTS).where(_ALERTS.c.id > alert_id).order_by(_ALERTS.c.id.desc()).limit(most)
+    return [_alert(dict(row._mapping)) for row in reversed(connection.execute(query).all())]
+
+
 def open_ones(connection: Connection) -> list[dict[str, Any]]:
     """The alerts whose outcome is open, oldest first."""
     query = select(_ALERTS).where(_ALERTS.c.settled.is_(None)).order_by(_ALERTS.c.id)

@@ -166,7 +166,6 @@ def test_nobody_is_told_twice_of_one_event(told: Running, hook: Receiver) -> Non
         told.arbiter.notifications._told.clear()  # as another process, which has not heard of it
     for subject in ("team a", "team b", "team a"):
         event = budget_event(subject=subject, period="2026-11", share=0.83, spent_usd=83, limit_usd=100)
-        assert event is not None
         tell(told, **{name: getattr(event, name) for name in ("kind", "subject", "once", "title", "text")})
     until(lambda: len(messages(told, "sent")) == 3)
     assert len(hook.got) == 3
