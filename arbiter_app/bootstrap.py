@@ -45,8 +45,9 @@ from arbiter_app.pipeline.record import Recorder
 from arbiter_app.pipeline.route import CONVERSATIONS, Router
 from arbiter_app.pipeline.standing import Standing
 from arbiter_app.pipeline.tokens import TokenRatios
-from arbiter_app.pipeline.types import DEFAULT_RUNTIME, ChatRequest
+from arbiter_app.pipeline.types import DEFAULT_RUNTIME, PICO_PER_USD, ChatRequest
 from arbiter_app.pipeline.wishes import Wishes
+from arbiter_app.pool.rates import rates_of
 from arbiter_app.runtime import cost as meter
 from arbiter_app.runtime.client import HttpRuntime
 from arbiter_app.runtime.clients import client_of
@@ -158,6 +159,7 @@ class Services:
             self.limits,
             moved=self._know_prices,
             dialect_of=lambda name: self.runtimes[name].dialect,
+            cached_usd=lambda model: float(rates_of(model).cached) / PICO_PER_USD,
         )
         self.holdout = Holdout(settings.routing.holdout_share, settings.routing.holdout_usd_per_day)
         self.policy = brain.build(

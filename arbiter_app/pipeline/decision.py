@@ -47,6 +47,16 @@ def decision_id(now: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class WarmCache:
+    """Who served a conversation last: the key of the deployment, the tokens that its provider has in its cache, and whether the request
+    brings the results of tools that it called."""
+
+    deployment: str
+    tokens: int
+    in_loop: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CheapAnswer:
     """The cheap answer that an objective check failed, before a stronger model was asked."""
 
@@ -68,6 +78,8 @@ class Decision:
     ask: RoutingAsk | None = None
     """What the policy was asked."""
     choice: RoutingChoice | None = None
+    warm: WarmCache | None = None
+    """What is still known of who served the conversation last."""
     mode: Mode = Mode.EXPLOIT
     reason: str = ""
     attempts: list[Attempt] = field(default_factory=list)

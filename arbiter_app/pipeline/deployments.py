@@ -1,5 +1,8 @@
 """Which deployment of a model serves: the cheapest that is healthy, then the next, before another model is asked.
 
+Prompt caches live at a provider: a conversation stays with the deployment that served it while that costs no more than the cheapest would
+without the cache, and a tool loop in any case, for what was thought and signed is read by its provider alone.
+
 What is learned of an answer's quality belongs to the model; price, latency, health and limits belong to the deployment. The
 policy sees a model at the price of the deployment that would serve now. A model with one deployment costs one look-up.
 """
@@ -22,7 +25,8 @@ NEWEST_SHARE = 0.2
 class Deployments:
     """Chooses among the deployments of the catalog in force. `moved` hears that a model would be served from elsewhere now.
 
-    `dialect_of` tells what a runtime speaks. `serving` has, by model, the key of the deployment that would serve where that is not the cheapest.
+    `dialect_of` tells what a runtime speaks, `cached_usd` what a cached token costs of a model as it is sold there.
+    `serving` has, by model, the key of the deployment that would serve where that is not the cheapest.
     """
 
     def __init__(
@@ -33,12 +37,14 @@ class Deployments:
         *,
         moved: Callable[[], None],
         dialect_of: Callable[[str], str],
+        cached_usd: Callable[[Model], float],
     ) -> None:
         self._catalog = catalog
         self._health = health
         self._limits = limits
         self._moved = moved
         self._dialect_of = dialect_of
+        self._cached_usd = cached_usd
         self._latency_ms: dict[str, float] = {}
         self.serving: Mapping[str, str] = {}
 
@@ -146,13 +152,33 @@ class Deployments:
             able += [at for at in tired if at.key not in gone] or ([] if able else tired)
         if decision is None or len(able) < 2:
             return able
+        able = self._warm_first(able, decision)
         lacking = self._limits.lacking(decision.request.written, now) if self._limits.known else ()
         needed = decision.eligible.tokens_needed if decision.eligible is not None else 0
         return sorted(able, key=lambda at: (at.key in lacking, self._too_small(at, needed, now)))
 
+    def _warm_first(self, able: list[Deployment], decision: Decision) -> list[Deployment]:
+        """The same with the one first that served the conversation last, where leaving it would save nothing."""
+        warm = decision.warm
+        last = next((at for at in able if at.key == warm.deployment), None) if warm is not None else None
+        if warm is None or last is None or last is able[0]:
+            return able
+        told = decision.ask.tokens_out if decision.ask is not None else 0
+        prompt = decision.eligible.prompt_tokens if decision.eligible is not None else 0
+        cached = min(warm.tokens, prompt)
+        stays = _usd(last.model, prompt, told) - cached * (last.model.input_usd - self._cached_usd(last.model))
+        if not warm.in_loop and stays > _usd(able[0].model, prompt, told):
+            return able
+        return [last, *(at for at in able if at is not last)]
+
     def _too_small(self, at: Deployment, needed: int, now: float) -> bool:
         window = self._limits.window_of(at, now)
         return window is not None and window < needed
+
+
+def _usd(model: Model, prompt: int, told: int) -> float:
+    """What a call costs at plain prices."""
+    return model.input_usd * prompt + model.output_usd * told
 
 
 def _plain(keys: Set[str], catalog: Catalog) -> set[str]:

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from arbiter_app.pipeline.decision import Decision
+from arbiter_app.pipeline.decision import Decision, WarmCache
 from arbiter_app.pipeline.holdout import Holdout, drawn
 from arbiter_app.pipeline.messages import ids_of, open_calls
 from arbiter_app.pipeline.types import ChatRequest, Classification, Eligible, Json, Mode
@@ -31,13 +31,20 @@ class Conversations:
     def __init__(self, entries: int = CONVERSATIONS) -> None:
         self._entries = entries
         self._models: OrderedDict[tuple[str, str], tuple[str, str | None]] = OrderedDict()
-        self._cached: OrderedDict[tuple[str, str], tuple[str, int, float]] = OrderedDict()
+        self._cached: OrderedDict[tuple[str, str], tuple[str, str, int, float]] = OrderedDict()
         self._calls = CallIds()
 
     def cached(self, request: ChatRequest, now: float) -> tuple[str | None, int]:
         """The model that has a part of the conversation in its provider's cache, and how many tokens; None and 0 where none has."""
-        model, tokens, until = self._cached.get(_key(request), (None, 0, 0.0))
-        return (model, tokens) if now < until else (None, 0)
+        model, _, tokens, until = self._cached.get(_key(request), (None, "", 0, 0.0))
+        return (model, tokens) if tokens and now < until else (None, 0)
+
+    def warm(self, request: ChatRequest, now: float) -> WarmCache | None:
+        """Who of several deployments served the conversation last, while its provider may have it cached."""
+        _, deployment, tokens, until = self._cached.get(_key(request), (None, "", 0, 0.0))
+        if not deployment or now >= until:
+            return None
+        return WarmCache(deployment, tokens, open_calls(request.messages) is not None)
 
     def model_of(self, request: ChatRequest) -> str | None:
         """The model that the policy chose for the conversation so far; None for a first message."""
@@ -60,13 +67,13 @@ class Conversations:
         if calls:
             self._calls.made(request.caller.key_id, ids_of(calls), model)
 
-    def keeps(self, request: ChatRequest, model: str, tokens: int, now: float) -> None:
-        """Note how much of the prompt a model's provider has in its cache now."""
+    def keeps(self, request: ChatRequest, model: str, deployment: str, tokens: int, now: float) -> None:
+        """Note how much of the prompt a model's provider has in its cache now; the `deployment` where it is one of several."""
         key = _key(request)
-        if tokens <= 0:
+        if tokens <= 0 and not deployment:
             self._cached.pop(key, None)
             return
-        self._cached[key] = model, tokens, now + CACHED_S
+        self._cached[key] = model, deployment, tokens, now + CACHED_S
         self._cached.move_to_end(key)
         if len(self._cached) > self._entries:
             self._cached.popitem(last=False)
@@ -144,6 +151,7 @@ class Router:
             dollar_weight=decision.reservation.dollar_weight if decision.reservation is not None else 1.0,
         )
         decision.ask = ask
+        decision.warm = self.conversations.warm(decision.request, now)
         choice = self._policy.choose(ask, now, seed)
         decision.choice = choice
         decision.mode = Mode(choice.mode)
@@ -172,9 +180,10 @@ class Router:
         if decision.mode is Mode.HOLDOUT:
             self._holdout.paid(self._now(), decision.cost.pico or 0)
         calls = decision.completion.tool_calls if decision.completion is not None else ()
-        usage = decision.completion.usage if decision.completion is not None else None
-        if usage is not None and decision.mode is not Mode.CACHE:
-            self.conversations.keeps(decision.request, decision.model, usage.in_cache_tokens, self._now())
+        done = decision.completion
+        if done is not None and decision.mode is not Mode.CACHE and (done.usage is not None or done.deployment):
+            tokens = done.usage.in_cache_tokens if done.usage is not None else 0
+            self.conversations.keeps(decision.request, done.model, done.deployment, tokens, self._now())
         self.conversations.served(decision.request, decision.model, chosen=decision.mode in _CHOSEN, calls=calls)
 
     def order(self, decision: Decision) -> tuple[str, ...]:

@@ -57,9 +57,11 @@ def refusal(status: int, message: str, **fields: Any) -> Callable[[bytes], Said]
 
 
 @contextmanager
-def over_both(directory: Path, default: Stranger, house: Stranger, **environ: str) -> Iterator[Running]:
+def over_both(
+    directory: Path, default: Stranger, house: Stranger, catalog: str = CATALOG, **environ: str
+) -> Iterator[Running]:
     path = directory / "catalog.toml"
-    path.write_text(CATALOG.format(house=house.url))
+    path.write_text(catalog.format(house=house.url))
     given = {"BTL_BASE_URL": default.url, "GATEWAY_API_KEY": DEFAULT_KEY, "HOUSE_KEY": HOUSE_KEY}
     quiet = {"ARBITER_JUDGE_SAMPLE": "0", "ARBITER_JUDGE_CHECK": "0", "ARBITER_CASCADE": "0"}
     with running(directory, **given, **quiet, ARBITER_CATALOG=str(path), **environ) as one:
@@ -128,6 +130,30 @@ def test_the_other_runtime_stands_in_before_another_model(over: Running, default
     assert attempts(over, block) == [("gpt-4o", "house", 500), ("gpt-4o", "btl", 200)]
     assert block["cost"] == pytest.approx((5 * 2.5 + 2 * 10) / 1e6)
     assert resting(over).keys() == {"gpt-4o@house"}
+
+
+def test_a_conversation_stays_where_its_prompt_is_cached(tmp_path: Path, default: Stranger, house: Stranger) -> None:
+    """The dearer runtime stood in once and has the prompt cached: going back to the cheaper one would cost more."""
+    cheap_reads = CATALOG.replace("deployments]]\n[[", "deployments]]\ncached = 0.25\noutput = 4\n[[", 1)
+    usage: dict[str, Any] = {"prompt_tokens": 8_450, "completion_tokens": 2}
+    usage["prompt_tokens_details"] = {"cached_tokens": 8_440}
+    history = [{"role": "system", "content": "word " * 3_900}, {"role": "user", "content": FACT}]
+    asked = {**PINNED, "messages": history, "metadata": {"conversation_id": "c-1"}}
+
+    with over_both(tmp_path, default, house, cheap_reads) as over:
+
+        def runtime() -> str:
+            answer = over.http.post("/v1/chat/completions", json=asked)
+            history.extend([answer.json()["choices"][0]["message"], {"role": "user", "content": "Sure?"}])
+            return str(answer.json()["arbiter"]["runtime"])
+
+        house.say, default.say = refusal(500, "broken"), lambda body: plain(usage=usage)
+        assert runtime() == "btl"
+        house.say = lambda body: plain()
+        over.arbiter.health.forget()
+        assert runtime() == "btl", "both are well, and a cached prompt is cheaper than a cheap one"
+        usage["prompt_tokens_details"] = {"cached_tokens": 10}
+        assert [runtime(), runtime()] == ["btl", "house"], "hardly anything is cached any more"
 
 
 def test_another_model_is_asked_when_both_runtimes_have_failed(

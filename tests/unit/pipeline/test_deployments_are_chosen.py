@@ -6,8 +6,10 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from arbiter_app.catalog import Catalog
-from arbiter_app.pipeline.decision import Decision, new_decision
+from arbiter_app.pipeline.decision import Decision, WarmCache, new_decision
 from arbiter_app.pipeline.deployments import Deployments
 from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.limits import LearnedLimits
@@ -44,6 +46,7 @@ class House:
             self.limits,
             moved=self._moved,
             dialect_of=lambda name: "openai-chat" if name == DEFAULT_RUNTIME else "anthropic-messages",
+            cached_usd=lambda model: model.input_usd / 10,
         )
 
     def _moved(self) -> None:
@@ -148,3 +151,30 @@ def test_a_part_is_asked_of_the_healthy_deployments_of_its_model_and_then_of_ano
     house = House()
     house.health.failed("one@cheap", time.monotonic(), "broken")
     assert [at.key for at in house.deployments.askable("one")] == ["one@btl", "two"]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "in_loop", "first"),
+    [
+        (0, False, "one@cheap"),
+        (700, False, "one@cheap"),  # 300 x 3 + 700 x 0.3 is more than 1,000 x 1
+        (950, False, "one@btl"),
+        (950_000, False, "one@btl"),  # as much as the prompt has at most
+        (0, True, "one@btl"),
+    ],
+)
+def test_a_conversation_stays_where_its_cache_is_worth_it(tokens: int, in_loop: bool, first: str) -> None:
+    decision = asked(1_000)
+    decision.warm = WarmCache("one@btl", tokens, in_loop)
+    assert House().order("one", decision=decision)[0] == first
+
+
+def test_a_conversation_leaves_a_deployment_that_rests_or_would_refuse() -> None:
+    house, decision = House(), asked(1_000)
+    decision.warm = WarmCache("one@btl", 1_000, in_loop=True)
+    house.health.failed("one@btl", time.monotonic(), "broken", None)
+    assert house.order("one", "two", decision=decision) == ["one@cheap", "two"]
+    house, decision = House(), asked(5_000)
+    decision.warm = WarmCache("one@cheap", 5_000, in_loop=True)
+    house.limits.learn_window(CHEAP, 4_000, 9_000.0, time.monotonic())
+    assert house.order("one", decision=decision)[0] == "one@btl"
