@@ -32,7 +32,7 @@ log = logging.getLogger("arbiter.budgets")
 
 KEY, PROJECT, TAG = "key", "project", "tag"
 SCOPES = (KEY, PROJECT, TAG)
-SOFT = 0.8
+SOFT = 0.5
 """Share of a limit from which on requests are routed thriftier, where the operator says nothing."""
 MOST_USD = Decimal(1_000_000)
 """The largest limit: sums stay within 64 bits."""
