@@ -69,6 +69,7 @@ from arbiter_app.services.embedding import Embeddings
 from arbiter_app.services.encryption import Encryption
 from arbiter_app.services.feed import Feed
 from arbiter_app.services.judging import Judging
+from arbiter_app.services.key_admin import KeyAdmin
 from arbiter_app.services.keys import Keys
 from arbiter_app.services.memory import Memory
 from arbiter_app.services.model_edits import ModelEdits
@@ -138,6 +139,7 @@ class Services:
         self.alerts = Alerts(self.feed, self.broadcast)
         self.audit = Audit(store)
         self.keys = Keys(store, settings, send=self.broadcast.send, session_key=session_key)
+        self.key_admin = KeyAdmin(store, self.keys)
         self.budgets = Budgets(
             store,
             lasts_s=2 * settings.request_timeout_s + RESERVED_S,

@@ -21,7 +21,7 @@ class BudgetBody(BaseModel):
     period: str = Field(description="`day`, `week`, `month`, or `all` for one that never renews")
     limit_usd: float | str = Field(description="the hard limit in USD; as a string it is exact")
     soft: float | None = Field(
-        None, description="share of the limit from which on routing is thriftier; 0.8 when absent"
+        None, description="share of the limit from which on routing is thriftier; 0.5 when absent"
     )
     timezone: str | None = Field(None, description="IANA name by which periods begin; that of the project when absent")
 
@@ -35,14 +35,15 @@ async def listing(request: Request) -> BudgetList:
 @router.post("/v1/budgets")
 async def put(request: Request, body: BudgetBody) -> BudgetRow:
     """Set a budget; it holds from the next request on."""
-    return await services_of(request).budgets.put(
+    services = services_of(request)
+    return await services.budgets.put(
         request.state.caller,
         scope=body.scope,
         subject=body.subject,
         period=body.period,
         limit_usd=body.limit_usd,
         soft=body.soft,
-        timezone=body.timezone or "UTC",
+        timezone=body.timezone or await services.key_admin.timezone_of(body.scope, body.subject),
     )
 
 

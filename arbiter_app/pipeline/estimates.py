@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from arbiter_app.catalog import Catalog
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.deployments import Deployments
+from arbiter_app.pipeline.errors import Forbidden
 from arbiter_app.pipeline.filter import NOT, eligible, everybody
 from arbiter_app.pipeline.limits import LearnedLimits
+from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.tokens import TokenRatios, estimate_messages
 from arbiter_app.pipeline.types import PICO_PER_USD, ChatRequest, Eligible, Model
 from arbiter_app.policy import Policy
@@ -47,6 +49,7 @@ class LearnedEstimates:
         tokens_in = estimate_messages(request.messages, request.payload.get("tools"))
         if (
             not resting
+            and request.caller.models is None
             and not self._limits.known
             and (found := everybody(request, catalog.names, catalog.least_window, tokens_in)) is not None
         ):
@@ -66,7 +69,7 @@ class LearnedEstimates:
 
         return eligible(
             request,
-            self._deployments.fitted(catalog.pool, now),
+            self._deployments.fitted(_of_key(request, catalog), now),
             tokens_in=tokens_in,
             expected_cost=expected_cost,
             expected_latency_s=expected_latency_s,
@@ -112,6 +115,19 @@ class LearnedEstimates:
         if done is not None and done.usage is not None and gate is not None:
             self._limits.served(done.deployment or done.model, done.usage.prompt_tokens)
             self._ratios.record(done.model, estimated=gate.prompt_tokens, real=done.usage.prompt_tokens)
+
+
+def _of_key(request: ChatRequest, catalog: Catalog) -> Sequence[Model]:
+    """The models of the pool that the caller's key may use. Raises Forbidden where it pins another, or where none is left."""
+    if request.caller.models is None:
+        return catalog.pool
+    mine = frozenset(map(catalog.resolve, request.caller.models))
+    if request.pin is not None and request.pin not in mine:
+        raise Forbidden(f"this API key may not use {quoted(request.pin)}", code="model_not_allowed", param="model")
+    found = [model for model in catalog.pool if model.id in mine]
+    if not found:
+        raise Forbidden("none of the models that this API key may use is in the pool", code="model_not_allowed")
+    return found
 
 
 def _by_id(request: ChatRequest, catalog: Catalog) -> ChatRequest:

@@ -133,6 +133,8 @@ class Caller:
     """Those that the key may use; None for all."""
     tolerance: float | None = None
     """The key's own of quality, 0 to 1; None for that of the settings."""
+    expires: float | None = None
+    """When the key is no longer good, unix seconds; None for never."""
 
     @property
     def line(self) -> str:

@@ -73,7 +73,9 @@ class Wishes:
             elif self._honour_model and request.pin is None:
                 request = self._pinned(request, named)
         if request.objective is None and request.tolerance is None:
-            return request
+            if request.caller.tolerance is None:
+                return request
+            request = replace(request, tolerance=request.caller.tolerance)
         wish = Wish(request.objective or Objective.BALANCED, request.tolerance)
         return request if wish == Wish() else replace(request, wish=wish)
 

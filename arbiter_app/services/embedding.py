@@ -13,8 +13,9 @@ from typing import Protocol
 from arbiter_app.catalog import Catalog
 from arbiter_app.pipeline.ceilings import Ceilings
 from arbiter_app.pipeline.decision import Decision, new_decision
-from arbiter_app.pipeline.errors import ArbiterError, ModelNotFound
+from arbiter_app.pipeline.errors import ArbiterError, Forbidden, ModelNotFound
 from arbiter_app.pipeline.meter import Meter
+from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.ports import Refused, Reply, RuntimeFault, Spending
 from arbiter_app.pipeline.record import Recorder
 from arbiter_app.pipeline.refused import exhausted, rejected
@@ -86,6 +87,8 @@ class Embeddings:
 
     async def _asked(self, decision: Decision, request: ChatRequest) -> Completion:
         name, started = request.pin or "", time.perf_counter()
+        if request.caller.models is not None and name not in request.caller.models:
+            raise Forbidden(f"this API key may not use {quoted(name)}", code="model_not_allowed", param="model")
         at = self._at(name)
         shown = at.runtime if len(self._runtimes) > 1 else ""
         if decision.reservation is not None:

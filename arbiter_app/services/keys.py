@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,7 +25,7 @@ from arbiter_app.services.allowance import Allowance
 from arbiter_app.services.rows import KeyRow, KeyUsage
 from arbiter_app.settings import Settings
 from arbiter_app.store import MintedKey, Store, StoredKey, StoreError
-from arbiter_app.store.keys import digest_of, well_formed
+from arbiter_app.store.keys import digest_of, note_used, well_formed
 from arbiter_app.store.usage import Window
 
 log = logging.getLogger("arbiter.keys")
@@ -71,6 +72,7 @@ class Keys:
         self._by_id: dict[str, StoredKey] = {}
         self._version: tuple[float, ...] = ()
         self._callers: ClearingCache[str, Caller] = ClearingCache(REMEMBERED)
+        self._used: dict[str, float] = {}
         self._latest = 0.0
         self._own = False
         self._reading = asyncio.Lock()
@@ -138,6 +140,11 @@ class Keys:
         found = self._callers.get(secret)
         if found is None:
             found = self._callers.keep(secret, self._authenticate(secret))
+        if found.role is not Role.ANONYMOUS and found.key_id in self._by_id:
+            now = time.time()
+            if found.expires is not None and now >= found.expires:
+                raise Unauthorized("this API key has expired; ask the operator for another", code="key_expired")
+            self._used[found.key_id] = now
         return found
 
     def _authenticate(self, secret: str) -> Caller:
@@ -159,7 +166,9 @@ class Keys:
         if name == SETTINGS_KEY and at.isdigit() and int(at) in self._operators.values():
             return Caller(key_id, Role.OPERATOR)
         key = self._by_id.get(key_id)
-        return _caller(key) if key is not None and key.status != "revoked" else None
+        if key is None or key.status == "revoked" or (key.expires is not None and time.time() >= key.expires):
+            return None
+        return _caller(key)
 
     def session_caller(self, cookie_header: str) -> Caller | None:
         """The caller whom a browser signed in as, at its present state."""
@@ -175,7 +184,7 @@ class Keys:
         if caller.role is not Role.CALLER:
             return windows
         try:
-            full = await self._store.reserve(caller.key_id, self.limits, windows)
+            full = await self._store.reserve(caller.line, self.limits, windows)
         except StoreError as error:
             log.warning("a request is routed uncounted: %s", error)
             return {}
@@ -195,7 +204,7 @@ class Keys:
         if caller.role is not Role.CALLER:
             return
         try:
-            await self._store.refund(caller.key_id)
+            await self._store.refund(caller.line)
         except StoreError as error:
             log.warning("a refused request stays counted: %s", error)
 
@@ -237,7 +246,7 @@ class Keys:
         if email:
             self._check_email(email)
         minted = await self._store.mint_key(role=role, email=email.strip(), label=label)
-        self._changed({digest_of(minted.secret): minted.key})
+        self.changed({digest_of(minted.secret): minted.key})
         return minted
 
     async def set_status(self, key_id: str, status: str) -> None:
@@ -247,11 +256,11 @@ class Keys:
         async with self._reading:  # what was read before must not be taken in after
             if not await self._store.set_key_status(key_id, status):
                 raise NotFound(f"no key {quoted(key_id)} that can be changed")
-            self._changed(await self._store.keys(key_id=key_id))
+            self.changed(await self._store.keys(key_id=key_id))
 
     async def info(self, caller: Caller) -> KeyUsage:
         """A key's state and its usage against the limits."""
-        used = await self._store.usage(caller.key_id)
+        used = await self._store.usage(caller.line)
         limited = caller.role is Role.CALLER
         return {
             "key_id": caller.key_id,
@@ -282,11 +291,31 @@ class Keys:
                 "role": key.role,
                 "status": key.status,
                 "created": key.created,
+                "project_id": key.project_id,
+                "origin": key.origin,
+                "expires": key.expires,
+                "models": None if key.models is None else list(key.models),
+                "tolerance": key.tolerance,
             }
             for key in self._by_id.values()
         ]
 
-    def _changed(self, rows: Mapping[str, StoredKey]) -> None:
+    def stored(self, key_id: str) -> StoredKey:
+        """A stored key. Raises NotFound, and Forbidden for one of the settings."""
+        if key_id.startswith(f"{SETTINGS_KEY}-"):
+            raise Forbidden("this key comes from ARBITER_API_KEYS; change it there")
+        key = self._by_id.get(key_id)
+        if key is None or key.status == "revoked":
+            raise NotFound(f"no key {quoted(key_id)} that can be changed")
+        return key
+
+    async def note_used(self) -> None:
+        """Write down when keys were used last, where they were since it was done the last time."""
+        used, self._used = self._used, {}
+        if used:
+            await self._store.writer.call(lambda c: note_used(c, used))
+
+    def changed(self, rows: Mapping[str, StoredKey]) -> None:
         """Take in what this process changed, and say so to the others."""
         self._own = True
         self._take(rows)
@@ -309,4 +338,14 @@ def _counted(address: str, email: str) -> dict[str, str]:
 
 
 def _caller(key: StoredKey) -> Caller:
-    return Caller(key.id, Role(key.role), key.email, key.status)
+    return Caller(
+        key.id,
+        Role(key.role),
+        key.email,
+        key.status,
+        project=key.project_id,
+        origin=key.origin,
+        models=key.models,
+        tolerance=key.tolerance,
+        expires=key.expires,
+    )

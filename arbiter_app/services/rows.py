@@ -732,7 +732,8 @@ class KeyStatus(TypedDict):
 
 
 class KeyRow(TypedDict):
-    """A stored key without its secret."""
+    """A stored key without its secret. `expires` in unix seconds, null for never; `models` that it may use, null for all;
+    `tolerance` of quality, null for the operator's; `origin` the first of the keys that it takes the place of, empty for none."""
 
     key_id: str
     email: str
@@ -740,6 +741,46 @@ class KeyRow(TypedDict):
     role: str
     status: str
     created: float
+    project_id: str
+    origin: str
+    expires: float | None
+    models: list[str] | None
+    tolerance: float | None
+
+
+class KeyEntry(KeyRow):
+    """The same with when it was used last, unix seconds; null for never."""
+
+    last_used: float | None
+
+
+class KeyList(TypedDict):
+    """Stored keys, in the order in which they were made."""
+
+    data: list[KeyEntry]
+
+
+class MintedEntry(TypedDict):
+    """A new key with its secret, shown this once."""
+
+    api_key: str
+    key: KeyEntry
+
+
+class ProjectRow(TypedDict):
+    """A project: what keys belong to. Budgets' periods begin by its `timezone`."""
+
+    id: str
+    name: str
+    timezone: str
+    created: float
+    keys: int
+
+
+class ProjectList(TypedDict):
+    """Projects, in the order in which they were made."""
+
+    data: list[ProjectRow]
 
 
 class BudgetRow(TypedDict):

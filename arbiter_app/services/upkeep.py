@@ -26,6 +26,8 @@ log = logging.getLogger("arbiter")
 FOLLOW_S = 0.4
 HOLDOUT_READ_S = 10.0
 STORE_LOOK_S = 0.25
+USED_S = 5.0
+"""When keys were used last is written down so often."""
 SWEEP_S = 5.0
 HOUSE_S = 3_600.0
 CONTENTS_S = 30.0
@@ -84,14 +86,17 @@ class Upkeep:
         self._contents = contents
 
     async def follow_keys(self) -> None:
-        """Bring in keys that another process or the command line changed."""
-        said = ""
+        """Bring in keys that another process or the command line changed, and write down when those here were used."""
+        noted, said = time.monotonic(), ""
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._keys.stale.wait(), FOLLOW_S)
             self._keys.stale.clear()
             try:
                 await self._keys.follow()
+                if time.monotonic() - noted >= USED_S:
+                    noted = time.monotonic()
+                    await self._keys.note_used()
                 said = ""
             except StoreError as error:
                 if str(error) != said:

@@ -6,14 +6,20 @@ import hashlib
 import secrets
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
+import orjson
 from sqlalchemy import Connection, func, insert, select, update
 
+from arbiter_app.pipeline.types import Json
+from arbiter_app.store import audit
 from arbiter_app.store.tables import ApiKey, table
 
 PREFIX = "arb_"
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+DEFAULT_PROJECT = "default"
+"""The id of the project that is always there."""
 _ID_CHARS, _SECRET_CHARS, _CHECK_CHARS = 8, 43, 6
 
 _KEYS = table(ApiKey)
@@ -21,7 +27,8 @@ _KEYS = table(ApiKey)
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """A stored key. `status`: active, paused or revoked."""
+    """A stored key. `status`: active, paused or revoked. `origin`, `models` and `tolerance` as in `pipeline.types.Caller`; `expires`
+    in unix seconds, None where it never does."""
 
     id: str
     role: str
@@ -30,6 +37,11 @@ class StoredKey:
     status: str
     created: float
     changed: float
+    project_id: str = DEFAULT_PROJECT
+    origin: str = ""
+    expires: float | None = None
+    models: tuple[str, ...] | None = None
+    tolerance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +74,51 @@ def digest_of(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def mint(connection: Connection, *, role: str, email: str, label: str, now: float) -> MintedKey:
-    """Make and store a key."""
+def mint(
+    connection: Connection, *, role: str, email: str, label: str, now: float, act: Json | None = None, **more: Any
+) -> MintedKey:
+    """Make and store a key; `more` are other fields of `StoredKey`, `act` is the entry of the audit log, which names the key."""
     secret = make_key()
-    key = StoredKey(public_id(secret), role, email, label, "active", now, now)
-    row = {"id": key.id, "digest": digest_of(secret), "role": role, "email": email, "label": label}
-    connection.execute(insert(_KEYS).values(**row, status="active", created=now, changed=now))
+    key = StoredKey(public_id(secret), role, email, label, "active", now, now, **more)
+    if act is not None:
+        audit.add(connection, {**act, "subject": key.id})
+    connection.execute(insert(_KEYS).values(digest=digest_of(secret), **_row(asdict(key))))
     return MintedKey(key, secret)
+
+
+def rotate(connection: Connection, key_id: str, overlap_s: float, now: float, act: Json) -> MintedKey | None:
+    """A new key in the place of one, which stays good for `overlap_s` seconds, and no longer than it was to; None where there is none
+    that is good. `act` is the entry of the audit log."""
+    old = next(iter(by_digest(connection, key_id=key_id).values()), None)
+    if old is None or old.status == "revoked" or (old.expires is not None and old.expires <= now):
+        return None
+    audit.add(connection, act)
+    until = now + overlap_s if old.expires is None else min(old.expires, now + overlap_s)
+    connection.execute(update(_KEYS).where(_KEYS.c.id == key_id).values(expires=until, changed=now))
+    same = {name: getattr(old, name) for name in ("role", "email", "label", "project_id", "models", "tolerance")}
+    return mint(connection, now=now, origin=old.origin or old.id, expires=old.expires, **same)
+
+
+def change(connection: Connection, key_id: str, given: Mapping[str, Any], now: float, act: Json) -> bool:
+    """Change fields of `StoredKey`; False when there is no such key, or it is revoked. `act` is the entry of the audit log."""
+    fits = (_KEYS.c.id == key_id) & (_KEYS.c.status != "revoked")
+    if connection.execute(update(_KEYS).where(fits).values(changed=now, **_row(given))).rowcount != 1:
+        return False
+    audit.add(connection, act)
+    return True
+
+
+def note_used(connection: Connection, used: Mapping[str, float]) -> None:
+    """When keys were used last, unix seconds."""
+    for key_id, at in used.items():
+        later = (_KEYS.c.id == key_id) & (func.coalesce(_KEYS.c.last_used, 0.0) < at)
+        connection.execute(update(_KEYS).where(later).values(last_used=at))
+
+
+def last_used(connection: Connection) -> dict[str, float]:
+    """When each key was used last, unix seconds; those that never were are not in it."""
+    rows = connection.execute(select(_KEYS.c.id, _KEYS.c.last_used).where(_KEYS.c.last_used.is_not(None)))
+    return {key_id: float(at) for key_id, at in rows}
 
 
 def set_status(connection: Connection, key_id: str, status: str, now: float) -> bool:
@@ -91,16 +141,28 @@ def by_digest(
     if since is not None:
         query = query.where(_KEYS.c.changed >= since)
     rows = connection.execute(query)
-    return {
-        row.digest: StoredKey(row.id, row.role, row.email, row.label, row.status, row.created, row.changed)
-        for row in rows
-    }
+    return {row["digest"]: _key(dict(row)) for row in rows.mappings()}
 
 
 def version(connection: Connection) -> tuple[float, ...]:
     """Another value whenever a key was made or changed."""
     changed = _KEYS.c.changed
     return tuple(connection.execute(select(func.count(), func.max(changed), func.sum(changed))).one())
+
+
+def _row(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns of a key's fields."""
+    row = dict(given)
+    if row.get("models") is not None:
+        row["models"] = orjson.dumps(row["models"]).decode()
+    return row
+
+
+def _key(row: Mapping[str, Any]) -> StoredKey:
+    named = {one.name: row[one.name] for one in fields(StoredKey)}
+    if named["models"] is not None:
+        named["models"] = tuple(orjson.loads(named["models"]))
+    return StoredKey(**named)
 
 
 def _checksum(body: str) -> str:

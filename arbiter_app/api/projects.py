@@ -1,0 +1,48 @@
+"""Projects: what keys belong to, and by whose clock their budgets begin."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from arbiter_app.api.guard import Guarded
+from arbiter_app.api.reports import services_of
+from arbiter_app.services.rows import ProjectList, ProjectRow
+
+router = APIRouter(tags=["projects"], route_class=Guarded)
+
+
+class ProjectBody(BaseModel):
+    """A new project."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    name: str
+    timezone: str = Field("UTC", description="IANA name by which its budgets' periods begin")
+
+
+class ChangeBody(BaseModel):
+    """What changes of a project; a time zone holds for budgets that are set from then on."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    name: str | None = None
+    timezone: str | None = Field(None, description="IANA name")
+
+
+@router.get("/v1/projects")
+async def listing(request: Request) -> ProjectList:
+    """Every project; `default` is always there, and keys are in it until somebody says otherwise."""
+    return {"data": await services_of(request).key_admin.projects()}
+
+
+@router.post("/v1/projects")
+async def make(request: Request, body: ProjectBody) -> ProjectRow:
+    """A new project."""
+    return await services_of(request).key_admin.make_project(request.state.caller, body.name, body.timezone)
+
+
+@router.post("/v1/projects/{project_id}")
+async def change(request: Request, project_id: str, body: ChangeBody) -> ProjectRow:
+    """Rename it, or change its time zone."""
+    return await services_of(request).key_admin.change_project(
+        request.state.caller, project_id, body.name, body.timezone
+    )

@@ -1,0 +1,159 @@
+"""What operators do with keys and projects: make, change, rotate. Each act is in the audit log, in its own transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from arbiter_app.pipeline.errors import NotFound, Unprocessable
+from arbiter_app.pipeline.plain import is_email, quoted
+from arbiter_app.pipeline.types import Caller, Json, Role
+from arbiter_app.services.audit import entry
+from arbiter_app.services.keys import Keys
+from arbiter_app.services.periods import zone_of
+from arbiter_app.services.rows import KeyEntry, MintedEntry, ProjectRow
+from arbiter_app.store import Store, keys, projects
+from arbiter_app.store.keys import DEFAULT_PROJECT, digest_of
+from arbiter_app.store.projects import StoredProject
+
+OVERLAP_S = 86_400.0
+"""For how long a key that was rotated stays good, where nobody says."""
+LONGEST_OVERLAP_S = 90 * 86_400.0
+MOST_NAME_CHARS, MOST_MODELS = 100, 500
+CHANGEABLE = ("label", "email", "project_id", "expires", "models", "tolerance")
+"""Fields of a key that operators change."""
+
+
+class KeyAdmin:
+    """Over the keys of this process, which tells the others."""
+
+    def __init__(self, store: Store, known: Keys) -> None:
+        self._store = store
+        self._keys = known
+
+    async def listing(self) -> list[KeyEntry]:
+        """Every stored key, with when it was used last."""
+        used = await self._store.read(keys.last_used)
+        return [{**row, "last_used": used.get(row["key_id"])} for row in self._keys.listing()]
+
+    async def make(self, by: Caller, role: str, given: Mapping[str, Any]) -> MintedEntry:
+        """A new key. Raises Unprocessable."""
+        if role not in (Role.CALLER, Role.OPERATOR):
+            raise Unprocessable(f"role {quoted(role, 40)} is unknown; known are caller, operator", param="role")
+        fields = {"label": "", "email": "", **await self._checked(given)}
+        act = entry(by, "key.make", "", after={"role": role, **fields})
+        now = time.time()
+        minted = await self._store.writer.call(lambda c: keys.mint(c, role=role, now=now, act=act, **fields))
+        self._keys.changed({digest_of(minted.secret): minted.key})
+        return {"api_key": minted.secret, "key": await self._entry(minted.key.id)}
+
+    async def change(self, by: Caller, key_id: str, given: Mapping[str, Any]) -> KeyEntry:
+        """Change fields of a key. Raises NotFound and Unprocessable."""
+        known, fields = self._keys.stored(key_id), await self._checked(given)
+        before = {name: asdict(known)[name] for name in fields}
+        act, now = entry(by, "key.change", key_id, before=before, after=fields), time.time()
+        if fields and not await self._store.writer.call(lambda c: keys.change(c, key_id, fields, now, act)):
+            raise NotFound(f"no key {quoted(key_id)} that can be changed")
+        self._keys.changed(await self._store.keys(key_id=key_id))
+        return await self._entry(key_id)
+
+    async def rotate(self, by: Caller, key_id: str, overlap_s: float | None = None) -> MintedEntry:
+        """A new key with the rights, budgets and limits of one, which stays good for the overlap. Raises NotFound."""
+        known, lasts_s = self._keys.stored(key_id), OVERLAP_S if overlap_s is None else overlap_s
+        if not 0 <= lasts_s <= LONGEST_OVERLAP_S:
+            raise Unprocessable(f"overlap_s must be between 0 and {LONGEST_OVERLAP_S:g}", param="overlap_s")
+        act, now = entry(by, "key.rotate", known.id, after={"overlap_s": lasts_s}), time.time()
+        minted = await self._store.writer.call(lambda c: keys.rotate(c, key_id, lasts_s, now, act))
+        if minted is None:
+            raise NotFound(f"no key {quoted(key_id)} that can be rotated")
+        self._keys.changed({digest_of(minted.secret): minted.key, **await self._store.keys(key_id=key_id)})
+        return {"api_key": minted.secret, "key": await self._entry(minted.key.id)}
+
+    async def projects(self) -> list[ProjectRow]:
+        """Every project, with how many keys it has."""
+        rows = self._keys.listing()
+        return [
+            {
+                "id": one.id,
+                "name": one.name,
+                "timezone": one.timezone,
+                "created": one.created,
+                "keys": sum(row["project_id"] == one.id for row in rows),
+            }
+            for one in await self._store.read(projects.everyone)
+        ]
+
+    async def make_project(self, by: Caller, name: str, timezone: str = "UTC") -> ProjectRow:
+        """A new project. Raises Unprocessable."""
+        named = _named("name", name)
+        zone_of(timezone)
+        act, now = entry(by, "project.make", named, after={"timezone": timezone}), time.time()
+        project_id = await self._store.writer.call(lambda c: projects.make(c, named, timezone, now, act))
+        if project_id is None:
+            raise Unprocessable(f"there is a project {quoted(named)} already", param="name")
+        return next(one for one in await self.projects() if one["id"] == project_id)
+
+    async def change_project(
+        self, by: Caller, project_id: str, name: str | None = None, timezone: str | None = None
+    ) -> ProjectRow:
+        """Rename a project, or change its clock. Raises NotFound and Unprocessable."""
+        known = await self._project(project_id)
+        named, zone = known.name if name is None else _named("name", name), timezone or known.timezone
+        zone_of(zone)
+        told = {"name": named, "timezone": zone}
+        act = entry(by, "project.change", project_id, before={one: getattr(known, one) for one in told}, after=told)
+        now = time.time()
+        if not await self._store.writer.call(lambda c: projects.change(c, project_id, named, zone, now, act)):
+            raise Unprocessable(f"there is a project {quoted(named)} already", param="name")
+        return next(one for one in await self.projects() if one["id"] == project_id)
+
+    async def timezone_of(self, scope: str, subject: str) -> str:
+        """The time zone of a project, or of that of a key; UTC for tags and for what is not known."""
+        wanted = subject if scope == "project" else DEFAULT_PROJECT
+        if scope == "key":
+            wanted = next((row["project_id"] for row in self._keys.listing() if row["key_id"] == subject), wanted)
+        known = {one.id: one.timezone for one in await self._store.read(projects.everyone)}
+        return known.get(wanted, "UTC")
+
+    async def _project(self, project_id: str) -> StoredProject:
+        for one in await self._store.read(projects.everyone):
+            if one.id == project_id:
+                return one
+        raise NotFound(f"no project {quoted(project_id, 40)}; see GET /v1/projects")
+
+    async def _entry(self, key_id: str) -> KeyEntry:
+        return next(row for row in await self.listing() if row["key_id"] == key_id)
+
+    async def _checked(self, given: Mapping[str, Any]) -> Json:
+        """The fields of a key that are given, once they make sense. Raises Unprocessable."""
+        fields = {name: given[name] for name in CHANGEABLE if name in given}
+        if fields.get("label"):
+            fields["label"] = _named("label", fields["label"])
+        if fields.get("email") and not is_email(fields["email"].strip()):
+            raise Unprocessable(f"{quoted(fields['email'])} is not an e-mail address", param="email")
+        tolerance, expires = fields.get("tolerance"), fields.get("expires")
+        if tolerance is not None and not 0 <= tolerance <= 1:
+            raise Unprocessable("tolerance is a share between 0 and 1", param="tolerance")
+        if expires is not None and not time.time() < expires < 1e11:
+            raise Unprocessable("expires must be in the future, in unix seconds", param="expires")
+        if "project_id" in fields:
+            await self._project(fields["project_id"])
+        if fields.get("models") is not None:
+            fields["models"] = _models(fields["models"])
+        return fields
+
+
+def _named(field: str, name: str) -> str:
+    """A name as it is kept. Raises Unprocessable."""
+    text = " ".join(name.split())
+    if not 0 < len(text) <= MOST_NAME_CHARS or not text.isprintable():
+        raise Unprocessable(f"{field} must be 1 to {MOST_NAME_CHARS} visible characters", param=field)
+    return text
+
+
+def _models(names: Sequence[str]) -> tuple[str, ...]:
+    if not 0 < len(names) <= MOST_MODELS or any(not 0 < len(name) <= 200 for name in names):
+        raise Unprocessable(f"models must name 1 to {MOST_MODELS} models, or be null for all", param="models")
+    return tuple(dict.fromkeys(names))
