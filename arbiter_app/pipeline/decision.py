@@ -253,6 +253,7 @@ class Decision:
             "rejected": _names(eligible.rejected) if eligible and eligible.rejected else None,
             "asked_tokens": eligible.prompt_tokens if eligible else None,
             "beyond_pico": self.beyond_pico,
+            "learning_cost_pico": None,
         }
 
     def trace(self) -> Json:

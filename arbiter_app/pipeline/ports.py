@@ -259,6 +259,14 @@ class Ledger(Protocol):
         """Charge budgets, or let go what was reserved, without a record."""
         ...
 
+    def shadow(self, decision_id: str, row: Mapping[str, Any], lesson: Lesson) -> asyncio.Future[None]:
+        """What came of a model that was asked beside an answer (see `store.tables.StoredShadow`), and what that taught: once."""
+        ...
+
+    def shadow_grades(self, decision_id: str, grades: Mapping[str, Grade], lesson: Lesson) -> asyncio.Future[None]:
+        """Grades of models that were asked beside an answer, by their names, and what these taught."""
+        ...
+
     def adjust(self, lesson: Lesson) -> asyncio.Future[None]:
         """Statistics that change without a decision (a vote)."""
         ...

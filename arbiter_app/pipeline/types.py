@@ -97,6 +97,7 @@ class Mode(StrEnum):
     HOLDOUT = "holdout"
     CALIBRATE = "calibrate"
     EMBEDDING = "embedding"
+    SHADOW = "shadow"
 
 
 class CostState(StrEnum):

@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import Connection, Row, Select, func, select
 
 from arbiter_app.pipeline.decision import expanded
-from arbiter_app.store import projections
+from arbiter_app.store import projections, shadows
 from arbiter_app.store.tables import LISTS, DecisionTrace, Span, StoredDecision, table
 
 MAX_PAGE = 500
@@ -64,12 +64,14 @@ def conversations(connection: Connection, limit: int) -> list[tuple[str, str, st
 
 
 def one(connection: Connection, decision_id: str) -> dict[str, Any] | None:
-    """One decision with its trace (None once the trace has been retired); None when there is no such decision."""
+    """One decision with the models that were asked beside it and its trace (None once the trace has been retired); None when there
+    is no such decision."""
     row = row_of(connection, decision_id)
     if row is None:
         return None
     trace = connection.execute(select(_TRACES.c.body).where(_TRACES.c.id == decision_id)).scalar()
-    return {**row, "trace": None if trace is None else expanded(orjson.loads(trace))}
+    asked = shadows.of(connection, decision_id)
+    return {**row, "shadows": asked, "trace": None if trace is None else expanded(orjson.loads(trace))}
 
 
 def attempts(connection: Connection, narrowed: Filter, *, limit: int) -> list[dict[str, Any]]:

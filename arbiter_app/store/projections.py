@@ -143,7 +143,7 @@ class ProjectionBuilder:
         if seq <= self._filed(connection, SUMMED):
             start = int(ts) // FIVE_MINUTES * FIVE_MINUTES
             moved = rollup_math.regraded((old_quality, old_pico), (told[0], pico))
-            self._late.run(connection, [(key_id, start, bucket, model, mode, *moved)])
+            self._late.run(connection, [(key_id, start, bucket, model, mode, *moved, 0)])
         return True
 
     def _sum(self, connection: Connection, after: int, upto: int) -> None:

@@ -7,10 +7,10 @@ as OPEN ones, of five minutes and for their key only, and move into all the othe
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from operator import add
 from typing import Any
 
 import orjson
@@ -26,7 +26,7 @@ LOG_BASE = math.log(LATENCY_BASE)
 
 ROLLUP_KEY = ("resolution", "key_id", "start", "model", "mode", "bucket")
 ROLLUP_SUMS = tuple(column.name for column in table(Rollup).columns if column.name not in ROLLUP_KEY)
-SERIES_SUMS = ("calls", "cost_pico", "judge_pico", "baseline_pico", "compared_pico", "compared")
+SERIES_SUMS = ("calls", "cost_pico", "judge_pico", "baseline_pico", "compared_pico", "compared", "learning_pico")
 
 Slot = dict[str, Any]
 """{sums: SERIES_SUMS as a list, models: {model: cost_pico}, modes: {mode: calls}, latency: {bin: calls}}; bin b counts
@@ -49,8 +49,8 @@ def empty() -> Slot:
 
 
 def merge(into: Slot, other: Slot) -> None:
-    """Add another slot to one."""
-    into["sums"] = list(map(add, into["sums"], other["sums"]))
+    """Add another slot to one. One that was stored before a sum was kept has none of it."""
+    into["sums"] = [a + b for a, b in itertools.zip_longest(into["sums"], other["sums"], fillvalue=0)]
     for name in ("models", "modes", "latency"):
         _count(into[name], other[name])
 
@@ -60,7 +60,8 @@ def finest(cells: Iterable[Cell], bins: Iterable[Bin] = ()) -> dict[Address, Slo
     found: dict[Address, Slot] = {}
     for key_id, start, model, mode, *sums in cells:
         slot = found.setdefault((FIVE_MINUTES, key_id, start), empty())
-        merge(slot, {"sums": sums, "models": {model: sums[_COST]}, "modes": {mode: sums[_CALLS]}, "latency": {}})
+        models, modes = ({model: sums[_COST]}, {mode: sums[_CALLS]}) if sums[_CALLS] else ({}, {})
+        merge(slot, {"sums": sums, "models": models, "modes": modes, "latency": {}})
     for key_id, start, at, n in bins:
         _count(found.setdefault((FIVE_MINUTES, key_id, start), empty())["latency"], {str(at): n})
     return found

@@ -82,16 +82,18 @@ SUM_OF: dict[str, ColumnElement[Any]] = {
     "priced": _rows(_PRICED),
     "beyond_pico": known(_D.beyond_pico, _PRICED),
     "beyond_sq": known(_BEYOND_USD * _BEYOND_USD, _PRICED),
+    "learning_pico": literal_column("0"),
 }
 """What decisions add to each column of the roll-ups.
 
 Only answered calls with a measured baseline are compared with it; what a failed call cost is compared with nothing.
 `asked` are the answered calls of known cost, `sized` those whose prompt was estimated (`asked_tokens`), `priced` those
-whose charges beyond the prompt's list price measure a model (`beyond_pico`, and their squares in USD).
+whose charges beyond the prompt's list price measure a model (`beyond_pico`, and their squares in USD). What was asked beside
+them always comes afterwards (`learning_pico`).
 """
-LATE_SUMS = ("judge_pico", "graded", "quality_sum", "quality_sq")
+LATE_SUMS = ("judge_pico", "graded", "quality_sum", "quality_sq", "learning_pico")
 LATE_SUM_OF = {name: known(_L[name]) if name in LATE_SUMS else literal_column("0") for name in ROLLUP_SUMS}
-"""The same for grades that came after their decision was filed."""
+"""The same for what came after: grades of decisions that were filed, and charges of models that were asked beside them."""
 
 _CELL = (_D.key_id, START, _D.model, _D.mode)
 _LATE_CELL = (_L.key_id, _L.start, _L.model, _L.mode)

@@ -75,6 +75,24 @@ class StoreLedger:
         """Charge budgets, or let go what was reserved, without a record."""
         return self._writer.call(lambda c: self._writer.batch.budgets.settle(c, (settlement,)), keep=True)
 
+    def shadow(self, decision_id: str, row: Mapping[str, Any], lesson: Lesson) -> asyncio.Future[None]:
+        """A model that was asked beside an answer: its row, the decision's, sums and statistics in one transaction, once."""
+
+        def work(connection: Connection) -> None:
+            if self._writer.shadows.add(connection, decision_id, row):
+                self._writer.batch.write_learned(connection, lesson)
+
+        return self._writer.call(work, keep=True)
+
+    def shadow_grades(self, decision_id: str, grades: Mapping[str, Grade], lesson: Lesson) -> asyncio.Future[None]:
+        """Late grades of models that were asked beside an answer."""
+
+        def work(connection: Connection) -> None:
+            self._writer.shadows.grade(connection, decision_id, grades)
+            self._writer.batch.write_learned(connection, lesson)
+
+        return self._writer.call(work, keep=True)
+
     def adjust(self, lesson: Lesson) -> asyncio.Future[None]:
         """Statistics that change without a decision."""
         return self._writer.call(lambda connection: self._writer.batch.write_learned(connection, lesson), keep=True)

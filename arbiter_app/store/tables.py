@@ -60,6 +60,27 @@ class StoredDecision(SQLModel, table=True):
     """The prompt in tokens as Arbiter itself estimates it, the same whichever model serves; NULL for a cached answer."""
     beyond_pico: int | None = Field(default=None, sa_type=BigInteger)
     """The answers' charges less the asked model's list price of `asked_tokens`; NULL where they do not measure a model."""
+    learning_cost_pico: int | None = Field(default=None, sa_type=BigInteger)
+    """What the models charged that were asked beside the answer, to learn; NULL where none was. Not part of `cost_pico`."""
+
+
+class StoredShadow(SQLModel, table=True):
+    """A model that was asked beside an answer, once for each decision: what that cost and scored. The answer is not kept."""
+
+    __tablename__ = "shadow"
+    decision_id: str = Field(primary_key=True)
+    model: str = Field(primary_key=True)
+    ts: float
+    status: str
+    error: str
+    cost_pico: int | None = Field(sa_type=BigInteger)
+    cost_state: str
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    latency_ms: float
+    quality: float | None
+    quality_source: str
+    quality_reason: str
 
 
 class DecisionTrace(SQLModel, table=True):
@@ -375,6 +396,7 @@ class Rollup(SQLModel, table=True):
     priced: int = 0
     beyond_pico: int = Field(default=0, sa_type=BigInteger)
     beyond_sq: float = 0.0
+    learning_pico: int = Field(default=0, sa_type=BigInteger)
 
 
 class Slot(SQLModel, table=True):
@@ -402,7 +424,8 @@ class Span(SQLModel, table=True):
 
 
 class LateGrade(SQLModel, table=True):
-    """What a grade that came after its decision was filed adds to the sums; they take it in with the next slice."""
+    """What adds to the sums after a decision: a grade that came once it was filed, or a charge of a model that was asked beside
+    it (then `model` is that one, and `mode` is shadow). The sums take it in with the next slice."""
 
     __tablename__ = "late_grade"
     id: int | None = Field(default=None, primary_key=True)
@@ -415,6 +438,7 @@ class LateGrade(SQLModel, table=True):
     graded: int
     quality_sum: float
     quality_sq: float
+    learning_pico: int = Field(default=0, sa_type=BigInteger)
 
 
 def _list(name: str, column: str, *others: str) -> Table:

@@ -33,6 +33,7 @@ from arbiter_app.store.tables import (
     Span,
     Statistic,
     StoredDecision,
+    StoredShadow,
     table,
 )
 
@@ -45,6 +46,7 @@ STEP_SLOTS = 12
 KEYS = 50
 LEARNED = (
     StoredDecision,
+    StoredShadow,
     DecisionTrace,
     Statistic,
     Agreement,
@@ -60,7 +62,7 @@ LEARNED = (
     LateGrade,
 )
 
-_DECISIONS, _TRACES, _SLOTS = table(StoredDecision), table(DecisionTrace), table(Slot)
+_DECISIONS, _SHADOWS, _TRACES, _SLOTS = table(StoredDecision), table(StoredShadow), table(DecisionTrace), table(Slot)
 _ROLLUPS, _STATE, _STATISTICS = table(Rollup), table(PolicyState), table(Statistic)
 
 
@@ -98,6 +100,7 @@ def retire_decisions(connection: Connection, keep: int) -> int:
         return 0
     old = select(_DECISIONS.c.id).where(_DECISIONS.c.seq <= edge)
     connection.execute(delete(_TRACES).where(_TRACES.c.id.in_(old)))
+    connection.execute(delete(_SHADOWS).where(_SHADOWS.c.decision_id.in_(old)))
     projections.unlist(connection, edge)
     return connection.execute(delete(_DECISIONS).where(_DECISIONS.c.seq <= edge)).rowcount
 

@@ -30,6 +30,7 @@ from arbiter_app.store.decisions import exists
 from arbiter_app.store.engine import NOBODY, FileWatch
 from arbiter_app.store.projections import ProjectionBuilder
 from arbiter_app.store.sanitize import sanitized
+from arbiter_app.store.shadows import ShadowWriter
 from arbiter_app.store.statistics_sync import StatisticsSync
 from arbiter_app.store.usage import UsageMeter
 
@@ -97,6 +98,7 @@ class Writer:
         self.batch = BatchWriter(engine.dialect)
         self.projections = ProjectionBuilder(engine.dialect)
         self.meter = UsageMeter(engine.dialect)
+        self.shadows = ShadowWriter(engine.dialect)
         self.statistics = StatisticsSync(engine.dialect)
         self.max_wait_s = max_wait_s
         self._max_pending = max_pending

@@ -59,6 +59,7 @@ BLANK: dict[str, Any] = {
     "rejected": '["b"]',
     "asked_tokens": 12,
     "beyond_pico": -3,
+    "learning_cost_pico": None,
 }
 
 
