@@ -3,7 +3,8 @@
 POST /sandbox/faults   {"model": M or "*", fields of `world.Fault`}; without fields the model's fault is lifted
 POST /sandbox/prices   {"model": M, "multiplier": X}
 POST /sandbox/skill    {"model": M, "factor": X, "task": T (optional)}
-POST /sandbox/judge    {"noise": sd, "bias": mean error, "arbitrary": share of random scores}, each optional
+POST /sandbox/judge    {"noise": sd, "bias": mean error, "arbitrary": share of random scores,
+                       "first": what the first of several answers is preferred by}, each optional
 POST /sandbox/reset    everything back to the beginning
 GET  /sandbox/truth    expected quality and cost of every model per task and difficulty
 POST /sandbox/truth    a chat request: what each model would answer to it: exact quality and charge
@@ -70,12 +71,12 @@ def _skill(world: World, given: Json) -> Json:
 
 
 def _judge(world: World, given: Json) -> Json:
-    limits = {"noise": (0.0, 1.0), "bias": (-1.0, 1.0), "arbitrary": (0.0, 1.0)}
+    limits = {"noise": (0.0, 1.0), "bias": (-1.0, 1.0), "arbitrary": (0.0, 1.0), "first": (-1.0, 1.0)}
     for name, value in given.items():
         low, high = limits.get(name, (1.0, 0.0))
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
             raise BadControl(
-                f"{name} cannot be {value!r}: noise and arbitrary are 0 to 1, bias -1 to 1, others unknown"
+                f"{name} cannot be {value!r}: noise and arbitrary are 0 to 1, bias and first -1 to 1, others unknown"
             )
     world.taste = Taste(**given)
     return {"status": "ok"}

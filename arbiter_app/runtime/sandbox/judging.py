@@ -6,7 +6,7 @@ judge       a system message that begins "You are Arbiter's judge": the last mes
             and </task>, the prompt between <prompt> and </prompt>, the answer between <answer> and </answer>, each tag
             on a line of its own. The reply is {"score": s}: the quality that can be read off the answer (`readable`),
             plus noise that depends on the text alone, so that judging twice gives the same score. How noisy, biased or
-            arbitrary it is is its `Taste`.
+            arbitrary it is is its `Taste`. Several answers are rated in their order: {"scores": [s, s]}.
 """
 
 from __future__ import annotations
@@ -30,11 +30,13 @@ _PAIRS = {")": "(", "]": "[", "}": "{"}
 
 @dataclass(frozen=True, slots=True)
 class Taste:
-    """How the judge departs from what it reads: standard deviation, mean error, and share of scores drawn at random."""
+    """How the judge departs from what it reads: standard deviation, mean error, share of scores drawn at random, and what it
+    prefers the first of several answers by."""
 
     noise: float = 0.05
     bias: float = 0.0
     arbitrary: float = 0.0
+    first: float = 0.0
 
 
 FAIR = Taste()
@@ -50,15 +52,25 @@ def service(payload: Json, seed: int, taste: Taste = FAIR) -> tuple[str, Simulat
     if system.startswith(CLASSIFIER):
         return "classifier", SimulatedAnswer(task_of(asked).value, [], 1.0)
     if system.startswith(JUDGE):
-        return "judge", SimulatedAnswer(orjson.dumps({"score": judged(asked, seed, taste)}).decode(), [], 1.0)
+        scores = judged(asked, seed, taste)
+        reply = {"scores": scores} if '"scores"' in system else {"score": scores[0]}
+        return "judge", SimulatedAnswer(orjson.dumps(reply).decode(), [], 1.0)
     return None
 
 
-def judged(message: str, seed: int, taste: Taste = FAIR) -> float:
-    """The judge's score of the answer in a judge message, 0..1."""
-    task, prompt, answer = (_part(tag, message) for tag in ("task", "prompt", "answer"))
+def judged(message: str, seed: int, taste: Taste = FAIR) -> list[float]:
+    """The judge's scores of the answers in a judge message, 0..1 each."""
+    task, prompt = (_part(tag, message) for tag in ("task", "prompt"))
+    answers = [found.strip() for found in _PARTS["answer"].findall(message)] or [""]
+    return [
+        _scored(task, prompt, answer, seed, taste, taste.first if at == 0 and len(answers) > 1 else 0.0)
+        for at, answer in enumerate(answers)
+    ]
+
+
+def _scored(task: str, prompt: str, answer: str, seed: int, taste: Taste, more: float) -> float:
     rng = rng_of(seed, "judge", answer)
-    off = taste.bias + rng.gauss(0.0, taste.noise)
+    off = taste.bias + more + rng.gauss(0.0, taste.noise)
     if rng.random() < taste.arbitrary:
         return round(rng.random(), 2)
     return round(min(1.0, max(0.0, readable(task, prompt, answer) + off)), 2)

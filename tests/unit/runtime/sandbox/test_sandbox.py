@@ -437,7 +437,7 @@ def test_judged_scores_follow_true_quality_with_little_noise() -> None:
     asks = [f"Write an essay about {n} rivers" for n in range(60)]
     for name in ("gpt-4o", "hermes-3-llama-3.1-405b", "deepseek-v4-flash"):
         said = [answer(chat(ask), name, SKILLS[name], 7) for ask in asks]
-        scores = [judged(judge_message(Task.OPEN, ask, one.text), 7) for ask, one in zip(asks, said, strict=True)]
+        scores = [judged(judge_message(Task.OPEN, ask, one.text), 7)[0] for ask, one in zip(asks, said, strict=True)]
         assert mean(scores) == pytest.approx(mean(one.quality for one in said), abs=0.04)
         assert max(abs(score - one.quality) for score, one in zip(scores, said, strict=True)) < 0.3
 
