@@ -34,7 +34,7 @@ from arbiter_app.pipeline.deployments import Deployments
 from arbiter_app.pipeline.estimates import LearnedEstimates
 from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.holdout import Holdout
-from arbiter_app.pipeline.judge import Judge, parse_judgement
+from arbiter_app.pipeline.judge import Judge, parse_judgement, parse_judgements
 from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.lifecycle import Lifecycle
 from arbiter_app.pipeline.limits import LearnedLimits
@@ -45,7 +45,7 @@ from arbiter_app.pipeline.record import Recorder
 from arbiter_app.pipeline.route import CONVERSATIONS, Router
 from arbiter_app.pipeline.standing import Standing
 from arbiter_app.pipeline.tokens import TokenRatios
-from arbiter_app.pipeline.types import DEFAULT_RUNTIME, PICO_PER_USD, ChatRequest
+from arbiter_app.pipeline.types import DEFAULT_RUNTIME, PICO_PER_USD, ChatRequest, Mode
 from arbiter_app.pipeline.wishes import Wishes
 from arbiter_app.pool.rates import rates_of
 from arbiter_app.runtime import cost as meter
@@ -81,6 +81,7 @@ from arbiter_app.services.prompt_runner import PromptRunner
 from arbiter_app.services.reads import Reads, shown
 from arbiter_app.services.replica_sync import ReplicaSync
 from arbiter_app.services.requests import RequestService
+from arbiter_app.services.shadows import Shadows
 from arbiter_app.services.status import Status
 from arbiter_app.services.telemetry import Telemetry
 from arbiter_app.services.upkeep import Background, Upkeep
@@ -222,6 +223,7 @@ class Services:
             self.policy,
             baseline=lambda: self.catalog_holder.now.baseline,
             holdout=self.holdout,
+            beside=self.settings.shadow,
             rng=random.Random(),
             now=time.time,
         )
@@ -254,6 +256,7 @@ class Services:
             publish=self._publish,
             alerted=self.alerts.raised,
             priced=self.deployments.priced,
+            baseline=lambda: self.catalog_holder.now.baseline,
         )
 
     @cached_property
@@ -271,6 +274,7 @@ class Services:
             recorder=Recorder(self.learner),
             kept=self.kept,
             assembler=StreamAssembler,
+            beside=self.shadows.take,
             judge=self.judging.follow,
             wants_judge=self.judging.wants,
             timeout_s=settings.request_timeout_s,
@@ -352,6 +356,25 @@ class Services:
             graded=self.kept.keep,
             spending=self.budgets,
             price=lambda chars: self.ceilings.question_pico(QUESTION_CHARS + chars, MOST_ROOM, self.judges.dearest),
+            sets_bar=self._sets_bar,
+        )
+
+    @cached_property
+    def shadows(self) -> Shadows:
+        """Asks models beside answers."""
+        settings = self.settings
+        return Shadows(
+            at_once=settings.shadow_concurrency,
+            per_s=settings.shadow_per_s,
+            timeout_s=settings.request_timeout_s,
+            policy=self.policy,
+            calls=self.calls,
+            estimates=self.estimates,
+            learner=self.learner,
+            judging=self.judging,
+            spending=self.budgets,
+            metrics=self.metrics,
+            way=lambda: self.requests,
         )
 
     @cached_property
@@ -442,7 +465,16 @@ class Services:
     @cached_property
     def memory(self) -> Memory:
         """What a reset forgets."""
-        learned = (self.policy, self.health, self.limits, self.deployments, self.holdout, self.what_if, self.judging)
+        learned = (
+            self.policy,
+            self.health,
+            self.limits,
+            self.deployments,
+            self.holdout,
+            self.what_if,
+            self.judging,
+            self.shadows,
+        )
         kept = [part for part in (self.cache, self.meaning) if part is not None]
         return Memory([part.forget for part in (*learned, self.prices, *kept)])
 
@@ -523,13 +555,14 @@ class Services:
     @cached_property
     def telemetry(self) -> Telemetry:
         """Metrics."""
-        return Telemetry(self.metrics, self.requests, self.store, self.judging, self.health)
+        return Telemetry(self.metrics, self.requests, self.store, self.judging, self.shadows, self.health)
 
     async def close(self) -> None:
         """Finish what was begun (judges get a short while), then let go of store, runtime and sandbox."""
         self.requests.draining = True
         await self.background.close()
         await self.calibrations.close()
+        await self.shadows.close()
         await self.judging.close()
         await self.sender.close()
         for runtime in self.runtimes.values():
@@ -547,6 +580,11 @@ class Services:
     def _know_prices(self) -> None:
         """Tell the policy at which prices the models would be served now."""
         self.policy.know(facts_of(self.catalog, self.deployments.serving), self.catalog.baseline)
+
+    def _sets_bar(self, decision: Decision) -> bool:
+        """Whether this is one of the first answers of the baseline in its bucket, which set the bar."""
+        few = self.policy.graded(decision.bucket, decision.model) < self.settings.routing.baseline_first
+        return few and decision.model == self.catalog.baseline and decision.mode is Mode.EXPLOIT
 
     def _publish(self, decision: Decision) -> None:
         self.metrics.seen(decision)
@@ -636,7 +674,7 @@ def _names_a_task(text: str) -> bool:
 
 
 def _gives_a_score(text: str) -> bool:
-    return parse_judgement(text) is not None
+    return parse_judgement(text) is not None or parse_judgements(text) is not None
 
 
 def _runtime(settings: Settings, url: str) -> HttpRuntime:

@@ -28,7 +28,10 @@ METRICS = {
     "arbiter_request_seconds": "whole request as the caller sees it, seconds",
     "arbiter_overhead_seconds": "time spent in Arbiter itself, seconds",
     "arbiter_upstream_errors_total": "failed calls of the runtime by model and status",
-    "arbiter_cost_usd_total": "charges in USD by model and kind: answer, classifier or judge",
+    "arbiter_cost_usd_total": "charges in USD by model and kind: answer, classifier, judge or learning",
+    "arbiter_shadow_total": "models asked beside answers, by model and status",
+    "arbiter_shadow_dropped_total": "models that were to be asked beside answers and were not, by the reason",
+    "arbiter_shadow_pending": "models that are being asked beside answers",
     "arbiter_saved_usd": "estimated saving in USD, spent less than the baseline (may fall)",
     "arbiter_quarantined": "1 while a model rests after a failure",
     "arbiter_running": "requests in work",
@@ -58,6 +61,8 @@ class Metrics:
         self.refusals = self._counter("arbiter_refused_total", ("code",))
         self.errors = self._counter("arbiter_upstream_errors_total", ("model", "status"))
         self.cost = self._counter("arbiter_cost_usd_total", ("model", "kind"))
+        self.shadows = self._counter("arbiter_shadow_total", ("model", "status"))
+        self.shadows_dropped = self._counter("arbiter_shadow_dropped_total", ("reason",))
         self.registry.register(_Noticed("arbiter_bound_struck_total", "bound", notices.bounds))
         self.registry.register(_Noticed("arbiter_claims_set_aside_total", "kind", notices.claims))
         self.seconds = self._histogram("arbiter_request_seconds")
@@ -80,6 +85,15 @@ class Metrics:
                 self.errors.add(attempt.model, str(attempt.status))
             self.charged("answer", attempt.model, attempt.cost)
         self.saved_pico += decision.saved_pico or 0
+
+    def shadow(self, asked: Decision) -> None:
+        """Count one model that was asked beside an answer, and its charge."""
+        self.shadows.add(asked.model, asked.status)
+        for attempt in asked.attempts:
+            if attempt.error:
+                self.errors.add(attempt.model, str(attempt.status))
+            self.charged("learning", attempt.model, attempt.cost)
+            self.saved_pico -= attempt.cost.pico or 0
 
     def charged(self, kind: str, model: str, cost: Cost) -> None:
         """Count a charge, where it is known."""
@@ -163,6 +177,7 @@ _GAUGES = (
     "arbiter_store_degraded",
     "arbiter_store_lost_total",
     "arbiter_judgements_pending",
+    "arbiter_shadow_pending",
     "arbiter_tasks",
 )
 

@@ -125,7 +125,8 @@ class Running:
         return longest
 
     def settle(self) -> None:
-        """Wait until no judgement is under way."""
+        """Wait until nothing is asked beside answers, and no judgement is under way."""
+        self.run(self.arbiter.shadows.settled)
         self.run(self.arbiter.judging.settled)
 
     def chat(self, ask: str, **fields: Any) -> httpx.Response:

@@ -119,6 +119,7 @@ COMPONENTS: dict[str, Schema] = {
             "arbiter_max_cost": _or_null("number", minimum=0, description="ceiling in USD; 0: free models"),
             "arbiter_max_latency": _or_null("number", exclusiveMinimum=0, description="ceiling in seconds"),
             "arbiter_no_cache": _or_null("boolean"),
+            "arbiter_no_shadow": _or_null("boolean", description="no other model is asked beside the answer"),
             "arbiter_cache": _or_null("boolean"),
             "arbiter_models": _or_null(
                 "array", minItems=1, items=_STRING, description="the models that may serve; one behind a `!` may not"

@@ -78,13 +78,15 @@ def problems(tally: Tally, recorded: Mapping[str, Json | None], before: Json, af
     if calls != len(kept):
         yield f"the report counts {calls} calls, {len(kept)} were recorded (was there other traffic?)"
     expected = sum((row["cost"] or NOTHING for row in kept.values()), NOTHING)
-    reported = _without_judge(after) - _without_judge(before)
+    reported = _of_answers(after) - _of_answers(before)
     if reported != expected:
-        yield f"the report says {reported} USD without the judge, the costs returned add up to {expected} USD"
+        yield f"the report says {reported} USD for answers, the costs returned add up to {expected} USD"
 
 
-def _without_judge(report: Json) -> Decimal:
-    return Decimal(report["actual_spend_exact"]) - Decimal(report["judge_spend"])
+def _of_answers(report: Json) -> Decimal:
+    """Without judge and learning, of which answers say nothing."""
+    learning = Decimal(report["learning_spend_exact"])
+    return Decimal(report["actual_spend_exact"]) - Decimal(report["judge_spend"]) - learning
 
 
 def _bucket(told: Json) -> str:

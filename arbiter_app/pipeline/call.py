@@ -14,6 +14,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import orjson
@@ -100,17 +101,34 @@ class Calls:
 
     async def complete(self, decision: Decision, order: Sequence[str]) -> Completion:
         """A whole answer of the first model in `order` that gives one; every attempt is noted on the decision."""
-
-        async def send(at: Deployment, own: Json) -> Completion:
-            started, runtime = time.perf_counter(), self._runtimes[at.runtime]
-            payload, dropped, native = self._payload(decision, at, runtime, own)
-            reply = await runtime.complete(payload, deadline=decision.deadline, native=native)
-            self._served(decision, at, (*dropped, *reply.dropped), native=native is not None)
-            return self._read(decision, at, reply, started)
-
-        completion = await self._first_success(decision, order, send)
+        completion = await self._first_success(decision, order, partial(self._whole, decision))
         decision.attempts.append(_attempt(completion))
         return completion
+
+    async def once(self, decision: Decision, model: str) -> Completion | None:
+        """The answer of one model to one call of one deployment: no other is asked, and nothing again. None where all rest, or it
+        does not fit into the request's budgets. Raises ArbiterError."""
+        now, faults = time.monotonic(), dict[Deployment, RuntimeFault]()
+        awake = (at for at in self._deployments.order(decision, (model,)) if not self._health.quarantined(at.key, now))
+        at = next(awake, None)
+        if at is None:
+            return None
+        decision.once = True
+        completion = await self._asked(decision, (at,), partial(self._whole, decision), {}, faults)
+        if completion is None and decision.beyond_budget:
+            return None
+        if completion is None:
+            raise exhausted(decision, list(faults.values()))
+        decision.attempts.append(_attempt(completion))
+        return completion
+
+    async def _whole(self, decision: Decision, at: Deployment, own: Json) -> Completion:
+        """The whole answer of a deployment (a `Send`)."""
+        started, runtime = time.perf_counter(), self._runtimes[at.runtime]
+        payload, dropped, native = self._payload(decision, at, runtime, own)
+        reply = await runtime.complete(payload, deadline=decision.deadline, native=native)
+        self._served(decision, at, (*dropped, *reply.dropped), native=native is not None)
+        return self._read(decision, at, reply, started)
 
     async def open(self, decision: Decision, order: Sequence[str]) -> Opened:
         """A stream of the first model in `order` that sends a first byte."""
@@ -274,6 +292,7 @@ class Calls:
                 not refused
                 or refused <= set(left_out)
                 or request.untranslatable is not None
+                or decision.once
                 or decision.deadline - time.monotonic() < LEAST_LEFT_S
             ):
                 raise

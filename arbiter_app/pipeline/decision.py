@@ -113,6 +113,8 @@ class Decision:
     """What calls might have cost that did not fit into its budgets, pico-dollars."""
     left_out: tuple[str, ...] = ()
     """Optional fields of the request that the runtime which answered does not take."""
+    once: bool = False
+    """It may cost one call of a model, and no other."""
     on_record: bool = False
     """Its record is made, or will be, whatever becomes of the request now."""
 
@@ -300,6 +302,7 @@ class Decision:
             "seed": choice.seed,
             "candidates": list(map(tuple, choice.candidates)),
             **({"cached_by": ask.cached_by, "cached_tokens": ask.cached_tokens} if ask and ask.cached_tokens else {}),
+            **({"shadows": choice.shadows} if choice.shadows else {}),
         }
 
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
+from arbiter_app.pipeline.beside import shadow_row
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.ports import DecisionRecord, Delta, Ledger, Lesson, Pairing, Settlement
-from arbiter_app.pipeline.types import Completion, Cost, Grade, Json, Mode
-from arbiter_app.policy import Learned, Observation, Policy, Shift
+from arbiter_app.pipeline.types import UNGRADED, Completion, Cost, Grade, Json, Mode
+from arbiter_app.policy import Beside, Learned, Observation, Policy, Shift
 from arbiter_app.policy.agreement import Trust
 
 log = logging.getLogger("arbiter.learn")
@@ -31,7 +33,8 @@ CHARGE_ALERT_S = 3_600.0
 class Learner:
     """Owns the way from a finished decision to statistics, alerts and the durable record.
 
-    `priced` says whether an answer is charged at what is the model's price now; another charge teaches nothing of it.
+    `priced` says whether an answer is charged at what is the model's price now; another charge teaches nothing of it. `baseline` is
+    the model that others are compared with.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Learner:
         publish: Callable[[Decision], None],
         alerted: Callable[[list[dict[str, Any]]], None],
         priced: Callable[[Completion], bool],
+        baseline: Callable[[], str],
     ) -> None:
         self._policy = policy
         self._ledger = ledger
@@ -52,6 +56,7 @@ class Learner:
         self._publish = publish
         self._alerted = alerted
         self._priced = priced
+        self._baseline = baseline
         self._charge_alerts: dict[str, float] = {}
 
     @property
@@ -115,6 +120,57 @@ class Learner:
         """Nothing came of what was reserved."""
         if settlement is not None:
             self._ledger.settle(settlement)
+
+    def shadow(self, beside: Decision, asked: Decision) -> asyncio.Future[None]:
+        """What came of a model that was asked beside an answer: its charge teaches and is on record now, its grade by `compared`."""
+        done, learned = asked.completion, list[Learned]()
+        if done is not None and self._may_teach(beside):
+            learned = [self._policy.record(self._observation(asked, done, UNGRADED, Mode.SHADOW))]
+        row, lesson = shadow_row(asked, self._now()), self._lesson(learned)
+        return self._ledger.shadow(beside.id, row, lesson, settlement=asked.settlement)
+
+    def compared(
+        self,
+        beside: Decision,
+        grade: Grade | None,
+        asked: Sequence[Decision],
+        cost: Cost | None,
+        pairs: Sequence[Pairing],
+        settlement: Settlement | None = None,
+    ) -> asyncio.Future[None]:
+        """The grades of models that were asked beside an answer, each with what the baseline's answer (or else the one that served)
+        was worth to the same prompt. `grade` is the judge's of the answer itself, where it has one from there; `cost` what the
+        judge charged, `pairs` what its scores say of it."""
+        answers = [*([beside] if grade is not None else []), *asked]
+        learned = [self._policy.grade(one) for one in self._pairs(beside, answers)] if self._may_teach(beside) else []
+        if grade is not None or cost is not None:
+            said, judge_pico = (
+                grade or Grade(None, beside.grade.reason, beside.grade.source),
+                cost.pico if cost else None,
+            )
+            self._ledger.grade(beside.id, said, Lesson(pairs=pairs), judge_pico=judge_pico, settlement=settlement)
+        else:
+            self.let_go(settlement)
+        graded = {one.model: one.grade for one in asked}
+        return self._ledger.shadow_grades(beside.id, graded, self._lesson(learned))
+
+    def _may_teach(self, decision: Decision) -> bool:
+        return _teaches(decision) and not decision.degraded and not self.paused
+
+    def _pairs(self, served: Decision, answers: Sequence[Decision]) -> Iterator[Observation]:
+        """Observations of new grades, in the order in which they are to be learned: of two answers the later one tells of both."""
+        first = {served.model: 0, self._baseline(): 1}
+        known: dict[str, Beside] = {}
+        if served not in answers and served.grade.quality is not None:
+            known[served.model] = self._beside(served)
+        for one in sorted(answers, key=lambda one: first.get(one.model, 2)):
+            other = known.get(self._baseline()) or known.get(served.model)
+            if one.grade.quality is not None:
+                yield replace(self._judged(one, one.grade), beside=other)
+                known[one.model] = self._beside(one)
+
+    def _beside(self, decision: Decision) -> Beside:
+        return Beside(decision.model, *self._believed(decision.bucket, decision.grade))
 
     def vote(
         self, bucket: str, model: str, *, up: bool, withdrawn: bool = False, pairs: Sequence[Pairing] = ()

@@ -62,6 +62,7 @@ class Lifecycle:
     recorder: Recorder
     kept: CachedAnswers
     assembler: Callable[[], Assembler]
+    beside: Callable[[Decision, Sequence[str]], bool]
     judge: Callable[[Decision], None]
     wants_judge: Callable[[Decision], bool]
     timeout_s: float
@@ -144,7 +145,9 @@ class Lifecycle:
             await self.recorder.record(decision)
             if decision.cache_keys is not None:
                 self.kept.keep(decision)
-            self.judge(decision)
+            shadows = decision.choice.shadows if decision.choice is not None else ()
+            if not shadows or not self.beside(decision, shadows):
+                self.judge(decision)
 
     async def _relay(self, decision: Decision, opened: Opened) -> AsyncGenerator[Sequence[Chunk]]:
         """Stages 4 to 6 of a streamed answer: hand it on, then grade and learn."""

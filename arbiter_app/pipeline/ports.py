@@ -259,7 +259,9 @@ class Ledger(Protocol):
         """Charge budgets, or let go what was reserved, without a record."""
         ...
 
-    def shadow(self, decision_id: str, row: Mapping[str, Any], lesson: Lesson) -> asyncio.Future[None]:
+    def shadow(
+        self, decision_id: str, row: Mapping[str, Any], lesson: Lesson, *, settlement: Settlement | None = None
+    ) -> asyncio.Future[None]:
         """What came of a model that was asked beside an answer (see `store.tables.StoredShadow`), and what that taught: once."""
         ...
 

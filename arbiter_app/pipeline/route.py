@@ -8,11 +8,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from arbiter_app.pipeline.beside import kept_from_shadows
 from arbiter_app.pipeline.decision import Decision, WarmCache
 from arbiter_app.pipeline.holdout import Holdout, drawn
 from arbiter_app.pipeline.messages import ids_of, open_calls
 from arbiter_app.pipeline.types import ChatRequest, Classification, Eligible, Json, Mode
-from arbiter_app.policy import Candidate, Policy, RoutingAsk, RoutingChoice
+from arbiter_app.policy import Candidate, Policy, RoutingAsk, RoutingChoice, Trials
 
 CONVERSATIONS = 10_000
 """As many are remembered."""
@@ -51,12 +52,11 @@ class Conversations:
         goes_on = request.named or any(message.get("role") == "assistant" for message in request.messages)
         return self._models.get(_key(request), (None, None))[1] if goes_on else None
 
-    def loop_model(self, request: ChatRequest) -> str | None:
-        """The model that called the tools whose results the request brings; None outside of a loop.
+    def loop_model(self, request: ChatRequest, calls: Sequence[str] | None) -> str | None:
+        """The model that made the calls of tools whose results the request brings (`open_calls`); None outside of a loop.
 
         Its calls tell; where they have no ids of ours, the conversation does.
         """
-        calls = open_calls(request.messages)
         if calls is None:
             return None
         return self._calls.model_of(request.caller.key_id, calls) or self._models.get(_key(request), (None, None))[0]
@@ -116,7 +116,8 @@ class CallIds:
 
 
 class Router:
-    """Turns (classification, eligible models) into a choice by the policy's rule, a pin, or the holdout."""
+    """Turns (classification, eligible models) into a choice by the policy's rule, a pin, or the holdout. `beside` says whether
+    models are tried beside answers."""
 
     def __init__(
         self,
@@ -124,12 +125,14 @@ class Router:
         *,
         baseline: Callable[[], str],
         holdout: Holdout,
+        beside: bool,
         rng: random.Random,
         now: Callable[[], float],
     ) -> None:
         self._policy = policy
         self._baseline = baseline
         self._holdout = holdout
+        self._beside = beside
         self._rng = rng
         self._now = now
         self.conversations = Conversations()
@@ -137,6 +140,10 @@ class Router:
     def route(self, decision: Decision, seen: Classification, eligible: Eligible, *, tokens_out: int) -> None:
         """Fill in the decision's choice, mode and reason."""
         now, seed = self._now(), self._rng.getrandbits(48)
+        calls = open_calls(decision.request.messages)
+        trials = Trials.SERVED
+        if self._beside:
+            trials = Trials.NONE if kept_from_shadows(decision, in_loop=calls is not None) else Trials.SHADOW
         cached_by, cached = self.conversations.cached(decision.request, now)
         ask = RoutingAsk(
             bucket=seen.bucket,
@@ -149,6 +156,7 @@ class Router:
             cached_tokens=min(cached, eligible.prompt_tokens),
             wish=decision.request.wish,
             dollar_weight=decision.reservation.dollar_weight if decision.reservation is not None else 1.0,
+            trials=trials,
         )
         decision.ask = ask
         decision.warm = self.conversations.warm(decision.request, now)
@@ -157,7 +165,7 @@ class Router:
         decision.mode = Mode(choice.mode)
         decision.propensity = choice.propensity
         decision.reason = f"{choice.reason}; {eligible.note}" if eligible.note else choice.reason
-        in_loop = self.conversations.loop_model(decision.request)
+        in_loop = self.conversations.loop_model(decision.request, calls)
         if decision.request.pin is not None:
             decision.mode, decision.reason = Mode.PINNED, "pinned by the caller"
         elif in_loop in choice.ranking:

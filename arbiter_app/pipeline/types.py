@@ -169,6 +169,7 @@ class ChatRequest:
     max_cost_usd: float | None = None
     max_latency_s: float | None = None
     no_cache: bool = False
+    no_shadow: bool = False
     cache: bool = False
     allow: tuple[str, ...] | None = None
     """The models that may serve; those behind a `!` may not."""
@@ -198,6 +199,10 @@ class ChatRequest:
     """The body, where it goes on unchanged and is not looked at."""
     texts: int = 1
     """How many of them it asks vectors for."""
+    hosted: bool = False
+    """It offers tools that a provider runs, which could not be carried over."""
+    stored: bool = False
+    """Its caller wants the answer kept by the provider, which could not be carried over."""
 
     def __post_init__(self) -> None:
         """A request that nobody sent is written by us."""

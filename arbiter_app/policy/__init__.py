@@ -71,6 +71,10 @@ class Policy(Protocol):
 
     def learning(self) -> dict[str, float]: ...
 
+    def graded(self, bucket: str, model: str) -> float: ...
+
+    def learning_left_usd(self, bucket: str) -> float: ...
+
 
 def build(name: str, *, catalog: Mapping[str, ModelFacts], baseline: str, settings: PolicySettings) -> Policy:
     """The policy of that name. Raises ValueError naming the known ones."""

@@ -31,7 +31,7 @@ from arbiter_app.policy.changepoint import Alarm, ChangeDetector, update_price, 
 from arbiter_app.policy.posterior import Array, GapPrior, QualityPosterior, cheapness, gap_prior
 from arbiter_app.policy.price import usd_at
 from arbiter_app.policy.prompt_regression import PromptRegression, features, head
-from arbiter_app.policy.rule import decide
+from arbiter_app.policy.rule import decide, learning_left_usd
 from arbiter_app.policy.scores import BucketPosterior
 from arbiter_app.policy.statistics import BEYOND, PAIR_FIELDS, ModelStats, Rows
 from arbiter_app.policy.types import (
@@ -193,6 +193,10 @@ class ArbiterPolicy(BasePolicy):
         for one in (self._detectors, self._falling, self._regressions, self._published, self._unsaved):
             one.clear()
         self._arrange((), {})
+
+    def learning_left_usd(self, bucket: str) -> float:
+        """What may be spent on learning now, USD: what is left of its share of the baseline's price of all requests."""
+        return learning_left_usd(self._view(bucket), self._settings)
 
     def table(self, bucket: str, models: Sequence[str]) -> list[dict[str, Any]]:
         """What is believed of each model in a bucket, and which one an exploiting request would get now."""

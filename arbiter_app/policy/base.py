@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -114,6 +115,14 @@ class BasePolicy:
             "shadow_calls": total.shadow_n,
             "explore_usd": total.explore_usd,
         }
+
+    def graded(self, bucket: str, model: str) -> float:
+        """The weight of a model's grades in a bucket."""
+        return self._table.known(bucket, model).graded
+
+    def learning_left_usd(self, bucket: str) -> float:
+        """What may be spent on learning now, USD; without end where there is no bound."""
+        return math.inf
 
     def _fold(self, bucket: str, model: str, delta: ModelStats) -> Learned:
         self._version += 1

@@ -175,7 +175,7 @@ def _affordable(
     decision: ScoredDecision, wanted: Sequence[int], pool: ModelIndex, settings: PolicySettings
 ) -> tuple[str, ...]:
     """The first few of them, as far as the budget reaches."""
-    left, found = _budget_usd(decision.view, settings), dict[int, None]()
+    left, found = learning_left_usd(decision.view, settings), dict[int, None]()
     for at in wanted:
         usd = decision.scores.usd[at] * decision.times
         if usd <= left and len(found) < settings.shadow_models and at not in found:
@@ -188,7 +188,7 @@ def best_trial(decision: ScoredDecision, best: int, steady: CandidateMask, setti
     """The model that may still turn out better than the best known one; None when there is none, or no budget for it."""
     if not _trials_left(decision.view, settings):
         return None
-    model = decision.trial(best, steady, _budget_usd(decision.view, settings))
+    model = decision.trial(best, steady, learning_left_usd(decision.view, settings))
     return None if model is None or _too_dear(decision, model, settings) else model
 
 
@@ -221,7 +221,7 @@ def _baseline_due(decision: ScoredDecision, best: int, base: int, settings: Poli
         return True
     if best == base:
         return False
-    in_budget = _trials_left(view, settings) and decision.scores.usd[base] <= _budget_usd(view, settings)
+    in_budget = _trials_left(view, settings) and decision.scores.usd[base] <= learning_left_usd(view, settings)
     return True if in_budget else None
 
 
@@ -231,8 +231,8 @@ def _trials_left(view: BucketPosterior, settings: PolicySettings) -> bool:
     return trials + 1 <= settings.explore_share * (view.spent.calls - view.spent.shadow_n + settings.explore_start)
 
 
-def _budget_usd(view: BucketPosterior, settings: PolicySettings) -> float:
-    """What the next trial may cost."""
+def learning_left_usd(view: BucketPosterior, settings: PolicySettings) -> float:
+    """What the next trial may cost, USD."""
     requests = view.spent.calls - view.spent.shadow_n + settings.explore_start
     return settings.explore_usd_share * requests * view.money.unit - view.spent.explore_usd
 

@@ -38,7 +38,9 @@ def concerned(alert: Row, rows: Sequence[Row]) -> list[Row]:
 def outcome(alert: Row, before: Sequence[Row], after: Sequence[Row]) -> Json:
     """What came of an alert so far, from decisions before and after it, oldest first. `settled`: when traffic had, or None."""
     before, after = before[-BEFORE:], after[:MOST]
-    trials = [row for row in after if row["mode"] == Mode.EXPLORE]
+    explored = [row for row in after if row["mode"] == Mode.EXPLORE]
+    beside = [row for row in after if row.get("learning_cost_pico") is not None]
+    spent = sum(row["cost_pico"] or 0 for row in explored) + sum(row["learning_cost_pico"] for row in beside)
     served = [(at, row) for at, row in enumerate(after) if row["mode"] != Mode.EXPLORE]
     start = _settling(alert, after, served)
     window = served[start : start + WINDOW] if start is not None else served[-WINDOW:]
@@ -48,8 +50,8 @@ def outcome(alert: Row, before: Sequence[Row], after: Sequence[Row]) -> Json:
     end = after[-1]["ts"] if start is None and len(after) >= MOST else None
     return {
         "requests": len(after),
-        "trials": len(trials),
-        "trial_usd": sum(row["cost_pico"] or 0 for row in trials) / PICO_PER_USD,
+        "trials": len(explored) + sum(row["mode"] != Mode.EXPLORE for row in beside),
+        "trial_usd": spent / PICO_PER_USD,
         "own_calls": len(own),
         "share_before": _shares(before),
         "share_after": _shares([row for _, row in window]),

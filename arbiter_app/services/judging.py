@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, cast
 
 from arbiter_app.pipeline.decision import Decision
@@ -17,7 +17,7 @@ from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.judge import Judge
 from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.ports import Pairing, Reservation, Settlement, Spending
-from arbiter_app.pipeline.types import Cost, Mode
+from arbiter_app.pipeline.types import Cost, Mode, Task
 from arbiter_app.policy import agreement
 from arbiter_app.policy.agreement import OBJECTIVE, PEOPLE, PairKey, Pairs, Trust
 from arbiter_app.services.feed import Feed
@@ -32,7 +32,8 @@ DAY_S = 86_400.0
 
 
 class Judging:
-    """Schedules judgements. Judges while exploring, and a small sample (`sample`) while exploiting.
+    """Schedules judgements. Judges while exploring, where an answer is wanted for the bar that the others must reach (`sets_bar`),
+    and a small sample (`sample`) while exploiting.
 
     `price` is the most that judging so many characters may cost, in pico-dollars, charged to the budgets that the answer counted for.
     `check` is the share of objectively graded answers that is judged to compare, less once much is known, at most
@@ -54,6 +55,7 @@ class Judging:
         graded: Callable[[Decision], None],
         spending: Spending,
         price: Callable[[int], int],
+        sets_bar: Callable[[Decision], bool],
     ) -> None:
         self.judge = judge
         self._learner = learner
@@ -67,6 +69,7 @@ class Judging:
         self._graded = graded
         self._spending = spending
         self._price = price
+        self._sets_bar = sets_bar
         self._known: Mapping[PairKey, Pairs] = {}
         self._trusts: dict[str, Trust] = {}
         self._day, self._checked_usd = 0.0, 0.0
@@ -121,7 +124,7 @@ class Judging:
         done = decision.completion
         if decision.grade.quality is not None or decision.cache == "hit" or done is None or not done.text:
             return False
-        if decision.mode in (Mode.EXPLORE, Mode.HOLDOUT):
+        if decision.mode in (Mode.EXPLORE, Mode.HOLDOUT) or self._sets_bar(decision):
             return True
         return self._rng.random() < self._sample
 
@@ -151,6 +154,41 @@ class Judging:
         if today != self._day:
             self._day, self._checked_usd = today, 0.0
         return self._checked_usd < self._check_usd_per_day
+
+    async def beside(self, decision: Decision, asked: Sequence[Decision]) -> None:
+        """Grade an answer and those of models that were asked beside it, and teach what they say together.
+
+        The judge sees all that are in words, where one of them has no objective grade; of those that have one, it tells how far it
+        is to be trusted.
+        """
+        shown = [one for one in (decision, *asked) if one.completion is not None and one.completion.text.strip()]
+        if len(shown) < 2 or all(one.grade.quality is not None for one in shown):
+            await self._learner.compared(decision, None, asked, None, ())
+            self.follow(decision)
+            return
+        seen, seed = decision.classification, decision.choice.seed if decision.choice is not None else 0
+        texts = [one.completion.text for one in shown if one.completion is not None]
+        task = seen.task if seen is not None else Task.OPEN
+        reservation, may = await self._reserved(decision, "".join(texts))
+        if not may:
+            await self._learner.compared(decision, None, asked, None, ())
+            return
+        grades, cost = await self.judge.compare(task, decision.request.ask, texts, seed)
+        pairs, late = list[Pairing](), None
+        for one, said in zip(shown, grades, strict=True):
+            if one.grade.quality is None:
+                one.grade = said
+                late = said if one is decision else late
+            elif said.quality is not None:
+                pairs.append(((self._name(), task.value, OBJECTIVE), agreement.pair(said.quality, one.grade.quality)))
+        if late is not None and late.quality is not None:
+            self._graded(decision)
+        elif cost is None:
+            late = None
+        await self._learner.compared(decision, late, asked, cost, pairs, _settled(reservation, cost))
+        self._take_in(tuple(pairs))
+        if late is not None:
+            self._feed.publish("grade", {"id": decision.id, "quality": late.quality, "quality_reason": late.reason})
 
     async def settled(self) -> None:
         """Wait until no judgement is under way."""

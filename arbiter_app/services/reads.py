@@ -47,7 +47,10 @@ from arbiter_app.settings import Settings
 from arbiter_app.store import Store
 from arbiter_app.store.decisions import Filter
 
-PICO_FIELDS = ("cost_pico", "answer_cost_pico", "classifier_cost_pico", "judge_cost_pico", "baseline_pico")
+PICO_FIELDS = (
+    *("cost_pico", "answer_cost_pico", "classifier_cost_pico", "judge_cost_pico", "baseline_pico"),
+    "learning_cost_pico",
+)
 
 PRICE_ROWS, PRICE_ROWS_AROUND = 400, 60
 DEPLOYED_ROWS = 200
@@ -84,6 +87,11 @@ class Reads:
         self._judging = judging
         self._askers = askers
 
+    @property
+    def shadows(self) -> bool:
+        """Whether models are asked beside answers, to learn."""
+        return self._settings.shadow
+
     async def report(self, *, since: float | None = None, key_id: str | None = None) -> ReportSums:
         """Calls, spend, baseline and saving, with a breakdown. Where the baseline is unmeasured no saving is claimed."""
         store, catalog = self._store, self._catalog.now
@@ -104,6 +112,8 @@ class Reads:
             "baseline_model": catalog.baseline,
             **savings_report.certainty(money["saved"], money["baseline_spend"], baseline.unsure(rows)),
             "unmeasured_calls": asked["calls"] - asked["failed"] - asked["aborted"] - asked["measured_calls"],
+            "learning_spend": usd(total["learning_pico"]),
+            "learning_spend_exact": exact(total["learning_pico"]),
             "calibrate_spend": usd(calibrated["cost_pico"] + calibrated["judge_pico"]),
             "failed": total["failed"],
             "aborted": total["aborted"],
@@ -131,21 +141,21 @@ class Reads:
     def _exploration(self, rows: list[Json], money: Money) -> Exploration:
         """What was chosen to learn something: requests of those routed, dollars of the baseline's price; with their caps.
 
-        Dollars are those of trials of other models, as the policy counts them; `explore_spend` is all of it.
+        Dollars are those of trials of other models, as the policy counts them, and of models that were asked beside answers;
+        `explore_spend` is all that answers cost which were chosen to learn.
         """
         explored = [row for row in rows if row["mode"] == Mode.EXPLORE]
         routed = sum(row["calls"] for row in rows if row["mode"] in (*savings_report.ROUTED, Mode.HOLDOUT))
         trials = _summed(row for row in explored if row["model"] != self._catalog.now.baseline)
         total, settings = _summed(explored), self._settings.routing
+        learning = trials["cost_pico"] + sum(row["learning_pico"] for row in rows)
         capped = self._policy.name != "classic"
         return {
             "explore_calls": total["calls"],
             "explore_spend": usd(total["cost_pico"]),
             "explore_share": total["calls"] / routed if routed else None,
             "explore_cap": settings.explore_share if capped else None,
-            "explore_usd_share": usd(trials["cost_pico"]) / money["baseline_spend"]
-            if money["baseline_spend"] > 0
-            else None,
+            "explore_usd_share": usd(learning) / money["baseline_spend"] if money["baseline_spend"] > 0 else None,
             "explore_usd_cap": settings.explore_usd_share if capped else None,
         }
 
@@ -173,7 +183,8 @@ class Reads:
             {
                 "ts": slot["start"],
                 "calls": slot["calls"],
-                "spend": usd(slot["cost_pico"] + slot["judge_pico"]),
+                "spend": usd(slot["cost_pico"] + slot["judge_pico"] + slot["learning_pico"]),
+                "learning": usd(slot["learning_pico"]),
                 "baseline": usd(slot["baseline_pico"] + slot["cost_pico"] - slot["compared_pico"]),
                 "measured_calls": slot["compared"],
                 "models": {model: usd(pico) for model, pico in slot["models"].items()},
@@ -349,7 +360,17 @@ def shown(row: Json) -> Json:
     rest = {name: value for name, value in row.items() if name not in PICO_FIELDS and name != "beyond_pico"}
     cost, baseline = row["cost_pico"], row["baseline_pico"]
     saved = None if cost is None or baseline is None else usd(baseline - cost)
+    if "shadows" in rest:
+        rest["shadows"] = [_shadow(one) for one in rest["shadows"]]
     return {**rest, **money, "saved": saved}
+
+
+def _shadow(row: Json) -> Json:
+    """A model that was asked beside an answer, a `rows.ShadowRow`."""
+    return {
+        **{name: value for name, value in row.items() if name != "cost_pico"},
+        "cost": usd_or_none(row["cost_pico"]),
+    }
 
 
 def _summed(rows: Any) -> Json:
@@ -362,7 +383,7 @@ def _summed(rows: Any) -> Json:
 
 def _money(total: Json) -> Money:
     """Spend against the baseline."""
-    actual, baseline = total["cost_pico"] + total["judge_pico"], total["repriced_pico"]
+    actual, baseline = total["cost_pico"] + total["judge_pico"] + total["learning_pico"], total["repriced_pico"]
     saved = baseline - actual
     return {
         "calls": total["calls"],
@@ -385,6 +406,7 @@ def _grouped(rows: list[Json], by: str) -> Iterator[tuple[str, GroupSums]]:
                 "measured_calls": total["measured_calls"],
                 "graded": total["graded"],
                 "failed": total["failed"],
+                "learning_spend": usd(total["learning_pico"]),
             },
         )
 
@@ -404,6 +426,7 @@ _SUMS = (
     "cost_pico",
     "classifier_pico",
     "judge_pico",
+    "learning_pico",
     "repriced_pico",
     "measured_calls",
     "settled",

@@ -26,12 +26,14 @@ class Money(TypedDict):
 
 
 class GroupSums(Money):
-    """Sums of a group of calls."""
+    """Sums of a group of calls. What was asked beside answers (`learning_spend`, in `actual_spend`) is listed under the model that
+    was asked and the mode `shadow`, and is no call."""
 
     mean_quality: float | None
     measured_calls: int
     graded: int
     failed: int
+    learning_spend: float
 
 
 class BucketRow(GroupSums):
@@ -127,6 +129,8 @@ class ReportSums(Money, Certainty, Exploration):
     since: float | None
     baseline_model: str
     unmeasured_calls: int
+    learning_spend: float
+    learning_spend_exact: str
     calibrate_spend: float
     failed: int
     aborted: int
@@ -272,6 +276,7 @@ class DecisionRow(TypedDict):
     answer_cost: float | None
     classifier_cost: float | None
     judge_cost: float | None
+    learning_cost: float | None
     baseline: float | None
     saved: float | None
 
@@ -288,9 +293,27 @@ class Trace(TypedDict, total=False):
     learn: dict[str, Any] | None
 
 
+class ShadowRow(TypedDict):
+    """A model that was asked beside an answer, to learn: what that cost and scored. Its answer is not kept."""
+
+    model: str
+    ts: float
+    status: str
+    error: str
+    cost: float | None
+    cost_state: str
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    latency_ms: float
+    quality: float | None
+    quality_source: str
+    quality_reason: str
+
+
 class TracedDecision(DecisionRow):
     """One decision, whole; its trace is null once it has been retired."""
 
+    shadows: list[ShadowRow]
     trace: Trace | None
 
 
@@ -307,6 +330,7 @@ class TimeSlot(TypedDict):
     ts: int
     calls: int
     spend: float
+    learning: float
     baseline: float
     measured_calls: int
     models: dict[str, float]

@@ -10,6 +10,7 @@ from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.types import PICO_PER_USD, Task
 from arbiter_app.services.judging import Judging
 from arbiter_app.services.requests import RequestService
+from arbiter_app.services.shadows import Shadows
 from arbiter_app.store import Store
 
 
@@ -17,12 +18,19 @@ class Telemetry:
     """Brings the gauges up to date and reads everything."""
 
     def __init__(
-        self, metrics: Metrics, requests: RequestService, store: Store, judging: Judging, health: Health
+        self,
+        metrics: Metrics,
+        requests: RequestService,
+        store: Store,
+        judging: Judging,
+        shadows: Shadows,
+        health: Health,
     ) -> None:
         self._metrics = metrics
         self._requests = requests
         self._store = store
         self._judging = judging
+        self._shadows = shadows
         self._health = health
 
     def snapshot(self) -> Snapshot:
@@ -38,6 +46,7 @@ class Telemetry:
             "arbiter_store_degraded": int(bool(writer.degraded)),
             "arbiter_store_lost_total": writer.lost,
             "arbiter_judgements_pending": self._judging.pending,
+            "arbiter_shadow_pending": self._shadows.pending,
             "arbiter_tasks": len(asyncio.all_tasks()),
         }
         for name, value in now.items():

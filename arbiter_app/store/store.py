@@ -75,10 +75,14 @@ class StoreLedger:
         """Charge budgets, or let go what was reserved, without a record."""
         return self._writer.call(lambda c: self._writer.batch.budgets.settle(c, (settlement,)), keep=True)
 
-    def shadow(self, decision_id: str, row: Mapping[str, Any], lesson: Lesson) -> asyncio.Future[None]:
-        """A model that was asked beside an answer: its row, the decision's, sums and statistics in one transaction, once."""
+    def shadow(
+        self, decision_id: str, row: Mapping[str, Any], lesson: Lesson, *, settlement: Settlement | None = None
+    ) -> asyncio.Future[None]:
+        """A model that was asked beside an answer: its row, the decision's, sums, statistics and budgets in one transaction, once."""
 
         def work(connection: Connection) -> None:
+            if settlement is not None:
+                self._writer.batch.budgets.settle(connection, (settlement,))
             if self._writer.shadows.add(connection, decision_id, row):
                 self._writer.batch.write_learned(connection, lesson)
 

@@ -62,7 +62,9 @@ class Asked:
         """The decision as the read routes show it, with its trace."""
         if self.decision is None:
             return None
-        return cast(TracedDecision, {**shown(self.decision.row()), "trace": expanded(self.decision.trace())})
+        return cast(
+            TracedDecision, {**shown({**self.decision.row(), "shadows": []}), "trace": expanded(self.decision.trace())}
+        )
 
     async def run(self, take: Callable[[str], Awaitable[bool]]) -> None:
         """Give `take` the pieces of text until it wants no more, which ends the call of the runtime. Raises ArbiterError."""

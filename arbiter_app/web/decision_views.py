@@ -102,7 +102,9 @@ def _learned(part: Mapping[str, Any], row: TracedDecision) -> str:
     if row.get("cache") == "hit":
         return "a cached answer teaches nothing"
     graded = "quality, " if row.get("quality") is not None else ""
-    return f"cost, {graded}latency and unit price folded into {row.get('bucket')} for {row.get('model')}"
+    beside = [one["model"] for one in row.get("shadows") or []]
+    also = f"; {', '.join(beside)} asked beside it" if beside else ""
+    return f"cost, {graded}latency and unit price folded into {row.get('bucket')} for {row.get('model')}{also}"
 
 
 def candidates(row: TracedDecision) -> list[View]:
@@ -204,6 +206,7 @@ def charges(row: DecisionRow) -> list[View]:
         ("answer", row.get("answer_cost"), "the call that answered"),
         ("classifier", row.get("classifier_cost"), "naming the task, when rules were unsure"),
         ("judge", row.get("judge_cost"), "grading afterwards"),
+        ("learning", row.get("learning_cost"), "models asked beside the answer; not in the total"),
         ("in total", row.get("cost"), f"{row.get('cost_state')}; losing calls included, judge not"),
         ("baseline", row.get("baseline"), "the same prompt at the baseline's measured rates"),
         ("saved", row.get("saved"), "estimate for this call"),
@@ -213,6 +216,20 @@ def charges(row: DecisionRow) -> list[View]:
         {"name": name, "value": money(usd), "note": note}
         for name, usd, note in lines
         if usd is not None or name in known
+    ]
+
+
+def shadows(row: TracedDecision) -> list[View]:
+    """The models that were asked beside the answer, to learn: what each cost and scored."""
+    return [
+        {
+            "model": one["model"],
+            "quality": score(one["quality"]),
+            "cost": money(one["cost"]) if one["status"] == "ok" else one["status"],
+            "ms": f"{ms(one['latency_ms'])} ms",
+            "why": one["error"] or one["quality_reason"],
+        }
+        for one in row.get("shadows") or []
     ]
 
 

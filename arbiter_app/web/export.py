@@ -40,8 +40,26 @@ log = logging.getLogger("arbiter.web")
 KINDS = {"/export/decisions.csv": "csv", "/export/decisions.json": "json"}
 COLUMNS = (
     ("id", "ts", "task", "difficulty", "bucket", "classified_by", "model", "mode", "reason", "propensity")
-    + ("quality", "quality_source", "cost", "cost_state", "answer_cost", "classifier_cost", "judge_cost", "baseline")
-    + ("saved", "prompt_tokens", "completion_tokens", "latency_ms", "first_byte_ms", "overhead_ms", "stream")
+    + (
+        "quality",
+        "quality_source",
+        "cost",
+        "cost_state",
+        "answer_cost",
+        "classifier_cost",
+        "judge_cost",
+        "learning_cost",
+    )
+    + (
+        "baseline",
+        "saved",
+        "prompt_tokens",
+        "completion_tokens",
+        "latency_ms",
+        "first_byte_ms",
+        "overhead_ms",
+        "stream",
+    )
     + ("status", "error_code", "cache", "cascaded_from")
 )
 AGES = {"15m": 900.0, "1h": 3_600.0, "24h": 86_400.0, "7d": 604_800.0}

@@ -11,7 +11,7 @@ from typing import Any, cast
 from arbiter_app.bootstrap import Services
 from arbiter_app.services.feed import Event
 from arbiter_app.services.reads import Reads
-from arbiter_app.services.rows import DecisionRow, KnownModel
+from arbiter_app.services.rows import DecisionRow, KnownModel, ReportSums
 from arbiter_app.store.decisions import Filter
 from arbiter_app.web import calibrations, container, estimates, formats, views
 from arbiter_app.web.ask import Workload
@@ -117,7 +117,7 @@ async def _summary(services: Services, channel: Channel) -> Vars:
     alerts = await reads.alerts(limit=6)
     state, policy, baseline = await reads.overview(), reads.policy(), report["baseline_model"]
     tolerance, known = services.settings.routing.quality_tolerance, views.known_models(policy)
-    charts = drawn(SummaryData(series, alerts, bucket_s, baseline, report["explore_cap"]))
+    charts = drawn(SummaryData(series, alerts, bucket_s, baseline, _cap(services.settings.shadow, report)))
     return {
         "headline": views.headline(report),
         "figures": views.figures(report, policy, pool_size=state["pool_size"], tolerance=tolerance),
@@ -130,6 +130,11 @@ async def _summary(services: Services, channel: Channel) -> Vars:
         "samples": {task: _sample(known.get(task, [])) for task in TASKS},
         "any_calls": "yes" if report["calls"] else "no",
     }
+
+
+def _cap(shadows: bool, report: ReportSums) -> float | None:
+    """The cap on learning: in dollars where it is done beside answers, else in calls."""
+    return report["explore_usd_cap"] if shadows else report["explore_cap"]
 
 
 def _sample(rows: Sequence[KnownModel]) -> str:
@@ -146,7 +151,9 @@ async def _learned(reads: Reads, channel: Channel) -> Vars:
     history = await reads.price_history(series[0]["ts"] if series else 0.0)
     report = await reads.report(since=time.time() - seconds)
     pool = [row["id"] for row in reads.pricing() if row["routable"]]
-    charts = drawn(LearnedData(series, alerts, bucket_s, report["explore_cap"], known, pool, history, _busiest(known)))
+    charts = drawn(
+        LearnedData(series, alerts, bucket_s, _cap(reads.shadows, report), known, pool, history, _busiest(known))
+    )
     return {
         "rows": [views.policy_row(bucket, row) for bucket in ordered(known) for row in known[bucket]],
         "charts": charts,

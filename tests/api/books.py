@@ -250,6 +250,7 @@ def _call(gateway: Running, invoice: Invoice, number: int, rng: random.Random) -
 
 
 def _compared(gateway: Running, invoice: Invoice, calls: int) -> Books:
+    gateway.settle()
     rows: list[dict[str, Any]] = []
     before = ""
     while True:
@@ -259,7 +260,7 @@ def _compared(gateway: Running, invoice: Invoice, calls: int) -> Books:
             break
         before = f"&before={page['next']}"
     assert len(rows) == calls
-    exact = {row["id"]: round(Decimal(repr(row["cost"] or 0.0)) * PICO) for row in rows}
+    exact = {row["id"]: _pico(row["cost"]) + _pico(row["learning_cost"]) for row in rows}
     left = [row for row in rows if row["status"] == "aborted"]
     stayed = [row for row in rows if row["status"] == "ok"]
     states: dict[str, int] = {}
@@ -275,6 +276,10 @@ def _compared(gateway: Running, invoice: Invoice, calls: int) -> Books:
         retried=sum(bool(row["failover_from"]) for row in rows),
         states=states,
     )
+
+
+def _pico(usd: float | None) -> int:
+    return round(Decimal(repr(usd or 0.0)) * PICO)
 
 
 def main() -> int:

@@ -23,7 +23,7 @@ def alerts(gateway: Running) -> list[dict[str, Any]]:
 
 
 def test_a_price_alert_tells_what_it_cost_and_where_traffic_went(tmp_path: Path) -> None:
-    with running(tmp_path) as first:
+    with running(tmp_path, ARBITER_SHADOW_PER_S="1000") as first:
         for model in MATH:
             first.world.change_skill(model, 1.1)
         favourite = served(teach(first, 40)[-20:])
@@ -42,10 +42,10 @@ def test_a_price_alert_tells_what_it_cost_and_where_traffic_went(tmp_path: Path)
         assert told["settled"] is not None
         assert seen["served_before"] == favourite != seen["served_after"] == served(after[-20:])
         assert seen["share_before"][favourite] > 0.4 > seen["share_after"].get(favourite, 0.0)
-        trials = [
-            row for row in second.http.get("/v1/recent?limit=100&mode=explore").json()["data"] if row["ts"] > told["ts"]
-        ]
-        assert 0 < seen["trials"] <= len(trials)
+        newest = second.http.get("/v1/recent?limit=100").json()["data"]
+        tried = [row for row in newest if row["ts"] > told["ts"] and row["learning_cost"] is not None]
+        assert 0 < seen["trials"] <= len(tried)
+        assert 0 < seen["trial_usd"] <= sum(row["learning_cost"] for row in tried) + 1e-12
         assert f"traffic moved from {favourite} to {seen['served_after']} in " in told["summary"]
         assert "times dearer; " in told["summary"] and " instead of $" in told["summary"]
         assert second.http.get("/v1/overview").json()["alerts"][-1]["summary"] == told["summary"]

@@ -46,9 +46,8 @@ def budget(one: Running, subject: str, limit: str, *, scope: str = "key", period
 def books(one: Running) -> tuple[int, int]:
     """What the decisions say was charged, and what is still reserved, in pico-dollars."""
     decision, reservation = table(StoredDecision), table(StoredReservation)
-    charged = func.coalesce(func.sum(func.coalesce(decision.c.cost_pico, 0)), 0) + func.coalesce(
-        func.sum(func.coalesce(decision.c.judge_cost_pico, 0)), 0
-    )
+    columns = (decision.c.cost_pico, decision.c.judge_cost_pico, decision.c.learning_cost_pico)
+    charged = sum(func.coalesce(func.sum(func.coalesce(column, 0)), 0) for column in columns)
     return one.run(
         lambda: one.arbiter.store.read(
             lambda c: (

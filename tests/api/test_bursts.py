@@ -28,9 +28,11 @@ SCOPE = {
 async def ask(
     gateway: Running, number: int, *, stream: bool = False, taken: Callable[[int], None] = lambda number: None
 ) -> int:
-    """One request, on the gateway's own event loop; returns its status. `taken` is told once the gateway reads it."""
+    """One request, on the gateway's own event loop, beside which nothing is asked; returns its status. `taken` is told once the
+    gateway reads it."""
     prompt = {"role": "user", "content": f"Calculate {number} * 24"}
-    body = json.dumps({"messages": [prompt], "arbiter_models": MODELS, "stream": stream}).encode()
+    fields = {"arbiter_models": MODELS, "arbiter_no_shadow": True, "stream": stream}
+    body = json.dumps({"messages": [prompt], **fields}).encode()
     status = 0
 
     async def receive() -> dict[str, object]:
@@ -84,6 +86,7 @@ def test_of_a_burst_one_request_is_the_probe_of_a_model_that_has_rested(own_gate
     be_right(own_gateway)
     for at in range(120):
         favourite = own_gateway.chat(f"Calculate {at} * 31", arbiter_models=MODELS).json()["arbiter"]["model"]
+        own_gateway.settle()
     assert favourite == MODELS[0]
     own_gateway.world.faults["*"] = Fault(stall_s=0.3)
 

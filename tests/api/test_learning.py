@@ -17,8 +17,12 @@ MATH = ("mistral-small-3.2-24b-instruct-2506", "deepseek-chat-v3", "gpt-4o")
 
 def teach(gateway: Running, n: int, start: int = 0, **fields: Any) -> list[dict[str, Any]]:
     """`n` distinct arithmetic requests over a small pool; returns their arbiter blocks."""
-    answers = [gateway.chat(f"Calculate {start + at} * 24", arbiter_models=list(MATH), **fields) for at in range(n)]
-    return [answer.json()["arbiter"] for answer in answers]
+    blocks = []
+    for at in range(n):
+        answer = gateway.chat(f"Calculate {start + at} * 24", arbiter_models=list(MATH), **fields)
+        blocks.append(answer.json()["arbiter"])
+        gateway.settle()
+    return blocks
 
 
 def served(blocks: list[dict[str, Any]]) -> str:
@@ -27,10 +31,18 @@ def served(blocks: list[dict[str, Any]]) -> str:
     return max(set(models), key=models.count)
 
 
-@pytest.fixture(params=["arbiter", "classic"])
+WAYS = {
+    "beside answers": {"ARBITER_SHADOW_PER_S": "1000"},
+    "as answers": {"ARBITER_SHADOW": "off"},
+    "classic": {"ARBITER_POLICY": "classic"},
+}
+"""How a model is tried."""
+
+
+@pytest.fixture(params=WAYS)
 def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Running]:
-    """A gateway of one's own with each of the policies."""
-    with running(tmp_path, ARBITER_POLICY=request.param) as one:
+    """A gateway of one's own with each of the policies, and each of the ways in which the default one tries models."""
+    with running(tmp_path, **WAYS[request.param]) as one:
         yield one
 
 
@@ -47,7 +59,8 @@ def test_a_price_shift_alerts_re_explores_moves_traffic_and_comes_back(either: R
     assert [(one["kind"], one["model"], one["direction"]) for one in alerts] == [("price", favourite, "up")]
     assert 7.5 < alerts[0]["new_unit"] / alerts[0]["old_unit"] < 8.5
     assert served(after[-20:]) != favourite
-    assert any(block["mode"] == "explore" for block in after)
+    tried = [own_gateway.http.get(f"/v1/decisions/{block['decision_id']}").json()["shadows"] for block in after]
+    assert any(block["mode"] == "explore" for block in after) or any(tried)
     quality = {row["model"]: row["n"] for row in own_gateway.http.get("/v1/policy").json()["buckets"]["math"]}
     assert quality[favourite] >= 20, "what is known of the quality stays"
     own_gateway.http.post("/v1/simulate-price", json={"model": favourite, "multiplier": 1})
@@ -84,7 +97,9 @@ def test_the_report_equals_the_costs_returned_to_the_last_digit(own_gateway: Run
         returned += Decimal(repr(block["cost"]))
     own_gateway.settle()
     report = own_gateway.http.get("/v1/report").json()
-    assert Decimal(report["actual_spend_exact"]) == returned + Decimal(repr(report["judge_spend"]))
+    assert Decimal(report["actual_spend_exact"]) == returned + Decimal(repr(report["judge_spend"])) + Decimal(
+        report["learning_spend_exact"]
+    )
     assert report["calls"] == 60
 
 

@@ -1,6 +1,7 @@
 """How long the way of one request is: `python -m tests.bench.hops [--stream] [--list]`.
 
-The product serves in this process and is warmed up; then some graded plain requests, one at a time and not from the cache,
+The product serves in this process and is warmed up; then some graded plain requests, one at a time, not from the cache and with
+nothing asked beside them (those calls would be counted too),
 are followed on the event loop's thread by `sys.setprofile`, from the socket to the last byte of the answer, its record being
 durable. Counted are calls of named functions of `arbiter_app` (a coroutine once, however often it goes on), the files they
 are in, and how often the next call is in another file. Printed is the request whose number of calls is the median; `--list`
@@ -67,7 +68,14 @@ async def follow(port: int, *, stream: bool = False, warm: int = WARM, followed:
 
 async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, stream: bool) -> None:
     messages = [{"role": "user", "content": "Calculate 37 * 24"}]
-    fields = {"model": "auto", "messages": messages, "stream": stream, "max_tokens": 128, "arbiter_no_cache": True}
+    fields = {
+        "model": "auto",
+        "messages": messages,
+        "stream": stream,
+        "max_tokens": 128,
+        "arbiter_no_cache": True,
+        "arbiter_no_shadow": True,
+    }
     body = json.dumps(fields).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {OPERATOR}\r\n"
     writer.write(f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)

@@ -30,7 +30,8 @@ HEAD = {"authorization": f"Bearer {OPERATOR}"}
 def books(directory: Path) -> tuple[int, int, int]:
     """By the store: what decisions were charged, what budgets were, pico-dollars; and the reservations that are left."""
     store, decision, period = open_store(str(directory / "arbiter.db")), table(StoredDecision), table(BudgetPeriod)
-    charged = func.coalesce(decision.c.cost_pico, 0) + func.coalesce(decision.c.judge_cost_pico, 0)
+    columns = (decision.c.cost_pico, decision.c.judge_cost_pico, decision.c.learning_cost_pico)
+    charged = sum(func.coalesce(column, 0) for column in columns)
     sums = func.coalesce(func.sum(charged), 0), func.coalesce(func.sum(period.c.spent_pico), 0)
     queries = select(sums[0]), select(sums[1]), select(func.count()).select_from(table(StoredReservation))
     try:

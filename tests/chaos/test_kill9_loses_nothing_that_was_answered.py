@@ -25,7 +25,7 @@ from arbiter_app.services.alert_outcome import concerned
 from arbiter_app.store import Store, open_store
 from arbiter_app.store.decisions import Filter
 from tests.served import OPERATOR, Served, served, start
-from tests.stores import rounded
+from tests.stores import connected, rounded
 from tests.waiting import until
 
 ROUNDS = int(os.environ.get("KILLS", "12"))
@@ -78,10 +78,17 @@ def opened(directory: Path) -> Iterator[Store]:
         store.close()
 
 
-def outcomes(rows: list[dict[str, Any]]) -> tuple[Counter[Any], Counter[Any]]:
-    """Calls and explored calls by (bucket, model) that the decisions tell of."""
-    calls: Counter[Any] = Counter()
-    explored: Counter[Any] = Counter()
+def asked_beside(directory: Path) -> list[tuple[str, str, str, str, int | None]]:
+    """Decision, bucket, model, status and pico-dollars of every model that was asked beside an answer."""
+    query = "SELECT s.decision_id, d.bucket, s.model, s.status, s.cost_pico FROM shadow s JOIN decision d ON d.id = s.decision_id"
+    with connected(directory / "arbiter.db") as connection:
+        return connection.execute(query).fetchall()
+
+
+def outcomes(rows: list[dict[str, Any]], beside: list[tuple[Any, ...]]) -> tuple[Counter[Any], Counter[Any]]:
+    """Calls and trials by (bucket, model) that the decisions tell of, and what was asked beside them."""
+    calls: Counter[Any] = Counter((bucket, model) for _, bucket, model, status, _ in beside if status == "ok")
+    explored = Counter(calls)
     for row in rows:
         if row["status"] != "ok" or row["cache"] == "hit":
             continue
@@ -117,7 +124,8 @@ def test_kills_under_load_lose_no_answer(tmp_path):
         cost_of = {row["id"]: row["cost_pico"] for row in rows}
         assert [one for one in answered if one.arbiter["cost"] * 10**12 != cost_of[one.decision_id]] == []
 
-        calls, explored = outcomes(rows)
+        beside = asked_beside(tmp_path)
+        calls, explored = outcomes(rows, beside)
         known = {(bucket, model): sums for bucket, model, sums in asyncio.run(store.load_policy())[0]}
         assert {key: sums.calls for key, sums in known.items() if sums.calls} == calls
         assert {key: sums.explore_n for key, sums in known.items() if sums.explore_n} == explored
@@ -126,6 +134,14 @@ def test_kills_under_load_lose_no_answer(tmp_path):
         assert sum(total["calls"] for total in totals) == len(rows)
         assert sum(total["cost_pico"] for total in totals) == sum(row["cost_pico"] or 0 for row in rows)
         assert asyncio.run(store.counters())["decisions"] == len(rows)
+
+        charged = Counter[str]()
+        for decision_id, _, _, _, pico in beside:
+            charged[decision_id] += pico or 0
+        print(f"{len(beside)} models were asked beside them, for ${sum(charged.values()) / 1e12:.6f}")
+        assert len(beside) > ROUNDS and on_record.keys() >= charged.keys()
+        assert {row["id"]: row["learning_cost_pico"] for row in rows if row["learning_cost_pico"]} == +charged
+        assert sum(total["learning_pico"] for total in totals) == sum(charged.values()) > 0
 
 
 def _state(one: Served) -> dict[str, Any]:

@@ -146,6 +146,7 @@ _OWN: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
     "arbiter_max_cost": ("max_cost_usd", partial(_amount, zero=True)),
     "arbiter_max_latency": ("max_latency_s", _amount),
     "arbiter_no_cache": ("no_cache", _switch),
+    "arbiter_no_shadow": ("no_shadow", _switch),
     "arbiter_cache": ("cache", _switch),
     "arbiter_models": ("allow", _models),
     "arbiter_pin": ("pin", _pin),

@@ -11,7 +11,7 @@ from arbiter_app import exact_json
 from arbiter_app.dialects import openai_chat
 from arbiter_app.dialects.openai_responses.items import chat_messages
 from arbiter_app.dialects.openai_responses.refusals import kind, object_of, text_of, unsupported, wrong
-from arbiter_app.dialects.openai_responses.tools import chat_tools
+from arbiter_app.dialects.openai_responses.tools import chat_tools, offers_hosted
 from arbiter_app.dialects.reasoning import RESPONSES, native_of
 from arbiter_app.dialects.strict_json import load_json
 from arbiter_app.dialects.translation import Dropped
@@ -77,6 +77,8 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         native=native,
         storable=given.get("store") is not False,
         untranslatable=dropped.untranslatable,
+        hosted=offers_hosted(given.get("tools")),
+        stored=given.get("store") is True,
     )
 
 

@@ -26,6 +26,8 @@ FREE_TEXT: Json = {
     "required": [INPUT],
     "additionalProperties": False,
 }
+OWN = ("function", "custom", "namespace")
+"""Types of tools that a caller runs, and of groups of these."""
 OFFERED = ("web_search", "tool_search")
 """How the types of hosted tools begin that are no more than an offer: beside tools of the caller's own the answer is as good without."""
 MAX_NAME_CHARS = 64
@@ -82,7 +84,7 @@ def chat_tools(given: Json, dropped: Dropped) -> Json:
     tools, hosted = given.get("tools"), []
     if tools is not None:
         for where, tool in _checked(tools, "tools"):
-            if tool.get("type") not in ("function", "custom", "namespace"):
+            if tool.get("type") not in OWN:
                 hosted.append((where, tool.get("type")))
     own = list(own_tools(tools))
     for where, named in hosted:
@@ -101,6 +103,11 @@ def chat_tools(given: Json, dropped: Dropped) -> Json:
         **({"tool_choice": choice} if choice is not None else {}),
         **({"parallel_tool_calls": parallel} if parallel is not None else {}),
     }
+
+
+def offers_hosted(tools: object) -> bool:
+    """Whether a request offers tools that a provider runs."""
+    return isinstance(tools, list) and any(isinstance(tool, dict) and tool.get("type") not in OWN for tool in tools)
 
 
 def arguments_of(text: str) -> str:
@@ -128,7 +135,7 @@ def _checked(tools: Any, where: str) -> Iterator[tuple[str, Json]]:
             raise wrong(here, f"must be an object, not {kind(tool)}")
         of_chat = tool.get("function") if tool.get("type") == "function" and "name" not in tool else None
         given = of_chat if isinstance(of_chat, dict) else tool
-        if tool.get("type") in ("function", "custom", "namespace"):
+        if tool.get("type") in OWN:
             if not text_of(given.get("name"), f"{here}.name"):
                 raise wrong(f"{here}.name", "must not be empty")
             if given.get("parameters") is not None and not isinstance(given["parameters"], dict):

@@ -144,6 +144,32 @@ def candidate_table(rows: Records) -> rx.Component:
     )
 
 
+def shadow_table(rows: Records) -> rx.Component:
+    """The models that were asked beside an answer: quality, cost, time, and how they were graded."""
+
+    def line(one: Record) -> rx.Component:
+        return rx.el.tr(
+            rx.el.td(
+                rx.el.div(one["model"], class_name="clip", title=one["model"]),
+                rx.el.small(one["why"], class_name="narrow-why"),
+                class_name="m",
+            ),
+            rx.el.td(one["quality"], class_name="n"),
+            rx.el.td(one["cost"], class_name="n"),
+            rx.el.td(one["ms"], class_name="n hide"),
+            rx.el.td(one["why"], class_name="w"),
+            key=one["model"],
+        )
+
+    return rx.el.div(
+        rx.el.table(heads("model", "#quality", "#cost", "#time-", "grade"), rx.el.tbody(rx.foreach(rows, line))),
+        class_name="cand",
+        tab_index=0,
+        role="region",
+        aria_label="Models asked beside the answer",
+    )
+
+
 def shifts(rows: Records) -> rx.Component:
     """Price and quality shifts, newest first, with what Arbiter did about each."""
 

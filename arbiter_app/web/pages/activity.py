@@ -11,6 +11,11 @@ from arbiter_app.web.state.activity import MODES, Activity, DecisionPage
 from arbiter_app.web.tasks import TASKS
 from arbiter_app.web.typed import Record, Records
 
+BESIDE = (
+    "Once the caller's answer had gone, these models were asked the same, so that the next choice knows more. The caller neither "
+    "waited nor got another answer for it. What they charged counts against the saving."
+)
+
 
 def page() -> rx.Component:
     """The page of many."""
@@ -152,6 +157,15 @@ def _whole() -> rx.Component:
         note=rx.el.span(DecisionPage.row["id"], class_name="num"),
         cls="tall-cand",
     )
+    beside = rx.cond(
+        DecisionPage.shadows.length() > 0,
+        atoms.panel(
+            "Asked beside",
+            data.shadow_table(DecisionPage.shadows),
+            explain=BESIDE,
+            note="to learn; these answers are kept nowhere",
+        ),
+    )
     side = rx.el.div(
         atoms.panel("Money", _pairs(DecisionPage.money, note=True)),
         atoms.panel("Facts", _pairs(DecisionPage.facts)),
@@ -164,7 +178,9 @@ def _whole() -> rx.Component:
     raw = rx.el.details(
         rx.el.summary("Whole record as JSON", class_name="link small"), atoms.code(DecisionPage.raw), class_name="raw"
     )
-    return rx.fragment(_headline(), rx.el.div(rx.el.div(story, raw, class_name="stack"), side, class_name="two"))
+    return rx.fragment(
+        _headline(), rx.el.div(rx.el.div(story, beside, raw, class_name="stack"), side, class_name="two")
+    )
 
 
 def _headline() -> rx.Component:

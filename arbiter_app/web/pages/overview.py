@@ -17,12 +17,12 @@ EXPLAIN = {
         "failover. Aborted: the caller went away."
     ),
     "spend": (
-        "Exact sum of every charge: answers, classifier, judge, failed and losing calls. Settled: the runtime"
-        " stated the charge itself."
+        "Exact sum of every charge: answers, classifier, judge, failed and losing calls, and models asked beside "
+        "answers to learn. Settled: the runtime stated the charge itself."
     ),
     "learning": (
-        "What trials of other models cost, as a share of what the baseline would have charged for everything;"
-        " the policy keeps it under its cap."
+        "What trying other models cost, mostly asked beside answers that callers got from another: as a share of what the "
+        "baseline would have charged for everything. The policy keeps it under its cap, and the saving is net of it."
     ),
     "quality": (
         "Mean graded quality of what was served, minus that of the best known model for the same kind of prompt."
@@ -35,7 +35,7 @@ HOW = {
         "which it was made."
     ),
     "spend": (
-        "Exact charges of all calls in a bucket, stacked by the model that answered. The dotted line prices "
+        "Exact charges of all answers in a bucket, stacked by the model that gave them. The dotted line prices "
         "the same calls at what the baseline was measured to cost. The table has the number of calls."
     ),
     "scatter": (
@@ -43,8 +43,8 @@ HOW = {
         "interval of that mean. The line joins the models that none beats in both. n is the number of grades."
     ),
     "learning": (
-        "Calls whose model was chosen to learn something, as a share of the calls in each bucket. The table "
-        "has the number of calls."
+        "What models cost that were asked beside answers, to learn, as a share of what the baseline would have charged; and, "
+        "where trials serve callers, such calls as a share of all. The table has the number of calls."
     ),
     "classifier": (
         "What named the task of each request: a rule, the same prompt seen before, or a model asked because "
@@ -273,11 +273,9 @@ def _shifts() -> rx.Component:
 def _learning() -> rx.Component:
     return atoms.panel(
         "Exploration",
-        rx.el.div(
-            data.chart(Overview.charts["learning"], "Share of calls spent on learning over time", 150), class_name="pad"
-        ),
+        rx.el.div(data.chart(Overview.charts["learning"], "Share spent on learning over time", 150), class_name="pad"),
         explain=HOW["learning"],
-        note="share of calls spent on learning; dashed: the cap",
+        note="share spent on learning; dashed: the cap",
         tools=data.chart_tools("learning"),
     )
 

@@ -100,6 +100,7 @@ class DecisionPage(rx.State):
     facts: Listed[View] = listed()
     money: Listed[View] = listed()
     asked: Listed[View] = listed()
+    shadows: Listed[View] = listed()
     stages: Listed[View] = listed()
     candidates: Listed[View] = listed()
     raw: rx.Field[str] = rx.field("")
@@ -115,6 +116,7 @@ class DecisionPage(rx.State):
             self._empty()
             return
         self.row, self.facts = views.feed_row(row), decision_views.facts(row)
+        self.shadows = decision_views.shadows(row)
         self.money, self.asked = decision_views.charges(row), decision_views.asked(row)
         self.stages, self.candidates = decision_views.trace(row), decision_views.candidates(row)
         self.raw = orjson.dumps(row, option=orjson.OPT_INDENT_2).decode()

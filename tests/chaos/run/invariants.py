@@ -108,7 +108,8 @@ def records(table: Table, system: System, ledger: Ledger, report: tuple[int, int
         [f"{one.pico} for {invoice[one.runtime]}" for one in charged if one.pico != invoice[one.runtime]],
         len(charged),
     )
-    calls, pico = len(rows), sum((row["cost_pico"] or 0) + (row["judge_cost_pico"] or 0) for row in rows)
+    money = ("cost_pico", "judge_cost_pico", "learning_cost_pico")
+    calls, pico = len(rows), sum(row[name] or 0 for row in rows for name in money)
     table.add("the report counts the records", f"{report[0]} for {calls}", kept=report[0] == calls)
     table.add("the report's spend is their sum", f"{report[1]} for {pico}", kept=report[1] == pico)
     problem = examine(str(system.directory / "arbiter.db")).problem

@@ -153,13 +153,14 @@ def test_what_does_not_add_up_is_named():
         told = {"task": "math", "difficulty": "easy", "classified_by": "rules", "model": "m", "mode": "exploit"}
         tally.add(BenchAnswer(200, {}, {**told, "cost": Decimal(cost), "saved": None}, name, 5.0), {})
     rows = {"d_1": {"cost": Decimal("0.000002")}, "d_2": {"cost": Decimal("0.000003")}}
-    zero = {"calls": 0, "actual_spend_exact": "0", "judge_spend": Decimal("0.0")}
-    right = {"calls": 2, "actual_spend_exact": "0.000006", "judge_spend": Decimal("0.000001")}
+    zero = {"calls": 0, "actual_spend_exact": "0", "judge_spend": Decimal("0.0"), "learning_spend_exact": "0"}
+    right = {"calls": 2, "actual_spend_exact": "0.000007", "judge_spend": Decimal("0.000001")}
+    right |= {"learning_spend_exact": "0.000001"}
     assert list(problems(tally, rows, zero, right)) == []
     assert "not on record" in " ".join(problems(tally, {**rows, "d_2": None}, zero, right))
     assert "the record says 4 USD" in " ".join(problems(tally, {**rows, "d_2": {"cost": Decimal(4)}}, zero, right))
     assert "counts 3 calls" in " ".join(problems(tally, rows, zero, {**right, "calls": 3}))
-    off = {**right, "actual_spend_exact": "0.000006000001"}
+    off = {**right, "actual_spend_exact": "0.000007000001"}
     assert "add up to 0.000005 USD" in " ".join(problems(tally, rows, zero, off))
     tally.add(BenchAnswer(503, {}, {}, "", 1.0, "draining"), {})
     assert "1 requests failed" in " ".join(problems(tally, rows, zero, right))

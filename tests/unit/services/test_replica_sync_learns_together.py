@@ -95,15 +95,20 @@ def test_who_is_told_of_a_shift_does_not_notice_it_again() -> None:
 
 def test_statistics_of_two_gateways_become_equal_and_a_reset_reaches_zero(tmp_path: Path) -> None:
     plain = {"ARBITER_JUDGE_SAMPLE": "0", "ARBITER_JUDGE_CHECK": "0", "ARBITER_CASCADE": "0", "ARBITER_WORKERS": "1"}
+    plain |= {"ARBITER_SHADOW_PER_S": "1000"}
     with running(tmp_path, **plain) as one, running(tmp_path, **plain) as other:
+        beside = 0
         for at in range(20):
             for gateway in (one, other):
-                assert gateway.chat(f"Calculate {at} + 1", arbiter_no_cache=True).status_code == 200
+                answer = gateway.chat(f"Calculate {at} + 1", arbiter_no_cache=True)
+                gateway.settle()
+                told = gateway.http.get(f"/v1/decisions/{answer.json()['arbiter']['decision_id']}").json()
+                beside += len(told["shadows"])
         for gateway in (one, other):
             gateway.settle()
             gateway.run(gateway.arbiter.replicas.catch_up)
         stored = {(b, m): sums.calls for b, m, sums in one.run(one.arbiter.store.load_policy)[0] if sums.calls}
-        assert sum(stored.values()) == 40
+        assert sum(stored.values()) == 40 + beside > 40
         for gateway in (one, other):
             gateway.run(gateway.arbiter.replicas.catch_up)
             assert {(b, m): sums.calls for b, m, sums in gateway.arbiter.policy.rows() if sums.calls} == stored

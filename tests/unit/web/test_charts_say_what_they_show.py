@@ -27,6 +27,7 @@ def slots(n: int = 24) -> list[dict[str, Any]]:
             "ts": at * HOUR_S,
             "calls": at,
             "spend": 0.03,
+            "learning": 0.002,
             "baseline": 0.1,
             "measured_calls": at,
             "models": dict.fromkeys(MODELS, 0.01),

@@ -1,0 +1,261 @@
+"""Trials in the shadow: once a caller's answer has gone, the models that the policy named are asked the same, to learn.
+
+They have places and a pace of their own and give way to everything else: while callers wait, many are in work, the event loop is
+late, the store takes no writes, or the process ends, nothing is asked beside. Each model is asked once, of one deployment;
+what comes of it is on record under the answer's decision, and the answer itself is dropped once it is graded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from arbiter_app.metrics import Metrics
+from arbiter_app.pipeline.beside import answer_kept_from_shadows, bare, plain
+from arbiter_app.pipeline.call import Calls
+from arbiter_app.pipeline.decision import Decision, new_decision
+from arbiter_app.pipeline.errors import ArbiterError
+from arbiter_app.pipeline.estimates import LearnedEstimates
+from arbiter_app.pipeline.grade import grade
+from arbiter_app.pipeline.learn import Learner
+from arbiter_app.pipeline.ports import Spending
+from arbiter_app.pipeline.types import ChatRequest, Mode
+from arbiter_app.policy import Policy
+from arbiter_app.services.admission import Admission
+from arbiter_app.services.judging import Judging
+
+log = logging.getLogger("arbiter.shadows")
+
+WAITING = 64
+"""Answers beside which models are still to be asked, at most ..."""
+WAITING_BYTES = 16_000_000
+"""... and the bytes of their requests."""
+BUSY_SHARE = 0.5
+"""Of the places for requests: with more of them taken, nothing is asked beside."""
+LATE_S = 0.05
+"""The event loop is late by more than that: it has enough to do."""
+CLOSE_S = 5.0
+UNMEASURED_S = 3_600.0
+"""How long a model is not asked beside whose charge could not be measured: nobody could keep to a budget."""
+
+
+class Way(Protocol):
+    """How much is in work (`services.requests.RequestService`)."""
+
+    admission: Admission
+    draining: bool
+
+
+@dataclass(slots=True)
+class Trial:
+    """An answer that has gone, and the models that are to be asked the same."""
+
+    served: Decision
+    request: ChatRequest
+    models: Sequence[str]
+
+
+class Shadows:
+    """Asks models beside answers: `at_once` calls at most, `per_s` of them a second."""
+
+    def __init__(
+        self,
+        *,
+        at_once: int,
+        per_s: float,
+        timeout_s: float,
+        policy: Policy,
+        calls: Calls,
+        estimates: LearnedEstimates,
+        learner: Learner,
+        judging: Judging,
+        spending: Spending,
+        metrics: Metrics,
+        way: Callable[[], Way],
+    ) -> None:
+        self._closed = False
+        self._places = asyncio.Semaphore(at_once)
+        self._every_s = 1.0 / per_s
+        self._timeout_s = timeout_s
+        self._policy = policy
+        self._calls = calls
+        self._estimates = estimates
+        self._learner = learner
+        self._judging = judging
+        self._spending = spending
+        self._metrics = metrics
+        self._way = way
+        self._next_at = self._late_s = 0.0
+        self._late_at = -LATE_S
+        self._pledged_usd = 0.0
+        self._unmeasured: dict[str, float] = {}
+        self._waiting: dict[str, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._asking = 0
+
+    @property
+    def pending(self) -> int:
+        """How many calls are under way."""
+        return self._asking
+
+    def take(self, decision: Decision, wanted: Sequence[str]) -> bool:
+        """Ask these beside an answer that is on record, once the task that serves it has ended, and its last byte is sent with that; it
+        is graded with them then. False where none is to be asked."""
+        tried = {attempt.model for attempt in decision.attempts}
+        models = [model for model in wanted if model not in tried]
+        if not models:
+            return False
+        why = answer_kept_from_shadows(decision) and "answer" or self._busy() or self._full(decision.request.body_bytes)
+        if why:
+            self._drop(why, len(models))
+            return False
+        self._waiting[decision.id] = decision.request.body_bytes
+        trial = Trial(decision, plain(decision.request), models)
+        serving = asyncio.current_task()
+        if serving is None:
+            self._begin(trial)
+        else:
+            serving.add_done_callback(lambda _: self._begin(trial))
+        return True
+
+    async def settled(self) -> None:
+        """Wait until nothing is asked, and nothing waits to be."""
+        while self._tasks or self._waiting:
+            await asyncio.gather(*self._tasks, asyncio.sleep(0), return_exceptions=True)
+
+    async def close(self) -> None:
+        """Begin nothing more, and give what is under way a short while."""
+        self._closed = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def forget(self) -> None:
+        """Every model's charge may be measured (operator reset)."""
+        self._unmeasured.clear()
+
+    def _begin(self, trial: Trial) -> None:
+        task = asyncio.get_running_loop().create_task(self._run(trial), name=f"beside {trial.served.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, trial: Trial) -> None:
+        """Ask all, then have them graded together."""
+        try:
+            asked = await asyncio.gather(*(self._in_turn(trial, model) for model in trial.models))
+            answered = [one for one in asked if one is not None and one.completion is not None]
+        except Exception:
+            # Nobody would hear of a defect of ours in the background.
+            log.exception("asking beside an answer failed", extra={"decision": trial.served.id})
+            return
+        finally:
+            self._waiting.pop(trial.served.id, None)
+        try:
+            if answered:
+                await self._judging.beside(trial.served, answered)
+            else:
+                self._judging.follow(trial.served)
+        except Exception:
+            log.exception("answers asked beside another were not graded", extra={"decision": trial.served.id})
+
+    async def _in_turn(self, trial: Trial, model: str) -> Decision | None:
+        """Wait for a place and for the pace; then ask, where that still may be."""
+        async with self._places:
+            await self._paced()
+            usd = self._expected_usd(trial.served, model)
+            why = self._busy() or self._beyond(trial.served.bucket, model, usd)
+            if why:
+                self._drop(why, 1)
+                return None
+            with self._pledged(usd):
+                return await self._ask(trial, model)
+
+    async def _paced(self) -> None:
+        """Wait for a turn; by how late that comes the event loop tells how busy it is."""
+        now = time.monotonic()
+        due = self._next_at = max(now, self._next_at + self._every_s)
+        await asyncio.sleep(due - now)
+        self._late_at, self._late_s = time.monotonic(), time.monotonic() - due
+
+    async def _ask(self, trial: Trial, model: str) -> Decision | None:
+        served, asked = trial.served, new_decision(trial.request, timeout_s=self._timeout_s)
+        seen = served.classification
+        asked.classification = replace(seen, cost=None) if seen is not None else None  # which was paid for once
+        asked.eligible, asked.served_by, asked.mode = served.eligible, model, Mode.SHADOW
+        asked.reservation = self._spending.begin(trial.request)
+        try:
+            done = await self._calls.once(asked, model)
+        except ArbiterError as error:
+            asked.failed("failed", error.code, error.message)
+        except asyncio.CancelledError:
+            asked.failed("aborted", "draining", "Arbiter was stopped before the answer came")
+            self._note(served, asked)
+            raise
+        else:
+            if done is None:
+                self._drop("budget" if asked.beyond_budget else "resting", 1)
+                self._learner.let_go(asked.settlement)
+                return None
+            asked.completion = done
+            self._estimates.learned(asked)
+            if asked.classification is not None:
+                asked.grade = grade(asked.request, asked.classification, done)
+            asked.completion = bare(done)
+        await self._note(served, asked)
+        return asked
+
+    def _note(self, served: Decision, asked: Decision) -> asyncio.Future[None]:
+        """Put what came of a call on record."""
+        done = asked.completion
+        self._metrics.shadow(asked)
+        if done is not None and not done.cost.measured:
+            self._unmeasured[done.model] = time.monotonic() + UNMEASURED_S
+        return self._learner.shadow(served, asked)
+
+    def _busy(self) -> str:
+        """Why nothing is to be asked beside now; empty where it may."""
+        way = self._way()
+        if way.draining or self._closed:
+            return "draining"
+        if self._learner.paused:
+            return "store"
+        if way.admission.waiting or way.admission.running > BUSY_SHARE * way.admission.places:
+            return "busy"
+        if self._late_s > LATE_S and time.monotonic() - self._late_at < 1.0:
+            return "late"
+        return ""
+
+    def _full(self, more: int) -> str:
+        waiting = self._waiting
+        return "full" if len(waiting) >= WAITING or sum(waiting.values()) + more > WAITING_BYTES else ""
+
+    def _beyond(self, bucket: str, model: str, usd: float) -> str:
+        """Why this model is not to be asked, for the sake of the budget."""
+        if self._unmeasured.get(model, 0.0) > time.monotonic():
+            return "unmeasured"
+        return "budget" if self._pledged_usd + usd > self._policy.learning_left_usd(bucket) else ""
+
+    def _expected_usd(self, served: Decision, model: str) -> float:
+        candidates = served.choice.candidates if served.choice is not None else ()
+        return next((one.cost_usd or 0.0 for one in candidates if one.model == model), 0.0)
+
+    @contextmanager
+    def _pledged(self, usd: float) -> Iterator[None]:
+        """What is being asked counts against the budget before it is charged."""
+        self._pledged_usd += usd
+        self._asking += 1
+        try:
+            yield
+        finally:
+            self._asking -= 1
+            self._pledged_usd = self._pledged_usd - usd if self._asking else 0.0
+
+    def _drop(self, why: str, n: int) -> None:
+        self._metrics.shadows_dropped.add(why, amount=n)
