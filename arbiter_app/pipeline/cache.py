@@ -1,6 +1,7 @@
 """The response cache: a repeated prompt is answered from memory, without a model.
 
-A request hits that is the same byte for byte: every message and parameter (also `user`), the caller and its allow-list. It
+A request hits that is the same byte for byte: every message and parameter (also `user`, and those that only a runtime of the caller's
+own dialect knows), the caller, its allow-list and its wishes for quality. It
 may be answered from here only where it asks for no randomness (temperature 0, or a seed), or for the cache; or where the
 operator serves all from it. Near-identical prompts are a setting. Only well-graded, finished answers get in; count, bytes
 and age are bounded. Keys are digests: no prompt text is kept.
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from arbiter_app.pipeline.native import OWN
 from arbiter_app.pipeline.types import ChatRequest, Grade, Json
 
 _IGNORED = frozenset({"model", "messages", "stream", "stream_options", "store"})
@@ -62,13 +64,22 @@ def keys_of(request: ChatRequest, *, everybody: bool = False, near: bool = False
         return None
     allow = sorted(request.allow) if request.allow is not None else None
     kept = sorted((name, text) for name, text in request.written.items() if name not in _IGNORED)
-    shape = [request.caller.key_id, allow, kept]
+    shape = [request.caller.key_id, allow, request.objective, request.tolerance, kept, _native(request)]
     exact = _digest([shape, request.written.get("messages")])
     last = request.messages[-1]
     normal = _normalised(last.get("content")) if near else None
     others = [request.messages[:-1], {key: value for key, value in last.items() if key != "content"}]
     partition = _digest([shape, others])
     return CacheKeys(hash(exact), exact if normal is None else _digest([partition, normal]), partition)
+
+
+def _native(request: ChatRequest) -> list[tuple[str, str]]:
+    """The members of a request in another dialect, each as it was written, but for its history, which the chat has."""
+    native = request.native
+    if native is None:
+        return []
+    left_out = {*_IGNORED, native.history}
+    return sorted(one for one in native.members.items() if one[0] not in left_out and not one[0].startswith(OWN))
 
 
 def _asks_for_the_same(payload: Json) -> bool:

@@ -33,30 +33,31 @@ class NativeRequest:
 
     def sent(self, model: str) -> bytes:
         """The body for a runtime: every member as the caller wrote it, but for the model's name and what is ours."""
-        members = {name: text for name, text in self._members.items() if not name.startswith(OWN)}
+        members = {name: text for name, text in self.members.items() if not name.startswith(OWN)}
         members["model"] = orjson.dumps(model).decode()
         return _written(members)
 
     def unsigned(self) -> NativeRequest | None:
         """The same without what models thought and signed; None where nothing of that is in it."""
-        members = self._members
+        members = self.members
         bare = unsigned(members.get(self.history, "[]"))
         return None if bare is None else replace(self, body=_written({**members, self.history: bare.decode()}))
 
     def with_history(self, history: list[Any]) -> NativeRequest:
         """The same with another history (values of `exact_json.exact`)."""
-        return replace(self, body=_written({**self._members, self.history: exact_json.dumps(history).decode()}))
+        return replace(self, body=_written({**self.members, self.history: exact_json.dumps(history).decode()}))
 
     def member(self, name: str) -> str | None:
         """A member as the caller wrote it; None where there is none."""
-        return self._members.get(name)
+        return self.members.get(name)
 
     def with_members(self, **texts: str) -> NativeRequest:
         """The same with other members, each as JSON."""
-        return replace(self, body=_written({**self._members, **texts}))
+        return replace(self, body=_written({**self.members, **texts}))
 
     @property
-    def _members(self) -> dict[str, str]:
+    def members(self) -> dict[str, str]:
+        """Its members, each as it was written."""
         return exact_json.members(self.body.decode())
 
 

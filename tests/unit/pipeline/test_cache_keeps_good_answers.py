@@ -9,8 +9,10 @@ from typing import Any
 import orjson
 import pytest
 
+from arbiter_app.dialects import anthropic_messages as messages
 from arbiter_app.pipeline.cache import ResponseCache, keys_of
 from arbiter_app.pipeline.types import Caller, ChatRequest, Grade, Role
+from arbiter_app.policy import Objective
 
 GOOD = Grade(1.0, "ok")
 
@@ -147,3 +149,16 @@ def test_a_kept_answer_holds_little_more_memory_than_it_is_long() -> None:
     finally:
         tracemalloc.stop()
     assert held / 500 < 1_500
+
+
+def test_what_only_the_callers_dialect_knows_and_wishes_for_quality_tell_requests_apart() -> None:
+    said = {"messages": [{"role": "user", "content": "Calculate 3 * 4"}], "temperature": 0, "max_tokens": 9}
+    plain, picky, named = (
+        messages.parse(orjson.dumps({**said, **more}), Caller("k", Role.CALLER), "r")
+        for more in ({}, {"top_k": 1}, {"model": "auto", "stream": True, "arbiter_cache": True})
+    )
+    store = cache()
+    assert kept(store, plain)
+    assert (hit(store, picky), hit(store, named)) == (None, 1.0)
+    for wish in ({"objective": Objective.QUALITY}, {"tolerance": 0.0}):
+        assert hit(store, replace(plain, **wish)) is None
