@@ -11,7 +11,7 @@ from types import MappingProxyType
 import httpx
 
 from arbiter_app.dialects.openai_chat.upstream import CHAT
-from arbiter_app.dialects.wire import Wire, WireRequest
+from arbiter_app.dialects.wire import Wire, WireRequest, unable
 from arbiter_app.pipeline.completions import cut_own, may_name_own, without_own_bytes
 from arbiter_app.pipeline.native import NativeEvents
 from arbiter_app.pipeline.ports import LARGE_BYTES, Reply, ReplyStream, RuntimeFault
@@ -22,7 +22,7 @@ from arbiter_app.runtime.claims.facts import Rows, rows_of
 from arbiter_app.runtime.encoding import EncodingError, decoder_of
 from arbiter_app.runtime.faults import fault_of, refusal, stated_error
 from arbiter_app.runtime.large import PIECE_BYTES, outline_of, without_end
-from arbiter_app.runtime.replies import decoded, joined, parsed, reply_of, translated
+from arbiter_app.runtime.replies import UNREADABLE, decoded, joined, parsed, reply_of, translated
 from arbiter_app.runtime.reply_stream import HttpReplyStream
 from arbiter_app.runtime.transport import FOREVER_S, HttpResponse, PooledTransport, Timeouts, origin_of
 
@@ -176,8 +176,13 @@ class HttpRuntime:
         return stream
 
     def _asked(self, payload: bytes, native: Mapping[str, str] | None) -> WireRequest:
-        """The request as the runtime gets it."""
-        return self._wire.ask(payload) if native is None else WireRequest(payload)
+        """The request as the runtime gets it. Raises RuntimeFault for what has no words there, of whatever kinds its values are."""
+        if native is not None:
+            return WireRequest(payload)
+        try:
+            return self._wire.ask(payload)
+        except UNREADABLE as error:
+            raise unable("body", "what stands in it cannot be said to this runtime") from error
 
     async def embed(self, payload: bytes, *, texts: int, deadline: float, request_id: str | None = None) -> Reply:
         """Vectors for so many texts, as they came; the reply's JSON is their outline (`vectors`). Raises RuntimeFault."""

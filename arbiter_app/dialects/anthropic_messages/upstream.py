@@ -167,7 +167,7 @@ def _thinking(given: Json, turns: list[Turn], most: int, choice: Json, dropped: 
         return {}
     version = version_of(given.get("model"))
     forced = choice.get("type") in ("any", "tool")
-    if effort not in BUDGETS:
+    if type(effort) is not str or effort not in BUDGETS:
         dropped.add("reasoning_effort")
         return {}
     if version is not None and version >= _ADAPTIVE:

@@ -86,7 +86,8 @@ class Frames:
             type(choice) is dict
             and type(choice.get("delta")) is dict
             and choice.get("finish_reason") is None
-            and choice.get("index") in self._begun
+            and type(index := choice.get("index")) is int
+            and index in self._begun
             and chunk.get("id") == self._head.get("id")
             and chunk.get("object") == KIND
             and type(chunk.get("created")) is int

@@ -120,15 +120,22 @@ def to_keep(chat: ChatRequest, previous: str | None) -> ChatRequest:
     native = chat.native
     if native is not None and native.dialect == RESPONSES:
         include = json.loads(native.member("include") or "null") or []
-        include = include if ENCRYPTED in include else [*include, ENCRYPTED]
-        native = native.with_members(store="false", include=json.dumps(include))
+        if isinstance(include, list) and ENCRYPTED not in include:
+            native = native.with_members(include=json.dumps([*include, ENCRYPTED]))
+        native = native.with_members(store="false")
     return replace(chat, native=native, repeated={**chat.repeated, "store": True, PREVIOUS: previous})
 
 
 def answer_in(frame: bytes) -> bytes | None:
-    """The response at the end of a stream, None where a frame is not that end."""
+    """The response at the end of a stream, None where a frame is not that end, or that holds none."""
     ended = _END.search(frame)
-    return exact_json.members(ended[1].decode())["response"].encode() if ended is not None else None
+    if ended is None:
+        return None
+    try:
+        response = exact_json.members(ended[1].decode()).get("response", "")
+    except ValueError:
+        return None
+    return response.encode() if response.startswith("{") else None
 
 
 def kept_of(body: bytes, answer: bytes) -> tuple[str, dict[str, bytes]]:

@@ -1,0 +1,125 @@
+"""Whatever stands where in a request, or in an answer, of whatever dialect: no request fails inside of Arbiter."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.api import test_every_dialect_over_every_runtime as dialects
+from tests.api.test_every_dialect_over_every_runtime import CHAT, MESSAGES, MODELS, RESPONSES, Answer, Case, Runtimes
+from tests.conftest import OPERATOR, Running, running
+from tests.stranger import STREAM, stranger
+from tests.unit.dialects.test_odd_answers_are_read import odd
+
+FRONTS = dialects.FRONTS
+RICH = Answer("I look.", dialects.THOUGHT, 2)
+
+
+@pytest.fixture(scope="module")
+def runtimes() -> Iterator[Runtimes]:
+    with stranger() as chat, stranger() as claude, stranger() as gpt:
+        yield {CHAT: chat, MESSAGES: claude, RESPONSES: gpt}
+
+
+@pytest.fixture(scope="module")
+def over(runtimes: Runtimes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """It keeps responses, and nothing rests, whatever has failed."""
+    directory = tmp_path_factory.mktemp("odd")
+    path = directory / "catalog.toml"
+    path.write_text(dialects.CATALOG.format(claude=runtimes[MESSAGES].url, gpt=runtimes[RESPONSES].url))
+    parts = dict.fromkeys(("BASELINE_MODEL", "ARBITER_CLASSIFIER_MODEL", "ARBITER_JUDGE_MODEL"), MODELS[CHAT])
+    quiet = {"ARBITER_JUDGE_SAMPLE": "0", "ARBITER_CASCADE": "0", "ARBITER_CATALOG": str(path)}
+    names = ("ARBITER_QUARANTINE_S", "ARBITER_QUARANTINE_MAX_S", "ARBITER_GONE_S", "ARBITER_GONE_MAX_S")
+    more = {"CLAUDE_KEY": "k", "GPT_KEY": "k", "ARBITER_KEEP_CONTENT_HOURS": "1", **dict.fromkeys(names, "1e-9")}
+    with running(directory, **runtimes[CHAT].settings, **parts, **quiet, **more) as one:
+        yield one
+
+
+@pytest.fixture
+def client(over: Running) -> Iterator[http.client.HTTPConnection]:
+    one = http.client.HTTPConnection(over.url.removeprefix("http://"), timeout=20)
+    yield one
+    one.close()
+
+
+def told(client: http.client.HTTPConnection, front: str, body: object) -> tuple[int, bytes]:
+    client.request("POST", dialects.PATHS[front], json.dumps(body), {"authorization": f"Bearer {OPERATOR}"})
+    answer = client.getresponse()
+    return answer.status, answer.read()
+
+
+def asked(front: str, wire: str, *, streamed: bool) -> dict[str, Any]:
+    given = {**dialects.TOOLS[front], **dialects.THINKING[front], **dialects.FORMATS[front]}
+    more = {"include": [], "metadata": {"a": "b"}} if front == RESPONSES else {"metadata": {"user_id": "u"}}
+    return dialects.asked_by(front, wire, Case(RICH, streamed=streamed, asked={front: {**given, **more}}, history=True))
+
+
+@pytest.mark.parametrize("wire", FRONTS)
+@pytest.mark.parametrize("front", FRONTS)
+def test_an_odd_request_is_answered_or_refused(
+    client: http.client.HTTPConnection, runtimes: Runtimes, front: str, wire: str
+) -> None:
+    streamed = (front == CHAT) == (wire == CHAT)
+    runtimes[wire].say = lambda _: dialects.said_by(wire, RICH, streamed=streamed)
+    for body in odd(asked(front, wire, streamed=streamed), 1):
+        status, text = told(client, front, {**body, "arbiter_pin": MODELS[wire]} if body.get("arbiter_pin") else body)
+        assert status < 500 and b"internal_error" not in text, (body, text[-500:])
+
+
+@pytest.mark.parametrize("wire", FRONTS)
+@pytest.mark.parametrize("front", FRONTS)
+def test_an_odd_event_breaks_off_one_answer_at_most(
+    client: http.client.HTTPConnection, runtimes: Runtimes, front: str, wire: str
+) -> None:
+    body = asked(front, wire, streamed=True)
+    events = dialects.said_by(wire, RICH, streamed=True)[2].split(b"\n\n")
+    draw = random.Random(3)
+    for at, event in enumerate(events):
+        lines = event.split(b"\n")
+        if not lines[-1].startswith(b"data: {"):
+            continue
+        made = list(odd(json.loads(lines[-1][6:]), 2))
+        for said in draw.sample(made, min(len(made), 2)):
+            changed = b"\n".join([*lines[:-1], b"data: " + json.dumps(said).encode()])
+            stream = b"\n\n".join([*events[:at], changed, *events[at + 1 :]])
+            runtimes[wire].say = lambda _, stream=stream: (200, STREAM, stream)
+            status, text = told(client, front, body)
+            assert status in (200, 400, 402, 404, 429, 502, 503, 504), (said, text[-500:])
+            assert b"internal_error" not in text, (said, text[-500:])
+
+
+def test_pieces_of_odd_choices_and_ends_of_odd_responses_are_passed_over(
+    client: http.client.HTTPConnection, runtimes: Runtimes
+) -> None:
+    """Kinds that only a part of the draws above meets."""
+    stream = dialects.said_by(CHAT, Answer("I look."), streamed=True)[2]
+    for index in (b"[]", b"{}", b"true", b"1e300", b'"0"'):
+        odd_end = stream.replace(b'"index": 0, "delta": {}', b'"index": %b, "delta": {}' % index)
+        said = odd_end.replace(
+            b"data: ", b'data: {"choices":[{"index":%b,"delta":{"content":"x"}}]}\n\ndata: ' % index, 2
+        )
+        runtimes[CHAT].say = lambda _, said=said: (200, STREAM, said)
+        status, text = told(client, CHAT, asked(CHAT, CHAT, streamed=True))
+        assert status == 200 and b"internal_error" not in text, (index, text)
+    for end in (b"0.5", b"null", b"[]"):
+        whole = dialects.said_by(RESPONSES, Answer("I look."), streamed=True)[2]
+        at = whole.rindex(b'"response": {')
+        said = whole[:at] + b'"response": %b}\n\n' % end
+        runtimes[RESPONSES].say = lambda _, said=said: (200, STREAM, said)
+        status, text = told(client, RESPONSES, asked(RESPONSES, RESPONSES, streamed=True))
+        assert status in (200, 502) and b"internal_error" not in text, (end, text)
+
+
+@pytest.mark.parametrize("value", [[[]], {"a": 1}, 5, "x", True])
+def test_members_of_odd_kinds_are_left_out_or_passed_on(
+    client: http.client.HTTPConnection, runtimes: Runtimes, value: Any
+) -> None:
+    for front, wire, name in ((CHAT, MESSAGES, "reasoning_effort"), (RESPONSES, RESPONSES, "include")):
+        runtimes[wire].say = lambda _, wire=wire: dialects.said_by(wire, RICH, streamed=False)
+        status, text = told(client, front, {**asked(front, wire, streamed=False), name: value})
+        assert status in (200, 422), (name, text)
