@@ -87,9 +87,10 @@ from arbiter_app.services.telemetry import Telemetry
 from arbiter_app.services.upkeep import Background, Upkeep
 from arbiter_app.services.watching import Watching
 from arbiter_app.services.what_if import WhatIf
-from arbiter_app.settings import Settings
+from arbiter_app.settings import Settings, SettingsError
 from arbiter_app.store import Store, alerts, open_store
 from arbiter_app.store.neighbours import Neighbours
+from arbiter_app.store.valkey import ValkeyAnswers
 from arbiter_app.tracing import open_tracing
 
 log = logging.getLogger("arbiter")
@@ -169,8 +170,9 @@ class Services:
             settings.policy, catalog=facts_of(catalog), baseline=catalog.baseline, settings=settings.routing
         )
         self.cache = _cache(settings)
+        self.shared = _shared(settings)
         self.meaning = _meaning(settings, self.embeddings)
-        self.kept = CachedAnswers(self.cache, self.meaning, _cache_keys(settings))
+        self.kept = CachedAnswers(self.cache, self.meaning, _cache_keys(settings), self.shared)
         self.neighbours: Neighbours | None = None
         self.first_key: str | None = None
 
@@ -475,7 +477,7 @@ class Services:
             self.judging,
             self.shadows,
         )
-        kept = [part for part in (self.cache, self.meaning) if part is not None]
+        kept = [part for part in (self.cache, self.meaning, self.shared) if part is not None]
         return Memory([part.forget for part in (*learned, self.prices, *kept)])
 
     @cached_property
@@ -569,6 +571,8 @@ class Services:
             await runtime.aclose()
         if self.embeddings is not None:
             await self.embeddings.aclose()
+        if self.shared is not None:
+            await self.shared.close()
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
         await asyncio.to_thread(self.store.close)
@@ -699,6 +703,16 @@ def _cache(settings: Settings) -> ResponseCache | None:
         ttl_s=settings.cache_ttl_s,
         min_quality=settings.cache_min_quality,
     )
+
+
+def _shared(settings: Settings) -> ValkeyAnswers | None:
+    if not settings.cache or settings.valkey_url is None:
+        return None
+    try:
+        url = settings.valkey_url.get_secret_value()
+        return ValkeyAnswers(url, ttl_s=settings.cache_ttl_s, wait_s=settings.valkey_timeout_s)
+    except ValueError as error:
+        raise SettingsError(f"ARBITER_VALKEY_URL: {error}") from None
 
 
 def _cache_keys(settings: Settings) -> Callable[[ChatRequest], CacheKeys | None]:

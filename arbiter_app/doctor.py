@@ -25,6 +25,7 @@ from arbiter_app.runtime.sandbox import start_sandbox
 from arbiter_app.services.pool import NO_LIST, listed
 from arbiter_app.settings import Settings, setting_names
 from arbiter_app.store.health import SQLITE, examine
+from arbiter_app.store.valkey import ValkeyAnswers
 from arbiter_app.web import build
 
 PROBE_S = 2.0
@@ -34,7 +35,7 @@ Line = tuple[bool, str, str]
 def run(settings: Settings, say: Callable[[str], None]) -> int:
     """Say every finding; 1 when something is wrong, else 0."""
     good = True
-    for check in (_versions, _port, _store, _runtime, _named_runtimes, _pages):
+    for check in (_versions, _port, _store, _valkey, _runtime, _named_runtimes, _pages):
         for fine, name, text in check(settings):
             good &= fine
             say(f"{'ok  ' if fine else 'FAIL'}  {name:<9} {text}")
@@ -134,6 +135,26 @@ def _store(settings: Settings) -> Iterator[Line]:
             "schema is current" if health.revision == health.head else f"schema {health.revision} becomes {health.head}"
         )
         yield True, "store", f"{health.where}{size}, integrity ok, {state}"
+
+
+def _valkey(settings: Settings) -> Iterator[Line]:
+    if settings.valkey_url is None:
+        return
+    try:
+        where, wrong = asyncio.run(_pinged(settings.valkey_url.get_secret_value(), settings.valkey_timeout_s))
+    except ValueError as error:
+        yield False, "valkey", f"ARBITER_VALKEY_URL: {error}"
+    else:
+        yield not wrong, "valkey", f"{where}: {wrong}; hosts share no answers" if wrong else f"{where} answers"
+
+
+async def _pinged(url: str, wait_s: float) -> tuple[str, str]:
+    """Where Valkey is, and what is wrong with it; empty where nothing is."""
+    shared = ValkeyAnswers(url, ttl_s=1.0, wait_s=wait_s)
+    try:
+        return shared.where, await shared.ping()
+    finally:
+        await shared.close()
 
 
 def _runtime(settings: Settings) -> Iterator[Line]:

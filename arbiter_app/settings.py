@@ -303,6 +303,12 @@ class Settings(_ByName):
     cache_entries: int = _env("ARBITER_CACHE_ENTRIES", 5_000, "answers kept", ge=0)
     cache_bytes: int = _env("ARBITER_CACHE_BYTES", 64_000_000, "size of the answers kept", ge=0)
     cache_ttl_s: float = _env("ARBITER_CACHE_TTL_S", 3_600.0, "age at which a kept answer is dropped", gt=0)
+    valkey_url: SecretStr | None = _env(
+        "ARBITER_VALKEY_URL",
+        None,
+        "Valkey or Redis in which hosts keep answers together, such as valkey://host:6379/0; none by default",
+    )
+    valkey_timeout_s: float = _env("ARBITER_VALKEY_TIMEOUT_S", 0.1, "longest wait for an answer from there", gt=0)
     cache_min_quality: float = _env("ARBITER_CACHE_MIN_QUALITY", 0.8, "least grade of a kept answer", ge=0, le=1)
 
     honour_model: bool = _env(

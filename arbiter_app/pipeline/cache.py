@@ -36,10 +36,37 @@ class Cached:
     kept: float
     exact: int
 
+    def packed(self) -> bytes:
+        """The same for other hosts, but for when it was kept: a line of JSON, and the body."""
+        about = {
+            "model": self.model,
+            "quality": self.grade.quality,
+            "reason": self.grade.reason,
+            "exact": f"{self.exact:x}",
+        }
+        return orjson.dumps(about) + b"\n" + self.body
+
+    @classmethod
+    def unpacked(cls, packed: bytes, now: float) -> Cached | None:
+        """What another host has packed; None for anything else."""
+        line, newline, body = packed.partition(b"\n")
+        try:
+            about, answer = orjson.loads(line), orjson.loads(body)
+            grade = Grade(float(about["quality"]), str(about["reason"]))
+            found = cls(body, str(about["model"]), grade, now, int(about["exact"], 16))
+            whole = (
+                bool(newline)
+                and isinstance(answer["choices"][0]["message"], dict)
+                and 0 <= float(about["quality"]) <= 1
+            )
+        except (ValueError, TypeError, KeyError, IndexError):
+            return None
+        return found if whole else None
+
 
 @dataclass(frozen=True, slots=True)
 class CacheKeys:
-    """A hash of the request as it stands, and digests of it with its near-identical form (where there is one), and without it."""
+    """A number that tells the request as it stands, and digests of it with its near-identical form (where there is one), and without it."""
 
     exact: int
     near: str
@@ -70,7 +97,7 @@ def keys_of(request: ChatRequest, *, everybody: bool = False, near: bool = False
     normal = _normalised(last.get("content")) if near else None
     others = [request.messages[:-1], {key: value for key, value in last.items() if key != "content"}]
     partition = _digest([shape, others])
-    return CacheKeys(hash(exact), exact if normal is None else _digest([partition, normal]), partition)
+    return CacheKeys(int(exact, 16), exact if normal is None else _digest([partition, normal]), partition)
 
 
 def _native(request: ChatRequest) -> list[tuple[str, str]]:
@@ -126,12 +153,16 @@ class ResponseCache:
         if len(body) > self._max_bytes // 16:
             return False
         kept = bytes(memoryview(body))  # a copy of its length: what orjson gives holds four kilobytes
-        self._drop(keys.near)
-        self._kept[keys.near] = Cached(kept, model, grade, now, keys.exact)
-        self._bytes += len(kept)
+        self.hold(keys.near, Cached(kept, model, grade, now, keys.exact))
+        return True
+
+    def hold(self, near: str, cached: Cached) -> None:
+        """Keep an answer that is good enough; the least recently used give way."""
+        self._drop(near)
+        self._kept[near] = cached
+        self._bytes += len(cached.body)
         while len(self._kept) > self._entries or self._bytes > self._max_bytes:
             self._drop(next(iter(self._kept)))
-        return True
 
     def forget(self) -> None:
         """Drop everything."""

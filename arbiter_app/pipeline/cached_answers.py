@@ -10,15 +10,22 @@ import orjson
 from arbiter_app.pipeline.cache import Cached, CacheKeys, ResponseCache
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.meaning import MeaningIndex
+from arbiter_app.pipeline.ports import SharedAnswers
 from arbiter_app.pipeline.types import ChatRequest, Completion, Cost, CostState, Grade, Mode
 
 
 class CachedAnswers:
-    """Answers decisions from the cache: to the same prompt, or, with `meaning`, to one that means the same."""
+    """Answers decisions from the cache: to the same prompt, or, with `meaning`, to one that means the same; with `shared`, also what
+    other hosts have kept."""
 
     def __init__(
-        self, cache: ResponseCache | None, meaning: MeaningIndex | None, keys: Callable[[ChatRequest], CacheKeys | None]
+        self,
+        cache: ResponseCache | None,
+        meaning: MeaningIndex | None,
+        keys: Callable[[ChatRequest], CacheKeys | None],
+        shared: SharedAnswers | None = None,
     ) -> None:
+        self._shared = shared
         self._cache = cache
         self._meaning = meaning
         self._keys = keys
@@ -34,6 +41,9 @@ class CachedAnswers:
         if self._cache is None or keys is None or seen is None:
             return False
         hit = self._cache.get(keys, time.monotonic())
+        if hit is None and self._shared is not None:
+            with decision.timing.waiting():
+                hit = await self._of_another_host(self._cache, self._shared, keys)
         if hit is None and self._meaning is not None:
             started = time.perf_counter()
             decision.vector = await self._meaning.vector(seen.task, decision.request.ask)
@@ -54,8 +64,21 @@ class CachedAnswers:
             return
         body = done.raw or orjson.dumps(done.body)
         kept = self._cache.put(keys, body, done.model, decision.grade, time.monotonic())
+        own = self._cache.at(keys.near, time.monotonic()) if kept and self._shared is not None else None
+        if self._shared is not None and own is not None:
+            self._shared.put(keys.near, own.packed())
         if kept and self._meaning is not None and decision.vector is not None:
             self._meaning.keep(keys, decision.vector)
+
+    async def _of_another_host(
+        self, cache: ResponseCache, shared: SharedAnswers, keys: CacheKeys
+    ) -> tuple[Cached, float] | None:
+        """What another host has kept, which is kept here, too, from then on."""
+        packed = await shared.get(keys.near)
+        found = None if packed is None else Cached.unpacked(packed, time.monotonic())
+        if found is not None:
+            cache.hold(keys.near, found)
+        return cache.get(keys, time.monotonic())
 
 
 def _serve(decision: Decision, kept: Cached, similarity: float) -> None:

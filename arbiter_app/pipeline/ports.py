@@ -277,3 +277,11 @@ class Ledger(Protocol):
     def degraded(self) -> str:
         """Why writing does not work at the moment, empty when it does."""
         ...
+
+
+class SharedAnswers(Protocol):
+    """Answers that several hosts keep together, packed; whatever goes wrong is a miss."""
+
+    async def get(self, key: str) -> bytes | None: ...
+
+    def put(self, key: str, packed: bytes) -> None: ...
