@@ -245,6 +245,7 @@ class Services:
             ceilings=self.ceilings,
             standing=self.standing,
             set_aside=claims.count,
+            signer=lambda key_id, mark: self.router.conversations.signed.model_of(key_id, (mark,)),
         )
 
     @cached_property

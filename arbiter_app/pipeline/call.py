@@ -68,7 +68,8 @@ class Opened:
 
 
 class Calls:
-    """Calls models for decisions. `runtimes` are the clients by name, `multiplier_of` looks up the demo price override."""
+    """Calls models for decisions. `runtimes` are the clients by name, `multiplier_of` looks up the demo price override, `signer` the model
+    that signed something for a caller's key."""
 
     def __init__(
         self,
@@ -84,6 +85,7 @@ class Calls:
         ceilings: Ceilings,
         standing: Standing,
         set_aside: Callable[[str, str], None],
+        signer: Callable[[str, str], str | None],
     ) -> None:
         self._runtimes = runtimes
         self._several = len(runtimes) > 1
@@ -93,6 +95,7 @@ class Calls:
         self._ceilings = ceilings
         self._standing = standing
         self._set_aside = set_aside
+        self._signer = signer
         self._meter = meter
         self._multiplier_of = multiplier_of
         self._learned_usd = learned_usd
@@ -173,7 +176,9 @@ class Calls:
         own = {"model": at.model.sent, **own}
         native = own.pop(NATIVE, request.native)
         if native is not None and native.dialect == runtime.dialect and optional.WITHOUT not in own:
-            return native.sent(at.model.sent), (), native.headers
+            readable = native.readable_by(self._foreign_to(at.model.id, request.caller.key_id))
+            removed = () if readable is native else (f"{native.history}.thinking",)
+            return readable.sent(at.model.sent), removed, native.headers
         dropped: tuple[str, ...] = ()
         given = own.get("messages", request.written.get("messages", ""))
         signed = signed_by(at.model.id, orjson.dumps(given) if isinstance(given, orjson.Fragment) else given)
@@ -184,6 +189,10 @@ class Calls:
             options = {**(request.payload.get("stream_options") or {}), "include_usage": True}
             own |= {"stream": True, "stream_options": options}
         return request.body(**own), dropped, None
+
+    def _foreign_to(self, model: str, key_id: str) -> Callable[[str], bool]:
+        """Whether a signature is known to be another model's."""
+        return lambda mark: (self._signer(key_id, mark) or model) != model
 
     def _served(self, decision: Decision, at: Deployment, dropped: tuple[str, ...], *, native: bool) -> None:
         """A deployment answers, and this was not carried over to it; nothing was dropped of a `native` request."""

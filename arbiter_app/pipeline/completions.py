@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from arbiter_app import exact_json
+from arbiter_app.pipeline.signed import MEMBER
 from arbiter_app.pipeline.types import Json
 
 OWN = "arbiter"
@@ -186,3 +187,12 @@ def identified(body: Json, kind: str, name: str, now: object) -> Json:
         "created": created if is_whole(created) else now,
         "model": model if type(model) is str else "",
     }
+
+
+def signatures(answer: Json) -> list[str]:
+    """What the first choice of an answer is signed with."""
+    first = first_choice(answer)
+    message = first.get("message") if first is not None else None
+    details = message.get(MEMBER) if isinstance(message, dict) else None
+    stated = [one for one in details if isinstance(one, dict)] if isinstance(details, list) else []
+    return [mark for one in stated for name in ("signature", "data") if isinstance(mark := one.get(name), str) and mark]

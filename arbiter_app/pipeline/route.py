@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from arbiter_app.pipeline.beside import kept_from_shadows
+from arbiter_app.pipeline.completions import signatures
 from arbiter_app.pipeline.decision import Decision, WarmCache
 from arbiter_app.pipeline.holdout import Holdout, drawn
 from arbiter_app.pipeline.messages import ids_of, open_calls
@@ -33,7 +34,9 @@ class Conversations:
         self._entries = entries
         self._models: OrderedDict[tuple[str, str], tuple[str, str | None]] = OrderedDict()
         self._cached: OrderedDict[tuple[str, str], tuple[str, str, int, float]] = OrderedDict()
-        self._calls = CallIds()
+        self._calls = Makers()
+        self.signed = Makers()
+        """Who signed what was thought in answers that went to their callers as they came."""
 
     def cached(self, request: ChatRequest, now: float) -> tuple[str | None, int]:
         """The model that has a part of the conversation in its provider's cache, and how many tokens; None and 0 where none has."""
@@ -90,10 +93,10 @@ class Conversations:
             self._models.popitem(last=False)
 
 
-class CallIds:
-    """Which model made a caller's tool calls, by their ids: bounded, newest kept, digests only.
+class Makers:
+    """Which model made a caller's tool calls, by their ids, or thoughts, by their signatures: bounded, newest kept, digests only.
 
-    Ids are what runtimes and callers claim: one that several models gave to a caller tells nothing.
+    These are what runtimes and callers claim: one that several models gave to a caller tells nothing.
     """
 
     def __init__(self, entries: int = 50_000) -> None:
@@ -101,7 +104,7 @@ class CallIds:
         self._makers: OrderedDict[bytes, str | None] = OrderedDict()
 
     def made(self, key_id: str, ids: Iterable[str], model: str) -> None:
-        """Note that a model made these calls for a caller."""
+        """Note that a model made what goes by these for a caller."""
         for one in ids:
             digest = _digest(key_id, one)
             self._makers[digest] = model if self._makers.get(digest, model) == model else None
@@ -110,7 +113,7 @@ class CallIds:
                 self._makers.popitem(last=False)
 
     def model_of(self, key_id: str, ids: Iterable[str]) -> str | None:
-        """The model that made the first of these calls that tells one; None where none does."""
+        """The model that made the first of these that tells one; None where none does."""
         makers = (self._makers.get(_digest(key_id, one)) for one in ids)
         return next((maker for maker in makers if maker is not None), None)
 
@@ -188,6 +191,9 @@ class Router:
         if decision.mode is Mode.HOLDOUT:
             self._holdout.paid(self._now(), decision.cost.pico or 0)
         calls = decision.completion.tool_calls if decision.completion is not None else ()
+        if decision.native and decision.completion is not None:
+            marks = signatures(decision.completion.body)
+            self.conversations.signed.made(decision.request.caller.key_id, marks, decision.completion.model)
         done = decision.completion
         if done is not None and decision.mode is not Mode.CACHE and (done.usage is not None or done.deployment):
             tokens = done.usage.in_cache_tokens if done.usage is not None else 0

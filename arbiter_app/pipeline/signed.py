@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from arbiter_app import exact_json
@@ -35,6 +36,28 @@ _WORK = frozenset({"arguments", "input"})
 """What a tool is called with: it may be named like anything."""
 _LEVELS = 8
 """As deep in a message is looked."""
+
+
+def readable(history: list[Any], is_foreign: Callable[[str], bool]) -> list[Any]:
+    """Messages or items in their callers' own dialect without thoughts whose signature is foreign; nor messages that are nothing else."""
+    kept = []
+    for item in history:
+        content = item.get("content") if isinstance(item, dict) else None
+        if isinstance(content, list):
+            bare = [block for block in content if not _is_signed_by(block, is_foreign)]
+            if content and not bare:
+                continue
+            item = {**item, "content": bare}
+        if not _is_signed_by(item, is_foreign):
+            kept.append(item)
+    return kept
+
+
+def _is_signed_by(block: Any, is_foreign: Callable[[str], bool]) -> bool:
+    if not isinstance(block, dict) or block.get("type") not in _THOUGHTS:
+        return False
+    marks = (block.get(name) for name in ("signature", "data", "encrypted_content"))
+    return any(isinstance(mark, str) and is_foreign(mark) for mark in marks)
 
 
 def unsigned(messages: str) -> bytes | None:

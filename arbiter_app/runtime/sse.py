@@ -9,6 +9,7 @@ from arbiter_app.pipeline.completions import choices_of, delta_of, first_choice,
 from arbiter_app.pipeline.events import ChunkEvent
 from arbiter_app.pipeline.messages import content_text
 from arbiter_app.pipeline.ports import RuntimeFault
+from arbiter_app.pipeline.signed import MEMBER
 from arbiter_app.pipeline.types import Json
 from arbiter_app.runtime.faults import stated_error
 
@@ -265,13 +266,15 @@ class StreamAssembler:
 
 
 class _Choice:
-    """One choice under way: every text field of its deltas (content, refusal, reasoning_content ...) and tool calls, or an old function call."""
+    """One choice under way: every text field of its deltas (content, refusal, reasoning_content ...), tool calls, or an old function call, and
+    what was signed."""
 
-    __slots__ = ("_begun", "_old_form", "_texts", "_tools", "added", "finish_reason", "odd")
+    __slots__ = ("_begun", "_details", "_old_form", "_texts", "_tools", "added", "finish_reason", "odd")
 
     def __init__(self) -> None:
         self._begun = self._old_form = False
         self._texts: dict[str, list[str]] = {"content": []}
+        self._details: list[Json] = []
         self._tools = _ToolCalls()
         self.finish_reason: str | None = None
         self.odd = False
@@ -301,18 +304,26 @@ class _Choice:
                 self._old_form = True
             elif value is not None:
                 whole = False
-                if key == "content" and not full:
+                if key == MEMBER and isinstance(value, list) and not full:
+                    self._sign([one for one in value if isinstance(one, dict)])
+                elif key == "content" and not full:
                     self._texts["content"].append(content_text(value))
         reason = choice.get("finish_reason")
         if isinstance(reason, str):
             self.finish_reason = self.finish_reason or exact_json.whole_text(reason)
         return whole and not _more(delta, _SIMPLE_DELTA)
 
+    def _sign(self, details: list[Json]) -> None:
+        self._details += details
+        self.added += sum(len(text) for one in details for text in one.values() if isinstance(text, str))
+
     def body(self, index: int) -> Json:
         texts = {key: exact_json.whole_text("".join(parts)) for key, parts in self._texts.items()}
         calls = self._tools.bodies()
         content = texts.pop("content") or (None if calls or texts.get("refusal") else "")
         message: Json = {"role": "assistant", "content": content, **{key: text for key, text in texts.items() if text}}
+        if self._details:
+            message[MEMBER] = exact_json.whole(self._details)
         if calls and self._old_form:
             message["function_call"] = calls[0]["function"]
         elif calls:

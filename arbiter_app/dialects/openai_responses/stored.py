@@ -119,7 +119,7 @@ def to_keep(chat: ChatRequest, previous: str | None) -> ChatRequest:
     """A request whose answer is kept: it says so, and a runtime of Responses gets it so that it need not keep anything itself."""
     native = chat.native
     if native is not None and native.dialect == RESPONSES:
-        include = json.loads(native.member("include") or "null") or []
+        include = json.loads(native.members.get("include") or "null") or []
         if isinstance(include, list) and ENCRYPTED not in include:
             native = native.with_members(include=json.dumps([*include, ENCRYPTED]))
         native = native.with_members(store="false")
