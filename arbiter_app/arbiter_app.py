@@ -21,6 +21,7 @@ from arbiter_app.web.pages import (
     landing,
     missing,
     models,
+    notifications,
     overview,
     playground,
     start,
@@ -32,6 +33,7 @@ from arbiter_app.web.state.calibrate import Calibrate
 from arbiter_app.web.state.demo import Demo
 from arbiter_app.web.state.key import Key
 from arbiter_app.web.state.models import Models
+from arbiter_app.web.state.notify import Notify
 from arbiter_app.web.state.overview import Overview
 from arbiter_app.web.state.playground import Playground
 from arbiter_app.web.state.start import Integration, Start
@@ -79,6 +81,7 @@ _page(playground.page, "/app/playground", "Playground", Playground.load)
 _page(activity.page, "/app/activity", "Activity", Activity.load)
 _page(activity.decision, "/app/decision/[decision_id]", "Decision", DecisionPage.load)
 _page(models.page, "/app/models", "Models", Models.load, Calibrate.load)
+_page(notifications.page, "/app/notifications", "Notifications", Notify.load)
 _page(key.page, "/app/key", "Key", Key.load)
 _page(integration.page, "/app/integration", "Integration", Integration.load)
 _page(demo.page, "/demo", "Demo", Demo.load)

@@ -63,7 +63,7 @@ def check(kind: ChannelKind, address: str) -> None:
 def shown(kind: ChannelKind, address: str) -> str:
     """So much of an address as may be shown: whom it is for, never what opens it."""
     if kind is ChannelKind.PAGERDUTY:
-        return "PagerDuty"
+        return f"an integration key of the {'EU' if address.startswith('eu:') else 'US'}"
     parts = urlsplit(address)
     if kind is ChannelKind.EMAIL:
         asked = dict(parse_qsl(parts.query))

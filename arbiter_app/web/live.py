@@ -96,6 +96,13 @@ class Live:
         snapshot = self._channels.get(channel)
         return snapshot.variables if snapshot is not None else await self._load_once(channel)
 
+    async def fresh(self, channel: Channel) -> Vars:
+        """What a channel shows once it is loaded anew: for whoever has just changed something in it."""
+        variables = await self._topics[channel[0]].load(channel)
+        if channel in self._channels:
+            self._channels[channel].variables = variables
+        return variables
+
     async def unwatch(self, sid: str) -> None:
         """Take a tab out of every channel."""
         await self._sockets.leave(sid, "")

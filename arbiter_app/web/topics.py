@@ -14,6 +14,7 @@ from arbiter_app.services.reads import Reads
 from arbiter_app.services.rows import DecisionRow, KnownModel, ReportSums
 from arbiter_app.store.decisions import Filter
 from arbiter_app.web import calibrations, container, estimates, formats, views
+from arbiter_app.web import notifications as told
 from arbiter_app.web.ask import Workload
 from arbiter_app.web.charts.chart import LearnedData, SummaryData, TimelineData, drawn
 from arbiter_app.web.charts.parts import legend, ordered
@@ -24,11 +25,13 @@ from arbiter_app.web.state.account import Account
 from arbiter_app.web.state.calibrate import Calibrate
 from arbiter_app.web.state.demo import Demo
 from arbiter_app.web.state.models import Models
+from arbiter_app.web.state.notify import Notify
 from arbiter_app.web.state.overview import Overview
 from arbiter_app.web.state.start import Start
 from arbiter_app.web.tasks import TASKS
 
 FEED_ROWS = 14
+MESSAGES = 60
 DECIDED = frozenset({"decision", "grade", "reset"})
 SHIFTED = frozenset({"alert", "price", "reset"})
 
@@ -60,7 +63,11 @@ def topics(services: Services, workload: Workload) -> dict[str, Topic]:
         said = await services.calibrations.view(channel[1])
         return {"shown": calibrations.shown(said), "outcomes": calibrations.outcomes(said)}
 
+    async def notifications(channel: Channel) -> Vars:
+        return await _notifications(services, channel)
+
     return {
+        "notifications": Topic(Notify.get_full_name(), 0.3, frozenset({"notification"}), notifications),
         "calibration": Topic(Calibrate.get_full_name(), 0.5, frozenset({"calibration"}), calibration),
         "feed": Topic(Overview.get_full_name(), 0.2, DECIDED, feed, fold_feed),
         "summary": Topic(Overview.get_full_name(), 3.0, DECIDED | SHIFTED, summary),
@@ -106,6 +113,16 @@ def fold_arrival(channel: Channel, variables: Vars, events: list[Event]) -> Vars
     """The latest call made with one key."""
     mine = [_decision(one) for one in events if one.data.get("key_id") == channel[1]]
     return {"arrived": views.feed_row(mine[-1])} if mine else None
+
+
+async def _notifications(services: Services, channel: Channel) -> Vars:
+    rules = await services.notification_rules.listing()
+    rows = await services.notifications.listing(state=None if channel[1] == "all" else channel[1], limit=MESSAGES)
+    names = {rule["id"]: rule["name"] for rule in rules}
+    return {
+        "rules": [told.rule(rule, time.time()) for rule in rules],
+        "rows": [told.message(row, names) for row in rows],
+    }
 
 
 async def _summary(services: Services, channel: Channel) -> Vars:

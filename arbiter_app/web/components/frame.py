@@ -17,6 +17,7 @@ NAV = (
     ("playground", "Playground", "/app/playground"),
     ("activity", "Activity", "/app/activity"),
     ("models", "Models", "/app/models"),
+    ("notifications", "Notifications", "/app/notifications"),
     ("key", "Key", "/app/key"),
     ("integration", "Integration", "/app/integration"),
     ("demo", "Demo", "/demo"),
