@@ -202,11 +202,18 @@ class HttpReplyStream:
 
 
 def passable(event: bytes, data: bytes) -> bytes:
-    """An event as it came, unless it has a member of our name, or what no strict reader takes (NaN); then the same without it.
+    """An event as it came, but for its `id:`, its `retry:` and its comments; one that has a member of our name, or what no strict
+    reader takes (NaN), without that.
 
-    Empty for what cannot be read at all.
+    Empty for what cannot be read at all, and for what is no event of a dialect, whose data are objects.
     """
-    strict = not data or data.strip() == DONE or _is_strict(data)
+    ends = data.strip() == DONE
+    if not (ends or data.lstrip().startswith(b"{")):
+        return b""
+    if b"\n" in event:
+        told = (line for line in event.split(b"\n") if line.startswith(b"event:") or line[5:].strip())
+        event = b"\n".join(line for line in told if line.startswith((b"event:", b"data:")))
+    strict = ends or _is_strict(data)
     if strict and not may_name_own(data):
         return event
     try:

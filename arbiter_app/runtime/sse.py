@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import orjson
 
 from arbiter_app import exact_json
@@ -17,6 +19,8 @@ MAX_EVENT_BYTES = 8 * 1024 * 1024
 MAX_ASSEMBLED_CHARS = 1_000_000
 """Of a streamed answer that is put together, to be graded; more is passed on all the same."""
 DONE = b"[DONE]"
+_ALIVE = re.compile(rb"\s*(?::[^{\n]{0,200}|(?i:ping|heart-?beat|keep-?alive)[\w .-]{0,40})\s*")
+"""What says only that somebody is still at work, sent as data: a comment, or a word for that."""
 _HEAD = ("id", "created", "model", "system_fingerprint", "service_tier")
 _KNOWN = frozenset({"id", "object", "created", "model", "choices", "usage", "arbiter"})
 _SIMPLE_DELTA = frozenset(
@@ -96,7 +100,7 @@ def separated(event: bytes) -> list[bytes]:
     if b"\ndata:" not in event or _is_json(event_data(event)):
         return [event]
     lines = [data for line in event.split(b"\n") if (data := _line_data(line)) is not None]
-    if not all(_is_json(data) or data.strip() == DONE for data in lines):
+    if not all(_is_json(data) or data.strip() == DONE or _ALIVE.fullmatch(data) for data in lines):
         return [event]
     return [b"data: " + data for data in lines]
 
@@ -110,9 +114,12 @@ def _is_json(data: bytes) -> bool:
 
 
 def event_data(event: bytes) -> bytes:
-    """The data of an event: its `data:` lines joined by newlines; empty for comments and other fields."""
-    if b"\n" not in event:
-        return _line_data(event) or b""
+    """The data of an event: its `data:` lines joined by newlines; empty for comments and other fields, and for signs of life."""
+    data = _joined(event) if b"\n" in event else _line_data(event) or b""
+    return data if data.startswith(b"{") or _ALIVE.fullmatch(data) is None else b""
+
+
+def _joined(event: bytes) -> bytes:
     return b"\n".join(part for line in event.split(b"\n") if (part := _line_data(line)) is not None)
 
 

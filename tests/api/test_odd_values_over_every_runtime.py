@@ -123,3 +123,35 @@ def test_members_of_odd_kinds_are_left_out_or_passed_on(
         runtimes[wire].say = lambda _, wire=wire: dialects.said_by(wire, RICH, streamed=False)
         status, text = told(client, front, {**asked(front, wire, streamed=False), name: value})
         assert status in (200, 422), (name, text)
+
+
+ALIVE = (
+    b": hm",
+    b"data: : keepalive",
+    b"data: ",
+    b"data",
+    b"data: ping",
+    b"data: keep-alive",
+    b"data: null",
+    b'data: ""',
+    b"id: 5",
+)
+
+
+@pytest.mark.parametrize("alive", [*ALIVE, b"retry: 1", b"event: heartbeat\ndata: null", b"event: keepalive\ndata: {}"])
+@pytest.mark.parametrize("wire", FRONTS)
+def test_signs_of_life_of_runtimes_are_no_part_of_an_answer(
+    client: http.client.HTTPConnection, runtimes: Runtimes, wire: str, alive: bytes
+) -> None:
+    """In whatever dress they come; callers, whose clients know their dialect alone, see none of it."""
+    first, *others = dialects.said_by(wire, RICH, streamed=True)[2].split(b"\n\n")
+    for between in (b"\n\n", b"\n"):  # some leave out the blank line behind it
+        said = b"\n\n".join([alive + between + first, *[alive + between + one for one in others[:-1]], others[-1]])
+        runtimes[wire].say = lambda _, said=said: (200, STREAM, said)
+        if between == b"\n" and alive.startswith((b"event", b"data: null", b'data: ""')):
+            continue
+        for front in FRONTS:
+            status, text = told(client, front, asked(front, wire, streamed=True))
+            lines = [line for line in text.decode().split("\n") if line]
+            assert status == 200 and not any('"error"' in line and "broke off" in line for line in lines), text
+            assert all(line.startswith(("data: {", "data: [DONE]", "event: ")) for line in lines), lines
