@@ -5,7 +5,7 @@ from sqlmodel import SQLModel
 from alembic import context
 from arbiter_app.settings import load_settings
 from arbiter_app.store import tables
-from arbiter_app.store.engine import engine_for, url_of
+from arbiter_app.store.backends import backend_of, url_of
 
 assert tables
 
@@ -21,5 +21,5 @@ given = context.config.attributes.get("connection")
 if given is not None:
     run(given)
 else:
-    with engine_for(url_of(load_settings().db)).begin() as own:
+    with backend_of(url_of(load_settings().db)).engine().begin() as own:
         run(own)

@@ -23,8 +23,9 @@ from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.services.keys import Keys
 from arbiter_app.settings import Settings, SettingsError, load_settings
 from arbiter_app.store import Store, StoreError, open_store
+from arbiter_app.store.backends import StoreUnusable, backend_of, url_of
 from arbiter_app.store.decisions import Filter
-from arbiter_app.store.engine import StoreUnusable, prepare, sqlite_path, url_of
+from arbiter_app.store.engine import prepare
 from arbiter_app.store.upkeep import restore
 
 OWN_ARGUMENTS = {"bench": "arbiter_app.bench.run", "replay": "arbiter_app.replay.run"}
@@ -162,7 +163,7 @@ def _backup(settings: Settings, given: argparse.Namespace) -> int:
 
 
 def _restore(settings: Settings, given: argparse.Namespace) -> int:
-    path = sqlite_path(url_of(settings.db))
+    path = backend_of(url_of(settings.db)).path
     if path is None:
         print("arbiter: restore works on a SQLite file; use the database's own tools for this store", file=sys.stderr)
         return 1

@@ -23,6 +23,7 @@ from arbiter_app.server import config_of
 from arbiter_app.settings import Settings, load_settings
 from arbiter_app.store import Store, open_store
 from arbiter_app.web.session import Sessions
+from tests import databases
 from tests.served import TLS
 
 pytest_plugins = ["tests.sharing"]
@@ -147,10 +148,34 @@ class Running:
         self._thread.join(30)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What every gateway of a run has its store in, where a module does not ask for each kind."""
+    parser.addoption("--database", choices=databases.KINDS, default=databases.KINDS[0], help="what gateways store in")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take the option."""
+    databases.chosen = config.getoption("--database")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Modules that say `DATABASES = (...)` run on each of them, whatever the run's option."""
+    if (kinds := getattr(metafunc.module, "DATABASES", ())) and "database" in metafunc.fixturenames:
+        metafunc.parametrize("database", kinds, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def database(request: pytest.FixtureRequest) -> str:
+    """The kind of database."""
+    kind: str = getattr(request, "param", databases.chosen)
+    return kind
+
+
 @contextmanager
-def running(directory: Path, **environ: str) -> Iterator[Running]:
+def running(directory: Path, *, database: str = "", **environ: str) -> Iterator[Running]:
     """A gateway with a store of its own; settings by environment names."""
-    settings = load_settings({**FAST, "ARBITER_DB": str(directory / "arbiter.db"), **environ}, env_file=None)
+    where = environ.get("ARBITER_DB") or databases.place(database or databases.chosen, directory / "arbiter.db")
+    settings = load_settings({**FAST, "ARBITER_DB": where, **environ}, env_file=None)
     gateway = Running(settings)
     try:
         yield gateway
@@ -159,16 +184,16 @@ def running(directory: Path, **environ: str) -> Iterator[Running]:
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def gateway(tmp_path_factory: pytest.TempPathFactory, database: str) -> Iterator[Running]:
     """One sandbox gateway for a module of tests."""
-    with running(tmp_path_factory.mktemp("gateway")) as one:
+    with running(tmp_path_factory.mktemp("gateway"), database=database) as one:
         yield one
 
 
 @pytest.fixture
-def own_gateway(tmp_path: Path) -> Iterator[Running]:
+def own_gateway(tmp_path: Path, database: str) -> Iterator[Running]:
     """A sandbox gateway for one test that changes its world."""
-    with running(tmp_path) as one:
+    with running(tmp_path, database=database) as one:
         yield one
 
 

@@ -104,6 +104,11 @@ def _some(rng: random.Random, ts: float) -> DecisionRecord:
     )
 
 
+def rows_of(store: Store, sql: str) -> list[tuple[Any, ...]]:
+    """What a plain query finds, in either kind of database."""
+    return [tuple(row) for row in store.read_now(lambda connection: connection.exec_driver_sql(sql).all())]
+
+
 def file_all(store: Store) -> int:
     """List and sum whatever waits, slice by slice; how many decisions were summed."""
     filed = 0

@@ -25,7 +25,7 @@ from arbiter_app.bench.workload import Ask, NoPrompts, from_prompts, read_prompt
 from arbiter_app.pipeline.types import Json
 from arbiter_app.settings import Settings, SettingsError, load_settings
 from arbiter_app.store import open_store
-from arbiter_app.store.engine import StoreUnusable
+from arbiter_app.store.backends import StoreUnusable
 
 KEY_SEEN_S = 10.0
 POLL_S = 0.2

@@ -12,6 +12,8 @@ from sqlalchemy import Connection, Dialect, update
 from arbiter_app.pipeline.ports import DecisionRecord, Delta, Lesson
 from arbiter_app.policy import FIELDS, agreement
 from arbiter_app.policy.statistics import COST_FIELDS, PAIR_FIELDS, ModelStats
+from arbiter_app.store.backends import of_dialect
+from arbiter_app.store.backends.backend import TAUGHT
 from arbiter_app.store.budgets import BudgetMeter
 from arbiter_app.store.statements import Row, Statement
 from arbiter_app.store.tables import (
@@ -40,6 +42,8 @@ class BatchWriter:
     """Writes decision records: rows, traces, statistics, alerts, policy state."""
 
     def __init__(self, dialect: Dialect) -> None:
+        backend = of_dialect(dialect)
+        self._in_one_go, self._counts_teaching = backend.in_one_go, backend.counts_teaching
         self._decision = Statement(dialect, StoredDecision, skip="seq")
         self._trace = Statement(dialect, DecisionTrace)
         self._statistic = Statement(dialect, Statistic, add=FIELDS)
@@ -56,26 +60,32 @@ class BatchWriter:
         if not records:
             return
         rows = [record.row for record in records]
-        self._decision.run(connection, [self._decision_row(row) for row in rows])
-        self._trace.run(connection, [(one.row["id"], one.row["ts"], _json(one.trace)) for one in records])
-        settlements = [record.settlement for record in records if record.settlement is not None]
-        if settlements:
-            self.budgets.settle(connection, settlements)
         lesson = Lesson(
             [delta for record in records for delta in record.deltas],
             [alert for record in records for alert in record.alerts],
             {key: blob for record in records for key, blob in record.state.items()},
         )
-        self.write_learned(connection, lesson)
+        with self._in_one_go(connection):
+            self._decision.run(connection, [self._decision_row(row) for row in rows])
+            self._trace.run(connection, [(one.row["id"], one.row["ts"], _json(one.trace)) for one in records])
+            self.budgets.settle(connection, [one.settlement for one in records if one.settlement is not None])
+            self._insert_learned(connection, lesson)
+        _put_right(connection, lesson)
 
     def write_learned(self, connection: Connection, lesson: Lesson) -> None:
         """Statistics, alerts, policy state, and pairs of a judge's score with the truth."""
+        with self._in_one_go(connection):
+            self._insert_learned(connection, lesson)
+        _put_right(connection, lesson)
+
+    def _insert_learned(self, connection: Connection, lesson: Lesson) -> None:
         self._statistic.run(connection, _summed(lesson.deltas))
-        if any([delta.cost_n < 0 or delta.graded < 0 for _, _, delta in lesson.deltas]):
-            _never_less_than_nothing(connection)
+        if lesson.deltas and self._counts_teaching:
+            self.count(connection, {TAUGHT: 1})
         self._alert.run(connection, [self._alert_row({**_OPEN, **alert}) for alert in lesson.alerts])
         self._state.run(connection, list(lesson.state.items()))
-        self._agreement.run(connection, [(*key, *sums.as_dict().values()) for key, sums in lesson.pairs])
+        for key, sums in lesson.pairs:
+            self._agreement.run(connection, [(*key, *sums.as_dict().values())])
 
     def count(self, connection: Connection, counts: Mapping[str, int]) -> None:
         """Move counters."""
@@ -85,8 +95,10 @@ class BatchWriter:
 _OPEN: Mapping[str, Any] = {"known": None, "outcome": None, "settled": None}
 
 
-def _never_less_than_nothing(connection: Connection) -> None:
+def _put_right(connection: Connection, lesson: Lesson) -> None:
     """Two processes that noticed the same shift in one moment have both taken away what was known: then nothing is."""
+    if not any([delta.cost_n < 0 or delta.graded < 0 for _, _, delta in lesson.deltas]):
+        return
     for counted, sums in RELEARNED.items():
         nothing = {_STATISTICS[name]: 0.0 for name in sums}
         connection.execute(update(table(Statistic)).where(_STATISTICS[counted] < 0).values(nothing))

@@ -1,4 +1,4 @@
-"""Telling a database that refuses all writes at the moment from one write that is wrong."""
+"""Telling a database that refuses all writes at the moment from one write that is wrong, whichever driver says it."""
 
 from __future__ import annotations
 
@@ -27,38 +27,62 @@ _ADVICE = {
     sqlite3.SQLITE_CORRUPT: "restore a backup",
     sqlite3.SQLITE_NOTADB: "restore a backup",
 }
+_REFUSING_STATES = ("08", "25", "28", "3D", "40", "53", "55", "57", "58", "XX")
+"""Classes of SQLSTATE: what befalls the connection, the transaction, the server or its disk, and not the statement."""
+_ADVICE_ON_STATES = {
+    "25006": "it takes no writes: is it a standby?",
+    "53100": "free some disk space on its machine",
+    "53300": "raise its max_connections, or lower ARBITER_DB_CONNECTIONS",
+    "55P03": "another process holds its lock",
+}
+_NO_TABLE = "42P01"
 
 
 def refusal(error: BaseException) -> str | None:
     """Why the database refuses every write, in words; None when it is this one write that is wrong."""
-    original = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    original = _original(error)
     if isinstance(original, sqlite3.Error):
         code = _primary(original)
-        if code not in _REFUSING:
-            return None
-        advice = _ADVICE.get(code)
-        return f"the database refuses writes: {original}" + (f" ({advice})" if advice else "")
-    if isinstance(error, DBAPIError) and (error.connection_invalidated or _is_connection_trouble(original)):
-        return f"the database refuses writes: {original}"
+        return _told(original, _ADVICE.get(code)) if code in _REFUSING else None
+    state = _state(original)
+    if state is not None:
+        return _told(original, _ADVICE_ON_STATES.get(state)) if state.startswith(_REFUSING_STATES) else None
+    if isinstance(error, DBAPIError) and error.connection_invalidated or _is_connection_trouble(original):
+        return _told(original, None)
     return None
 
 
 def is_lock(error: BaseException) -> bool:
-    """Whether another writer was in the way, so that trying again soon is right."""
-    original = error.orig if isinstance(error, DBAPIError) else error
+    """Whether another writer of a SQLite file was in the way, so that trying again soon is right."""
+    original = _original(error)
     return isinstance(original, sqlite3.Error) and _primary(original) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def is_damage(error: BaseException) -> bool:
     """Whether what was read is not what SQLite has written."""
-    original = error.orig if isinstance(error, DBAPIError) else error
+    original = _original(error)
     return isinstance(original, sqlite3.Error) and _primary(original) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def is_gone(error: BaseException) -> bool:
-    """Whether a table is missing: another file is in the place of ours, or somebody dropped it."""
-    original = error.orig if isinstance(error, DBAPIError) else error
-    return isinstance(original, sqlite3.OperationalError) and str(original).startswith("no such table: ")
+    """Whether a table is missing: another database is in the place of ours, or somebody dropped it."""
+    original = _original(error)
+    no_table = isinstance(original, sqlite3.OperationalError) and str(original).startswith("no such table: ")
+    return no_table or _state(original) == _NO_TABLE
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether a row breaks a constraint: it may be there already."""
+    return any(kind.__name__ == "IntegrityError" for kind in type(_original(error)).__mro__)
+
+
+def _told(original: object, advice: str | None) -> str:
+    said = " ".join(str(original).split())
+    return f"the database refuses writes: {said}" + (f" ({advice})" if advice else "")
+
+
+def _original(error: BaseException) -> object:
+    return error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
 
 
 def _primary(error: sqlite3.Error) -> int:
@@ -67,6 +91,12 @@ def _primary(error: sqlite3.Error) -> int:
     return code & 0xFF
 
 
+def _state(original: object) -> str | None:
+    """PostgreSQL's five characters for what is wrong; None where the driver found it out itself."""
+    state = getattr(original, "sqlstate", None)
+    return state if isinstance(state, str) else None
+
+
 def _is_connection_trouble(original: object) -> bool:
-    """Server databases: drivers name what befalls the connection, rather than the statement, by these classes."""
-    return type(original).__name__ in ("OperationalError", "InterfaceError")
+    """Drivers of servers name what befalls the connection, rather than the statement, by these classes."""
+    return type(original).__name__ in ("OperationalError", "InterfaceError", "ConnectionTimeout", "PipelineAborted")

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, case, func, select
 from arbiter_app.pipeline.types import PICO_PER_USD, Mode
 from arbiter_app.policy.ope import MIN_PROPENSITY, ArmSums, LoggedData, WeightedSums, logged_data
 from arbiter_app.store import projections
+from arbiter_app.store.rollup_sql import Bounded
 from arbiter_app.store.tables import StoredDecision, table
 
 NEWEST = 50_000
@@ -30,9 +31,11 @@ def evidence(connection: Connection, *, since: float | None = None, key_id: str 
         columns.rejected,
         columns.asked_tokens,
         (columns.mode != Mode.HOLDOUT.value).label("routed"),
-        (1.0 / case((columns.propensity > MIN_PROPENSITY, columns.propensity), else_=MIN_PROPENSITY)).label("weight"),
-        (columns.beyond_pico / float(PICO_PER_USD)).label("usd"),
-        case((columns.failover_from.is_(None), columns.quality)).label("grade"),
+        (1.0 / case((columns.propensity > MIN_PROPENSITY, Bounded(columns.propensity)), else_=MIN_PROPENSITY)).label(
+            "weight"
+        ),
+        Bounded(columns.beyond_pico / float(PICO_PER_USD)).label("usd"),
+        case((columns.failover_from.is_(None), Bounded(columns.quality))).label("grade"),
     )
     picked = picked.where(
         columns.status == "ok",

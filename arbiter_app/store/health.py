@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import DatabaseError
 
-from arbiter_app.store.engine import engine_for, head, in_words, integrity, revision, sqlite_path, url_of
+from arbiter_app.store.backends import backend_of, url_of
+from arbiter_app.store.engine import head, revision, unsound
 
 SQLITE = sqlite3.sqlite_version
 
@@ -27,15 +28,16 @@ class StoreHealth:
 def examine(where: str) -> StoreHealth:
     """Size, schema revision and integrity of the store at a path or URL."""
     url = url_of(where)
-    shown, path = url.render_as_string(hide_password=True), sqlite_path(url)
+    backend = backend_of(url)
+    shown, path = url.render_as_string(hide_password=True), backend.path
     if path is not None and not path.exists():
         return StoreHealth(shown, False, None, None, head(), "")
-    engine = engine_for(url, read_only=True)
+    engine = backend.engine(read_only=True)
     try:
-        found, problem = revision(engine), integrity(url)
+        found, problem = revision(engine), unsound(url)
     except DatabaseError as error:
-        found, problem = None, in_words(error, url)
+        found, problem = None, backend.in_words(error)
     finally:
         engine.dispose()
     size = path.stat().st_size if path is not None else None
-    return StoreHealth(shown, True, size, found, head(), "" if problem == "ok" else problem)
+    return StoreHealth(shown, True, size, found, head(), problem)

@@ -29,9 +29,9 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from arbiter_app.store import rollup_math, rollup_sql
+from arbiter_app.store.backends import of_dialect
 from arbiter_app.store.rollup_math import (
     EVERYBODY,
     FIVE_MINUTES,
@@ -225,8 +225,7 @@ def _settling(dialect: Dialect) -> Insert:
 def _adding(dialect: Dialect, key: tuple[Any, ...], cells: Any, grouped: tuple[Any, ...]) -> Insert:
     sums = [rollup_sql.known(cells[name]) for name in ROLLUP_SUMS]
     folded = select(*key, *sums).where(literal_column("1") == literal_column("1")).group_by(*grouped)
-    build: Any = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
-    made = build(_ROLLUPS).from_select([*ROLLUP_KEY, *ROLLUP_SUMS], folded)
+    made = of_dialect(dialect).insert(_ROLLUPS).from_select([*ROLLUP_KEY, *ROLLUP_SUMS], folded)
     added = {name: _ROLLUPS.c[name] + made.excluded[name] for name in ROLLUP_SUMS}
     upserted: Insert = made.on_conflict_do_update(index_elements=list(ROLLUP_KEY), set_=added)
     return upserted

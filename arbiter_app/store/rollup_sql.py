@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Float,
     Integer,
     Select,
     and_,
@@ -17,6 +18,9 @@ from sqlalchemy import (
     literal_column,
     select,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from arbiter_app.pipeline.types import PICO_PER_USD
 from arbiter_app.store.rollup_math import FIVE_MINUTES, LOG_BASE, ROLLUP_SUMS, SERIES_SUMS
@@ -45,13 +49,49 @@ def known(column: ColumnElement[Any], when: ColumnElement[bool] | None = None) -
 
 
 def exactly(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The sum of a column of 64-bit integers, which cannot overflow: upper and lower halves are summed apart.
+    """The sum of a column of 64-bit integers, which cannot overflow."""
+    return _ExactSum(column)
+
+
+class _ExactSum(FunctionElement[Any]):
+    """PostgreSQL's own sum of integers has no bound."""
+
+    inherit_cache = True
+
+
+@compiles(_ExactSum)
+def _plainly(element: _ExactSum, compiler: SQLCompiler, **kwargs: Any) -> str:
+    return f"sum({compiler.process(element.clauses, **kwargs)})"
+
+
+@compiles(_ExactSum, "sqlite")
+def _by_halves(element: _ExactSum, compiler: SQLCompiler, **kwargs: Any) -> str:
+    """Upper and lower halves are summed apart.
 
     SQLite's `sum` of integers fails past 64 bits, but its product and sum of two turn into floating point there; a sum that
     was stored as that is its own upper half.
     """
+    (column,) = element.clauses
     upper = column.op("/")(_HALF)
-    return func.sum(upper) * _HALF + func.sum(column - upper * _HALF)
+    return str(compiler.process(func.sum(upper) * _HALF + func.sum(column - upper * _HALF), **kwargs))
+
+
+class Bounded(FunctionElement[Any]):
+    """A float that can be squared: PostgreSQL fails where a product leaves the range of floats, and SQLite does not."""
+
+    inherit_cache = True
+    type = Float()
+
+
+@compiles(Bounded)
+def _as_it_is(element: Bounded, compiler: SQLCompiler, **kwargs: Any) -> str:
+    return compiler.process(element.clauses, **kwargs)
+
+
+@compiles(Bounded, "postgresql")
+def _within_bounds(element: Bounded, compiler: SQLCompiler, **kwargs: Any) -> str:
+    x = compiler.process(element.clauses, **kwargs)
+    return f"CASE WHEN abs({x}) < 1e-75 THEN 0.0 WHEN abs({x}) > 1e75 THEN sign({x}) * 1e75 ELSE {x} END"
 
 
 def _rows(when: ColumnElement[bool]) -> ColumnElement[int]:
@@ -70,7 +110,7 @@ SUM_OF: dict[str, ColumnElement[Any]] = {
     **{state: _rows(_D.cost_state == state) for state in ("settled", "computed", "estimated", "unknown")},
     "graded": func.count(_D.quality),
     "quality_sum": known(_D.quality),
-    "quality_sq": known(_D.quality * _D.quality),
+    "quality_sq": known(Bounded(_D.quality) * Bounded(_D.quality)),
     "prompt_tokens": known(_D.prompt_tokens),
     "completion_tokens": known(_D.completion_tokens),
     "latency_sum": known(_D.latency_ms, _TIMED),

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, select, union_all
 
 from arbiter_app.store import projections, rollup_math, rollup_sql
+from arbiter_app.store.backends.backend import TAUGHT
 from arbiter_app.store.rollup_math import (
     DAY,
     EVERYBODY,
@@ -66,7 +67,8 @@ def day_totals(connection: Connection, by: Sequence[str], *, now: float) -> list
 def counters(connection: Connection) -> dict[str, int]:
     """Every counter by name, with the decisions that are not filed yet."""
     found = {row.name: row.value for row in connection.execute(select(_COUNTERS))}
-    found.pop(projections.LISTED, None)
+    for hidden in (projections.LISTED, TAUGHT):
+        found.pop(hidden, None)
     unsummed = connection.execute(rollup_sql.behind(rollup_sql.COUNTS, found.pop(projections.SUMMED, 0))).all()
     for name, n in rollup_sql.moved(unsummed).items():
         found[name] = found.get(name, 0) + n

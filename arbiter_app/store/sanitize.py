@@ -1,4 +1,4 @@
-"""Making a record storable that carries what no database takes: half characters, integers beyond 64 bits, NaN."""
+"""Making a record storable that carries what no database takes: half characters, zeros, integers beyond 64 bits, NaN."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _INT64 = 2**63
 
 
 def sanitized(record: DecisionRecord) -> DecisionRecord:
-    """The same record with half characters replaced and impossible numbers unknown; its trace becomes plain text."""
+    """The same record with half and zero characters replaced and impossible numbers unknown; its trace becomes plain text."""
     row = {name: _storable(value) for name, value in record.row.items()}
     alerts = [{name: _storable(value) for name, value in alert.items()} for alert in record.alerts]
     deltas = [(bucket, model, _finite(delta)) for bucket, model, delta in record.deltas]
@@ -23,7 +23,7 @@ def sanitized(record: DecisionRecord) -> DecisionRecord:
 
 def _storable(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
+        return value.encode("utf-8", "replace").decode().replace("\0", "?")
     if isinstance(value, int) and not -_INT64 <= value < _INT64:
         return None
     if isinstance(value, float) and not math.isfinite(value):

@@ -14,7 +14,7 @@ from typing import cast
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
-from arbiter_app.store.engine import made_by_others
+from arbiter_app.store.backends.sqlite import made_by_others
 
 
 def draw(connection: Connection) -> int:

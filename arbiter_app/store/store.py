@@ -20,18 +20,26 @@ from arbiter_app.pipeline.types import Grade
 from arbiter_app.policy import ModelStats
 from arbiter_app.policy import agreement as agreeing
 from arbiter_app.store import alerts, decisions, feedback, keys, learned, projections, rollups, seal, upkeep, usage
+from arbiter_app.store.backends import Taught, backend_of, url_of
+from arbiter_app.store.backends.channel import Channel
+from arbiter_app.store.backends.sqlite import back_up
 from arbiter_app.store.db_errors import is_damage, is_gone, refusal
 from arbiter_app.store.decisions import Filter
-from arbiter_app.store.engine import FileWatch, back_up, engine_for, prepare, sqlite_path, url_of
+from arbiter_app.store.engine import prepare
 from arbiter_app.store.fair_executor import FairExecutor
+from arbiter_app.store.file_watch import FileWatch
 from arbiter_app.store.keys import MintedKey, StoredKey
-from arbiter_app.store.statistics_sync import State
 from arbiter_app.store.writer import StoreError, Writer
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 READERS = 2
+"""Threads that read a file."""
+CONNECTIONS = 4
+"""To a server: one that writes, one that listens for other hosts, and one for each thread that reads."""
+CHANNEL_S = 5.0
+"""How long a start waits to know whether this host leads; later it is known as soon as the server is heard."""
 PROBE_S = LOOK_S = 1.0
 
 
@@ -105,24 +113,25 @@ class StoreLedger:
 class Store:
     """One database: `ledger` for the pipeline, coroutines for everything else."""
 
-    def __init__(self, where: str, *, durability: str = "strict") -> None:
+    def __init__(self, where: str, *, durability: str = "strict", connections: int = CONNECTIONS) -> None:
         self.url = url_of(where)
+        self.backend = backend_of(self.url)
         prepare(self.url)
         self._watch = FileWatch(self.path) if self.path is not None else None
-        self.writer = Writer(engine_for(self.url, durability=durability), watch=self._watch)
+        self.writer = Writer(self.backend, durability=durability, watch=self._watch)
         self.ledger = StoreLedger(self.writer, strict=durability != "relaxed")
-        reading = engine_for(self.url, read_only=self.path is not None)
-        one_snapshot = self.url.get_backend_name() == "sqlite"  # a server has to be asked for it
-        self._reading = reading if one_snapshot else reading.execution_options(isolation_level="REPEATABLE READ")
+        readers = max(1, connections - 2) if self.backend.shared else READERS
+        self._reading = self.backend.engine(read_only=True, connections=readers)
         self._probed_at = self._looked_at = -math.inf
         self._wrong = ""
-        self._synced: State = None
-        self._readers = FairExecutor(READERS, "arbiter-reader")
+        self._synced: Taught | None = None
+        self._channel: Channel | None = None
+        self._readers = FairExecutor(readers, "arbiter-reader")
 
     @property
     def path(self) -> Path | None:
         """The SQLite file, None for another database."""
-        return sqlite_path(self.url)
+        return self.backend.path
 
     async def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a query of one of the repositories on a connection of its own, off the event loop. Raises StoreError."""
@@ -165,6 +174,25 @@ class Store:
             with contextlib.suppress(StoreError):  # what cannot be read says so where it is asked for
                 watch.foreign = await self.read(seal.wrong, watch.path, watch.seal)
         self.writer.look()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this host is the one that does what one has to do for all."""
+        return self._channel is None or self._channel.leads
+
+    async def open_channel(self, hear: Callable[[str, Any], None], joined: Callable[[], None]) -> bool:
+        """Hear other hosts on this database from now on (see `Channel`); False where there can be none."""
+        self._channel = self.backend.channel(hear, joined)
+        if self._channel is None:
+            return False
+        self._channel.start()
+        await asyncio.to_thread(self._channel.settled.wait, CHANNEL_S)
+        return True
+
+    def tell_hosts(self, kind: str, data: Any) -> None:
+        """Tell the other hosts of a change."""
+        if self._channel is not None:
+            self._channel.send(kind, data)
 
     async def load_policy(self) -> tuple[list[tuple[str, str, ModelStats]], dict[str, bytes]]:
         """What has been learned so far."""
@@ -327,15 +355,20 @@ class Store:
     def close(self) -> None:
         """Write what is queued, then let go."""
         self.writer.close()
+        if self._channel is not None:
+            self._channel.close()
         self._readers.close()
         self._reading.dispose()
         if self._watch is not None:
             self._watch.close()
 
 
-def open_store(where: str, *, durability: str = "strict") -> Store:
-    """Open (and migrate) the store at a file path or SQLAlchemy URL. Raises StoreUnusable with what to do."""
-    return Store(where, durability=durability)
+def open_store(where: str, *, durability: str = "strict", connections: int = CONNECTIONS) -> Store:
+    """Open (and migrate) the store at a file path or SQLAlchemy URL. Raises StoreUnusable with what to do.
+
+    `connections`: how many at most to a server: one writes, one listens, the others read.
+    """
+    return Store(where, durability=durability, connections=connections)
 
 
 def _retire_sums(resolution: int, now: float, after: str, connection: Connection) -> tuple[int, str | None]:

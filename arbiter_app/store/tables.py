@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import new_class
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Numeric, String, Table, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from arbiter_app.policy import FIELDS, agreement
@@ -463,3 +463,16 @@ def table(model: type[SQLModel]) -> Table:
     found = model.__table__  # type: ignore[attr-defined]
     assert isinstance(found, Table)
     return found
+
+
+def _fit_postgresql() -> None:
+    """An integer has 64 bits there, too, as it always has in SQLite; sums of money have no bound."""
+    for made in SQLModel.metadata.tables.values():
+        for column in made.columns:
+            if type(column.type) is Integer:
+                column.type = Integer().with_variant(BigInteger(), "postgresql")
+            elif type(column.type) is BigInteger and made is table(Rollup) and not column.primary_key:
+                column.type = BigInteger().with_variant(Numeric(), "postgresql")
+
+
+_fit_postgresql()

@@ -13,7 +13,10 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from arbiter_app.policy import from_row
 from arbiter_app.store import projections
-from arbiter_app.store.engine import StoreUnusable, back_up, known_revisions, made_by_others
+from arbiter_app.store.backends import StoreUnusable
+from arbiter_app.store.backends.backend import TAUGHT
+from arbiter_app.store.backends.sqlite import back_up, made_by_others
+from arbiter_app.store.engine import known_revisions
 from arbiter_app.store.neighbours import Neighbours
 from arbiter_app.store.rollup_math import DAY
 from arbiter_app.store.rollups import RETIRE_DAYS
@@ -62,6 +65,7 @@ LEARNED = (
     LateGrade,
 )
 
+_COUNTERS = table(Counter)
 _DECISIONS, _SHADOWS, _TRACES, _SLOTS = table(StoredDecision), table(StoredShadow), table(DecisionTrace), table(Slot)
 _ROLLUPS, _STATE, _STATISTICS = table(Rollup), table(PolicyState), table(Statistic)
 
@@ -69,7 +73,8 @@ _ROLLUPS, _STATE, _STATISTICS = table(Rollup), table(PolicyState), table(Statist
 def reset(connection: Connection) -> None:
     """Forget everything learned and recorded; keys, usage and sessions stay."""
     for emptied in (*[table(model) for model in LEARNED], *LISTS.values()):
-        connection.execute(delete(emptied))
+        connection.execute(delete(emptied).where(emptied.c.name != TAUGHT) if emptied is _COUNTERS else delete(emptied))
+    connection.execute(update(_COUNTERS).values(value=_COUNTERS.c.value + 1))  # others are to see that it was taught
 
 
 def believed_time(connection: Connection, now: float) -> float:

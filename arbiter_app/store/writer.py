@@ -19,15 +19,16 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from arbiter_app.pipeline import ports
 from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.store import projections
+from arbiter_app.store.backends import Backend
 from arbiter_app.store.batch import BatchWriter
-from arbiter_app.store.db_errors import is_lock, refusal
+from arbiter_app.store.db_errors import is_conflict, refusal
 from arbiter_app.store.decisions import exists
-from arbiter_app.store.engine import NOBODY, FileWatch
+from arbiter_app.store.file_watch import NOBODY, FileWatch
 from arbiter_app.store.projections import ProjectionBuilder
 from arbiter_app.store.sanitize import sanitized
 from arbiter_app.store.shadows import ShadowWriter
@@ -41,11 +42,7 @@ Work = Callable[[Connection], Any]
 Told = tuple["asyncio.Future[Any]", Any]
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 1.0
-LOCK_POLL_S = 0.0005, 0.002
 BATCH = 1_024
-ONE_WRITER = 0x41524249544552
-"""Key of the advisory lock under which processes write in turns on a server database: `seq` is then the order of commits,
-and filing, limits and late grades are as exact there as under SQLite's one writer."""
 
 
 class StoreError(RuntimeError):
@@ -86,21 +83,23 @@ class Writer:
 
     def __init__(
         self,
-        engine: Engine,
+        backend: Backend,
         *,
-        max_wait_s: float = 1.0,
+        durability: str = "strict",
+        max_wait_s: float | None = None,
         max_pending: int = 20_000,
         watch: FileWatch | None = None,
     ) -> None:
         """`watch` looks after the files of a SQLite database."""
-        self._engine = engine
+        self._backend = backend
+        self._engine = engine = backend.engine(durability=durability)
         self._watch = watch
         self.batch = BatchWriter(engine.dialect)
         self.projections = ProjectionBuilder(engine.dialect)
         self.meter = UsageMeter(engine.dialect)
         self.shadows = ShadowWriter(engine.dialect)
         self.statistics = StatisticsSync(engine.dialect)
-        self.max_wait_s = max_wait_s
+        self.max_wait_s = backend.patience_s if max_wait_s is None else max_wait_s
         self._max_pending = max_pending
         self._queue: deque[_Item] = deque()
         self._bell: SimpleQueue[None] = SimpleQueue()
@@ -108,7 +107,6 @@ class Writer:
         self._closing = False
         self._connection: Connection | None = None
         self._holds_log, self._connections = NOBODY, 0
-        self._sqlite = engine.dialect.name == "sqlite"
         self._unfiled = dict(projections.SLICES)  # not known yet
         self._unsettled = False
         self._in_hand = 0
@@ -232,7 +230,7 @@ class Writer:
             self._in_hand = min(len(self._queue), BATCH)
             items = [self._queue.popleft() for _ in range(self._in_hand)]
             outcomes = self._written(connection, items)
-            self._commit(connection)
+            self._backend.commit(connection)
         except Exception as error:
             self._disconnect()
             self._queue.extendleft(reversed(items))
@@ -275,7 +273,7 @@ class Writer:
         try:
             connection = self._begin()
             work(connection)
-            self._commit(connection)
+            self._backend.commit(connection)
         except Exception as error:  # noqa: BLE001 - nothing is lost: what is not filed is read as it is
             self._disconnect()
             log.warning("decisions were not filed and will be later: %s", error)
@@ -290,9 +288,7 @@ class Writer:
             if refusal(error) is not None:
                 raise
             log.info("one of %s writes fails and will be singled out: %s", len(items), error)
-        connection.rollback()
-        if self._sqlite:
-            connection.connection.rollback()
+        self._backend.roll_back(connection)
         connection = self._begin()
         return [self._guarded(connection, item) for item in items]
 
@@ -329,7 +325,7 @@ class Writer:
 
         Never an error to the caller, who has an answer that was paid for: it is logged and counted in `lost`.
         """
-        if "IntegrityError" in type(error).__name__ and exists(connection, record.row["id"]):
+        if is_conflict(error) and exists(connection, record.row["id"]):
             return None
         try:
             with connection.begin_nested():
@@ -363,38 +359,12 @@ class Writer:
         if connection is None:
             connection = self._connection = self._engine.connect()
             self._connections += 1
-            if self._sqlite:
-                connection.connection.cursor().execute("PRAGMA busy_timeout=0")  # `_lock` does the waiting
-        if self._sqlite:
-            self._lock(connection.connection.driver_connection)
-            if self._holds_log == NOBODY:
-                self._holds_log = self._connections
-                self._moved()  # which log that is
-        else:
-            connection.begin()
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ONE_WRITER})")
+            self._backend.writing(connection, self.max_wait_s)
+        self._backend.begin(connection, self.max_wait_s)
+        if self._holds_log == NOBODY:
+            self._holds_log = self._connections
+            self._moved()  # which log that is
         return connection
-
-    def _commit(self, connection: Connection) -> None:
-        """Commit. SQLAlchemy knows of the transaction where it has run something in it; most records go past it."""
-        if connection.in_transaction():
-            connection.commit()
-        else:
-            connection.connection.commit()
-
-    def _lock(self, driver: Any) -> None:
-        """BEGIN IMMEDIATE. SQLite's own waiting grows to 100 ms a step; writers take turns faster by asking often."""
-        until = time.monotonic() + self.max_wait_s
-        pause_s, longest_s = LOCK_POLL_S
-        while True:
-            try:
-                driver.execute("BEGIN IMMEDIATE")
-                return
-            except Exception as error:
-                if not is_lock(error) or time.monotonic() >= until:
-                    raise
-            time.sleep(pause_s)
-            pause_s = min(longest_s, pause_s * 1.5)
 
     def _disconnect(self) -> None:
         connection, self._connection, self._holds_log = self._connection, None, NOBODY

@@ -10,9 +10,12 @@ from sqlalchemy import event
 
 from arbiter_app.pipeline.ports import Lesson
 from arbiter_app.store import alerts as stored
+from tests import databases
 from tests.api.test_learning import MATH, served, teach
 from tests.conftest import Running, running
 from tests.waiting import until
+
+DATABASES = databases.KINDS
 
 
 def alerts(gateway: Running) -> list[dict[str, Any]]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
-from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,12 @@ import orjson
 
 from arbiter_app import cli
 from arbiter_app.runtime.sandbox.world import Fault
+from arbiter_app.store import calibrations as stored
+from tests import databases
 from tests.conftest import OPERATOR, Running, running
 from tests.waiting import until
+
+DATABASES = databases.KINDS
 
 PRICES = "/v1/calibrations"
 
@@ -141,14 +143,13 @@ def test_a_runtime_that_is_down_is_said_and_what_failed_can_be_repeated(own_gate
 def test_one_that_is_on_record_as_ended_can_be_started_at_once(own_gateway: Running) -> None:
     own_gateway.world.faults["*"] = Fault(status=500)
     made = create(own_gateway, prompts(1))
-    calibrations, state = own_gateway.arbiter.calibrations, "SELECT state FROM calibration WHERE id = ?"
+    calibrations, store = own_gateway.arbiter.calibrations, own_gateway.arbiter.store
 
     async def as_soon_as_it_is_seen() -> dict[str, Any]:
         await calibrations.start(made["id"])
-        with closing(sqlite3.connect(own_gateway.settings.db)) as file:
-            # Looks at every turn of the loop: its task takes a few more to hear that the end has been written.
-            while file.execute(state, [made["id"]]).fetchone()[0] == "running":  # noqa: ASYNC110
-                await asyncio.sleep(0)
+        # Looks at every turn of the loop: its task takes a few more to hear that the end has been written.
+        while store.read_now(stored.one, made["id"])["state"] == "running":  # noqa: ASYNC110
+            await asyncio.sleep(0)
         return await calibrations.start(made["id"])
 
     assert own_gateway.run(as_soon_as_it_is_seen)["state"] == "running"
@@ -158,6 +159,7 @@ def test_one_that_is_on_record_as_ended_can_be_started_at_once(own_gateway: Runn
 def test_of_two_that_are_started_in_one_moment_one_runs(own_gateway: Running) -> None:
     one, other = create(own_gateway, prompts(1)), create(own_gateway, prompts(2))
     calibrations = own_gateway.arbiter.calibrations
+    own_gateway.world.faults["*"] = Fault(stall_s=0.5, count=1)  # it runs while the other one is looked at
 
     async def both() -> list[dict[str, Any] | BaseException]:
         return await asyncio.gather(*[calibrations.start(it["id"]) for it in (one, other)], return_exceptions=True)

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from arbiter_app.runtime.sandbox.world import Fault
+from tests import databases
 from tests.conftest import Running, running
+
+DATABASES = databases.KINDS
 
 POOL = ["mistral-small-3.2-24b-instruct-2506", "gpt-4o-mini", "deepseek-chat-v3", "gpt-4o"]
 KEPT = "this conversation keeps its model"

@@ -20,6 +20,8 @@ from arbiter_app.store.upkeep import restore
 from tests.conftest import Running, running
 from tests.waiting import until
 
+DATABASES = ("sqlite",)
+
 
 def deleted(path: Path) -> None:
     path.unlink()

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tests import databases
 from tests.conftest import Running, running
 from tests.stores import rounded
+
+DATABASES = databases.KINDS
 
 MODELS = ["gpt-4o", "gpt-4o-mini"]
 

@@ -28,6 +28,7 @@ from arbiter_app.web.ask import Workload
 from arbiter_app.web.export import csv_rows, json_rows
 from arbiter_app.web.ranges import ALL, RANGES
 from arbiter_app.web.topics import topics
+from tests import databases
 from tests.conftest import Running, running
 from tests.stores import connected, file_all, record
 
@@ -89,13 +90,13 @@ def over(
 ) -> Iterator[Running]:
     """An Arbiter over that store; with the sums that are filed, and those that are not."""
     directory = tmp_path_factory.mktemp("absurd")
-    fill(directory / "arbiter.db", rows, filed=request.param == "filed")
+    fill(databases.place(databases.chosen, directory / "arbiter.db"), rows, filed=request.param == "filed")
     with running(directory, ARBITER_PUBLIC_READS="1") as one:
         yield one
 
 
-def fill(path: Path, rows: list[dict[str, Any]], *, filed: bool) -> None:
-    store = open_store(str(path))
+def fill(where: str, rows: list[dict[str, Any]], *, filed: bool) -> None:
+    store = open_store(where)
 
     async def records() -> None:
         for row in rows:
@@ -245,14 +246,14 @@ STATISTICS: dict[str, dict[str, float]] = {
 
 @pytest.mark.parametrize("name", STATISTICS)
 def test_statistics_that_cannot_be_stop_no_routing(tmp_path: Path, name: str) -> None:
-    fill(tmp_path / "arbiter.db", [], filed=False)
+    fill(databases.place("sqlite", tmp_path / "arbiter.db"), [], filed=False)
     with connected(tmp_path / "arbiter.db") as connection:
         for bucket, model in itertools.product(("code", "math", "open", "factual"), ("gpt-4o", "gpt-4o-mini")):
             columns = {"bucket": bucket, "model": model, **dict.fromkeys(FIELDS, 0.0), **STATISTICS[name]}
             places = ", ".join("?" for _ in columns)
             names = ", ".join(columns)
             connection.execute(f"INSERT INTO statistic ({names}) VALUES ({places})", tuple(columns.values()))
-    with running(tmp_path) as over:
+    with running(tmp_path, database="sqlite") as over:
         for path in ("/v1/policy", "/v1/overview", "/v1/report"):
             assert all(math.isfinite(one) for one in numbers(asked(over, path))), path
         test_requests_are_routed(over)
@@ -261,7 +262,7 @@ def test_statistics_that_cannot_be_stop_no_routing(tmp_path: Path, name: str) ->
 
 def test_the_last_days_of_a_report_leave_out_days_to_come(tmp_path: Path) -> None:
     rows = [record(NOW + days * DAY_S).row | {"id": f"dec_{at}"} for at, days in enumerate((-3, -0.5, 0.5, 40))]
-    fill(tmp_path / "arbiter.db", rows, filed=False)
-    with running(tmp_path, ARBITER_PUBLIC_READS="1") as over:
+    fill(databases.place("sqlite", tmp_path / "arbiter.db"), rows, filed=False)
+    with running(tmp_path, database="sqlite", ARBITER_PUBLIC_READS="1") as over:
         assert [asked(over, f"/v1/report?days={days}")["calls"] for days in (1, 30)] == [1, 2]
         assert asked(over, "/v1/report")["calls"] == 4

@@ -143,7 +143,7 @@ def test_refusals_are_counted_by_code(gateway: Running) -> None:
 
 
 def test_a_damaged_database_file_is_503_for_readers_while_answers_go_on(tmp_path: Path) -> None:
-    with running(tmp_path) as gateway:
+    with running(tmp_path, database="sqlite") as gateway:
         gateway.chat("Calculate 2 + 2")
         for name in ("arbiter.db", "arbiter.db-wal"):
             (tmp_path / name).write_bytes(b"not a database" * 10_000)

@@ -15,11 +15,13 @@ from arbiter_app.pipeline.ports import DecisionRecord, Lesson
 from arbiter_app.pipeline.types import Grade
 from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.store import Store, open_store
+from arbiter_app.store.backends import StoreUnusable, url_of
 from arbiter_app.store.decisions import Filter
-from arbiter_app.store.engine import StoreUnusable, integrity, url_of
+from arbiter_app.store.engine import unsound
 from arbiter_app.store.keys import make_key, public_id, well_formed
 from arbiter_app.store.upkeep import restore
 from tests.stores import connected
+from tests.unit.store.conftest import Place
 
 NOW = 1_750_000_000.0
 BLANK: dict[str, Any] = {
@@ -68,7 +70,7 @@ def record(at: int, **fields: Any) -> DecisionRecord:
     return DecisionRecord(row, {"at": at}, [("math", row["model"], ModelStats(calls=1.0))])
 
 
-def with_store(path: Path, work: Callable[[Store], Awaitable[Any]], **options: Any) -> Any:
+def with_store(path: Path | str, work: Callable[[Store], Awaitable[Any]], **options: Any) -> Any:
     async def run() -> Any:
         store = open_store(str(path), **options)
         try:
@@ -79,22 +81,22 @@ def with_store(path: Path, work: Callable[[Store], Awaitable[Any]], **options: A
     return asyncio.run(run())
 
 
-def test_a_record_comes_back_whole(tmp_path: Path) -> None:
+def test_a_record_comes_back_whole(place: Place) -> None:
     async def work(store: Store) -> Any:
         await store.ledger.record(record(1, failover_from='["a"]', stream=True))
         return await store.decision("d_0000000000000001")
 
-    row = with_store(tmp_path / "a.db", work)
+    row = with_store(place("a.db"), work)
     assert row["trace"] == {"at": 1}
     assert (row["failover_from"], row["rejected"]) == (["a"], ["b"])
     assert row["stream"] is True
     assert {name: row[name] for name in BLANK if name not in ("failover_from", "rejected", "stream")} == {
         name: value for name, value in BLANK.items() if name not in ("failover_from", "rejected", "stream")
     }
-    assert with_store(tmp_path / "a.db", lambda store: store.decision("d_none")) is None
+    assert with_store(place("a.db"), lambda store: store.decision("d_none")) is None
 
 
-def test_a_burst_shares_commits_and_everything_is_there_after_reopening(tmp_path: Path) -> None:
+def test_a_burst_shares_commits_and_everything_is_there_after_reopening(place: Place) -> None:
     async def burst(store: Store) -> int:
         await asyncio.gather(*[store.ledger.record(record(at, model=f"m{at % 3}")) for at in range(1_000)])
         return store.writer.commits
@@ -103,13 +105,13 @@ def test_a_burst_shares_commits_and_everything_is_there_after_reopening(tmp_path
         rows, _ = await store.load_policy()
         return await store.counters(), {model: stats.calls for _, model, stats in rows}
 
-    assert with_store(tmp_path / "a.db", burst) < 200
-    counters, calls = with_store(tmp_path / "a.db", look)
+    assert with_store(place("a.db"), burst) < 200
+    counters, calls = with_store(place("a.db"), look)
     assert counters["decisions"] == 1_000
     assert calls == {"m0": 334.0, "m1": 333.0, "m2": 333.0}
 
 
-def test_sums_are_exact_and_follow_late_grades(tmp_path: Path) -> None:
+def test_sums_are_exact_and_follow_late_grades(place: Place) -> None:
     async def work(store: Store) -> Any:
         costs = [10**15 + at for at in range(100)]
         await asyncio.gather(*[store.ledger.record(record(at, cost_pico=cost)) for at, cost in enumerate(costs)])
@@ -118,7 +120,7 @@ def test_sums_are_exact_and_follow_late_grades(tmp_path: Path) -> None:
         (total,) = await store.totals(())
         return sum(costs), total, await store.totals(("bucket",), since=NOW), await store.decision("d_0000000000000100")
 
-    costs, total, since, late = with_store(tmp_path / "a.db", work)
+    costs, total, since, late = with_store(place("a.db"), work)
     assert total["cost_pico"] == costs + 7
     assert (total["calls"], total["failed"], total["compared"], total["judge_pico"]) == (101, 1, 100, 9)
     assert (total["graded"], total["quality_sum"]) == (101, 100.5)
@@ -126,7 +128,7 @@ def test_sums_are_exact_and_follow_late_grades(tmp_path: Path) -> None:
     assert (late["quality"], late["quality_source"], late["judge_cost_pico"]) == (0.5, "judge", 9)
 
 
-def test_pages_are_filtered_and_continue_without_gaps(tmp_path: Path) -> None:
+def test_pages_are_filtered_and_continue_without_gaps(place: Place) -> None:
     async def work(store: Store) -> Any:
         for at in range(25):
             store.ledger.record(record(at, model="a" if at % 2 else "b", key_id=f"k{at % 5}"))
@@ -138,19 +140,19 @@ def test_pages_are_filtered_and_continue_without_gaps(tmp_path: Path) -> None:
         mine = await store.page(Filter(key_id="k3", since=NOW + 4, until=NOW + 20), limit=50)
         return seen, [row["id"] for row in mine], len(list(store.stretch(Filter())))
 
-    seen, mine, exported = with_store(tmp_path / "a.db", work)
+    seen, mine, exported = with_store(place("a.db"), work)
     assert seen == [f"d_{at:016d}" for at in range(23, -1, -2)]
     assert mine == [f"d_{at:016d}" for at in (18, 13, 8)]
     assert exported == 26
 
 
-def test_time_slots_are_oldest_first_with_the_empty_ones(tmp_path: Path) -> None:
+def test_time_slots_are_oldest_first_with_the_empty_ones(place: Place) -> None:
     async def work(store: Store) -> Any:
         for at in range(4):
             await store.ledger.record(record(at * 3_600, latency_ms=10.0 * (at + 1)))
         return await store.series(bucket_s=3_600, buckets=6, now=NOW + 4 * 3_600)
 
-    slots = with_store(tmp_path / "a.db", work)
+    slots = with_store(place("a.db"), work)
     assert [slot["calls"] for slot in slots] == [0, 1, 1, 1, 1, 0]
     assert slots[1]["models"] == {"m": 100}
     assert slots[4]["p50_ms"] == pytest.approx(40, rel=0.15)
@@ -188,7 +190,7 @@ def test_a_damaged_file_is_told_in_words_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(StoreUnusable, match="damaged or not a database"):
         open_store(str(path))
     assert path.read_bytes() == before
-    assert "damaged" in integrity(url_of(str(path)))
+    assert "damaged" in unsound(url_of(str(path)))
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
@@ -217,7 +219,7 @@ def test_a_backup_can_be_restored_and_the_present_file_is_kept(tmp_path: Path) -
         restore(tmp_path / "junk", path)
 
 
-def test_old_decisions_and_traces_go_and_their_sums_stay(tmp_path: Path) -> None:
+def test_old_decisions_and_traces_go_and_their_sums_stay(place: Place) -> None:
     async def work(store: Store) -> Any:
         await asyncio.gather(*[store.ledger.record(record(at)) for at in range(100)])
         gone = await store.retain(now=NOW + 100, keep_decisions=10, keep_trace_days=1e-3)
@@ -225,44 +227,44 @@ def test_old_decisions_and_traces_go_and_their_sums_stay(tmp_path: Path) -> None
         newest = await store.page(Filter(), limit=500)
         return gone, total["calls"], [row["id"] for row in newest]
 
-    gone, calls, left = with_store(tmp_path / "a.db", work)
+    gone, calls, left = with_store(place("a.db"), work)
     assert calls == 100
     assert left == [f"d_{at:016d}" for at in range(99, 89, -1)]
     assert gone >= 90
 
 
-def test_relaxed_durability_waits_for_nothing(tmp_path: Path) -> None:
+def test_relaxed_durability_waits_for_nothing(place: Place) -> None:
     async def work(store: Store) -> Any:
         future = store.ledger.record(record(1))
         assert future.done()
         await store.writer.call(lambda connection: None)
         return await store.counters()
 
-    assert with_store(tmp_path / "a.db", work, durability="relaxed")["decisions"] == 1
+    assert with_store(place("a.db"), work, durability="relaxed")["decisions"] == 1
 
 
-def test_limits_are_counted_exactly_by_two_processes(tmp_path: Path) -> None:
+def test_limits_are_counted_exactly_by_two_processes(place: Place) -> None:
     async def work(store: Store) -> Any:
-        other = open_store(str(tmp_path / "a.db"))
+        other = open_store(place("a.db"))
         limits = {"six_hours": 10, "week": 100}
         tries = [one.reserve("k", limits) for _ in range(25) for one in (store, other)]
         outcomes = await asyncio.gather(*tries)
         other.close()
         return outcomes, await store.usage("k")
 
-    outcomes, usage = with_store(tmp_path / "a.db", work)
+    outcomes, usage = with_store(place("a.db"), work)
     assert outcomes.count(None) == 10
     assert usage["six_hours"].used == 10
     assert 0 < next(one for one in outcomes if one)[1].resets_in_s <= 6 * 3600
 
 
-def test_a_lone_write_takes_one_commit(tmp_path: Path) -> None:
+def test_a_lone_write_takes_one_commit(place: Place) -> None:
     async def work(store: Store) -> Any:
         before, started = store.writer.commits, time.perf_counter()
         for at in range(20):
             await store.ledger.record(record(at))
         return store.writer.commits - before, time.perf_counter() - started
 
-    commits, took_s = with_store(tmp_path / "a.db", work)
+    commits, took_s = with_store(place("a.db"), work)
     assert commits == 20
     assert took_s < 5

@@ -9,7 +9,8 @@ from typing import Any
 
 from arbiter_app.store import Store, open_store, usage
 from arbiter_app.store.keys import make_key, public_id, well_formed
-from tests.stores import NOW, call_now, connected, run
+from tests.stores import NOW, call_now, rows_of, run
+from tests.unit.store.conftest import Place
 
 LIMITS = {"six_hours": 10, "week": 600}
 
@@ -25,12 +26,12 @@ def test_a_key_carries_its_own_check(store: Store) -> None:
     assert len({make_key() for _ in range(1_000)}) == 1_000
 
 
-def test_only_the_digest_of_a_key_is_in_the_file(store: Store) -> None:
-    minted = run(lambda: store.mint_key(role="caller", email="a@b.c", label="mine"))
-    assert list(run(store.keys)) == [hashlib.sha256(minted.secret.encode()).hexdigest()]
-    store.close()
-    assert store.path is not None
-    everything = b"".join(part.read_bytes() for part in store.path.parent.iterdir())
+def test_only_the_digest_of_a_key_is_in_the_file(file_store: Store) -> None:
+    minted = run(lambda: file_store.mint_key(role="caller", email="a@b.c", label="mine"))
+    assert list(run(file_store.keys)) == [hashlib.sha256(minted.secret.encode()).hexdigest()]
+    file_store.close()
+    assert file_store.path is not None
+    everything = b"".join(part.read_bytes() for part in file_store.path.parent.iterdir())
     assert minted.key.id.encode() in everything
     assert minted.secret[12:].encode() not in everything
 
@@ -90,16 +91,12 @@ def test_parallel_requests_at_a_limit_of_ten_let_exactly_ten_through(store: Stor
     assert sum(full is None for full in run(burst)) == 10
 
 
-def test_two_processes_at_a_limit_of_ten_let_exactly_ten_through(store: Store) -> None:
+def test_two_processes_at_a_limit_of_ten_let_exactly_ten_through(store: Store, place: Place) -> None:
     context = multiprocessing.get_context("spawn")
     with context.Pool(2) as pool:
-        through = pool.map(_reserve_25, [str(store.path)] * 2, chunksize=1)
+        through = pool.map(_reserve_25, [place("arbiter.db")] * 2, chunksize=1)
     assert sum(through) == 10
-    with connected(store.path) as plain:
-        assert plain.execute("SELECT kind, used FROM usage ORDER BY kind").fetchall() == [
-            ("six_hours", 10),
-            ("week", 10),
-        ]
+    assert rows_of(store, "SELECT kind, used FROM usage ORDER BY kind") == [("six_hours", 10), ("week", 10)]
 
 
 def _reserve_25(path: str) -> int:

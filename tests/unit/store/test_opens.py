@@ -22,8 +22,10 @@ from sqlmodel import SQLModel
 from alembic import command
 from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.store import Store, decisions, engine, open_store, projections, rollup_math, rollups
+from arbiter_app.store.backends import StoreUnusable, backend_of, url_of
 from arbiter_app.store.decisions import Filter
-from arbiter_app.store.engine import NOBODY, FileWatch, StoreUnusable, engine_for, prepare, url_of
+from arbiter_app.store.engine import prepare
+from arbiter_app.store.file_watch import NOBODY, FileWatch
 from tests.stores import KEYS, NOW, call_now, connected, file_all, mixed, record
 
 
@@ -31,7 +33,7 @@ from tests.stores import KEYS, NOW, call_now, connected, file_all, mixed, record
 def opened_engine(path: Path) -> Iterator[Engine]:
     """An engine of the store's own kind, let go at the end. No engine makes a file."""
     path.touch()
-    made = engine_for(url_of(str(path)))
+    made = backend_of(url_of(str(path))).engine()
     try:
         yield made
     finally:
@@ -41,7 +43,7 @@ def opened_engine(path: Path) -> Iterator[Engine]:
 @contextmanager
 def at_revision(path: Path, revision: str) -> Iterator[sqlite3.Connection]:
     """A database of an older version."""
-    config = engine._config()
+    config = engine.migrations()
     with opened_engine(path) as made, made.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)

@@ -18,7 +18,9 @@ from arbiter_app.pipeline.types import Grade
 from arbiter_app.store import Store, decisions, open_store, projections, rollup_math, rollups
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.tables import LISTS
+from tests import databases
 from tests.stores import BUCKETS, KEYS, MODELS, NOW, call_now, connected, file_all, mixed, record, run, summed
+from tests.unit.store.conftest import Place
 
 SINCE = (None, NOW - 30 * 86_400, NOW - 3 * 86_400, NOW - 7_200, NOW - 300)
 
@@ -32,10 +34,12 @@ def records() -> list[DecisionRecord]:
     return mixed(1_500, days=40)
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory, records: list[DecisionRecord]) -> Iterator[Store]:
+@pytest.fixture(scope="module", params=databases.KINDS)
+def store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, records: list[DecisionRecord]
+) -> Iterator[Store]:
     """Two thirds have been filed, in two goes; a third waits."""
-    one = open_store(str(tmp_path_factory.mktemp("store") / "arbiter.db"))
+    one = open_store(databases.place(request.param, tmp_path_factory.mktemp("store") / "arbiter.db"))
     for part in range(3):
         write(one, records[part * 500 : (part + 1) * 500])
         if part < 2:
@@ -118,8 +122,8 @@ def test_latency_quantiles_are_right_within_a_bin(
     assert sum(slot["p50_ms"] is not None for slot in slots) == 2
 
 
-def test_filing_changes_nothing_that_is_read(tmp_path: Path) -> None:
-    store = open_store(str(tmp_path / "arbiter.db"))
+def test_filing_changes_nothing_that_is_read(place: Place) -> None:
+    store = open_store(place("arbiter.db"))
     write(store, mixed(240, days=3))
     reads: list[Callable[[Connection], Any]] = [
         lambda c: sorted(map(str, rollups.totals(c, ("bucket", "mode"), now=NOW))),
@@ -143,10 +147,10 @@ def test_filing_changes_nothing_that_is_read(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_late_grade_counts_the_same_before_and_after_filing(tmp_path: Path) -> None:
+def test_a_late_grade_counts_the_same_before_and_after_filing(place: Place) -> None:
     sums = []
     for filed_first in (True, False):
-        store = open_store(str(tmp_path / f"{filed_first}.db"))
+        store = open_store(place(f"{filed_first}.db"))
         one = record(quality=None)
         write(store, [one])
         assert not filed_first or file_all(store) == 1
@@ -202,8 +206,8 @@ def test_filters_narrow_to_exactly_what_they_say(store: Store, records: list[Dec
     assert wanted
 
 
-def test_a_follower_sees_what_is_new_oldest_first(tmp_path: Path) -> None:
-    store = open_store(str(tmp_path / "arbiter.db"))
+def test_a_follower_sees_what_is_new_oldest_first(place: Place) -> None:
+    store = open_store(place("arbiter.db"))
     write(store, [record() for _ in range(3)])
     last = run(lambda: store.page(Filter(), limit=1))[0]["seq"]
     new = [record(reason=f"new {at}") for at in range(3)]
@@ -221,9 +225,9 @@ def test_a_decision_opens_with_its_trace_and_an_unknown_one_is_none(
     assert run(lambda: store.decision("d_0000000000000000")) is None
 
 
-def test_candidates_are_read_by_name_whether_they_were_stored_as_rows_or_named(tmp_path: Path) -> None:
+def test_candidates_are_read_by_name_whether_they_were_stored_as_rows_or_named(place: Place) -> None:
     named = {"model": "a", "n": 2.0, "quality": 0.9, "low": 0.5, "high": 1.0, "cost": 1e-5, "why_not": ""}
-    store = open_store(str(tmp_path / "arbiter.db"))
+    store = open_store(place("arbiter.db"))
     written = [record(), record()]
     for one, candidates in zip(written, ([tuple(named.values())], [named]), strict=True):
         one.trace["route"] = {"model": "a", "candidates": candidates}
@@ -233,7 +237,10 @@ def test_candidates_are_read_by_name_whether_they_were_stored_as_rows_or_named(t
     store.close()
 
 
-def test_every_read_of_a_large_store_goes_through_an_index(store: Store) -> None:
+def test_every_read_of_a_large_file_goes_through_an_index(file_store: Store) -> None:
+    store = file_store
+    write(store, mixed(400))
+    file_all(store)
     filters = [Filter(), *[Filter(**{name: "x"}) for name in LISTS]]
     filters += [Filter(status="failed", key_id="x"), Filter(since=1.0), Filter(task="code", until=2.0)]
     filters += [Filter(key_id="x", task="code", model="x", mode="y", since=NOW - 864_000)]
@@ -277,9 +284,9 @@ def test_no_write_of_a_large_store_reads_a_whole_table(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_time_is_found_among_clocks_that_went_back(tmp_path: Path) -> None:
+def test_a_time_is_found_among_clocks_that_went_back(place: Place) -> None:
     """Requests end in another order than they began, and clocks are set back."""
-    store = open_store(str(tmp_path / "arbiter.db"))
+    store = open_store(place("arbiter.db"))
     times = [NOW + (at * 7_919) % 1_000 * 60.0 for at in range(300)]
     write(store, [record(ts, id=f"d_{at:016d}") for at, ts in enumerate(times)])
     while call_now(store, partial(store.writer.projections.build, what=projections.LISTED, most=10)):

@@ -13,10 +13,11 @@ import pytest
 from arbiter_app.pipeline.ports import DecisionRecord, Lesson
 from arbiter_app.policy import ModelStats
 from arbiter_app.store import Store, StoreError, open_store, rollups, upkeep
+from arbiter_app.store.backends import StoreUnusable
 from arbiter_app.store.decisions import Filter
-from arbiter_app.store.engine import StoreUnusable
 from arbiter_app.store.health import examine
-from tests.stores import NOW, connected, file_all, mixed, record, run, summed
+from tests import databases
+from tests.stores import NOW, connected, file_all, mixed, record, rows_of, run, summed
 
 
 def write(store: Store, records: Sequence[DecisionRecord]) -> None:
@@ -51,12 +52,10 @@ def test_retention_keeps_the_newest_decisions_and_every_sum(store: Store) -> Non
     assert store.read_now(rollups.totals, ())[0]["cost_pico"] == summed(records, "cost_pico")
     month = [one for one in records if one.row["ts"] >= (NOW - 30 * 86_400) // 300 * 300]
     assert store.read_now(rollups.totals, (), since=NOW - 30 * 86_400, now=NOW)[0]["calls"] == len(month)
-    with connected(store.path) as plain:
-        oldest = min(
-            plain.execute(f"SELECT min(start) FROM {sums} WHERE resolution = 300").fetchone()[0]
-            for sums in ("rollup", "slot")
-        )
-        traces = [row[0] for row in plain.execute("SELECT ts FROM decision_trace")]
+    oldest = min(
+        rows_of(store, f"SELECT min(start) FROM {sums} WHERE resolution = 300")[0][0] for sums in ("rollup", "slot")
+    )
+    traces = [row[0] for row in rows_of(store, "SELECT ts FROM decision_trace")]
     assert oldest >= int(NOW - 45 * 86_400) - 300
     assert traces and min(traces) >= NOW - 10 * 86_400
     old = next(row for row in kept if row["ts"] < NOW - 10 * 86_400)
@@ -89,10 +88,10 @@ def test_retention_never_holds_the_writer_for_long(store: Store) -> None:
     assert run(both) < 1.0  # a stall of the whole retention would take longer; the figure is measured in tests/bench
 
 
-def test_a_backup_taken_under_load_is_whole(store: Store, tmp_path: Path) -> None:
+def test_a_backup_taken_under_load_is_whole(file_store: Store, tmp_path: Path) -> None:
     async def both() -> None:
-        writes = [store.ledger.record(one) for one in mixed(300)]
-        await store.back_up(tmp_path / "backup.db")
+        writes = [file_store.ledger.record(one) for one in mixed(300)]
+        await file_store.back_up(tmp_path / "backup.db")
         await asyncio.gather(*writes)
 
     run(both)
@@ -161,10 +160,11 @@ def test_a_look_at_the_store_changes_nothing(tmp_path: Path) -> None:
     assert "damaged" in examine(str(path)).problem
 
 
-def test_a_server_database_is_backed_up_by_its_own_tools(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Store, "path", None)
+def test_a_server_database_is_backed_up_by_its_own_tools(tmp_path: Path) -> None:
+    store = open_store(databases.place("postgres", tmp_path / "arbiter.db"))
     with pytest.raises(StoreError, match="pg_dump"):
-        run(lambda: store.back_up(Path("never")))
+        run(lambda: store.back_up(tmp_path / "never"))
+    store.close()
 
 
 def test_statistics_that_cannot_be_true_leave_the_store_and_others_stay(store: Store) -> None:
@@ -176,8 +176,5 @@ def test_statistics_that_cannot_be_true_leave_the_store_and_others_stay(store: S
         )
     )
     run(lambda: store.retain(now=NOW, keep_decisions=10, keep_trace_days=1.0))
-    with connected(store.path) as plain:
-        rows = plain.execute(
-            "SELECT model, calls, graded, quality_sum, latency_ms FROM statistic ORDER BY model"
-        ).fetchall()
-    assert [tuple(row) for row in rows] == [("bad", 9.0, 0.0, 0.0, 30.0), ("good", 5.0, 4.0, 3.0, 0.0)]
+    rows = rows_of(store, "SELECT model, calls, graded, quality_sum, latency_ms FROM statistic ORDER BY model")
+    assert rows == [("bad", 9.0, 0.0, 0.0, 30.0), ("good", 5.0, 4.0, 3.0, 0.0)]

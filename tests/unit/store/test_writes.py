@@ -17,10 +17,11 @@ from arbiter_app.pipeline.ports import Lesson
 from arbiter_app.pipeline.types import Grade
 from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.store import Store, StoreError, open_store, projections
+from arbiter_app.store.backends.sqlite import CHECKPOINT_PAGES
 from arbiter_app.store.decisions import Filter
-from arbiter_app.store.engine import CHECKPOINT_PAGES
 from arbiter_app.store.feedback import Thumb
 from tests.stores import NOW, call_now, connected, mixed, record, run
+from tests.unit.store.conftest import Place
 
 PAGE_BYTES = 4_096
 
@@ -34,42 +35,42 @@ def statistic(store: Store, bucket: str, model: str) -> Any:
     return next(stats for at, of, stats in rows if (at, of) == (bucket, model))
 
 
-def test_a_burst_that_queued_behind_a_commit_shares_the_next_one(store: Store) -> None:
+def test_a_burst_that_queued_behind_a_commit_shares_the_next_one(file_store: Store) -> None:
     async def burst() -> int:
-        other = sqlite3.connect(store.path, isolation_level=None)
+        other = sqlite3.connect(file_store.path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")  # stands for a commit under way
-        before = store.writer.commits
-        waiting = [store.ledger.record(one) for one in mixed(200)]
+        before = file_store.writer.commits
+        waiting = [file_store.ledger.record(one) for one in mixed(200)]
         assert not any(future.done() for future in waiting)
         other.execute("COMMIT")
         other.close()
         await asyncio.gather(*waiting)
-        return store.writer.commits - before
+        return file_store.writer.commits - before
 
     assert run(burst) == 1
-    assert total(store, "calls") == 200
+    assert total(file_store, "calls") == 200
 
 
-def test_a_finished_future_means_that_another_connection_sees_the_record(store: Store) -> None:
+def test_a_finished_future_means_that_another_connection_sees_the_record(file_store: Store) -> None:
     one = record()
 
     async def write() -> int:
-        await store.ledger.record(one)
-        with connected(store.path) as other:
+        await file_store.ledger.record(one)
+        with connected(file_store.path) as other:
             return other.execute("SELECT count(*) FROM decision WHERE id = ?", (one.row["id"],)).fetchone()[0]
 
     assert run(write) == 1
 
 
-def test_relaxed_durability_does_not_wait(tmp_path: Path) -> None:
-    store = open_store(str(tmp_path / "arbiter.db"), durability="relaxed")
+def test_relaxed_durability_does_not_wait(place: Place) -> None:
+    store = open_store(place("arbiter.db"), durability="relaxed")
 
     async def write() -> bool:
         return store.ledger.record(record()).done()
 
     assert run(write)
     store.close()
-    again = open_store(str(tmp_path / "arbiter.db"))
+    again = open_store(place("arbiter.db"))
     assert total(again, "calls") == 1
     again.close()
 
@@ -174,8 +175,8 @@ def test_threads_without_a_loop_can_write_and_hear_of_failures(store: Store) -> 
     assert issubclass(StoreError, RuntimeError)
 
 
-def test_closing_writes_what_is_queued(tmp_path: Path) -> None:
-    store = open_store(str(tmp_path / "arbiter.db"))
+def test_closing_writes_what_is_queued(place: Place) -> None:
+    store = open_store(place("arbiter.db"))
 
     async def write() -> None:
         for one in mixed(300):
@@ -183,7 +184,7 @@ def test_closing_writes_what_is_queued(tmp_path: Path) -> None:
 
     run(write)
     store.close()
-    again = open_store(str(tmp_path / "arbiter.db"))
+    again = open_store(place("arbiter.db"))
     assert len(list(again.stretch(Filter()))) == 300
     again.close()
 
@@ -224,13 +225,13 @@ def left_to_file(store: Store) -> dict[str, int]:
     return {what: call_now(store, partial(store.writer.projections.waiting, what=what)) for what in projections.SLICES}
 
 
-def test_the_log_stays_short_so_that_no_commit_has_to_move_much_of_it(store: Store) -> None:
+def test_the_log_stays_short_so_that_no_commit_has_to_move_much_of_it(file_store: Store) -> None:
     async def commits() -> None:
         for one in mixed(500):
-            await store.ledger.record(one)
+            await file_store.ledger.record(one)
 
     run(commits)
-    assert Path(f"{store.path}-wal").stat().st_size < 2 * CHECKPOINT_PAGES * PAGE_BYTES
+    assert Path(f"{file_store.path}-wal").stat().st_size < 2 * CHECKPOINT_PAGES * PAGE_BYTES
 
 
 def test_filing_keeps_up_with_commits_that_are_larger_than_its_slices(store: Store) -> None:
@@ -242,16 +243,16 @@ def test_filing_keeps_up_with_commits_that_are_larger_than_its_slices(store: Sto
     assert all(left < 4 * 600 for left in left_to_file(store).values())
 
 
-def test_a_kind_that_cannot_be_filed_holds_up_no_other(store: Store) -> None:
-    with connected(store.path) as other:
+def test_a_kind_that_cannot_be_filed_holds_up_no_other(file_store: Store) -> None:
+    with connected(file_store.path) as other:
         other.execute("ALTER TABLE listed_by_mode RENAME TO elsewhere")
 
     async def commits() -> None:
         for at in range(40):
-            await store.ledger.record(*mixed(40, seed=at))
+            await file_store.ledger.record(*mixed(40, seed=at))
 
     run(commits)
-    left = left_to_file(store)
+    left = left_to_file(file_store)
     assert left[projections.LISTED] == 1_600
     assert left[projections.SUMMED] < 2 * projections.SLICES[projections.SUMMED]
-    assert total(store, "calls") == 1_600
+    assert total(file_store, "calls") == 1_600

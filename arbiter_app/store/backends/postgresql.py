@@ -1,0 +1,211 @@
+"""PostgreSQL: a server that Arbiters on several machines share. Its driver is psycopg 3, of `requirements-postgresql.txt`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from importlib import util
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    JSON,
+    URL,
+    Column,
+    Connection,
+    Dialect,
+    Engine,
+    Table,
+    bindparam,
+    cast,
+    column,
+    create_engine,
+    event,
+    func,
+    select,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql.base import PGDDLCompiler
+
+from arbiter_app.store.backends.backend import TAUGHT, Backend, InsertRows, Row, StoreUnusable, Taught, upsert
+from arbiter_app.store.backends.channel import Channel
+
+DRIVER = "psycopg"
+ONE_WRITER = 0x41524249544552
+"""Key of the advisory lock under which processes write in turns: `seq` is then the order of commits, and filing, limits and
+late grades are as exact as under SQLite's one writer."""
+CONNECT_S = 5
+UNHEARD_MS = 5_000
+"""After so long without a sign of the other machine, a connection to it is given up."""
+IDLE_MS = 10_000
+"""The server ends a transaction in which nothing happened for so long: its process was stopped, or its machine is gone."""
+SESSION = {"jit": "off", "idle_in_transaction_session_timeout": str(IDLE_MS), "application_name": "arbiter"}
+"""Plans are not compiled: that takes longer than any of these queries."""
+
+
+class _WideColumns(PGDDLCompiler):
+    """What migrations call an integer has 64 bits, as it has in SQLite."""
+
+    def get_column_specification(self, column: Column[Any], **kwargs: Any) -> str:
+        made = str(super().get_column_specification(column, **kwargs))  # type: ignore[no-untyped-call]
+        name, kind, rest = made.partition(" INTEGER")
+        return f"{name} BIGINT{rest}" if kind else made.replace(" SERIAL", " BIGSERIAL")
+
+
+class PostgresqlBackend(Backend):
+    """A database of a PostgreSQL server. A committed transaction survives a power cut, unless durability is `relaxed`."""
+
+    insert = staticmethod(postgresql.insert)
+    name = "postgresql"
+    begins_at = "0009"
+    counts_teaching = True
+    patience_s = 5.0  # hosts write in turns
+
+    def __init__(self, url: URL) -> None:
+        """Raises StoreUnusable for a URL that names another driver, or no database."""
+        super().__init__(url)
+        driver = url.drivername.partition("+")[2]
+        if driver not in ("", DRIVER):
+            raise StoreUnusable(f"ARBITER_DB names the driver {driver}; write postgresql://, which takes {DRIVER}")
+        if not url.database:
+            raise StoreUnusable(f"ARBITER_DB names no database; write it like {self.shown.rstrip('/')}/arbiter")
+
+    @property
+    def shown(self) -> str:
+        """The URL, without the password."""
+        return self.url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
+
+    def engine(self, *, durability: str = "strict", read_only: bool = False, connections: int = 1) -> Engine:
+        """Sessions that look for the server before each use, so that they outlive its restart."""
+        if util.find_spec(DRIVER) is None:
+            raise StoreUnusable(
+                f"{self.shown} needs the driver {DRIVER}; install it with `pip install -r requirements-postgresql.txt`"
+            )
+        network = {
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": UNHEARD_MS,
+        }
+        engine = create_engine(
+            self.url.set(drivername=f"postgresql+{DRIVER}"),
+            connect_args={"connect_timeout": CONNECT_S, **network},
+            pool_size=connections,
+            max_overflow=0,
+            pool_pre_ping=read_only,
+            use_native_hstore=False,
+            **({"isolation_level": "REPEATABLE READ"} if read_only else {}),  # one snapshot for all that a read asks
+        )
+        engine.dialect.ddl_compiler = _WideColumns
+        session = SESSION | ({"synchronous_commit": "off"} if durability == "relaxed" else {})
+        session |= {"default_transaction_read_only": "on"} if read_only else {}
+
+        @event.listens_for(engine, "connect")
+        def _on_connect(connection: Any, _record: Any) -> None:
+            connection.adapters.register_loader("numeric", _number_loader())
+            connection.execute(f"SELECT {', '.join(['set_config(%s, %s, false)'] * len(session))}", _flat(session))
+            connection.commit()
+
+        return engine
+
+    def before_migrating(self, revision: str | None, head: str) -> None:
+        """A server is backed up by its own tools, before an upgrade of Arbiter."""
+
+    def migrate_alone(self, connection: Connection) -> None:
+        """Nobody writes meanwhile."""
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ONE_WRITER})")
+
+    def strangers(self, connection: Connection) -> str:
+        """Who may make triggers is a matter of the server's own rights."""
+        return ""
+
+    def unsound(self, connection: Connection) -> str:
+        """A server looks after its files itself."""
+        connection.exec_driver_sql("SELECT 1")
+        return ""
+
+    def in_words(self, error: Exception) -> str:
+        """What the server or the driver says, in one line."""
+        said = " ".join(str(getattr(error, "orig", error)).split())
+        if self.url.password:
+            said = said.replace(str(self.url.password), "***")
+        return f"{self.shown} cannot be used: {said}"
+
+    def writing(self, connection: Connection, patience_s: float) -> None:
+        """A bound on waiting for others, also where it is a table that they hold."""
+        connection.exec_driver_sql(f"SELECT set_config('lock_timeout', '{round(patience_s * 1000)}', false)")
+        connection.commit()
+
+    def begin(self, connection: Connection, patience_s: float) -> None:
+        """Take the lock of the one writer; the end of the transaction, or of this process, gives it back."""
+        connection.begin()
+        with self.in_one_go(connection):
+            _driver(connection).execute(f"SELECT pg_advisory_xact_lock({ONE_WRITER})")
+
+    def commit(self, connection: Connection) -> None:
+        """Commit."""
+        connection.commit()
+
+    def roll_back(self, connection: Connection) -> None:
+        """Roll back."""
+        connection.rollback()
+
+    def channel(self, hear: Callable[[str, Any], None], joined: Callable[[], None]) -> Channel | None:
+        """Over LISTEN and NOTIFY."""
+        return Channel(self.engine(), hear, joined)
+
+    @staticmethod
+    def taught(connection: Connection) -> Taught:
+        """Every teaching is counted, also that of this process."""
+        found = connection.exec_driver_sql("SELECT value FROM counter WHERE name = %s", (TAUGHT,)).scalar()
+        return 0, int(found or 0)
+
+    @staticmethod
+    def in_one_go(connection: Connection) -> AbstractContextManager[object]:
+        """A pipeline: statements go out without waiting for the one before."""
+        pipeline: AbstractContextManager[object] = _driver(connection).pipeline()
+        return pipeline
+
+    @staticmethod
+    def inserting(
+        dialect: Dialect, target: Table, columns: Sequence[str], add: Iterable[str], put: Iterable[str]
+    ) -> InsertRows:
+        """Rows travel as one JSON text: one statement, prepared once, for any number of them."""
+        typed = [column(name, target.c[name].type) for name in columns]
+        rows = func.json_to_recordset(cast(bindparam("rows"), JSON)).table_valued(*typed, name="given")
+        rows = rows.render_derived(with_types=True)
+        insert = postgresql.insert(target).from_select(list(columns), select(*[rows.c[name] for name in columns]))
+        sql = str(upsert(insert, target, add, put).compile(dialect=dialect))
+
+        def run(connection: Connection, rows: Sequence[Row]) -> None:
+            told = orjson.dumps([dict(zip(columns, row, strict=True)) for row in rows], default=_hexadecimal)
+            _driver(connection).execute(sql, {"rows": told.decode()})
+
+        return run
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.driver_connection
+
+
+def _flat(pairs: dict[str, str]) -> list[str]:
+    return [word for pair in pairs.items() for word in pair]
+
+
+def _hexadecimal(value: object) -> str:
+    """Bytes as PostgreSQL reads them. Raises TypeError for anything else that JSON does not know."""
+    if isinstance(value, bytes):
+        return f"\\x{value.hex()}"
+    raise TypeError(f"{type(value).__name__} cannot be stored")
+
+
+def _number_loader() -> type[Any]:
+    """Sums of 64-bit integers come as NUMERIC, which has no bound: whole ones as int, exactly."""
+    from psycopg.adapt import Loader
+
+    class Number(Loader):
+        def load(self, data: Any) -> int | float:
+            text = bytes(data)
+            return int(text) if text.lstrip(b"-").isdigit() else float(text)
+
+    return Number

@@ -1,0 +1,231 @@
+"""What is PostgreSQL's own: URLs that are wrong, several processes, plans, and a server that ends at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, event
+from sqlmodel import SQLModel
+
+from arbiter_app.store import Store, decisions, open_store, rollups
+from arbiter_app.store.backends import StoreUnusable, backend_of, url_of
+from arbiter_app.store.backends.postgresql import ONE_WRITER
+from arbiter_app.store.decisions import Filter
+from arbiter_app.store.health import examine
+from arbiter_app.store.tables import LISTS
+from tests import databases
+from tests.stores import NOW, file_all, mixed, record, rows_of, run
+from tests.waiting import until
+
+SECRET = "hunter2-is-a-secret"
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> str:
+    """An empty database."""
+    return databases.place("postgres", tmp_path / "new", empty=True)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    one = open_store(databases.place("postgres", tmp_path / "arbiter.db"))
+    yield one
+    one.close()
+
+
+def test_a_new_database_has_exactly_the_tables_of_the_code(where: str) -> None:
+    open_store(where).close()
+    engine = backend_of(url_of(where)).engine()
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
+        kinds = connection.exec_driver_sql(
+            "SELECT DISTINCT data_type FROM information_schema.columns WHERE table_schema = 'public'"
+        )
+        assert {kind for (kind,) in kinds} == {
+            "bigint",
+            "boolean",
+            "bytea",
+            "character varying",
+            "double precision",
+            "numeric",
+        }
+    engine.dispose()
+
+
+def test_processes_that_start_at_once_make_the_tables_once(where: str) -> None:
+    context = multiprocessing.get_context("spawn")
+    starting = [context.Process(target=_open, args=(where,)) for _ in range(3)]
+    for process in starting:
+        process.start()
+    for process in starting:
+        process.join(60)
+    assert [process.exitcode for process in starting] == [0, 0, 0]
+
+
+def _open(where: str) -> None:
+    open_store(where).close()
+
+
+def test_another_programs_database_is_left_alone(where: str) -> None:
+    name = where.rpartition("/")[2]
+    databases.postgres().sql("CREATE TABLE songs (title text)", name)
+    with pytest.raises(StoreUnusable, match="holds other data .songs"):
+        open_store(where)
+    assert databases.postgres().sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", name) == [("songs",)]
+
+
+def test_a_newer_schema_is_refused(where: str) -> None:
+    open_store(where).close()
+    databases.postgres().sql("UPDATE alembic_version SET version_num = '9999'", where.rpartition("/")[2])
+    with pytest.raises(StoreUnusable, match="newer version of Arbiter .schema 9999"):
+        open_store(where)
+
+
+WRONG = {
+    f"postgresql://arbiter:{SECRET}@127.0.0.1:1/arbiter": "cannot be used: connection failed",
+    f"postgresql://nobody:{SECRET}@127.0.0.1:PORT/arbiter": 'role "nobody" does not exist',
+    f"postgresql://postgres:{SECRET}@127.0.0.1:PORT/no_such": 'database "no_such" does not exist',
+    f"postgresql://postgres:{SECRET}@127.0.0.1:PORT": "names no database",
+    f"postgresql+asyncpg://postgres:{SECRET}@127.0.0.1/a": "names the driver asyncpg; write postgresql://",
+    f"postgresql://postgres:{SECRET}@127.0.0.1:port/a": "cannot be read",
+    f"mysql://root:{SECRET}@127.0.0.1/a": "a SQLite file or a postgresql:// URL, not mysql",
+}
+
+
+@pytest.mark.parametrize("url", WRONG)
+def test_a_wrong_url_is_one_sentence_without_the_password(url: str, tmp_path: Path) -> None:
+    given = url.replace("PORT", str(databases.postgres().port))
+    said = _keys_list(given, tmp_path)
+    assert WRONG[url] in said
+    assert said.startswith("arbiter: ") and said.count("\n") == 1
+    assert SECRET not in said
+
+
+def test_a_missing_driver_is_one_sentence_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as util\nfound = util.find_spec\n"
+        "util.find_spec = lambda name, package=None: None if name == 'psycopg' else found(name, package)\n"
+    )
+    said = _keys_list("postgresql://arbiter@127.0.0.1:1/arbiter", tmp_path)
+    assert "pip install -r requirements-postgresql.txt" in said
+    assert said.count("\n") == 1
+
+
+def _keys_list(url: str, folder: Path) -> str:
+    """What the command line says of a database that cannot be opened."""
+    root = Path(__file__).resolve().parents[3]
+    done = subprocess.run(
+        [sys.executable, "-m", "arbiter_app", "keys", "list"],
+        capture_output=True,
+        text=True,
+        cwd=root,
+        env={"PATH": "", "PYTHONPATH": str(folder), "ARBITER_DB": url},
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    return done.stderr
+
+
+def test_a_look_at_the_store_names_it_without_the_password(store: Store) -> None:
+    url = store.url.set(password=SECRET).render_as_string(hide_password=False)
+    health = examine(url)
+    assert (health.revision, health.problem, health.exists) == (health.head, "", True)
+    assert SECRET not in health.where
+
+
+def test_a_burst_that_waited_for_another_process_shares_the_next_commit(store: Store) -> None:
+    async def burst() -> int:
+        with psycopg.connect(_plain(store)) as other:
+            other.execute(f"SELECT pg_advisory_xact_lock({ONE_WRITER})")  # stands for another gateway's commit
+            before = store.writer.commits
+            waiting = [store.ledger.record(one) for one in mixed(200)]
+            assert not any(future.done() for future in waiting)
+        await asyncio.gather(*waiting)
+        return store.writer.commits - before
+
+    assert run(burst) == 1
+
+
+def test_the_end_of_the_server_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    store = open_store(databases.place("postgres", tmp_path / "arbiter.db"))
+    records = mixed(600)
+
+    async def write() -> None:
+        for at in range(0, len(records), 20):
+            waiting = [store.ledger.record(one) for one in records[at : at + 20]]
+            if at % 100 == 60:
+                databases.postgres().kill()
+                databases.postgres().start()
+            await asyncio.gather(*waiting)
+
+    run(write)
+    until(lambda: not store.ledger.degraded and not store.writer.pending)
+    file_all(store)
+    assert sorted(row["id"] for row in store.stretch(Filter())) == sorted(one.row["id"] for one in records)
+    (total,) = store.read_now(rollups.totals, ())
+    assert (total["calls"], total["cost_pico"]) == (600, sum(one.row["cost_pico"] or 0 for one in records))
+    answered = sum(one.row["status"] == "ok" for one in records)
+    assert rows_of(store, "SELECT sum(calls) FROM statistic") == [(answered,)]
+    assert store.writer.lost == 0
+    store.close()
+
+
+def test_what_postgresql_cannot_store_does_not_cost_the_record(store: Store) -> None:
+    odd = record(reason="a \0 zero")
+
+    async def write() -> list[Any]:
+        return await asyncio.gather(store.ledger.record(odd), store.ledger.record(record()))
+
+    assert run(write) == [None, None]
+    assert run(lambda: store.decision(odd.row["id"]))["reason"] == "a ? zero"
+    assert len(list(store.stretch(Filter()))) == 2
+
+
+def test_every_read_of_a_large_store_goes_through_an_index(store: Store) -> None:
+    run(lambda: asyncio.gather(*[store.ledger.record(one) for one in mixed(400)]))
+    file_all(store)
+    filters = [Filter(), *[Filter(**{name: "x"}) for name in LISTS]]
+    filters += [Filter(status="failed", key_id="x"), Filter(since=1.0), Filter(task="code", until=2.0)]
+    filters += [Filter(key_id="x", task="code", model="x", mode="y", since=NOW - 864_000)]
+    reads: list[Callable[[Connection], Any]] = [
+        *[lambda c, f=narrowed: decisions.page(c, f, limit=50, before=9) for narrowed in filters],
+        lambda c: decisions.one(c, "d_1"),
+        lambda c: decisions.after(c, 7),
+        lambda c: rollups.totals(c, ("model",), since=NOW - 1e6, now=NOW),
+        lambda c: rollups.totals(c, ("model",), key_id="k"),
+        lambda c: rollups.series(c, bucket_s=3_600, buckets=48, now=NOW),
+        lambda c: rollups.counters(c),
+    ]
+    for read in reads:
+        for plan in _plans(store, read):
+            assert not re.search(r"Seq Scan on (decision|rollup|slot|listed_by)", plan), plan
+
+
+def _plans(store: Store, read: Callable[[Connection], Any]) -> list[str]:
+    """How PostgreSQL runs each SELECT of a read where it goes through a table only if there is no index."""
+    found: list[str] = []
+
+    def explain(_conn: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        steps = cursor.connection.execute(f"EXPLAIN {statement}", parameters).fetchall()
+        found.append("\n".join(step[0] for step in steps))
+
+    with store._reading.connect() as connection:
+        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        event.listen(connection, "before_cursor_execute", explain)
+        read(connection)
+    assert found
+    return found
+
+
+def _plain(store: Store) -> str:
+    return store.url.set(drivername="postgresql").render_as_string(hide_password=False)
