@@ -68,6 +68,7 @@ from arbiter_app.services.delivering import Delivering
 from arbiter_app.services.embedding import Embeddings
 from arbiter_app.services.encryption import Encryption
 from arbiter_app.services.feed import Feed
+from arbiter_app.services.hosts import Hosts
 from arbiter_app.services.judging import Judging
 from arbiter_app.services.key_admin import KeyAdmin
 from arbiter_app.services.keys import Keys
@@ -499,6 +500,11 @@ class Services:
         )
 
     @cached_property
+    def hosts(self) -> Hosts:
+        """Other machines on the same database."""
+        return Hosts(self.store, self.broadcast, self.replicas)
+
+    @cached_property
     def upkeep(self) -> Upkeep:
         """What goes on beside the requests."""
         return Upkeep(
@@ -621,7 +627,7 @@ async def start(settings: Settings, *, worker_of: str = "", session_key: Session
     the housekeeping. `session_key` gives the key id behind a Cookie header.
     """
     catalog = catalog_of(settings)
-    store = open_store(settings.db, durability=settings.durability)
+    store = open_store(settings.db, durability=settings.durability, connections=settings.db_connections)
     sandbox = None
     if settings.sandbox and not worker_of:
         sandbox = start_sandbox(catalog, latency=settings.sandbox_latency, seed=settings.sandbox_seed)
@@ -657,6 +663,7 @@ async def _begin_upkeep(services: Services, *, worker: bool) -> None:
     upkeep, run = services.upkeep, services.background.run
     run(services.pool.follow())
     if not worker:
+        await services.hosts.join()
         run(upkeep.drop_what_is_old())
         run(upkeep.drop_contents())
         run(services.alerting.run())
@@ -667,7 +674,7 @@ async def _begin_upkeep(services: Services, *, worker: bool) -> None:
     run(services.model_edits.follow())
     run(upkeep.give_memory_back())
     run(upkeep.follow_store(services.neighbours))
-    if services.settings.workers:
+    if services.settings.workers or services.store.backend.shared:
         run(services.replicas.follow())
     if services.holdout.share > 0:
         await upkeep.read_holdout()

@@ -134,7 +134,13 @@ class Settings(_ByName):
     embeddings_api_key: SecretStr | None = _env("EMBEDDINGS_API_KEY", None, "key of the embeddings endpoint")
     embeddings_threshold: float = _env("EMBEDDINGS_THRESHOLD", 0.80, "least cosine similarity of a hit", gt=0, le=1)
 
-    db: str = _env("ARBITER_DB", "data/arbiter.db", "SQLite file, or a SQLAlchemy URL")
+    db: str = _env("ARBITER_DB", "data/arbiter.db", "SQLite file, or postgresql://user:password@host:5432/database")
+    db_connections: int = _env(
+        "ARBITER_DB_CONNECTIONS",
+        4,
+        "connections of a process to PostgreSQL: one writes, one listens, the others read",
+        ge=3,
+    )
     api_keys: Names = _env("ARBITER_API_KEYS", (), "operator keys, comma-separated; none: one is made at first start")
     host: str = _env("ARBITER_HOST", "127.0.0.1", "address to listen on")
     port: int = _env("ARBITER_PORT", 8000, "port to listen on", ge=0, le=65535)
@@ -248,6 +254,11 @@ class Settings(_ByName):
     workers: int = _env("ARBITER_WORKERS", 0, "gateway processes beside the one that serves pages", ge=0, le=64)
     gateway_port: int | None = _env(
         "ARBITER_GATEWAY_PORT", None, "port of the gateway processes; unset: ARBITER_PORT + 1", ge=1, le=65535
+    )
+    limits_fail: Literal["open", "closed"] = _env(
+        "ARBITER_LIMITS_FAIL",
+        "open",
+        "while the database refuses, requests of limited keys are open: routed uncounted; closed: refused",
     )
     durability: Literal["strict", "relaxed", "power"] = _env(
         "ARBITER_DURABILITY",

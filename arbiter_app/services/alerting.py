@@ -54,10 +54,11 @@ class Alerting:
         self._open = True
 
     async def run(self) -> None:
-        """Follow for as long as the process runs."""
+        """Follow for as long as the process runs; of several hosts on one store, one does."""
         while True:
             try:
-                await self.look()
+                if self._store.leads:
+                    await self.look()
             except StoreError as error:
                 log.warning("alerts are followed later: %s", error)
             await asyncio.sleep(EVERY_S)

@@ -16,19 +16,27 @@ class Broadcast:
 
     def __init__(self, process: str) -> None:
         self.process = process
-        self._send: Send | None = None
+        self._sends: list[Send] = []
         self._others: Others | None = None
 
     def join(self, send: Send, others: Others | None = None, *, process: str | None = None) -> None:
-        """From now on changes go out by `send`; `others` gives the metrics of the other processes."""
-        self._send, self._others = send, others
+        """From now on changes also go out by `send`; `others` gives the metrics of the other processes."""
+        self._sends.append(send)
+        if others is not None:
+            self._others = others
         if process is not None:
             self.process = process
 
     def send(self, kind: str, data: Any) -> None:
         """Tell the others of a change."""
-        if self._send is not None:
-            self._send(kind, data)
+        for send in self._sends:
+            send(kind, data)
+
+    def pass_on(self, kind: str, data: Any, origin: Send) -> None:
+        """Tell of a change that came from where `origin` sends to."""
+        for send in self._sends:
+            if send != origin:
+                send(kind, data)
 
     async def others(self) -> dict[str, Snapshot]:
         """The metrics of the other processes, by name."""

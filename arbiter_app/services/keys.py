@@ -14,6 +14,7 @@ from arbiter_app.pipeline.errors import (
     ArbiterError,
     Forbidden,
     NotFound,
+    Overloaded,
     RateLimited,
     Unauthorized,
     Unprocessable,
@@ -178,7 +179,8 @@ class Keys:
     async def count(self, caller: Caller) -> dict[str, Window]:
         """Count one routed request of a minted key; the windows of its limits afterwards, none where nothing is limited.
 
-        Raises RateLimited with the seconds to wait and the windows. While the store refuses writes nothing can be counted, and requests go on.
+        Raises RateLimited with the seconds to wait and the windows. While the store refuses writes nothing can be counted: requests
+        go on, or Overloaded is raised (ARBITER_LIMITS_FAIL).
         """
         windows: dict[str, Window] = {}
         if caller.role is not Role.CALLER:
@@ -186,6 +188,12 @@ class Keys:
         try:
             full = await self._store.reserve(caller.line, self.limits, windows)
         except StoreError as error:
+            if self._settings.limits_fail == "closed":
+                raise Overloaded(
+                    f"this key's limits cannot be counted at the moment: {error}",
+                    code="store_unavailable",
+                    retry_after_s=1.0,
+                ) from error
             log.warning("a request is routed uncounted: %s", error)
             return {}
         if full is not None:

@@ -158,6 +158,8 @@ class Upkeep:
         """Retention and roll-up compaction, in small steps, once an hour."""
         while True:
             await asyncio.sleep(HOUSE_S)
+            if not self._store.leads:
+                continue
             try:
                 await self._store.retain(
                     now=time.time(),

@@ -13,7 +13,6 @@ import logging
 import socket
 import sys
 import time
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +71,7 @@ class WorkerPool:
 
     async def __aenter__(self) -> WorkerPool:
         self._services.status.not_ready = "the gateway workers are starting"
-        self._services.broadcast.join(partial(self._pass_on, None), self.metrics)
+        self._services.broadcast.join(self._tell_all, self.metrics)
         jobs = [self._keep(handle) for handle in self._handles]
         self._tasks = [asyncio.create_task(job) for job in (*jobs, self._tell_if_watched())]
         return self
@@ -165,6 +164,7 @@ class WorkerPool:
         elif kind == "change":
             self._services.replicas.receive(*data)
             self._pass_on(handle, *data)
+            self._services.broadcast.pass_on(data[0], data[1], self._tell_all)
         elif kind == "metrics" and handle.told is not None and not handle.told.done():
             handle.told.set_result(data[0])
         elif kind == "ready":
@@ -179,6 +179,9 @@ class WorkerPool:
         if all(one.ready for one in self._handles):
             self._services.status.not_ready = ""
             self.complete.set()
+
+    def _tell_all(self, kind: str, data: Any) -> None:
+        self._pass_on(None, kind, data)
 
     def _pass_on(self, origin: _WorkerHandle | None, kind: str, data: Any) -> None:
         """Tell every worker but the one it came from."""

@@ -75,3 +75,20 @@ def test_answers_go_on_learning_is_paused_and_recovers_without_a_restart(gateway
     assert len(ids) == asked + 7 and {block["decision_id"] for block in bodies} <= set(ids)
     assert gateway.http.get("/v1/report").json()["calls"] == asked + 7
     assert told(gateway)[:2] == ("ok", "on")
+
+
+@pytest.mark.parametrize(("fail", "status"), [("open", 200), ("closed", 503)])
+def test_limits_that_cannot_be_counted_hold_requests_up_only_where_that_is_wanted(
+    tmp_path: Path, fail: str, status: int
+) -> None:
+    with running(tmp_path, database="sqlite", ARBITER_LIMITS_FAIL=fail) as one, one.client(one.caller()) as caller:
+        refusing = Pragma(one.arbiter.store)
+        refusing.set("PRAGMA query_only=ON")
+        answer = caller.post(
+            "/v1/chat/completions", json={"messages": [{"role": "user", "content": "Calculate 2 + 2"}]}
+        )
+        assert answer.status_code == status, answer.text
+        if status == 503:
+            assert answer.json()["error"]["code"] == "store_unavailable"
+            assert answer.headers["retry-after"] == "1"
+        refusing.clear()

@@ -1,0 +1,63 @@
+"""Arbiters on other machines that serve from the same database: what happens here is told there, and the other way round.
+
+What was learned travels through the store; this is for what is in memory only, and so that nothing waits to be asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from arbiter_app.services.broadcast import Broadcast
+from arbiter_app.services.replica_sync import ReplicaSync
+from arbiter_app.store import Store
+
+log = logging.getLogger("arbiter.hosts")
+
+HELLO = "hello"
+"""Said by a host that has connected: it may have missed something, and is told how things stand."""
+
+
+class Hosts:
+    """This host among the others; `None` is what it does where the store is not shared."""
+
+    def __init__(self, store: Store, broadcast: Broadcast, replicas: ReplicaSync) -> None:
+        self._store = store
+        self._broadcast = broadcast
+        self._replicas = replicas
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def join(self) -> None:
+        """Tell and hear from now on, where there may be others."""
+        self._loop = asyncio.get_running_loop()
+        if await self._store.open_channel(self._heard, self._joined):
+            self._broadcast.join(self._store.tell_hosts)
+
+    def _joined(self) -> None:
+        self._store.tell_hosts(HELLO, None)
+        self._soon(self._say_how_things_stand)
+
+    def _heard(self, kind: str, data: Any) -> None:
+        """Called by the channel's thread."""
+        self._soon(self._receive, kind, data)
+
+    def _soon(self, *call: Any) -> None:
+        assert self._loop is not None
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(*call)
+
+    def _receive(self, kind: str, data: Any) -> None:
+        if kind == HELLO:
+            self._say_how_things_stand()
+            return
+        try:
+            self._replicas.receive(kind, data)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:  # another version, or somebody else's word
+            log.warning("what another host said of %s cannot be used: %s", kind[:40], error)
+            return
+        self._broadcast.pass_on(kind, data, self._store.tell_hosts)
+
+    def _say_how_things_stand(self) -> None:
+        for kind, data in self._replicas.state():
+            self._store.tell_hosts(kind, data)
