@@ -18,6 +18,7 @@ from types import TracebackType
 from arbiter_app.metrics import Metrics
 from arbiter_app.pipeline.errors import (
     ArbiterError,
+    BadRequest,
     BudgetExceeded,
     ContextLengthExceeded,
     DeadlineExceeded,
@@ -33,7 +34,7 @@ from arbiter_app.services.keys import Keys, LimitReached
 from arbiter_app.store.usage import Window
 
 UNASKED = (BudgetExceeded, ContextLengthExceeded, NoCapableModel, Unprocessable)
-"""Refusals before any model was asked: they do not count against a key's limits."""
+"""Refusals before any model was asked: they do not count against a key's limits. So is a plain BadRequest, which no runtime causes."""
 DRAINED = "Arbiter was stopped before this answer was complete; try again in a moment"
 RETRY_AFTER_S = 2.0
 
@@ -159,7 +160,7 @@ class Request:
 
     async def _give_back(self, error: BaseException | None) -> None:
         try:
-            if self._caller is not None and isinstance(error, UNASKED):
+            if self._caller is not None and (isinstance(error, UNASKED) or type(error) is BadRequest):
                 await self._service.keys.uncount(self._caller)
                 self.windows = {name: replace(one, used=one.used - 1) for name, one in self.windows.items()}
         finally:

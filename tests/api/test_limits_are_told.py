@@ -44,6 +44,23 @@ def test_answers_count_down_and_refusals_do_not_count(tmp_path: Path) -> None:
         assert told(one.chat("Calculate 1 + 1")) == (None, None)  # an operator has no limits
 
 
+def test_what_no_model_was_asked_for_does_not_count_in_any_dialect(tmp_path: Path) -> None:
+    said = [{"role": "user", "content": "Calculate 7 * 6"}]
+    search = {"max_tokens": 5, "tools": [{"type": "web_search_20250305", "name": "web_search"}]}
+    pins = {"arbiter_pin": "gpt-4o", "arbiter_models": ["gpt-4o-mini"]}
+    with running(tmp_path, ARBITER_LIMIT_6H="3") as one, one.client(one.caller()) as caller:
+        for path, body in (
+            ("/v1/messages", {"messages": said, **search}),
+            ("/v1/responses", {"input": "Calculate 7 * 6", "tools": [{"type": "web_search"}]}),
+            ("/v1/chat/completions", {"messages": said, **pins}),
+            ("/v1/messages", {"messages": said, "max_tokens": 5, **pins}),
+            ("/v1/completions", {"prompt": "Calculate 7 * 6", **pins}),
+        ):
+            refused = caller.post(path, json=body)
+            assert (refused.status_code, told(refused)) == (400, ("3", "3")), path
+        assert caller.get("/v1/key").json()["used_6h"] == 0
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
