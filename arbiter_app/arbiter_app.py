@@ -36,6 +36,7 @@ from arbiter_app.web.state.models import Models
 from arbiter_app.web.state.notify import Notify
 from arbiter_app.web.state.overview import Overview
 from arbiter_app.web.state.playground import Playground
+from arbiter_app.web.state.pool import PoolPanel
 from arbiter_app.web.state.start import Integration, Start
 
 DESCRIPTION = "Arbiter routes every prompt to the cheapest model that answers it well, and proves what it saved."
@@ -80,8 +81,8 @@ _page(overview.page, "/app", "Overview", Overview.load)
 _page(playground.page, "/app/playground", "Playground", Playground.load)
 _page(activity.page, "/app/activity", "Activity", Activity.load)
 _page(activity.decision, "/app/decision/[decision_id]", "Decision", DecisionPage.load)
-_page(models.page, "/app/models", "Models", Models.load, Calibrate.load)
 _page(notifications.page, "/app/notifications", "Notifications", Notify.load)
+_page(models.page, "/app/models", "Models", Models.load, PoolPanel.load, Calibrate.load)
 _page(key.page, "/app/key", "Key", Key.load)
 _page(integration.page, "/app/integration", "Integration", Integration.load)
 _page(demo.page, "/demo", "Demo", Demo.load)

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from arbiter_app.pipeline.types import Capability
 from arbiter_app.services.rows import (
+    Abilities,
     AlertRow,
     CatalogModel,
     DecisionRow,
@@ -18,8 +19,10 @@ from arbiter_app.services.rows import (
     PolicyTable,
     ReportSums,
 )
+from arbiter_app.web import decision_words
 from arbiter_app.web.formats import (
     NOTHING,
+    charge,
     count,
     dollars,
     money,
@@ -58,8 +61,8 @@ def feed_row(row: DecisionRow) -> View:
         "reason": str(row.get("reason") or ""),
         "quality": score(quality) if quality is not None else _ungraded(row),
         "width": percent_css(quality),
-        "cost": money(row.get("cost")),
-        "saved": money(row["saved"]) if row.get("saved") is not None else NOTHING,
+        "cost": charge(row.get("cost")),
+        "saved": charge(row["saved"]) if row.get("saved") is not None else NOTHING,
         "ms": ms(row.get("latency_ms")),
         "overhead": ms(row.get("overhead_ms")),
         "tokens": f"{count(row.get('prompt_tokens'))} → {count(row.get('completion_tokens'))}",
@@ -141,7 +144,7 @@ def figures(report: ReportSums, policy: PolicyTable, *, pool_size: int, toleranc
         "models": count(pool_size),
         "tasks": count(len(tasks)),
         "quality": signed(quality_gap(report, policy)),
-        "quality_sub": f"tolerance −{tolerance:.3f}",
+        "quality_sub": f"of 1; {tolerance:.2f} less is allowed",
     }
 
 
@@ -216,9 +219,10 @@ def policy_row(bucket: str, row: KnownModel) -> View:
         "left": percent_css(low),
         "width": percent_css(width),
         "at": percent_css(quality),
-        "cost": money(row.get("avg_cost")),
+        "cost": charge(row.get("avg_cost")),
         "ms": ms(row.get("avg_latency_ms")),
         "chosen": "yes" if row.get("chosen") else "",
+        "belief": decision_words.EXPECTED if not row.get("n") and quality is not None else "",
     }
 
 
@@ -226,10 +230,10 @@ def catalog_row(row: CatalogModel) -> View:
     """One model of the catalog with list prices per million tokens."""
     return {
         "id": str(row["id"]),
-        "input": _listed(row["input_per_million"]),
-        "output": _listed(row["output_per_million"]),
+        "input": per_million(row["input_per_million"]),
+        "output": per_million(row["output_per_million"]),
         "context": count(row.get("context")) if row.get("context") else "unknown",
-        "can": ", ".join(_abilities(row)) or "text",
+        "can": ", ".join(abilities(row)) or "text",
         "routable": "yes" if row.get("routable") else "",
         "state": {"new": "new", "absent": "not listed"}.get(str(row.get("state")), ""),
         "baseline": "yes" if row.get("baseline") else "",
@@ -243,24 +247,26 @@ def deployment_row(model: str, row: DeploymentRow) -> View:
         "id": model,
         "runtime": row["runtime"],
         "name": row["runtime_name"],
-        "input": _listed(row["input_per_million"]),
-        "output": _listed(row["output_per_million"]),
+        "input": per_million(row["input_per_million"]),
+        "output": per_million(row["output_per_million"]),
         "calls": count(row["calls"]),
         "failed": count(row["failed"]) if row["failed"] else "",
         "latency": ms(row["latency_ms"]),
-        "cost": money(row["cost_per_thousand"]) if row["cost_per_thousand"] is not None else NOTHING,
+        "cost": charge(row["cost_per_thousand"]) if row["cost_per_thousand"] is not None else NOTHING,
         "state": rests or ("first" if row["serving"] else "") if row["listed"] else "not listed",
         "reason": row["reason"],
         "kind": "good" if row["serving"] and row["listed"] and not rests else "",
     }
 
 
-def _abilities(row: CatalogModel) -> list[str]:
+def abilities(row: Abilities) -> list[str]:
+    """What a model can beyond text, by the catalog's names; that of a JSON schema goes without saying."""
     can = cast(Mapping[str, object], row)
     return [one.value for one in Capability if one is not Capability.JSON_SCHEMA and can[one]]
 
 
-def _listed(usd_per_million: float | None) -> str:
+def per_million(usd_per_million: float | None) -> str:
+    """A list price in USD per 1,000,000 tokens."""
     return "unknown" if usd_per_million is None else "free" if usd_per_million == 0 else f"${usd_per_million:.3g}"
 
 

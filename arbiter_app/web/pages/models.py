@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reflex as rx
 
-from arbiter_app.web.components import atoms, calibration, data
+from arbiter_app.web.components import atoms, calibration, data, pool
 from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.pages.overview import SPANS, closed, no_calls
 from arbiter_app.web.state.models import Models
@@ -44,8 +44,11 @@ def page() -> rx.Component:
         rx.el.div(_learned(), rx.el.div(_prices(), _latency(), class_name="stack"), class_name="two even"),
         _what_if(),
         calibration.panel(),
-        _catalog(),
+        pool.offers(),
+        pool.catalog(),
         rx.cond(Models.deployments.length() > 0, _deployments()),
+        pool.price_list(),
+        pool.acts(),
     )
     return shell("models", "Models", rx.cond(Models.closed == "yes", closed(), body), tools=tools)
 
@@ -63,6 +66,7 @@ def _heat() -> rx.Component:
                     role="region",
                     aria_label="Heat map of tasks and models",
                 ),
+                rx.el.p("Scroll sideways for the other models.", class_name="only-s pad tiny mute"),
                 rx.el.div(
                     data.mark("k-scale", "mean quality from 0 to 1"),
                     data.mark("k-frame", "current choice"),
@@ -99,7 +103,7 @@ def _what_if() -> rx.Component:
             "Without",
             rx.el.select(
                 rx.el.option("no model left out", value=""),
-                rx.foreach(Models.catalog, lambda row: rx.el.option(row["id"], value=row["id"])),
+                rx.foreach(Models.catalog, lambda name: rx.el.option(name, value=name)),
                 value=Models.without,
                 on_change=Models.set_without,
                 class_name="input",
@@ -142,7 +146,12 @@ def _learned() -> rx.Component:
                     atoms.task_badge(row["task"]),
                     rx.cond(row["bucket"] != row["task"], rx.el.span(" hard", class_name="tiny mute")),
                 ),
-                rx.el.td(row["model"], class_name="m", title=row["model"]),
+                rx.el.td(
+                    row["model"],
+                    rx.cond(row["belief"] != "", rx.el.small(row["belief"], class_name="why-thin")),
+                    class_name="m",
+                    title=row["model"],
+                ),
                 rx.el.td(row["n"], class_name="n"),
                 rx.el.td(
                     rx.cond(row["width"] != "", atoms.whisker(row["left"], row["width"], row["at"])), class_name="hide"
@@ -219,43 +228,6 @@ def _latency() -> rx.Component:
         explain=HOW["latency"],
         note="ms to the whole answer",
         tools=data.chart_tools("latency"),
-    )
-
-
-def _catalog() -> rx.Component:
-    def line(row: Record) -> rx.Component:
-        on = row["routable"] == "yes"
-        switch = atoms.button(
-            either(on, "Take out", "Put in"), on_click=Models.set_routable(row["id"], ~on), kind="mini"
-        )
-        state = rx.cond(
-            on, rx.el.span("routable", class_name="tag good"), rx.el.span("out of the pool", class_name="tag")
-        )
-        return rx.el.tr(
-            rx.el.td(row["id"], class_name="m", title=row["id"]),
-            rx.el.td(row["input"], class_name="n"),
-            rx.el.td(row["output"], class_name="n"),
-            rx.el.td(row["context"], class_name="n hide"),
-            rx.el.td(row["can"], class_name="hide soft"),
-            rx.el.td(
-                rx.cond(row["baseline"] != "", rx.el.span("baseline", class_name="tag"), state),
-                rx.cond(row["state"] != "", rx.el.span(row["state"], class_name="tag")),
-            ),
-            rx.el.td(rx.cond((Models.may == "yes") & (row["state"] != "not listed"), switch), class_name="n"),
-        )
-
-    return atoms.panel(
-        "Catalog",
-        rx.foreach(Models.notes, lambda line: rx.el.p(line, class_name="note warn")),
-        rx.el.div(
-            rx.el.table(
-                data.heads("model", "#input", "#output", "#context, tokens-", "can-", "state", ""),
-                rx.el.tbody(rx.foreach(Models.catalog, line)),
-                class_name="feed long",
-            ),
-            class_name="scroll",
-        ),
-        note="list prices, USD per 1,000,000 tokens",
     )
 
 

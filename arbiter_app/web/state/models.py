@@ -6,10 +6,8 @@ from typing import Any
 
 import reflex as rx
 
-from arbiter_app.pipeline.errors import ArbiterError
-from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.pipeline.types import Caller
 from arbiter_app.pool import telling
-from arbiter_app.store import StoreError
 from arbiter_app.web import container, estimates, ranges, views
 from arbiter_app.web.charts.chart import LearnedData, blank
 from arbiter_app.web.charts.parts import Figure
@@ -23,14 +21,12 @@ class Models(rx.State):
     """What the models page shows."""
 
     span: rx.Field[str] = rx.field("")
-    may: rx.Field[str] = rx.field("")
-    error: rx.Field[str] = rx.field("")
     task: rx.Field[str] = rx.field("")
     closed: rx.Field[str] = rx.field("")
     rows: Listed[View] = listed()
     charts: Keyed[dict[str, Figure]] = keyed(lambda: blank(LearnedData))
     prices_legend: Listed[View] = listed()
-    catalog: Listed[View] = listed()
+    catalog: Listed[str] = listed()
     deployments: Listed[View] = listed()
     notes: Listed[str] = listed()
     any_rows: rx.Field[str] = rx.field("")
@@ -48,7 +44,6 @@ class Models(rx.State):
             self.closed = "yes"
             return
         self.closed = ""
-        self.may = "yes" if who.role is Role.OPERATOR else "no"
         self.span = self.span or await ranges.fitting_span(container.current().services.reads, None)
         await self._list()
         await self._watch()
@@ -69,7 +64,7 @@ class Models(rx.State):
         """Ask what would have been without a model."""
         who = await authz.current_caller(self)
         if authz.may_read(who):
-            self.without = arguments.choice(value, {row["id"] for row in self.catalog}, "")
+            self.without = arguments.choice(value, set(self.catalog), "")
             await self._ask(who)
 
     @event
@@ -86,18 +81,6 @@ class Models(rx.State):
         await authz.current_caller(self)
         self.task = arguments.choice(value, TASKS, "")
 
-    @event
-    async def set_routable(self, model: str, on: bool) -> None:
-        """Take a model into the pool or out of it; for operators."""
-        who = await authz.current_caller(self)
-        if who.role is not Role.OPERATOR or not isinstance(on, bool):
-            return
-        try:
-            await container.current().services.model_edits.edit(who, arguments.text(model, 200), {"routable": on})
-        except (ArbiterError, StoreError) as error:
-            self.error = str(error)
-        await self._list()
-
     async def _ask(self, who: Caller) -> None:
         tolerance, without = float(self.tolerance), (self.without,) if self.without else ()
         what_if = container.current().services.what_if
@@ -107,7 +90,7 @@ class Models(rx.State):
     async def _list(self) -> None:
         self.notes = list(telling.replaced(container.current().services.catalog))
         rows = await container.current().services.reads.catalog()
-        self.catalog = [views.catalog_row(row) for row in rows]
+        self.catalog = [row["id"] for row in rows]
         self.deployments = [views.deployment_row(row["id"], at) for row in rows for at in row.get("deployments", [])]
 
     async def _watch(self) -> None:
