@@ -6,7 +6,7 @@
   root.classList.add(dark ? "dark" : "light");
   if (/^\/app(\/|$)/.test(location.pathname) && !store.getItem("arbiter-seen")) {
     store.setItem("arbiter-seen", "1");
-    location.replace("/start");
+    location.replace("/start?first=1");
   }
   window.arbiterSay = function (text) {
     var box = document.createElement("div");

@@ -7,6 +7,7 @@ every second costs at most a twentieth of one core.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -245,15 +246,20 @@ def refusal(estimate: PolicyEstimate) -> str | None:
     return None
 
 
-def uncovered(estimate: PolicyEstimate) -> str | None:
-    """Why an estimate would not speak of all the calls; None when it does."""
+def uncovered(estimate: PolicyEstimate, least: float = ope.MIN_SUPPORT) -> str | None:
+    """Why an estimate would not speak of all the calls, and how many more graded answers it takes where `least` are; None when it does."""
     if estimate.calls < 1:
         return "No decisions of this period can be used: there is nothing to estimate from."
     if estimate.covered < COVERED:
         missing = f"{1 - estimate.covered:.0%} of the calls"
         if sum(gap.calls for gap in estimate.gaps) < (1 - estimate.covered) * estimate.calls / 2:
             return f"{missing} could be served by none of the models that are left."
-        return f"{missing} would go where hardly anything was tried: {_told(estimate.gaps[0])}."
+        gap = estimate.gaps[0]
+        more = math.ceil(max(1.0, least - min(gap.answers, gap.grades)))
+        return (
+            f"{missing} would go where hardly anything was tried: {_told(gap)}, and {more} more graded "
+            f"{'one is' if more == 1 else 'are'} needed."
+        )
     return None
 
 
@@ -287,7 +293,7 @@ def _effective(estimate: PolicyEstimate) -> float | None:
 
 
 def _line(name: str, estimate: PolicyEstimate) -> PlaceboLine:
-    refused = uncovered(estimate)
+    refused = uncovered(estimate, 1.0 if name == "as_routed" else ope.MIN_SUPPORT)
     return {
         "name": name,
         "calls": round(estimate.calls * estimate.covered),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from arbiter_app.services.rows import CalibrationView, JudgeTrust
-from arbiter_app.web.formats import count, money, percent_css, score
+from arbiter_app.web.formats import charge, count, money, percent_css, score
 from arbiter_app.web.views import View
 
 BLANK: View = {"id": "", "state": "", "price": "", "progress": "", "width": "0%", "note": "", "go": ""}
@@ -35,7 +35,7 @@ def outcomes(said: CalibrationView) -> list[View]:
             "task": str(row["bucket"]).partition(":")[0],
             "model": str(row["model"]),
             "quality": score(row["quality"]),
-            "cost": money(row["mean_cost"]),
+            "cost": charge(row["mean_cost"]),
             "n": count(row["n"]),
             "judged": "by the judge" if row["judged"] else "",
         }

@@ -11,7 +11,9 @@ from arbiter_app.services.rows import (
     RouteAnswer,
     TracedDecision,
 )
+from arbiter_app.web import decision_words
 from arbiter_app.web.formats import (
+    charge,
     count,
     money,
     ms,
@@ -61,7 +63,8 @@ def _filtered(part: Mapping[str, Any], row: TracedDecision) -> str:
 
 def _routed(part: Mapping[str, Any], row: TracedDecision) -> str:
     chance = row.get("propensity")
-    return f"{part.get('mode')} · {part.get('reason')}" + (f" · chosen with probability {chance:.2f}" if chance else "")
+    words = decision_words.reason(str(part.get("reason")))
+    return f"{part.get('mode')} · {words}" + (f" · chosen with probability {chance:.2f}" if chance else "")
 
 
 def _called(part: Mapping[str, Any], row: TracedDecision) -> str:
@@ -111,21 +114,27 @@ def candidates(row: TracedDecision) -> list[View]:
     """Every model that was weighed, the chosen one first, each with why it was not chosen."""
     body: Mapping[str, Any] = row["trace"] or {}
     route, rejected = body.get("route") or {}, (body.get("filter") or {}).get("rejected") or {}
-    weighed = [_candidate(one, str(row.get("model"))) for one in route.get("candidates") or []]
+    served = str(row.get("model"))
+    several = route.get("candidates") or []
+    paid = next((one.get("cost") for one in several if one["model"] == served), None)
+    weighed = [_candidate(one, served, paid) for one in several]
     weighed.sort(key=lambda one: one["kind"] != "win")
     return weighed + [_dropped(model, str(why)) for model, why in sorted(rejected.items())]
 
 
-def _candidate(one: Row, served: str) -> View:
+def _candidate(one: Row, served: str, paid: float | None) -> View:
     low, high = one.get("low"), one.get("high")
     spread = None if low is None or high is None else (high - low) / 2
     win = one["model"] == served
+    said = str(one.get("why_not") or "")
+    why = decision_words.why_not(said, one.get("cost"), served, paid) if said else "chosen, did not serve"
+    expected = win and not one.get("n") and one.get("quality") is not None
     return {
         "model": str(one["model"]),
         "n": sample(one.get("n")),
         "quality": score(one.get("quality")) + (f" ±{spread:.2f}" if spread is not None else ""),
-        "cost": money(one.get("cost")),
-        "why": "served" if win else str(one.get("why_not") or "chosen, did not serve"),
+        "cost": charge(one.get("cost")),
+        "why": ("served" if win else why) + (f"; {decision_words.EXPECTED}" if expected else ""),
         "kind": "win" if win else "",
     }
 
@@ -147,7 +156,7 @@ def outcome(row: DecisionRow) -> View:
     first = row.get("first_byte_ms")
     return {
         "baseline": money(row.get("baseline")),
-        "reason": str(row.get("reason") or ""),
+        "reason": decision_words.reason(str(row.get("reason") or "")),
         "first": f"first token {ms(first)} ms" if first is not None else "",
         "overhead_sub": f"{ms(row.get('overhead_ms'))} ms in Arbiter itself",
     }
@@ -171,7 +180,7 @@ def fits(foretold: RouteAnswer, budget: float | None, seen: Classification | Non
         "width": percent_css(able / total if total else 0),
         "model": foretold["model"],
         "expected": "price not known yet" if cost is None else f"about {money(cost)}{beside}",
-        "why": foretold["reason"],
+        "why": decision_words.reason(foretold["reason"]),
     }
 
 
@@ -182,7 +191,7 @@ def facts(row: DecisionRow) -> list[View]:
         "learned in": row.get("bucket"),
         "model": row.get("model"),
         "mode": row.get("mode"),
-        "reason": row.get("reason"),
+        "reason": decision_words.reason(str(row.get("reason") or "")),
         "quality": f"{score(row.get('quality'))} ({row.get('quality_source')})"
         if row.get("quality") is not None
         else None,
@@ -213,7 +222,7 @@ def charges(row: DecisionRow) -> list[View]:
     )
     known = ("answer", "in total", "baseline")
     return [
-        {"name": name, "value": money(usd), "note": note}
+        {"name": name, "value": charge(usd), "note": note}
         for name, usd, note in lines
         if usd is not None or name in known
     ]

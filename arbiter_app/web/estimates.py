@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from arbiter_app.services.rows import PlaceboLine, WhatIfAnswer
-from arbiter_app.web.formats import NOTHING, count, money, percent_css, score
+from arbiter_app.web.formats import NOTHING, alike, count, money, percent_css, score
 from arbiter_app.web.views import View
 
 Span = tuple[float, float]
@@ -25,7 +25,9 @@ def placebos(lines: Sequence[PlaceboLine], baseline: str) -> list[View]:
     # Quality ends at 1, and begins a whole tenth under every interval.
     least = max(0.0, int(min(low for low, _ in qualities) * 10) / 10)
     money_axis, quality_axis = (0.0, max(high for _, high in costs) * 1.02), (least, 1.0)
-    return [_placebo(line, baseline, money_axis, quality_axis) for line in lines]
+    shown = [_placebo(line, baseline, money_axis, quality_axis) for line in lines]
+    written = alike([None if line["cost"] is None else line["cost"] * THOUSAND for line in lines])
+    return [one | {"cost": cost} if one["cost_at"] else one for one, cost in zip(shown, written, strict=True)]
 
 
 def _placebo(line: PlaceboLine, baseline: str, money_axis: Span, quality_axis: Span) -> View:
@@ -37,7 +39,7 @@ def _placebo(line: PlaceboLine, baseline: str, money_axis: Span, quality_axis: S
     cost, quality = line["cost"], line["quality"]
     costs, qualities = line["cost_interval"], line["quality_interval"]
     if cost is None or quality is None or costs is None or qualities is None:
-        return {**NO_LINE, "name": name, "note": "not enough answers yet", "why": line["refused"] or ""}
+        return {**NO_LINE, "name": name, "note": "no figure yet", "why": line["refused"] or ""}
     return {
         **NO_LINE,
         "name": name,

@@ -3,35 +3,50 @@
 from __future__ import annotations
 
 import math
-
-_SCALES = ((1e-3, 1.0, ""), (1e-6, 1e-6, " µ"), (1e-9, 1e-9, " n"), (0.0, 1e-12, " p"))
+from collections.abc import Sequence
 
 NOTHING = "–"
+CALL_DIGITS = 6
+"""Digits after the point of what one call costs, wherever such amounts stand in a column: to the millionth of a dollar."""
+LEAST_DIGITS = 2
+"""Significant digits that the smallest amount of a column has at least."""
 
 
 def money(usd: float | None) -> str:
-    """Dollars with three or four significant digits: `$1.6504`, `$0.0412`, `$4.1 µ` (millionths), `$0`."""
+    """Dollars with three significant digits, as people write them: `$1.65`, `$0.0412`, `$0.000096`, `$0`."""
     if usd is None:
         return "unknown"
     if usd == 0:
         return "$0"
     size, sign = abs(usd), "−" if usd < 0 else ""
-    for least, unit, name in _SCALES:
-        if size >= least:
-            return f"{sign}${_digits(size / unit)}{name}"
-    return f"{sign}${size}"
+    if size >= 1:
+        return f"{sign}${size:,.{max(0, 2 - _power(size))}f}"
+    digits = f"{size:.{2 - _power(size)}f}"
+    return f"{sign}${digits if size >= 1e-3 else digits.rstrip('0')}"
 
 
-def _digits(value: float) -> str:
-    if value >= 1000:
-        return f"{value:,.0f}"
-    if value >= 100:
-        return f"{value:.0f}" if value < 1000 else f"{value:,.2f}"
-    if value >= 10:
-        return f"{value:.1f}"
-    if value >= 1:
-        return f"{value:.2f}"
-    return f"{value:.{3 - math.floor(math.log10(value)) - 1}f}"
+def charge(usd: float | None) -> str:
+    """What one call costs, in a column of such: `$0.000096`, `$0.012700`, so that amounts compare digit by digit."""
+    if usd is None:
+        return "unknown"
+    if usd == 0:
+        return "$0"
+    size, sign = abs(usd), "−" if usd < 0 else ""
+    least = 10.0**-CALL_DIGITS
+    return f"{sign}<${least:.{CALL_DIGITS}f}" if size < least / 2 else f"{sign}${size:,.{CALL_DIGITS}f}"
+
+
+def alike(amounts: Sequence[float | None]) -> list[str]:
+    """The amounts of a column in dollars, all with the digits that the smallest one needs."""
+    sizes = [abs(usd) for usd in amounts if usd]
+    digits = min(9, max(2, LEAST_DIGITS - 1 - _power(min(sizes)))) if sizes else 2
+    written = {None: NOTHING, 0.0: "$0"}
+    return [written.get(usd) or f"{'−' if usd and usd < 0 else ''}${abs(usd or 0):,.{digits}f}" for usd in amounts]
+
+
+def _power(size: float) -> int:
+    """The power of ten of the first digit."""
+    return math.floor(math.log10(size))
 
 
 def dollars(usd: float | None) -> str:

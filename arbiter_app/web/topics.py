@@ -198,7 +198,7 @@ async def _timeline(services: Services, workload: Workload) -> Vars:
         {
             "task": bucket,
             "model": row["model"],
-            "cost": formats.money(row["avg_cost"]),
+            "cost": formats.charge(row["avg_cost"]),
             "n": formats.sample(row["n"]),
         }
         for bucket in ordered(known)

@@ -165,6 +165,4 @@ def linear_ticks(top: float) -> Figure:
 def usd_tick(usd: float) -> str:
     if usd == 0:
         return "0"
-    if usd >= 0.9e-3:
-        return f"${usd:.6f}".rstrip("0").rstrip(".")
-    return f"${usd * 1e6:.3g} µ" if usd >= 0.9e-6 else f"${usd * 1e9:.3g} n"
+    return f"${usd:.12f}".rstrip("0").rstrip(".")

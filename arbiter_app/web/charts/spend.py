@@ -24,10 +24,12 @@ from arbiter_app.web.formats import money
 from arbiter_app.web.theme import SERIES
 
 MAX_SERIES = 5
+LEAST_SLOTS = 6
 
 
 def spend(rows: Sequence[TimeSlot], alerts: Sequence[AlertRow], *, bucket_s: float, baseline: str) -> Figure:
     """Spend per time bucket by model, stacked, against what the baseline model would have cost; shifts are marked."""
+    rows = _since_the_first(rows)
     totals: dict[str, float] = defaultdict(float)
     for row in rows:
         for model, usd in row["models"].items():
@@ -45,10 +47,13 @@ def spend(rows: Sequence[TimeSlot], alerts: Sequence[AlertRow], *, bucket_s: flo
         bars.append(_bar(f"{len(rest)} others", x, values, GREY, whole))
     # A slot in which nothing was compared has no baseline, rather than one equal to the spend.
     baselines = [row["baseline"] if row["measured_calls"] else None for row in rows]
+    alone = sum(one is not None for one in baselines) == 1
     line = {
         "type": "scatter",
-        "mode": "lines+markers",
-        "marker": {"size": 4, "color": GREY},
+        "mode": "markers+text" if alone else "lines+markers",
+        "text": ["one point so far" if alone and one is not None else "" for one in baselines],
+        "textposition": "middle left",
+        "marker": {"size": 8 if alone else 4, "color": GREY},
         "connectgaps": False,
         "name": f"{baseline} for everything",
         "x": x,
@@ -67,6 +72,12 @@ def spend(rows: Sequence[TimeSlot], alerts: Sequence[AlertRow], *, bucket_s: flo
         meta=calls_of(rows),
     )
     return {"data": [*bars, line], "layout": drawn | shift_marks(alerts, within)}
+
+
+def _since_the_first(rows: Sequence[TimeSlot]) -> Sequence[TimeSlot]:
+    """The slots from the one before the first call on, LEAST_SLOTS of them at least: the range fits what there is."""
+    first = next((at for at, row in enumerate(rows) if row["calls"]), 0)
+    return rows[max(0, min(first - 1, len(rows) - LEAST_SLOTS)) :]
 
 
 def _bar(name: str, x: list[str], y: list[float], colour: str, whole: Figure) -> Figure:

@@ -51,7 +51,7 @@ def feed(rows: Records, picked: rx.Var[str], on_pick: EventCallback[str]) -> rx.
             rx.el.td(atoms.quality(row["width"], row["quality"]), class_name="hide"),
             rx.el.td(row["cost"], class_name="n", title=row["state"]),
             rx.el.td(row["saved"], class_name="n hide"),
-            rx.el.td(row["ms"], class_name="n"),
+            rx.el.td(row["ms"], class_name="n hide"),
             rx.el.td(atoms.clock(row["ts"]), class_name="n hide"),
             class_name=either(row["id"] == picked, "pick on", "pick"),
             on_click=on_pick(row["id"]),
@@ -60,7 +60,7 @@ def feed(rows: Records, picked: rx.Var[str], on_pick: EventCallback[str]) -> rx.
 
     return rx.el.div(
         rx.el.table(
-            heads("task", "model", "mode", "quality-", "#cost", "#saved-", "#ms", "#time-"),
+            heads("task", "model", "mode", "quality-", "#cost", "#saved-", "#ms-", "#time-"),
             rx.el.tbody(rx.foreach(rows, line)),
             class_name="feed steady",
         ),
@@ -123,7 +123,7 @@ def candidate_table(rows: Records) -> rx.Component:
     def line(one: Record) -> rx.Component:
         return rx.el.tr(
             rx.el.td(
-                rx.el.div(one["model"], class_name="clip", title=one["model"]),
+                rx.el.div(one["model"], class_name="whole", title=one["model"]),
                 rx.el.small(one["why"], class_name="narrow-why"),
                 class_name="m",
             ),

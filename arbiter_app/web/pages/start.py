@@ -27,6 +27,14 @@ def page() -> rx.Component:
     """The page."""
     return site(
         rx.el.div(
+            rx.cond(
+                Start.first == "yes",
+                rx.el.p(
+                    "This is your first visit here, so you see these five steps before the app. It happens once. ",
+                    link("Go to the app", to="/app", class_name="link"),
+                    class_name="note",
+                ),
+            ),
             rx.el.div(
                 rx.el.div(
                     *[rx.el.i(class_name=either(Start.step >= at, "on", "")) for at in range(STEPS)],

@@ -30,12 +30,14 @@ class Start(rx.State):
     arrived: Keyed[View] = keyed(dict)
     has_key: rx.Field[str] = rx.field("")
     notes: Listed[str] = listed()
+    first: rx.Field[str] = rx.field("")
 
     @event
     async def load(self) -> None:
         """Begin, or go on."""
         who = await authz.current_caller(self)
         self.notes = list(telling.replaced(container.current().services.catalog))
+        self.first = "yes" if dict(self.router.url.query_parameters).get("first") == "1" else ""
         self.has_key = "" if who.role is Role.ANONYMOUS else "yes"
         self._fill()
         if who.key_id:

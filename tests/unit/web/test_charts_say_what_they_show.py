@@ -117,8 +117,8 @@ def test_names_of_models_of_one_price_are_not_written_over_each_other() -> None:
 @pytest.mark.parametrize(
     ("costs", "ticks"),
     [
-        ((0.0, 1e-5, 1e-3), ["free", "$10 µ", "$100 µ", "$0.001"]),
-        ((1.2e-5, 3e-4), ["$20 µ", "$50 µ", "$100 µ", "$200 µ"]),
+        ((0.0, 1e-5, 1e-3), ["free", "$0.00001", "$0.0001", "$0.001"]),
+        ((1.2e-5, 3e-4), ["$0.00002", "$0.00005", "$0.0001", "$0.0002"]),
     ],
 )
 def test_an_axis_of_costs_has_ticks_enough_to_read_it(costs: tuple[float, ...], ticks: list[str]) -> None:

@@ -27,7 +27,7 @@ def test_every_line_stands_on_the_same_axes() -> None:
         [line("as_routed", 1e-5, 0.9), line("always_best", 2e-5, 0.85), line("shuffle", None, None, "too few")],
         "gpt-4o",
     )
-    assert (ours["name"], ours["cost"], ours["quality"], ours["worth"]) == ("Arbiter", "$0.0100", "0.90", "1,234")
+    assert (ours["name"], ours["cost"], ours["quality"], ours["worth"]) == ("Arbiter", "$0.010", "0.90", "1,234")
     assert (ours["ours"], best["ours"], best["name"]) == ("yes", "", "Always gpt-4o")
     assert ours["cost_range"] == "$0.00500 to $0.0150"
     at = [float(one["cost_at"].rstrip("%")) for one in (ours, best)]

@@ -1,0 +1,77 @@
+"""Amounts are written as people write them, one notation a column; a decision's words have the number behind them."""
+
+from __future__ import annotations
+
+import pytest
+
+from arbiter_app.web import decision_views, decision_words
+from arbiter_app.web.formats import alike, charge, money
+
+
+@pytest.mark.parametrize(
+    ("usd", "said"),
+    [
+        (None, "unknown"),
+        (0.0, "$0"),
+        (96.0e-6, "$0.000096"),
+        (465e-6, "$0.000465"),
+        (0.00127, "$0.00127"),
+        (0.0412, "$0.0412"),
+        (1.6504, "$1.65"),
+        (-0.0412, "−$0.0412"),
+        (12.34, "$12.3"),
+        (1234.5, "$1,234"),
+        (3e-9, "$0.000000003"),
+        (5e-324, "$" + f"{5e-324:.326f}".rstrip("0")),
+    ],
+)
+def test_an_amount_is_written_without_prefixes_of_units(usd: float | None, said: str) -> None:
+    assert money(usd) == said
+
+
+def test_charges_of_calls_have_their_points_below_each_other() -> None:
+    column = [charge(usd) for usd in (96e-6, 0.00127, 0.0127, 0.0, 1e-9, None, -465e-6)]
+    assert column == ["$0.000096", "$0.001270", "$0.012700", "$0", "<$0.000001", "unknown", "−$0.000465"]
+
+
+def test_amounts_of_one_table_have_the_digits_that_the_smallest_needs() -> None:
+    assert alike([0.456, 12.5, None, 0.0]) == ["$0.46", "$12.50", "–", "$0"]
+    assert alike([0.000465, 1.2]) == ["$0.00047", "$1.20000"]
+    assert alike([]) == []
+
+
+def test_why_not_has_the_number_behind_it() -> None:
+    said = decision_words.why_not
+    assert said("bound 0.73 under 0.95", 1e-4, "a", 1e-5) == "could be as low as 0.73; the limit here is 0.95"
+    assert said("dearer", 34e-5, "gpt-4o-mini", 1e-4) == "$0.000240 dearer than gpt-4o-mini (×3.4)"
+    assert said("dearer", None, "a", 1e-4) == "dearer"
+    assert said("not its turn", 1e-4, "a", 1e-4) == "as good as known, but this call tried a"
+    lost = "dearer; $0.002 of it for the lost cache"
+    assert said(lost, 34e-5, "a", 1e-4).endswith("; $0.002 of its cost for the prompt cache that would be lost")
+    assert said("words of another policy", 1e-4, "a", 1e-4) == "words of another policy"
+
+
+def test_the_reason_is_said_in_words_of_users() -> None:
+    said = "least expected loss: quality 0.92 (at least 0.85) for a bar of 0.95, 3% of the baseline's price"
+    wanted = "the best value: quality 0.92, surely above 0.85 where the limit is 0.95; 3% of the baseline's price"
+    assert decision_words.reason(said) == wanted
+    assert decision_words.reason("pinned by the caller") == "pinned by the caller"
+
+
+def test_a_candidate_without_grades_says_where_the_belief_comes_from() -> None:
+    several = [
+        {"model": "a", "n": 0.0, "quality": 0.92, "low": 0.8, "high": 1.0, "cost": 1e-4, "why_not": ""},
+        {
+            "model": "b",
+            "n": 7.0,
+            "quality": 0.5,
+            "low": 0.2,
+            "high": 0.8,
+            "cost": 1e-5,
+            "why_not": "bound 0.20 under 0.90",
+        },
+    ]
+    row = {"model": "a", "trace": {"route": {"candidates": several}}}
+    first, second = decision_views.candidates(row)  # type: ignore[arg-type]
+    assert first["why"] == f"served; {decision_words.EXPECTED}"
+    assert second["why"] == "could be as low as 0.20; the limit here is 0.90"
