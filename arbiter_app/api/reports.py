@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from arbiter_app.api import visibility
+from arbiter_app.api import query, visibility
 from arbiter_app.api.errors import spoken
 from arbiter_app.api.guard import Guarded
 from arbiter_app.bootstrap import Services
@@ -29,7 +29,7 @@ from arbiter_app.services.rows import (
     TracedDecision,
     WhatIfAnswer,
 )
-from arbiter_app.store.decisions import Filter
+from arbiter_app.store.decisions import ORDERS, RANKED, Filter
 from arbiter_app.store.rollup_math import FIVE_MINUTES
 
 router = APIRouter(tags=["reads"], route_class=Guarded)
@@ -124,12 +124,22 @@ async def recent(
     status: Word = None,
     since: Time = None,
     until: Time = None,
+    request_id: Word = None,
+    sort: Annotated[
+        str | None, Query(description=f"{', '.join(ORDERS)}: of the newest {RANKED:,} that match, in one page")
+    ] = None,
 ) -> DecisionList:
     """Decisions newest first. Page on with `before` = `next`."""
-    narrowed = Filter(task, model, mode, status, _own(request), since, until)
-    rows = await services_of(request).reads.recent(narrowed, limit=limit, before=before)
+    query.choice("sort", sort, ORDERS)
+    sought = None if request.state.caller is None else request_id
+    narrowed = Filter(task, model, mode, status, _own(request), since, until, sought)
+    reads = services_of(request).reads
+    if sort:
+        rows = await reads.ranked(narrowed, sort, limit=limit)
+    else:
+        rows = await reads.recent(narrowed, limit=limit, before=before)
     seen = [visibility.told(row, request.state.caller, services_of(request).settings) for row in rows]
-    return {"data": seen, "next": rows[-1]["seq"] if len(rows) == limit else None}
+    return {"data": seen, "next": rows[-1]["seq"] if len(rows) == limit and not sort else None}
 
 
 @router.get("/v1/decisions/{decision_id}")

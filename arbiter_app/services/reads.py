@@ -170,6 +170,10 @@ class Reads:
         """Decisions newest first; `before` is the `seq` of the last one seen."""
         return [cast(DecisionRow, shown(row)) for row in await self._store.page(narrowed, limit=limit, before=before)]
 
+    async def ranked(self, narrowed: Filter, order: str, *, limit: int) -> list[DecisionRow]:
+        """The dearest, slowest or worst of the newest decisions."""
+        return [cast(DecisionRow, shown(row)) for row in await self._store.ranked(narrowed, order, limit=limit)]
+
     async def decision(self, decision_id: str) -> TracedDecision | None:
         """One decision with every stage's input, numbers, attempts and timing."""
         row = await self._store.decision(decision_id)

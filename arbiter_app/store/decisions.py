@@ -19,6 +19,12 @@ from arbiter_app.store.tables import LISTS, DecisionTrace, Span, StoredDecision,
 
 MAX_PAGE = 500
 MAX_SEQ = 2**63 - 2
+SEARCHED = 100_000
+"""Decisions among which a request is looked for: no index has the ids that callers give."""
+RANKED = 5_000
+"""Decisions among which the dearest, slowest and worst are found: the newest that match."""
+ORDERS = {"dearest": ("cost_pico", True), "slowest": ("latency_ms", True), "worst": ("quality", False)}
+"""What decisions can be sorted by: the column, and whether the largest comes first."""
 
 _DECISIONS, _TRACES, _SPANS = table(StoredDecision), table(DecisionTrace), table(Span)
 _D = _DECISIONS.c
@@ -35,11 +41,24 @@ class Filter:
     key_id: str | None = None
     since: float | None = None
     until: float | None = None
+    request_id: str | None = None
+    """Looked for among the SEARCHED newest decisions."""
 
 
 def page(connection: Connection, narrowed: Filter, *, limit: int, before: int | None = None) -> list[dict[str, Any]]:
     """Decisions newest first, older than the cursor `before` (a `seq`)."""
-    limit = max(1, min(limit, MAX_PAGE))
+    return _page(connection, narrowed, max(1, min(limit, MAX_PAGE)), before)
+
+
+def ranked(connection: Connection, narrowed: Filter, order: str, *, limit: int) -> list[dict[str, Any]]:
+    """The first of the RANKED newest decisions by one of ORDERS, the newer one first of equals; those without the figure are left out."""
+    column, largest = ORDERS[order]
+    found = [row for row in _page(connection, narrowed, RANKED, None) if row[column] is not None]
+    found.sort(key=lambda row: row[column], reverse=largest)
+    return found[: max(1, min(limit, MAX_PAGE))]
+
+
+def _page(connection: Connection, narrowed: Filter, limit: int, before: int | None) -> list[dict[str, Any]]:
     filed = projections.listed(connection)  # read first: what is filed meanwhile is in both places
     found: list[Row[Any]] = []
     if before is None or before > filed + 1:
@@ -134,6 +153,9 @@ def _between(connection: Connection, narrowed: Filter) -> tuple[int, int]:
 def _timed(query: Select[Any], narrowed: Filter) -> Select[Any]:
     if narrowed.since is not None:
         query = query.where(_D.ts >= narrowed.since)
+    if narrowed.request_id is not None:
+        newest = select(func.max(_D.seq)).scalar_subquery()
+        query = query.where(_D.seq > newest - SEARCHED, _D.request_id == narrowed.request_id)
     return query if narrowed.until is None else query.where(_D.ts < narrowed.until)
 
 

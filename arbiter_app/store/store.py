@@ -220,6 +220,10 @@ class Store:
         """Decisions newest first."""
         return await self.read(decisions.page, narrowed, limit=limit, before=before)
 
+    async def ranked(self, narrowed: Filter, order: str, *, limit: int) -> list[dict[str, Any]]:
+        """The dearest, slowest or worst decisions of a filter; see `decisions.ORDERS`."""
+        return await self.read(decisions.ranked, narrowed, order, limit=limit)
+
     async def attempts(self, narrowed: Filter, *, limit: int) -> list[dict[str, Any]]:
         """Decisions newest first, each with its attempts to call models."""
         return await self.read(decisions.attempts, narrowed, limit=limit)

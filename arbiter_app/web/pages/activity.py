@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import reflex as rx
 
+from arbiter_app.store.decisions import ORDERS, RANKED
 from arbiter_app.web.components import atoms, data
 from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.pages.overview import closed
 from arbiter_app.web.state.activity import MODES, Activity, DecisionPage
 from arbiter_app.web.tasks import TASKS
-from arbiter_app.web.typed import Record, Records
+from arbiter_app.web.typed import Record, Records, either
 
 BESIDE = (
     "Once the caller's answer had gone, these models were asked the same, so that the next choice knows more. The caller neither "
@@ -37,10 +38,14 @@ def _table() -> rx.Component:
                 atoms.button("Newest", on_click=Activity.narrow("task", Activity.task), kind="mini"),
             ),
             rx.cond(Activity.older != "", link("Older", to=Activity.older, class_name="btn mini")),
+            rx.cond(
+                Activity.sort != "",
+                rx.el.span(f"the first 50 of the newest {RANKED:,} that match", class_name="tiny mute"),
+            ),
             rx.el.span("times are your own clock's", class_name="tiny mute push"),
             class_name="row toolbar",
         ),
-        note="newest first, 50 a page",
+        note="50 a page",
         tools=(
             rx.el.a(
                 "csv",
@@ -72,12 +77,29 @@ def _filters() -> rx.Component:
     )
     tasks = [("", "all tasks"), *((one, one) for one in TASKS)]
     modes = [("", "all modes"), *((one, one) for one in MODES)]
+    orders = [("", "newest first"), *((one, f"{one} first") for one in ORDERS)]
+    find = rx.el.form(
+        rx.el.input(
+            name="sought",
+            placeholder="decision or request id",
+            aria_label="Decision or request id",
+            default_value=Activity.request,
+            class_name="input mini num",
+            spell_check=False,
+            max_length=200,
+        ),
+        atoms.button("Find", type="submit", kind="mini"),
+        on_submit=Activity.find,
+        class_name="row find",
+    )
     return rx.el.div(
+        find,
+        atoms.choice(orders, Activity.sort, lambda value: Activity.narrow("sort", value), "Order"),
         atoms.choice(tasks, Activity.task, lambda value: Activity.narrow("task", value), "Task"),
         model,
         atoms.choice(modes, Activity.mode, lambda value: Activity.narrow("mode", value), "Mode"),
         atoms.choice(ages, Activity.age, lambda value: Activity.narrow("age", value), "Time"),
-        rx.cond(Activity.query != "", atoms.button("Clear", on_click=Activity.clear, kind="mini ghost")),
+        rx.cond(Activity.narrowed != "", atoms.button("Clear", on_click=Activity.clear, kind="mini ghost")),
         class_name="row wrap toolbar filters",
         role="search",
         aria_label="Filters",
@@ -100,7 +122,7 @@ def _rows() -> rx.Component:
             rx.el.td(row["tokens"], class_name="n hide"),
             rx.el.td(row["cost"], class_name="n"),
             rx.el.td(row["saved"], class_name="n hide"),
-            rx.el.td(row["ms"], class_name="n hide"),
+            rx.el.td(row["ms"], class_name=either(Activity.sort == "slowest", "n", "n hide")),
             rx.el.td(link(row["id"], to=to, class_name="num mute"), class_name="hide"),
             key=row["id"],
             class_name="pick",

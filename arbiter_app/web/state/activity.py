@@ -10,7 +10,7 @@ import orjson
 import reflex as rx
 
 from arbiter_app.pipeline.types import Mode
-from arbiter_app.store.decisions import Filter
+from arbiter_app.store.decisions import ORDERS, Filter
 from arbiter_app.web import container, decision_views, views
 from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.tasks import TASKS
@@ -20,7 +20,9 @@ from arbiter_app.web.views import View
 MODES = tuple(mode.value for mode in Mode)
 AGES = {"": 0.0, "15m": 900.0, "1h": 3_600.0, "24h": 86_400.0, "7d": 604_800.0}
 PAGE = 50
-FILTERS = ("task", "model", "mode", "age")
+EXPORTED = ("task", "model", "mode", "age")
+"""Filters that a download takes."""
+FILTERS = ("task", "model", "mode", "age", "sort", "request")
 
 
 class Activity(rx.State):
@@ -31,11 +33,14 @@ class Activity(rx.State):
     model: rx.Field[str] = rx.field("")
     mode: rx.Field[str] = rx.field("")
     age: rx.Field[str] = rx.field("")
+    sort: rx.Field[str] = rx.field("")
+    request: rx.Field[str] = rx.field("")
     before: rx.Field[str] = rx.field("")
     rows: Listed[View] = listed()
     models: Listed[str] = listed()
     older: rx.Field[str] = rx.field("")
     query: rx.Field[str] = rx.field("")
+    narrowed: rx.Field[str] = rx.field("")
     loaded: rx.Field[str] = rx.field("")
 
     @event
@@ -55,11 +60,16 @@ class Activity(rx.State):
             mode=self.mode or None,
             since=time.time() - AGES[self.age] if self.age else None,
             key_id=authz.scope(who),
+            request_id=self.request if self.request and who.key_id else None,
         )
-        rows = await reads.recent(narrowed, limit=PAGE + 1, before=int(self.before) if self.before else None)
+        if self.sort:
+            rows = await reads.ranked(narrowed, self.sort, limit=PAGE)
+        else:
+            rows = await reads.recent(narrowed, limit=PAGE + 1, before=int(self.before) if self.before else None)
         self.rows = views.views(rows[:PAGE])
         self.older = self._url(before=self.rows[-1]["seq"]) if len(rows) > PAGE else ""
-        self.query, self.loaded = urlencode(self._filters()), "yes"
+        self.query = urlencode({name: value for name, value in self._filters().items() if name in EXPORTED})
+        self.narrowed, self.loaded = "yes" if self._filters() else "", "yes"
 
     @event
     async def narrow(self, name: str, value: str) -> Any:
@@ -67,6 +77,17 @@ class Activity(rx.State):
         await authz.current_caller(self)
         if name in FILTERS and isinstance(value, str):
             self._take({**self._filters(), name: value, "before": ""})
+        return rx.redirect(self._url(), replace=True)
+
+    @event
+    async def find(self, form: dict[str, Any]) -> Any:
+        """Open the decision with this id, or show those of the request with it."""
+        who = await authz.current_caller(self)
+        sought = arguments.text(form.get("sought"), 200) if isinstance(form, dict) else ""
+        row = await container.current().services.reads.decision(sought) if sought.startswith("d_") else None
+        if row is not None and authz.may_open(who, row):
+            return rx.redirect(f"/app/decision/{sought}")
+        self._take({**self._filters(), "request": sought})
         return rx.redirect(self._url(), replace=True)
 
     @event
@@ -81,6 +102,8 @@ class Activity(rx.State):
         self.model = arguments.text(given.get("model"), 80)
         self.mode = arguments.choice(given.get("mode"), MODES, "")
         self.age = arguments.choice(given.get("age"), AGES, "")
+        self.sort = arguments.choice(given.get("sort"), ORDERS, "")
+        self.request = arguments.text(given.get("request"), 200)
         before = arguments.text(given.get("before"), 20)
         self.before = before if before.isdigit() else ""
 
