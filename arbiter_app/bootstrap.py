@@ -83,6 +83,7 @@ from arbiter_app.services.reads import Reads, shown
 from arbiter_app.services.replica_sync import ReplicaSync
 from arbiter_app.services.requests import RequestService
 from arbiter_app.services.shadows import Shadows
+from arbiter_app.services.spend_change import SpendChanges
 from arbiter_app.services.status import Status
 from arbiter_app.services.telemetry import Telemetry
 from arbiter_app.services.upkeep import Background, Upkeep
@@ -540,6 +541,11 @@ class Services:
     def pool_report(self) -> PoolReport:
         """The pool as operators see it."""
         return PoolReport(reads=self.reads, catalog=self.catalog_holder, pool=self.pool, edits=self.model_edits)
+
+    @cached_property
+    def spend_changes(self) -> SpendChanges:
+        """A period beside the one before."""
+        return SpendChanges(self.store)
 
     @cached_property
     def what_if(self) -> WhatIf:

@@ -15,7 +15,7 @@ from arbiter_app.dialects import anthropic_messages
 from arbiter_app.dialects.anthropic_messages.models import PAGE, model_of, page_of
 from arbiter_app.pipeline.errors import NotFound
 from arbiter_app.pipeline.plain import quoted
-from arbiter_app.pipeline.types import Json
+from arbiter_app.pipeline.types import Json, Role
 from arbiter_app.services.rows import (
     AlertList,
     DecisionList,
@@ -24,6 +24,7 @@ from arbiter_app.services.rows import (
     PolicyTable,
     PriceList,
     ReportAnswer,
+    SpendChangeAnswer,
     State,
     TimeSeries,
     TracedDecision,
@@ -87,6 +88,17 @@ async def report(request: Request, days: Days = None) -> ReportAnswer:
     since = None if days is None else time.time() - days * 86_400
     report = await services.reads.report(since=since, key_id=own)
     return {**report, "placebos": await services.what_if.placebos(days=days, key_id=own)}
+
+
+@router.get("/v1/spend-change")
+async def spend_change(
+    request: Request,
+    hours: Annotated[float, Query(ge=1, le=8_760, description="the length of both periods")] = 24,
+) -> SpendChangeAnswer:
+    """What changed since the period before: the change in spend, apart into causes that add up to it, and by task, model and key."""
+    operator = request.state.caller is not None and request.state.caller.role is Role.OPERATOR
+    changes = services_of(request).spend_changes
+    return await changes.since_before(seconds=hours * 3_600, key_id=_own(request), keys=operator)
 
 
 @router.get("/v1/what-if")

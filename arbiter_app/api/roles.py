@@ -31,6 +31,7 @@ ROLES: dict[tuple[str, str], str] = {
     ("GET", "/metrics"): "loopback",
     ("GET", "/v1/report"): "reads",
     ("GET", "/v1/what-if"): "reads",
+    ("GET", "/v1/spend-change"): "reads",
     ("GET", "/v1/policy"): "reads",
     ("GET", "/v1/recent"): "reads",
     ("GET", "/v1/decisions/{decision_id}"): "owner",

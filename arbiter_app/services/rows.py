@@ -324,6 +324,45 @@ class DecisionList(TypedDict):
     next: int | None
 
 
+class PeriodSums(TypedDict):
+    """What a period cost, and its calls."""
+
+    spend: float
+    calls: int
+
+
+class SpendCause(TypedDict):
+    """A cause of a change in spend: `volume` (more calls), `keys`, `tasks`, `models` (other ones), `size` (longer calls), or `price`."""
+
+    cause: str
+    change: float
+
+
+class SpendGroup(TypedDict):
+    """A task, model or key in both periods; an empty name stands for all others together."""
+
+    name: str
+    before: float
+    after: float
+    change: float
+    calls_before: int
+    calls: int
+
+
+class SpendChangeAnswer(TypedDict):
+    """A period beside the one before: the change in spend, its causes, which add up to it, and by whom; keys for operators alone."""
+
+    since: int
+    until: int
+    before: PeriodSums
+    after: PeriodSums
+    change: float
+    causes: list[SpendCause]
+    by_task: list[SpendGroup]
+    by_model: list[SpendGroup]
+    by_key: list[SpendGroup]
+
+
 class TimeSlot(TypedDict):
     """Sums of one time slot, which begins at `ts`."""
 

@@ -58,6 +58,15 @@ def totals(
     return _added(connection, by, parts, (min(first for _, first, _ in parts), max(end for _, _, end in parts)), key_id)
 
 
+def period_totals(connection: Connection, first: int, end: int, *, key_id: str | None) -> list[dict[str, Any]]:
+    """Sums by key, bucket and model of the time from `first` until before `end`, of a key or of each.
+
+    Both are whole five minutes; whole hours where `first` is older than FINE_DAYS.
+    """
+    by = ("key_id", "bucket", "model")
+    return _added(connection, by, stretches(first, end - 1), (first, end), key_id, each=key_id is None)
+
+
 def day_totals(connection: Connection, by: Sequence[str], *, now: float) -> list[dict[str, Any]]:
     """The same of the UTC day of `now`, by everybody: not of days to come, which a clock that was set back leaves."""
     start = int(now) // DAY * DAY
@@ -76,10 +85,17 @@ def counters(connection: Connection) -> dict[str, int]:
 
 
 def _added(
-    connection: Connection, by: Sequence[str], parts: Sequence[Stretch], times: Times, key_id: str | None
+    connection: Connection,
+    by: Sequence[str],
+    parts: Sequence[Stretch],
+    times: Times,
+    key_id: str | None,
+    *,
+    each: bool = False,
 ) -> list[dict[str, Any]]:
+    whose = _ROLLUPS.c.key_id != EVERYBODY if each else _of(_ROLLUPS.c, key_id)
     after = projections.summed(connection)
-    grouped = [_by(by, _ROLLUPS.c, _SUM_OF).where(_of(_ROLLUPS.c, key_id), _within(_ROLLUPS.c, part)) for part in parts]
+    grouped = [_by(by, _ROLLUPS.c, _SUM_OF).where(whose, _within(_ROLLUPS.c, part)) for part in parts]
     grouped.append(_open(_by(by, _ROLLUPS.c, _SUM_OF), key_id, times))
     grouped.append(rollup_sql.behind(_by(by, _DECISIONS.c, rollup_sql.SUM_OF), after, key_id, *times))
     grouped.append(rollup_sql.graded_late(_by(by, _LATES.c, rollup_sql.LATE_SUM_OF), key_id, *times))

@@ -241,6 +241,10 @@ class Store:
         """Sums from the roll-ups."""
         return await self.read(rollups.totals, by, since=since, key_id=key_id)
 
+    async def period_totals(self, first: int, end: int, *, key_id: str | None) -> list[dict[str, Any]]:
+        """Sums by key, bucket and model of a time; see `rollups.period_totals`."""
+        return await self.read(rollups.period_totals, first, end, key_id=key_id)
+
     async def day_totals(self, by: Sequence[str], now: float) -> list[dict[str, Any]]:
         """Those of the UTC day of `now`."""
         return await self.read(rollups.day_totals, by, now=now)

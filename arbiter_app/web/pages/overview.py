@@ -38,6 +38,10 @@ HOW = {
         "Exact charges of all answers in a bucket, stacked by the model that gave them. The dotted line prices "
         "the same calls at what the baseline was measured to cost. The table has the number of calls."
     ),
+    "changed": (
+        "The calls of this time are priced at the means of the time before, of ever narrower groups: all calls, their key, their kind "
+        "of prompt, their model, and how long they are. What each step adds is a cause, so that the causes add up to the change."
+    ),
     "scatter": (
         "Each dot is a model in this task: mean charge of its calls, mean grade of its answers, and the 95 % "
         "interval of that mean. The line joins the models that none beats in both. n is the number of grades."
@@ -76,6 +80,7 @@ def _open() -> rx.Component:
         _strip(),
         _placebos(),
         rx.el.div(_spend(), _scatter(), class_name="two fill"),
+        rx.cond(Overview.change["said"] != "", _changed()),
         rx.el.div(
             rx.el.div(_feed(), _learning(), _classifier(), class_name="stack"),
             rx.el.div(_decision(), _shifts(), class_name="stack"),
@@ -114,7 +119,10 @@ def _placebos() -> rx.Component:
     def line(one: Record) -> rx.Component:
         return rx.el.tr(
             rx.el.td(
-                rx.el.span(one["name"], class_name="strong"), " ", rx.el.span(one["note"], class_name="mute hide")
+                rx.el.span(one["name"], class_name="strong"),
+                " ",
+                rx.el.span(one["note"], class_name="mute hide"),
+                rx.cond(one["why"] != "", rx.el.small(one["why"], class_name="why-thin")),
             ),
             rx.el.td(one["cost"], class_name="n", title=one["cost_range"]),
             rx.el.td(_spread(one, "cost"), class_name="hide"),
@@ -132,7 +140,7 @@ def _placebos() -> rx.Component:
     )
     waiting = rx.cond(
         Overview.any_calls != "",
-        rx.el.p("Needs a few graded answers of each model that served.", class_name="pad mute"),
+        rx.el.p("Needs one graded answer of each model that served, for each kind of prompt.", class_name="pad mute"),
     )
     return atoms.panel(
         "Against careless routing",
@@ -166,6 +174,43 @@ def _spend() -> rx.Component:
         explain=HOW["spend"],
         note="USD, by model, against the baseline for everything",
         tools=data.chart_tools("spend"),
+    )
+
+
+def _changed() -> rx.Component:
+    def cause(one: Record) -> rx.Component:
+        return rx.el.tr(rx.el.td(one["name"]), rx.el.td(one["change"], class_name="n strong"), key=one["name"])
+
+    def who(one: Record) -> rx.Component:
+        return rx.el.tr(
+            rx.el.td(one["kind"], class_name="mute"),
+            rx.el.td(link(one["name"], to=one["to"]), class_name="m", title=one["name"]),
+            rx.el.td(one["before"], class_name="n hide"),
+            rx.el.td(one["after"], class_name="n"),
+            rx.el.td(one["change"], class_name="n strong"),
+            key=one["kind"] + one["name"],
+        )
+
+    change = Overview.change
+    said = rx.el.div(
+        rx.el.p(
+            rx.el.span(change["said"], class_name=rx.Var.create("num strong ") + change["kind"]),
+            " ",
+            rx.el.span(change["sub"], class_name="soft small"),
+            class_name="pad",
+        ),
+        rx.el.table(data.heads("because of", "#change"), rx.el.tbody(rx.foreach(Overview.causes, cause))),
+    )
+    whose = rx.el.table(
+        data.heads("by", "name", "#before-", "#now", "#change"),
+        rx.el.tbody(rx.foreach(Overview.groups, who)),
+        class_name="feed long names",
+    )
+    return atoms.panel(
+        "What changed",
+        rx.el.div(said, rx.el.div(whose, class_name="scroll"), class_name="two even"),
+        explain=HOW["changed"],
+        note="spend in this time range, beside the same time before",
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import reflex as rx
 
-from arbiter_app.pipeline.types import Caller
-from arbiter_app.web import container, decision_views, ranges, views
+from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.web import container, decision_views, ranges, spend_views, views
 from arbiter_app.web.charts.chart import SummaryData, blank
 from arbiter_app.web.charts.parts import Figure
 from arbiter_app.web.state import arguments, authz
@@ -36,6 +36,9 @@ class Overview(rx.State):
     closed_trace: rx.Field[str] = rx.field("")
     stages: Listed[View] = listed()
     candidates: Listed[View] = listed()
+    change: Keyed[View] = keyed(lambda: dict(spend_views.BLANK))
+    causes: Listed[View] = listed()
+    groups: Listed[View] = listed()
 
     @event
     async def load(self) -> None:
@@ -48,6 +51,7 @@ class Overview(rx.State):
         self.span = self.span or await ranges.fitting_span(container.current().services.reads, authz.scope(who))
         await self._watch(who, "feed", self.task)
         await self._watch(who, "summary", self.span)
+        await self._compare(who)
         if self.rows and not self.picked:
             await self._open(who, self.rows[0]["id"])
 
@@ -58,6 +62,7 @@ class Overview(rx.State):
         if authz.may_read(who):
             self.span = arguments.choice(value, ranges.RANGES, "24h")
             await self._watch(who, "summary", self.span)
+            await self._compare(who)
 
     @event
     async def set_task(self, value: str) -> None:
@@ -79,6 +84,13 @@ class Overview(rx.State):
         who = await authz.current_caller(self)
         if authz.may_read(who):
             await self._open(who, arguments.text(decision_id, 40))
+
+    async def _compare(self, who: Caller) -> None:
+        seconds, _ = ranges.RANGES[self.span]
+        changes, operator = container.current().services.spend_changes, who.role is Role.OPERATOR
+        told = await changes.since_before(seconds=seconds, key_id=authz.scope(who), keys=operator)
+        self.change, self.causes = spend_views.headline(told), spend_views.causes(told)
+        self.groups = spend_views.groups(told) if self.causes else []
 
     async def _watch(self, who: Caller, topic: str, detail: str) -> None:
         channel = (topic, authz.scope(who) or ranges.ALL, detail)
