@@ -74,7 +74,7 @@ def test_what_was_hardly_tried_is_refused_and_named() -> None:
     gap = SupportGap("math:hard", "gpt-4.1", 120.0, 2.0, 1.0)
     thin = PolicyEstimate(1_000.0, 0.88, mean, mean, {"gpt-4o": 880.0}, [gap])
     assert refusal(thin) == (
-        "12% of the calls would go where hardly anything was tried: gpt-4.1 has 2 answers and 1 grade in math:hard."
+        "12% of the calls would go where hardly anything was tried: gpt-4.1 has 2 answers and 1 grade in math:hard, and 1 more graded one is needed."
     )
     few = PolicyEstimate(1_000.0, 1.0, mean, MeanEstimate(0.9, 0.5, 1.0, 12.0), {"gpt-4o": 1_000.0}, [])
     assert "worth 12 plain ones, and 30 are needed" in (refusal(few) or "")
