@@ -120,10 +120,12 @@ class ArbiterPolicy(BasePolicy):
         detector = self._detector(place)
         self._learn_prompt(observation, known)
         shifts = self._quality_shift(detector, observation, known, delta)
+        paired = self._paired(observation, bool(shifts))
+        if paired and paired[0][1] == observation.model:
+            delta.add(paired.pop(0)[2])
         deltas = (
             *self._follow_list_price(detector, observation, facts),
-            *self._fold(observation.bucket, observation.model, delta).deltas,
-            *self._paired(observation, bool(shifts)),
+            *self._folded([(observation.bucket, observation.model, delta), *paired]),
         )
         alarm = self._price_alarm(detector, observation, delta, facts) if delta.unit_n else None
         if alarm is not None:
@@ -148,7 +150,7 @@ class ArbiterPolicy(BasePolicy):
         if shifts:
             deltas = (*deltas, *self._fold(observation.bucket, observation.model, delta).deltas)
             self._note_detector(place, True)
-        deltas = (*deltas, *self._paired(observation, bool(shifts)))
+        deltas = (*deltas, *self._folded(self._paired(observation, bool(shifts))))
         self._publish(place, False)
         return self._learned(observation.bucket, deltas, shifts)
 
@@ -467,20 +469,24 @@ class ArbiterPolicy(BasePolicy):
         self._sync_all()
         return deltas
 
-    def _paired(self, observation: Observation, shifted: bool) -> tuple[Delta, ...]:
-        """Learn what an answer and the baseline's to the same prompt say together. After a quality alarm what pairs with that
+    def _folded(self, deltas: Iterable[Delta]) -> Iterator[Delta]:
+        """Fold several changes in."""
+        for delta in deltas:
+            yield from self._fold(*delta).deltas
+
+    def _paired(self, observation: Observation, shifted: bool) -> list[Delta]:
+        """What an answer and the baseline's to the same prompt say together. After a quality alarm, that what pairs with that
         model said is dropped: of the baseline's, all."""
         bucket, found = observation.bucket, pair_of(observation, self._baseline)
         if not shifted:
-            return () if found is None else self._fold(bucket, *found).deltas
+            return [] if found is None else [(bucket, *found)]
         models = list(self._table.bucket(bucket)) if observation.model == self._baseline else [observation.model]
-        deltas: list[Delta] = []
-        for model in models:
-            known = self._table.known(bucket, model)
-            if known.paired > 0:
-                dropped = ModelStats(**{name: -getattr(known, name) for name in PAIR_FIELDS})
-                deltas.extend(self._fold(bucket, model, dropped).deltas)
-        return tuple(deltas)
+        known = {model: self._table.known(bucket, model) for model in models}
+        return [
+            (bucket, model, ModelStats(**{name: -getattr(stats, name) for name in PAIR_FIELDS}))
+            for model, stats in known.items()
+            if stats.paired > 0
+        ]
 
     def _quality_shift(
         self, detector: ChangeDetector, observation: Observation, known: ModelStats, delta: ModelStats

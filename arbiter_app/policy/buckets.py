@@ -16,6 +16,7 @@ from operator import attrgetter
 import numpy as np
 
 from arbiter_app.policy.posterior import (
+    LEAST,
     Array,
     BucketLikelihood,
     GapPrior,
@@ -24,6 +25,7 @@ from arbiter_app.policy.posterior import (
     bucket_likelihood,
     gap_scale,
     grade_evidence,
+    pair_evidence,
     shared_posterior,
 )
 from arbiter_app.policy.prompt_size import PromptSize, fit_prompt_size
@@ -47,6 +49,9 @@ _CALLS, _SHADOWS, _GRADED, _COST_N, _COST_USD = (
 _COUNTS, _SHARED_COUNTS = (_CALLS, _GRADED, _COST_N), (_GRADED, _COST_N)
 _QUALITY, _VOTES = slice(_GRADED, _GRADED + 3), slice(_GRADED + 3, _GRADED + 5)
 """The rows of the grades (weight, sum, sum of squares), and of the votes (number, thumbs up)."""
+_PAIRED = SUM_FIELDS.index("paired")
+_PAIRS = slice(_PAIRED, _PAIRED + len(PAIR_FIELDS))
+"""The rows of the pairs with the baseline, in the order of `pair_evidence`."""
 _SIZES = slice(len(SUM_FIELDS) - len(SIZE_FIELDS), len(SUM_FIELDS))
 _SUMS = attrgetter(*SUM_FIELDS)
 
@@ -74,7 +79,7 @@ class BucketSums:
         self.mean_usd: Array = usd / np.maximum(self.charged, 0.5) * (self.charged > 0.5)
         self.base_charged = float(self.charged[baseline])
         self.base_usd = self.base_charged * float(self.mean_usd[baseline])
-        self.grades = sums[_QUALITY] + extra_grades
+        self.grades, self.pairs = sums[_QUALITY] + extra_grades, sums[_PAIRS]
         votes = sums[_VOTES]
         if votes.any():
             self.grades[:2] += vote_weight * votes
@@ -84,8 +89,8 @@ class BucketSums:
     def moved_to(self, sums: Array) -> BucketSums:
         """The same bucket with other sums; what only grades decide is kept where they are the same."""
         other = BucketSums(sums, self._extra, self._vote_weight, self._baseline)
-        if np.array_equal(other.grades, self.grades):
-            other.grades = self.grades
+        if np.array_equal(other.grades, self.grades) and np.array_equal(other.pairs, self.pairs):
+            other.grades, other.pairs = self.grades, self.pairs
             for name in ("evidence", "gap_scale", "_likelihood"):
                 if name in self.__dict__:
                     other.__dict__[name] = self.__dict__[name]
@@ -105,8 +110,18 @@ class BucketSums:
         """What the grades say of the part that buckets share, and of the models here."""
         found: BucketLikelihood | None = self.__dict__.get("_likelihood")
         if found is None:
-            found = self.__dict__["_likelihood"] = bucket_likelihood(self.evidence, prior, self.gap_scale)
+            found = self.__dict__["_likelihood"] = self._said(prior)
         return found
+
+    def _said(self, prior: GapPrior) -> BucketLikelihood:
+        evidence = self.evidence
+        if not self.pairs[0].any():
+            return bucket_likelihood(evidence, prior, self.gap_scale)
+        pairs = pair_evidence(self.pairs, evidence.noise, self._baseline)
+        weight = np.maximum(self.grades[0] - self.pairs[0], 0.0)
+        mean = (self.grades[1] - self.pairs[1]) / np.maximum(weight, LEAST)
+        alone = GradeEvidence(weight, np.clip(mean, 0.0, 1.0), evidence.noise)
+        return bucket_likelihood(alone, prior, self.gap_scale, pairs)
 
     @cached_property
     def size(self) -> PromptSize:

@@ -14,6 +14,8 @@ The algebra, for a bucket in units of s_t and with the sign of quality: x_t = (q
 u_t ~ N(0, C_u), C_u = C_own + (LEVEL_SD / s_t)^2 11'. With D = diag(s_t^2 w / v) and r = (y - LEVEL) / s_t, and since
 x_t | h ~ N(h, C_u):
 
+Pairs of grades on the same prompt are observations of  q_tm - b q_t,baseline  (`pair_evidence`); with them D is no longer diagonal.
+
     p(y_t | h)      is that of precision  P = D (I + C_u D)^-1  and information vector  P r      (push-through identity)
     x_t | h, y_t    ~ N(C_u P r + A h, A C_u),     A = (I + C_u D)^-1                           (Woodbury)
     h | all y       ~ N(m, V),   V = (I + C_shared sum_t P_t)^-1 C_shared,   m = V (sum_t P_t r_t + sum_t P_t mu) - mu
@@ -63,6 +65,12 @@ NOISE_FLOOR = 0.0025
 """Least variance of one grade: a standard deviation of 0.05, the tolerance, so that equal grades are no certainty."""
 CHEAPNESS_CAP = 6.0
 """Natural logarithm of how many times cheaper than the baseline a model counts at most: a free one has no logarithm."""
+PAIR_SLOPE = 0.4
+"""How much of a baseline's surprise another model is expected to share on the same prompt: about what recorded pools show."""
+PAIR_OWN_N = 40.0
+"""Pairs that the bucket's slope counts for in a model's own."""
+PAIR_LEFT = 0.7
+"""Least share of a grade's variance that is believed to be left then: what a correlation of 0.55 leaves (recorded: 0.3 to 0.65)."""
 LEAST = 1e-12
 """What is divided by at least, where both sides vanish: far under any variance that occurs."""
 SCALE_LEVEL = 0.85
@@ -91,6 +99,18 @@ class GradeEvidence:
     weight: Array
     mean: Array
     noise: Array
+
+
+@dataclass(frozen=True, slots=True)
+class PairEvidence:
+    """What pairs of a model's grade and the baseline's on the same prompt say of  q_m - slope q_baseline, each [K]: their weight, the
+    mean of  y_m - slope y_baseline  (0 where there is none), its variance for one pair, and the slope."""
+
+    weight: Array
+    mean: Array
+    noise: Array
+    slope: Array
+    baseline: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,14 +230,49 @@ def gap_scale(weight: float, total: float) -> float:
     return min(max(float(likeness**SCALE_POWER), SCALE_RANGE[0]), SCALE_RANGE[1])
 
 
-def bucket_likelihood(evidence: GradeEvidence, prior: GapPrior, size: float) -> BucketLikelihood:
-    """What the grades of a bucket whose gaps are of this size (see `gap_scale`) say; models without any have no weight."""
-    known, residual = evidence.weight / evidence.noise * size**2, (evidence.mean - LEVEL) / size
+def pair_evidence(pairs: Array, noise: Array, baseline: int) -> PairEvidence:
+    """What pairs say, from weight, own grades, their squares, the baseline's, their squares, and the products [6, K]; `noise` [K] is the
+    variance of one grade.
+
+    A prompt that is hard for one model is hard for another. What the baseline's grade predicts of a model's is taken out of it, by
+    regression (control variates: Lavenberg and Welch, Management Science 27, 1981), so that prompts that happened to be hard
+    do not count against a model. What is left is independent of the baseline's own grades. The slope is the bucket's, and then the
+    model's; what it leaves of the variance follows from it, since that of few pairs is small where all of them went well.
+    """
+    weight, own, _, base, base_sq, product = pairs
+    count = np.maximum(weight, LEAST)
+    both, base_scatter = product - own * base / count, np.maximum(base_sq - base * base / count, 0.0)
+    counted = SPREAD_CAP_N / np.maximum(weight - 1, SPREAD_CAP_N)
+    base_noise = float(noise[baseline])
+    prior = SPREAD_N * base_noise
+    pooled = (prior * PAIR_SLOPE + float(counted.dot(both))) / (prior + float(counted.dot(base_scatter)))
+    prior = PAIR_OWN_N * base_noise
+    slope = np.clip((prior * pooled + both) / (prior + base_scatter), 0.0, 1.0)
+    left = np.maximum(noise - slope * slope * base_noise, PAIR_LEFT * noise)
+    return PairEvidence(weight, (own - slope * base) / count, np.maximum(left, NOISE_FLOOR), slope, baseline)
+
+
+def bucket_likelihood(
+    evidence: GradeEvidence, prior: GapPrior, size: float, pairs: PairEvidence | None = None
+) -> BucketLikelihood:
+    """What the grades of a bucket whose gaps are of this size (see `gap_scale`) say; models without any have no weight. `pairs`
+    are grades that `evidence` does not hold."""
+    known = evidence.weight / evidence.noise * size**2
+    precision_in, info = np.diag(known), known * (evidence.mean - LEVEL) / size
+    if pairs is not None:
+        base, slope, known = pairs.baseline, pairs.slope, pairs.weight / pairs.noise * size**2
+        told = known * (pairs.mean - LEVEL * (1 - slope)) / size
+        precision_in += np.diag(known)
+        precision_in[base] -= slope * known
+        precision_in[:, base] -= slope * known
+        precision_in[base, base] += float((slope * slope).dot(known))
+        info += told
+        info[base] -= float(slope.dot(told))
     cov = prior.own + (LEVEL_SD / size) ** 2
-    gain = _one_plus_inverse(cov * known)
-    cov_given_shared, precision = gain @ cov, known[:, None] * gain
+    gain = _one_plus_inverse(cov @ precision_in)
+    cov_given_shared = gain @ cov
     return BucketLikelihood(
-        size, precision, precision.dot(residual), cov_given_shared.dot(known * residual), gain, cov_given_shared
+        size, precision_in @ gain, info.dot(gain), cov_given_shared.dot(info), gain, cov_given_shared
     )
 
 

@@ -35,7 +35,8 @@ def decide(
     """The choice for one request. `price_falling`: the (bucket, model) whose last calls were cheaper than before; `lost_cache` [K]:
     what a model would cost more in this conversation, USD, for the cache that is lost with the one before; `latency` [K]: that of
     the models over the baseline's, where the caller wants the quickest. Who has a wish, or little money left, is not tried upon."""
-    decision = view.decide_for(ask.eligible, ask.tokens_in, pool, settings, ask.wish)
+    caution = settings.caution if ask.trials is Trials.SERVED else settings.caution_shadow
+    decision = view.decide_for(ask.eligible, ask.tokens_in, pool, settings, caution, ask.wish)
     if lost_cache is not None or latency is not None or ask.dollar_weight != 1.0:
         decision = decision.under(lost_cache, latency, ask.dollar_weight)
     if ask.wish is not None or ask.dollar_weight != 1.0:
@@ -121,32 +122,22 @@ def _serve_best(
 ) -> RoutingChoice:
     """Where the caller gets what is believed best: others are asked beside it, if at all."""
     view, base = decision.view, pool.base
-    may, loss, explain = decision.may, decision.loss, decision.explanation
-    steady = may.without(_repriced(view, settings)) if view.here.repriced_up else may
+    may, loss, why = decision.may, decision.loss, ""
+    steady = may.without(_repriced(view, settings) - {base}) if view.here.repriced_up else may
     served = decision.best if steady is may else decision.among(steady)
-    own, why = pool.index.get(ask.conversation_model or "", -1), ""
+    own = pool.index.get(ask.conversation_model or "", -1)
     if own in steady.places and loss[own] <= loss[served] + settings.sticky_margin:
         served, why = own, "this conversation keeps its model; "
-    elif base in steady.places and _baseline_due(decision, base, base, settings):
+    elif base in may.places and _baseline_due(decision, base, base, settings):
         served = base
-    choice = explain.exploit(served, seed, 1.0, why)
+    choice = decision.explanation.exploit(served, seed, 1.0, why)
     rng = random.Random(seed)
     if ask.trials is Trials.NONE or rng.random() >= settings.shadow_share:
         return choice
-    wanted = shadows(decision, served, base, settings)
+    wanted = decision.worth_asking(served, base)
     if view.here.repriced_up:
         wanted = [*_look_again(decision, served, rng, ask.bucket, pool, settings, price_falling), *wanted]
     return replace(choice, shadows=_affordable(decision, wanted, pool, settings)) if wanted else choice
-
-
-def shadows(decision: ScoredDecision, served: int, base: int, settings: PolicySettings) -> list[int]:
-    """The models to be asked beside the one that serves, best first: those that may turn out better."""
-    may, due = decision.may, []
-    if served != base and base in may.places and _baseline_due(decision, served, base, settings):
-        due = [base]
-    index = decision.trial_losses()
-    better = [(float(index[at]), at) for at in may.places if at != served and at != base]
-    return due + [at for value, at in sorted(better) if value < float(index[served])]
 
 
 def _look_again(
@@ -158,9 +149,9 @@ def _look_again(
     settings: PolicySettings,
     price_falling: Container[tuple[str, str]],
 ) -> list[int]:
-    """Models whose price rose, and which are looked at again by chance: before they may serve, and after they were left for it."""
-    view, loss, found = decision.view, decision.loss, []
-    if loss[decision.best] < loss[served] and rng.random() < settings.repriced_share:
+    """Models whose price rose, which are looked at again by chance: before they may serve, and after they were left for it."""
+    view, found = decision.view, list[int]()
+    if decision.loss[decision.best] < decision.loss[served] and rng.random() < settings.repriced_share:
         found.append(decision.best)
     dear = _left_for_its_price(decision, served)
     if dear is not None:

@@ -6,6 +6,8 @@ decisions cost a few comparisons. Calls, trials and dollars are counted live: bu
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from arbiter_app.policy.buckets import Bucket, BucketSums, ExpectedCost
@@ -17,11 +19,14 @@ from arbiter_app.policy.posterior import Array, QualityPosterior
 from arbiter_app.policy.prompt_size import factor
 from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.policy.types import PolicySettings, Wish
+from arbiter_app.policy.worth_asking import LEAST_PRICE, worth_asking, worth_of_the_bar
 
 CACHE_SIZE = 256
 """Sets of models and sizes of prompts for which a view keeps what follows (a memory bound: about 2 KB each)."""
 TRIAL_SIZE_SHARE = 0.25
 """How far the size of a prompt counts for trying a model on it: one that is then chosen will serve prompts of every size."""
+Way = tuple[tuple[str, ...], float, Wish | None]
+"""What decisions differ in besides the prompt: the models, the caution for who is to serve, the caller's wish."""
 
 
 class BucketPosterior:
@@ -32,10 +37,8 @@ class BucketPosterior:
         self, here: Bucket, sums: BucketSums, belief: QualityPosterior, money: ExpectedCost, spent: ModelStats
     ) -> None:
         self.here, self.sums, self.belief, self.money, self.spent = here, sums, belief, money, spent
-        self._scores: ClearingCache[tuple[tuple[str, ...], Wish | None], CandidateScores] = ClearingCache(CACHE_SIZE)
-        self._decisions: ClearingCache[tuple[tuple[str, ...], Wish | None, int], ScoredDecision] = ClearingCache(
-            CACHE_SIZE
-        )
+        self._scores: ClearingCache[Way, CandidateScores] = ClearingCache(CACHE_SIZE)
+        self._decisions: ClearingCache[tuple[Way, int], ScoredDecision] = ClearingCache(CACHE_SIZE)
 
     def believing(self, belief: QualityPosterior) -> BucketPosterior:
         """The same with another belief."""
@@ -47,16 +50,20 @@ class BucketPosterior:
         length: float,
         pool: ModelIndex,
         settings: PolicySettings,
+        caution: float,
         wish: Wish | None = None,
     ) -> ScoredDecision:
-        """What follows for these models and a prompt of this length (0: not known), by the settings that a wish leads to."""
-        key = models, wish, self.sums.size.step(length)
+        """What follows for these models and a prompt of this length (0: not known), with this caution for who is to serve, by the
+        settings that a wish leads to."""
+        way = models, caution, wish
+        key = way, self.sums.size.step(length)
         found = self._decisions.get(key)
         if found is None:
-            scores = self._scores.get(key[:2])
+            scores = self._scores.get(way)
             if scores is None:
-                scores = self._scores.keep(key[:2], CandidateScores(self, pool.eligible(models), pool, settings))
-            found = self._decisions.keep(key, ScoredDecision(scores, factor(key[2]), pool, settings))
+                scores = CandidateScores(self, pool.eligible(models), pool, settings, caution)
+                self._scores.keep(way, scores)
+            found = self._decisions.keep(key, ScoredDecision(scores, factor(key[1]), pool, settings))
         return found
 
 
@@ -65,9 +72,11 @@ class CandidateScores:
     mean, `usd` expected, `listed_usd` at list prices, and the weight of what was `graded`; `columns` are those of the models
     that may serve, as `Candidate` begins with them."""
 
-    def __init__(self, view: BucketPosterior, may: CandidateMask, pool: ModelIndex, settings: PolicySettings) -> None:
+    def __init__(
+        self, view: BucketPosterior, may: CandidateMask, pool: ModelIndex, settings: PolicySettings, caution: float
+    ) -> None:
         self.view, self.may, self._settings = view, may, settings
-        self._params = LossParams(settings.quality_tolerance, settings.caution, settings.caution_trial, settings.lead)
+        self._params = LossParams(settings.quality_tolerance, caution, settings.caution_trial, settings.lead)
         self.at = _expected_loss(view, may, pool.base, self._params)
         self.price: list[float] = self.at.price.tolist()
         self.usd: list[float] = view.money.usd.tolist()
@@ -77,13 +86,23 @@ class CandidateScores:
         self.columns = [[column[at] for at in may.places] for column in columns]
         self._trial_index: Array | None = None
 
+    @cached_property
+    def chance_graded(self) -> Array:
+        """The chance [K] that a call is graded at all."""
+        sums = self.view.sums
+        chance: Array = np.minimum((sums.graded + 1) / (sums.calls + 1), 1.0)
+        return chance
+
+    @property
+    def ahead(self) -> float:
+        """The requests for which a trial has to pay."""
+        return self._settings.horizon_min + self._settings.horizon_growth * self.view.sums.requests
+
     def trial_index(self) -> Array:
         """What quality costs to reckon with [K] while a model can be tried and left again."""
         if self._trial_index is None:
-            sums, settings = self.view.sums, self._settings
-            graded = np.minimum((sums.graded + 1) / (sums.calls + 1), 1.0)
-            ahead = settings.horizon_min + settings.horizon_growth * sums.requests
-            self._trial_index = trial_index(self.at, sums.evidence.noise, graded, ahead, self._params)
+            noise = self.view.sums.evidence.noise
+            self._trial_index = trial_index(self.at, noise, self.chance_graded, self.ahead, self._params)
         return self._trial_index
 
 
@@ -129,6 +148,7 @@ class ScoredDecision:
         )
         self._trial_index: Array | None = None
         self._best_trial = -1
+        self._wanted: dict[int, list[int]] = {}
 
     def under(self, lost_cache: Array | None, latency: Array | None, weight: float) -> ScoredDecision:
         """The same in a conversation whose cache the others [K] do not have, USD; where time counts in the place of money; or where
@@ -144,6 +164,22 @@ class ScoredDecision:
         if self._trial_index is None:
             self._trial_index = self.scores.trial_index() + self.at.price * self._tried + self._lost
         return self._trial_index
+
+    def worth_asking(self, served: int, base: int) -> list[int]:
+        """The models that are worth asking beside the one that serves, best first: by what they are worth for the mean of what they
+        cost and of what a place among a few takes."""
+        found = self._wanted.get(served)
+        if found is None:
+            sums, at, settings, scores = self.view.sums, self.at, self._settings, self.scores
+            noise, ahead, tolerance = sums.evidence.noise, scores.ahead, settings.quality_tolerance
+            worth = worth_asking(at, noise, scores.chance_graded, ahead, self.loss[served], tolerance)
+            worth[served] = worth[base] = 0.0
+            if base != served:
+                worth[base] = worth_of_the_bar(self.view.belief, at.price, noise, ahead, served, base, tolerance)
+            order = worth * np.sqrt(np.maximum(at.price, LEAST_PRICE))
+            wanted = [(-float(order[at]), at) for at in self.may.places if worth[at] > settings.shadow_worth]
+            found = self._wanted[served] = [at for _, at in sorted(wanted)]
+        return found
 
     def trial(self, best: int, steady: CandidateMask, budget_usd: float) -> int | None:
         """The model that may still turn out better than the best known one, if its trial is within the budget."""

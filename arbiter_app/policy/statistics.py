@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 
 SIZE_FIELDS = ("sized_n", "sized_usd", "sized_sq", "size_sum", "size_sq", "size_usd")
 COST_FIELDS = (
@@ -77,8 +78,9 @@ class ModelStats:
 
     def add(self, other: ModelStats) -> None:
         """Add another's sums to these."""
-        for name in FIELDS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name, mine, more in zip(FIELDS, _ALL(self), _ALL(other), strict=True):
+            if more:
+                setattr(self, name, mine + more)
 
     def as_dict(self) -> dict[str, float]:
         """The sums that are not zero, by name."""
@@ -126,6 +128,7 @@ class ModelStats:
 
 
 FIELDS: tuple[str, ...] = tuple(spec.name for spec in fields(ModelStats))
+_ALL = attrgetter(*FIELDS)
 
 Rows = Iterable[tuple[str, str, ModelStats]]
 

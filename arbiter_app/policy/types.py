@@ -87,6 +87,8 @@ class PolicySettings:
     """... plus this many for the square root of a bucket's calls: a bar that nobody looks at again is the dearest mistake."""
     caution: float = 0.0
     """Standard deviations of doubt by which a model is taken to be worse than it looks where it is to serve ..."""
+    caution_shadow: float = 0.5
+    """... the same where trials are asked beside answers, so that doubt can be resolved first ..."""
     caution_trial: float = 0.05
     """... and where it is to be tried."""
     lead: float = 0.03
@@ -113,7 +115,7 @@ class PolicySettings:
     """Largest share of all requests that may be trials."""
     explore_usd_share: float = 0.06
     """Largest share of the baseline's price of all requests that trials may cost."""
-    explore_start: float = 50.0
+    explore_start: float = 100.0
     """Requests that both shares are granted in advance."""
     explore_chance: float = 0.9
     """Chance that a trial that pays is made; the rest of the time the best known model serves."""
@@ -121,6 +123,8 @@ class PolicySettings:
     """Models that are asked beside one answer at most, where trials are asked beside answers; they cost at most `explore_usd_share`."""
     shadow_share: float = 1.0
     """Largest share of requests beside which others are asked."""
+    shadow_worth: float = 2.0
+    """How many times its price a call beside an answer has to be worth."""
     explore_loss_share: float = 0.2
     """Largest expected loss on the baseline for the sake of trials, per request ..."""
     explore_loss_start: float = 500.0

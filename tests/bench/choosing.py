@@ -1,4 +1,4 @@
-"""CPU of one decision: `python -m tests.bench.choosing`. The policy alone, with 14 models and 10 buckets, seeded.
+"""CPU of one decision: `python -m tests.bench.choosing`. The policy alone, with 24 models and 20 buckets, seeded, trials asked beside answers.
 
 Prompts have five lengths, and cost in proportion. Prints `choose` and `record` in microseconds, as medians over blocks of
 requests (reading the clock around each would cost more than what is measured), and their ratio to inverting one matrix of
@@ -14,13 +14,17 @@ from statistics import median
 
 import numpy as np
 
-from arbiter_app.policy import ModelFacts, Observation, PolicySettings, RoutingAsk, RoutingChoice, build
+from arbiter_app.policy import Beside, ModelFacts, Observation, Policy, PolicySettings, RoutingAsk, Trials, build
 
-MODELS, BUCKETS, BLOCK, BLOCKS = 14, 10, 200, 30
+MODELS, BUCKETS, BLOCK, BLOCKS = 24, 20, 200, 40
 NAMES = tuple(f"model-{at:02d}" for at in range(MODELS))
 FACTS = {model: ModelFacts(1e-7 * 1.5**at, 4e-7 * 1.5**at) for at, model in enumerate(NAMES)}
 LENGTHS = (60, 200, 400, 900, 2_500)
-ASKS = [RoutingAsk(f"bucket-{at}", "a prompt", NAMES, length, 250) for at in range(BUCKETS) for length in LENGTHS]
+ASKS = [
+    RoutingAsk(f"bucket-{at}", "a prompt", NAMES, length, 250, trials=Trials.SHADOW)
+    for at in range(BUCKETS)
+    for length in LENGTHS
+]
 
 
 def main() -> None:
@@ -28,14 +32,16 @@ def main() -> None:
     policy = build("arbiter", catalog=FACTS, baseline=NAMES[-1], settings=PolicySettings())
     draw = random.Random(7)
     asks = [[draw.choice(ASKS) for _ in range(BLOCK)] for _ in range(BLOCKS)]
-    decided = median(
-        _each_us(block, lambda ask: policy.record(_seen(ask, policy.choose(ask, 0.0, 1), draw))) for block in asks
-    )
-    ungraded = median(
-        _each_us(block, lambda ask: policy.record(_seen(ask, policy.choose(ask, 0.0, 1), None))) for block in asks
-    )
+    decided = median(_each_us(block, lambda ask: _request(policy, ask, draw)) for block in asks)
+    ungraded = median(_each_us(block, lambda ask: _request(policy, ask, None)) for block in asks)
+    calls = sum([sum([_request(policy, ask, draw) for ask in block]) for block in asks]) / (BLOCK * BLOCKS)
     unit = median(_each_us(block, lambda _: np.linalg.inv(np.eye(MODELS) + 0.1)) for block in asks)
-    for name, took_us in (("choose + record", decided), ("... without a grade", ungraded)):
+    print(f"{calls:.1f} calls a request")
+    for name, took_us in (
+        ("choose + record", decided),
+        ("... a call", decided / calls),
+        ("... without a grade", ungraded),
+    ):
         print(f"{name:20s} {took_us:6.0f} us, {took_us / unit:5.1f} inversions of {MODELS} x {MODELS}")
 
 
@@ -46,20 +52,31 @@ def _each_us(block: list[RoutingAsk], work: Callable[[RoutingAsk], object]) -> f
     return 1e6 * (time.thread_time() - started) / len(block)
 
 
-def _seen(ask: RoutingAsk, choice: RoutingChoice, draw: random.Random | None) -> Observation:
-    facts = FACTS[choice.model]
-    quality = None if draw is None else float(draw.random() < 0.6 + 0.02 * NAMES.index(choice.model))
+def _request(policy: Policy, ask: RoutingAsk, draw: random.Random | None) -> int:
+    """One request, with what is asked beside it; how many calls it took."""
+    choice = policy.choose(ask, 0.0, 1)
+    served = _seen(ask, choice.model, choice.mode, None, draw)
+    policy.record(served)
+    for model in choice.shadows:
+        policy.record(_seen(ask, model, "shadow", Beside(choice.model, served.quality), draw))
+    return 1 + len(choice.shadows)
+
+
+def _seen(ask: RoutingAsk, model: str, mode: str, beside: Beside | None, draw: random.Random | None) -> Observation:
+    facts = FACTS[model]
+    quality = None if draw is None else float(draw.random() < 0.6 + 0.014 * NAMES.index(model))
     usd = facts.list_usd(ask.tokens_in, ask.tokens_out)
     return Observation(
         bucket=ask.bucket,
-        model=choice.model,
+        model=model,
         prompt=ask.prompt,
         cost_usd=usd,
         tokens_in=ask.tokens_in,
         tokens_out=ask.tokens_out,
         quality=quality,
-        mode=choice.mode,
+        mode=mode,
         asked_tokens=ask.tokens_in,
+        beside=beside,
     )
 
 
