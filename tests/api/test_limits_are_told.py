@@ -105,13 +105,14 @@ def test_every_amount_is_a_ceiling(gateway: Running, ceiling: bytes) -> None:
         assert arbiter["model"] in FREE
 
 
-def test_where_nothing_is_free_the_cheapest_serves_and_it_is_said(own_gateway: Running) -> None:
+def test_where_nothing_is_free_nothing_serves_for_nothing_and_it_is_said(own_gateway: Running) -> None:
     until(lambda: own_gateway.arbiter.status.runtime_seen_at is not None)  # its list replaces the catalog once
     catalog = own_gateway.arbiter.catalog
     models = {name: replace(one, input_usd=one.input_usd or 1e-9) for name, one in catalog.models.items()}
     own_gateway.arbiter.catalog_holder.now = replace(catalog, models=models)
-    answer = own_gateway.chat("Calculate 3 * 9", arbiter_max_cost=0, arbiter_no_cache=True).json()["arbiter"]
-    assert (answer["eligible_models"], answer["budget_met"], answer["budget_max_cost"]) == (1, False, 0)
+    answer = own_gateway.chat("Calculate 3 * 9", arbiter_max_cost=0, arbiter_no_cache=True)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (400, "no_capable_model", "arbiter_max_cost")
 
 
 @pytest.mark.parametrize("value", [b"true", b"-1", b"-1e-300", b'"0"', b"[]", b"{}", b'"' + b"9" * 9_000 + b'"'])
