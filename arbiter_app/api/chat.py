@@ -160,7 +160,12 @@ class _Reply:
         self.keeping: Keeping | None = None
 
     async def whole(self, decision: Decision) -> None:
-        parts, headers = self._dialect.whole(decision), [JSON, *_named(decision)]
+        done = decision.completion
+        if done is not None and done.large:  # where it is translated, that takes its time
+            parts = await asyncio.to_thread(self._dialect.whole, decision)
+        else:
+            parts = self._dialect.whole(decision)
+        headers = [JSON, *_named(decision)]
         if self.keeping is not None:
             await self.keeping.whole(parts)
         if sum(map(len, parts)) <= ANSWER_PIECE_BYTES:

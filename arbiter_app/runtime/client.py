@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Mapping
@@ -138,7 +139,11 @@ class HttpRuntime:
         hold = Hold(self._budget)
         pieces = await self._read(response, self._max_answer_bytes, hold, deadline)
         if reader is not None:
-            reply, body = translated(reader, headers, joined(pieces), first_byte_ms, hold)
+            whole = joined(pieces)
+            if len(whole) > LARGE_BYTES:  # beside the event loop: it is read and written anew
+                reply, body = await asyncio.to_thread(translated, reader, headers, whole, first_byte_ms, hold)
+            else:
+                reply, body = translated(reader, headers, whole, first_byte_ms, hold)
             return replace(reply, dropped=asked.dropped, native=body if native is not None else b"")
         if sum(map(len, pieces)) > LARGE_BYTES:
             outline = await outline_of(pieces, self._budget.turns)

@@ -48,3 +48,56 @@ def test_large_answers_come_whole_and_are_not_graded(gateway: Running) -> None:
             assert "arbiter" in chunks[-1]
     held = gateway.arbiter.runtime._budget.held
     assert held == 0
+
+
+CATALOG = """
+[runtimes.claude]
+base_url = "{claude}"
+dialect = "anthropic-messages"
+key_env = "CLAUDE_KEY"
+
+[models."deepseek-v4"]
+input = 0.5
+output = 1.5
+context = 128_000
+
+[models."claude-sonnet"]
+input = 3
+output = 15
+context = 128_000
+[[models."claude-sonnet".deployments]]
+runtime = "claude"
+"""
+LONGEST_STEP_S = 0.02
+"""Of the event loop's CPU time. One of twelve megabytes takes 24 ms and more to be translated."""
+
+
+def test_large_answers_are_translated_beside_the_event_loop(tmp_path: Path) -> None:
+    text = "All work and no play makes Jack a dull boy. " * 280_000
+    block = {"type": "text", "text": text}
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [block]}
+    message |= {"stop_reason": "end_turn", "usage": {"input_tokens": 5, "output_tokens": 2}}
+    chat, translated = plain({"role": "assistant", "content": text}), json.dumps(message).encode()
+    with stranger() as runtime, stranger() as claude:
+        runtime.say, claude.say = lambda body: chat, lambda body: (200, "application/json", translated)
+        catalog = tmp_path / "catalog.toml"
+        catalog.write_text(CATALOG.format(claude=claude.url))
+        parts = dict.fromkeys(("BASELINE_MODEL", "ARBITER_CLASSIFIER_MODEL", "ARBITER_JUDGE_MODEL"), "deepseek-v4")
+        own = {"ARBITER_CATALOG": str(catalog), "CLAUDE_KEY": "key-of-claude-0123", "ARBITER_JUDGE_SAMPLE": "0"}
+        with running(tmp_path, **runtime.settings, **parts, **own) as over:
+            for path, model in (
+                ("/v1/messages", "deepseek-v4"),
+                ("/v1/responses", "deepseek-v4"),
+                ("/v1/chat/completions", "claude-sonnet"),
+                ("/v1/responses", "claude-sonnet"),
+            ):
+                asked: Any = {"messages": [{"role": "user", "content": "Tell me a tale"}], "max_tokens": 100}
+                asked = {"input": "Tell me a tale"} if path.endswith("responses") else asked
+                asked |= {"arbiter_pin": model, "arbiter_no_cache": True}
+
+                def ask(path: str = path, asked: Any = asked) -> None:
+                    answer = over.http.post(path, json=asked, headers={"x-arbiter-task": "open"})
+                    assert answer.status_code == 200 and text[:1_000] in answer.text and len(answer.content) > len(text)
+
+                took = min(over.longest_step_s(ask) for _ in range(3))
+                assert took < LONGEST_STEP_S, f"{path} of {model} held the event loop for {took * 1000:.0f} ms"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 
 import orjson
@@ -18,6 +19,7 @@ from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.events import Chunk
 from arbiter_app.pipeline.lifecycle import Streamed
+from arbiter_app.pipeline.ports import LARGE_BYTES
 from arbiter_app.pipeline.types import Json
 
 __all__ = ["PATHS", "REQUEST_ID", "error_body", "error_frame", "frames", "parse", "status_of", "whole"]
@@ -55,13 +57,19 @@ async def frames(streamed: Streamed) -> AsyncIterator[bytes]:
 
     begun = response(decision, IN_PROGRESS, [])
     yield told({"type": f"response.{stage}", "response": begun} for stage in ("created", IN_PROGRESS))
+    sent = 0
     async for chunks in streamed.chunks:
         made = told(event for chunk in chunks for event in output.of(chunk))
+        sent += len(made)
         if made:
             yield made
-    ending = told(output.end())
-    ended = finished(decision, output.items, output.finish)
-    yield ending + told([{"type": f"response.{ended['status']}", "response": ended}])
+
+    def ending() -> bytes:
+        last = told(output.end())
+        ended = finished(decision, output.items, output.finish)
+        return last + told([{"type": f"response.{ended['status']}", "response": ended}])
+
+    yield ending() if sent < LARGE_BYTES else await asyncio.to_thread(ending)  # all is said again
 
 
 def error_body(error: ArbiterError) -> bytes:
