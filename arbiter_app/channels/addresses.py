@@ -7,6 +7,7 @@ none of its parameters that read files.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
@@ -86,13 +87,13 @@ def apprise_url(kind: ChannelKind, address: str, message: OutgoingMessage) -> st
         found = PAGERDUTY.fullmatch(address)
         assert found is not None
         about = {"region": found[1] or "us", "dedup": f"arbiter {message.kind} {message.subject}"[:255], **_QUIET}
-        return f"pagerduty://{found[2]}@events/Arbiter/{quote(message.kind)}?{urlencode(about)}"
+        return f"pagerduty://{found[2]}@events/Arbiter/{quote(message.kind)}?{_query(about.items())}"
     if kind is ChannelKind.SLACK and not SLACK.fullmatch(address):
         return _slack_like(urlsplit(address))
     if kind is ChannelKind.SLACK:
-        return f"{address}?{urlencode(_QUIET)}"
+        return f"{address}?{_query(_QUIET.items())}"
     if kind is ChannelKind.TEAMS:
-        return f"{address}&{urlencode({'image': 'no'})}"
+        return f"{address}&{_query([('image', 'no')])}"
     return f"{address}{'&' if urlsplit(address).query else '?'}format={'html' if message.html else 'text'}"
 
 
@@ -101,7 +102,12 @@ def _slack_like(parts: SplitResult) -> str:
     given = [(f"-{name}", value) for name, value in parse_qsl(parts.query, keep_blank_values=True)]
     fields = {":message": "text", ":title": "", ":type": "", ":version": "", ":attachments": ""}
     scheme = "jsons" if parts.scheme == "https" else "json"
-    return f"{scheme}://{parts.netloc}{parts.path or '/'}?{urlencode([*fields.items(), *given])}"
+    return f"{scheme}://{parts.netloc}{parts.path or '/'}?{_query([*fields.items(), *given])}"
+
+
+def _query(fields: Iterable[tuple[str, str]]) -> str:
+    """A query as apprise reads it: a plus sign is one, and no space."""
+    return urlencode(list(fields), quote_via=quote)
 
 
 def _parts(address: str, schemes: tuple[str, ...]) -> SplitResult:

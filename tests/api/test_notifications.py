@@ -13,10 +13,12 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from arbiter_app.services import delivering
 from arbiter_app.services.notification_events import EventKind, NotificationEvent, budget_event
+from arbiter_app.store import Store
 from arbiter_app.store import notifications as stored
 from tests.conftest import Running, running
 from tests.receivers import Receiver, mail_server, receiver
 from tests.served import free_port
+from tests.stores import call_now
 from tests.waiting import until
 
 KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
@@ -347,3 +349,28 @@ def test_every_change_of_a_rule_is_in_the_audit_log_without_what_opens_it(told: 
 def test_rests_grow_to_some_hours() -> None:
     rests = delivering.RESTS_S
     assert list(rests) == sorted(rests) and 7 * 3_600 < sum(rests) < 9 * 3_600
+
+
+def test_requests_are_answered_while_receivers_hold_every_place(told: Running) -> None:
+    with receiver(silent=True) as silent:
+        for number in range(delivering.AT_ONCE + 2):
+            rule(told, f"{silent.url}/{number}")
+        tell(told)
+        until(lambda: len(silent.got) == delivering.AT_ONCE)
+        for number in range(10):
+            assert told.chat(f"Calculate {number} * 7", arbiter_no_cache=True).status_code == 200
+            tell(told, f"model-{number}")
+        assert len(silent.got) == delivering.AT_ONCE, "nobody has been answered, nor given up"
+
+
+def test_so_many_of_the_newest_dead_letters_are_kept(store: Store) -> None:
+    def work(connection: Any) -> list[str]:
+        row = {"kind": "quarantine", "subject": "m", "made": 1.0, "body": {"title": "t"}}
+        some_rule = {"id": "rule_1", "held": 0}
+        for number in range(stored.DEAD_MOST + 20):
+            stored.put(connection, some_rule, {**row, "id": f"msg_{number}", "once": str(number)})
+            stored.settle(connection, f"msg_{number}_rule_1", {"state": stored.DEAD})
+        return [one["id"] for one in stored.page(connection, states=[stored.DEAD], limit=1_000)]
+
+    kept = call_now(store, work)
+    assert (len(kept), kept[0], kept[-1]) == (stored.DEAD_MOST, f"msg_{stored.DEAD_MOST + 19}_rule_1", "msg_20_rule_1")

@@ -22,6 +22,7 @@ from arbiter_app.store import open_store
 from arbiter_app.workers.worker_pool import WorkerPool, listen
 from tests.chaos.test_stops_and_starts import CHAT, KEY, listens, over, runtime
 from tests.conftest import FAST, running
+from tests.receivers import receiver
 from tests.served import TLS, Served, free_port, served
 from tests.waiting import until
 
@@ -202,3 +203,25 @@ def test_the_feed_of_the_pages_shows_what_workers_do(tmp_path: Path, monkeypatch
 
         decision, told = master.run(follow)
     assert told == f"decision {decision}"
+
+
+def test_what_a_worker_tells_is_sent_once_by_the_process_of_the_pages(tmp_path: Path) -> None:
+    port = free_port()
+    settings = {"ARBITER_WORKERS": "2", "ARBITER_GATEWAY_PORT": str(port)}
+    with receiver() as hook, served(tmp_path, **settings) as one:
+        team = Team(one, port)
+        body = {"name": "all", "channel": "webhook", "address": hook.url, "events": ["budget_100"]}
+        team.pages.post("/v1/notifications/rules", json=body).raise_for_status()
+        ask = {"messages": [{"role": "user", "content": "Calculate 1 * 3"}], "arbiter_no_cache": True, "max_tokens": 20}
+        ask["arbiter_pin"] = "gpt-4o"
+        cost = team.pages.post(CHAT, json=ask).json()["arbiter"]["cost"]
+        budget = {"scope": "tag", "subject": "a", "period": "month", "limit_usd": f"{40 * cost:.9f}"}
+        team.pages.post("/v1/budgets", json=budget).raise_for_status()
+        tagged = {"x-arbiter-tags": "a"}
+        until(lambda: team.gateway.post(CHAT, json=ask, headers=tagged).status_code == 402)
+        with ThreadPoolExecutor(8) as pool:  # refused by both workers
+            refused = [pool.submit(team.gateway.post, CHAT, json=ask, headers=tagged) for _ in range(40)]
+        assert {one.result().status_code for one in refused} == {402}
+        until(lambda: team.pages.get("/v1/notifications?state=sent").json()["data"])
+        assert len(team.pages.get("/v1/notifications").json()["data"]) == len(hook.got) == 1
+        team.close()
