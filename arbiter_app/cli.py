@@ -22,7 +22,7 @@ from arbiter_app.allocator import return_large_blocks
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.services.keys import Keys
 from arbiter_app.settings import Settings, SettingsError, load_settings
-from arbiter_app.store import Store, StoreError, open_store
+from arbiter_app.store import Store, StoreError, move, open_store
 from arbiter_app.store.backends import StoreUnusable, backend_of, url_of
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import prepare
@@ -76,6 +76,10 @@ def _parser() -> argparse.ArgumentParser:
     backup.add_argument("file", type=Path)
     back = command("restore", _restore, "put a backup in the place of the store; the present one is kept beside it")
     back.add_argument("file", type=Path)
+
+    moving = command("move", _move, "copy a store into an empty one, such as a file into a PostgreSQL database")
+    moving.add_argument("source", help="a SQLite file, or a URL as ARBITER_DB takes it; it is only read")
+    moving.add_argument("target", help="another one; what is cut short goes on when it is begun again")
 
     export = command("export", _export, "write the decisions, newest first")
     export.add_argument("--format", choices=["csv", "jsonl"], default="csv")
@@ -172,6 +176,11 @@ def _restore(settings: Settings, given: argparse.Namespace) -> int:
         return 1
     kept = restore(given.file, path)
     print(f"{path} is now {given.file}" + (f"; what was there is kept as {kept}" if kept else ""))
+    return 0
+
+
+def _move(settings: Settings, given: argparse.Namespace) -> int:
+    move.move(given.source, given.target, print)
     return 0
 
 

@@ -240,3 +240,11 @@ def test_a_mistyped_setting_is_named_without_a_stack(arbiter, monkeypatch):
     monkeypatch.setenv("ARBITER_PROT", "1")
     code, _, told = arbiter("doctor")
     assert code == 1 and told.startswith("arbiter: unknown settings: ARBITER_PROT")
+
+
+def test_a_store_is_moved_with_one_command(tmp_path: Path, used: Run) -> None:
+    source, target = str(tmp_path / "arbiter.db"), str(tmp_path / "other.db")
+    code, out, _ = used("move", source, target)
+    assert code == 0 and "3 decisions and " in out.splitlines()[-1]
+    code, _, err = used("move", source, target)
+    assert code == 1 and "holds a store already" in err

@@ -96,6 +96,9 @@ class Backend(ABC):
     def roll_back(self, connection: Connection) -> None:
         """Undo what was begun."""
 
+    def after_copying(self, connection: Connection) -> None:  # noqa: B027 - most count on from the largest by themselves
+        """Have numbers go on behind those of rows that were copied."""
+
     def channel(self, hear: Callable[[str, Any], None], joined: Callable[[], None]) -> Channel | None:
         """The channel to other hosts on this database, not started; None where there are none."""
         return None

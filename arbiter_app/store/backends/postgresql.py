@@ -150,6 +150,18 @@ class PostgresqlBackend(Backend):
         """Roll back."""
         connection.rollback()
 
+    def after_copying(self, connection: Connection) -> None:
+        """Each sequence goes on behind the largest number of its column."""
+        owned = connection.exec_driver_sql(
+            "SELECT table_name, column_name FROM information_schema.columns "
+            "WHERE table_schema = current_schema() AND column_default LIKE 'nextval(%%'"
+        ).all()
+        for name, numbered in owned:
+            last = f"(SELECT coalesce(max({numbered}), 0) FROM {name})"  # noqa: S608 - names of our own
+            connection.exec_driver_sql(
+                f"SELECT setval(pg_get_serial_sequence('{name}', '{numbered}'), {last} + 1, false)"
+            )
+
     def channel(self, hear: Callable[[str, Any], None], joined: Callable[[], None]) -> Channel | None:
         """Over LISTEN and NOTIFY."""
         return Channel(self.engine(), hear, joined)
@@ -175,10 +187,11 @@ class PostgresqlBackend(Backend):
         rows = func.json_to_recordset(cast(bindparam("rows"), JSON)).table_valued(*typed, name="given")
         rows = rows.render_derived(with_types=True)
         insert = postgresql.insert(target).from_select(list(columns), select(*[rows.c[name] for name in columns]))
+        names = ["".join(name) for name in columns]  # SQLAlchemy's own kind of text is no key for orjson
         sql = str(upsert(insert, target, add, put).compile(dialect=dialect))
 
         def run(connection: Connection, rows: Sequence[Row]) -> None:
-            told = orjson.dumps([dict(zip(columns, row, strict=True)) for row in rows], default=_hexadecimal)
+            told = orjson.dumps([dict(zip(names, row, strict=True)) for row in rows], default=_hexadecimal)
             _driver(connection).execute(sql, {"rows": told.decode()})
 
         return run
