@@ -121,6 +121,10 @@ def file_all(store: Store) -> int:
     return filed
 
 
+READ_ONLY = "SET default_transaction_read_only = on"
+"""What makes a PostgreSQL refuse as a pragma makes SQLite."""
+
+
 class Pragma:
     """A pragma that every new writing connection gets while it is set: how tests fill or protect the database."""
 
@@ -130,12 +134,14 @@ class Pragma:
         self._connect()  # before there is one more listener: a list of them must not grow while it is gone through
         event.listen(store.writer._engine, "connect", self._connected)
 
-    def _connected(self, connection: sqlite3.Connection, _record: Any) -> None:
+    def _connected(self, connection: Any, _record: Any) -> None:
         if self.text:
             connection.execute(self.text)
+            connection.commit()
 
     def set(self, text: str) -> None:
-        """From now on, also for the connection in use."""
+        """From now on, also for the connection in use; on PostgreSQL every pragma means that it takes no writes."""
+        text = READ_ONLY if self._store.path is None else text
         self._connect()
         call_now(self._store, lambda connection: connection.exec_driver_sql(text))
         self.text = text

@@ -47,17 +47,14 @@ def test_a_revoked_key_is_refused_at_the_other(pair: Pair) -> None:
 
 def test_a_switch_and_a_simulated_price_hold_at_the_other(pair: Pair) -> None:
     one, other = pair
-    one.run(lambda: _async(one.arbiter.actions.set_routable, "gpt-4o-mini", False))
+    one.http.patch("/v1/pool/models/gpt-4o-mini", json={"routable": False}).raise_for_status()
     other.http.post("/v1/simulate-price", json={"model": "gpt-4o", "multiplier": 3.0})
-    soon(lambda: not other.arbiter.catalog.switches.get("gpt-4o-mini", True))
+    soon(lambda: not other.arbiter.catalog.models["gpt-4o-mini"].routable)
     soon(lambda: one.arbiter.prices.active() == {"gpt-4o": 3.0})
-    one.run(lambda: _async(one.arbiter.actions.set_routable, "gpt-4o-mini", True))
+    other.http.patch("/v1/pool/models/gpt-4o-mini", json={"routable": True}).raise_for_status()
+    soon(lambda: one.arbiter.catalog.models["gpt-4o-mini"].routable)
     one.http.post("/v1/simulate-price", json={"model": "gpt-4o", "multiplier": 1.0})
     soon(lambda: other.arbiter.prices.active() == {})
-
-
-async def _async(call: object, *args: object) -> None:
-    call(*args)  # type: ignore[operator]
 
 
 def test_a_model_that_rests_at_one_rests_at_the_other(pair: Pair) -> None:

@@ -223,7 +223,11 @@ def test_a_conversation_beyond_the_largest_body_is_refused(tmp_path: Path) -> No
 
 
 def test_an_answer_that_cannot_be_kept_goes_out(tmp_path: Path) -> None:
-    with stranger() as chats, running(tmp_path, **chats.settings, **KEPT) as over, client_of(over) as client:
+    with (
+        stranger() as chats,
+        running(tmp_path, database="sqlite", **chats.settings, **KEPT) as over,
+        client_of(over) as client,
+    ):
         chats.say = said({"role": "assistant", "content": "Paris."})
         assert client.responses.create(model="auto", input="Capital of France?").output_text == "Paris."
         with contextlib.closing(sqlite3.connect(tmp_path / "arbiter.db")) as other:
@@ -237,7 +241,7 @@ def test_with_a_key_nothing_of_it_can_be_read_in_the_database(tmp_path: Path) ->
     key = Fernet.generate_key().decode()
     with (
         stranger() as chats,
-        running(tmp_path, ARBITER_CONTENT_KEYS=key, **chats.settings, **KEPT) as over,
+        running(tmp_path, database="sqlite", ARBITER_CONTENT_KEYS=key, **chats.settings, **KEPT) as over,
         client_of(over) as client,
     ):
         chats.say = said({"role": "assistant", "content": "Paris."})

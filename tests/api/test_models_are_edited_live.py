@@ -112,12 +112,12 @@ def test_what_is_edited_outlives_a_restart_and_a_reset(runtime: Stranger, tmp_pa
 def test_an_edit_that_the_file_no_longer_allows_is_left_out_and_does_not_stop_the_start(
     runtime: Stranger, tmp_path: Path
 ) -> None:
-    with running(tmp_path, **runtime.settings, **NO_JOIN) as one:
+    with running(tmp_path, database="sqlite", **runtime.settings, **NO_JOIN) as one:
         one.http.post("/v1/pool/models", json={"id": NEW}).raise_for_status()
     with closing(sqlite3.connect(tmp_path / "arbiter.db")) as db:
         db.execute("INSERT INTO model_edit VALUES (?, 1.0, ?)", ("gpt-4o-mini", b'{"input": "much"}'))
         db.commit()
-    with running(tmp_path, **runtime.settings, **NO_JOIN) as again:
+    with running(tmp_path, database="sqlite", **runtime.settings, **NO_JOIN) as again:
         assert pool(again) == {*HERE, NEW} and models(again)["gpt-4o-mini"]["edit"] == {}
 
 

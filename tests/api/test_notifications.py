@@ -281,7 +281,7 @@ def test_only_web_and_mail_are_called(told: Running, channel: str, address: str,
 
 @pytest.mark.parametrize("keys", ["", KEY])
 def test_what_opens_a_channel_is_shown_once_or_never(tmp_path: Path, hook: Receiver, keys: str) -> None:
-    with running(tmp_path, ARBITER_CONTENT_KEYS=keys) as one:
+    with running(tmp_path, database="sqlite", ARBITER_CONTENT_KEYS=keys) as one:
         hurry(one)
         made = rule(one, f"{hook.url}/in?token=open-sesame-1")
         secret = made["signing_secret"]
