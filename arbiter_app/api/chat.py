@@ -134,8 +134,7 @@ class Chat:
             chat = replace(chat, native=_with_headers(chat.native, scope))
         if tags := tags_of(scope["headers"], chat.payload):
             chat = replace(chat, tags=tags)
-        hint = next((value for name, value in scope["headers"] if name == TASK), b"").strip()
-        chat = _hinted(chat, hint) if hint else chat
+        chat = hinted(chat, scope)
         return (chat, None) if self._contents is None or said is None else self._contents.keeping(chat, said)
 
 
@@ -210,8 +209,12 @@ class _Reply:
         await answer(self._send, status, [*headers, *self.limits, NOSNIFF, *self._ids], data)
 
 
-def _hinted(chat: ChatRequest, hint: bytes) -> ChatRequest:
-    """The request with the task that its caller names: `code`, `code:easy` or `code:hard`. Raises Unprocessable for another word."""
+def hinted(chat: ChatRequest, scope: Scope) -> ChatRequest:
+    """The request with the task that its caller names in a header, if it does: `code`, `code:easy` or `code:hard`. Raises Unprocessable for
+    another word."""
+    hint = next((value for name, value in scope["headers"] if name == TASK), b"").strip()
+    if not hint:
+        return chat
     name, _, difficulty = hint.decode("latin-1").lower().partition(":")
     if name not in Task._value2member_map_ or difficulty not in DIFFICULTIES:
         known = ", ".join(Task)

@@ -7,6 +7,7 @@ import asyncio
 from fastapi import APIRouter, Request
 
 from arbiter_app.api.body import BIG_BYTES, read_body
+from arbiter_app.api.chat import hinted
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import services_of
 from arbiter_app.dialects import openai_chat
@@ -32,4 +33,6 @@ async def route(request: Request) -> RouteAnswer:
         chat = openai_chat.parse(body, caller, id_)
     else:
         chat = await asyncio.to_thread(openai_chat.parse, body, caller, id_)
-    return foretold(services.preview.decide(chat), services.preview.router, services.catalog.baseline)
+    return foretold(
+        services.preview.decide(hinted(chat, request.scope)), services.preview.router, services.catalog.baseline
+    )

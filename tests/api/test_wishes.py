@@ -182,3 +182,8 @@ def test_what_a_chat_is_refused_for_this_is_refused_for(gateway: Running) -> Non
     for body, status in (({}, 422), ({**PROMPT, "arbiter_max_cost": 0}, 400), ({**PROMPT, "arbiter_pin": "x"}, 422)):
         assert gateway.http.post("/v1/route", json=body).status_code == status
     assert gateway.http.post("/v1/route", content=b"{").status_code == 400
+
+
+def test_it_heeds_the_task_that_its_caller_names(gateway: Running) -> None:
+    route = gateway.http.post("/v1/route", json=PROMPT, headers={"x-arbiter-task": "code:hard"}).json()
+    assert (route["task"], route["difficulty"], route["classified_by"]) == ("code", "hard", "caller")
