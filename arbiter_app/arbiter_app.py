@@ -32,6 +32,7 @@ from arbiter_app.web.state.activity import Activity, DecisionPage
 from arbiter_app.web.state.calibrate import Calibrate
 from arbiter_app.web.state.demo import Demo
 from arbiter_app.web.state.key import Key
+from arbiter_app.web.state.key_budgets import KeyBudgets
 from arbiter_app.web.state.models import Models
 from arbiter_app.web.state.notify import Notify
 from arbiter_app.web.state.overview import Overview
@@ -83,7 +84,7 @@ _page(activity.page, "/app/activity", "Activity", Activity.load)
 _page(activity.decision, "/app/decision/[decision_id]", "Decision", DecisionPage.load)
 _page(notifications.page, "/app/notifications", "Notifications", Notify.load)
 _page(models.page, "/app/models", "Models", Models.load, PoolPanel.load, Calibrate.load)
-_page(key.page, "/app/key", "Key", Key.load)
+_page(key.page, "/app/key", "Key", Key.load, KeyBudgets.load)
 _page(integration.page, "/app/integration", "Integration", Integration.load)
 _page(demo.page, "/demo", "Demo", Demo.load)
 for doc, made in docs.pages():

@@ -41,6 +41,7 @@ async def storm(
                 async with client.stream("POST", url, json=body) as answer:
                     seen[str(answer.status_code)] += 1
                     if answer.status_code == 402:
+                        heard()
                         assert b"budget_exceeded" in await answer.aread()
                         assert float(answer.headers["x-arbiter-budget-remaining"]) >= 0
                         return

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from arbiter_app.addresses import address_of
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import services_of
-from arbiter_app.services.rows import KeyEntry, KeyList, KeyStatus, KeyUsage, MintedEntry, MintedSecret
+from arbiter_app.services.rows import BudgetList, KeyEntry, KeyList, KeyStatus, KeyUsage, MintedEntry, MintedSecret
 
 router = APIRouter(tags=["keys"], route_class=Guarded)
 NULLABLE = frozenset({"expires", "models", "tolerance"})
@@ -34,6 +34,12 @@ async def register(request: Request, body: RegisterBody) -> MintedSecret:
 async def key(request: Request) -> KeyUsage:
     """The caller's own key: state and usage against its limits."""
     return await services_of(request).keys.info(request.state.caller)
+
+
+@router.get("/v1/key/budgets")
+async def budgets(request: Request) -> BudgetList:
+    """The budgets of the caller's own key and of its project, with what is left of each."""
+    return {"data": await services_of(request).budgets.listing(request.state.caller)}
 
 
 @router.post("/v1/key/pause")

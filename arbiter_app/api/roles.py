@@ -75,6 +75,7 @@ ROLES: dict[tuple[str, str], str] = {
     ("POST", "/v1/key/resume"): "caller",
     ("POST", "/v1/key/revoke"): "caller",
     ("POST", "/v1/key/rotate"): "caller",
+    ("GET", "/v1/key/budgets"): "caller",
     ("GET", "/v1/keys"): "operator",
     ("POST", "/v1/keys"): "operator",
     ("POST", "/v1/keys/{key_id}"): "operator",

@@ -56,6 +56,14 @@ def dollars(usd: float | None) -> str:
     return f"{'−' if usd < 0 else ''}${abs(usd):,.{2 if abs(usd) >= 1000 else 4}f}"
 
 
+def amount(usd: float) -> str:
+    """Dollars as people write them: `$200.00`, `$0.04`, `$0.000096`, `$0`."""
+    if usd >= 0.01:
+        return f"${usd:,.2f}"
+    digits = f"{usd:.{1 - math.floor(math.log10(usd))}f}".rstrip("0") if usd >= 1e-12 else "0"
+    return f"${digits}"
+
+
 def ms(value: float | None) -> str:
     """Milliseconds: `<0.01`, `0.04`, `12`, `1,420`."""
     if value is None:

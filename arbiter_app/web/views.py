@@ -9,11 +9,12 @@ from arbiter_app.pipeline.types import Capability
 from arbiter_app.services.rows import (
     Abilities,
     AlertRow,
+    BudgetRow,
     CatalogModel,
     DecisionRow,
     DeploymentRow,
     HoldoutReport,
-    KeyRow,
+    KeyEntry,
     KeyUsage,
     KnownModel,
     PolicyTable,
@@ -22,6 +23,7 @@ from arbiter_app.services.rows import (
 from arbiter_app.web import decision_words
 from arbiter_app.web.formats import (
     NOTHING,
+    amount,
     charge,
     count,
     dollars,
@@ -296,9 +298,36 @@ def views(rows: Iterable[DecisionRow]) -> list[View]:
     return [feed_row(row) for row in rows]
 
 
-def key_row(row: KeyRow) -> View:
-    """One key in the operator's list."""
+def budget_row(row: BudgetRow, projects: Mapping[str, str]) -> View:
+    """One budget in its present period; the bar has what is spent and what is reserved. `projects` are names by id."""
+    subject = projects.get(row["subject"], row["subject"]) if row["scope"] == "project" else row["subject"]
+    limit, used = row["limit_usd"], row["spent_usd"] + row["reserved_usd"]
+    taken = used / limit if limit else 1.0
+    length = "in all" if row["period"] == "all" else f"a {row['period']}"
+    whose = "this key" if row["scope"] == "key" else f"{row['scope']} {subject}"
     return {
+        "id": row["id"],
+        "scope": row["scope"],
+        "subject": subject,
+        "period": row["period"],
+        "what": f"{amount(limit)} {length}, {whose}",
+        "spent_of": f"{amount(row['spent_usd'])} of {amount(limit)}",
+        "left": f"{amount(row['left_usd'])} left"
+        + (f", {amount(row['reserved_usd'])} reserved" if row["reserved_usd"] else ""),
+        "left_usd": amount(row["left_usd"]),
+        "label": f"{share(taken, 0)} of {amount(limit)} {length} is spent or reserved",
+        "width": percent_css(taken),
+        "hot": "yes" if taken >= row["soft"] else "",
+        "renews": "" if row["renews"] is None else f"{row['renews']:.0f}",
+    }
+
+
+def key_row(row: KeyEntry, projects: Mapping[str, str]) -> View:
+    """One key in the operator's list; `projects` are names by id."""
+    used = row["last_used"]
+    return {
+        "project": projects.get(row["project_id"], row["project_id"]),
+        "used": "" if used is None else f"{used:.0f}",
         "id": str(row.get("key_id")),
         "email": str(row.get("email") or row.get("label") or ""),
         "role": str(row.get("role") or ""),

@@ -42,6 +42,7 @@ def lived_in(gateway: Running) -> Running:
     gateway.chat("Calculate 2 * 5", arbiter_pin="gpt-4o")
     budget = {"scope": "tag", "subject": "team:data", "period": "month", "limit_usd": "5"}
     gateway.http.post("/v1/budgets", json=budget)
+    gateway.http.post("/v1/budgets", json={**budget, "scope": "key", "subject": "settings-1"})
     gateway.http.post("/v1/keys", json={"label": "nightly"})
     gateway.http.post("/v1/calibrations", json={"jsonl": '{"prompt": "Calculate 3 * 3"}'})
     gateway.run(lambda: gateway.arbiter.audit.note(Caller("k", Role.OPERATOR), "model.edit", "gpt-4o"))

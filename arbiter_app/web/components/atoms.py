@@ -150,7 +150,7 @@ def empty(title: Text, text: Part, *actions: rx.Component) -> rx.Component:
     return rx.el.div(rx.el.strong(title), rx.el.p(text), *actions, class_name="empty")
 
 
-def meter(width: Text, label: str, hot: rx.Var[bool] | bool = False) -> rx.Component:
+def meter(width: Text, label: Text, hot: rx.Var[bool] | bool = False) -> rx.Component:
     """A bar from empty to full; `width` is a percentage."""
     return rx.el.div(
         rx.el.i(style={"width": width}),

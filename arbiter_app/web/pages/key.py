@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reflex as rx
 
-from arbiter_app.web.components import atoms, data
+from arbiter_app.web.components import atoms, budgets, data
 from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.state.account import Account
 from arbiter_app.web.state.key import Key
@@ -45,7 +45,8 @@ def _sign_in() -> rx.Component:
 def _signed_in() -> rx.Component:
     return rx.fragment(
         rx.el.div(_own(), _use(), class_name="two even"),
-        rx.cond(Account.role == "operator", _everybody()),
+        budgets.own(),
+        rx.cond(Account.role == "operator", rx.fragment(budgets.every(), _everybody())),
     )
 
 
@@ -153,6 +154,8 @@ def _everybody() -> rx.Component:
             rx.el.td(row["email"]),
             rx.el.td(row["role"], class_name="hide"),
             rx.el.td(_status(row["status"])),
+            rx.el.td(row["project"], class_name="hide"),
+            rx.el.td(either(row["used"] != "", atoms.day_clock(row["used"]), "never"), class_name="n hide"),
             rx.el.td(atoms.day_clock(row["ts"]), class_name="n hide"),
             rx.el.td(rx.cond(row["status"] != "revoked", rx.el.span(pause, revoke, class_name="row"))),
         )
@@ -185,7 +188,7 @@ def _everybody() -> rx.Component:
             atoms.empty("No minted keys", "Mint one above, or let people sign up."),
             rx.el.div(
                 rx.el.table(
-                    data.heads("id", "whose", "role-", "status", "#made-", ""),
+                    data.heads("id", "whose", "role-", "status", "project-", "#last used-", "#made-", ""),
                     rx.el.tbody(rx.foreach(Key.keys, line)),
                     class_name="feed long",
                 ),

@@ -107,4 +107,9 @@ class Key(rx.State):
         keys = container.current().services.keys
         caller = keys.caller(who.key_id) if who.key_id else None
         self.info = {} if caller is None else views.usage(await keys.info(caller))
-        self.keys = [views.key_row(one) for one in keys.listing()] if who.role is Role.OPERATOR else []
+        self.keys = await self._rows() if who.role is Role.OPERATOR else []
+
+    async def _rows(self) -> list[View]:
+        admin = container.current().services.key_admin
+        projects = {one["id"]: one["name"] for one in await admin.projects()}
+        return [views.key_row(one, projects) for one in await admin.listing()]

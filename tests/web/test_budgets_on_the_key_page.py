@@ -1,0 +1,37 @@
+"""Operators set and remove budgets on the key page; whoever holds a key sees what is left of it, and when it renews."""
+
+from __future__ import annotations
+
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.web.conftest import Site, open_page, sign_in
+
+
+def test_a_budget_is_set_seen_by_its_key_and_removed(context: BrowserContext, page: Page, site: Site) -> None:
+    key = site.key("budgeted@example.com")
+    sign_in(context, site)
+    open_page(page, "/app/key")
+    form = page.locator("form", has=page.get_by_label("Dollars"))
+    form.get_by_label("Whose id or text is").fill(key[:12])
+    form.get_by_label("Dollars").fill("much")
+    form.get_by_role("button", name="Set").click()
+    expect(page.get_by_role("alert")).to_contain_text("limit_usd must be dollars")
+    form.get_by_label("Whose id or text is").fill(key[:12])
+    form.get_by_label("Dollars").fill("$1,250")
+    form.get_by_role("button", name="Set").click()
+    row = page.locator("tr", has_text=key[:12]).filter(has_text="of $1,250.00")
+    expect(row).to_contain_text("$0 of $1,250.00")
+    ask = {"messages": [{"role": "user", "content": "Calculate 7 * 7"}], "arbiter_pin": "gpt-4o", "max_tokens": 50}
+    head = {"authorization": f"Bearer {key}"}
+    assert site.http.post("/v1/chat/completions", json=ask, headers=head).status_code == 200
+    sign_in(context, site, key)
+    open_page(page, "/app/key")
+    own = page.locator(".panel", has=page.get_by_role("heading", name="Budgets", exact=True))
+    expect(own).to_contain_text("$1,250.00 a month, this key")
+    expect(own).to_contain_text("renews")
+    expect(page.get_by_role("heading", name="Every budget")).to_have_count(0)
+    sign_in(context, site)
+    open_page(page, "/app/key")
+    row.get_by_role("button", name="Remove").click()
+    row.get_by_role("button", name="Really remove").click()
+    expect(row).to_have_count(0)
