@@ -291,7 +291,12 @@ class Settings(_ByName):
         "ARBITER_SHADOW", True, "ask models to be tried beside the answer; off: a trial serves the caller"
     )
     shadow_concurrency: int = _env("ARBITER_SHADOW_CONCURRENCY", 16, "models asked beside answers at once", gt=0)
-    shadow_per_s: float = _env("ARBITER_SHADOW_PER_S", 20.0, "models asked beside answers in a second, at most", gt=0)
+    shadow_per_s: float = _env(
+        "ARBITER_SHADOW_PER_S",
+        40.0,
+        "models asked beside answers in a second, at most; fewer while the process has more to do than it can",
+        gt=0,
+    )
     max_attempts: int = _env("ARBITER_MAX_ATTEMPTS", 3, "models tried for one request", ge=1, le=10)
     quarantine_s: float = _env("ARBITER_QUARANTINE_S", 5.0, "first quarantine of a failing model", gt=0)
     quarantine_max_s: float = _env("ARBITER_QUARANTINE_MAX_S", 300.0, "longest quarantine", gt=0)

@@ -76,7 +76,8 @@ class Judge:
             why = text if cost is None else "the judge did not answer in form"
             return [Grade(None, why, "none")] * len(answers), cost
         by_place = dict(zip(order, scores, strict=True))
-        said = f"judged beside {len(answers) - 1} other"
+        others = len(answers) - 1
+        said = f"judged beside {others} other{'s' if others > 1 else ''}"
         return [Grade(by_place[at], f"{said}: {by_place[at]:.2f}", "judge") for at in range(len(answers))], cost
 
     async def _said(self, system: str, user: str) -> tuple[str, Cost | None]:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -38,8 +38,16 @@ WAITING_BYTES = 16_000_000
 BUSY_SHARE = 0.5
 """Of the places for requests: with more of them taken, nothing is asked beside."""
 LATE_S = 0.05
-"""The event loop is late by more than that: it has enough to do."""
+"""The event loop is late by more than that: nothing is asked beside for a second ..."""
+TURN_LATE_S = 0.005
+"""... and by more than that, the pace halves ..."""
+SLOWEST = 32.0
+"""... until this many times as much lies between two ..."""
+CALM_S = 5.0
+"""... and is forgotten once nothing was asked for so long."""
 CLOSE_S = 5.0
+HEADROOM = 1.5
+"""How many times its expected cost a call may come to, for the budget to hold all the same."""
 UNMEASURED_S = 3_600.0
 """How long a model is not asked beside whose charge could not be measured: nobody could keep to a budget."""
 
@@ -78,7 +86,8 @@ class Shadows:
         metrics: Metrics,
         way: Callable[[], Way],
     ) -> None:
-        self._closed = False
+        self._slower = 1.0
+        self._closing = asyncio.Event()
         self._places = asyncio.Semaphore(at_once)
         self._every_s = 1.0 / per_s
         self._timeout_s = timeout_s
@@ -130,7 +139,7 @@ class Shadows:
 
     async def close(self) -> None:
         """Begin nothing more, and give what is under way a short while."""
-        self._closed = True
+        self._closing.set()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=CLOSE_S)
         for task in self._tasks:
@@ -169,7 +178,7 @@ class Shadows:
         """Wait for a place and for the pace; then ask, where that still may be."""
         async with self._places:
             await self._paced()
-            usd = self._expected_usd(trial.served, model)
+            usd = self._reserve_usd(trial.served, model)
             why = self._busy() or self._beyond(trial.served.bucket, model, usd)
             if why:
                 self._drop(why, 1)
@@ -178,11 +187,18 @@ class Shadows:
                 return await self._ask(trial, model)
 
     async def _paced(self) -> None:
-        """Wait for a turn; by how late that comes the event loop tells how busy it is."""
+        """Wait for a turn. By how late it comes the event loop tells how busy it is: the pace halves with each turn that is late, and
+        comes back step by step."""
         now = time.monotonic()
-        due = self._next_at = max(now, self._next_at + self._every_s)
-        await asyncio.sleep(due - now)
-        self._late_at, self._late_s = time.monotonic(), time.monotonic() - due
+        if now - self._next_at > CALM_S:
+            self._slower = 1.0
+        due = self._next_at = max(now, self._next_at + self._slower * self._every_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(due - now):
+                await self._closing.wait()
+        self._late_at = time.monotonic()
+        self._late_s = self._late_at - due
+        self._slower = min(SLOWEST, 2 * self._slower) if self._late_s > TURN_LATE_S else max(1.0, 0.9 * self._slower)
 
     async def _ask(self, trial: Trial, model: str) -> Decision | None:
         served, asked = trial.served, new_decision(trial.request, timeout_s=self._timeout_s)
@@ -222,7 +238,7 @@ class Shadows:
     def _busy(self) -> str:
         """Why nothing is to be asked beside now; empty where it may."""
         way = self._way()
-        if way.draining or self._closed:
+        if way.draining or self._closing.is_set():
             return "draining"
         if self._learner.paused:
             return "store"
@@ -242,9 +258,9 @@ class Shadows:
             return "unmeasured"
         return "budget" if self._pledged_usd + usd > self._policy.learning_left_usd(bucket) else ""
 
-    def _expected_usd(self, served: Decision, model: str) -> float:
+    def _reserve_usd(self, served: Decision, model: str) -> float:
         candidates = served.choice.candidates if served.choice is not None else ()
-        return next((one.cost_usd or 0.0 for one in candidates if one.model == model), 0.0)
+        return next((HEADROOM * (one.cost_usd or 0.0) for one in candidates if one.model == model), 0.0)
 
     @contextmanager
     def _pledged(self, usd: float) -> Iterator[None]:

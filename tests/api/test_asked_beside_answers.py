@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -274,6 +275,25 @@ def test_nothing_is_asked_beside_while_the_loop_is_late(quick: Running) -> None:
     assert tried(quick)
 
 
+def test_the_pace_halves_while_the_loop_has_too_much_to_do_and_comes_back(quick: Running) -> None:
+    shadows = quick.arbiter.shadows
+
+    async def turn(busy_s: float) -> float:
+        waiting = asyncio.create_task(shadows._paced())
+        await asyncio.sleep(0)
+        time.sleep(busy_s)  # noqa: ASYNC251 - this is what the loop has to do
+        await waiting
+        return shadows._slower
+
+    async def turns() -> list[float]:
+        shadows._slower, shadows._next_at = 1.0, time.monotonic()
+        return [await turn(busy_s) for busy_s in (0.03, 0.03, 0.03)]
+
+    assert quick.run(turns) == [2.0, 4.0, 8.0]
+    until(lambda: quick.run(lambda: turn(0.0)) == 1.0)
+    shadows._late_s = 0.0
+
+
 def test_nothing_is_asked_beside_while_the_store_takes_no_writes(quick: Running) -> None:
     tried(quick)
     pragma = Pragma(quick.arbiter.store)
@@ -300,17 +320,15 @@ def test_nothing_is_asked_beside_once_the_process_is_to_end(tmp_path: Path) -> N
 
 def test_no_more_is_spent_on_learning_than_its_share(tmp_path: Path) -> None:
     """Whatever is in work at once: what is being asked counts before it is charged."""
-    share, start = 0.01, 10
-    bounds = {"ARBITER_EXPLORE_USD_SHARE": str(share), "ARBITER_EXPLORE_START": str(start)}
-    with running(tmp_path, **QUICK, **bounds, ARBITER_SANDBOX_LATENCY="0.02") as one:
+    bounds = {"ARBITER_EXPLORE_USD_SHARE": "0.02", "ARBITER_EXPLORE_START": "10", "ARBITER_SHADOW_CONCURRENCY": "64"}
+    with running(tmp_path, **QUICK, **bounds, ARBITER_SANDBOX_LATENCY="0.2") as one:
         with ThreadPoolExecutor(24) as callers:
-            asks = [f"Calculate {at} * 24" for at in range(400)]
-            assert {answer.status_code for answer in callers.map(one.chat, asks)} == {200}
+            paid = ["gpt-4o", "gpt-4.1", "gpt-4.1-mini", "gpt-4o-mini", "gemini-2.5-flash"]
+            answers = callers.map(lambda at: one.chat(f"Calculate {at} * 24", arbiter_models=paid), range(200))
+            assert {answer.status_code for answer in answers} == {200}
         one.settle()
-        report, told = one.http.get("/v1/report").json(), one.arbiter.policy.learning()
-        assert (
-            0 < report["learning_spend"] <= share * report["baseline_spend"] * (told["calls"] + start) / told["calls"]
-        )
+        assert one.http.get("/v1/report").json()["learning_spend"] > 0
+        assert one.arbiter.policy.learning_left_usd("math") >= 0, "what was spent is under what the policy grants"
 
 
 def test_a_model_whose_charge_is_not_known_is_not_asked_beside_again(tmp_path: Path) -> None:

@@ -132,15 +132,15 @@ async def capped(directory: Path, given: argparse.Namespace) -> None:
         await callers.send(asks(round(given.per_s * given.seconds * 2), 7), given.per_s, random.Random(7))
         report = report_of(one.url)
         settings = PolicySettings()
-        requests, baseline = report["calls"], report["baseline_spend"]
+        requests, baseline, learning = report["calls"], float(report["baseline_spend"]), float(report["learning_spend"])
         granted = settings.explore_start / requests * baseline
         cap = settings.explore_usd_share * (baseline + granted)
         print(
-            f"fresh: {requests} requests, {callers.failed} failed, p95 {p95(callers.latencies_ms):.1f} ms; learning ${report['learning_spend']:.6f} "
+            f"fresh: {requests} requests, {callers.failed} failed, p95 {p95(callers.latencies_ms):.1f} ms; learning ${learning:.6f} "
             f"of a cap of ${cap:.6f} ({settings.explore_usd_share:.0%} of the baseline's ${baseline:.6f}, {settings.explore_start:g} requests granted); "
             f"saved {report['saved_pct']:.1f} %, learning included"
         )
-        if report["learning_spend"] > cap:
+        if learning > cap:
             raise SystemExit("NOT RIGHT: learning cost more than its cap")
 
 

@@ -10,6 +10,7 @@ from arbiter_app.web.charts.chart import ChartSpec, SummaryData
 from arbiter_app.web.charts.parts import (
     GREY,
     UTC,
+    WARN,
     Figure,
     calls_of,
     iso,
@@ -28,7 +29,7 @@ LEAST_SLOTS = 6
 
 
 def spend(rows: Sequence[TimeSlot], alerts: Sequence[AlertRow], *, bucket_s: float, baseline: str) -> Figure:
-    """Spend per time bucket by model, stacked, against what the baseline model would have cost; shifts are marked."""
+    """Spend per time bucket by model, and on learning, stacked, against what the baseline model would have cost; shifts are marked."""
     rows = _since_the_first(rows)
     totals: dict[str, float] = defaultdict(float)
     for row in rows:
@@ -45,6 +46,8 @@ def spend(rows: Sequence[TimeSlot], alerts: Sequence[AlertRow], *, bucket_s: flo
     if rest:
         values = [sum(v for k, v in row["models"].items() if k in rest) for row in rows]
         bars.append(_bar(f"{len(rest)} others", x, values, GREY, whole))
+    if any(row["learning"] for row in rows):
+        bars.append(_bar("asked beside, to learn", x, [row["learning"] for row in rows], WARN, whole))
     # A slot in which nothing was compared has no baseline, rather than one equal to the spend.
     baselines = [row["baseline"] if row["measured_calls"] else None for row in rows]
     alone = sum(one is not None for one in baselines) == 1

@@ -183,7 +183,7 @@ def _whole() -> rx.Component:
         DecisionPage.shadows.length() > 0,
         atoms.panel(
             "Asked beside",
-            data.shadow_table(DecisionPage.shadows),
+            rx.el.div(data.shadow_table(DecisionPage.shadows), class_name="pad"),
             explain=BESIDE,
             note="to learn; these answers are kept nowhere",
         ),

@@ -35,7 +35,7 @@ HOW = {
         "which it was made."
     ),
     "spend": (
-        "Exact charges of all answers in a bucket, stacked by the model that gave them. The dotted line prices "
+        "Exact charges of all answers in a bucket, stacked by the model that gave them, and of models asked beside them. The dotted line prices "
         "the same calls at what the baseline was measured to cost. The table has the number of calls."
     ),
     "changed": (
