@@ -16,6 +16,7 @@ from arbiter_app.services.notification_events import EventKind, NotificationEven
 from arbiter_app.store import Store
 from arbiter_app.store import notifications as stored
 from tests.conftest import Running, running
+from tests.databases import KINDS
 from tests.receivers import Receiver, mail_server, receiver
 from tests.served import free_port
 from tests.stores import call_now
@@ -299,8 +300,9 @@ def test_what_opens_a_channel_is_shown_once_or_never(tmp_path: Path, hook: Recei
             assert store.execute("SELECT encrypted FROM notification_rule").fetchall() == [(1,)]
 
 
-def test_two_hosts_on_one_store_send_each_message_once(tmp_path: Path, hook: Receiver) -> None:
-    with running(tmp_path) as first, running(tmp_path) as second:
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_hosts_on_one_store_send_each_message_once(tmp_path: Path, hook: Receiver, kind: str) -> None:
+    with running(tmp_path, database=kind) as first, running(tmp_path, database=kind) as second:
         for one in (first, second):
             hurry(one)
         made = [rule(first, f"{hook.url}/{number}") for number in range(4)]
