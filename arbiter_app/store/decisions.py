@@ -6,8 +6,9 @@ A page comes from the few newest decisions that are not filed yet, and for the r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -23,8 +24,13 @@ SEARCHED = 100_000
 """Decisions among which a request is looked for: no index has the ids that callers give."""
 RANKED = 5_000
 """Decisions among which the dearest, slowest and worst are found: the newest that match."""
-ORDERS = {"dearest": ("cost_pico", True), "slowest": ("latency_ms", True), "worst": ("quality", False)}
-"""What decisions can be sorted by: the column, and whether the largest comes first."""
+ORDERS: dict[str, tuple[Callable[[Mapping[str, Any]], Any], bool]] = {
+    "dearest": (itemgetter("cost_pico"), True),
+    "slowest": (itemgetter("latency_ms"), True),
+    "worst": (itemgetter("quality"), False),
+    "most_saved": (lambda row: _saved(row["baseline_pico"], row["cost_pico"]), True),
+}
+"""What decisions can be sorted by: the figure of a row, None where it has none; and whether the largest comes first."""
 
 _DECISIONS, _TRACES, _SPANS = table(StoredDecision), table(DecisionTrace), table(Span)
 _D = _DECISIONS.c
@@ -52,10 +58,14 @@ def page(connection: Connection, narrowed: Filter, *, limit: int, before: int | 
 
 def ranked(connection: Connection, narrowed: Filter, order: str, *, limit: int) -> list[dict[str, Any]]:
     """The first of the RANKED newest decisions by one of ORDERS, the newer one first of equals; those without the figure are left out."""
-    column, largest = ORDERS[order]
-    found = [row for row in _page(connection, narrowed, RANKED, None) if row[column] is not None]
-    found.sort(key=lambda row: row[column], reverse=largest)
+    figure, largest = ORDERS[order]
+    found = [row for row in _page(connection, narrowed, RANKED, None) if figure(row) is not None]
+    found.sort(key=figure, reverse=largest)
     return found[: max(1, min(limit, MAX_PAGE))]
+
+
+def _saved(baseline_pico: int | None, cost_pico: int | None) -> int | None:
+    return None if baseline_pico is None or cost_pico is None else baseline_pico - cost_pico
 
 
 def _page(connection: Connection, narrowed: Filter, limit: int, before: int | None) -> list[dict[str, Any]]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from arbiter_app.services.rows import SpendChangeAnswer, SpendGroup
-from arbiter_app.web.formats import alike, count
+from arbiter_app.services.rows import DecisionRow, ReportSums, SpendChangeAnswer, SpendGroup
+from arbiter_app.web.formats import alike, count, money, percent
 from arbiter_app.web.views import View, task_of
 
 SHOWN = 4
+LEAST_POINTS = 1.0
+"""Percentage points by which one decision has to move the saving to be named."""
+APART: View = {"said": "", "to": ""}
 BLANK: View = dict.fromkeys(("said", "sub", "kind"), "")
 WORDS = {
     "volume": ("fewer calls", "more calls"),
@@ -31,6 +34,20 @@ def headline(told: SpendChangeAnswer) -> View:
         "said": f"{_sign(told['change'])}{change}{share}",
         "sub": f"{before} for {count(then['calls'])} calls before, {after} for {count(now['calls'])} now",
         "kind": "bad" if told["change"] > 0 else "good",
+    }
+
+
+def without_largest(report: ReportSums, largest: DecisionRow | None) -> View:
+    """The decision that saved most, and the saving without it; nothing where it makes no difference of LEAST_POINTS."""
+    pct, saved = report["saved_pct"], largest["saved"] if largest is not None else None
+    if largest is None or pct is None or not saved or saved <= 0 or largest["baseline"] is None:
+        return dict(APART)
+    left = report["baseline_spend"] - largest["baseline"]
+    if left <= 0 or abs((without := 100 * (report["saved"] - saved) / left) - pct) < LEAST_POINTS:
+        return dict(APART)
+    return {
+        "said": f"without the one decision that saved most ({money(saved)}) it would be {percent(without)}",
+        "to": f"/app/decision/{largest['id']}",
     }
 
 
@@ -67,7 +84,7 @@ def _several(told: SpendChangeAnswer, kind: str) -> list[SpendGroup]:
 
 
 def _where(kind: str, name: str) -> str:
-    if kind == "key" or not name:
+    if not name:
         return "/app/activity"
     return "/app/activity?" + urlencode({kind: task_of(name) if kind == "task" else name})
 

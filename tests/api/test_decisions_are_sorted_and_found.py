@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import Running
 
 FIGURES = {"dearest": ("cost", True), "slowest": ("latency_ms", True), "worst": ("quality", False)}
+FIGURES["most_saved"] = ("saved", True)
 
 
 @pytest.fixture(scope="module")

@@ -77,7 +77,7 @@ def _filters() -> rx.Component:
     )
     tasks = [("", "all tasks"), *((one, one) for one in TASKS)]
     modes = [("", "all modes"), *((one, one) for one in MODES)]
-    orders = [("", "newest first"), *((one, f"{one} first") for one in ORDERS)]
+    orders = [("", "newest first"), *((one, f"{one} first".replace("_", " ")) for one in ORDERS)]
     find = rx.el.form(
         rx.el.input(
             name="sought",
@@ -94,6 +94,7 @@ def _filters() -> rx.Component:
     )
     return rx.el.div(
         find,
+        rx.cond(Activity.key != "", rx.el.span("key ", Activity.key, class_name="tag num")),
         atoms.choice(orders, Activity.sort, lambda value: Activity.narrow("sort", value), "Order"),
         atoms.choice(tasks, Activity.task, lambda value: Activity.narrow("task", value), "Task"),
         model,

@@ -104,6 +104,10 @@ def _strip() -> rx.Component:
         rx.el.span(head["value"], class_name=either(head["kind"] == "proven", "value", "value words")),
         interval,
         rx.el.span(head["sub"], class_name="sub"),
+        rx.cond(
+            Overview.apart["said"] != "",
+            link(Overview.apart["said"], to=Overview.apart["to"], class_name="link tiny"),
+        ),
         class_name=rx.Var.create("fig hero ") + head["kind"],
     )
     rest = [

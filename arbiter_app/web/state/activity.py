@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import orjson
 import reflex as rx
 
-from arbiter_app.pipeline.types import Mode
+from arbiter_app.pipeline.types import Mode, Role
 from arbiter_app.store.decisions import ORDERS, Filter
 from arbiter_app.web import container, decision_views, views
 from arbiter_app.web.state import arguments, authz
@@ -22,7 +22,7 @@ AGES = {"": 0.0, "15m": 900.0, "1h": 3_600.0, "24h": 86_400.0, "7d": 604_800.0}
 PAGE = 50
 EXPORTED = ("task", "model", "mode", "age")
 """Filters that a download takes."""
-FILTERS = ("task", "model", "mode", "age", "sort", "request")
+FILTERS = ("task", "model", "mode", "age", "sort", "request", "key")
 
 
 class Activity(rx.State):
@@ -35,6 +35,8 @@ class Activity(rx.State):
     age: rx.Field[str] = rx.field("")
     sort: rx.Field[str] = rx.field("")
     request: rx.Field[str] = rx.field("")
+    key: rx.Field[str] = rx.field("")
+    """A key that an operator looks at."""
     before: rx.Field[str] = rx.field("")
     rows: Listed[View] = listed()
     models: Listed[str] = listed()
@@ -59,7 +61,7 @@ class Activity(rx.State):
             model=self.model or None,
             mode=self.mode or None,
             since=time.time() - AGES[self.age] if self.age else None,
-            key_id=authz.scope(who),
+            key_id=self.key if self.key and who.role is Role.OPERATOR else authz.scope(who),
             request_id=self.request if self.request and who.key_id else None,
         )
         if self.sort:
@@ -104,6 +106,7 @@ class Activity(rx.State):
         self.age = arguments.choice(given.get("age"), AGES, "")
         self.sort = arguments.choice(given.get("sort"), ORDERS, "")
         self.request = arguments.text(given.get("request"), 200)
+        self.key = arguments.text(given.get("key"), 80)
         before = arguments.text(given.get("before"), 20)
         self.before = before if before.isdigit() else ""
 

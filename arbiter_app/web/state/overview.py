@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import reflex as rx
 
 from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.store.decisions import Filter
 from arbiter_app.web import container, decision_views, ranges, spend_views, views
 from arbiter_app.web.charts.chart import SummaryData, blank
 from arbiter_app.web.charts.parts import Figure
@@ -39,6 +42,7 @@ class Overview(rx.State):
     change: Keyed[View] = keyed(lambda: dict(spend_views.BLANK))
     causes: Listed[View] = listed()
     groups: Listed[View] = listed()
+    apart: Keyed[View] = keyed(lambda: dict(spend_views.APART))
 
     @event
     async def load(self) -> None:
@@ -91,6 +95,10 @@ class Overview(rx.State):
         told = await changes.since_before(seconds=seconds, key_id=authz.scope(who), keys=operator)
         self.change, self.causes = spend_views.headline(told), spend_views.causes(told)
         self.groups = spend_views.groups(told) if self.causes else []
+        reads, since = container.current().services.reads, time.time() - seconds
+        largest = await reads.ranked(Filter(since=since, key_id=authz.scope(who)), "most_saved", limit=1)
+        report = await reads.report(since=since, key_id=authz.scope(who))
+        self.apart = spend_views.without_largest(report, largest[0] if largest else None)
 
     async def _watch(self, who: Caller, topic: str, detail: str) -> None:
         channel = (topic, authz.scope(who) or ranges.ALL, detail)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from arbiter_app.web import decision_views, decision_words
+from arbiter_app.web import decision_views, decision_words, spend_views
 from arbiter_app.web.formats import alike, charge, money
 
 
@@ -75,3 +77,33 @@ def test_a_candidate_without_grades_says_where_the_belief_comes_from() -> None:
     first, second = decision_views.candidates(row)  # type: ignore[arg-type]
     assert first["why"] == f"served; {decision_words.EXPECTED}"
     assert second["why"] == "could be as low as 0.20; the limit here is 0.90"
+
+
+def test_one_decision_that_carries_the_saving_is_named() -> None:
+    report: Any = {"saved_pct": 61.0, "saved": 0.61, "baseline_spend": 1.0}
+    large: Any = {"id": "d_1", "saved": 0.3, "baseline": 0.35}
+    said = spend_views.without_largest(report, large)
+    assert said["said"] == "without the one decision that saved most ($0.300) it would be 47.7 %"
+    assert said["to"] == "/app/decision/d_1"
+    small: Any = {"id": "d_1", "saved": 0.0005, "baseline": 0.0006}
+    assert spend_views.without_largest(report, small)["said"] == ""
+    assert spend_views.without_largest(report, None)["said"] == ""
+
+
+def test_causes_and_groups_are_said_with_signs_and_where_their_decisions_are() -> None:
+    group = {"name": "math:hard", "before": 0.01, "after": 0.03, "change": 0.02, "calls_before": 1, "calls": 2}
+    told: Any = {
+        "before": {"spend": 0.01, "calls": 1},
+        "after": {"spend": 0.03, "calls": 2},
+        "change": 0.02,
+        "causes": [{"cause": "volume", "change": 0.03}, {"cause": "price", "change": -0.01}],
+        "by_task": [group],
+        "by_model": [{**group, "name": ""}],
+        "by_key": [{**group, "name": "arb_1"}],
+    }
+    assert [one["name"] for one in spend_views.causes(told)] == ["more calls", "a lower price a token"]
+    assert [one["change"] for one in spend_views.causes(told)] == ["+$0.030", "−$0.010"]
+    rows = spend_views.groups(told)
+    assert [one["to"] for one in rows] == ["/app/activity?task=math", "/app/activity", "/app/activity?key=arb_1"]
+    assert spend_views.headline(told)["said"] == "+$0.020, +200%"
+    assert spend_views.headline({**told, "before": {"spend": 0.0, "calls": 0}})["said"] == ""

@@ -1,0 +1,34 @@
+"""Which decisions were the dearest, and what became of this request: asked and answered on the activity page."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.web.conftest import Site, open_page, sign_in
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_the_dearest_stand_first_and_a_request_is_found(
+    page: Page, context: BrowserContext, site: Site, width: int
+) -> None:
+    body = {"messages": [{"role": "user", "content": "What is 81 * 7?"}]}
+    request = f"req-of-the-page-{width}"
+    sent = site.http.post("/v1/chat/completions", json=body, headers={"x-request-id": request})
+    decision = sent.json()["arbiter"]["decision_id"]
+    page.set_viewport_size({"width": width, "height": 900})
+    sign_in(context, site)
+    open_page(page, "/app/activity")
+    page.get_by_label("Order").select_option("dearest")
+    page.wait_for_url("**sort=dearest**")
+    rows = site.http.get("/v1/recent", params={"sort": "dearest", "limit": 2}).json()["data"]
+    expect(page.locator("tbody tr").first).to_contain_text(f"${rows[0]['cost']:.6f}")
+    page.get_by_label("Decision or request id").fill(request)
+    page.get_by_role("button", name="Find").click()
+    page.wait_for_url(f"**request={request}**")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    page.get_by_label("Decision or request id").fill(decision)
+    page.get_by_role("button", name="Find").click()
+    page.wait_for_url(f"**/app/decision/{decision}")
+    expect(page.get_by_role("cell", name=request)).to_be_visible()
+    assert page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
