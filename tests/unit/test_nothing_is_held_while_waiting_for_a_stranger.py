@@ -26,6 +26,10 @@ EXPLAINED = {
         "async with self._reading",
     ): "one reader at a time of our own store; no stranger is waited for",
     (
+        "services/model_edits.py",
+        "async with self._lock",
+    ): "one edit of models at a time, of our own store; no stranger is waited for",
+    (
         "services/prompt_runner.py",
         "async with prompt.lock",
     ): "a calibration's own prompt: nobody but that calibration waits for it",
