@@ -162,6 +162,11 @@ class Decision:
         return None if pico is None or self.baseline_pico is None else self.baseline_pico - pico
 
     @property
+    def reserved_pico(self) -> int:
+        """What is reserved of its budgets until it is settled."""
+        return 0 if self.reservation is None else self.reservation.pico
+
+    @property
     def settlement(self) -> Settlement | None:
         """What its budgets are charged: what arose, and for an answer whose charge nobody knows all that was reserved."""
         if self.reservation is None:
@@ -270,6 +275,7 @@ class Decision:
                 "ms": time_ms.call_ms,
                 "attempts": [_attempt_view(one) for one in self.attempts],
                 **_cache_view(self.completion.usage if self.completion else None),
+                **({"reserved": self.reserved_pico / PICO_PER_USD} if self.reserved_pico else {}),
             },
             "grade": {
                 "ms": time_ms.grade_ms,
@@ -303,6 +309,7 @@ class Decision:
             "candidates": list(map(tuple, choice.candidates)),
             **({"cached_by": ask.cached_by, "cached_tokens": ask.cached_tokens} if ask and ask.cached_tokens else {}),
             **({"shadows": choice.shadows} if choice.shadows else {}),
+            **({"dollar_weight": ask.dollar_weight} if ask and ask.dollar_weight != 1.0 else {}),
         }
 
 
@@ -369,6 +376,7 @@ def _cascade_view(cheap: CheapAnswer) -> Json:
 def _request_view(request: ChatRequest) -> Json:
     return {
         "messages": len(request.messages),
+        **({"tags": list(request.tags)} if request.tags else {}),
         "ask_chars": len(request.ask),
         "stream": request.stream,
         **{one.value: one in request.needs for one in Capability},

@@ -144,6 +144,20 @@ def test_where_a_model_does_not_fit_a_cheaper_one_serves(gateway: Running) -> No
         assert (answer.status_code, answer.json()["arbiter"]["model"]) == (200, "gpt-4o-mini"), answer.text
 
 
+def test_a_decision_tells_its_tags_what_it_reserved_and_how_much_a_dollar_weighed(gateway: Running) -> None:
+    with gateway.client(gateway.caller()) as caller:
+        budget(gateway, caller.get("/v1/key").json()["key_id"], "0.003", soft=0.0, period="all")
+        body = {**ASK, "arbiter_no_cache": True, "metadata": {"team": "search"}}
+        for models in (["gpt-4o"], ["gpt-4o", "gpt-4o-mini"]):
+            answer = caller.post("/v1/chat/completions", json={**body, "arbiter_models": models})
+            assert answer.status_code == 200, answer.text
+        arbiter = answer.json()["arbiter"]
+        trace = caller.get(f"/v1/decisions/{arbiter['decision_id']}").json()["trace"]
+        assert trace["request"]["tags"] == ["team:search"]
+        assert trace["call"]["reserved"] > arbiter["cost"] > 0
+        assert trace["route"]["dollar_weight"] > 1 and "near the limit of a budget" in arbiter["reason"]
+
+
 def test_a_soft_limit_warns(gateway: Running) -> None:
     with gateway.client(gateway.caller()) as caller:
         key_id = caller.get("/v1/key").json()["key_id"]
