@@ -98,7 +98,8 @@ class Lifecycle:
 
     def _begin(self, request: ChatRequest) -> Decision:
         decision = new_decision(self.wishes.applied(request), timeout_s=self.timeout_s)
-        decision.reservation = self.budgets.spending.begin(request)
+        if self.budgets.spending.limited:
+            decision.reservation = self.budgets.spending.begin(request)
         if not request.no_cache:
             self.kept.begin(decision)
         return decision

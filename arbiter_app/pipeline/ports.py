@@ -200,7 +200,10 @@ class Reservation(Protocol):
 
 
 class Spending(Protocol):
-    """The budgets that requests count for."""
+    """The budgets that requests count for; `limited` says whether there are any."""
+
+    @property
+    def limited(self) -> bool: ...
 
     def begin(self, request: ChatRequest) -> Reservation | None:
         """The reservation of a request, which holds nothing yet; None where no budget limits it."""

@@ -63,6 +63,7 @@ class Budgets:
         self._send = send
         self._now = now
         self._limits: dict[tuple[str, str], list[BudgetLimit]] = {}
+        self.limited = False
         self._version: tuple[float, ...] = ()
         self._seen: dict[Place, Balance] = {}
         self._warned: set[Place] = set()
@@ -71,7 +72,7 @@ class Budgets:
 
     def begin(self, request: ChatRequest) -> BudgetReservation | None:
         """The reservation of a request, which holds nothing yet; None where no budget limits it."""
-        return self.reservation_of(request.caller, request.tags) if self._limits else None
+        return self.reservation_of(request.caller, request.tags) if self.limited else None
 
     def reservation_of(self, caller: Caller, tags: Sequence[str] = ()) -> BudgetReservation | None:
         """The same of whatever else is done for a caller."""
@@ -91,7 +92,7 @@ class Budgets:
         found: dict[tuple[str, str], list[BudgetLimit]] = {}
         for limit in await self._store.read(budgets.limits):
             found.setdefault((limit.scope, limit.subject), []).append(limit)
-        self._limits = found
+        self._limits, self.limited = found, bool(found)
 
     async def drop_expired(self) -> None:
         """Remove reservations of requests that ended without a word."""
