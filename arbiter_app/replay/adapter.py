@@ -24,6 +24,7 @@ class ReplayPolicy:
         prices: Mapping[str, float] | None = None,
         baseline: str = "",
         settings: PolicySettings | None = None,
+        trials: Trials | None = None,
     ) -> None:
         facts = {model: ModelFacts(coarse_request_usd=usd) for model, usd in (prices or {}).items()}
         self.policy: Policy = build(self.name, catalog=facts, baseline=baseline, settings=settings or PolicySettings())
@@ -31,7 +32,7 @@ class ReplayPolicy:
         self._seed = seed << 24
         self._now = 0.0
         self._mode = "exploit"
-        self._baseline = baseline
+        self._baseline, self._trials = baseline, trials or self.trials
         self._beside: Beside | None = None
 
     @property
@@ -42,7 +43,7 @@ class ReplayPolicy:
     def choose(self, task: str, prompt: str, eligible: tuple[str, ...]) -> tuple[str, ...]:
         """The model for the next request, and those that are asked beside it."""
         self._now += 1.0
-        ask = RoutingAsk(str(task), prompt, eligible, _tokens(prompt), trials=self.trials)
+        ask = RoutingAsk(str(task), prompt, eligible, _tokens(prompt), trials=self._trials)
         choice = self.policy.choose(ask, self._now, self._seed + int(self._now))
         self._mode, self._beside = choice.mode, None
         return choice.model, *choice.shadows
@@ -97,12 +98,6 @@ class ClassicReplayPolicy(ReplayPolicy):
     """The classic policy. It asks for no prices."""
 
     name = "classic"
-    trials = Trials.SERVED
-
-
-class ServedTrialsReplayPolicy(ReplayPolicy):
-    """The default policy where a trial serves the caller."""
-
     trials = Trials.SERVED
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -15,13 +17,13 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from arbiter_app.policy import PolicySettings
+from arbiter_app.policy import PolicySettings, Trials
 from arbiter_app.replay.adapter import ADAPTERS, ReplayPolicy
 from arbiter_app.replay.calibration import calibrated
 from arbiter_app.replay.plot import write_plot
 from arbiter_app.replay.seeded_stream import QUARTERS, Outcome, Run, SeededStream
 from arbiter_app.replay.traffic import Stream, TrafficError, read_rows, streams
-from arbiter_app.settings import SettingsError, load_settings
+from arbiter_app.settings import PREFIX, SettingsError, load_settings
 
 REFERENCES = ("always_best", "always_baseline", "hindsight_static")
 QUARTER_COLUMNS = tuple(f"loss_q{at}" for at in range(1, QUARTERS + 1))
@@ -36,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; exit code 0 done, 1 impossible, 2 misused (the parser's own)."""
     args = _parser().parse_args(argv)
     try:
-        settings = load_settings().routing
+        settings = changed(load_settings().routing, args.set)
         found = streams(read_rows(args.file), dict(_mix(text) for text in args.mix))
         chosen = [stream for stream in found if not args.stream or stream.name in args.stream]
         for stream in chosen:
@@ -50,10 +52,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.html:
         write_plot(args.html, results)
     if args.json:
-        print(json.dumps(report(results), allow_nan=False))
+        print(
+            json.dumps(report(results) | {"settings": asdict(settings), "hash": fingerprint(settings)}, allow_nan=False)
+        )
     else:
         show(results, args.scenario)
+        print(f"settings {fingerprint(settings)}{''.join(f' {one}' for one in args.set)}")
     return 0
+
+
+def changed(settings: PolicySettings, changes: Sequence[str]) -> PolicySettings:
+    """The settings with `NAME=VALUE` changed. Raises SettingsError where there is no such setting, or no such value."""
+    known = {spec.name: type(getattr(settings, spec.name)) for spec in fields(settings)}
+    values = {}
+    for change in changes:
+        name, sign, value = change.partition("=")
+        name = name.lower().removeprefix(PREFIX.lower())
+        if not sign or name not in known:
+            raise SettingsError(f"--set wants NAME=VALUE with a routing setting, not {change!r}")
+        try:
+            values[name] = known[name](value)
+        except ValueError as error:
+            raise SettingsError(f"--set {change}: {error}") from error
+    try:
+        return replace(settings, **values)
+    except ValueError as error:
+        raise SettingsError(f"--set: {error}") from error
+
+
+def fingerprint(settings: PolicySettings) -> str:
+    """Twelve hexadecimal digits that are the same for the same settings, to be quoted with figures."""
+    return hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def replay(
@@ -69,7 +98,9 @@ def replay(
                 for seed in range(args.seeds):
                     progress.update(work, description=f"{stream.name} {policy}")
                     results.append(
-                        run_one(stream, policy, seed, args.scenario, args.calibrate, args.baseline, settings)
+                        run_one(
+                            stream, policy, seed, args.scenario, args.calibrate, args.baseline, settings, args.trials
+                        )
                     )
                     progress.advance(work, len(stream))
     return results
@@ -83,15 +114,17 @@ def run_one(
     calibrate: int = 0,
     baseline: str = "",
     settings: PolicySettings | None = None,
+    trials: Trials | None = None,
 ) -> Result:
-    """One policy over one seeded order of one stream. Without a baseline it is the best single model in hindsight."""
+    """One policy over one seeded order of one stream. Without a baseline it is the best single model in hindsight; without
+    `trials` they are where the policy has them by itself."""
     seeded = SeededStream(stream, seed, scenario)
     baseline = baseline or stream.models[seeded.best]
     result: Result = {"stream": stream.name, "policy": name, "seed": seed, "models": len(stream.models)}
     if name in REFERENCES:
         run = _reference(seeded, name, stream.models.index(baseline))
         return result | seeded.judge(run) | {"path": seeded.path(run)}
-    policy = ADAPTERS[name](seed=seed, prices=seeded.prices, baseline=baseline, settings=settings)
+    policy = ADAPTERS[name](seed=seed, prices=seeded.prices, baseline=baseline, settings=settings, trials=trials)
     cost = calibrated(seeded, policy, calibrate)
     run = seeded.run(lambda place: _choose(seeded, policy, place), lambda seen: _record(seeded, policy, seen))
     figures = seeded.judge(run)
@@ -210,6 +243,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--baseline", default="", metavar="MODEL", help="the policies' baseline; default: the best model in hindsight"
     )
+    parser.add_argument(
+        "--trials",
+        type=Trials,
+        choices=list(Trials),
+        help="where trials are; default: beside answers, for classic as answers",
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change a routing setting")
     parser.add_argument("--stream", action="append", help="only this stream; repeat for several")
     parser.add_argument("--seeds", type=int, default=5, help="orders of each stream to run")
     parser.add_argument(

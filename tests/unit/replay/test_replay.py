@@ -239,3 +239,30 @@ def test_a_bad_mix_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     file = write(tmp_path / "t.csv", rows(4))
     assert main([str(file), "--mix", "nonsense"]) == 1
     assert "NAME=PATTERN" in capsys.readouterr().err
+
+
+def test_the_command_takes_settings_and_prints_what_they_hash_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, seen = write(tmp_path / "t.csv", rows(60)), []
+    for changes in ([], ["--set", "quality_tolerance=0.05"], ["--set", "ARBITER_QUALITY_TOLERANCE=0.2"]):
+        assert main([str(file), "--seeds", "1", "--policy", "arbiter", "--json", *changes]) == 0
+        printed = json.loads(capsys.readouterr().out)
+        seen.append((printed["hash"], printed["settings"]["quality_tolerance"]))
+    assert seen[0] == seen[1] and seen[0][0] != seen[2][0]
+    assert [value for _, value in seen] == [0.05, 0.05, 0.2]
+    assert main([str(file), "--seeds", "1", "--policy", "arbiter", "--set", "explore_share=0"]) == 0
+    assert "explore_share=0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("change", ["nonsense=1", "caution", "caution=much", "explore_share=2"])
+def test_a_setting_that_is_none_is_refused(change: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(write(tmp_path / "t.csv", rows(20))), "--set", change]) == 1
+    assert "--set" in capsys.readouterr().err
+
+
+def test_trials_may_be_answers_in_a_replay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path / "t.csv", rows(200))
+    assert loss_of(capsys, file, "arbiter", figure="shadow") > 0
+    assert loss_of(capsys, file, "arbiter", "--trials", "served", figure="shadow") == 0
+    assert loss_of(capsys, file, "arbiter", "--trials", "served", figure="explore_share") > 0
