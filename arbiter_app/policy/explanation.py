@@ -43,14 +43,16 @@ class Explanation:
         self._found: dict[int, Explained] = {}
         self._words: dict[int, str] = {}
 
-    def exploit(self, model: int, seed: int, propensity: float, why: str = "") -> RoutingChoice:
+    def exploit(
+        self, model: int, seed: int, propensity: float, why: str = "", shadows: tuple[str, ...] = ()
+    ) -> RoutingChoice:
         """The best known choice."""
         words = self._words.get(model)
         if words is None:
             quality = f"quality {self._mean[model]:.2f} (at least {self._lows[model]:.2f}) for a bar of {self._bar:.2f}"
             words = f"least expected loss: {quality}, {self._price[model]:.0%} of the baseline's price{self._sized}"
             self._words[model] = words
-        return self._choice(model, "exploit", why + words, seed, propensity)
+        return self._choice(model, "exploit", why + words, seed, propensity, shadows)
 
     def explore(self, model: int, bucket: str, seed: int, propensity: float) -> RoutingChoice:
         """A trial."""
@@ -73,13 +75,15 @@ class Explanation:
         words = f"the baseline sets the bar: {self._graded[model]:.0f} grades in {bucket} so far"
         return self._choice(model, "explore", words, seed, 1.0)
 
-    def _choice(self, model: int, mode: str, reason: str, seed: int, propensity: float) -> RoutingChoice:
+    def _choice(
+        self, model: int, mode: str, reason: str, seed: int, propensity: float, shadows: tuple[str, ...] = ()
+    ) -> RoutingChoice:
         found = self._found.get(model)
         if found is None:
             found = self._found[model] = self._ranking(model), self._candidates(model)
         if self._lost is not None and self._lost[model] > 0:
             reason += f"; a cache worth ${self._lost[model]:.4g} here is lost"
-        return RoutingChoice(self._pool[model], mode, reason, propensity, *found, seed)
+        return RoutingChoice(self._pool[model], mode, reason, propensity, *found, seed, shadows)
 
     def _ranking(self, chosen: int) -> tuple[str, ...]:
         order = sorted([(at != chosen, self._loss[at], at) for at in self._eligible])

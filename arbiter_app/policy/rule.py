@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Container, Sequence
-from dataclasses import replace
 from math import sqrt
 
 from arbiter_app.policy.candidates import CandidateMask, ModelIndex
@@ -130,14 +129,17 @@ def _serve_best(
         served, why = own, "this conversation keeps its model; "
     elif base in may.places and _baseline_due(decision, base, base, settings):
         served = base
-    choice = decision.explanation.exploit(served, seed, 1.0, why)
-    rng = random.Random(seed)
-    if ask.trials is Trials.NONE or rng.random() >= settings.shadow_share:
-        return choice
-    wanted = decision.worth_asking(served, base)
-    if view.here.repriced_up:
-        wanted = [*_look_again(decision, served, rng, ask.bucket, pool, settings, price_falling), *wanted]
-    return replace(choice, shadows=_affordable(decision, wanted, pool, settings)) if wanted else choice
+    shadows: tuple[str, ...] = ()
+    if ask.trials is Trials.SHADOW:
+        wanted, chance = decision.worth_asking(served, base), settings.shadow_share
+        if view.here.repriced_up or (wanted and chance < 1):
+            rng = random.Random(seed)
+            if view.here.repriced_up:
+                wanted = [*_look_again(decision, served, rng, ask.bucket, pool, settings, price_falling), *wanted]
+            wanted = wanted if rng.random() < chance else []
+        if wanted:
+            shadows = _affordable(decision, wanted, pool, settings)
+    return decision.explanation.exploit(served, seed, 1.0, why, shadows)
 
 
 def _look_again(

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
+from typing import TypeVar
 
 import numpy as np
 
 from arbiter_app.policy import Beside, ModelFacts, Observation, Policy, PolicySettings, RoutingAsk, Trials, build
 
 MODELS, BUCKETS, BLOCK, BLOCKS = 24, 20, 200, 40
+T = TypeVar("T")
 NAMES = tuple(f"model-{at:02d}" for at in range(MODELS))
 FACTS = {model: ModelFacts(1e-7 * 1.5**at, 4e-7 * 1.5**at) for at, model in enumerate(NAMES)}
 LENGTHS = (60, 200, 400, 900, 2_500)
@@ -32,34 +34,42 @@ def main() -> None:
     policy = build("arbiter", catalog=FACTS, baseline=NAMES[-1], settings=PolicySettings())
     draw = random.Random(7)
     asks = [[draw.choice(ASKS) for _ in range(BLOCK)] for _ in range(BLOCKS)]
-    decided = median(_each_us(block, lambda ask: _request(policy, ask, draw)) for block in asks)
-    ungraded = median(_each_us(block, lambda ask: _request(policy, ask, None)) for block in asks)
-    calls = sum([sum([_request(policy, ask, draw) for ask in block]) for block in asks]) / (BLOCK * BLOCKS)
+    decided, beside = _lived_us(policy, asks, draw)
+    ungraded, _ = _lived_us(policy, asks, None)
     unit = median(_each_us(block, lambda _: np.linalg.inv(np.eye(MODELS) + 0.1)) for block in asks)
-    print(f"{calls:.1f} calls a request")
     for name, took_us in (
         ("choose + record", decided),
-        ("... a call", decided / calls),
         ("... without a grade", ungraded),
+        ("record what was asked beside", beside),
     ):
-        print(f"{name:20s} {took_us:6.0f} us, {took_us / unit:5.1f} inversions of {MODELS} x {MODELS}")
+        print(f"{name:30s} {took_us:6.0f} us, {took_us / unit:5.1f} inversions of {MODELS} x {MODELS}")
 
 
-def _each_us(block: list[RoutingAsk], work: Callable[[RoutingAsk], object]) -> float:
+def _lived_us(policy: Policy, asks: list[list[RoutingAsk]], draw: random.Random | None) -> tuple[float, float]:
+    """What a request takes, and what a call beside it does once its grade is known, as medians over blocks."""
+    decided, beside = [], []
+    for block in asks:
+        waiting: list[Observation] = []
+        decided.append(_each_us(block, lambda ask, waiting=waiting: waiting.extend(_request(policy, ask, draw))))
+        if waiting:
+            beside.append(_each_us(waiting, policy.record))
+    return median(decided), median(beside)
+
+
+def _each_us(block: Sequence[T], work: Callable[[T], object]) -> float:
     started = time.thread_time()
-    for ask in block:
-        work(ask)
+    for one in block:
+        work(one)
     return 1e6 * (time.thread_time() - started) / len(block)
 
 
-def _request(policy: Policy, ask: RoutingAsk, draw: random.Random | None) -> int:
-    """One request, with what is asked beside it; how many calls it took."""
+def _request(policy: Policy, ask: RoutingAsk, draw: random.Random | None) -> list[Observation]:
+    """One request; what the calls beside it will show."""
     choice = policy.choose(ask, 0.0, 1)
     served = _seen(ask, choice.model, choice.mode, None, draw)
     policy.record(served)
-    for model in choice.shadows:
-        policy.record(_seen(ask, model, "shadow", Beside(choice.model, served.quality), draw))
-    return 1 + len(choice.shadows)
+    known = Beside(choice.model, served.quality)
+    return [_seen(ask, model, "shadow", known, draw) for model in choice.shadows]
 
 
 def _seen(ask: RoutingAsk, model: str, mode: str, beside: Beside | None, draw: random.Random | None) -> Observation:
