@@ -82,6 +82,7 @@ from arbiter_app.services.prompt_runner import PromptRunner
 from arbiter_app.services.reads import Reads, shown
 from arbiter_app.services.replica_sync import ReplicaSync
 from arbiter_app.services.requests import RequestService
+from arbiter_app.services.sessions import Sessions
 from arbiter_app.services.shadows import Shadows
 from arbiter_app.services.spend_change import SpendChanges
 from arbiter_app.services.status import Status
@@ -103,7 +104,6 @@ QUESTION_CHARS = 5_000
 """Characters of Arbiter's own words around what it asks a model about, and of an ask that is classified."""
 RESERVED_S = 10.0
 """Seconds that a reservation outlives the longest request: what is written late while the store is busy."""
-SessionKey = Callable[[str], str | None]
 
 
 class Services:
@@ -120,7 +120,6 @@ class Services:
         *,
         runtime_url: str,
         sandbox: SandboxServer | None = None,
-        session_key: SessionKey = lambda cookies: None,
     ) -> None:
         self.settings = settings
         self.store = store
@@ -142,7 +141,13 @@ class Services:
         self.broadcast = Broadcast("0" if settings.workers else "")
         self.alerts = Alerts(self.feed, self.broadcast)
         self.audit = Audit(store)
-        self.keys = Keys(store, settings, send=self.broadcast.send, session_key=session_key)
+        self.sessions = Sessions(
+            store,
+            per_key=settings.sessions_per_key,
+            attempts_per_minute=settings.signins_per_minute,
+            send=self.broadcast.send,
+        )
+        self.keys = Keys(store, settings, send=self.broadcast.send, sessions=self.sessions)
         self.key_admin = KeyAdmin(store, self.keys)
         self.budgets = Budgets(
             store,
@@ -496,6 +501,7 @@ class Services:
             standing=self.standing,
             alerts=self.alerts,
             keys=self.keys,
+            sessions=self.sessions,
             budgets=self.budgets,
             memory=self.memory,
         )
@@ -512,6 +518,7 @@ class Services:
             self.settings,
             self.store,
             self.keys,
+            self.sessions,
             self.budgets,
             self.holdout,
             self.feed,
@@ -626,11 +633,11 @@ class Services:
         )
 
 
-async def start(settings: Settings, *, worker_of: str = "", session_key: SessionKey = lambda cookies: None) -> Services:
+async def start(settings: Settings, *, worker_of: str = "") -> Services:
     """Open the store (migrating it), start the sandbox when there is no key, load what was learned, and begin the upkeep.
 
     `worker_of`: the runtime's URL, as told by the process that this one is a gateway worker of; that has the sandbox, and does
-    the housekeeping. `session_key` gives the key id behind a Cookie header.
+    the housekeeping.
     """
     catalog = catalog_of(settings)
     store = open_store(settings.db, durability=settings.durability, connections=settings.db_connections)
@@ -638,7 +645,7 @@ async def start(settings: Settings, *, worker_of: str = "", session_key: Session
     if settings.sandbox and not worker_of:
         sandbox = start_sandbox(catalog, latency=settings.sandbox_latency, seed=settings.sandbox_seed)
     url = worker_of or (sandbox.url if sandbox is not None else settings.base_url)
-    services = Services(settings, store, catalog, runtime_url=url, sandbox=sandbox, session_key=session_key)
+    services = Services(settings, store, catalog, runtime_url=url, sandbox=sandbox)
     for note in () if worker_of else settings.repaired:
         log.warning("%s", note)
     await services.model_edits.load()
@@ -663,6 +670,7 @@ async def _recall(services: Services) -> None:
         services.health.hear(model, rest, time.monotonic())
     await services.judging.learn_trust()
     await services.budgets.refresh()
+    await services.sessions.refresh()
 
 
 async def _begin_upkeep(services: Services, *, worker: bool) -> None:
@@ -677,6 +685,7 @@ async def _begin_upkeep(services: Services, *, worker: bool) -> None:
         run(services.watching.run())
     run(upkeep.follow_keys())
     run(upkeep.follow_budgets())
+    run(upkeep.follow_sessions())
     run(services.model_edits.follow())
     run(upkeep.give_memory_back())
     run(upkeep.follow_store(services.neighbours))

@@ -22,7 +22,6 @@ from arbiter_app.runtime.sandbox.world import World
 from arbiter_app.server import config_of
 from arbiter_app.settings import Settings, load_settings
 from arbiter_app.store import Store, open_store
-from arbiter_app.web.session import Sessions
 from tests import databases
 from tests.served import TLS
 
@@ -64,11 +63,7 @@ class Running:
 
     async def _serve(self) -> None:
         self.loop = asyncio.get_running_loop()
-        settings = self.settings
-        self.sessions = Sessions(per_key=settings.sessions_per_key, attempts_per_minute=settings.signins_per_minute)
-        self.arbiter = await bootstrap.start(
-            settings, session_key=lambda cookies: self.sessions.key_of("", cookies, time.monotonic())
-        )
+        self.arbiter = await bootstrap.start(self.settings)
         gateway = Gateway(self.arbiter)
         self.gateway = gateway
 

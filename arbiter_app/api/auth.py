@@ -19,19 +19,21 @@ _PROXIED = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip", b"via"})
 _READING = ("GET", "HEAD")
 
 
-def caller_of(keys: Keys, scope: Any) -> Caller | None:
-    """The caller of a request, None when it names nobody. Raises Unauthorized for a key that is no good."""
+async def caller_of(keys: Keys, scope: Any) -> Caller | None:
+    """The caller of a request, None when it names nobody. Raises Unauthorized for a key that is no good, and Forbidden.
+
+    A key or a cookie that is unknown here may have been made by another process: it is looked up.
+    """
     secret = secret_of(scope["headers"])
-    return keys.authenticate(secret) if secret is not None else _signed_in(keys, scope)
-
-
-async def is_new(keys: Keys, scope: Any) -> bool:
-    """Whether the key of a request that was refused turns out to have been made by another process: then ask again."""
+    if secret is None:
+        cookies = browsers.cookies(scope["headers"])
+        return await _signed_in(keys, scope, cookies) if cookies else None
     try:
-        secret = secret_of(scope["headers"])
+        return keys.authenticate(secret)
     except Unauthorized:
-        return False
-    return secret is not None and await keys.look_up(secret)
+        if not await keys.look_up(secret):
+            raise
+    return keys.authenticate(secret)
 
 
 def secret_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
@@ -58,11 +60,10 @@ def is_loopback(scope: dict[str, Any]) -> bool:
         return False
 
 
-def _signed_in(keys: Keys, scope: Any) -> Caller | None:
+async def _signed_in(keys: Keys, scope: Any, cookies: str) -> Caller | None:
     """The caller behind a session cookie. What changes something must come from one of our own pages."""
-    headers = scope["headers"]
-    caller = keys.session_caller(cookies) if (cookies := browsers.cookies(headers)) else None
-    if caller is not None and scope["method"] not in _READING and not _from_own_page(headers):
+    caller = await keys.signed_in(cookies)
+    if caller is not None and scope["method"] not in _READING and not _from_own_page(scope["headers"]):
         raise Forbidden(
             "a session may do this from Arbiter's own pages only; elsewhere send the key", code="wrong_origin"
         )

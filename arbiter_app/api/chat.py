@@ -11,7 +11,7 @@ from dataclasses import replace
 from starlette.types import Receive, Scope, Send
 
 from arbiter_app.api import limits
-from arbiter_app.api.auth import caller_of, is_new
+from arbiter_app.api.auth import caller_of
 from arbiter_app.api.body import BIG_BYTES, CallerGone, read_body
 from arbiter_app.api.budget_headers import budget_headers
 from arbiter_app.api.errors import error_answer, id_headers
@@ -104,13 +104,8 @@ class Chat:
             await reply.whole(await self._answer(chat))
 
     async def _caller(self, scope: Scope) -> Caller:
-        """Who calls; a key that is unknown here may have been made by another process. Raises Unauthorized."""
-        try:
-            caller = caller_of(self._keys, scope)
-        except Unauthorized:
-            if not await is_new(self._keys, scope):
-                raise
-            caller = caller_of(self._keys, scope)
+        """Who calls. Raises Unauthorized."""
+        caller = await caller_of(self._keys, scope)
         if caller is None:
             raise Unauthorized(
                 "an API key is needed: send it as `Authorization: Bearer arb_...`", code="missing_api_key"

@@ -16,12 +16,12 @@ from pydantic_core import to_json
 from arbiter_app import browsers
 from arbiter_app.addresses import address_of
 from arbiter_app.api import query
-from arbiter_app.api.auth import caller_of, is_loopback, is_new
+from arbiter_app.api.auth import caller_of, is_loopback
 from arbiter_app.api.body import CallerGone, read_body
 from arbiter_app.api.roles import ROLES, asks_for_key, require
 from arbiter_app.dialects.strict_json import load_json
 from arbiter_app.logs import request_id
-from arbiter_app.pipeline.errors import ArbiterError, Forbidden, InternalError, Unauthorized, Unprocessable
+from arbiter_app.pipeline.errors import ArbiterError, Forbidden, InternalError, Unprocessable
 from arbiter_app.pipeline.types import Caller
 from arbiter_app.store import StoreError
 from arbiter_app.store.fair_executor import visitor
@@ -137,7 +137,7 @@ async def authorised(request: Request, path: str) -> Caller | None:
     if rule is None:
         raise Forbidden("this route has no rule, so nobody may use it")
     loopback = is_loopback(dict(request.scope))
-    caller = await _caller(services, request) if asks_for_key(rule, loopback=loopback) else None
+    caller = await caller_of(services.keys, request.scope) if asks_for_key(rule, loopback=loopback) else None
     require(rule, caller, services.settings, loopback=loopback)
     return caller
 
@@ -162,12 +162,3 @@ def _has_nul(value: Any) -> bool:
         return "\x00" in value
     inner = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
     return any(_has_nul(one) for one in inner)
-
-
-async def _caller(services: Services, request: Request) -> Caller | None:
-    try:
-        return caller_of(services.keys, request.scope)
-    except Unauthorized:
-        if not await is_new(services.keys, request.scope):
-            raise
-    return caller_of(services.keys, request.scope)

@@ -24,6 +24,7 @@ from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.policy.clearing_cache import ClearingCache
 from arbiter_app.services.allowance import Allowance
 from arbiter_app.services.rows import KeyRow, KeyUsage
+from arbiter_app.services.sessions import Sessions
 from arbiter_app.settings import Settings
 from arbiter_app.store import MintedKey, Store, StoredKey, StoreError
 from arbiter_app.store.keys import digest_of, note_used, well_formed
@@ -53,7 +54,7 @@ class LimitReached(RateLimited):
 class Keys:
     """Authentication and key management. `refresh` brings in what other processes changed, `send` tells them of changes here.
 
-    `session_key` is the web app's sign-in: the key id behind a Cookie header. Nobody is signed in where there are no pages.
+    `sessions` are the browsers that are signed in, by the cookies they send.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Keys:
         settings: Settings,
         *,
         send: Callable[[str, Any], None] = lambda kind, data: None,
-        session_key: Callable[[str], str | None] = lambda cookie_header: None,
+        sessions: Sessions | None = None,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -84,7 +85,7 @@ class Keys:
             "signups_of_an_email": Allowance(settings.signups_per_email, HOUR_S),
         }
         self._send = send
-        self._session_key = session_key
+        self._sessions = sessions
         self.stale = asyncio.Event()
         """Set when another process says that it changed keys."""
 
@@ -171,10 +172,19 @@ class Keys:
             return None
         return _caller(key)
 
-    def session_caller(self, cookie_header: str) -> Caller | None:
-        """The caller whom a browser signed in as, at its present state."""
-        key_id = self._session_key(cookie_header)
-        return None if key_id is None else self.caller(key_id)
+    async def signed_in(self, cookie_header: str, sid: str = "") -> Caller | None:
+        """The caller whom a browser, or an open socket of it, signed in as, at its present state; None for a visitor."""
+        key_id = None if self._sessions is None else await self._sessions.key_of(cookie_header, sid)
+        if key_id is None:
+            return None
+        if key_id not in self._by_id and not key_id.startswith(
+            f"{SETTINGS_KEY}-"
+        ):  # another process made it a moment ago
+            try:
+                self._take(await self._store.keys(key_id=key_id))
+            except StoreError as error:
+                log.warning("the key of a session could not be looked up: %s", error)
+        return self.caller(key_id)
 
     async def count(self, caller: Caller) -> dict[str, Window]:
         """Count one routed request of a minted key; the windows of its limits afterwards, none where nothing is limited.

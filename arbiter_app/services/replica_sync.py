@@ -24,6 +24,7 @@ from arbiter_app.services.judging import Judging
 from arbiter_app.services.keys import Keys
 from arbiter_app.services.memory import Memory
 from arbiter_app.services.model_edits import ModelEdits
+from arbiter_app.services.sessions import Sessions
 from arbiter_app.services.upkeep import FOLLOW_S
 from arbiter_app.store import Store, StoreError
 
@@ -50,6 +51,7 @@ class ReplicaSync:
         standing: Standing,
         alerts: Alerts,
         keys: Keys,
+        sessions: Sessions,
         budgets: Budgets,
         memory: Memory,
     ) -> None:
@@ -62,6 +64,7 @@ class ReplicaSync:
         self._standing = standing
         self._alerts = alerts
         self._keys = keys
+        self._sessions = sessions
         self._budgets = budgets
         self._memory = memory
         self._hurry = asyncio.Event()
@@ -113,6 +116,8 @@ class ReplicaSync:
             self._keys.count_sign_up(*data)
         elif kind == "keys":
             self._keys.stale.set()
+        elif kind == "sessions":
+            self._sessions.stale.set()
         elif kind == "budgets":
             self._budgets.stale.set()
         elif kind == "reset":

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from arbiter_app.allocator import give_pages_back
@@ -16,6 +16,7 @@ from arbiter_app.services.budgets import Budgets
 from arbiter_app.services.contents import Contents
 from arbiter_app.services.feed import Feed
 from arbiter_app.services.keys import Keys
+from arbiter_app.services.sessions import Sessions
 from arbiter_app.services.status import Status
 from arbiter_app.settings import Settings
 from arbiter_app.store import Store, StoreError
@@ -35,6 +36,8 @@ CONTENTS_S = 30.0
 PAGES_S = 5.0
 """By itself the C library keeps some ten to hundred megabytes once large bodies and answers have come and gone. Looking takes
 0.2 ms when there is nothing to give back, 7 ms for 100 MB in pieces, on another thread (`python -m tests.bench.memory`)."""
+
+Work = Callable[[], Awaitable[object]]
 
 
 class Background:
@@ -69,6 +72,7 @@ class Upkeep:
         settings: Settings,
         store: Store,
         keys: Keys,
+        sessions: Sessions,
         budgets: Budgets,
         holdout: Holdout,
         feed: Feed,
@@ -79,6 +83,7 @@ class Upkeep:
         self._settings = settings
         self._store = store
         self._keys = keys
+        self._sessions = sessions
         self._budgets = budgets
         self._holdout = holdout
         self._feed = feed
@@ -87,39 +92,35 @@ class Upkeep:
 
     async def follow_keys(self) -> None:
         """Bring in keys that another process or the command line changed, and write down when those here were used."""
-        noted, said = time.monotonic(), ""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._keys.stale.wait(), FOLLOW_S)
-            self._keys.stale.clear()
-            try:
-                await self._keys.follow()
-                if time.monotonic() - noted >= USED_S:
-                    noted = time.monotonic()
-                    await self._keys.note_used()
-                said = ""
-            except StoreError as error:
-                if str(error) != said:
-                    said = str(error)
-                    log.warning("the keys are as they were a while ago: %s", error)
+        await self._follow("keys", self._keys.stale, self._keys.follow, self._keys.note_used, USED_S)
+
+    async def follow_sessions(self) -> None:
+        """Bring in who signed in and out at another process."""
+        await self._follow("sessions", self._sessions.stale, self._sessions.follow)
 
     async def follow_budgets(self) -> None:
         """Bring in budgets that another process set, and remove reservations of requests that ended without a word."""
-        swept, said = time.monotonic(), ""
+        await self._follow("budgets", self._budgets.stale, self._budgets.follow, self._budgets.drop_expired, SWEEP_S)
+
+    async def _follow(
+        self, what: str, stale: asyncio.Event, follow: Work, also: Work | None = None, every_s: float = 0.0
+    ) -> None:
+        """Follow what is in the store: as soon as it is said to be stale, else after FOLLOW_S; and do something `also`, less often."""
+        done, said = time.monotonic(), ""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._budgets.stale.wait(), FOLLOW_S)
-            self._budgets.stale.clear()
+                await asyncio.wait_for(stale.wait(), FOLLOW_S)
+            stale.clear()
             try:
-                await self._budgets.follow()
-                if time.monotonic() - swept >= SWEEP_S:
-                    swept = time.monotonic()
-                    await self._budgets.drop_expired()
+                await follow()
+                if also is not None and time.monotonic() - done >= every_s:
+                    done = time.monotonic()
+                    await also()
                 said = ""
             except StoreError as error:
                 if str(error) != said:
                     said = str(error)
-                    log.warning("the budgets are as they were a while ago: %s", error)
+                    log.warning("the %s are as they were a while ago: %s", what, error)
 
     async def follow_store(self, neighbours: Neighbours | None) -> None:
         """Tell open pages when the store stops taking writes, and when it takes them again; look for other Arbiters."""

@@ -19,7 +19,19 @@ from arbiter_app.pipeline.ports import DecisionRecord, Lesson, Settlement
 from arbiter_app.pipeline.types import Grade
 from arbiter_app.policy import ModelStats
 from arbiter_app.policy import agreement as agreeing
-from arbiter_app.store import alerts, decisions, feedback, keys, learned, projections, rollups, seal, upkeep, usage
+from arbiter_app.store import (
+    alerts,
+    decisions,
+    feedback,
+    keys,
+    learned,
+    projections,
+    rollups,
+    seal,
+    sessions,
+    upkeep,
+    usage,
+)
 from arbiter_app.store.backends import Taught, backend_of, url_of
 from arbiter_app.store.backends.channel import Channel
 from arbiter_app.store.backends.sqlite import back_up
@@ -339,6 +351,7 @@ class Store:
         steps: list[tuple[Callable[[Connection], int], int]] = [
             (lambda c: upkeep.retire_decisions(c, keep_decisions), upkeep.STEP),
             (lambda c: upkeep.retire_traces(c, now - keep_trace_days * 86_400), upkeep.STEP),
+            (lambda c: sessions.retire(c, now), sessions.STEP),
         ]
         gone = await self.writer.call(upkeep.drop_implausible)
         for step, full in steps:

@@ -207,6 +207,23 @@ class ApiKey(SQLModel, table=True):
     last_used: float | None = None
 
 
+class StoredSession(SQLModel, table=True):
+    """A browser that is signed in: SHA-256 digests of its cookie and of the code that it fetches that with, and whose it is.
+
+    Its ids are never used again: what is new has the highest.
+    """
+
+    __tablename__ = "session"
+    __table_args__ = {"sqlite_autoincrement": True}
+    id: int | None = Field(default=None, primary_key=True)
+    digest: str = Field(unique=True)
+    key_id: str = Field(index=True)
+    role: str
+    began: float
+    ends: float
+    ticket: str | None = Field(default=None, unique=True)
+
+
 class StoredBudget(SQLModel, table=True):
     """A limit in dollars: of a `key`, a `project` or a `tag` (`scope`), whose id or text is `subject`, in each `period`.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ from arbiter_app.settings import Settings
 from arbiter_app.web.ask import Workload
 from arbiter_app.web.export import Export
 from arbiter_app.web.live import Live
-from arbiter_app.web.session import SessionRoute, Sessions
+from arbiter_app.web.session import SessionRoute
 from arbiter_app.web.tabs import SignedInTabs
 
 
@@ -27,7 +26,6 @@ class Container:
 
     settings: Settings
     services: Services
-    sessions: Sessions
     gateway: Gateway
     session_route: ASGIApp
     export: ASGIApp
@@ -50,36 +48,30 @@ def current() -> Container:
 @contextlib.asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Container]:
     """Start the services, and stop them at the end."""
-    sessions = Sessions(per_key=settings.sessions_per_key, attempts_per_minute=settings.signins_per_minute)
-    services = await bootstrap.start(
-        settings, session_key=lambda cookies: sessions.key_of("", cookies, time.monotonic())
-    )
+    services = await bootstrap.start(settings)
     try:
-        async with built(settings, services, Gateway(services), sessions) as made:
+        async with built(settings, services, Gateway(services)) as made:
             yield made
     finally:
         await services.close()
 
 
 @contextlib.asynccontextmanager
-async def built(
-    settings: Settings, services: Services, gateway: Gateway, sessions: Sessions
-) -> AsyncIterator[Container]:
+async def built(settings: Settings, services: Services, gateway: Gateway) -> AsyncIterator[Container]:
     """Make one over open services, and let the handlers find them."""
     global _container
     live = Live(services.feed, _NoSockets(), {})
     workload = Workload(services.requests)
-    route = SessionRoute(sessions, services.keys)
-    export = Export(services, sessions)
+    route = SessionRoute(services.sessions, services.keys)
+    export = Export(services)
     _container = Container(
         settings=settings,
         services=services,
-        sessions=sessions,
         gateway=gateway,
         session_route=route,
         export=export,
         live=live,
-        tabs=SignedInTabs(sessions, services.keys),
+        tabs=SignedInTabs(services.sessions, services.keys),
         workload=workload,
         present=lambda token: True,
     )

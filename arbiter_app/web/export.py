@@ -33,7 +33,6 @@ from arbiter_app.services.reads import shown
 from arbiter_app.store import StoreError, decisions
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.fair_executor import visitor
-from arbiter_app.web.session import Sessions
 
 log = logging.getLogger("arbiter.web")
 
@@ -98,15 +97,14 @@ class Downloads:
 class Export:
     """Streams decisions to whoever may see them; a caller gets the calls of the own key."""
 
-    def __init__(self, services: Services, sessions: Sessions) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
-        self._sessions = sessions
         self._downloads = Downloads(services.settings.max_downloads)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = Request(scope, receive)
-        who = self._who(request)
+        who = await self._services.keys.signed_in(browsers.cookies(scope["headers"]))
         visitor.set(address_of(scope) if who is None else who.key_id)
         refused = self._refused(request, who)
         if refused is not None:
@@ -164,10 +162,6 @@ class Export:
                 "X-Content-Type-Options": "nosniff",
             },
         )
-
-    def _who(self, request: Request) -> Caller | None:
-        key_id = self._sessions.key_of("", browsers.cookies(request.scope["headers"]), time.monotonic())
-        return self._services.keys.caller(key_id) if key_id else None
 
     def _narrowed(self, request: Request, who: Caller | None) -> Filter:
         asked = request.query_params

@@ -5,12 +5,11 @@ channels, also when it asks for nothing more.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
 from arbiter_app.pipeline.types import Caller
 from arbiter_app.services.keys import Keys
-from arbiter_app.web.session import Sessions
+from arbiter_app.services.sessions import Sessions
 
 LOOK_S = 1.0
 
@@ -25,8 +24,7 @@ class SignedInTabs:
 
     async def caller_of(self, sid: str, cookie: str) -> Caller | None:
         """Who is signed in at a tab now; None for a visitor."""
-        key_id = self._sessions.key_of(sid, cookie, time.monotonic())
-        caller = self._keys.caller(key_id) if key_id else None
+        caller = await self._keys.signed_in(cookie, sid)
         if caller is not None:
             self._seen[sid] = (cookie, caller.key_id)
         return caller

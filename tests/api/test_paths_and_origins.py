@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from starlette.testclient import TestClient
 
 from arbiter_app import __version__
 from arbiter_app.api.gateway import meant
+from arbiter_app.services.sessions import COOKIE
 from arbiter_app.settings import SettingsError, load_settings
 from arbiter_app.trusted_host import UNDER_ROOT, TrustedHost
 from arbiter_app.web import dispatcher
-from arbiter_app.web.session import COOKIE
 from tests.conftest import OPERATOR, Running, running
 from tests.served import TLS, served
 
@@ -192,7 +191,7 @@ def test_other_origins_get_what_they_get_without_any_named(named: Running, gatew
 
 def test_a_session_of_a_browser_reads_but_changes_nothing_from_a_named_origin(named: Running) -> None:
     caller = named.arbiter.keys.authenticate(named.caller("cors@example.com"))
-    session = named.sessions.begin(caller, time.monotonic())
+    session = named.run(lambda: named.arbiter.sessions.begin(caller))
     headers = {"origin": HERE, "cookie": f"{COOKIE}={session}"}
     with httpx.Client(base_url=named.url, headers=headers, verify=TLS) as page:
         assert page.get("/v1/key").status_code == 200

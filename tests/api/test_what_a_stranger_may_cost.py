@@ -14,9 +14,10 @@ from sqlalchemy import event
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.services.allowance import REMEMBERED, Allowance
 from arbiter_app.services.keys import LOOKUPS_BURST
+from arbiter_app.services.sessions import COOKIE, Sessions
 from arbiter_app.store import open_store
+from arbiter_app.store import sessions as stored_sessions
 from arbiter_app.store.keys import make_key
-from arbiter_app.web import session
 from tests.conftest import Running, running
 from tests.served import served
 
@@ -125,19 +126,24 @@ def test_sign_ins_of_an_address_are_bounded_right_or_wrong(tmp_path: Path) -> No
         assert int(tries[-1].headers["retry-after"]) > 0
 
 
-def test_ten_thousand_sign_ins_of_a_key_push_out_its_own_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    sessions = session.Sessions(per_key=20)
+def test_sign_ins_of_a_key_push_out_its_own_only(gateway: Running) -> None:
     operator, stranger = Caller("settings-1", Role.OPERATOR), Caller("arb_stranger", Role.CALLER)
-    own = sessions.begin(operator, 0.0)
-    secrets = [sessions.begin(stranger, 0.0) for _ in range(10_001)]
-    key_of = lambda secret: sessions.key_of("", f"{session.COOKIE}={secret}", 1.0)  # noqa: E731
-    assert key_of(own) == "settings-1"
-    assert [key_of(one) for one in secrets[-20:]] == ["arb_stranger"] * 20
-    assert key_of(secrets[-21]) is None
-    monkeypatch.setattr(session, "MOST", 30)
-    for at in range(30):
-        sessions.begin(Caller(f"arb_{at}", Role.CALLER), 0.0)
-    assert key_of(own) == "settings-1"
+
+    async def sign_in_often() -> None:
+        sessions = Sessions(gateway.arbiter.store, per_key=20, attempts_per_minute=60, most=50)
+        key_of = lambda secret: sessions.key_of(f"{COOKIE}={secret}")  # noqa: E731
+        own = await sessions.begin(operator)
+        secrets = [await sessions.begin(stranger) for _ in range(60)]
+        assert await key_of(own) == "settings-1"
+        assert [await key_of(one) for one in secrets[-20:]] == ["arb_stranger"] * 20
+        assert await key_of(secrets[-21]) is None
+        for at in range(50):
+            await sessions.begin(Caller(f"arb_{at}", Role.CALLER))
+        assert await key_of(own) == "settings-1"
+        rows = await gateway.arbiter.store.read(stored_sessions.everyone)
+        assert len(rows) == 50
+
+    gateway.run(sign_in_often)
 
 
 def test_a_key_that_another_process_made_is_known_at_its_first_request(own_gateway: Running) -> None:

@@ -11,10 +11,9 @@ import httpx
 import pytest
 
 from arbiter_app.pipeline.health import Health
+from arbiter_app.services.sessions import COOKIE
 from arbiter_app.store import Store, alerts, calibrations, feedback, rollups
 from arbiter_app.store.usage import WINDOWS_S
-from arbiter_app.web import container
-from arbiter_app.web.session import COOKIE
 from tests.conftest import Running, running
 from tests.served import TLS
 from tests.stores import NOW, call_now, connected, file_all, mixed, record, run
@@ -189,10 +188,9 @@ def test_a_browser_stays_signed_in_whatever_the_clock_says(clock: Clock, tmp_pat
     with running(tmp_path) as one:
 
         async def begin() -> str:
-            async with container.built(one.settings, one.arbiter, one.gateway, one.sessions) as parts:
-                who = await one.arbiter.keys.identify(one.http.headers["authorization"].removeprefix("Bearer "))
-                assert who is not None
-                return parts.sessions.begin(who, time.monotonic())
+            who = await one.arbiter.keys.identify(one.http.headers["authorization"].removeprefix("Bearer "))
+            assert who is not None
+            return await one.arbiter.sessions.begin(who)
 
         cookie = {"cookie": f"{COOKIE}={one.run(begin)}"}
         for off_s in (0.0, *JUMPS):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import orjson
@@ -42,10 +41,8 @@ class Account(rx.State):
     async def sign_out(self) -> Any:
         """Sign out of this browser."""
         await authz.current_caller(self)
-        current = container.current()
-        secret = current.sessions.secret_behind(self.router.session.session_id, self.router.headers.cookie)
-        if secret:
-            current.sessions.end(secret)
+        sid, cookies = self.router.session.session_id, self.router.headers.cookie
+        await container.current().services.sessions.end(cookies, sid)
         await self._hand_over(authz.VISITOR)
         return rx.call_script(_END)
 
@@ -80,11 +77,9 @@ class Account(rx.State):
 async def sign_in_here(state: Account, caller: Caller) -> Any:
     """Begin a session for this socket; the returned event lets the page fetch its cookie for the next one.
 
-    What the tab showed before is gone then.
+    What the tab showed before is gone then. Raises StoreError.
     """
-    now, sessions = time.monotonic(), container.current().sessions
-    secret = sessions.begin(caller, now)
-    sessions.bind(state.router.session.session_id, secret)
+    ticket = await container.current().services.sessions.begin_at(state.router.session.session_id, caller)
     await state._hand_over(caller)
-    body = orjson.dumps({"ticket": sessions.ticket(secret, now)}).decode()
+    body = orjson.dumps({"ticket": ticket}).decode()
     return rx.call_script(_FETCH_COOKIE.format(orjson.dumps(body).decode()))

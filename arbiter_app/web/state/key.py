@@ -9,6 +9,7 @@ import reflex as rx
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.plain import MAX_EMAIL_CHARS, is_email
 from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.store import StoreError
 from arbiter_app.web import container, views
 from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.state.account import Account, sign_in_here
@@ -40,7 +41,7 @@ class Key(rx.State):
         await authz.current_caller(self)
         api_key = arguments.text(form.get("api_key")) if isinstance(form, dict) else ""
         try:
-            container.current().sessions.attempt(authz.address(self))
+            container.current().services.sessions.attempt(authz.address(self))
         except ArbiterError as error:
             self.error = str(error)
             return None
@@ -48,7 +49,11 @@ class Key(rx.State):
         if caller is None:
             self.error = "This key is unknown, malformed or revoked. Keys begin with arb_."
             return None
-        entered = await sign_in_here(await self.get_state(Account), caller)
+        try:
+            entered = await sign_in_here(await self.get_state(Account), caller)
+        except StoreError as error:
+            self.error = f"Nobody can sign in at the moment: {error}."
+            return None
         await self._show(caller)
         return entered
 

@@ -10,6 +10,7 @@ from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.plain import MAX_EMAIL_CHARS
 from arbiter_app.pipeline.types import Role
 from arbiter_app.pool import telling
+from arbiter_app.store import StoreError
 from arbiter_app.web import container, snippets
 from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.state.account import Account, sign_in_here
@@ -74,15 +75,15 @@ class Start(rx.State):
         try:
             email = arguments.text(form.get("email"), MAX_EMAIL_CHARS + 1) if isinstance(form, dict) else ""
             secret = await current.services.keys.register(email, authz.address(self))
-        except ArbiterError as error:
+            caller = await current.services.keys.identify(secret)
+            if caller is None:
+                self.error = "The new key could not be read back; try again."
+                return None
+            step, client = self.step, self.client
+            entered = await sign_in_here(await self.get_state(Account), caller)
+        except (ArbiterError, StoreError) as error:
             self.error = str(error)
             return None
-        caller = await current.services.keys.identify(secret)
-        if caller is None:
-            self.error = "The new key could not be read back; try again."
-            return None
-        step, client = self.step, self.client
-        entered = await sign_in_here(await self.get_state(Account), caller)
         self.step, self.client, self.secret, self.has_key = step, client, secret, "yes"
         self._fill()
         await self._listen(caller.key_id)

@@ -12,7 +12,7 @@ import pytest
 
 from arbiter_app.pipeline.ports import DecisionRecord, Lesson
 from arbiter_app.policy import ModelStats
-from arbiter_app.store import Store, StoreError, open_store, rollups, upkeep
+from arbiter_app.store import Store, StoreError, open_store, rollups, sessions, upkeep
 from arbiter_app.store.backends import StoreUnusable
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.health import examine
@@ -178,3 +178,11 @@ def test_statistics_that_cannot_be_true_leave_the_store_and_others_stay(store: S
     run(lambda: store.retain(now=NOW, keep_decisions=10, keep_trace_days=1.0))
     rows = rows_of(store, "SELECT model, calls, graded, quality_sum, latency_ms FROM statistic ORDER BY model")
     assert rows == [("bad", 9.0, 0.0, 0.0, 30.0), ("good", 5.0, 4.0, 3.0, 0.0)]
+
+
+def test_sessions_that_have_run_out_are_removed(store: Store) -> None:
+    for at in range(3):
+        row = sessions.SessionRow(f"digest {at}", "arb_12345678", "caller", NOW - 10, NOW + at)
+        run(lambda row=row: store.writer.call(lambda c: sessions.begin(c, row, per_key=9, most=9)))
+    run(lambda: store.retain(now=NOW + 1, keep_decisions=10, keep_trace_days=1.0))
+    assert [row.ends for row in run(lambda: store.read(sessions.everyone)).values()] == [NOW + 2]
