@@ -137,6 +137,7 @@ class Store:
         self._probed_at = self._looked_at = -math.inf
         self._wrong = ""
         self._synced: Taught | None = None
+        self._unsettled = False
         self._channel: Channel | None = None
         self._readers = FairExecutor(readers, "arbiter-reader")
 
@@ -213,11 +214,13 @@ class Store:
     async def taught_elsewhere(self) -> list[tuple[str, str, ModelStats]] | None:
         """All statistics, with everything that was queued here before; None when no other process has written since.
 
+        After a change they are read once more: what is learned here in the moment of a reading is counted in both, or in none.
+
         Raises StoreError while the database refuses writes.
         """
-        before = self._synced
+        before = None if self._unsettled else self._synced
         state, rows = await self.writer.call(lambda connection: self.writer.statistics.since(connection, before))
-        self._synced = state
+        self._unsettled, self._synced = state != self._synced, state
         return rows
 
     async def conversations(self, limit: int) -> list[tuple[str, str, str, str]]:
