@@ -34,7 +34,8 @@ autovacuum_naptime = 5
 class PostgresServer:
     """One server: `start`, `kill` (as `kill -9` of every process of it), `stop`; it keeps its data and its port in between."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, synced: bool = False) -> None:
+        """`synced`: every commit reaches the disk, as on a server that matters."""
         self._home = Path(tempfile.mkdtemp(prefix="arbiter-postgres-"))
         self._data = self._home / "data"
         self._run_as = pwd.getpwnam(NOBODY) if os.getuid() == 0 else None  # PostgreSQL refuses to run as root
@@ -46,6 +47,7 @@ class PostgresServer:
         subprocess.run(made, check=True, capture_output=True, **self._as())
         with (self._data / "postgresql.conf").open("a") as file:
             file.write(f"{CONFIG}port = {self.port}\n")
+            file.write("fsync = on\nfull_page_writes = on\n" if synced else "")
 
     def start(self) -> None:
         """Run, and return once it takes connections."""

@@ -72,6 +72,10 @@ class BatchWriter:
             self._insert_learned(connection, lesson)
         _put_right(connection, lesson)
 
+    def is_plain(self, records: Sequence[DecisionRecord]) -> bool:
+        """Whether writing these is inserting rows, and nothing else."""
+        return not any([_takes_away(record.deltas) for record in records])
+
     def write_learned(self, connection: Connection, lesson: Lesson) -> None:
         """Statistics, alerts, policy state, and pairs of a judge's score with the truth."""
         with self._in_one_go(connection):
@@ -95,9 +99,13 @@ class BatchWriter:
 _OPEN: Mapping[str, Any] = {"known": None, "outcome": None, "settled": None}
 
 
+def _takes_away(deltas: Iterable[Delta]) -> bool:
+    return any([delta.cost_n < 0 or delta.graded < 0 for _, _, delta in deltas])
+
+
 def _put_right(connection: Connection, lesson: Lesson) -> None:
     """Two processes that noticed the same shift in one moment have both taken away what was known: then nothing is."""
-    if not any([delta.cost_n < 0 or delta.graded < 0 for _, _, delta in lesson.deltas]):
+    if not _takes_away(lesson.deltas):
         return
     for counted, sums in RELEARNED.items():
         nothing = {_STATISTICS[name]: 0.0 for name in sums}

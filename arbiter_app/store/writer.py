@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -225,12 +226,17 @@ class Writer:
             self._disconnect()
             raise _Refused(gone)
         try:
-            connection = self._begin()
-            started = time.perf_counter()
-            self._in_hand = min(len(self._queue), BATCH)
-            items = [self._queue.popleft() for _ in range(self._in_hand)]
-            outcomes = self._written(connection, items)
-            self._backend.commit(connection)
+            connection = self._connected()
+            if self._backend.in_one_pass and (records := self._leading_records()):
+                started = time.perf_counter()
+                items = self._take(len(records))
+                outcomes = self._passed(connection, items, records)
+            else:
+                connection = self._begin()
+                started = time.perf_counter()
+                items = self._take(BATCH)
+                outcomes = self._written(connection, items)
+                self._backend.commit(connection)
         except Exception as error:
             self._disconnect()
             self._queue.extendleft(reversed(items))
@@ -244,6 +250,33 @@ class Writer:
             self.degraded = ""
         _tell(items, outcomes)
         self._file(sum(item.record is not None for item in items))
+
+    def _take(self, most: int) -> list[_Item]:
+        """The oldest items that wait."""
+        self._in_hand = min(len(self._queue), most)
+        return [self._queue.popleft() for _ in range(self._in_hand)]
+
+    def _leading_records(self) -> list[DecisionRecord]:
+        """What waits, where that is records and nothing else that has to be seen from in between; else nothing."""
+        waiting = list(islice(self._queue, BATCH))
+        records = [item.record for item in waiting if item.record is not None]
+        plain = len(records) == len(waiting) and not self.degraded and self.batch.is_plain(records)
+        return records if plain else []
+
+    def _passed(self, connection: Connection, items: list[_Item], records: list[DecisionRecord]) -> list[Any]:
+        """Write and commit records in one pass; where one of them fails, all are made anew."""
+        try:
+            self._backend.pass_through(connection, partial(self.batch.write, connection, records))
+        except Exception as error:
+            if refusal(error) is not None:
+                raise
+            log.info("one of %s records fails and will be singled out: %s", len(items), error)
+            self._backend.roll_back(connection)
+            connection = self._begin()
+            outcomes = [self._guarded(connection, item) for item in items]
+            self._backend.commit(connection)
+            return outcomes
+        return [None] * len(items)
 
     def _file(self, records: int) -> None:
         """Once a slice has gathered, after everybody has been told: file it, one kind in turn. Left for later when refused."""
@@ -355,15 +388,19 @@ class Writer:
 
     def _begin(self) -> Connection:
         """The connection inside a transaction that may write. Waits for another process's, at most `max_wait_s`."""
+        connection = self._connected()
+        self._backend.begin(connection, self.max_wait_s)
+        if self._holds_log == NOBODY:
+            self._holds_log = self._connections
+            self._moved()  # which log that is
+        return connection
+
+    def _connected(self) -> Connection:
         connection = self._connection
         if connection is None:
             connection = self._connection = self._engine.connect()
             self._connections += 1
             self._backend.writing(connection, self.max_wait_s)
-        self._backend.begin(connection, self.max_wait_s)
-        if self._holds_log == NOBODY:
-            self._holds_log = self._connections
-            self._moved()  # which log that is
         return connection
 
     def _disconnect(self) -> None:

@@ -30,6 +30,7 @@ class Backend(ABC):
 
     `insert` makes an INSERT that knows ON CONFLICT. `begins_at`: the first revision that there ever was of it, if
     that is not the first of all; a new database has the tables of that at once. `counts_teaching`: TAUGHT is moved.
+    `in_one_pass`: it has `pass_through`, with which a transaction takes the time of one question.
     `patience_s`: how long a writer waits for those of other processes before it says that it cannot write.
     """
 
@@ -38,6 +39,7 @@ class Backend(ABC):
     patience_s = 1.0
     name: str
     begins_at = ""
+    in_one_pass = False
     insert: Callable[[Table], Any]
 
     def __init__(self, url: URL) -> None:
@@ -87,6 +89,10 @@ class Backend(ABC):
     @abstractmethod
     def begin(self, connection: Connection, patience_s: float) -> None:
         """Begin a transaction that is the only one that writes, whichever process does."""
+
+    def pass_through(self, connection: Connection, inserts: Callable[[], None]) -> None:
+        """A whole writing transaction of inserts, without waiting for one before the next is sent."""
+        raise NotImplementedError
 
     @abstractmethod
     def commit(self, connection: Connection) -> None:

@@ -58,6 +58,7 @@ class PostgresqlBackend(Backend):
     insert = staticmethod(postgresql.insert)
     name = "postgresql"
     begins_at = "0009"
+    in_one_pass = True
     counts_teaching = True
     patience_s = 5.0  # hosts write in turns
 
@@ -141,6 +142,16 @@ class PostgresqlBackend(Backend):
         connection.begin()
         with self.in_one_go(connection):
             _driver(connection).execute(f"SELECT pg_advisory_xact_lock({ONE_WRITER})")
+
+    def pass_through(self, connection: Connection, inserts: Callable[[], None]) -> None:
+        """The lock, the inserts and the commit in one pipeline."""
+        connection.begin()
+        driver = _driver(connection)
+        with driver.pipeline():
+            driver.execute(f"SELECT pg_advisory_xact_lock({ONE_WRITER})")
+            inserts()
+            driver.commit()
+        connection.commit()  # nothing is sent for this: SQLAlchemy is told
 
     def commit(self, connection: Connection) -> None:
         """Commit."""
