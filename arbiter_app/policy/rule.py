@@ -151,15 +151,17 @@ def _look_again(
     settings: PolicySettings,
     price_falling: Container[tuple[str, str]],
 ) -> list[int]:
-    """Models whose price rose, which are looked at again by chance: before they may serve, and after they were left for it."""
+    """Models whose price rose, which are looked at again by chance: before they may serve, and after they were left for it,
+    soon at first."""
     view, found = decision.view, list[int]()
     if decision.loss[decision.best] < decision.loss[served] and rng.random() < settings.repriced_share:
         found.append(decision.best)
     dear = _left_for_its_price(decision, served)
     if dear is not None:
         falling = (bucket, pool.models[dear]) in price_falling
-        share = FALLING if falling else settings.recheck_share / (1 + float(view.here.tries[dear]) / RECHECKS)
-        if rng.random() < share:
+        tries = max(float(view.here.tries[dear]), 0.0)
+        share = FALLING if falling else settings.recheck_share / (1 + tries / RECHECKS)
+        if rng.random() < max(share, 1 / (1 + tries) ** 2):
             found.append(dear)
     return found
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from arbiter_app.policy import (
@@ -35,7 +37,9 @@ def live(policy: Policy, requests: int, trials: Trials) -> list[tuple[str, ...]]
         for model in (choice.model, *choice.shadows):
             mode = choice.mode if model == choice.model else "shadow"
             quality = float((at * 37 + len(model)) % 100 < 100 * QUALITY[model])
-            seen = Observation("open", model, cost_usd=PRICES[model], quality=quality, mode=mode, beside=beside)
+            seen = Observation(
+                "open", model, cost_usd=PRICES[model], tokens_in=1, quality=quality, mode=mode, beside=beside
+            )
             policy.record(seen)
             beside = Beside(model, quality) if beside is None or model == "big" else beside
         asked.append((choice.model, *choice.shadows))
@@ -106,3 +110,24 @@ def test_after_a_quality_alarm_of_the_baseline_no_pair_is_left() -> None:
         policy.record(Observation("open", "big", quality=good))
         policy.record(Observation("open", "small", quality=1.0, mode="shadow", beside=Beside("big", good)))
     assert known(policy)["small"].paired < 31
+
+
+def test_a_model_that_was_left_for_its_price_is_looked_at_again_soon() -> None:
+    """Three models that are always right; the cheapest becomes eight times as dear after 80 of 120 requests."""
+    prices = {"cheap": 0.03, "middle": 0.1, "big": 1.0}
+    facts = {model: ModelFacts(usd, usd) for model, usd in prices.items()}
+    for life in range(30):
+        policy = build("arbiter", catalog=facts, baseline="big", settings=PolicySettings())
+        draw, looked = random.Random(life), list[str]()
+        for at in range(120):
+            ask = RoutingAsk("math", "", tuple(prices), trials=Trials.SHADOW)
+            choice, beside = policy.choose(ask, 0.0, draw.getrandbits(40)), None
+            looked += choice.shadows if at >= 80 else ()
+            for model in (choice.model, *choice.shadows):
+                usd = prices[model] * (8 if model == "cheap" and at >= 80 else 1)
+                mode = "exploit" if model == choice.model else "shadow"
+                seen = Observation("math", model, cost_usd=usd, tokens_in=1, quality=1.0, mode=mode, beside=beside)
+                policy.record(seen)
+                beside = Beside(model, 1.0) if beside is None or model == "big" else beside
+        assert choice.model == "middle"
+        assert "cheap" in looked
