@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from arbiter_app import policy as brain
@@ -93,8 +94,10 @@ from arbiter_app.services.what_if import WhatIf
 from arbiter_app.settings import Settings, SettingsError
 from arbiter_app.store import Store, alerts, open_store
 from arbiter_app.store.neighbours import Neighbours
-from arbiter_app.store.valkey import ValkeyAnswers
 from arbiter_app.tracing import open_tracing
+
+if TYPE_CHECKING:
+    from arbiter_app.store.valkey import ValkeyAnswers
 
 log = logging.getLogger("arbiter")
 
@@ -731,6 +734,10 @@ def _cache(settings: Settings) -> ResponseCache | None:
 def _shared(settings: Settings) -> ValkeyAnswers | None:
     if not settings.cache or settings.valkey_url is None:
         return None
+    from arbiter_app.store.valkey import (
+        ValkeyAnswers,  # redis-py takes 70 ms, and OpenTelemetry with it where that is installed
+    )
+
     try:
         url = settings.valkey_url.get_secret_value()
         return ValkeyAnswers(url, ttl_s=settings.cache_ttl_s, wait_s=settings.valkey_timeout_s)

@@ -25,7 +25,6 @@ from arbiter_app.runtime.sandbox import start_sandbox
 from arbiter_app.services.pool import NO_LIST, listed
 from arbiter_app.settings import Settings, setting_names
 from arbiter_app.store.health import SQLITE, examine
-from arbiter_app.store.valkey import ValkeyAnswers
 from arbiter_app.web import build
 
 PROBE_S = 2.0
@@ -150,6 +149,8 @@ def _valkey(settings: Settings) -> Iterator[Line]:
 
 async def _pinged(url: str, wait_s: float) -> tuple[str, str]:
     """Where Valkey is, and what is wrong with it; empty where nothing is."""
+    from arbiter_app.store.valkey import ValkeyAnswers
+
     shared = ValkeyAnswers(url, ttl_s=1.0, wait_s=wait_s)
     try:
         return shared.where, await shared.ping()
