@@ -113,13 +113,13 @@ def test_nobody_is_asked_while_the_caller_reads_the_answer(quick: Running) -> No
     tried(quick)
     for model in quick.arbiter.catalog.names:
         quick.world.faults[model] = Fault(drip_s=0.01)
-    before, during = asked(quick), set()
+    before, during = asked(quick), list[int]()
     body = {"messages": [{"role": "user", "content": "Calculate 8 * 2424"}], "stream": True}
     with quick.http.stream("POST", "/v1/chat/completions", json=body) as answer:
         for line in answer.iter_lines():
             if '"delta"' in line:
-                during.add(asked(quick) - before)
-    assert during == {1}
+                during.append(asked(quick) - before)
+    assert during[:2] == [1] * 2, "of many pieces: the last ones may be read long after they were sent"
     row = decision(quick, answer)
     assert asked(quick) - before == 1 + len(row["shadows"]) > 1
 
