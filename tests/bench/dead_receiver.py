@@ -21,7 +21,7 @@ from tests.receivers import Receiver, receiver
 from tests.served import OPERATOR, TLS, served
 
 WARM = 100
-WEBHOOKS, SLACKS = 8, 2
+WEBHOOKS, SLACKS = 6, 4
 TELL_EVERY_S = 5.0
 ASK = {"messages": [{"role": "user", "content": "Calculate 37 * 24"}], "arbiter_no_cache": True}
 
