@@ -77,6 +77,7 @@ from arbiter_app.services.memory import Memory
 from arbiter_app.services.model_edits import ModelEdits
 from arbiter_app.services.notification_rules import NotificationRules
 from arbiter_app.services.notifications import Notifications
+from arbiter_app.services.people import People
 from arbiter_app.services.pool import Pool
 from arbiter_app.services.pool_report import PoolReport
 from arbiter_app.services.prompt_runner import PromptRunner
@@ -150,7 +151,8 @@ class Services:
             attempts_per_minute=settings.signins_per_minute,
             send=self.broadcast.send,
         )
-        self.keys = Keys(store, settings, send=self.broadcast.send, sessions=self.sessions)
+        self.people = People(store, send=self.broadcast.send)
+        self.keys = Keys(store, settings, send=self.broadcast.send, sessions=self.sessions, people=self.people)
         self.key_admin = KeyAdmin(store, self.keys)
         self.budgets = Budgets(
             store,
@@ -505,6 +507,7 @@ class Services:
             alerts=self.alerts,
             keys=self.keys,
             sessions=self.sessions,
+            people=self.people,
             budgets=self.budgets,
             memory=self.memory,
         )
@@ -522,6 +525,7 @@ class Services:
             self.store,
             self.keys,
             self.sessions,
+            self.people,
             self.budgets,
             self.holdout,
             self.feed,
@@ -674,6 +678,7 @@ async def _recall(services: Services) -> None:
     await services.judging.learn_trust()
     await services.budgets.refresh()
     await services.sessions.refresh()
+    await services.people.refresh()
 
 
 async def _begin_upkeep(services: Services, *, worker: bool) -> None:
@@ -689,6 +694,7 @@ async def _begin_upkeep(services: Services, *, worker: bool) -> None:
     run(upkeep.follow_keys())
     run(upkeep.follow_budgets())
     run(upkeep.follow_sessions())
+    run(upkeep.follow_people())
     run(services.model_edits.follow())
     run(upkeep.give_memory_back())
     run(upkeep.follow_store(services.neighbours))

@@ -83,6 +83,10 @@ ROLES: dict[tuple[str, str], str] = {
     ("GET", "/v1/projects"): "operator",
     ("POST", "/v1/projects"): "operator",
     ("POST", "/v1/projects/{project_id}"): "operator",
+    ("GET", "/v1/people"): "operator",
+    ("POST", "/v1/people/invitations"): "operator",
+    ("DELETE", "/v1/people/invitations/{invitation_id}"): "operator",
+    ("POST", "/v1/people/{person_id}"): "operator",
     ("GET", "/v1/openapi.json"): "anonymous",
     ("GET", "/v1/reference"): "anonymous",
 }

@@ -23,6 +23,7 @@ from arbiter_app.pipeline.plain import is_email, quoted
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.policy.clearing_cache import ClearingCache
 from arbiter_app.services.allowance import Allowance
+from arbiter_app.services.people import People, is_person
 from arbiter_app.services.rows import KeyRow, KeyUsage
 from arbiter_app.services.sessions import Sessions
 from arbiter_app.settings import Settings
@@ -64,6 +65,7 @@ class Keys:
         *,
         send: Callable[[str, Any], None] = lambda kind, data: None,
         sessions: Sessions | None = None,
+        people: People | None = None,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -86,6 +88,7 @@ class Keys:
         }
         self._send = send
         self._sessions = sessions
+        self._people = people
         self.stale = asyncio.Event()
         """Set when another process says that it changed keys."""
 
@@ -163,7 +166,9 @@ class Keys:
         return _caller(key)
 
     def caller(self, key_id: str) -> Caller | None:
-        """The present state of a key by its public id; None once it is revoked or unknown."""
+        """The present state of a key by its public id, or of a person; None once it is revoked or unknown."""
+        if self._people is not None and is_person(key_id):
+            return self._people.known(key_id)
         name, _, at = key_id.rpartition("-")
         if name == SETTINGS_KEY and at.isdigit() and int(at) in self._operators.values():
             return Caller(key_id, Role.OPERATOR)
@@ -177,6 +182,8 @@ class Keys:
         key_id = None if self._sessions is None else await self._sessions.key_of(cookie_header, sid)
         if key_id is None:
             return None
+        if self._people is not None and is_person(key_id):
+            return await self._people.caller(key_id)
         if key_id not in self._by_id and not key_id.startswith(
             f"{SETTINGS_KEY}-"
         ):  # another process made it a moment ago
@@ -268,9 +275,8 @@ class Keys:
         return minted
 
     async def set_status(self, key_id: str, status: str) -> None:
-        """Pause, resume (`active`) or revoke a key."""
-        if key_id.startswith(f"{SETTINGS_KEY}-"):
-            raise Forbidden("this key comes from ARBITER_API_KEYS; change it there")
+        """Pause, resume (`active`) or revoke a key. Raises NotFound and Forbidden."""
+        _changeable(key_id)
         async with self._reading:  # what was read before must not be taken in after
             if not await self._store.set_key_status(key_id, status):
                 raise NotFound(f"no key {quoted(key_id)} that can be changed")
@@ -319,9 +325,8 @@ class Keys:
         ]
 
     def stored(self, key_id: str) -> StoredKey:
-        """A stored key. Raises NotFound, and Forbidden for one of the settings."""
-        if key_id.startswith(f"{SETTINGS_KEY}-"):
-            raise Forbidden("this key comes from ARBITER_API_KEYS; change it there")
+        """A stored key. Raises NotFound, and Forbidden for one of the settings, and for a person."""
+        _changeable(key_id)
         key = self._by_id.get(key_id)
         if key is None or key.status == "revoked":
             raise NotFound(f"no key {quoted(key_id)} that can be changed")
@@ -353,6 +358,14 @@ class Keys:
 def _counted(address: str, email: str) -> dict[str, str]:
     """Under which names a sign-up counts."""
     return {"signups_of_an_address": address, "signups_of_an_email": email.strip().lower()}
+
+
+def _changeable(key_id: str) -> None:
+    """Raises Forbidden for what is no stored key."""
+    if key_id.startswith(f"{SETTINGS_KEY}-"):
+        raise Forbidden("this key comes from ARBITER_API_KEYS; change it there")
+    if is_person(key_id):
+        raise Forbidden("a person has no key that could be changed; see /v1/people")
 
 
 def _caller(key: StoredKey) -> Caller:

@@ -24,6 +24,7 @@ from arbiter_app.services.judging import Judging
 from arbiter_app.services.keys import Keys
 from arbiter_app.services.memory import Memory
 from arbiter_app.services.model_edits import ModelEdits
+from arbiter_app.services.people import People
 from arbiter_app.services.sessions import Sessions
 from arbiter_app.services.upkeep import FOLLOW_S
 from arbiter_app.store import Store, StoreError
@@ -52,6 +53,7 @@ class ReplicaSync:
         alerts: Alerts,
         keys: Keys,
         sessions: Sessions,
+        people: People,
         budgets: Budgets,
         memory: Memory,
     ) -> None:
@@ -65,6 +67,7 @@ class ReplicaSync:
         self._alerts = alerts
         self._keys = keys
         self._sessions = sessions
+        self._people = people
         self._budgets = budgets
         self._memory = memory
         self._hurry = asyncio.Event()
@@ -118,6 +121,8 @@ class ReplicaSync:
             self._keys.stale.set()
         elif kind == "sessions":
             self._sessions.stale.set()
+        elif kind == "people":
+            self._people.stale.set()
         elif kind == "budgets":
             self._budgets.stale.set()
         elif kind == "reset":

@@ -840,6 +840,46 @@ class ProjectRow(TypedDict):
     keys: int
 
 
+class PersonRow(TypedDict):
+    """Somebody who signs in without a key. `disabled`: may not at the moment."""
+
+    id: str
+    email: str
+    name: str
+    role: str
+    created: float
+    disabled: bool
+
+
+class InvitationRow(TypedDict):
+    """A link that has not been used."""
+
+    id: str
+    email: str
+    created: float
+    expires: float
+
+
+class MadeInvitation(InvitationRow):
+    """A new link: `path` is where it leads to at this Arbiter, with its code, shown this once."""
+
+    path: str
+
+
+class PeopleList(TypedDict):
+    """Everybody, in the order in which they came, and the links that still work."""
+
+    data: list[PersonRow]
+    invitations: list[InvitationRow]
+
+
+class Withdrawn(TypedDict):
+    """A link that works no longer."""
+
+    id: str
+    withdrawn: bool
+
+
 class ProjectList(TypedDict):
     """Projects, in the order in which they were made."""
 

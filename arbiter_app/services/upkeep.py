@@ -16,6 +16,7 @@ from arbiter_app.services.budgets import Budgets
 from arbiter_app.services.contents import Contents
 from arbiter_app.services.feed import Feed
 from arbiter_app.services.keys import Keys
+from arbiter_app.services.people import People
 from arbiter_app.services.sessions import Sessions
 from arbiter_app.services.status import Status
 from arbiter_app.settings import Settings
@@ -73,6 +74,7 @@ class Upkeep:
         store: Store,
         keys: Keys,
         sessions: Sessions,
+        people: People,
         budgets: Budgets,
         holdout: Holdout,
         feed: Feed,
@@ -84,6 +86,7 @@ class Upkeep:
         self._store = store
         self._keys = keys
         self._sessions = sessions
+        self._people = people
         self._budgets = budgets
         self._holdout = holdout
         self._feed = feed
@@ -97,6 +100,10 @@ class Upkeep:
     async def follow_sessions(self) -> None:
         """Bring in who signed in and out at another process."""
         await self._follow("sessions", self._sessions.stale, self._sessions.follow)
+
+    async def follow_people(self) -> None:
+        """Bring in who came in, or may no longer, at another process."""
+        await self._follow("people", self._people.stale, self._people.follow)
 
     async def follow_budgets(self) -> None:
         """Bring in budgets that another process set, and remove reservations of requests that ended without a word."""

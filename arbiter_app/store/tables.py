@@ -224,6 +224,30 @@ class StoredSession(SQLModel, table=True):
     ticket: str | None = Field(default=None, unique=True)
 
 
+class Person(SQLModel, table=True):
+    """Somebody who signs in without a key; `email` in lower case. Never removed: the audit log names people by id."""
+
+    __tablename__ = "person"
+    id: str = Field(primary_key=True)
+    email: str = Field(unique=True)
+    name: str
+    role: str
+    created: float
+    changed: float
+    disabled: bool = False
+
+
+class Invitation(SQLModel, table=True):
+    """A link that lets somebody in once: the SHA-256 digest of its code. Gone once it was used."""
+
+    __tablename__ = "invitation"
+    id: str = Field(primary_key=True)
+    digest: str = Field(unique=True)
+    email: str
+    created: float
+    expires: float
+
+
 class StoredBudget(SQLModel, table=True):
     """A limit in dollars: of a `key`, a `project` or a `tag` (`scope`), whose id or text is `subject`, in each `period`.
 

@@ -62,7 +62,7 @@ async def built(settings: Settings, services: Services, gateway: Gateway) -> Asy
     global _container
     live = Live(services.feed, _NoSockets(), {})
     workload = Workload(services.requests)
-    route = SessionRoute(services.sessions, services.keys)
+    route = SessionRoute(services.sessions, services.keys, services.people)
     export = Export(services)
     _container = Container(
         settings=settings,

@@ -12,20 +12,23 @@ from starlette.types import Receive, Scope, Send
 
 from arbiter_app import browsers
 from arbiter_app.addresses import address_of, came_by_tls
-from arbiter_app.pipeline.errors import RateLimited
+from arbiter_app.pipeline.errors import RateLimited, Unprocessable
 from arbiter_app.services.keys import Keys
+from arbiter_app.services.people import PLACE, People
 from arbiter_app.services.sessions import COOKIE, LIFETIME_S, Sessions
 from arbiter_app.store import StoreError
+from arbiter_app.web import invitation
 
 MAX_BODY = 8_192
 
 
 class SessionRoute:
-    """`POST /session` with an API key (JSON or form) or a ticket signs in; `DELETE /session` signs out."""
+    """`POST /session` with an API key, an invitation (JSON or form) or a ticket signs in; `DELETE /session` signs out."""
 
-    def __init__(self, sessions: Sessions, keys: Keys) -> None:
+    def __init__(self, sessions: Sessions, keys: Keys, people: People) -> None:
         self._sessions = sessions
         self._keys = keys
+        self._people = people
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request of the sign-in route."""
@@ -35,6 +38,8 @@ class SessionRoute:
     async def _answer(self, request: Request) -> Response:
         if browsers.from_own_page(request.scope["headers"]) is False:
             return _error(403, "wrong_origin", "sign in from Arbiter's own pages")
+        if request.method in ("GET", "HEAD") and request.url.path == PLACE:
+            return invitation.page(request.query_params.get("code", ""))
         if request.method == "DELETE":
             return await self._sign_out(request)
         if request.method != "POST":
@@ -53,14 +58,21 @@ class SessionRoute:
             return _error(400, "invalid_body", 'send {"api_key": ...} as JSON or as a form')
         try:
             secret = await self._begun(fields)
+        except Unprocessable as error:
+            return _error(error.status, error.code, error.message)
         except StoreError as error:
             return _error(503, "store_unavailable", f"nobody can sign in at the moment: {error}")
+        if secret is None and "invitation" in fields:
+            return _error(401, "invalid_invitation", "this link was used, withdrawn or has expired; ask for another")
         if secret is None:
             return _error(401, "invalid_key", "this key is unknown, malformed or revoked")
         return self._signed_in(request, fields, secret)
 
     async def _begun(self, fields: dict[str, str]) -> str | None:
-        """The secret of the session that this ticket or key opens, if any. Raises StoreError."""
+        """The secret of the session that this ticket, invitation or key opens, if any. Raises StoreError and Unprocessable."""
+        if "invitation" in fields:
+            invited = await self._people.accept(fields["invitation"], fields.get("name", ""))
+            return await self._sessions.begin(invited) if invited is not None else None
         secret = await self._sessions.redeem(fields["ticket"]) if "ticket" in fields else None
         if secret is None and "api_key" in fields:
             caller = await self._keys.identify(fields["api_key"])

@@ -15,13 +15,15 @@ from arbiter_app.api.gateway import DIALECTS
 from arbiter_app.api.roles import ROLES
 from arbiter_app.dialects import openai_embeddings
 from arbiter_app.pipeline.errors import Unauthorized
+from arbiter_app.services.sessions import COOKIE
 from tests.conftest import OPERATOR, Running, running
 from tests.served import OPERATOR as SERVED_OPERATOR
 from tests.served import served
 
 ASKING = [where for dialect in (*DIALECTS, openai_embeddings) for where in dialect.PATHS]
-WHO = ("nobody", "caller", "paused", "revoked", "operator", "minted operator")
+WHO = ("nobody", "caller", "paused", "revoked", "operator", "minted operator", "person", "disabled person")
 MISSING = {"{decision_id}": "d_none", "{model}": "auto", "{calibration_id}": "cal_none"}
+MISSING |= {"{person_id}": "per_none", "{invitation_id}": "inv_none"}
 MISSING |= {"{rule_id}": "rule_none", "{notification_id}": "msg_none"}
 
 
@@ -49,9 +51,15 @@ def expected(rule: str, who: str, world: World) -> int:
         return 0
     if rule == "signup":
         return 0 if world.signup else 403
-    if who == "revoked" or (who == "nobody" and not (rule == "reads" and world.reads)):
+    nobody = who in ("nobody", "disabled person")  # a cookie that is no good is none
+    if who == "revoked" or (nobody and not (rule == "reads" and world.reads)):
         return 401
-    enough = "operator" in who or rule in ("reads", "caller", "owner") or (rule == "demo" and world.sandbox)
+    enough = (
+        "operator" in who
+        or who == "person"
+        or rule in ("reads", "caller", "owner")
+        or (rule == "demo" and world.sandbox)
+    )
     return 0 if enough else 403
 
 
@@ -71,27 +79,44 @@ def key_of(gateway: Running, who: str) -> str | None:
     return str(minted.secret)
 
 
+def browser_of(gateway: Running, who: str, email: str) -> httpx.Client:
+    """A browser at which a person signed in, by an invitation."""
+    people, by = gateway.arbiter.people, gateway.arbiter.keys.authenticate(OPERATOR)
+    code = gateway.run(lambda: people.invite(by, email))["path"].partition("=")[2]
+    person = gateway.run(lambda: people.accept(code, "Grace"))
+    assert person is not None
+    secret = gateway.run(lambda: gateway.arbiter.sessions.begin(person))
+    if who == "disabled person":
+        gateway.run(lambda: people.change(by, person.key_id, None, True))
+    client = gateway.client(None)
+    client.headers.update({"cookie": f"{COOKIE}={secret}", "origin": gateway.url})
+    return client
+
+
 @pytest.mark.parametrize("who", WHO)
 @pytest.mark.parametrize("world", WORLDS)
 def test_the_matrix(matrix: Running, world: str, who: str) -> None:
     before = matrix.arbiter.settings
     matrix.arbiter.settings = before.model_copy(update=WORLDS[world].settings)
     wrong = []
+    person = browser_of(matrix, who, f"{who}@{world}.example".replace(" ", "-")) if "person" in who else None
     try:
         for (method, path), rule in ROLES.items():
             want = expected(rule, who, WORLDS[world])
             if who == "paused" and path in ASKING:
                 want = 403
-            if who == "operator" and path.startswith("/v1/key/"):
-                want = 403  # a key from the settings is changed there
+            if who in ("operator", "person") and method == "POST" and path.startswith("/v1/key/"):
+                want = 403  # a key from the settings is changed there, and a person has none
             for name, value in MISSING.items():
                 path = path.replace(name, value)
-            with matrix.client(key_of(matrix, who)) as client:
+            with contextlib.nullcontext(person) if person else matrix.client(key_of(matrix, who)) as client:
                 status = client.request(method, path, json={}).status_code
             if (status if status in (401, 403) else 0) != want:
                 wrong.append(f"{method} {path}: {status} instead of {want or 'allowed'}")
     finally:
         matrix.arbiter.settings = before
+        if person is not None:
+            person.close()
     assert wrong == []
 
 

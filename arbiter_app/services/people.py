@@ -1,0 +1,157 @@
+"""People: operators who sign in by a link that another operator made for them, each under an own name in the audit log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from arbiter_app.pipeline.errors import NotFound, Unprocessable
+from arbiter_app.pipeline.plain import is_email, quoted
+from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.services.audit import entry
+from arbiter_app.services.rows import InvitationRow, MadeInvitation, PeopleList, PersonRow
+from arbiter_app.store import Store, StoreError, people
+from arbiter_app.store.keys import digest_of
+from arbiter_app.store.people import PREFIX, StoredInvitation, StoredPerson
+
+log = logging.getLogger("arbiter.people")
+
+LASTS_S = 3 * 86_400.0
+"""For how long a link works, where nobody says."""
+LONGEST_S = 30 * 86_400.0
+MOST_INVITATIONS, MOST_NAME_CHARS = 1_000, 100
+CODE_BYTES = 32
+PLACE = "/session/invitation"
+"""Where a link leads to."""
+
+
+class People:
+    """Everybody by id, in memory; `send` tells other processes of changes here."""
+
+    def __init__(self, store: Store, *, send: Callable[[str, Any], None] = lambda kind, data: None) -> None:
+        self._store = store
+        self._send = send
+        self._by_id: dict[str, StoredPerson] = {}
+        self._version: tuple[float, ...] = ()
+        self.stale = asyncio.Event()
+        """Set when another process says that it changed people."""
+
+    async def refresh(self) -> None:
+        """Read everybody anew. Raises StoreError."""
+        self._by_id.update(await self._store.read(people.everyone))
+
+    async def follow(self) -> None:
+        """Bring in what other processes changed, if anything. Raises StoreError."""
+        version = await self._store.read(people.version)
+        if version != self._version:
+            await self.refresh()
+            self._version = version
+
+    async def caller(self, person_id: str) -> Caller | None:
+        """The present state of a person as a caller; None once they may not sign in. Who came in elsewhere a moment ago is looked up."""
+        if person_id not in self._by_id:
+            try:
+                self._by_id.update(await self._store.read(people.everyone, person_id=person_id))
+            except StoreError as error:
+                log.warning("a person could not be looked up: %s", error)
+        return self.known(person_id)
+
+    def known(self, person_id: str) -> Caller | None:
+        """The same, of who is known to this process."""
+        person = self._by_id.get(person_id)
+        return None if person is None or person.disabled else Caller(person.id, Role(person.role), person.email)
+
+    async def listing(self) -> PeopleList:
+        """Everybody, and the links that still work."""
+        await self.refresh()
+        waiting = await self._store.read(people.invitations, time.time())
+        return {
+            "data": [_person(one) for one in self._by_id.values()],
+            "invitations": [_invitation(one) for one in waiting],
+        }
+
+    async def invite(self, by: Caller, email: str, lasts_s: float | None = None) -> MadeInvitation:
+        """A link by which whoever has it signs in once as the operator of this address, in the place of any other for it.
+
+        Raises Unprocessable.
+        """
+        address, lasts = email.strip().lower(), LASTS_S if lasts_s is None else lasts_s
+        if not is_email(address):
+            raise Unprocessable(f"{quoted(email)} is not an e-mail address", param="email")
+        if not 60 <= lasts <= LONGEST_S:
+            raise Unprocessable(f"lasts_s must be between 60 and {LONGEST_S:g}", param="lasts_s")
+        code, now = secrets.token_urlsafe(CODE_BYTES), time.time()
+        row = StoredInvitation(f"inv_{secrets.token_hex(6)}", digest_of(code), address, now, now + lasts)
+        act = entry(by, "invitation.make", row.id, after={"email": address, "expires": row.expires})
+        if not await self._store.writer.call(lambda c: people.invite(c, row, MOST_INVITATIONS, now, act)):
+            raise Unprocessable(f"{MOST_INVITATIONS:,} invitations wait already; withdraw some", param="email")
+        return {**_invitation(row), "path": f"{PLACE}?code={code}"}
+
+    async def withdraw(self, by: Caller, invitation_id: str) -> None:
+        """Let a link work no longer. Raises NotFound."""
+        act = entry(by, "invitation.withdraw", invitation_id)
+        if not await self._store.writer.call(lambda c: people.withdraw(c, invitation_id, act)):
+            raise NotFound(f"no invitation {quoted(invitation_id, 40)}; see GET /v1/people")
+
+    async def accept(self, code: str, name: str) -> Caller | None:
+        """Whom a link's code, which works once, lets in; None where it does not work. Raises Unprocessable and StoreError."""
+        named, now = _named(name) if name.strip() else "", time.time()
+        act = entry(Caller("", Role.ANONYMOUS), "invitation.accept", "", after={"name": named})
+        person = await self._store.writer.call(lambda c: people.accept(c, digest_of(code), named, now, act))
+        if person is None:
+            return None
+        self._changed({person.id: person})
+        return self.known(person.id)
+
+    async def change(self, by: Caller, person_id: str, name: str | None, disabled: bool | None) -> PersonRow:
+        """Rename somebody, or let them in no longer, or again. Raises NotFound and Unprocessable."""
+        known = await self._store.read(people.everyone, person_id=person_id)
+        if person_id not in known:
+            raise NotFound(f"no person {quoted(person_id, 40)}; see GET /v1/people")
+        if disabled and by.key_id == person_id:
+            raise Unprocessable("nobody disables themselves; another operator can", param="disabled")
+        given: dict[str, Any] = {} if name is None else {"name": _named(name)}
+        given |= {} if disabled is None else {"disabled": disabled}
+        before = {one: getattr(known[person_id], one) for one in given}
+        act, now = entry(by, "person.change", person_id, before=before, after=given), time.time()
+        if given:
+            await self._store.writer.call(lambda c: people.change(c, person_id, given, now, act))
+        self._changed(await self._store.read(people.everyone, person_id=person_id))
+        return _person(self._by_id[person_id])
+
+    def _changed(self, rows: Mapping[str, StoredPerson]) -> None:
+        self._by_id.update(rows)
+        self._version = ()
+        self._send("people", None)
+
+
+def is_person(key_id: str) -> bool:
+    """Whether this is the id of a person, and not of a key."""
+    return key_id.startswith(PREFIX)
+
+
+def _named(name: str) -> str:
+    """A name as it is kept. Raises Unprocessable."""
+    text = " ".join(name.split())
+    if not 0 < len(text) <= MOST_NAME_CHARS or not text.isprintable():
+        raise Unprocessable(f"name must be 1 to {MOST_NAME_CHARS} visible characters", param="name")
+    return text
+
+
+def _person(one: StoredPerson) -> PersonRow:
+    return {
+        "id": one.id,
+        "email": one.email,
+        "name": one.name,
+        "role": one.role,
+        "created": one.created,
+        "disabled": one.disabled,
+    }
+
+
+def _invitation(one: StoredInvitation) -> InvitationRow:
+    return {"id": one.id, "email": one.email, "created": one.created, "expires": one.expires}
