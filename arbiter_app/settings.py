@@ -174,6 +174,17 @@ class Settings(_ByName):
     signins_per_minute: int = _env(
         "ARBITER_SIGNINS_PER_MINUTE", 60, "sign-ins an address may try in a minute, right or wrong", ge=1
     )
+    oidc_issuer: str = _env(
+        "ARBITER_OIDC_ISSUER", "", "URL of the OpenID provider by which people sign in; empty: there is none"
+    )
+    oidc_client_id: str = _env("ARBITER_OIDC_CLIENT_ID", "", "by which the provider knows this Arbiter")
+    oidc_client_secret: SecretStr | None = _env("ARBITER_OIDC_CLIENT_SECRET", None, "secret of that client")
+    oidc_domains: Names = _env(
+        "ARBITER_OIDC_DOMAINS", (), "domains of e-mail addresses whose people come in without an invitation"
+    )
+    oidc_role: Literal["caller", "operator"] = _env(
+        "ARBITER_OIDC_ROLE", "caller", "role of who comes in so for the first time: caller or operator"
+    )
     sessions_per_key: int = _env(
         "ARBITER_SESSIONS_PER_KEY", 20, "browsers signed in with a key; the oldest gives way", ge=1
     )

@@ -1,4 +1,4 @@
-"""People: operators who sign in by a link that another operator made for them, each under an own name in the audit log."""
+"""People, who sign in without a key: by a link that an operator made for them, or by OpenID Connect, each under an own name."""
 
 from __future__ import annotations
 
@@ -105,6 +105,23 @@ class People:
         if person is None:
             return None
         self._changed({person.id: person})
+        return self.known(person.id)
+
+    async def enter(self, email: str, name: str, role: str | None) -> Caller | None:
+        """Who has this address, which a provider vouches for; new with a `role`, where one is given. None where nobody may sign in.
+
+        Raises StoreError.
+        """
+        address, now = email.strip().lower(), time.time()
+        if not is_email(address):
+            return None
+        named = "".join(char for char in " ".join(name.split()) if char.isprintable())[:MOST_NAME_CHARS]
+        act = entry(Caller("", Role.ANONYMOUS), "person.enter", "", after={"name": named, "role": role})
+        person = await self._store.writer.call(lambda c: people.enter(c, address, named, role, now, act))
+        if person is None:
+            return None
+        if self._by_id.get(person.id) != person:
+            self._changed({person.id: person})
         return self.known(person.id)
 
     async def change(self, by: Caller, person_id: str, name: str | None, disabled: bool | None) -> PersonRow:

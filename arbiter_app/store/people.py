@@ -101,6 +101,22 @@ def accept(connection: Connection, digest: str, name: str, now: float, act: Json
     return person
 
 
+def enter(
+    connection: Connection, email: str, name: str, role: str | None, now: float, act: Json
+) -> StoredPerson | None:
+    """The person of an address that somebody else vouches for, new with a role where there is none, and one is given; None where nobody
+    may sign in. `act` is the entry of the audit log for who is new."""
+    known = connection.execute(select(_PEOPLE).where(_PEOPLE.c.email == email)).mappings().first()
+    if known is not None:
+        return None if known["disabled"] else StoredPerson(**known)
+    if role is None:
+        return None
+    person = StoredPerson(f"{PREFIX}{secrets.token_hex(6)}", email, name, role, now, now, False)
+    audit.add(connection, {**act, "key_id": person.id, "email": email, "subject": person.id})
+    connection.execute(insert(_PEOPLE).values(**asdict(person)))
+    return person
+
+
 def change(connection: Connection, person_id: str, given: Mapping[str, Any], now: float, act: Json) -> bool:
     """Change `name` or `disabled` of a person; False when there is none."""
     changed = update(_PEOPLE).where(_PEOPLE.c.id == person_id).values(changed=now, **given)

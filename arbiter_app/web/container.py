@@ -16,6 +16,7 @@ from arbiter_app.settings import Settings
 from arbiter_app.web.ask import Workload
 from arbiter_app.web.export import Export
 from arbiter_app.web.live import Live
+from arbiter_app.web.openid import OpenIdSignIn
 from arbiter_app.web.session import SessionRoute
 from arbiter_app.web.tabs import SignedInTabs
 
@@ -62,7 +63,8 @@ async def built(settings: Settings, services: Services, gateway: Gateway) -> Asy
     global _container
     live = Live(services.feed, _NoSockets(), {})
     workload = Workload(services.requests)
-    route = SessionRoute(services.sessions, services.keys, services.people)
+    openid = OpenIdSignIn(settings, services.people)
+    route = SessionRoute(services.sessions, services.keys, services.people, openid)
     export = Export(services)
     _container = Container(
         settings=settings,

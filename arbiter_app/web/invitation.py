@@ -6,37 +6,10 @@ from html import escape
 
 from starlette.responses import HTMLResponse
 
-HEADERS = {
-    "cache-control": "no-store",
-    "referrer-policy": "same-origin",  # without any, the form would come from the origin "null"
-    "x-content-type-options": "nosniff",
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
-}
+from arbiter_app.web import plain_page
+
 MOST_CODE_CHARS = 100
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Arbiter · invitation</title>
-<style>
-:root { color-scheme: light dark; --bg:#fafaf8; --panel:#fff; --line:#e3e2dd; --ink:#1a1a17; --ink2:#54534d; --accent:#0b6e5f; --on:#fff; }
-@media (prefers-color-scheme: dark) { :root { --bg:#101110; --panel:#171816; --line:#2b2d29; --ink:#eeede8; --ink2:#b3b1a9;
-  --accent:#4cc2ab; --on:#10201c; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--bg); color: var(--ink); font: 15px/1.5 Inter, system-ui, -apple-system, "Segoe UI", sans-serif; }
-main { max-width: 420px; margin: 12vh auto; padding: 24px; }
-h1 { font-size: 20px; margin: 0 0 6px; } p { color: var(--ink2); margin: 0 0 20px; }
-form { display: grid; gap: 8px; padding: 20px; border: 1px solid var(--line); border-radius: 8px; background: var(--panel); }
-input, button { font: inherit; min-height: 40px; padding: 6px 12px; border-radius: 6px; border: 1px solid var(--line); color: inherit;
-  background: var(--bg); }
-button { background: var(--accent); border-color: var(--accent); color: var(--on); cursor: pointer; margin-top: 8px; }
-:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
-</style>
-</head>
-<body>
-<main>
-<h1>You are invited to this Arbiter</h1>
+FORM = """<h1>You are invited to this Arbiter</h1>
 <p>The link works once. This browser stays signed in for a week.</p>
 <form method="post" action="/session">
 <input type="hidden" name="invitation" value="{code}">
@@ -44,13 +17,9 @@ button { background: var(--accent); border-color: var(--accent); color: var(--on
 <label for="name">Your name</label>
 <input id="name" name="name" maxlength="100" autocomplete="name" autofocus>
 <button>Sign in</button>
-</form>
-</main>
-</body>
-</html>
-"""
+</form>"""
 
 
 def page(code: str) -> HTMLResponse:
     """The page for the code of a link."""
-    return HTMLResponse(PAGE.replace("{code}", escape(code[:MOST_CODE_CHARS])), headers=HEADERS)
+    return plain_page.answer("invitation", FORM.replace("{code}", escape(code[:MOST_CODE_CHARS])))

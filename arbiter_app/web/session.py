@@ -18,6 +18,8 @@ from arbiter_app.services.people import PLACE, People
 from arbiter_app.services.sessions import COOKIE, LIFETIME_S, Sessions
 from arbiter_app.store import StoreError
 from arbiter_app.web import invitation
+from arbiter_app.web.openid import CALLBACK, START, OpenIdSignIn, SignInRefused, refused
+from arbiter_app.web.openid import COOKIE as OPENID_COOKIE
 
 MAX_BODY = 8_192
 
@@ -25,10 +27,11 @@ MAX_BODY = 8_192
 class SessionRoute:
     """`POST /session` with an API key, an invitation (JSON or form) or a ticket signs in; `DELETE /session` signs out."""
 
-    def __init__(self, sessions: Sessions, keys: Keys, people: People) -> None:
+    def __init__(self, sessions: Sessions, keys: Keys, people: People, openid: OpenIdSignIn) -> None:
         self._sessions = sessions
         self._keys = keys
         self._people = people
+        self._openid = openid
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request of the sign-in route."""
@@ -40,6 +43,8 @@ class SessionRoute:
             return _error(403, "wrong_origin", "sign in from Arbiter's own pages")
         if request.method in ("GET", "HEAD") and request.url.path == PLACE:
             return invitation.page(request.query_params.get("code", ""))
+        if request.method == "GET" and self._openid.on and request.url.path in (START, CALLBACK):
+            return await self._by_openid(request)
         if request.method == "DELETE":
             return await self._sign_out(request)
         if request.method != "POST":
@@ -79,19 +84,29 @@ class SessionRoute:
             secret = await self._sessions.begin(caller) if caller is not None else None
         return secret
 
+    async def _by_openid(self, request: Request) -> Response:
+        """To the provider, or back from it."""
+        try:
+            self._sessions.attempt(address_of(request.scope))
+            if request.url.path == START:
+                return await self._openid.begin(request)
+            secret = await self._sessions.begin(await self._openid.finish(request))
+        except SignInRefused as error:
+            return refused(str(error))
+        except RateLimited as error:
+            return refused(error.message, error.status)
+        except StoreError as error:
+            return refused(f"nobody can sign in at the moment: {error}", 503)
+        answer = RedirectResponse("/app", 303)
+        answer.delete_cookie(OPENID_COOKIE, path=START, httponly=True, samesite="lax")
+        _set_cookie(answer, request, secret)
+        return answer
+
     def _signed_in(self, request: Request, fields: dict[str, str], secret: str) -> Response:
         answer: Response = JSONResponse({"signed_in": True})
         if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
             answer = RedirectResponse(local(fields.get("next", "")), 303)
-        answer.set_cookie(
-            COOKIE,
-            secret,
-            max_age=LIFETIME_S,
-            path="/",
-            httponly=True,
-            samesite="strict",
-            secure=came_by_tls(request.scope),
-        )
+        _set_cookie(answer, request, secret)
         return answer
 
     async def _sign_out(self, request: Request) -> Response:
@@ -99,6 +114,11 @@ class SessionRoute:
         answer = JSONResponse({"signed_in": False})
         answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
         return answer
+
+
+def _set_cookie(answer: Response, request: Request, secret: str) -> None:
+    secure = came_by_tls(request.scope)
+    answer.set_cookie(COOKIE, secret, max_age=LIFETIME_S, path="/", httponly=True, samesite="strict", secure=secure)
 
 
 def local(path: str) -> str:

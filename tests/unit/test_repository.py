@@ -23,6 +23,7 @@ ROOMS = {
     "httpx": ("runtime", "channels"),
     "apprise": ("channels",),
     "standardwebhooks": ("channels",),
+    "authlib": ("web",),
     "httptools": ("runtime", "protocol.py"),
     "sqlalchemy": ("store",),
     "sqlmodel": ("store",),

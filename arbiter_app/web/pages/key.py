@@ -33,8 +33,14 @@ def _sign_in() -> rx.Component:
         rx.cond(Key.error != "", rx.el.p(Key.error, class_name="error", role="alert")),
         rx.el.div(
             rx.el.button("Sign in", type="submit", class_name="btn primary"),
+            rx.cond(
+                Account.openid == "yes",
+                rx.el.a(
+                    "Sign in with your organisation", href="/session/openid", reload_document=True, class_name="btn"
+                ),
+            ),
             rx.cond(Account.signup == "yes", link("Get a key", to="/start", class_name="btn")),
-            class_name="row",
+            class_name="row wrap",
         ),
         on_submit=Key.sign_in,
         class_name="stack pad",

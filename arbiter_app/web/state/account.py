@@ -23,6 +23,7 @@ class Account(rx.State):
     hint: rx.Field[str] = rx.field("")
     email: rx.Field[str] = rx.field("")
     sandbox: rx.Field[str] = rx.field("")
+    openid: rx.Field[str] = rx.field("")
     signup: rx.Field[str] = rx.field("")
     baseline: rx.Field[str] = rx.field("")
     origin: rx.Field[str] = rx.field("")
@@ -64,6 +65,7 @@ class Account(rx.State):
     def _instance(self) -> None:
         settings = container.current().settings
         self.sandbox = "yes" if settings.sandbox else "no"
+        self.openid = "yes" if settings.oidc_issuer else "no"
         self.signup = "yes" if settings.signup_open else "no"
         self.baseline = settings.baseline_model
         self.origin = self.router.headers.origin
