@@ -21,7 +21,17 @@ from tests.served import OPERATOR as SERVED_OPERATOR
 from tests.served import served
 
 ASKING = [where for dialect in (*DIALECTS, openai_embeddings) for where in dialect.PATHS]
-WHO = ("nobody", "caller", "paused", "revoked", "operator", "minted operator", "person", "disabled person")
+WHO = (
+    "nobody",
+    "caller",
+    "paused",
+    "revoked",
+    "operator",
+    "minted operator",
+    "person",
+    "person of a provider",
+    "disabled person",
+)
 MISSING = {"{decision_id}": "d_none", "{model}": "auto", "{calibration_id}": "cal_none"}
 MISSING |= {"{person_id}": "per_none", "{invitation_id}": "inv_none"}
 MISSING |= {"{rule_id}": "rule_none", "{notification_id}": "msg_none"}
@@ -80,10 +90,13 @@ def key_of(gateway: Running, who: str) -> str | None:
 
 
 def browser_of(gateway: Running, who: str, email: str) -> httpx.Client:
-    """A browser at which a person signed in, by an invitation."""
+    """A browser at which a person signed in: a caller whom a provider vouches for, or an operator who was invited."""
     people, by = gateway.arbiter.people, gateway.arbiter.keys.authenticate(OPERATOR)
-    code = gateway.run(lambda: people.invite(by, email))["path"].partition("=")[2]
-    person = gateway.run(lambda: people.accept(code, "Grace"))
+    if who == "person of a provider":
+        person = gateway.run(lambda: people.enter(email, "Grace", "caller"))
+    else:
+        code = gateway.run(lambda: people.invite(by, email))["path"].partition("=")[2]
+        person = gateway.run(lambda: people.accept(code, "Grace"))
     assert person is not None
     secret = gateway.run(lambda: gateway.arbiter.sessions.begin(person))
     if who == "disabled person":
@@ -105,7 +118,11 @@ def test_the_matrix(matrix: Running, world: str, who: str) -> None:
             want = expected(rule, who, WORLDS[world])
             if who == "paused" and path in ASKING:
                 want = 403
-            if who in ("operator", "person") and method == "POST" and path.startswith("/v1/key/"):
+            if (
+                who in ("operator", "person", "person of a provider")
+                and method == "POST"
+                and path.startswith("/v1/key/")
+            ):
                 want = 403  # a key from the settings is changed there, and a person has none
             for name, value in MISSING.items():
                 path = path.replace(name, value)
