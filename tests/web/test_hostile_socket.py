@@ -70,7 +70,11 @@ ROUTER = {
 @pytest.fixture(scope="module")
 def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     one = start_site(
-        tmp_path_factory.mktemp("private"), ARBITER_PUBLIC_READS="false", ARBITER_SIGNUP="false", PYTHONHASHSEED="1"
+        tmp_path_factory.mktemp("private"),
+        ARBITER_PUBLIC_READS="false",
+        ARBITER_SIGNUP="false",
+        ARBITER_SHADOW="false",  # nothing changes by itself
+        PYTHONHASHSEED="1",
     )
     one.chat("What is 8 * 808?")
     one.chat("What is 7 * 707?")

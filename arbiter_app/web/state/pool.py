@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import reflex as rx
@@ -85,42 +85,49 @@ class PoolPanel(rx.State):
     @event
     async def add(self, model: str) -> None:
         """Put in what a runtime offers, as it offers it."""
+        who = await authz.current_caller(self)
         name = arguments.text(model, MAX_NAME_CHARS)
         await self._do(
-            lambda who: container.current().services.model_edits.add(who, name, {}), f"{name} is in the pool."
+            who, lambda: container.current().services.model_edits.add(who, name, {}), f"{name} is in the pool."
         )
 
     @event
     async def set_routable(self, model: str, on: bool) -> None:
         """Take a model into the pool or out of it."""
+        who = await authz.current_caller(self)
         name = arguments.text(model, MAX_NAME_CHARS)
         said = f"{name} is {'in' if on is True else 'out of'} the pool."
         await self._do(
-            lambda who: container.current().services.model_edits.edit(who, name, {"routable": on is True}), said
+            who, lambda: container.current().services.model_edits.edit(who, name, {"routable": on is True}), said
         )
 
     @event
     async def retire(self) -> None:
         """Retire the model in the form."""
+        who = await authz.current_caller(self)
         name = self.draft["id"]
-        await self._do(lambda who: container.current().services.model_edits.retire(who, name), f"{name} is retired.")
+        await self._do(who, lambda: container.current().services.model_edits.retire(who, name), f"{name} is retired.")
 
     @event
     async def bring_back(self) -> None:
         """Bring the model in the form back."""
+        who = await authz.current_caller(self)
         name = self.draft["id"]
         await self._do(
-            lambda who: container.current().services.model_edits.edit(who, name, {"retired": False}), f"{name} is back."
+            who,
+            lambda: container.current().services.model_edits.edit(who, name, {"retired": False}),
+            f"{name} is back.",
         )
 
     @event
     async def take_back(self) -> None:
         """Take back everything that was edited of the model in the form."""
+        who = await authz.current_caller(self)
         name = self.draft["id"]
         edit = container.current().services.catalog.edits.get(name)
         said: Json = dict.fromkeys(edit.table if edit is not None else ())
         await self._do(
-            lambda who: container.current().services.model_edits.edit(who, name, said), f"{name} is as it was."
+            who, lambda: container.current().services.model_edits.edit(who, name, said), f"{name} is as it was."
         )
 
     @event
@@ -170,10 +177,9 @@ class PoolPanel(rx.State):
         self.changes = [] if apply else [pool_views.change(one) for one in said["changes"]]
         self.file = "" if apply or not n else text
 
-    async def _do(self, work: Any, said: str) -> None:
-        who = await authz.current_caller(self)
+    async def _do(self, who: Caller, work: Callable[[], Awaitable[Any]], said: str) -> None:
         if who.role is Role.OPERATOR:
-            await self._tried(work(who), said)
+            await self._tried(work(), said)
 
     async def _tried(self, work: Awaitable[Any], said: str) -> None:
         self.error = self.done = ""
