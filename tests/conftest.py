@@ -33,6 +33,7 @@ FAST = {
     "ARBITER_API_KEYS": OPERATOR,
     "ARBITER_PORT": "0",
     "ARBITER_SIGNUPS_PER_EMAIL": "1000",
+    "ARBITER_SHADOW": "off",  # what happens after an answer is for the tests of that
 }
 
 

@@ -73,6 +73,7 @@ def start(directory: Path, *words: str, root: Path = ROOT, **environ: str) -> Se
         "ARBITER_PORT": port,
         "ARBITER_API_KEYS": OPERATOR,
         "ARBITER_SANDBOX_LATENCY": "0",
+        "ARBITER_SHADOW": "off",
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     output = directory / "output.txt"

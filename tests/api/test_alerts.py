@@ -26,7 +26,7 @@ def alerts(gateway: Running) -> list[dict[str, Any]]:
 
 
 def test_a_price_alert_tells_what_it_cost_and_where_traffic_went(tmp_path: Path) -> None:
-    with running(tmp_path, ARBITER_SHADOW_PER_S="1000") as first:
+    with running(tmp_path, ARBITER_SHADOW="on", ARBITER_SHADOW_PER_S="1000") as first:
         for model in MATH:
             first.world.change_skill(model, 1.1)
         favourite = served(teach(first, 40)[-20:])

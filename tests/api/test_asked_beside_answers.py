@@ -21,7 +21,12 @@ from tests.conftest import Running, running
 from tests.stores import Pragma
 from tests.waiting import until
 
-QUICK = {"ARBITER_SHADOW_PER_S": "1000", "ARBITER_BASELINE_FIRST": "1", "ARBITER_JUDGE_CHECK": "0"}
+QUICK = {
+    "ARBITER_SHADOW": "on",
+    "ARBITER_SHADOW_PER_S": "1000",
+    "ARBITER_BASELINE_FIRST": "1",
+    "ARBITER_JUDGE_CHECK": "0",
+}
 """Trials begin after one grade of the baseline, and at no pace that a test would wait for."""
 
 
@@ -198,7 +203,7 @@ def test_an_answer_that_calls_tools_is_not_asked_of_others(quick: Running) -> No
 
 
 def test_off_means_that_trials_serve_as_before(tmp_path: Path) -> None:
-    with running(tmp_path, **QUICK, ARBITER_SHADOW="off") as one:
+    with running(tmp_path, **{**QUICK, "ARBITER_SHADOW": "off"}) as one:
         rows = [decision(one, one.chat(f"Calculate {at} * 24")) for at in range(40)]
         assert any(row["mode"] == "explore" and row["model"] != "gpt-4o" for row in rows)
         assert all(row["shadows"] == [] for row in rows)

@@ -32,7 +32,7 @@ def served(blocks: list[dict[str, Any]]) -> str:
 
 
 WAYS = {
-    "beside answers": {"ARBITER_SHADOW_PER_S": "1000"},
+    "beside answers": {"ARBITER_SHADOW": "on", "ARBITER_SHADOW_PER_S": "1000"},
     "as answers": {"ARBITER_SHADOW": "off"},
     "classic": {"ARBITER_POLICY": "classic"},
 }

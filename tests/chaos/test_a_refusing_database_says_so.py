@@ -19,7 +19,7 @@ CODE = "Write a Python function that adds two numbers."
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[Running]:
     """A gateway that learns from one call a request and from nothing else."""
-    with running(tmp_path, ARBITER_JUDGE_SAMPLE="0", ARBITER_CACHE="0", ARBITER_CASCADE="0", ARBITER_SHADOW="0") as one:
+    with running(tmp_path, ARBITER_JUDGE_SAMPLE="0", ARBITER_CACHE="0", ARBITER_CASCADE="0") as one:
         yield one
 
 

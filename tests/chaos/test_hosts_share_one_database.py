@@ -143,7 +143,7 @@ def test_a_limit_of_fifty_lets_exactly_fifty_through_while_a_host_is_killed(tmp_
 
 def test_a_workload_through_a_balancer_is_learned_by_all_and_adds_up_to_the_last_digit(tmp_path: Path) -> None:
     asks = workload(300, 7, 0.3)
-    with cluster(tmp_path, ARBITER_SHADOW="0") as hosts, balanced(hosts.ports) as url:
+    with cluster(tmp_path) as hosts, balanced(hosts.ports) as url:
         client = Client(url, OPERATOR)
         with ThreadPoolExecutor(12) as callers:
             answers = list(callers.map(lambda ask: client.chat(ask.body), asks))

@@ -95,7 +95,7 @@ def test_who_is_told_of_a_shift_does_not_notice_it_again() -> None:
 
 def test_statistics_of_two_gateways_become_equal_and_a_reset_reaches_zero(tmp_path: Path) -> None:
     plain = {"ARBITER_JUDGE_SAMPLE": "0", "ARBITER_JUDGE_CHECK": "0", "ARBITER_CASCADE": "0", "ARBITER_WORKERS": "1"}
-    plain |= {"ARBITER_SHADOW_PER_S": "1000"}
+    plain |= {"ARBITER_SHADOW": "on", "ARBITER_SHADOW_PER_S": "1000"}
     with running(tmp_path, **plain) as one, running(tmp_path, **plain) as other:
         beside = 0
         for at in range(20):
