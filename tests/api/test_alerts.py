@@ -35,7 +35,7 @@ def test_a_price_alert_tells_what_it_cost_and_where_traffic_went(tmp_path: Path)
         young = alerts(first)[0]
         assert (young["kind"], young["model"], young["settled"]) == ("price", favourite, None)
         assert young["known"]["calls"] >= 20
-    with running(tmp_path) as second:
+    with running(tmp_path, ARBITER_SHADOW="on", ARBITER_SHADOW_PER_S="1000") as second:
         for model in MATH:
             second.world.change_skill(model, 1.1)
         second.http.post("/v1/simulate-price", json={"model": favourite, "multiplier": 8})

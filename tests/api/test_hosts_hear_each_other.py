@@ -96,6 +96,7 @@ def test_a_host_that_comes_later_is_told_how_things_stand(pair: Pair, tmp_path: 
     with running(tmp_path, ARBITER_DB=one.settings.db) as late:
         soon(lambda: late.arbiter.prices.active() == {"gpt-4o": 2.0})
     one.http.post("/v1/simulate-price", json={"model": "gpt-4o", "multiplier": 1.0})
+    soon(lambda: pair[1].arbiter.prices.active() == {})
 
 
 def test_hosts_hear_each_other_again_after_the_server_was_gone(pair: Pair) -> None:

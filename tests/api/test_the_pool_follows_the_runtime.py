@@ -53,7 +53,7 @@ def shows(runtime: Stranger, *models: str) -> None:
 
 def pool(over: Running) -> set[str]:
     """What it says that it routes to."""
-    return {row["id"] for row in over.http.get("/v1/models").json()["data"]} - {"auto"}
+    return {row["id"] for row in over.http.get("/v1/models").json()["data"] if row["owned_by"] != "arbiter"}
 
 
 def asked(runtime: Stranger, times: int = 4) -> None:

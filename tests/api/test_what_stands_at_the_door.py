@@ -39,9 +39,14 @@ def test_options_and_wrong_methods_name_what_is_allowed(gateway: Running) -> Non
 
 
 def test_every_route_tells_all_of_its_methods_and_takes_no_other(gateway: Running) -> None:
-    for path, methods in gateway.http.get("/v1/openapi.json").json()["paths"].items():
+    paths = gateway.http.get("/v1/openapi.json").json()["paths"]
+    patterns = {path: re.compile(re.sub(r"\{.*?\}", ".+" if "{model}" in path else "[^/]+", path)) for path in paths}
+    for path in paths:
         url = re.sub(r"\{.*?\}", "one", path)
-        allowed = sorted(method.upper() for method in methods)
+        here = [
+            one for one, pattern in patterns.items() if pattern.fullmatch(url)
+        ]  # a name may be another route's last word
+        allowed = sorted({method.upper() for one in here for method in paths[one]})
         told = gateway.http.options(url)
         assert (told.status_code, told.headers["allow"], told.content) == (204, ", ".join([*allowed, "OPTIONS"]), b"")
         for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "PROPFIND"} - set(allowed):
