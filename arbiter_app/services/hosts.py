@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from typing import Any
 
 from arbiter_app.services.broadcast import Broadcast
@@ -16,7 +17,9 @@ from arbiter_app.store import Store
 log = logging.getLogger("arbiter.hosts")
 
 HELLO = "hello"
-"""Said by a host that has connected: it may have missed something, and is told how things stand."""
+"""Said by a host that has connected, with its name: it may have missed something, and is told how things stand."""
+STANDING = "standing"
+"""How things stand, for the host that is named: what others know already may have changed while it was on its way."""
 
 
 class Hosts:
@@ -27,6 +30,7 @@ class Hosts:
         self._broadcast = broadcast
         self._replicas = replicas
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._name = secrets.token_hex(6)
 
     async def join(self) -> None:
         """Tell and hear from now on, where there may be others."""
@@ -35,8 +39,7 @@ class Hosts:
             self._broadcast.join(self._store.tell_hosts)
 
     def _joined(self) -> None:
-        self._store.tell_hosts(HELLO, None)
-        self._soon(self._say_how_things_stand)
+        self._store.tell_hosts(HELLO, self._name)
 
     def _heard(self, kind: str, data: Any) -> None:
         """Called by the channel's thread."""
@@ -49,15 +52,19 @@ class Hosts:
 
     def _receive(self, kind: str, data: Any) -> None:
         if kind == HELLO:
-            self._say_how_things_stand()
+            self._say_how_things_stand(data)
             return
         try:
+            if kind == STANDING:
+                name, kind, data = data
+                if name != self._name:
+                    return
             self._replicas.receive(kind, data)
         except (TypeError, ValueError, KeyError, AttributeError) as error:  # another version, or somebody else's word
             log.warning("what another host said of %s cannot be used: %s", kind[:40], error)
             return
         self._broadcast.pass_on(kind, data, self._store.tell_hosts)
 
-    def _say_how_things_stand(self) -> None:
+    def _say_how_things_stand(self, name: Any) -> None:
         for kind, data in self._replicas.state():
-            self._store.tell_hosts(kind, data)
+            self._store.tell_hosts(STANDING, [name, kind, data])
