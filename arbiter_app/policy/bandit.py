@@ -44,6 +44,7 @@ from arbiter_app.policy.types import (
     RoutingAsk,
     RoutingChoice,
     Shift,
+    Trials,
 )
 from arbiter_app.policy.wishes import relative_latency, wished
 
@@ -91,6 +92,8 @@ class ArbiterPolicy(BasePolicy):
         self._unsaved: dict[tuple[str, Place], None] = {}
         self._views: dict[str, BucketPosterior] = {}
         self._buckets: dict[str, Bucket] = {}
+        self._trials = Trials.SERVED
+        """How trials were made at the last choice: a model serves sooner where a trial serves the caller."""
         self._settled: tuple[int, ArbiterPolicy] | None = None
         """What decides without trials, from the statistics as they were at some version."""
         self._arrange((), {})
@@ -102,6 +105,7 @@ class ArbiterPolicy(BasePolicy):
 
     def choose(self, ask: RoutingAsk, now: float, seed: int) -> RoutingChoice:
         """The model for one request; the same snapshot, ask and seed give the same."""
+        self._trials = ask.trials
         self._fit(ask.eligible)
         view, lost = self._with_prompt(self._view(ask.bucket), ask), self._lost_cache(ask)
         if ask.wish is None:
@@ -211,7 +215,8 @@ class ArbiterPolicy(BasePolicy):
             settled = ArbiterPolicy(self._facts, self._baseline, settings)
             settled.load(self._table.rows(), {})
             self._settled = self._version, settled
-        choice = self._settled[1].choose(RoutingAsk(bucket, "", tuple(models)), 0.0, 0)
+        trials = Trials.SERVED if self._trials is Trials.SERVED else Trials.NONE
+        choice = self._settled[1].choose(RoutingAsk(bucket, "", tuple(models), trials=trials), 0.0, 0)
         best = next((one.model for one in choice.candidates if not one.why_not), None)
         return self._rows(bucket, choice.candidates, best)
 

@@ -49,6 +49,8 @@ def lived_in(gateway: Running) -> Running:
     rule = {"name": "on call", "channel": "webhook", "address": "http://127.0.0.1:9/", "events": ["price_shift"]}
     made = gateway.http.post("/v1/notifications/rules", json=rule).json()
     gateway.http.post(f"/v1/notifications/rules/{made['id']}/test")
+    invited = gateway.http.post("/v1/people/invitations", json={"email": "ada@example.org"}).json()
+    gateway.run(lambda: gateway.arbiter.people.accept(invited["path"].partition("=")[2], "Ada"))
     gateway.settle()
     return gateway
 
