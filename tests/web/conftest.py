@@ -97,6 +97,7 @@ def start_site(directory: Path, **environ: str) -> Site:
         "ARBITER_PORT": str(port),
         "ARBITER_API_KEYS": OPERATOR,
         "ARBITER_SANDBOX_LATENCY": "0.1",
+        "ARBITER_SHADOW": "off",  # nothing goes on after an answer
         "PYTHONUNBUFFERED": "1",
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("ARBITER_")}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import reflex as rx
 
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.store.decisions import Filter
 from arbiter_app.web import container
 from arbiter_app.web.ask import Enough
 from arbiter_app.web.charts.chart import TimelineData, blank
@@ -27,8 +30,8 @@ class Scenario:
     times = 8.0
 
 
-SURE_N = 12
-"""Grades from which a model that is chosen instead of the baseline counts as a favourite."""
+NEWEST, MOST = 20, 0.6
+"""Of so many newest answers to the scenario's task, the favourite has given at least this share."""
 RATES = {"2": 2.0, "5": 5.0, "10": 10.0, "20": 20.0}
 TOTALS = {"50": 50, "200": 200, "1000": 1_000}
 
@@ -105,8 +108,8 @@ class Demo(rx.State):
     async def shift(self) -> None:
         """Step two: the favourite becomes eight times dearer while sums keep coming."""
         who = await authz.current_caller(self)
-        favourite = self._favourite_now()
-        if not _may(who) or not favourite:
+        favourite = await _favourite() if _may(who) else ""
+        if not favourite:
             return
         await self._price(favourite, Scenario.times)
         self._start(Scenario.after, Scenario.after_per_s, Scenario.task)
@@ -149,16 +152,19 @@ class Demo(rx.State):
     def _favourite(self) -> str:
         return next((row["model"] for row in self.chosen if row["task"] == Scenario.task), "")
 
-    def _favourite_now(self) -> str:
-        rows = container.current().services.reads.policy()["buckets"].get(Scenario.task, [])
-        return next((row["model"] for row in rows if row["chosen"]), "")
+
+async def _favourite() -> str:
+    """The model, other than the baseline, that answers most of the scenario's prompts now; empty where none does."""
+    services = container.current().services
+    newest = await services.reads.recent(Filter(task=Scenario.task, status="ok"), limit=NEWEST)
+    served = Counter(row["model"] for row in newest)
+    model, n = served.most_common(1)[0] if len(newest) == NEWEST else ("", 0)
+    return model if n >= MOST * NEWEST and model != services.catalog.baseline else ""
 
 
 async def _has_favourite() -> bool:
     """Whether the scenario's task has settled on a model that is not the baseline."""
-    policy = container.current().services.reads.policy()
-    rows = policy["buckets"].get(Scenario.task, [])
-    return any(row["chosen"] and row["model"] != policy["baseline"] and row["n"] >= SURE_N for row in rows)
+    return bool(await _favourite())
 
 
 def _may(who: Caller) -> bool:
