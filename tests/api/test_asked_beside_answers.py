@@ -351,11 +351,11 @@ def test_budgets_pay_for_what_is_asked_beside_and_are_never_passed(tmp_path: Pat
         body = {"scope": "key", "subject": "*", "period": "month", "limit_usd": "0.05"}
         key = one.caller()
         assert one.http.post("/v1/budgets", json={**body, "subject": key[:12]}).status_code == 200
-        asker = one.client(key)
         sent = (
             {"messages": [{"role": "user", "content": f"Calculate {at} * 24"}], "max_tokens": 50} for at in range(30)
         )
-        rows = [decision(one, asker.post("/v1/chat/completions", json=each)) for each in sent]
+        with one.client(key) as asker:
+            rows = [decision(one, asker.post("/v1/chat/completions", json=each)) for each in sent]
         assert any(row["learning_cost"] for row in rows)
         report = one.http.get("/v1/report").json()
         (budget,) = one.http.get("/v1/budgets").json()["data"]
