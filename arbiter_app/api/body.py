@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from starlette.types import Receive, Scope
 
@@ -11,6 +13,8 @@ from arbiter_app.notices import bounds
 from arbiter_app.pipeline.errors import BodyTooLarge
 
 BIG_BYTES = 200_000
+P = ParamSpec("P")
+T = TypeVar("T")
 """From this size on a body is parsed beside the event loop."""
 
 
@@ -36,6 +40,15 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         more = message.get("more_body", False)
     body = parts[0] if len(parts) == 1 else b"".join(parts)
     return body.removeprefix(exact_json.BOM)
+
+
+async def beside_when_big(
+    read: Callable[Concatenate[bytes, P], T], body: bytes, *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """What `read` makes of a body: at once, or beside the event loop where it is big."""
+    if len(body) < BIG_BYTES:
+        return read(body, *args, **kwargs)
+    return await asyncio.to_thread(read, body, *args, **kwargs)
 
 
 def _too_large(limit: int) -> BodyTooLarge:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from fastapi import APIRouter, Request
 
-from arbiter_app.api.body import BIG_BYTES, read_body
+from arbiter_app.api.body import beside_when_big, read_body
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import services_of
 from arbiter_app.dialects import anthropic_messages
@@ -27,9 +25,7 @@ async def count_tokens(request: Request) -> TokenCount:
     Nothing is sent to a model, and nothing counts against the key's limits.
     """
     body = await read_body(request.scope, request.receive, services_of(request).settings.max_body_bytes)
-    if len(body) < BIG_BYTES:
-        return {"input_tokens": _tokens(body, request.state.caller)}
-    return {"input_tokens": await asyncio.to_thread(_tokens, body, request.state.caller)}
+    return {"input_tokens": await beside_when_big(_tokens, body, request.state.caller)}
 
 
 def _tokens(body: bytes, caller: Caller) -> int:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from fastapi import APIRouter, Request
 
-from arbiter_app.api.body import BIG_BYTES, read_body
+from arbiter_app.api.body import beside_when_big, read_body
 from arbiter_app.api.chat import hinted
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import services_of
@@ -28,11 +26,7 @@ async def route(request: Request) -> RouteAnswer:
     """
     services = services_of(request)
     body = await read_body(request.scope, request.receive, services.settings.max_body_bytes)
-    caller, id_ = request.state.caller, request_id.get()
-    if len(body) < BIG_BYTES:
-        chat = openai_chat.parse(body, caller, id_)
-    else:
-        chat = await asyncio.to_thread(openai_chat.parse, body, caller, id_)
+    chat = await beside_when_big(openai_chat.parse, body, request.state.caller, request_id.get())
     return foretold(
         services.preview.decide(hinted(chat, request.scope)), services.preview.router, services.catalog.baseline
     )
