@@ -238,10 +238,11 @@ class Writer:
                 outcomes = self._written(connection, items)
                 self._backend.commit(connection)
         except Exception as error:
+            why = self._moved() or refusal(error) or f"the database refuses writes: {error}"
             self._disconnect()
             self._queue.extendleft(reversed(items))
             self._in_hand = 0
-            raise _Refused(refusal(error) or f"the database refuses writes: {error}") from error
+            raise _Refused(why) from error
         self.write_s += time.perf_counter() - started
         self.commits += 1
         self._in_hand = 0

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
-from arbiter_app.store import open_store
+from arbiter_app.store import StoreError, open_store
 from arbiter_app.store.engine import StoreUnusable
 from arbiter_app.store.upkeep import restore
 from tests.conftest import Running, running
@@ -53,6 +54,24 @@ def test_it_is_noticed_without_traffic_and_answers_go_on(own_gateway: Running, c
     answer = own_gateway.chat("Calculate 3 * 7")
     assert answer.status_code == 200
     assert change.__name__ in answer.json()["arbiter"]["degraded"]
+
+
+def test_a_write_that_fails_by_it_says_so_and_not_what_sqlite_makes_of_it(own_gateway: Running) -> None:
+    path = own_gateway.arbiter.store.path
+    assert path is not None
+
+    def emptied_meanwhile(connection: Connection) -> None:
+        path.write_bytes(b"")
+        damaged = sqlite3.DatabaseError("database disk image is malformed")
+        damaged.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise damaged
+
+    async def written() -> None:
+        with pytest.raises(StoreError, match=f"{path} was emptied"):
+            await own_gateway.arbiter.store.writer.call(emptied_meanwhile)
+
+    own_gateway.run(written)
+    assert "emptied" in own_gateway.http.get("/health").json()["store"]
 
 
 def zeroed(path: Path) -> None:
