@@ -7,7 +7,7 @@ from collections import Counter
 import reflex as rx
 
 from arbiter_app.pipeline.errors import ArbiterError
-from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.pipeline.types import Caller, Mode, Role
 from arbiter_app.store.decisions import Filter
 from arbiter_app.web import container
 from arbiter_app.web.ask import Enough
@@ -30,8 +30,8 @@ class Scenario:
     times = 8.0
 
 
-NEWEST, MOST = 20, 0.6
-"""Of so many newest answers to the scenario's task, the favourite has given at least this share."""
+NEWEST, MOST = 20, 0.8
+"""Of so many newest answers to the scenario's task by whoever was believed best, the favourite has given at least this share."""
 RATES = {"2": 2.0, "5": 5.0, "10": 10.0, "20": 20.0}
 TOTALS = {"50": 50, "200": 200, "1000": 1_000}
 
@@ -154,9 +154,13 @@ class Demo(rx.State):
 
 
 async def _favourite() -> str:
-    """The model, other than the baseline, that answers most of the scenario's prompts now; empty where none does."""
+    """The model, other than the baseline, that is chosen for most of the scenario's prompts now; empty where none is.
+
+    A model may answer many in a row on trial, and not be chosen after it.
+    """
     services = container.current().services
-    newest = await services.reads.recent(Filter(task=Scenario.task, status="ok"), limit=NEWEST)
+    chosen = Filter(task=Scenario.task, mode=Mode.EXPLOIT, status="ok")
+    newest = await services.reads.recent(chosen, limit=NEWEST)
     served = Counter(row["model"] for row in newest)
     model, n = served.most_common(1)[0] if len(newest) == NEWEST else ("", 0)
     return model if n >= MOST * NEWEST and model != services.catalog.baseline else ""
