@@ -26,6 +26,11 @@ class Stranger:
     whoever asks for its models, which happened `listings` times until now.
     """
 
+    @property
+    def last(self) -> bytes:
+        """The newest chat request that is not the judge's, who asks after an answer and whenever it likes."""
+        return next(body for body in reversed(self.heard) if b"You are Arbiter's judge" not in body)
+
     def __init__(self) -> None:
         self.heard: list[bytes] = []
         self.heads: list[tuple[str, dict[str, str]]] = []

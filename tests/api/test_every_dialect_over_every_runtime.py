@@ -437,7 +437,7 @@ def test_a_cell(over: Running, runtimes: Runtimes, front: str, wire: str, case: 
         return
     assert answer.status_code == 200, answer.text
     body = whole_of(front, answer.text) if asked.streamed else answer.json()
-    heard = json.loads(runtimes[wire].heard[-1])
+    heard = json.loads(runtimes[wire].last)
     assert (heard["model"], body["arbiter"]["model"]) == (MODELS[wire], MODELS[wire])
     assert not any(name.startswith("arbiter") for name in heard)
     text, thought, calls, ended, usage = asked.answer.seen
@@ -489,7 +489,7 @@ def test_what_is_said_in_the_runtimes_own_dialect_passes_as_it_came(
     more = {"context_management": {"edits": [{"type": "x", "n": 1.10}]}} if front == MESSAGES else {"max_tool_calls": 3}
     runtimes[front].say = lambda _: said_by(front, answer, streamed=False)
     told = over.http.post(PATHS[front], json={**body, **more}, headers={"anthropic-beta": "context-management"})
-    heard, sent = json.loads(runtimes[front].heard[-1]), {**body, **more}
+    heard, sent = json.loads(runtimes[front].last), {**body, **more}
     assert heard == {name: value for name, value in sent.items() if not name.startswith("arbiter_")} | {
         "model": MODELS[front]
     }
@@ -529,7 +529,7 @@ def test_reasoning_goes_back_to_the_model_that_made_it_whoever_the_caller_is(ove
             output = {"type": "function_call_output", "call_id": "call_0", "output": "Rain"}
             second = {**first, "input": [*first["input"], *told["output"], output]}
         assert over.http.post(PATHS[front], json=second).status_code == 200
-        heard = runtimes[wire].heard[-1].decode()
+        heard = runtimes[wire].last.decode()
         assert '"signature":"sig1"' in heard if wire == MESSAGES else '"encrypted_content":"enc0"' in heard
         for other in MODELS:
             if other == wire:
@@ -537,7 +537,7 @@ def test_reasoning_goes_back_to_the_model_that_made_it_whoever_the_caller_is(ove
             runtimes[other].say = lambda _, other=other: said_by(other, Answer("Rain."), streamed=False)  # type: ignore[misc]
             moved = over.http.post(PATHS[front], json={**second, "arbiter_pin": MODELS[other]})
             assert moved.status_code == 200, moved.text
-            heard = runtimes[other].heard[-1].decode()
+            heard = runtimes[other].last.decode()
             assert "sig1" not in heard and "enc0" not in heard and "arbiter1:" not in heard and "made_by" not in heard
 
 
@@ -607,7 +607,7 @@ def test_what_goes_to_another_dialect_after_a_failure_is_translated_and_says_wha
     assert (seen_by(dialect, body)[0], body["arbiter"]["model"]) == ("Rain.", MODELS[CHAT])
     lost = {MESSAGES: ["top_k", "messages.content.thinking"], RESPONSES: ["input.reasoning", "truncation"]}
     assert body["arbiter"]["dropped"] == lost[dialect]
-    assert SIGNATURE[dialect] not in runtimes[CHAT].heard[-1].decode()
+    assert SIGNATURE[dialect] not in runtimes[CHAT].last.decode()
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -660,7 +660,7 @@ def test_hosted_tools_go_to_the_models_whose_runtime_has_them(
     assert kinds[0] in ("server_tool_use", "web_search_call") and seen_by(dialect, body)[0] == "Rain."
     assert (body["arbiter"]["model"], body["arbiter"]["eligible_models"]) == (MODELS[dialect], 1)
     assert "dropped" not in body["arbiter"]
-    heard = json.loads(runtimes[dialect].heard[-1])
+    heard = json.loads(runtimes[dialect].last)
     assert heard["tools"] == HOSTED[dialect] and not any(name.startswith("arbiter") for name in heard)
 
 
@@ -690,6 +690,6 @@ def test_what_a_hosted_tool_left_in_the_history_stays_with_the_runtime_that_has_
     runtimes[RESPONSES].say = lambda _: said_by(RESPONSES, Answer("Rain."), streamed=False)
     answer = over.http.post(PATHS[RESPONSES], json=asked)
     assert answer.status_code == 200, answer.text
-    assert json.loads(runtimes[RESPONSES].heard[-1])["input"][1] == run
+    assert json.loads(runtimes[RESPONSES].last)["input"][1] == run
     refused = over.http.post(PATHS[RESPONSES], json={**asked, "arbiter_pin": MODELS[CHAT]})
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "input[1].type")

@@ -78,7 +78,7 @@ def client_of(over: Running, key: str = OPERATOR) -> openai.OpenAI:
 
 
 def heard(runtime: Stranger) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads(runtime.heard[-1])
+    body: dict[str, Any] = json.loads(runtime.last)
     return body
 
 
@@ -111,7 +111,7 @@ def test_a_conversation_goes_on_from_what_is_kept(client: openai.OpenAI, chats: 
         {"role": "assistant", "content": "Sunny."},
         {"role": "user", "content": "And tomorrow?"},
     ], "instructions are those of the request alone"
-    assert b"1.50" in chats.heard[-1], "arguments go on as they were written"
+    assert b"1.50" in chats.last, "arguments go on as they were written"
     listed = list(client.responses.input_items.list(third.id, order="asc", limit=2))
     assert [one.type for one in listed] == ["message", "function_call", "function_call_output", "message", "message"]
     newest = client.responses.input_items.list(third.id, limit=1)

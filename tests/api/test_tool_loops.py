@@ -258,7 +258,7 @@ def test_the_rest_of_the_messages_is_sent_as_it_was_written(live: Running, agent
     text = '{"messages":[{"role":"user","content":"a"},%s,{"role":"user","content":"b"}],"arbiter_pin":"gpt-4o","tools":[]}'
     told = live.http.post("/v1/chat/completions", content=text % (answer % numbers))
     assert told.status_code == 200, told.text
-    assert numbers.encode() in agents.runtime.heard[-1] and b"signed by" not in agents.runtime.heard[-1]
+    assert numbers.encode() in agents.runtime.last and b"signed by" not in agents.runtime.last
 
 
 def test_what_cannot_be_left_out_is_refused_in_the_providers_words_and_asked_once(

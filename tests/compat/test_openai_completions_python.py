@@ -30,9 +30,10 @@ def client(base_url: str, key: str) -> Iterator[openai.OpenAI]:
 @pytest.fixture(scope="module")
 def over(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stranger, openai.OpenAI]]:
     """An Arbiter over a runtime that says what a test wants."""
+    quiet = {"ARBITER_JUDGE_SAMPLE": "0", "ARBITER_CASCADE": "0"}
     with (
         stranger() as runtime,
-        served(tmp_path_factory.mktemp("over"), **runtime.settings, ARBITER_JUDGE_SAMPLE="0") as one,
+        served(tmp_path_factory.mktemp("over"), **runtime.settings, **quiet) as one,
         openai.OpenAI(base_url=f"{one.url}/v1", api_key=OPERATOR, max_retries=0) as client,
     ):
         yield runtime, client
@@ -72,7 +73,7 @@ def test_a_gap_reaches_the_model_with_both_of_its_sides(over):
     answer = client.completions.create(
         **told(suffix="\n\nprint(double(4))", stop=["\n\n"], max_tokens=30, temperature=0.5)
     )
-    asked = json.loads(runtime.heard[-1])
+    asked = json.loads(runtime.last)
     system, user = asked["messages"]
     assert system["role"] == "system" and "autocompletion" in system["content"] and "gap" in system["content"]
     assert (
@@ -88,7 +89,7 @@ def test_a_prompt_alone_is_the_whole_message_and_may_stand_in_a_list(over):
     runtime, client = over
     runtime.say = lambda body: plain()
     client.completions.create(**told(prompt=[PROMPT], n=1, best_of=1, echo=False))
-    asked = [one for one in map(json.loads, runtime.heard) if one["messages"][-1]["content"] == PROMPT][-1]  # no judge
+    asked = json.loads(runtime.last)
     assert asked["messages"][1]["role"] == "user" and "max_tokens" not in asked
 
 

@@ -182,7 +182,7 @@ CALLS = [
 @pytest.fixture(scope="module")
 def over(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stranger, openai.OpenAI]]:
     """An Arbiter over a runtime that says what a test wants."""
-    settings = {"ARBITER_JUDGE_SAMPLE": "0"}
+    settings = {"ARBITER_JUDGE_SAMPLE": "0", "ARBITER_CASCADE": "0"}
     with (
         stranger() as runtime,
         served(tmp_path_factory.mktemp("over"), **runtime.settings, **settings) as one,
@@ -223,7 +223,7 @@ def test_a_custom_tool_round_trip(over):
     assert (call.type, call.input, call.call_id) == ("custom_tool_call", "*** Begin", "c1")
     result = {"type": "custom_tool_call_output", "call_id": "c1", "output": "ok"}
     client.responses.create(**told(input=[{"role": "user", "content": ASK}, call, result], tools=[patch]))
-    sent = json.loads(runtime.heard[-1])["messages"]
+    sent = json.loads(runtime.last)["messages"]
     assert sent[1]["tool_calls"][0]["function"] == called and sent[2]["content"] == "ok"
 
 

@@ -44,7 +44,8 @@ def visitor(browser: Browser, site: Site, width: str) -> Iterator[Page]:
     page.wait_for_url("**/start**")
     page.goto("/app/key")
     page.get_by_label("API key").fill(OPERATOR)
-    page.get_by_role("button", name="Sign in").click()
+    with page.expect_response("**/session"):  # the cookie, for pages that are opened anew
+        page.get_by_role("button", name="Sign in").click()
     page.get_by_role("button", name="Sign out").first.wait_for()
     yield page
     assert page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
