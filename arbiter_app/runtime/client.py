@@ -37,6 +37,7 @@ NO_VECTORS = "the runtime's answer holds no vectors that can be used"
 MAX_LIST_BYTES = 8 * 1024 * 1024
 """Of a model list: a hundred times that of the largest router."""
 _VERSIONED = re.compile(r"/v\d|/openai(?:/|$)|/api/")
+_MODEL = re.compile(rb'"model"\s*:\s*"([^"\\]{1,200})"')
 
 
 class HttpRuntime:
@@ -252,7 +253,9 @@ class HttpRuntime:
             raise fault_of(error) from error
         status = answer.status
         if not 200 <= status < 300 or status == 204:
-            raise refusal(status, decoded(answer.headers), await self._read_error(answer))
+            asked = _MODEL.search(payload)
+            model = asked[1].decode("utf-8", "replace") if asked is not None else ""
+            raise refusal(status, decoded(answer.headers), await self._read_error(answer), model)
         return answer, (time.perf_counter() - started) * 1000
 
     async def _read(self, answer: HttpResponse, limit: int, hold: Hold, deadline: float) -> list[bytes]:

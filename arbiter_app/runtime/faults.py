@@ -25,11 +25,14 @@ def fault_of(error: httpx.TransportError) -> RuntimeFault:
     return RuntimeFault(kind, said)
 
 
-def refusal(status: int, headers: Mapping[str, str], body: bytes) -> RuntimeFault:
-    """The fault for a status that is no answer. Below 400 and from 600 on (204, redirects) the runtime breaks the protocol."""
+def refusal(status: int, headers: Mapping[str, str], body: bytes, model: str = "") -> RuntimeFault:
+    """The fault for a status that is no answer; `model` is the name that was asked for.
+
+    Below 400 and from 600 on (204, redirects) the runtime breaks the protocol.
+    """
     if not 400 <= status < 600:
         return RuntimeFault("protocol", f"the runtime answered with status {status}")
-    stated = refusal_of(status, body[:MAX_BODY_BYTES])
+    stated = refusal_of(status, body[:MAX_BODY_BYTES], model)
     return RuntimeFault(
         "status", stated.message or f"status {status}", refusal=stated, retry_after_s=wait_s(headers, body)
     )

@@ -134,8 +134,11 @@ GONE = error(
         error(400, "/chat/completions: Invalid model name passed in model=x"),
         error(403, "no", code="model_access_denied"),
         (410, "text/plain", b""),
+        error(400, "Sorry, gpt-4o is no longer offered here"),
+        error(403, "Your key has no permission to use gpt-4o model"),
+        (404, "application/json", b'{"fault": {"faultstring": "gpt-4o not found"}}'),
     ],
-    ids=["404", "400", "403", "410"],
+    ids=["404", "400", "403", "410", "400-by-name", "403-by-name", "404-by-name"],
 )
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_model_that_is_gone_leaves_the_pool_and_another_serves(

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from arbiter_app.runtime.claims.refusals import said
+from arbiter_app.runtime.claims.said import said
 
 MOST_S = 86_400.0
 """Longer waits are taken for this one."""

@@ -10,7 +10,8 @@ import json
 import pytest
 
 from arbiter_app.pipeline.ports import Refused
-from arbiter_app.runtime.claims.refusals import refusal_of, said, states_error
+from arbiter_app.runtime.claims.refusals import refusal_of, states_error
+from arbiter_app.runtime.claims.said import said
 
 
 def openai(
