@@ -237,7 +237,7 @@ class Services:
             self.policy,
             baseline=lambda: self.catalog_holder.now.baseline,
             holdout=self.holdout,
-            beside=self.settings.shadow,
+            trials=(lambda request: self.shadows.trials(request)) if self.settings.shadow else None,
             rng=random.Random(),
             now=time.time,
         )

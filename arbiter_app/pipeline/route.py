@@ -119,8 +119,8 @@ class Makers:
 
 
 class Router:
-    """Turns (classification, eligible models) into a choice by the policy's rule, a pin, or the holdout. `beside` says whether
-    models are tried beside answers."""
+    """Turns (classification, eligible models) into a choice by the policy's rule, a pin, or the holdout. `trials` says how a request
+    may be used to learn just now; None where trials always serve."""
 
     def __init__(
         self,
@@ -128,14 +128,14 @@ class Router:
         *,
         baseline: Callable[[], str],
         holdout: Holdout,
-        beside: bool,
+        trials: Callable[[ChatRequest], Trials] | None,
         rng: random.Random,
         now: Callable[[], float],
     ) -> None:
         self._policy = policy
         self._baseline = baseline
         self._holdout = holdout
-        self._beside = beside
+        self._trials = trials
         self._rng = rng
         self._now = now
         self.conversations = Conversations()
@@ -144,9 +144,6 @@ class Router:
         """Fill in the decision's choice, mode and reason."""
         now, seed = self._now(), self._rng.getrandbits(48)
         calls = open_calls(decision.request.messages)
-        trials = Trials.SERVED
-        if self._beside:
-            trials = Trials.NONE if kept_from_shadows(decision, in_loop=calls is not None) else Trials.SHADOW
         cached_by, cached = self.conversations.cached(decision.request, now)
         ask = RoutingAsk(
             bucket=seen.bucket,
@@ -159,7 +156,7 @@ class Router:
             cached_tokens=min(cached, eligible.prompt_tokens),
             wish=decision.request.wish,
             dollar_weight=decision.reservation.dollar_weight if decision.reservation is not None else 1.0,
-            trials=trials,
+            trials=self._trials_of(decision, in_loop=calls is not None),
         )
         decision.ask = ask
         decision.warm = self.conversations.warm(decision.request, now)
@@ -175,6 +172,13 @@ class Router:
             _stay(decision, choice, in_loop)
         elif self._holdout.share > 0 and (baseline := self._baseline()) in eligible.models:
             self._draw(decision, choice, baseline, self._holdout.chance(now), seed)
+
+    def _trials_of(self, decision: Decision, *, in_loop: bool) -> Trials:
+        """How this request may be used to learn. What other models must not be asked is no trial either, where they are asked beside
+        answers at all."""
+        if self._trials is None:
+            return Trials.SERVED
+        return Trials.NONE if kept_from_shadows(decision, in_loop=in_loop) else self._trials(decision.request)
 
     def _draw(self, decision: Decision, choice: RoutingChoice, baseline: str, chance: float, seed: int) -> None:
         """Hold the request out by chance; its propensity says how probable the model was by both ways."""

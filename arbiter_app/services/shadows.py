@@ -1,8 +1,9 @@
 """Trials in the shadow: once a caller's answer has gone, the models that the policy named are asked the same, to learn.
 
 They have places and a pace of their own and give way to everything else: while callers wait, many are in work, the event loop is
-late, the store takes no writes, or the process ends, nothing is asked beside. Each model is asked once, of one deployment;
-what comes of it is on record under the answer's decision, and the answer itself is dropped once it is graded.
+late, the store takes no writes, or the process ends, nothing is asked beside. Trials then serve callers, so that learning goes on
+under any load (`trials`). Each model is asked once, of one deployment; what comes of it is on record under the answer's decision,
+and the answer itself is dropped once it is graded.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from arbiter_app.pipeline.grade import grade
 from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.ports import Spending
 from arbiter_app.pipeline.types import ChatRequest, Mode
-from arbiter_app.policy import Policy
+from arbiter_app.policy import Policy, Trials
 from arbiter_app.services.admission import Admission
 from arbiter_app.services.judging import Judging
 
@@ -34,7 +35,11 @@ log = logging.getLogger("arbiter.shadows")
 WAITING = 64
 """Answers beside which models are still to be asked, at most ..."""
 WAITING_BYTES = 16_000_000
-"""... and the bytes of their requests."""
+"""... and the bytes of their requests ..."""
+WAIT_S = 0.5
+"""... and how long the next one would wait for its turn: what is learned late teaches nothing of the requests meanwhile ..."""
+CHOSEN = 2.0
+"""... times this once its answer is there, since it was no trial; and as much again where that has a grade, and needs no judge."""
 BUSY_SHARE = 0.5
 """Of the places for requests: with more of them taken, nothing is asked beside."""
 LATE_S = 0.05
@@ -50,6 +55,8 @@ HEADROOM = 1.5
 """How many times its expected cost a call may come to, for the budget to hold all the same."""
 UNMEASURED_S = 3_600.0
 """How long a model is not asked beside whose charge could not be measured: nobody could keep to a budget."""
+OVERLOAD = frozenset({"busy", "late", "full"})
+"""Why nothing is asked beside while there is too much to do."""
 
 
 class Way(Protocol):
@@ -104,6 +111,7 @@ class Shadows:
         self._pledged_usd = 0.0
         self._unmeasured: dict[str, float] = {}
         self._waiting: dict[str, int] = {}
+        self._backlog = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._asking = 0
 
@@ -112,6 +120,14 @@ class Shadows:
         """How many calls are under way."""
         return self._asking
 
+    def trials(self, request: ChatRequest) -> Trials:
+        """How a request may be used to learn just now: beside its answer; where there is no room for that, by serving its caller,
+        so that learning never stops; not at all where nothing can be learned."""
+        why = self._busy() or self._full(request.body_bytes)
+        if why in OVERLOAD:
+            return Trials.SERVED
+        return Trials.NONE if why else Trials.SHADOW
+
     def take(self, decision: Decision, wanted: Sequence[str]) -> bool:
         """Ask these beside an answer that is on record, once the task that serves it has ended, and its last byte is sent with that; it
         is graded with them then. False where none is to be asked."""
@@ -119,11 +135,14 @@ class Shadows:
         models = [model for model in wanted if model not in tried]
         if not models:
             return False
-        why = answer_kept_from_shadows(decision) and "answer" or self._busy() or self._full(decision.request.body_bytes)
+        why = answer_kept_from_shadows(decision) and "answer" or self._busy()
+        times = CHOSEN if decision.grade.quality is None else CHOSEN**2
+        why = why or self._full(decision.request.body_bytes, times)
         if why:
             self._drop(why, len(models))
             return False
         self._waiting[decision.id] = decision.request.body_bytes
+        self._backlog += len(models)
         trial = Trial(decision, plain(decision.request), models)
         serving = asyncio.current_task()
         if serving is None:
@@ -177,7 +196,10 @@ class Shadows:
     async def _in_turn(self, trial: Trial, model: str) -> Decision | None:
         """Wait for a place and for the pace; then ask, where that still may be."""
         async with self._places:
-            await self._paced()
+            try:
+                await self._paced()
+            finally:
+                self._backlog -= 1
             usd = self._reserve_usd(trial.served, model)
             why = self._busy() or self._beyond(trial.served.bucket, model, usd)
             if why:
@@ -248,9 +270,11 @@ class Shadows:
             return "late"
         return ""
 
-    def _full(self, more: int) -> str:
-        waiting = self._waiting
-        return "full" if len(waiting) >= WAITING or sum(waiting.values()) + more > WAITING_BYTES else ""
+    def _full(self, more: int, times: float = 1.0) -> str:
+        """Whether the next one would have to wait for too long, or take too much room until then."""
+        wait_s = self._backlog * self._slower * self._every_s
+        room = len(self._waiting) < WAITING and sum(self._waiting.values()) + more <= WAITING_BYTES
+        return "" if room and wait_s <= times * WAIT_S else "full"
 
     def _beyond(self, bucket: str, model: str, usd: float) -> str:
         """Why this model is not to be asked, for the sake of the budget."""

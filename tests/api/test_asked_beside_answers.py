@@ -17,6 +17,7 @@ import pytest
 from arbiter_app.pipeline.types import PICO_PER_USD
 from arbiter_app.runtime.sandbox.judging import Taste
 from arbiter_app.runtime.sandbox.world import Fault
+from arbiter_app.services.shadows import CHOSEN
 from tests.conftest import Running, running
 from tests.stores import Pragma
 from tests.waiting import until
@@ -263,6 +264,45 @@ def test_nothing_is_asked_beside_while_many_are_in_work(tmp_path: Path) -> None:
         assert tried(one)
 
 
+def served_by(gateway: Running, ask: str) -> dict[str, Any]:
+    """What Arbiter said of one answer."""
+    told: dict[str, Any] = gateway.chat(ask).json()["arbiter"]
+    return told
+
+
+def test_trials_serve_callers_while_nothing_can_be_asked_beside_so_that_learning_goes_on(tmp_path: Path) -> None:
+    with running(tmp_path, **QUICK, ARBITER_MAX_CONCURRENCY="3") as one:
+        tried(one)
+        with being_read(one):
+            told = [served_by(one, f"Calculate {at} * 37") for at in range(8)]
+        assert any(each["mode"] == "explore" and each["model"] != "gpt-4o" for each in told)
+        one.settle()
+        one.arbiter.shadows._late_s, one.arbiter.shadows._late_at = 1.0, time.monotonic() + 60
+        assert any(served_by(one, f"Calculate {at} * 41")["mode"] == "explore" for at in range(20)), "nor a late loop"
+        one.arbiter.shadows._late_s = 0.0
+        assert all(served_by(one, f"Calculate {at} * 43")["mode"] != "explore" for at in range(20))
+
+
+def test_trials_serve_callers_while_what_is_to_be_asked_would_wait_long(tmp_path: Path) -> None:
+    with running(tmp_path, **{**QUICK, "ARBITER_SHADOW_PER_S": "0.01"}) as one:
+        told = [served_by(one, f"Calculate {at} * 37") for at in range(40)]
+        report = one.http.get("/metrics").text
+        assert 'arbiter_shadow_dropped_total{reason="full"}' not in report, "nobody is named who is not asked"
+        assert any(each["mode"] == "explore" for each in told)
+        assert told[0]["mode"] == told[1]["mode"] == "exploit", "beside these others were asked, or were to be"
+
+
+def test_an_answer_that_needs_a_judge_leaves_room_for_those_that_have_a_grade(quick: Running) -> None:
+    shadows = quick.arbiter.shadows
+    shadows._slower = 1.0
+    room = []
+    for backlog in (400, 700, 1_500, 2_500):  # at a thousand a second
+        shadows._backlog = backlog
+        room.append("".join("01"[not shadows._full(0, times)] for times in (1.0, CHOSEN, CHOSEN**2)))
+    shadows._backlog = 0
+    assert room == ["111", "011", "001", "000"], "no trial any more; no judge is asked; nobody is"
+
+
 def gateway_calls(gateway: Running, ask: str) -> int:
     """How many calls of models a request came to, one that an objective check failed left out."""
     before = asked(gateway)
@@ -307,6 +347,9 @@ def test_nothing_is_asked_beside_while_the_store_takes_no_writes(quick: Running)
     quick.settle()
     until(lambda: quick.arbiter.store.ledger.degraded)
     assert [gateway_calls(quick, f"Calculate {at} * 37") for at in range(4)] == [1] * 4
+    assert all(served_by(quick, f"Calculate {at} * 39")["mode"] != "explore" for at in range(8)), (
+        "nothing is learned now"
+    )
     pragma.clear()
     until(lambda: not quick.arbiter.store.ledger.degraded)
     assert tried(quick)

@@ -28,10 +28,10 @@ from arbiter_app.policy.types import PolicySettings
 from tests.bench.overload import exchange
 from tests.served import OPERATOR, served
 
-WANTED = {"ARBITER_BASELINE_GROWTH": "1000", "ARBITER_EXPLORE_USD_SHARE": "1", "ARBITER_JUDGE_CHECK": "0"}
-NEVER = {"ARBITER_SHADOW_PER_S": "0.0001"}
+WANTED = {"ARBITER_SHADOW_WORTH": "0", "ARBITER_EXPLORE_USD_SHARE": "1", "ARBITER_JUDGE_CHECK": "0"}
+NEVER = {"ARBITER_SHADOW_SHARE": "0"}
 AT_ONCE = {"ARBITER_SHADOW_PER_S": "1000", "ARBITER_SANDBOX_LATENCY": "0"}
-QUIET = {"ARBITER_LOG_LEVEL": "error"}
+QUIET = {"ARBITER_SHADOW": "on", "ARBITER_LOG_LEVEL": "error"}
 
 
 @dataclass(slots=True)

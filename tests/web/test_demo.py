@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.web.conftest import Site, open_page, sign_in
+from tests.web.conftest import Site, open_page, sign_in, start_site, stop_site
 
 WITHIN_MS = 10_000
 """From pressing the button to everything being on the page."""
@@ -18,8 +19,22 @@ WITHIN_MS = 10_000
 def test_a_price_shift_from_the_page_is_alerted_explored_and_left_within_ten_seconds(
     context: BrowserContext, page: Page, site: Site
 ) -> None:
+    press_both(context, page, site)
+
+
+@pytest.mark.alone
+def test_so_is_one_where_models_are_tried_beside_answers(context: BrowserContext, page: Page, tmp_path: Path) -> None:
+    site = start_site(tmp_path, ARBITER_SHADOW="on")
+    try:
+        press_both(context, page, site)
+    finally:
+        stop_site(site)
+
+
+def press_both(context: BrowserContext, page: Page, site: Site) -> None:
+    """The scenario of the page, and what is then to be seen."""
     sign_in(context, site)
-    open_page(page, "/demo")
+    open_page(page, f"{site.url}/demo")
     page.get_by_role("button", name="Find a favourite").click()
     expect(page.get_by_text(re.compile(r"^(\d+) of \1 prompts$"))).to_be_visible(timeout=120_000)
     row = page.locator("tr", has=page.locator(".t-math")).last
