@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.conftest import Running, running
@@ -68,8 +70,22 @@ context = 128_000
 [[models."claude-sonnet".deployments]]
 runtime = "claude"
 """
-LONGEST_STEP_S = 0.02
-"""Of the event loop's CPU time. One of twelve megabytes takes 24 ms and more to be translated."""
+LONGEST_STEP_S, LONGEST_STEP = 0.02, 0.6
+"""Of the event loop's CPU time: so long, or in times that reading and writing the answer twice takes just then, where that is more.
+
+An answer of twelve megabytes takes 24 ms and more to be translated, and on a machine that is twice as slow for the moment 48 ms.
+"""
+
+
+def read_and_written_s(answer: bytes) -> float:
+    """The CPU time of reading and writing an answer twice, at its least."""
+
+    def once() -> float:
+        before = time.thread_time()
+        orjson.dumps(orjson.loads(orjson.dumps(orjson.loads(answer))))
+        return time.thread_time() - before
+
+    return min(once() for _ in range(6))
 
 
 def test_large_answers_are_translated_beside_the_event_loop(tmp_path: Path) -> None:
@@ -100,4 +116,5 @@ def test_large_answers_are_translated_beside_the_event_loop(tmp_path: Path) -> N
                     assert answer.status_code == 200 and text[:1_000] in answer.text and len(answer.content) > len(text)
 
                 took = min(over.longest_step_s(ask) for _ in range(6))
-                assert took < LONGEST_STEP_S, f"{path} of {model} held the event loop for {took * 1000:.0f} ms"
+                longest = max(LONGEST_STEP_S, LONGEST_STEP * read_and_written_s(translated))
+                assert took < longest, f"{path} of {model} held the event loop for {took * 1000:.0f} ms"
