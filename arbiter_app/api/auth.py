@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from arbiter_app import browsers
-from arbiter_app.pipeline.errors import Forbidden, Unauthorized
+from arbiter_app.pipeline.errors import BadRequest, Forbidden, Unauthorized
 from arbiter_app.pipeline.types import Caller
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MAX_KEY_CHARS = 512
 _ALTERNATIVES = (b"x-api-key", b"api-key")
+_KEYS = frozenset({b"authorization", *_ALTERNATIVES})
 _PROXIED = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip", b"via"})
 _READING = ("GET", "HEAD")
 
@@ -37,16 +38,25 @@ async def caller_of(keys: Keys, scope: Any) -> Caller | None:
 
 
 def secret_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The API key of a request: `Authorization: Bearer`, `x-api-key` or `api-key`. Raises Unauthorized when malformed."""
+    """The API key of a request: `Authorization: Bearer`, else `x-api-key` or `api-key`, in whatever order they come.
+
+    Raises Unauthorized when it is malformed, and BadRequest for a header that names two: which of them counts, a proxy in between
+    and Arbiter may see differently.
+    """
+    given: dict[bytes, bytes] = {}
     for name, value in headers:
-        if name == b"authorization":
-            scheme, _, secret = value.decode("latin-1").partition(" ")
-            if scheme.lower() != "bearer" or not secret.strip() or len(secret) > MAX_KEY_CHARS:
-                raise Unauthorized("send the key as `Authorization: Bearer arb_...`")
+        if name in _KEYS and given.setdefault(name, value) != value:
+            raise BadRequest(f"a request has one {name.decode()} header, not two that differ", code="two_keys")
+    bearer = given.pop(b"authorization", None)
+    if bearer is not None:
+        scheme, _, secret = bearer.decode("latin-1").strip().partition(" ")
+        if scheme.lower() == "bearer" and secret.strip() and len(secret) <= MAX_KEY_CHARS:
             return secret.strip()
-        if name in _ALTERNATIVES:
-            return value.decode("latin-1").strip()[:MAX_KEY_CHARS]
-    return None
+        if scheme.lower() == "bearer" or not given:
+            raise Unauthorized("send the key as `Authorization: Bearer arb_...`")
+    return next(
+        (given[name].decode("latin-1").strip()[:MAX_KEY_CHARS] for name in _ALTERNATIVES if name in given), None
+    )
 
 
 def is_loopback(scope: dict[str, Any]) -> bool:

@@ -145,6 +145,38 @@ def test_a_missing_or_wrong_key_is_401(gateway: Running, headers: dict[str, str]
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
+KEY = ("authorization", f"Bearer {OPERATOR}")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([KEY, ("authorization", "Bearer arb_other")], 400),
+        ([("authorization", "Bearer arb_other"), KEY], 400),
+        ([("x-api-key", OPERATOR), ("x-api-key", "arb_other")], 400),
+        ([("api-key", "arb_other"), ("api-key", OPERATOR)], 400),
+        ([KEY, KEY], 200),
+        ([KEY, ("x-api-key", "arb_other")], 200),
+        ([("x-api-key", "arb_other"), KEY], 200),
+        ([("x-api-key", OPERATOR), ("authorization", "Bearer arb_other")], 401),
+        ([("authorization", "Basic b2s6b2s="), ("x-api-key", OPERATOR)], 200),
+        ([("api-key", "arb_other"), ("x-api-key", OPERATOR)], 200),
+    ],
+)
+@pytest.mark.parametrize("path", [CHAT, "/v1/embeddings", "/v1/key"])
+def test_one_key_counts_in_whatever_order_they_come(
+    gateway: Running, path: str, headers: list[tuple[str, str]], status: int
+) -> None:
+    if path == "/v1/key":
+        answer = httpx.get(gateway.url + path, headers=headers)
+    else:
+        ask = ASK if path == CHAT else {"model": "text-embedding-3-small", "input": "a"}
+        answer = httpx.post(gateway.url + path, json=ask, headers=headers)
+    assert answer.status_code == status, answer.text
+    if status >= 400:
+        shape(answer, status, "two_keys" if status == 400 else "invalid_api_key")
+
+
 def test_a_paused_key_reads_but_does_not_route_and_a_revoked_one_is_401(gateway: Running) -> None:
     with gateway.client(gateway.caller()) as caller:
         assert caller.post(CHAT, json=ASK).status_code == 200
