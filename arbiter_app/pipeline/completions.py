@@ -88,6 +88,18 @@ def first_choice(body: Json) -> Json | None:
     return first if isinstance(first, dict) else None
 
 
+def usage_in(body: Json) -> Json | None:
+    """What an answer, or a piece of one, says it used: in `usage`, or where Groq (`x_groq`) and Moonshot (the choice) say it in streams."""
+    usage = body.get("usage")
+    if isinstance(usage, dict):
+        return usage
+    if "x_groq" in body and isinstance(body["x_groq"], dict):
+        usage = body["x_groq"].get("usage")
+    elif (first := first_choice(body)) is not None:
+        usage = first.get("usage")
+    return usage if isinstance(usage, dict) else None
+
+
 def completed(body: Json, now_ns: int) -> bool:
     """Give a whole answer what strict clients ask for, where the runtime left it out; says whether it did.
 
@@ -101,6 +113,9 @@ def completed(body: Json, now_ns: int) -> bool:
         return False
     if body.get("error"):
         del body["error"]
+        changed = True
+    if "usage" not in body and (usage := usage_in(body)) is not None:
+        body["usage"] = usage
         changed = True
     head = identified(body, WHOLE, str(now_ns), now_ns // NS_PER_S)
     if any(body.get(member) != value for member, value in head.items()):

@@ -15,6 +15,7 @@ from arbiter_app.pipeline.types import Json
 from arbiter_app.runtime.budget import Hold
 from arbiter_app.runtime.claims.secrets import hide_bytes
 from arbiter_app.runtime.faults import stated_error
+from arbiter_app.runtime.json_lines import chat_of_ollama, events_in_lines
 from arbiter_app.runtime.sse import EventSplitter, EventTooLarge, StreamAssembler, event_data, separated
 from arbiter_app.runtime.transport import Headers
 
@@ -43,8 +44,9 @@ def looks_streamed(body: bytes) -> bool:
 
 
 def _is_stream(headers: Mapping[str, str], body: bytes) -> bool:
-    """Whether a plain request was answered with a stream."""
-    return "text/event-stream" in headers.get("content-type", "").lower() or looks_streamed(body)
+    """Whether a plain request was answered with a stream of events."""
+    called = "text/event-stream" in headers.get("content-type", "").lower()
+    return (called and not body.lstrip().startswith(b"{")) or looks_streamed(body)
 
 
 def _assembled(headers: Mapping[str, str], body: bytes, first_byte_ms: float, hold: Hold) -> Reply:
@@ -69,7 +71,15 @@ def reply_of(headers: Mapping[str, str], body: bytes, first_byte_ms: float, hold
     """A plain request's answer. Raises RuntimeFault for what is not one."""
     if _is_stream(headers, body):
         return _assembled(headers, body, first_byte_ms, hold)
-    answer, body = _object_of(headers, body)
+    try:
+        answer, body = _object_of(headers, body)
+    except RuntimeFault as fault:
+        lines = events_in_lines(body) if fault.kind == "protocol" else []
+        if not lines:
+            raise
+        return _assembled(headers, b"\n\n".join(lines), first_byte_ms, hold)
+    if (chat := chat_of_ollama(answer)) is not answer:
+        answer, body = chat, orjson.dumps(chat)
     now_ns = time.time_ns()
     if completed(answer, now_ns):  # to the letter of what was written, which `answer` does not hold
         said = exact_json.exact(body)

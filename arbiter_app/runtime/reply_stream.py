@@ -17,6 +17,7 @@ from arbiter_app.runtime.budget import FREE_BYTES, Hold
 from arbiter_app.runtime.claims.secrets import hide_bytes
 from arbiter_app.runtime.encoding import EncodingError, decoder_of
 from arbiter_app.runtime.faults import fault_of, stated_error
+from arbiter_app.runtime.json_lines import chat_of_ollama, events_in_lines
 from arbiter_app.runtime.replies import chat_of, chunks_of, decoded, events_in, joined, looks_streamed
 from arbiter_app.runtime.sse import DONE, EventSplitter, EventTooLarge, event_data, events_of, has_payload, separated
 from arbiter_app.runtime.transport import HttpResponse
@@ -106,19 +107,30 @@ class HttpReplyStream:
         try:
             answer = exact_json.loads(body)
         except ValueError:
-            raise RuntimeFault("protocol", f"the runtime did not stream ({kind})") from None
+            lines = events_in_lines(body, any_object=self._reader is not None)
+            if not lines:
+                raise RuntimeFault("protocol", f"the runtime did not stream ({kind})") from None
+            self._take_events(lines)
+            return
         error = stated_error(answer, self.headers, body)
         if error is not None:
             raise error
         if isinstance(answer, dict):
-            if self._reader is not None:
-                answer = chat_of(self._reader, answer, body)
+            reader = self._reader
+            answer = chat_of_ollama(answer) if reader is None else chat_of(reader, answer, body)
             completed(answer, time.time_ns())
         events = events_of(answer)
         if not events:
             raise RuntimeFault("protocol", f"the runtime did not stream ({kind})")
         self.first_byte_ms = (time.perf_counter() - self._started) * 1000
         self._ready = events
+
+    def _take_events(self, events: list[bytes]) -> None:
+        """An answer in lines of JSON, of which the first may be an error."""
+        self._ready = self._read(events)
+        if not any(self._begins(event_data(event)) for event in self._ready):
+            raise RuntimeFault("protocol", "the runtime's stream is empty")
+        self.first_byte_ms = (time.perf_counter() - self._started) * 1000
 
     async def _rest(self) -> bytes:
         """All that is still to come, as it is."""

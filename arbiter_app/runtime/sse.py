@@ -7,7 +7,7 @@ import re
 import orjson
 
 from arbiter_app import exact_json
-from arbiter_app.pipeline.completions import choices_of, delta_of, first_choice, index_of
+from arbiter_app.pipeline.completions import choices_of, delta_of, first_choice, index_of, usage_in
 from arbiter_app.pipeline.events import ChunkEvent
 from arbiter_app.pipeline.messages import content_text
 from arbiter_app.pipeline.ports import RuntimeFault
@@ -256,8 +256,8 @@ class StreamAssembler:
                     self.whole = self.whole and not isinstance(value, dict | list)
             elif key in ("id", "created", "model"):
                 head.setdefault(key, exact_json.whole(value))
-        usage = chunk.get("usage")
-        if isinstance(usage, dict):
+        usage = usage_in(chunk)
+        if usage is not None:
             self._usage = usage
         self.placed = []
         for choice in choices_of(chunk) or ():

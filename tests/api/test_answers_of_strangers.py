@@ -53,6 +53,8 @@ SHAPES: dict[str, list[dict[str, Any] | bytes]] = {
     "usage on the finish chunk": [ROLE, CONTENT, {**END, "usage": USAGE}],
     "usage twice": [ROLE, CONTENT, {**END, "usage": USAGE}, {**ROLE, "choices": [], "usage": USAGE}],
     "usage in every chunk": [{**one, "usage": USAGE} for one in (ROLE, CONTENT, END)],
+    "usage as Groq says it": [ROLE, CONTENT, {**END, "x_groq": {"id": "req_1", "usage": USAGE}}],
+    "usage on the choice, as Moonshot says it": [ROLE, CONTENT, {**END, "choices": [{**END["choices"][0], "usage": USAGE}]}],
     "usage before the finish": [ROLE, CONTENT, {**ROLE, "choices": [], "usage": USAGE}, END],
     "an empty choices first": [{**ROLE, "choices": [], "prompt_filter_results": []}, ROLE, CONTENT, END],
     "an empty choices between": [ROLE, {**ROLE, "choices": []}, CONTENT, END],

@@ -154,6 +154,69 @@ def test_a_stream_is_an_answer_whatever_it_is_called_and_however_it_ends(
     assert told.text.count("[DONE]") == (1 if streamed else 0)
 
 
+def lines(*objects: dict[str, Any], end: str = "\n") -> bytes:
+    """JSON, one object a line."""
+    return "".join(json.dumps(one) + end for one in objects).encode()
+
+
+def ollama(content: str, done: bool = False, **more: Any) -> dict[str, Any]:
+    """A line of Ollama's own route."""
+    message = {"role": "assistant", "content": content}
+    return {"model": "m", "created_at": "2026-01-01T00:00:00Z", "message": message, "done": done, **more}
+
+
+COUNTED = {"done_reason": "stop", "prompt_eval_count": 26, "eval_count": 3}
+CHUNKS = (chunk({"role": "assistant", "content": ""}), chunk({"content": "Blue."}), chunk({}, "stop"))
+LINES: dict[str, tuple[str, bytes]] = {
+    "chunks": ("application/x-ndjson", lines(*CHUNKS)),
+    "chunks, called JSON": ("application/json", lines(*CHUNKS)),
+    "chunks, called text": ("text/plain; charset=utf-8", lines(*CHUNKS, end="\r\n")),
+    "chunks, called a stream": (STREAM, lines(*CHUNKS)),
+    "chunks with blank lines": (STREAM, lines(*CHUNKS, end="\n\n")),
+    "Ollama's own": ("application/x-ndjson", lines(ollama("Bl"), ollama("ue."), ollama("", done=True, **COUNTED))),
+    "Ollama's own as a whole": ("application/json", lines(ollama("Blue.", done=True, **COUNTED))),
+    "Ollama's completions": (
+        "application/x-ndjson",
+        lines(
+            {"model": "m", "response": "Blue.", "done": False}, {"model": "m", "response": "", "done": True, **COUNTED}
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+@pytest.mark.parametrize("name", LINES)
+def test_an_answer_in_lines_of_json_is_an_answer(
+    over: Running, runtime: Stranger, name: str, path: str, streamed: bool
+) -> None:
+    runtime.say = lambda body: (200, *LINES[name])
+    asked = {"input": "Tell me of the sea."} if path.endswith("responses") else {"messages": ASK, "max_tokens": 50}
+    told = over.http.post(path, json={**asked, "stream": streamed, "arbiter_no_cache": True})
+    assert told.status_code == 200, told.text
+    assert ("Blue." in told.text or ("Bl" in told.text and "ue." in told.text)) and '"error":{' not in told.text
+    if "Ollama" in name and path.endswith("completions") and not streamed:
+        assert told.json()["usage"]["prompt_tokens"] == 26
+
+
+def test_calls_of_tools_in_lines_of_json_are_calls(over: Running, runtime: Stranger) -> None:
+    call = {"function": {"name": "get_weather", "arguments": {"city": "Paris"}}}
+    said = {**ollama(""), "message": {"role": "assistant", "content": "", "tool_calls": [call]}}
+    runtime.say = lambda body: (200, "application/x-ndjson", lines(said, ollama("", done=True, **COUNTED)))
+    choice = ask(over).json()["choices"][0]
+    assert choice["finish_reason"] == "tool_calls"
+    (made,) = choice["message"]["tool_calls"]
+    assert made["id"] and made["function"] == {"name": "get_weather", "arguments": '{"city":"Paris"}'}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+def test_lines_of_json_that_begin_with_an_error_are_an_error(over: Running, runtime: Stranger, streamed: bool) -> None:
+    refused = lines({"error": "model 'x' not found"}, {"status": "x"})
+    says(runtime, gpt_4o=(200, "application/x-ndjson", refused))
+    told = ask(over, stream=streamed)
+    assert told.status_code == 200 and "Paris." in told.text
+
+
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
 @pytest.mark.parametrize("status", [200, 429, 503])
 def test_a_wait_that_is_stated_in_words_alone_is_honoured(

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import orjson
 
 from arbiter_app import exact_json
-from arbiter_app.pipeline.completions import choices_of, delta_of, identified, index_of, without_own
+from arbiter_app.pipeline.completions import choices_of, delta_of, identified, index_of, usage_in, without_own
 from arbiter_app.pipeline.events import Chunk
 from arbiter_app.pipeline.types import Json
 
@@ -54,8 +54,9 @@ class Frames:
         more = {key: value for key, value in chunk.items() if key not in _MEMBERS}
         if not self._head:
             self._head = _head(chunk, self._name)
-        if isinstance(chunk.get("usage"), dict):
-            self._usage = chunk["usage"]
+        usage = usage_in(chunk)
+        if usage is not None:
+            self._usage = usage
         choices = choices_of(chunk)
         if choices is not None:
             self._head.update(more)

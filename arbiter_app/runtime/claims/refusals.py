@@ -133,6 +133,8 @@ def states_error(answer: object) -> bool:
         return error or choice.get("finish_reason") == "error" or (bool(inner) and _says_something(inner))
     if error or answer.get("errors") or answer.get("object") == "error" or answer.get("type") == "error":
         return True
+    if isinstance(answer.get("done"), bool):  # a piece of an answer of Ollama's own kind
+        return False
     return "choices" not in answer and any(key in answer for key in ("detail", "message", "error_code", "msg"))
 
 
