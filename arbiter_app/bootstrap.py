@@ -68,6 +68,7 @@ from arbiter_app.services.contents import Contents
 from arbiter_app.services.delivering import Delivering
 from arbiter_app.services.embedding import Embeddings
 from arbiter_app.services.encryption import Encryption
+from arbiter_app.services.exchanges import Exchanges
 from arbiter_app.services.feed import Feed
 from arbiter_app.services.hosts import Hosts
 from arbiter_app.services.judging import Judging
@@ -153,7 +154,7 @@ class Services:
         )
         self.people = People(store, send=self.broadcast.send)
         self.keys = Keys(store, settings, send=self.broadcast.send, sessions=self.sessions, people=self.people)
-        self.key_admin = KeyAdmin(store, self.keys)
+        self.key_admin = KeyAdmin(store, self.keys, keeps=bool(settings.content_keys))
         self.budgets = Budgets(
             store,
             lasts_s=2 * settings.request_timeout_s + RESERVED_S,
@@ -289,6 +290,7 @@ class Services:
             recorder=Recorder(self.learner),
             kept=self.kept,
             assembler=StreamAssembler,
+            keep=self.exchanges.keep,
             beside=self.shadows.take,
             judge=self.judging.follow,
             wants_judge=self.judging.wants,
@@ -310,6 +312,12 @@ class Services:
             hours=settings.keep_content_hours,
             most_bytes=settings.max_body_bytes,
         )
+
+    @cached_property
+    def exchanges(self) -> Exchanges:
+        """What was asked and answered, for the projects that keep it."""
+        most_bytes = self.settings.max_body_bytes
+        return Exchanges(self.store, self.encryption, lambda: self.requests, self.audit, most_bytes=most_bytes)
 
     @cached_property
     def wishes(self) -> Wishes:
@@ -531,6 +539,7 @@ class Services:
             self.feed,
             self.status,
             contents=self.contents,
+            exchanges=self.exchanges,
         )
 
     # What people see and do
@@ -584,7 +593,9 @@ class Services:
     @cached_property
     def telemetry(self) -> Telemetry:
         """Metrics."""
-        return Telemetry(self.metrics, self.requests, self.store, self.judging, self.shadows, self.health)
+        return Telemetry(
+            self.metrics, self.requests, self.store, self.judging, self.shadows, self.health, self.exchanges
+        )
 
     async def close(self) -> None:
         """Finish what was begun (judges get a short while), then let go of store, runtime and sandbox."""
@@ -592,6 +603,7 @@ class Services:
         await self.background.close()
         await self.calibrations.close()
         await self.shadows.close()
+        await self.exchanges.close()
         await self.judging.close()
         await self.sender.close()
         for runtime in self.runtimes.values():
@@ -679,6 +691,7 @@ async def _recall(services: Services) -> None:
     await services.budgets.refresh()
     await services.sessions.refresh()
     await services.people.refresh()
+    await services.exchanges.follow()
 
 
 async def _begin_upkeep(services: Services, *, worker: bool) -> None:
@@ -695,6 +708,7 @@ async def _begin_upkeep(services: Services, *, worker: bool) -> None:
     run(upkeep.follow_budgets())
     run(upkeep.follow_sessions())
     run(upkeep.follow_people())
+    run(upkeep.follow_projects())
     run(services.model_edits.follow())
     run(upkeep.give_memory_back())
     run(upkeep.follow_store(services.neighbours))

@@ -26,6 +26,12 @@ class ChangeBody(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
     name: str | None = None
     timezone: str | None = Field(None, description="IANA name")
+    content_hours: float | None = Field(
+        None, allow_inf_nan=False, description="for how long what its keys ask and are answered is kept; 0: not at all"
+    )
+    redact: list[str] | None = Field(
+        None, description="what is taken out before: email, card, phone, ip, or regular expressions"
+    )
 
 
 @router.get("/v1/projects")
@@ -42,7 +48,8 @@ async def make(request: Request, body: ProjectBody) -> ProjectRow:
 
 @router.post("/v1/projects/{project_id}")
 async def change(request: Request, project_id: str, body: ChangeBody) -> ProjectRow:
-    """Rename it, or change its time zone."""
-    return await services_of(request).key_admin.change_project(
-        request.state.caller, project_id, body.name, body.timezone
-    )
+    """Rename it, change its time zone, or what is kept of its contents: fewer hours hold for what is kept already, too."""
+    services = services_of(request)
+    row = await services.key_admin.change_project(request.state.caller, project_id, body.model_dump(exclude_none=True))
+    await services.exchanges.follow()
+    return row

@@ -16,6 +16,7 @@ from arbiter_app.api.schemas import COMPONENTS
 
 Document = dict[str, Any]
 TEXT = {"/metrics": "text/plain", "/v1/reference": "text/html", "/v1/audit.csv": "text/csv"}
+TEXT |= {"/v1/contents.jsonl": "application/jsonl"}
 TEXT |= {"/v1/pool/prices.toml": "application/toml", "/v1/pool/prices.csv": "text/csv"}
 CHAT_ERRORS = {
     400: "malformed JSON, a prompt that fits no window, no capable model, or the runtime's own refusal",
@@ -58,6 +59,8 @@ ANSWERS = {
 """The components of routes that pass on JSON as it is."""
 OWN_ERRORS = {
     "/v1/decisions/{decision_id}": {404: "no such decision of yours"},
+    "/v1/decisions/{decision_id}/content": {404: "no content of that decision is kept"},
+    "/v1/decisions/{decision_id}/again": {404: "no content of that decision is kept"},
     "/v1/models/{model}": {404: "no such model"},
     "/v1/pool/models/{model}": {404: "no such model"},
     "/v1/pool/models/{model}/trial": {404: "no such model"},

@@ -62,6 +62,7 @@ class Lifecycle:
     recorder: Recorder
     kept: CachedAnswers
     assembler: Callable[[], Assembler]
+    keep: Callable[[Decision], None]
     beside: Callable[[Decision, Sequence[str]], bool]
     judge: Callable[[Decision], None]
     wants_judge: Callable[[Decision], bool]
@@ -146,6 +147,7 @@ class Lifecycle:
             await self.recorder.record(decision)
             if decision.cache_keys is not None:
                 self.kept.keep(decision)
+            self.keep(decision)
             shadows = decision.choice.shadows if decision.choice is not None else ()
             if not shadows or not self.beside(decision, shadows):
                 self.judge(decision)

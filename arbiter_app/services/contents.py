@@ -20,11 +20,10 @@ from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Caller, ChatRequest, Json
 from arbiter_app.services.encryption import Encryption, Unreadable
 from arbiter_app.store import Store, contents
+from arbiter_app.store.contents import HOUR_S
 from arbiter_app.store.fair_executor import visitor
 
 log = logging.getLogger("arbiter.contents")
-
-HOUR_S = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)

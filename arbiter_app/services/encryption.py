@@ -22,6 +22,11 @@ class Encryption:
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = MultiFernet([Fernet(key) for key in keys]) if keys else None
 
+    @property
+    def on(self) -> bool:
+        """Whether there is a key."""
+        return self._keys is not None
+
     def write(self, place: str, content: bytes) -> tuple[bool, bytes]:
         """Whether it is encrypted, and the body. `place` is where alone it may be read."""
         packed = zlib.compress(place.encode() + b"\0" + content)

@@ -10,6 +10,7 @@ from typing import Any
 from arbiter_app.pipeline.errors import NotFound, Unprocessable
 from arbiter_app.pipeline.plain import is_email, quoted
 from arbiter_app.pipeline.types import Caller, Json, Role
+from arbiter_app.services import redaction
 from arbiter_app.services.audit import entry
 from arbiter_app.services.keys import Keys
 from arbiter_app.services.periods import zone_of
@@ -18,6 +19,8 @@ from arbiter_app.store import Store, keys, projects
 from arbiter_app.store.keys import DEFAULT_PROJECT, digest_of
 from arbiter_app.store.projects import StoredProject
 
+LONGEST_HOURS = 24.0 * 366
+"""Of keeping contents."""
 OVERLAP_S = 86_400.0
 """For how long a key that was rotated stays good, where nobody says."""
 LONGEST_OVERLAP_S = 90 * 86_400.0
@@ -27,11 +30,12 @@ CHANGEABLE = ("label", "email", "project_id", "expires", "models", "tolerance")
 
 
 class KeyAdmin:
-    """Over the keys of this process, which tells the others."""
+    """Over the keys of this process, which tells the others. `keeps`: contents can be kept, for there is a key to encrypt them."""
 
-    def __init__(self, store: Store, known: Keys) -> None:
+    def __init__(self, store: Store, known: Keys, *, keeps: bool) -> None:
         self._store = store
         self._keys = known
+        self._keeps = keeps
 
     async def listing(self) -> list[KeyEntry]:
         """Every stored key, with when it was used last."""
@@ -81,6 +85,8 @@ class KeyAdmin:
                 "timezone": one.timezone,
                 "created": one.created,
                 "keys": sum(row["project_id"] == one.id for row in rows),
+                "content_hours": one.content_hours,
+                "redact": list(one.redact),
             }
             for one in await self._store.read(projects.everyone)
         ]
@@ -95,19 +101,31 @@ class KeyAdmin:
             raise Unprocessable(f"there is a project {quoted(named)} already", param="name")
         return next(one for one in await self.projects() if one["id"] == project_id)
 
-    async def change_project(
-        self, by: Caller, project_id: str, name: str | None = None, timezone: str | None = None
-    ) -> ProjectRow:
-        """Rename a project, or change its clock. Raises NotFound and Unprocessable."""
-        known = await self._project(project_id)
-        named, zone = known.name if name is None else _named("name", name), timezone or known.timezone
-        zone_of(zone)
-        told = {"name": named, "timezone": zone}
-        act = entry(by, "project.change", project_id, before={one: getattr(known, one) for one in told}, after=told)
-        now = time.time()
-        if not await self._store.writer.call(lambda c: projects.change(c, project_id, named, zone, now, act)):
-            raise Unprocessable(f"there is a project {quoted(named)} already", param="name")
+    async def change_project(self, by: Caller, project_id: str, given: Mapping[str, Any]) -> ProjectRow:
+        """Change fields of a project: its name, clock, and what is kept of its contents. Raises NotFound and Unprocessable."""
+        known, fields = await self._project(project_id), self._project_fields(given)
+        before = {name: getattr(known, name) for name in fields}
+        act, now = entry(by, "project.change", project_id, before=before, after=fields), time.time()
+        if fields and not await self._store.writer.call(lambda c: projects.change(c, project_id, fields, now, act)):
+            raise Unprocessable(f"there is a project {quoted(fields['name'])} already", param="name")
         return next(one for one in await self.projects() if one["id"] == project_id)
+
+    def _project_fields(self, given: Mapping[str, Any]) -> Json:
+        """The fields of a project that are given, once they make sense. Raises Unprocessable."""
+        fields = {name: value for name, value in given.items() if value is not None}
+        if "name" in fields:
+            fields["name"] = _named("name", fields["name"])
+        if "timezone" in fields:
+            zone_of(fields["timezone"])
+        if "redact" in fields:
+            fields["redact"] = redaction.checked(fields["redact"])
+        hours = fields.get("content_hours", 0)
+        if not 0 <= hours <= LONGEST_HOURS:
+            raise Unprocessable(f"content_hours must be between 0 and {LONGEST_HOURS:g}", param="content_hours")
+        if hours > 0 and not self._keeps:
+            why = "contents are kept encrypted or not at all: set ARBITER_CONTENT_KEYS first"
+            raise Unprocessable(why, param="content_hours")
+        return fields
 
     async def timezone_of(self, scope: str, subject: str) -> str:
         """The time zone of a project, or of that of a key; UTC for tags and for what is not known."""

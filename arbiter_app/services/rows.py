@@ -831,13 +831,60 @@ class MintedEntry(TypedDict):
 
 
 class ProjectRow(TypedDict):
-    """A project: what keys belong to. Budgets' periods begin by its `timezone`."""
+    """A project: what keys belong to. Budgets' periods begin by its `timezone`.
+
+    What its keys ask and are answered is kept for `content_hours` (0: not at all), without what the rules of `redact` name.
+    """
 
     id: str
     name: str
     timezone: str
     created: float
     keys: int
+    content_hours: float
+    redact: list[str]
+
+
+class KeptContent(TypedDict):
+    """What was asked in a decision, as a chat request, and the message that answered it. Times in unix seconds."""
+
+    decision_id: str
+    project_id: str
+    made: float
+    expires: float
+    request: dict[str, Any]
+    answer: dict[str, Any]
+
+
+class SecondAnswer(TypedDict):
+    """What another model answered to the same; `cost` in dollars."""
+
+    decision_id: str
+    model: str
+    answer: dict[str, Any]
+    quality: float | None
+    cost: float | None
+    latency_ms: float | None
+
+
+class FoundContent(TypedDict):
+    """A decision whose content has what was looked for; null where its record was retired."""
+
+    decision_id: str
+    project_id: str
+    made: float
+    task: str | None
+    model: str | None
+    quality: float | None
+    excerpt: str
+
+
+class FoundContents(TypedDict):
+    """What was found, newest first, among the contents that were `searched`; search on with `before` = `next`, null at the end."""
+
+    data: list[FoundContent]
+    searched: int
+    next: str | None
 
 
 class PersonRow(TypedDict):

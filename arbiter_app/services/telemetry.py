@@ -8,6 +8,7 @@ import time
 from arbiter_app.metrics import Metrics, Snapshot
 from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.types import PICO_PER_USD, Task
+from arbiter_app.services.exchanges import Exchanges
 from arbiter_app.services.judging import Judging
 from arbiter_app.services.requests import RequestService
 from arbiter_app.services.shadows import Shadows
@@ -25,6 +26,7 @@ class Telemetry:
         judging: Judging,
         shadows: Shadows,
         health: Health,
+        exchanges: Exchanges,
     ) -> None:
         self._metrics = metrics
         self._requests = requests
@@ -32,6 +34,7 @@ class Telemetry:
         self._judging = judging
         self._shadows = shadows
         self._health = health
+        self._exchanges = exchanges
 
     def snapshot(self) -> Snapshot:
         """Every metric with its samples."""
@@ -45,6 +48,8 @@ class Telemetry:
             "arbiter_store_write_seconds_total": writer.write_s,
             "arbiter_store_degraded": int(bool(writer.degraded)),
             "arbiter_store_lost_total": writer.lost,
+            "arbiter_contents_kept_total": self._exchanges.kept,
+            "arbiter_contents_dropped_total": self._exchanges.dropped,
             "arbiter_judgements_pending": self._judging.pending,
             "arbiter_shadow_pending": self._shadows.pending,
             "arbiter_tasks": len(asyncio.all_tasks()),

@@ -14,6 +14,7 @@ from arbiter_app.pipeline.holdout import Holdout
 from arbiter_app.pipeline.types import Mode
 from arbiter_app.services.budgets import Budgets
 from arbiter_app.services.contents import Contents
+from arbiter_app.services.exchanges import Exchanges
 from arbiter_app.services.feed import Feed
 from arbiter_app.services.keys import Keys
 from arbiter_app.services.people import People
@@ -81,6 +82,7 @@ class Upkeep:
         status: Status,
         *,
         contents: Contents,
+        exchanges: Exchanges,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -92,6 +94,7 @@ class Upkeep:
         self._feed = feed
         self._status = status
         self._contents = contents
+        self._exchanges = exchanges
 
     async def follow_keys(self) -> None:
         """Bring in keys that another process or the command line changed, and write down when those here were used."""
@@ -104,6 +107,10 @@ class Upkeep:
     async def follow_people(self) -> None:
         """Bring in who came in, or may no longer, at another process."""
         await self._follow("people", self._people.stale, self._people.follow)
+
+    async def follow_projects(self) -> None:
+        """Bring in what of their contents projects keep."""
+        await self._follow("projects", self._exchanges.stale, self._exchanges.follow)
 
     async def follow_budgets(self) -> None:
         """Bring in budgets that another process set, and remove reservations of requests that ended without a word."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+import orjson
+from sqlalchemy import Connection, func, insert, select, update
 
 from arbiter_app.pipeline.types import Json
-from arbiter_app.store import audit
+from arbiter_app.store import audit, contents
 from arbiter_app.store.tables import Project, table
 
 _PROJECTS = table(Project)
@@ -16,19 +18,26 @@ _PROJECTS = table(Project)
 
 @dataclass(frozen=True, slots=True)
 class StoredProject:
-    """A project; `timezone` is an IANA name."""
+    """A project; `timezone` is an IANA name. Contents are kept for `content_hours`, 0 for not at all, without what `redact` names."""
 
     id: str
     name: str
     timezone: str
     created: float
     changed: float
+    content_hours: float = 0.0
+    redact: tuple[str, ...] = ()
 
 
 def everyone(connection: Connection) -> list[StoredProject]:
     """Every project, in the order in which they were made."""
     rows = connection.execute(select(_PROJECTS).order_by(_PROJECTS.c.created, _PROJECTS.c.id))
-    return [StoredProject(**row) for row in rows.mappings()]
+    return [StoredProject(**{**row, "redact": tuple(orjson.loads(row["redact"]))}) for row in rows.mappings()]
+
+
+def version(connection: Connection) -> tuple[float, ...]:
+    """Another value whenever a project was made or changed, by whichever process."""
+    return tuple(connection.execute(select(func.count(), func.max(_PROJECTS.c.changed)).select_from(_PROJECTS)).one())
 
 
 def make(connection: Connection, name: str, timezone: str, now: float, act: Json) -> str | None:
@@ -42,12 +51,16 @@ def make(connection: Connection, name: str, timezone: str, now: float, act: Json
     return project_id
 
 
-def change(connection: Connection, project_id: str, name: str, timezone: str, now: float, act: Json) -> bool:
-    """Rename a project, or change its clock, which holds for budgets that are set from now on. False where another has the name."""
-    taken = (_PROJECTS.c.name == name) & (_PROJECTS.c.id != project_id)
+def change(connection: Connection, project_id: str, given: dict[str, Any], now: float, act: Json) -> bool:
+    """Change fields of a project; its clock holds for budgets that are set from now on, and contents that are kept already go by its
+    new hours where these are fewer. False where another has the name."""
+    taken = (_PROJECTS.c.name == given.get("name")) & (_PROJECTS.c.id != project_id)
     if connection.execute(select(_PROJECTS.c.id).where(taken)).first() is not None:
         return False
     audit.add(connection, act)
-    given = {"name": name, "timezone": timezone, "changed": now}
-    connection.execute(update(_PROJECTS).where(_PROJECTS.c.id == project_id).values(**given))
+    if "content_hours" in given:
+        contents.shorten(connection, project_id, given["content_hours"])
+    if "redact" in given:
+        given = {**given, "redact": orjson.dumps(given["redact"]).decode()}
+    connection.execute(update(_PROJECTS).where(_PROJECTS.c.id == project_id).values(**given, changed=now))
     return True

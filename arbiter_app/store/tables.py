@@ -121,15 +121,18 @@ class Calibration(SQLModel, table=True):
 
 
 class Content(SQLModel, table=True):
-    """A response that is kept for the key that asked for it, or an item of its output, until it expires.
+    """A response that is kept for the key that asked for it, or an item of its output, until it expires; or what was asked and answered
+    in one decision of a project that keeps it.
 
-    `response_id` is the response it belongs to, `size` the length of its `body` in bytes (see `services.contents`).
+    `response_id` is the response it belongs to, `size` the length of its `body` in bytes (see `services.contents`). `project_id` is
+    that of a decision's content, whose `id` is the decision's (see `services.exchanges`); empty otherwise, as `response_id` is then.
     """
 
     __tablename__ = "content"
     __table_args__ = (
         Index("ix_content_expires", "expires", "size"),
         Index("ix_content_response", "key_id", "response_id"),
+        Index("ix_content_project", "project_id", "id"),
     )
     key_id: str = Field(primary_key=True)
     id: str = Field(primary_key=True)
@@ -139,6 +142,7 @@ class Content(SQLModel, table=True):
     size: int
     encrypted: bool
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    project_id: str = Field(default="", sa_column_kwargs={"server_default": ""})
 
 
 class AuditEntry(SQLModel, table=True):
@@ -173,7 +177,11 @@ class PolicyState(SQLModel, table=True):
 
 
 class Project(SQLModel, table=True):
-    """What keys belong to; `timezone` (IANA) is that of its budgets' periods. The one of the id `default` is always there."""
+    """What keys belong to; `timezone` (IANA) is that of its budgets' periods. The one of the id `default` is always there.
+
+    What its keys ask and are answered is kept for `content_hours` (0: not at all) without what `redact` names, a JSON list of rules
+    (`services.redaction`).
+    """
 
     __tablename__ = "project"
     id: str = Field(primary_key=True)
@@ -181,6 +189,8 @@ class Project(SQLModel, table=True):
     timezone: str
     created: float
     changed: float
+    content_hours: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
+    redact: str = Field(default="[]", sa_column_kwargs={"server_default": "[]"})
 
 
 class ApiKey(SQLModel, table=True):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
+from cryptography.fernet import Fernet
 from jsonschema import Draft202012Validator
 
 from arbiter_app.api.roles import ROLES
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.runtime.sandbox.world import Fault
-from tests.conftest import Running
+from tests.conftest import Running, running
+from tests.waiting import until
 
 UNTYPED = (
     ("GET", "/metrics"),
@@ -21,9 +24,18 @@ UNTYPED = (
     ("GET", "/v1/audit.csv"),
     ("GET", "/v1/pool/prices.toml"),
     ("GET", "/v1/pool/prices.csv"),
+    ("GET", "/v1/contents.jsonl"),
 )
 """Routes that answer with text, or with the description itself."""
 READS = sorted(path for method, path in ROLES if method == "GET" and "{" not in path and ("GET", path) not in UNTYPED)
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, database: str) -> Iterator[Running]:
+    """One that can keep contents."""
+    key = Fernet.generate_key().decode()
+    with running(tmp_path_factory.mktemp("gateway"), database=database, ARBITER_CONTENT_KEYS=key) as one:
+        yield one
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +63,9 @@ def lived_in(gateway: Running) -> Running:
     gateway.http.post(f"/v1/notifications/rules/{made['id']}/test")
     invited = gateway.http.post("/v1/people/invitations", json={"email": "ada@example.org"}).json()
     gateway.run(lambda: gateway.arbiter.people.accept(invited["path"].partition("=")[2], "Ada"))
+    gateway.http.post("/v1/projects/default", json={"content_hours": 1})
+    gateway.chat("Calculate 5 * 5")
+    until(lambda: gateway.arbiter.exchanges.kept == 1)
     gateway.settle()
     return gateway
 

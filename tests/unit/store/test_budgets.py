@@ -126,5 +126,5 @@ def test_when_a_key_was_used_only_moves_forward_and_is_no_change_of_the_key(stor
 def test_names_of_projects_are_unlike(store: Store) -> None:
     made_ids = [call_now(store, lambda c, n=name: projects.make(c, n, "UTC", NOW, ACT)) for name in ("a", "b", "a")]
     assert made_ids[0] and made_ids[1] and made_ids[2] is None
-    assert not call_now(store, lambda c: projects.change(c, str(made_ids[1]), "a", "UTC", NOW, ACT))
+    assert not call_now(store, lambda c: projects.change(c, str(made_ids[1]), {"name": "a"}, NOW, ACT))
     assert {one.name for one in store.read_now(projects.everyone)} == {"default", "a", "b"}
