@@ -87,6 +87,7 @@ from arbiter_app.services.replica_sync import ReplicaSync
 from arbiter_app.services.requests import RequestService
 from arbiter_app.services.sessions import Sessions
 from arbiter_app.services.shadows import Shadows
+from arbiter_app.services.spend import Spend
 from arbiter_app.services.spend_change import SpendChanges
 from arbiter_app.services.status import Status
 from arbiter_app.services.telemetry import Telemetry
@@ -564,6 +565,11 @@ class Services:
     def pool_report(self) -> PoolReport:
         """The pool as operators see it."""
         return PoolReport(reads=self.reads, catalog=self.catalog_holder, pool=self.pool, edits=self.model_edits)
+
+    @cached_property
+    def spend(self) -> Spend:
+        """Who spent it."""
+        return Spend(self.store, self.key_admin)
 
     @cached_property
     def spend_changes(self) -> SpendChanges:

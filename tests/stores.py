@@ -57,7 +57,7 @@ def record(ts: float = NOW, **changes: Any) -> DecisionRecord:
         **{"tokens_needed": 150, "eligible_models": 14, "latency_ms": 200.0, "first_byte_ms": 90.0, "overhead_ms": 0.5},
         **{"stream": False, "status": "ok", "error_code": "", "cache": "miss", "failover_from": None},
         **{"cascaded_from": None, "rejected": None, "asked_tokens": 110, "beyond_pico": 120_000_000_000},
-        **{"learning_cost_pico": None},
+        **{"learning_cost_pico": None, "project_id": "default", "runtime": "", "end_user": "", "tags": None},
         **changes,
     }
     graded = {} if row["quality"] is None else {"graded": 1.0, "quality_sum": row["quality"]}

@@ -16,7 +16,7 @@ from arbiter_app.api.body import BIG_BYTES, CallerGone, read_body
 from arbiter_app.api.budget_headers import budget_headers
 from arbiter_app.api.errors import error_answer, id_headers
 from arbiter_app.api.pings import Pings
-from arbiter_app.api.tags import tags_of
+from arbiter_app.api.tags import end_user_of, tags_of
 from arbiter_app.dialects import Dialect
 from arbiter_app.logs import request_id as log_request_id
 from arbiter_app.pipeline.decision import Decision
@@ -128,7 +128,7 @@ class Chat:
         if chat.native is not None and chat.native.passes:
             chat = replace(chat, native=_with_headers(chat.native, scope))
         if tags := tags_of(scope["headers"], chat.payload):
-            chat = replace(chat, tags=tags)
+            chat = replace(chat, tags=tags, end_user=end_user_of(chat.payload))
         chat = hinted(chat, scope)
         return (chat, None) if self._contents is None or said is None else self._contents.keeping(chat, said)
 

@@ -30,6 +30,7 @@ from arbiter_app.api import (
     reports,
     responses,
     routes,
+    spend,
 )
 from arbiter_app.api.errors import error_answer, spoken
 from arbiter_app.api.guard import Guarded
@@ -70,6 +71,7 @@ def control_app(services: Services) -> FastAPI:
     for module in (
         base,
         reports,
+        spend,
         messages,
         responses,
         routes,

@@ -10,10 +10,11 @@ from fastapi import APIRouter, Query, Request
 from arbiter_app.api import query, visibility
 from arbiter_app.api.errors import spoken
 from arbiter_app.api.guard import Guarded
+from arbiter_app.api.visibility import Seen
 from arbiter_app.bootstrap import Services
 from arbiter_app.dialects import anthropic_messages
 from arbiter_app.dialects.anthropic_messages.models import PAGE, model_of, page_of
-from arbiter_app.pipeline.errors import NotFound
+from arbiter_app.pipeline.errors import NotFound, Unauthorized
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Json, Role
 from arbiter_app.services.rows import (
@@ -49,9 +50,10 @@ def services_of(request: Request) -> Services:
     return found
 
 
-def _own(request: Request) -> str | None:
-    """The key whose calls alone the visitor may see."""
-    return visibility.scope("sums", request.state.caller, services_of(request).settings)
+def _seen(request: Request, project: str | None = None, key: str | None = None, thing: str = "sums") -> Seen:
+    """Whose calls the visitor looks at. Raises NotFound where they may not."""
+    settings = services_of(request).settings
+    return visibility.narrowed(thing, request.state.caller, settings, project=project, key=key)
 
 
 @router.get("/v1/models", response_model=ModelList)
@@ -82,23 +84,25 @@ async def model(request: Request, model: str, beta: Word = None) -> ListedModel 
 
 
 @router.get("/v1/report")
-async def report(request: Request, days: Days = None) -> ReportAnswer:
+async def report(request: Request, days: Days = None, project: Word = None, key: Word = None) -> ReportAnswer:
     """Calls, actual spend, baseline spend, saving with interval, and the breakdown. A caller sees its own calls."""
-    services, own = services_of(request), _own(request)
+    services, own = services_of(request), _seen(request, project, key).scope
     since = None if days is None else time.time() - days * 86_400
-    report = await services.reads.report(since=since, key_id=own)
-    return {**report, "placebos": await services.what_if.placebos(days=days, key_id=own)}
+    report = await services.reads.report(since=since, scope=own)
+    return {**report, "placebos": await services.what_if.placebos(days=days, scope=own)}
 
 
 @router.get("/v1/spend-change")
 async def spend_change(
     request: Request,
     hours: Annotated[float, Query(ge=1, le=8_760, description="the length of both periods")] = 24,
+    project: Word = None,
+    key: Word = None,
 ) -> SpendChangeAnswer:
     """What changed since the period before: the change in spend, apart into causes that add up to it, and by task, model and key."""
     operator = request.state.caller is not None and request.state.caller.role is Role.OPERATOR
     changes = services_of(request).spend_changes
-    return await changes.since_before(seconds=hours * 3_600, key_id=_own(request), keys=operator)
+    return await changes.since_before(seconds=hours * 3_600, scope=_seen(request, project, key).scope, keys=operator)
 
 
 @router.get("/v1/what-if")
@@ -116,7 +120,7 @@ async def what_if(
     """
     services = services_of(request)
     wanted = services.settings.routing.quality_tolerance if tolerance is None else tolerance
-    return await services.what_if.ask(tolerance=wanted, without=without or (), days=days, key_id=_own(request))
+    return await services.what_if.ask(tolerance=wanted, without=without or (), days=days, scope=_seen(request).scope)
 
 
 @router.get("/v1/policy")
@@ -137,6 +141,11 @@ async def recent(
     since: Time = None,
     until: Time = None,
     request_id: Word = None,
+    project: Word = None,
+    key: Word = None,
+    tag: Word = None,
+    user: Word = None,
+    runtime: Word = None,
     sort: Annotated[
         str | None, Query(description=f"{', '.join(ORDERS)}: of the newest {RANKED:,} that match, in one page")
     ] = None,
@@ -144,14 +153,18 @@ async def recent(
     """Decisions newest first. Page on with `before` = `next`."""
     query.choice("sort", sort, ORDERS)
     sought = None if request.state.caller is None else request_id
-    narrowed = Filter(task, model, mode, status, _own(request), since, until, sought)
+    seen = _seen(request, project, key, "decisions")
+    if request.state.caller is None and (tag is not None or user is not None):
+        raise Unauthorized("an API key is needed to look for a tag or end user", code="missing_api_key")
+    labelled = {"project_id": seen.project_id, "runtime": runtime, "end_user": user, "tag": tag}
+    narrowed = Filter(task, model, mode, status, seen.key_id, since, until, sought, **labelled)
     reads = services_of(request).reads
     if sort:
         rows = await reads.ranked(narrowed, sort, limit=limit)
     else:
         rows = await reads.recent(narrowed, limit=limit, before=before)
-    seen = [visibility.told(row, request.state.caller, services_of(request).settings) for row in rows]
-    return {"data": seen, "next": rows[-1]["seq"] if len(rows) == limit and not sort else None}
+    told = [visibility.told(row, request.state.caller, services_of(request).settings) for row in rows]
+    return {"data": told, "next": rows[-1]["seq"] if len(rows) == limit and not sort else None}
 
 
 @router.get("/v1/decisions/{decision_id}")
@@ -169,10 +182,13 @@ async def timeseries(
     request: Request,
     bucket_seconds: Annotated[int, Query(ge=300, le=2_592_000)] = 3600,
     buckets: Annotated[int, Query(ge=1, le=1000)] = 24,
+    project: Word = None,
+    key: Word = None,
 ) -> TimeSeries:
     """Calls and spend per time slot, oldest first. Slots are whole multiples of five minutes."""
     size = bucket_seconds // FIVE_MINUTES * FIVE_MINUTES
-    rows = await services_of(request).reads.timeseries(bucket_s=size, buckets=buckets, key_id=_own(request))
+    scope = _seen(request, project, key).scope
+    rows = await services_of(request).reads.timeseries(bucket_s=size, buckets=buckets, scope=scope)
     return {"bucket_seconds": size, "data": rows}
 
 

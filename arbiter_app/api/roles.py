@@ -32,6 +32,8 @@ ROLES: dict[tuple[str, str], str] = {
     ("GET", "/v1/report"): "reads",
     ("GET", "/v1/what-if"): "reads",
     ("GET", "/v1/spend-change"): "reads",
+    ("GET", "/v1/spend"): "caller",
+    ("GET", "/v1/spend.csv"): "caller",
     ("GET", "/v1/policy"): "reads",
     ("GET", "/v1/recent"): "reads",
     ("GET", "/v1/decisions/{decision_id}"): "owner",

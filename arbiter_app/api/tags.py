@@ -10,17 +10,30 @@ from typing import Any
 TAGS = b"x-arbiter-tags"
 MOST_TAGS, MOST_CHARS = 16, 100
 USER = "user"
+MOST_USER_CHARS = MOST_CHARS - len(USER) - 1
 
 
 def tags_of(headers: Iterable[tuple[bytes, bytes]], payload: Mapping[str, Any]) -> tuple[str, ...]:
-    """Tags, the header's first (between commas), then `metadata` as `name:value` and `user:` with the end user. What is beyond
+    """Tags: `user:` with the end user first, then the header's (between commas), then `metadata` as `name:value`. What is beyond
     `MOST_TAGS`, too long or not to be shown is left out.
     """
     said = [part for name, value in headers if name == TAGS for part in value.decode("latin-1").split(",")]
-    metadata, user = payload.get("metadata"), payload.get("user")
+    metadata, user = payload.get("metadata"), end_user_of(payload)
     if isinstance(metadata, dict):
         said += [f"{name}:{value}" for name, value in list(metadata.items())[:MOST_TAGS] if isinstance(value, str)]
-    if isinstance(user, str):
-        said.append(f"{USER}:{user}")
+    if user:
+        said.insert(0, f"{USER}:{user}")
     tags = [tag for one in said[: 4 * MOST_TAGS] if 0 < len(tag := one.strip()) <= MOST_CHARS and tag.isprintable()]
     return tuple(dict.fromkeys(tags))[:MOST_TAGS]
+
+
+def end_user_of(payload: Mapping[str, Any]) -> str:
+    """For whom a request asks, by its own word: `user`, OpenAI's newer `safety_identifier`, or Anthropic's `metadata.user_id`; empty
+    where none of them is a short text."""
+    metadata = payload.get("metadata")
+    named = metadata.get("user_id") if isinstance(metadata, dict) else None
+    for said in (payload.get("user"), payload.get("safety_identifier"), named):
+        text = said.strip() if isinstance(said, str) else ""
+        if 0 < len(text) <= MOST_USER_CHARS and text.isprintable():
+            return text
+    return ""

@@ -6,12 +6,15 @@ fields that name nobody and quote nothing. A caller sees the own calls, whole; a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import cast
 
+from arbiter_app.pipeline.errors import NotFound, Unauthorized
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.services.rows import DecisionRow
 from arbiter_app.settings import Settings
+from arbiter_app.store.rollup_math import project_scope
 
 
 class Sight(StrEnum):
@@ -35,7 +38,7 @@ TABLE: dict[str, tuple[Sight, Sight, Sight]] = {
 }
 """Without public reads anonymous visitors see nothing of it."""
 
-PRIVATE = ("request_id", "key_id", "conversation", "quality_reason")
+PRIVATE = ("request_id", "key_id", "conversation", "quality_reason", "project_id", "end_user", "tags")
 """Fields of a decision that name whose it is, or can quote its answer: None in a summary."""
 
 
@@ -50,6 +53,35 @@ def sight(thing: str, caller: Caller | None, settings: Settings) -> Sight:
 def scope(thing: str, caller: Caller | None, settings: Settings) -> str | None:
     """The key id that a visitor is restricted to, None for everybody's. Ask `sight` first whether there is anything to see."""
     return caller.key_id if caller is not None and sight(thing, caller, settings) is Sight.OWN else None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Whose calls are looked at: those of a key, of a project, of a key in a project; or everybody's, where both are None."""
+
+    key_id: str | None = None
+    project_id: str | None = None
+
+    @property
+    def scope(self) -> str | None:
+        """The same as the scope of sums (see `rollup_math.project_scope`)."""
+        if self.key_id is not None or self.project_id is None:
+            return self.key_id
+        return project_scope(self.project_id)
+
+
+def narrowed(
+    thing: str, caller: Caller | None, settings: Settings, *, project: str | None = None, key: str | None = None
+) -> Seen:
+    """What a visitor sees of a thing who asks for a key or project, or for all that is theirs. Raises NotFound for what is not."""
+    if (project is not None or key is not None) and (caller is None or caller.role is Role.ANONYMOUS):
+        raise Unauthorized("an API key is needed to look at a key or project", code="missing_api_key")
+    own = scope(thing, caller, settings)
+    if own is None:
+        return Seen(key, project)
+    if caller is None or key not in (None, own) or project not in (None, caller.project):
+        raise NotFound("no such key or project is yours")
+    return Seen(own, project)
 
 
 def may_open(caller: Caller | None, key_id: object, settings: Settings) -> bool:

@@ -128,6 +128,13 @@ class Decision:
         return self.choice.model if self.choice is not None else ""
 
     @property
+    def runtime(self) -> str:
+        """The runtime that answered, or was asked last; empty where the catalog does not name several."""
+        if self.completion is not None and self.completion.runtime:
+            return self.completion.runtime
+        return self.attempts[-1].runtime if self.attempts else ""
+
+    @property
     def bucket(self) -> str:
         """The bucket this request learns in; empty before it is classified."""
         return self.classification.bucket if self.classification else ""
@@ -261,6 +268,10 @@ class Decision:
             "asked_tokens": eligible.prompt_tokens if eligible else None,
             "beyond_pico": self.beyond_pico,
             "learning_cost_pico": None,
+            "project_id": self.request.caller.project,
+            "runtime": self.runtime,
+            "end_user": self.request.end_user,
+            "tags": "\n".join(("", *self.request.tags, "")) if self.request.tags else None,
         }
 
     def trace(self) -> Json:

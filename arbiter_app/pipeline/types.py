@@ -191,6 +191,8 @@ class ChatRequest:
     written: Mapping[str, str] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     """What the caller says that the request belongs to, bounded in number and length."""
+    end_user: str = ""
+    """For whom the caller says that it asks."""
     task: Task | None = None
     """What the caller says that is asked for, where it does."""
     hard: bool | None = None

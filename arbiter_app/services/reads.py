@@ -60,7 +60,7 @@ PRICE_ALERTS, PRICE_AFTER_S = 3, 1_800.0
 
 
 class Reads:
-    """`key_id` restricts to one caller's own calls; None means everybody's."""
+    """`scope` restricts to the calls of a key, or of a project (`rollup_math.project_scope`); None means everybody's."""
 
     def __init__(
         self,
@@ -92,11 +92,11 @@ class Reads:
         """Whether models are asked beside answers, to learn."""
         return self._settings.shadow
 
-    async def report(self, *, since: float | None = None, key_id: str | None = None) -> ReportSums:
+    async def report(self, *, since: float | None = None, scope: str | None = None) -> ReportSums:
         """Calls, spend, baseline and saving, with a breakdown. Where the baseline is unmeasured no saving is claimed."""
         store, catalog = self._store, self._catalog.now
-        rows = await store.totals(savings_report.BY, since=since, key_id=key_id)
-        everybody = rows if key_id is None else await store.totals(savings_report.BY, since=since)
+        rows = await store.totals(savings_report.BY, since=since, scope=scope)
+        everybody = rows if scope is None else await store.totals(savings_report.BY, since=since)
         ever = everybody if since is None else await store.totals(savings_report.BY)
         input_usd = catalog.model(catalog.baseline).input_usd
         baseline = savings_report.baseline_of(catalog.baseline, input_usd, everybody, ever)
@@ -179,10 +179,10 @@ class Reads:
         row = await self._store.decision(decision_id)
         return None if row is None else cast(TracedDecision, shown(row))
 
-    async def timeseries(self, *, bucket_s: int, buckets: int, key_id: str | None = None) -> list[TimeSlot]:
+    async def timeseries(self, *, bucket_s: int, buckets: int, scope: str | None = None) -> list[TimeSlot]:
         """Calls and spend per time slot, oldest first."""
         store = self._store
-        slots = await store.series(bucket_s=bucket_s, buckets=buckets, now=time.time(), key_id=key_id)
+        slots = await store.series(bucket_s=bucket_s, buckets=buckets, now=time.time(), scope=scope)
         return [
             {
                 "ts": slot["start"],

@@ -272,6 +272,10 @@ class DecisionRow(TypedDict):
     cascaded_from: str | None
     rejected: list[str]
     asked_tokens: int | None
+    project_id: str | None
+    runtime: str
+    end_user: str | None
+    tags: list[str] | None
     cost: float | None
     answer_cost: float | None
     classifier_cost: float | None
@@ -361,6 +365,50 @@ class SpendChangeAnswer(TypedDict):
     by_task: list[SpendGroup]
     by_model: list[SpendGroup]
     by_key: list[SpendGroup]
+
+
+class SpendRow(TypedDict):
+    """Sums of a group of calls; `spend` has what judges and models asked beside answers charged in it. Of the group there is what was
+    asked for, with the names of projects and keys; an empty tag or user stands for all those that are not counted apart. `ts` is
+    when its time slot begins, where there are any."""
+
+    project: NotRequired[str]
+    project_name: NotRequired[str]
+    key: NotRequired[str]
+    key_name: NotRequired[str]
+    tag: NotRequired[str]
+    user: NotRequired[str]
+    model: NotRequired[str]
+    runtime: NotRequired[str]
+    ts: NotRequired[int]
+    calls: int
+    failed: int
+    aborted: int
+    graded: int
+    prompt_tokens: int
+    completion_tokens: int
+    spend: float
+    spend_exact: str
+    judge_spend: float
+    learning_spend: float
+    baseline_spend: float
+    mean_quality: float | None
+    mean_latency_ms: float | None
+
+
+class SpendAnswer(TypedDict):
+    """Who spent it between two times: groups, the dearest first (by time, where slots were asked for), `others` together, and the total,
+    to which groups by tag need not add up. `most_tags` and `most_users` of a project are counted apart on a day."""
+
+    since: int
+    until: int
+    by: list[str]
+    bucket_seconds: int | None
+    total: SpendRow
+    data: list[SpendRow]
+    others: SpendRow | None
+    most_tags: int
+    most_users: int
 
 
 class TimeSlot(TypedDict):

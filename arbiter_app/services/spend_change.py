@@ -71,13 +71,13 @@ class SpendChanges:
         self._store = store
         self._now = now
 
-    async def since_before(self, *, seconds: float, key_id: str | None, keys: bool) -> SpendChangeAnswer:
-        """The last so many seconds beside as many before; of a key, or of everybody. `keys`: whether keys are named."""
+    async def since_before(self, *, seconds: float, scope: str | None, keys: bool) -> SpendChangeAnswer:
+        """The last so many seconds beside as many before; of a key, a project, or of everybody. `keys`: whether keys are named."""
         step = FIVE_MINUTES if seconds <= 2 * DAY_S else HOUR
         size = max(step, int(seconds) // step * step)
         end = (int(self._now()) // step + 1) * step
         before, after = [
-            _cells(await self._store.period_totals(first, first + size, key_id=key_id))
+            _cells(await self._store.period_totals(first, first + size, scope=scope))
             for first in (end - 2 * size, end - size)
         ]
         paid, pays = _total(before), _total(after)

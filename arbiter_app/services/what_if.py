@@ -36,22 +36,23 @@ LEAST_TOLERANCE = 0.001
 """What a tolerance of nothing is taken for: losses are counted in tolerances."""
 BLEND = 1e-12
 
-Scope = tuple[float | None, str | None]
+Seen = tuple[float | None, str | None]
+"""Days, and a key or project (see `rollup_math.project_scope`); None for all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The decisions of a period (days, None for ever) and a key, when it was read and how long that took (seconds)."""
+    """The decisions of a period (days, None for ever), and of a key or project, when it was read and how long that took (seconds)."""
 
     seen: LoggedData
     at: float
     took: float
 
 
-def _timed(connection: Any, since: float | None, key_id: str | None) -> tuple[LoggedData, float]:
+def _timed(connection: Any, since: float | None, scope: str | None) -> tuple[LoggedData, float]:
     """The evidence, and how long reading it took (seconds), without the wait for a turn."""
     started = time.monotonic()
-    return evidence(connection, since=since, key_id=key_id), time.monotonic() - started
+    return evidence(connection, since=since, scope=scope), time.monotonic() - started
 
 
 class WhatIf:
@@ -62,12 +63,12 @@ class WhatIf:
         self._catalog = catalog
         self._policy = policy
         self._routing = routing
-        self._kept: dict[Scope, Kept] = {}
-        self._told: dict[Scope, tuple[LoggedData, Placebos]] = {}
-        self._reading: dict[Scope, asyncio.Task[LoggedData]] = {}
+        self._kept: dict[Seen, Kept] = {}
+        self._told: dict[Seen, tuple[LoggedData, Placebos]] = {}
+        self._reading: dict[Seen, asyncio.Task[LoggedData]] = {}
 
     async def ask(
-        self, *, tolerance: float, without: Collection[str], days: float | None, key_id: str | None = None
+        self, *, tolerance: float, without: Collection[str], days: float | None, scope: str | None = None
     ) -> WhatIfAnswer:
         """The settled rule at another tolerance, and without some models. Raises Unprocessable for unknown models."""
         models = self._catalog.now.models
@@ -78,20 +79,20 @@ class WhatIf:
             raise Unprocessable(f"unknown model {unknown[0][:80]!r}; known are {listed}", param="without")
         if not set(self._pool()) - set(without):
             raise Unprocessable("without these models nobody is left to serve", param="without")
-        seen = await self._evidence((days, key_id))
+        seen = await self._evidence((days, scope))
         learned = [(bucket, model, replace(stats)) for bucket, model, stats in self._policy.rows()]
         answer = partial(self._answer, seen, learned, tolerance, frozenset(without))
         told = await self._store.in_turn(answer)
         return {"tolerance": tolerance, "without": sorted(set(without)), "days": days, **told}
 
-    async def placebos(self, *, days: float | None, key_id: str | None) -> Placebos:
+    async def placebos(self, *, days: float | None, scope: str | None) -> Placebos:
         """What careless routing would have done: see `_placebos`."""
-        scope = (days, key_id)
-        seen = await self._evidence(scope)
-        told = self._told.get(scope)
+        asked = (days, scope)
+        seen = await self._evidence(asked)
+        told = self._told.get(asked)
         if told is None or told[0] is not seen:
             told = seen, await self._store.in_turn(partial(self._placebos, seen))
-            self._told = {**{one: self._told[one] for one in self._told if one in self._kept}, scope: told}
+            self._told = {**{one: self._told[one] for one in self._told if one in self._kept}, asked: told}
         return told[1]
 
     def forget(self) -> None:
@@ -99,23 +100,23 @@ class WhatIf:
         self._kept.clear()
         self._told.clear()
 
-    async def _evidence(self, scope: Scope) -> LoggedData:
+    async def _evidence(self, asked: Seen) -> LoggedData:
         """What is kept, or is being read, or is read now."""
-        kept = self._kept.get(scope)
+        kept = self._kept.get(asked)
         if kept is not None and time.monotonic() - kept.at < KEEP * kept.took:
             return kept.seen
-        task = self._reading.get(scope)
+        task = self._reading.get(asked)
         if task is None:
-            task = self._reading[scope] = asyncio.ensure_future(self._read(scope))
-            task.add_done_callback(lambda _: self._reading.pop(scope, None))
+            task = self._reading[asked] = asyncio.ensure_future(self._read(asked))
+            task.add_done_callback(lambda _: self._reading.pop(asked, None))
         return await asyncio.shield(task)
 
-    async def _read(self, scope: Scope) -> LoggedData:
-        days, key_id = scope
+    async def _read(self, asked: Seen) -> LoggedData:
+        days, scope = asked
         since = None if days is None else time.time() - days * 86_400
-        seen, took = await self._store.read(_timed, since, key_id)
-        self._kept.pop(scope, None)
-        self._kept = {**dict(list(self._kept.items())[-KEPT + 1 :]), scope: Kept(seen, time.monotonic(), took)}
+        seen, took = await self._store.read(_timed, since, scope)
+        self._kept.pop(asked, None)
+        self._kept = {**dict(list(self._kept.items())[-KEPT + 1 :]), asked: Kept(seen, time.monotonic(), took)}
         return seen
 
     def _pool(self) -> tuple[str, ...]:

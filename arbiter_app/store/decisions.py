@@ -1,7 +1,7 @@
 """Reading decisions: one with its trace, and a page of a filtered feed.
 
 A page comes from the few newest decisions that are not filed yet, and for the rest from the list of the narrowest value
-(see `projections`), between the places where its times can lie.
+(see `projections`) or label, between the places where its times can lie.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import orjson
 from sqlalchemy import Connection, Row, Select, func, select
 
 from arbiter_app.pipeline.decision import expanded
-from arbiter_app.store import projections, shadows
-from arbiter_app.store.tables import LISTS, DecisionTrace, Span, StoredDecision, table
+from arbiter_app.store import labels, projections, shadows
+from arbiter_app.store.rollup_math import EVERYBODY
+from arbiter_app.store.tables import LISTS, DecisionTrace, ListedLabel, Span, StoredDecision, table
 
 MAX_PAGE = 500
 MAX_SEQ = 2**63 - 2
@@ -32,7 +33,7 @@ ORDERS: dict[str, tuple[Callable[[Mapping[str, Any]], Any], bool]] = {
 }
 """What decisions can be sorted by: the figure of a row, None where it has none; and whether the largest comes first."""
 
-_DECISIONS, _TRACES, _SPANS = table(StoredDecision), table(DecisionTrace), table(Span)
+_DECISIONS, _TRACES, _SPANS, _LABELS = table(StoredDecision), table(DecisionTrace), table(Span), table(ListedLabel)
 _D = _DECISIONS.c
 
 
@@ -49,6 +50,36 @@ class Filter:
     until: float | None = None
     request_id: str | None = None
     """Looked for among the SEARCHED newest decisions."""
+    project_id: str | None = None
+    runtime: str | None = None
+    end_user: str | None = None
+    tag: str | None = None
+
+    @classmethod
+    def of_scope(cls, scope: str | None, **narrowed: Any) -> Filter:
+        """That of a key's or project's scope (see `rollup_math.project_scope`), or of everybody's; `narrowed` are the other fields."""
+        project = None if scope is None else scope.removeprefix(EVERYBODY)
+        if project == scope:
+            return cls(key_id=scope, **narrowed)
+        return cls(project_id=project, **narrowed)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns that have to have one value."""
+        named = {name: getattr(self, name) for name in (*LISTS, *labels.COLUMNS)}
+        return {name: value for name, value in named.items() if value is not None}
+
+    @property
+    def label(self) -> str | None:
+        """The narrowest label by which decisions are listed, see `labels`; None where there is none."""
+        if self.tag is not None:
+            return labels.label("tag", self.tag)
+        found = (
+            (of, getattr(self, name))
+            for name, of in labels.COLUMNS.items()
+            if getattr(self, name) not in (None, labels.UNLISTED[name])
+        )
+        return next((labels.label(of, value) for of, value in found), None)
 
 
 def page(connection: Connection, narrowed: Filter, *, limit: int, before: int | None = None) -> list[dict[str, Any]]:
@@ -125,9 +156,7 @@ def exists(connection: Connection, decision_id: str) -> bool:
 def _newest(connection: Connection, narrowed: Filter, after: int, before: int | None, limit: int) -> Sequence[Row[Any]]:
     """Those that no list has yet."""
     query = _timed(select(_DECISIONS).where(_D.seq > after), narrowed)
-    for name in LISTS:
-        if (value := getattr(narrowed, name)) is not None:
-            query = query.where(_D[name] == value)
+    query = query.where(*[_D[name] == value for name, value in narrowed.columns.items()])
     if before is not None:
         query = query.where(_D.seq < before)
     return connection.execute(query.order_by(_D.seq.desc()).limit(limit)).all()
@@ -135,11 +164,13 @@ def _newest(connection: Connection, narrowed: Filter, after: int, before: int | 
 
 def _listed(connection: Connection, narrowed: Filter, before: int, limit: int) -> Sequence[Row[Any]]:
     """Those filed in lists, by the list of the narrowest value; all of them in their own order when there is none."""
-    wanted = {name: value for name in LISTS if (value := getattr(narrowed, name)) is not None}
+    wanted, label = narrowed.columns, narrowed.label
     answered = wanted.get("status") == "ok"  # almost all are: a column to look at, not a list
     by = next((LISTS[name] for name in LISTS if name in wanted and not (answered and name == "status")), None)
+    by = by if label is None else _LABELS
     seq = _D.seq if by is None else by.c.seq
     query = select(_DECISIONS) if by is None else select(_DECISIONS).join_from(by, _DECISIONS, by.c.seq == _D.seq)
+    query = query if label is None else query.where(_LABELS.c.label == label)
     for name, value in wanted.items():
         query = query.where((by.c[name] if by is not None and name in by.c else _D[name]) == value)
     first, last = _between(connection, narrowed)
@@ -163,6 +194,8 @@ def _between(connection: Connection, narrowed: Filter) -> tuple[int, int]:
 def _timed(query: Select[Any], narrowed: Filter) -> Select[Any]:
     if narrowed.since is not None:
         query = query.where(_D.ts >= narrowed.since)
+    if narrowed.tag is not None:
+        query = query.where(labels.has_tag(_D.tags, narrowed.tag))
     if narrowed.request_id is not None:
         newest = select(func.max(_D.seq)).scalar_subquery()
         query = query.where(_D.seq > newest - SEARCHED, _D.request_id == narrowed.request_id)
@@ -174,5 +207,6 @@ def _row(row: Row[Any]) -> dict[str, Any]:
     failed_over = values["failover_from"]
     values["failover_from"] = orjson.loads(failed_over) if failed_over else None
     values["rejected"] = orjson.loads(values["rejected"]) if values["rejected"] else []
+    values["tags"] = labels.tags_in(values["tags"])
     values["stream"] = bool(values["stream"])
     return values

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, case, func, select
 from arbiter_app.pipeline.types import PICO_PER_USD, Mode
 from arbiter_app.policy.ope import MIN_PROPENSITY, ArmSums, LoggedData, WeightedSums, logged_data
 from arbiter_app.store import projections
-from arbiter_app.store.rollup_sql import Bounded
+from arbiter_app.store.rollup_sql import Bounded, in_scope
 from arbiter_app.store.tables import StoredDecision, table
 
 NEWEST = 50_000
@@ -21,8 +21,8 @@ CHOSEN = (Mode.EXPLORE, Mode.EXPLOIT, Mode.ESCALATE, Mode.HOLDOUT)
 _DECISIONS = table(StoredDecision)
 
 
-def evidence(connection: Connection, *, since: float | None = None, key_id: str | None = None) -> LoggedData:
-    """Sums over what a policy or the holdout decided among the newest decisions (at most NEWEST), of a period and a key."""
+def evidence(connection: Connection, *, since: float | None = None, scope: str | None = None) -> LoggedData:
+    """Sums over what a policy or the holdout decided among the newest decisions (at most NEWEST), of a period, and of a key or project."""
     columns = _DECISIONS.c
     asked = func.coalesce(columns.cascaded_from, columns.model).label("asked")
     picked = select(
@@ -44,8 +44,8 @@ def evidence(connection: Connection, *, since: float | None = None, key_id: str 
         columns.propensity.is_not(None),
         columns.seq > projections.newest(connection) - NEWEST,
     )
-    if key_id is not None:
-        picked = picked.where(columns.key_id == key_id)
+    if scope is not None:
+        picked = picked.where(in_scope(columns, scope))
     if since is not None:
         picked = picked.where(columns.ts >= since, columns.ts <= time.time())
     newest = picked.subquery()

@@ -21,6 +21,7 @@ FIVE_MINUTES, HOUR, DAY, MONTH = 300, 3_600, 86_400, 30 * 86_400
 RESOLUTIONS = (FIVE_MINUTES, HOUR, DAY, MONTH)
 OPEN = 0
 EVERYBODY = "*"
+"""What the scope of everybody is called where that of a key is its id; that of a project is this and its id."""
 LATENCY_BASE = 1.15
 LOG_BASE = math.log(LATENCY_BASE)
 
@@ -34,13 +35,18 @@ latencies in [1.15^b, 1.15^(b+1)) milliseconds."""
 Address = tuple[int, str, int]
 """Resolution, key, start."""
 Cell = Sequence[Any]
-"""Key, start of five minutes, model, mode, and then the SERIES_SUMS of the decisions that share them."""
+"""Key, project, start of five minutes, model, mode, and then the SERIES_SUMS of the decisions that share them."""
 Bin = Sequence[Any]
-"""Key, start of five minutes, bin, and how many latencies fall into it."""
+"""Key, project, start of five minutes, bin, and how many latencies fall into it."""
 Grade = tuple[float | None, int | None]
 """Quality, and what its judge cost."""
 
 _CALLS, _COST = SERIES_SUMS.index("calls"), SERIES_SUMS.index("cost_pico")
+
+
+def project_scope(project_id: str) -> str:
+    """Under what the sums of a project are kept, where those of a key are under its id."""
+    return EVERYBODY + project_id
 
 
 def empty() -> Slot:
@@ -58,20 +64,21 @@ def merge(into: Slot, other: Slot) -> None:
 def finest(cells: Iterable[Cell], bins: Iterable[Bin] = ()) -> dict[Address, Slot]:
     """What some cells and bins add, as slots of five minutes for each of their keys."""
     found: dict[Address, Slot] = {}
-    for key_id, start, model, mode, *sums in cells:
+    for key_id, _, start, model, mode, *sums in cells:
         slot = found.setdefault((FIVE_MINUTES, key_id, start), empty())
         models, modes = ({model: sums[_COST]}, {mode: sums[_CALLS]}) if sums[_CALLS] else ({}, {})
         merge(slot, {"sums": sums, "models": models, "modes": modes, "latency": {}})
-    for key_id, start, at, n in bins:
+    for key_id, _, start, at, n in bins:
         _count(found.setdefault((FIVE_MINUTES, key_id, start), empty())["latency"], {str(at): n})
     return found
 
 
-def slots(cells: Iterable[Cell], bins: Iterable[Bin] = ()) -> dict[Address, Slot]:
-    """What some cells and bins add: the slots of every resolution, for each of their keys and for everybody."""
+def slots(cells: Sequence[Cell], bins: Sequence[Bin] = ()) -> dict[Address, Slot]:
+    """What some cells and bins add: the slots of every resolution, for each of their keys and projects, and for everybody."""
     found = finest(cells, bins)
     for (_, _, start), slot in list(found.items()):
         merge(found.setdefault((FIVE_MINUTES, EVERYBODY, start), empty()), slot)
+    found |= finest(map(_of_project, cells), map(_of_project, bins))
     fine = list(found.items())
     for resolution in RESOLUTIONS[1:]:
         for (_, key_id, start), slot in fine:
@@ -83,6 +90,10 @@ def regraded(before: Grade, after: Grade) -> tuple[int, int, float, float]:
     """What a late grade changes: judge_pico, graded, quality_sum and quality_sq."""
     old, new = _graded(*before), _graded(*after)
     return new[0] - old[0], new[1] - old[1], new[2] - old[2], new[3] - old[3]
+
+
+def _of_project(one: Sequence[Any]) -> Sequence[Any]:
+    return (project_scope(one[1]), *one[1:])
 
 
 def _graded(quality: float | None, judge_pico: int | None) -> tuple[int, int, float, float]:

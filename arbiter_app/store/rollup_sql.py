@@ -11,6 +11,7 @@ from sqlalchemy import (
     Float,
     Integer,
     Select,
+    String,
     and_,
     case,
     cast,
@@ -23,9 +24,11 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from arbiter_app.pipeline.types import PICO_PER_USD
-from arbiter_app.store.rollup_math import FIVE_MINUTES, LOG_BASE, ROLLUP_SUMS, SERIES_SUMS
+from arbiter_app.store.rollup_math import EVERYBODY, FIVE_MINUTES, LOG_BASE, ROLLUP_SUMS, SERIES_SUMS
 from arbiter_app.store.tables import LateGrade, StoredDecision, table
 
+SUMMED = "store.summed"
+"""The counter that stands behind the last decision that is in the sums."""
 _D, _L = table(StoredDecision).c, table(LateGrade).c
 _ANSWERED = _D.status == "ok"
 _ASKED = and_(_ANSWERED, _D.cost_pico.is_not(None))
@@ -135,13 +138,14 @@ LATE_SUMS = ("judge_pico", "graded", "quality_sum", "quality_sq", "learning_pico
 LATE_SUM_OF = {name: known(_L[name]) if name in LATE_SUMS else literal_column("0") for name in ROLLUP_SUMS}
 """The same for what came after: grades of decisions that were filed, and charges of models that were asked beside them."""
 
-_CELL = (_D.key_id, START, _D.model, _D.mode)
-_LATE_CELL = (_L.key_id, _L.start, _L.model, _L.mode)
+_CELL = (_D.key_id, _D.project_id, START, _D.model, _D.mode)
+_LATE_CELL = (_L.key_id, _L.project_id, _L.start, _L.model, _L.mode)
 CELLS = select(*_CELL, *[SUM_OF[name] for name in SERIES_SUMS]).group_by(*_CELL)
 """Cells of `rollup_math`."""
 LATE_CELLS = select(*_LATE_CELL, *[LATE_SUM_OF[name] for name in SERIES_SUMS]).group_by(*_LATE_CELL)
 """Cells of late grades."""
-BINS = select(_D.key_id, START, _BIN, func.count()).where(_TIMED, _ANSWERED).group_by(_D.key_id, START, _BIN)
+_BINNED = (_D.key_id, _D.project_id, START, _BIN)
+BINS = select(*_BINNED, func.count()).where(_TIMED, _ANSWERED).group_by(*_BINNED)
 """Bins of `rollup_math`: latencies of answered, uncached calls only."""
 _KINDS = (_D.status, _D.classified_by, _D.cache)
 COUNTS = select(*_KINDS, func.count()).group_by(*_KINDS)
@@ -161,22 +165,40 @@ def moved(counts: Iterable[Sequence[Any]]) -> dict[str, int]:
 
 
 def behind(
-    query: Select[Any], after: int, key_id: str | None = None, since: int | None = None, until: int | None = None
+    query: Select[Any], after: int, scope: str | None = None, since: int | None = None, until: int | None = None
 ) -> Select[Any]:
-    """A query narrowed to the decisions behind `after`, of a key, and from a time on until another."""
+    """A query narrowed to the decisions behind `after`, of a key or project, and from a time on until another."""
     query = query.where(_D.seq > after)
-    if key_id is not None:
-        query = query.where(_D.key_id == key_id)
+    if scope is not None:
+        query = query.where(in_scope(_D, scope))
     return within(query, _D.ts, since, until)
 
 
 def graded_late(
-    query: Select[Any], key_id: str | None = None, since: int | None = None, until: int | None = None
+    query: Select[Any], scope: str | None = None, since: int | None = None, until: int | None = None
 ) -> Select[Any]:
     """The same for late grades."""
-    if key_id is not None:
-        query = query.where(_L.key_id == key_id)
+    if scope is not None:
+        query = query.where(in_scope(_L, scope))
     return within(query, _L.start, since, until)
+
+
+def scope_of(project_id: ColumnElement[Any]) -> ColumnElement[Any]:
+    """`rollup_math.project_scope` in SQL."""
+    return literal_column(f"'{EVERYBODY}'", String) + project_id
+
+
+def of_key(columns: Any) -> ColumnElement[bool]:
+    """Whether sums are those of a key, not of a project or of everybody."""
+    of_it: ColumnElement[bool] = func.substr(columns.key_id, 1, 1) != literal_column(f"'{EVERYBODY}'")
+    return of_it
+
+
+def in_scope(columns: Any, scope: str) -> ColumnElement[bool]:
+    """Whether rows are of a key, or of a project: see `rollup_math.project_scope`."""
+    project = scope.removeprefix(EVERYBODY)
+    same: ColumnElement[bool] = columns.key_id == scope if project == scope else columns.project_id == project
+    return same
 
 
 def within(query: Select[Any], column: ColumnElement[Any], since: int | None, until: int | None) -> Select[Any]:

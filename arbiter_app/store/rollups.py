@@ -43,7 +43,7 @@ def totals(
     by: Sequence[str],
     *,
     since: float | None = None,
-    key_id: str | None = None,
+    scope: str | None = None,
     now: float | None = None,
 ) -> list[dict[str, Any]]:
     """Sums grouped by some of bucket, model, mode, from `since` until now. None means ever, also what a clock that was ahead
@@ -53,18 +53,20 @@ def totals(
     are retired then.
     """
     if since is None:
-        return _added(connection, by, [(RESOLUTIONS[-1], None, None)], (None, None), key_id)
+        return _added(connection, by, [(RESOLUTIONS[-1], None, None)], (None, None), scope)
     parts = stretches(since, time.time() if now is None else now)
-    return _added(connection, by, parts, (min(first for _, first, _ in parts), max(end for _, _, end in parts)), key_id)
+    return _added(connection, by, parts, (min(first for _, first, _ in parts), max(end for _, _, end in parts)), scope)
 
 
-def period_totals(connection: Connection, first: int, end: int, *, key_id: str | None) -> list[dict[str, Any]]:
+def period_totals(connection: Connection, first: int, end: int, *, scope: str | None) -> list[dict[str, Any]]:
     """Sums by key, bucket and model of the time from `first` until before `end`, of a key or of each.
 
-    Both are whole five minutes; whole hours where `first` is older than FINE_DAYS.
+    Both are whole five minutes; whole hours where `first` is older than FINE_DAYS. A project's are not told by key (empty then).
     """
-    by = ("key_id", "bucket", "model")
-    return _added(connection, by, stretches(first, end - 1), (first, end), key_id, each=key_id is None)
+    of_project = scope is not None and scope.startswith(EVERYBODY)
+    by = ("bucket", "model") if of_project else ("key_id", "bucket", "model")
+    found = _added(connection, by, stretches(first, end - 1), (first, end), scope, each=scope is None)
+    return [{"key_id": "", **row} for row in found]
 
 
 def day_totals(connection: Connection, by: Sequence[str], *, now: float) -> list[dict[str, Any]]:
@@ -89,16 +91,16 @@ def _added(
     by: Sequence[str],
     parts: Sequence[Stretch],
     times: Times,
-    key_id: str | None,
+    scope: str | None,
     *,
     each: bool = False,
 ) -> list[dict[str, Any]]:
-    whose = _ROLLUPS.c.key_id != EVERYBODY if each else _of(_ROLLUPS.c, key_id)
+    whose = rollup_sql.of_key(_ROLLUPS.c) if each else _of(_ROLLUPS.c, scope)
     after = projections.summed(connection)
     grouped = [_by(by, _ROLLUPS.c, _SUM_OF).where(whose, _within(_ROLLUPS.c, part)) for part in parts]
-    grouped.append(_open(_by(by, _ROLLUPS.c, _SUM_OF), key_id, times))
-    grouped.append(rollup_sql.behind(_by(by, _DECISIONS.c, rollup_sql.SUM_OF), after, key_id, *times))
-    grouped.append(rollup_sql.graded_late(_by(by, _LATES.c, rollup_sql.LATE_SUM_OF), key_id, *times))
+    grouped.append(_open(_by(by, _ROLLUPS.c, _SUM_OF), scope, times))
+    grouped.append(rollup_sql.behind(_by(by, _DECISIONS.c, rollup_sql.SUM_OF), after, scope, *times))
+    grouped.append(rollup_sql.graded_late(_by(by, _LATES.c, rollup_sql.LATE_SUM_OF), scope, *times))
     merged: dict[tuple[Any, ...], list[Any]] = {} if by else {(): [0] * len(ROLLUP_SUMS)}
     for row in connection.execute(union_all(*grouped)).all():
         group, values = tuple(row[: len(by)]), [value or 0 for value in row[len(by) :]]
@@ -108,7 +110,7 @@ def _added(
 
 
 def series(
-    connection: Connection, *, bucket_s: int, buckets: int, now: float, key_id: str | None = None
+    connection: Connection, *, bucket_s: int, buckets: int, now: float, scope: str | None = None
 ) -> list[dict[str, Any]]:
     """SERIES_SUMS per time slot, oldest first, empty slots included; with each model's spend, each mode's calls, latency.
 
@@ -119,10 +121,10 @@ def series(
     first = last - (buckets - 1) * size
     resolution = next(one for one in reversed(RESOLUTIONS) if size % one == 0)
     found = {first + at * size: rollup_math.empty() for at in range(buckets)}
-    wanted = _of(_SLOTS.c, key_id), _within(_SLOTS.c, (resolution, first, last + size))
+    wanted = _of(_SLOTS.c, scope), _within(_SLOTS.c, (resolution, first, last + size))
     for start, body in connection.execute(select(_SLOTS.c.start, _SLOTS.c.body).where(*wanted)).all():
         rollup_math.merge(found[start - start % size], unpacked(body))
-    for start, slot in _unfiled(connection, first, key_id):
+    for start, slot in _unfiled(connection, first, scope):
         if start < last + size:
             rollup_math.merge(found[start - start % size], slot)
     return [_shown(start, slot) for start, slot in found.items()]
@@ -150,27 +152,26 @@ def _by(by: Sequence[str], columns: Any, sum_of: Any) -> Select[Any]:
     return select(*keys, *[sum_of[name] for name in ROLLUP_SUMS]).group_by(*keys)
 
 
-def _open(query: Select[Any], key_id: str | None, times: Times) -> Select[Any]:
+def _open(query: Select[Any], scope: str | None, times: Times) -> Select[Any]:
     """What has not moved into the roll-ups of every resolution yet."""
-    query = query.where(_ROLLUPS.c.resolution == OPEN)
-    if key_id is not None:
-        query = query.where(_ROLLUPS.c.key_id == key_id)
+    whose = rollup_sql.of_key(_ROLLUPS.c) if scope is None else _of(_ROLLUPS.c, scope)
+    query = query.where(_ROLLUPS.c.resolution == OPEN, whose)
     return rollup_sql.within(query, _ROLLUPS.c.start, *times)
 
 
-def _unfiled(connection: Connection, since: int, key_id: str | None) -> Iterable[tuple[int, rollup_math.Slot]]:
+def _unfiled(connection: Connection, since: int, scope: str | None) -> Iterable[tuple[int, rollup_math.Slot]]:
     """What the decisions and grades add that are not filed yet, by five minutes."""
     after = projections.summed(connection)
     cells, bins = (
-        connection.execute(rollup_sql.behind(one, after, key_id, since)).all()
+        connection.execute(rollup_sql.behind(one, after, scope, since)).all()
         for one in (rollup_sql.CELLS, rollup_sql.BINS)
     )
-    lates = connection.execute(rollup_sql.graded_late(rollup_sql.LATE_CELLS, key_id, since)).all()
+    lates = connection.execute(rollup_sql.graded_late(rollup_sql.LATE_CELLS, scope, since)).all()
     return [(start, slot) for (_, _, start), slot in rollup_math.finest([*cells, *lates], bins).items()]
 
 
-def _of(columns: Any, key_id: str | None) -> ColumnElement[bool]:
-    same: ColumnElement[bool] = columns.key_id == (EVERYBODY if key_id is None else key_id)
+def _of(columns: Any, scope: str | None) -> ColumnElement[bool]:
+    same: ColumnElement[bool] = columns.key_id == (EVERYBODY if scope is None else scope)
     return same
 
 

@@ -24,7 +24,8 @@ class ShadowWriter:
     """Writes inside the caller's transaction, which must be the only one that writes."""
 
     def __init__(self, dialect: Dialect) -> None:
-        self._decision = Query(dialect, select(_D.ts, _D.key_id, _D.bucket).where(_D.id == bindparam("of")))
+        asked = select(_D.ts, _D.key_id, _D.bucket, _D.project_id, _D.end_user, _D.tags)
+        self._decision = Query(dialect, asked.where(_D.id == bindparam("of")))
         self._known = Query(
             dialect, select(_S.model).where(_S.decision_id == bindparam("of"), _S.model == bindparam("who"))
         )
@@ -45,10 +46,11 @@ class ShadowWriter:
         self._insert.run(connection, decision_id=decision_id, **row)
         pico = row["cost_pico"]
         if pico is not None:
-            ts, key_id, bucket = found[0]
+            ts, key_id, bucket, project_id, *labels = found[0]
             start = int(ts) // FIVE_MINUTES * FIVE_MINUTES
             self._charge.run(connection, of=decision_id, more=pico)
-            self._late.run(connection, [(key_id, start, bucket, row["model"], Mode.SHADOW.value, 0, 0, 0.0, 0.0, pico)])
+            charged = (key_id, start, bucket, row["model"], Mode.SHADOW.value, 0, 0, 0.0, 0.0, pico)
+            self._late.run(connection, [(*charged, project_id, "", *labels)])
         return True
 
     def grade(self, connection: Connection, decision_id: str, grades: Mapping[str, Grade]) -> None:

@@ -21,6 +21,7 @@ from arbiter_app.policy import ModelStats
 from arbiter_app.policy import agreement as agreeing
 from arbiter_app.store import (
     alerts,
+    attribution,
     decisions,
     feedback,
     keys,
@@ -251,24 +252,30 @@ class Store:
             before = rows[-1]["seq"]
 
     async def totals(
-        self, by: Sequence[str], *, since: float | None = None, key_id: str | None = None
+        self, by: Sequence[str], *, since: float | None = None, scope: str | None = None
     ) -> list[dict[str, Any]]:
-        """Sums from the roll-ups."""
-        return await self.read(rollups.totals, by, since=since, key_id=key_id)
+        """Sums from the roll-ups: of a key (its id), of a project (see `rollup_math.project_scope`), or of everybody."""
+        return await self.read(rollups.totals, by, since=since, scope=scope)
 
-    async def period_totals(self, first: int, end: int, *, key_id: str | None) -> list[dict[str, Any]]:
+    async def period_totals(self, first: int, end: int, *, scope: str | None) -> list[dict[str, Any]]:
         """Sums by key, bucket and model of a time; see `rollups.period_totals`."""
-        return await self.read(rollups.period_totals, first, end, key_id=key_id)
+        return await self.read(rollups.period_totals, first, end, scope=scope)
+
+    async def spent(
+        self, by: Sequence[str], whose: attribution.Whose, first: int, end: int, *, step: int = 0
+    ) -> list[dict[str, Any]]:
+        """Sums by project, key, model, runtime, tag or end user; see `attribution.spent`."""
+        return await self.read(attribution.spent, by, whose, first, end, now=time.time(), step=step)
 
     async def day_totals(self, by: Sequence[str], now: float) -> list[dict[str, Any]]:
         """Those of the UTC day of `now`."""
         return await self.read(rollups.day_totals, by, now=now)
 
     async def series(
-        self, *, bucket_s: int, buckets: int, now: float, key_id: str | None = None
+        self, *, bucket_s: int, buckets: int, now: float, scope: str | None = None
     ) -> list[dict[str, Any]]:
         """`rollup_math.SERIES_SUMS` per time slot, oldest first."""
-        return await self.read(rollups.series, bucket_s=bucket_s, buckets=buckets, now=now, key_id=key_id)
+        return await self.read(rollups.series, bucket_s=bucket_s, buckets=buckets, now=now, scope=scope)
 
     async def alerts(self, *, limit: int, before: int | None = None) -> list[dict[str, Any]]:
         """Alerts newest first."""
@@ -355,6 +362,7 @@ class Store:
             (lambda c: upkeep.retire_decisions(c, keep_decisions), upkeep.STEP),
             (lambda c: upkeep.retire_traces(c, now - keep_trace_days * 86_400), upkeep.STEP),
             (lambda c: sessions.retire(c, now), sessions.STEP),
+            (lambda c: attribution.retire(c, now), 1),
         ]
         gone = await self.writer.call(upkeep.drop_implausible)
         for step, full in steps:

@@ -62,6 +62,13 @@ class StoredDecision(SQLModel, table=True):
     """The answers' charges less the asked model's list price of `asked_tokens`; NULL where they do not measure a model."""
     learning_cost_pico: int | None = Field(default=None, sa_type=BigInteger)
     """What the models charged that were asked beside the answer, to learn; NULL where none was. Not part of `cost_pico`."""
+    project_id: str = "default"
+    runtime: str = ""
+    """The runtime that was asked last, where the catalog names several."""
+    end_user: str = ""
+    """For whom the caller says that it asked; empty where it does not say."""
+    tags: str | None = None
+    """Tags of the request, each between line ends; NULL where it has none."""
 
 
 class StoredShadow(SQLModel, table=True):
@@ -408,8 +415,8 @@ class Counter(SQLModel, table=True):
 class Rollup(SQLModel, table=True):
     """Sums over decisions per time slot, key, model, mode and bucket: what reports read instead of decisions.
 
-    `key_id` is a key or `*` for everybody, `resolution` is in seconds, 0 while open (see `rollup_math`). The primary key is the table's own order, so that
-    a range of slots is read in one sweep.
+    `key_id` is a key, `*` and the id of a project, or `*` for everybody; `resolution` is in seconds, 0 while open (see `rollup_math`).
+    The primary key is the table's own order, so that a range of slots is read in one sweep.
     """
 
     __tablename__ = "rollup"
@@ -451,7 +458,7 @@ class Rollup(SQLModel, table=True):
 
 
 class Slot(SQLModel, table=True):
-    """What charts over time show of one slot, for one key or for everybody, as JSON (see `rollup_math.Slot`).
+    """What charts over time show of one slot, for one key, one project or for everybody, as JSON (see `rollup_math.Slot`).
 
     `key_id` and `resolution` as in `Rollup`.
     """
@@ -490,6 +497,64 @@ class LateGrade(SQLModel, table=True):
     quality_sum: float
     quality_sq: float
     learning_pico: int = Field(default=0, sa_type=BigInteger)
+    project_id: str = "default"
+    runtime: str = ""
+    end_user: str = ""
+    tags: str | None = None
+
+
+class AttributedSpend(SQLModel, table=True):
+    """Sums by whom decisions were for: per quarter of an hour and per UTC day (`resolution`, seconds), project, key, model and runtime.
+
+    Of `kind` `all` each decision is in one row; of `tag` in one for each of its tags, of `user` in one where an end user is named:
+    `value` is that one, empty for those beyond what is counted apart (see `attribution`).
+    """
+
+    __tablename__ = "attributed_spend"
+    __table_args__ = {"sqlite_with_rowid": False}
+    kind: str = Field(primary_key=True)
+    resolution: int = Field(primary_key=True)
+    start: int = Field(primary_key=True, sa_type=BigInteger)
+    project_id: str = Field(primary_key=True)
+    value: str = Field(primary_key=True)
+    key_id: str = Field(primary_key=True)
+    model: str = Field(primary_key=True)
+    runtime: str = Field(primary_key=True)
+    calls: int = 0
+    failed: int = 0
+    aborted: int = 0
+    cost_pico: int = Field(default=0, sa_type=BigInteger)
+    judge_pico: int = Field(default=0, sa_type=BigInteger)
+    learning_pico: int = Field(default=0, sa_type=BigInteger)
+    baseline_pico: int = Field(default=0, sa_type=BigInteger)
+    compared_pico: int = Field(default=0, sa_type=BigInteger)
+    compared: int = 0
+    prompt_tokens: int = Field(default=0, sa_type=BigInteger)
+    completion_tokens: int = Field(default=0, sa_type=BigInteger)
+    graded: int = 0
+    quality_sum: float = 0.0
+    latency_sum: float = 0.0
+    latency_n: int = 0
+
+
+class AttributedName(SQLModel, table=True):
+    """A tag or an end user (`kind`) of a project that is counted apart on a UTC day, which began at `day`."""
+
+    __tablename__ = "attributed_name"
+    __table_args__ = {"sqlite_with_rowid": False}
+    kind: str = Field(primary_key=True)
+    project_id: str = Field(primary_key=True)
+    day: int = Field(primary_key=True, sa_type=BigInteger)
+    value: str = Field(primary_key=True)
+
+
+class ListedLabel(SQLModel, table=True):
+    """The decisions with one label, in order: `project:`, `runtime:`, `user:` or `tag:` and what it is (see `labels`)."""
+
+    __tablename__ = "listed_by_label"
+    __table_args__ = {"sqlite_with_rowid": False}
+    label: str = Field(primary_key=True)
+    seq: int = Field(primary_key=True)
 
 
 def _list(name: str, column: str, *others: str) -> Table:
@@ -518,11 +583,12 @@ def table(model: type[SQLModel]) -> Table:
 
 def _fit_postgresql() -> None:
     """An integer has 64 bits there, too, as it always has in SQLite; sums of money have no bound."""
+    sums = table(Rollup), table(AttributedSpend)
     for made in SQLModel.metadata.tables.values():
         for column in made.columns:
             if type(column.type) is Integer:
                 column.type = Integer().with_variant(BigInteger(), "postgresql")
-            elif type(column.type) is BigInteger and made is table(Rollup) and not column.primary_key:
+            elif type(column.type) is BigInteger and made in sums and not column.primary_key:
                 column.type = BigInteger().with_variant(Numeric(), "postgresql")
 
 

@@ -24,12 +24,15 @@ from arbiter_app.store.tables import (
     LISTS,
     Agreement,
     Alert,
+    AttributedName,
+    AttributedSpend,
     Calibration,
     Content,
     Counter,
     DecisionTrace,
     Feedback,
     LateGrade,
+    ListedLabel,
     PolicyState,
     Rollup,
     Slot,
@@ -63,6 +66,9 @@ LEARNED = (
     Slot,
     Span,
     LateGrade,
+    AttributedSpend,
+    AttributedName,
+    ListedLabel,
 )
 
 _COUNTERS = table(Counter)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from starlette.requests import Request
@@ -22,14 +22,15 @@ from starlette.types import Receive, Scope, Send
 from arbiter_app import browsers
 from arbiter_app.addresses import address_of
 from arbiter_app.api import query, visibility
-from arbiter_app.api.visibility import Sight
+from arbiter_app.api.visibility import Seen, Sight
 from arbiter_app.bootstrap import Services
 from arbiter_app.dialects.openai_chat import error_body
 from arbiter_app.notices import bounds
-from arbiter_app.pipeline.errors import Unprocessable
+from arbiter_app.pipeline.errors import ArbiterError, Unauthorized
 from arbiter_app.pipeline.types import Caller
 from arbiter_app.services.csv_text import as_csv, inert
 from arbiter_app.services.reads import shown
+from arbiter_app.services.rows import DecisionRow
 from arbiter_app.store import StoreError, decisions
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.fair_executor import visitor
@@ -59,10 +60,13 @@ COLUMNS = (
         "overhead_ms",
         "stream",
     )
-    + ("status", "error_code", "cache", "cascaded_from")
+    + ("status", "error_code", "cache", "cascaded_from", "runtime")
+    + ("project_id", "key_id", "end_user", "tags")
 )
 AGES = {"15m": 900.0, "1h": 3_600.0, "24h": 86_400.0, "7d": 604_800.0}
-PARAMETERS = ("task", "model", "mode", "age")
+LABELS = ("project", "key", "tag", "user", "runtime")
+"""What decisions are narrowed by for whoever has signed in."""
+PARAMETERS = ("task", "model", "mode", "age", *LABELS)
 PAGE_ROWS = 200
 RETRY_S = 10
 Page = tuple[bytes, int | None]
@@ -136,7 +140,10 @@ class Export:
         try:
             query.check(request.query_params.multi_items(), dict.fromkeys(PARAMETERS, False))
             query.choice("age", request.query_params.get("age"), AGES)
-        except Unprocessable as error:
+            _whose(request.query_params, who, self._services)
+            if who is None and any(request.query_params.get(name) for name in LABELS):
+                raise Unauthorized("sign in to look for what belongs to somebody", code="missing_api_key")
+        except ArbiterError as error:
             return Response(error_body(error), error.status, media_type="application/json")
         return None
 
@@ -145,8 +152,12 @@ class Export:
         kind = KINDS[request.url.path]
         narrowed, encode = self._narrowed(request, who), csv_rows if kind == "csv" else json_rows
 
+        def told(rows: list[dict[str, Any]]) -> bytes:
+            settings = self._services.settings
+            return encode([dict(visibility.told(cast(DecisionRow, row), who, settings)) for row in rows])
+
         async def read(before: int | None) -> Page:
-            return await self._services.store.read(_page, narrowed, before, encode)
+            return await self._services.store.read(_page, narrowed, before, told)
 
         try:
             first = await read(None)
@@ -165,14 +176,24 @@ class Export:
 
     def _narrowed(self, request: Request, who: Caller | None) -> Filter:
         asked = request.query_params
-        age = AGES.get(asked.get("age", ""))
+        age, seen = AGES.get(asked.get("age", "")), _whose(asked, who, self._services)
         return Filter(
             task=asked.get("task") or None,
             model=asked.get("model") or None,
             mode=asked.get("mode") or None,
             since=time.time() - age if age else None,
-            key_id=visibility.scope("decisions", who, self._services.settings),
+            key_id=seen.key_id,
+            project_id=seen.project_id,
+            runtime=asked.get("runtime") or None,
+            end_user=asked.get("user") or None,
+            tag=asked.get("tag") or None,
         )
+
+
+def _whose(asked: Mapping[str, str], who: Caller | None, services: Services) -> Seen:
+    """The key and project whose decisions are downloaded. Raises NotFound and Unauthorized where they are not this visitor's."""
+    project, key = asked.get("project") or None, asked.get("key") or None
+    return visibility.narrowed("decisions", who, services.settings, project=project, key=key)
 
 
 async def _pages(first: Page, read: Callable[[int | None], Awaitable[Page]]) -> AsyncIterator[bytes]:
@@ -216,7 +237,7 @@ async def json_file(pages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 def _plain(value: Any) -> str:
-    return "" if value is None else str(value)
+    return "" if value is None else ", ".join(value) if isinstance(value, list) else str(value)
 
 
 def _error(status: int, code: str, message: str) -> Response:

@@ -22,5 +22,5 @@ def key_of(part: str) -> str | None:
 
 async def fitting_span(reads: Reads, key_id: str | None) -> str:
     """The range a first visit shows: a day, or an hour while there is nothing older."""
-    day, hour = [await reads.report(since=time.time() - RANGES[name][0], key_id=key_id) for name in ("24h", "1h")]
+    day, hour = [await reads.report(since=time.time() - RANGES[name][0], scope=key_id) for name in ("24h", "1h")]
     return "1h" if hour["calls"] == day["calls"] else "24h"

@@ -13,6 +13,7 @@ from arbiter_app.services.feed import Event
 from arbiter_app.services.reads import Reads
 from arbiter_app.services.rows import DecisionRow, KnownModel, ReportSums
 from arbiter_app.store.decisions import Filter
+from arbiter_app.store.rollup_math import project_scope
 from arbiter_app.web import calibrations, container, estimates, formats, views
 from arbiter_app.web import notifications as told
 from arbiter_app.web.ask import Workload
@@ -40,7 +41,7 @@ def topics(services: Services, workload: Workload) -> dict[str, Topic]:
     """Every topic of the web app over the running services."""
 
     async def feed(channel: Channel) -> Vars:
-        narrowed = Filter(task=channel[2] or None, key_id=key_of(channel[1]))
+        narrowed = Filter.of_scope(key_of(channel[1]), task=channel[2] or None)
         rows = await services.reads.recent(narrowed, limit=FEED_ROWS)
         return {"rows": views.views(rows)}
 
@@ -98,7 +99,8 @@ def _decision(event: Event) -> DecisionRow:
 
 
 def _concerns(channel: Channel, row: Mapping[str, Any]) -> bool:
-    return key_of(channel[1]) in (None, row.get("key_id")) and channel[2] in ("", row.get("task"))
+    whose = None, row.get("key_id"), project_scope(str(row.get("project_id")))
+    return key_of(channel[1]) in whose and channel[2] in ("", row.get("task"))
 
 
 def _graded(rows: list[views.View], data: Mapping[str, Any]) -> tuple[list[views.View], bool]:
@@ -128,9 +130,9 @@ async def _notifications(services: Services, channel: Channel) -> Vars:
 async def _summary(services: Services, channel: Channel) -> Vars:
     reads, key_id, (seconds, buckets) = services.reads, key_of(channel[1]), RANGES[channel[2]]
     bucket_s = seconds / buckets
-    report = await reads.report(since=time.time() - seconds, key_id=key_id)
-    placebos = await services.what_if.placebos(days=seconds / 86_400, key_id=key_id)
-    series = await reads.timeseries(bucket_s=int(bucket_s), buckets=buckets, key_id=key_id)
+    report = await reads.report(since=time.time() - seconds, scope=key_id)
+    placebos = await services.what_if.placebos(days=seconds / 86_400, scope=key_id)
+    series = await reads.timeseries(bucket_s=int(bucket_s), buckets=buckets, scope=key_id)
     alerts = await reads.alerts(limit=6)
     state, policy, baseline = await reads.overview(), reads.policy(), report["baseline_model"]
     tolerance, known = services.settings.routing.quality_tolerance, views.known_models(policy)

@@ -84,7 +84,7 @@ class Models(rx.State):
     async def _ask(self, who: Caller) -> None:
         tolerance, without = float(self.tolerance), (self.without,) if self.without else ()
         what_if = container.current().services.what_if
-        told = await what_if.ask(tolerance=tolerance, without=without, days=None, key_id=authz.scope(who))
+        told = await what_if.ask(tolerance=tolerance, without=without, days=None, scope=authz.scope(who))
         self.answer = estimates.what_if(told, tolerance, self.without)
 
     async def _list(self) -> None:

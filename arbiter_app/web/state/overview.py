@@ -92,12 +92,12 @@ class Overview(rx.State):
     async def _compare(self, who: Caller) -> None:
         seconds, _ = ranges.RANGES[self.span]
         changes, operator = container.current().services.spend_changes, who.role is Role.OPERATOR
-        told = await changes.since_before(seconds=seconds, key_id=authz.scope(who), keys=operator)
+        told = await changes.since_before(seconds=seconds, scope=authz.scope(who), keys=operator)
         self.change, self.causes = spend_views.headline(told), spend_views.causes(told)
         self.groups = spend_views.groups(told) if self.causes else []
         reads, since = container.current().services.reads, time.time() - seconds
-        largest = await reads.ranked(Filter(since=since, key_id=authz.scope(who)), "most_saved", limit=1)
-        report = await reads.report(since=since, key_id=authz.scope(who))
+        largest = await reads.ranked(Filter.of_scope(authz.scope(who), since=since), "most_saved", limit=1)
+        report = await reads.report(since=since, scope=authz.scope(who))
         self.apart = spend_views.without_largest(report, largest[0] if largest else None)
 
     async def _watch(self, who: Caller, topic: str, detail: str) -> None:

@@ -62,6 +62,10 @@ BLANK: dict[str, Any] = {
     "asked_tokens": 12,
     "beyond_pico": -3,
     "learning_cost_pico": None,
+    "project_id": "default",
+    "runtime": "",
+    "end_user": "",
+    "tags": None,
 }
 
 
@@ -90,8 +94,10 @@ def test_a_record_comes_back_whole(place: Place) -> None:
     assert row["trace"] == {"at": 1}
     assert (row["failover_from"], row["rejected"]) == (["a"], ["b"])
     assert row["stream"] is True
-    assert {name: row[name] for name in BLANK if name not in ("failover_from", "rejected", "stream")} == {
-        name: value for name, value in BLANK.items() if name not in ("failover_from", "rejected", "stream")
+    read = ("failover_from", "rejected", "stream", "tags")
+    assert row["tags"] == []
+    assert {name: row[name] for name in BLANK if name not in read} == {
+        name: value for name, value in BLANK.items() if name not in read
     }
     assert with_store(place("a.db"), lambda store: store.decision("d_none")) is None
 

@@ -33,7 +33,7 @@ def tells(store: Store) -> dict[str, Any]:
     return {
         "rows": [row | {"reason": row["reason"].replace("\0", "?")} for row in store.stretch(Filter())],
         "totals": rounded(sorted(store.read_now(rollups.totals, ("bucket", "model"), now=NOW), key=str)),
-        "month": rounded(store.read_now(rollups.totals, (), since=NOW - 30 * 86_400, key_id=KEYS[1], now=NOW)),
+        "month": rounded(store.read_now(rollups.totals, (), since=NOW - 30 * 86_400, scope=KEYS[1], now=NOW)),
         "days": rounded(store.read_now(rollups.series, bucket_s=86_400, buckets=45, now=NOW)),
         "learned": sorted(map(str, run(store.load_policy)[0])),
         "keys": run(store.keys),

@@ -202,7 +202,7 @@ def test_every_read_of_a_large_store_goes_through_an_index(store: Store) -> None
         lambda c: decisions.one(c, "d_1"),
         lambda c: decisions.after(c, 7),
         lambda c: rollups.totals(c, ("model",), since=NOW - 1e6, now=NOW),
-        lambda c: rollups.totals(c, ("model",), key_id="k"),
+        lambda c: rollups.totals(c, ("model",), scope="k"),
         lambda c: rollups.series(c, bucket_s=3_600, buckets=48, now=NOW),
         lambda c: rollups.counters(c),
     ]

@@ -134,7 +134,7 @@ def test_the_first_schema_is_upgraded_with_its_data_and_a_backup(tmp_path: Path)
     first_schema(path)
     store = open_store(str(path))
     assert store.read_now(rollups.totals, ())[0]["cost_pico"] == 30 + 2**53 + 1
-    assert store.read_now(rollups.totals, (), key_id="a")[0]["cost_pico"] == 30
+    assert store.read_now(rollups.totals, (), scope="a")[0]["cost_pico"] == 30
     hours = store.read_now(rollups.series, bucket_s=3_600, buckets=3, now=8_000.0)
     assert [slot["cost_pico"] for slot in hours] == [0, 10, 20 + 2**53 + 1]
     assert hours[1]["p50_ms"] == pytest.approx(1.15**40.5, rel=1e-3)
@@ -163,10 +163,10 @@ def test_the_second_schema_is_upgraded_with_lists_and_slots(tmp_path: Path) -> N
             for since in (None, NOW - 86_400, NOW - 7_200):
                 of = [one.row for one in (*records, *more) if key_id in (None, one.row["key_id"])]
                 of = [row for row in of if since is None or row["ts"] >= since // 300 * 300]
-                (told,) = store.read_now(rollups.totals, (), since=since, key_id=key_id, now=NOW)
+                (told,) = store.read_now(rollups.totals, (), since=since, scope=key_id, now=NOW)
                 assert (told["calls"], told["cost_pico"]) == (len(of), sum(row["cost_pico"] or 0 for row in of))
                 assert told["failed"] == sum(row["status"] == "failed" for row in of)
-                days = store.read_now(rollups.series, bucket_s=86_400, buckets=5, now=NOW + 900, key_id=key_id)
+                days = store.read_now(rollups.series, bucket_s=86_400, buckets=5, now=NOW + 900, scope=key_id)
                 assert since or sum(day["cost_pico"] for day in days) == told["cost_pico"]
                 assert since or Counter(_spread(days)) == Counter(row["mode"] for row in of)
         assert store.read_now(rollups.series, bucket_s=86_400, buckets=5, now=NOW)[2]["p50_ms"] is not None

@@ -53,7 +53,7 @@ def store(
 def test_totals_equal_the_records_to_the_last_digit(
     store: Store, records: list[DecisionRecord], since: float | None, key_id: str | None
 ) -> None:
-    got = store.read_now(rollups.totals, ("bucket", "model"), since=since, key_id=key_id, now=NOW)
+    got = store.read_now(rollups.totals, ("bucket", "model"), since=since, scope=key_id, now=NOW)
     start = 0 if since is None else int(since) // 300 * 300
     chosen = [one for one in records if one.row["ts"] >= start and key_id in (None, one.row["key_id"])]
     assert sum(row["calls"] for row in got) == len(chosen)
@@ -84,7 +84,7 @@ def test_a_calls_baseline_counts_only_when_both_sides_are_known(store: Store, re
 def test_series_are_whole_and_zero_filled_oldest_first(
     store: Store, records: list[DecisionRecord], bucket_s: int, buckets: int, key_id: str | None
 ) -> None:
-    slots = run(lambda: store.series(bucket_s=bucket_s, buckets=buckets, now=NOW, key_id=key_id))
+    slots = run(lambda: store.series(bucket_s=bucket_s, buckets=buckets, now=NOW, scope=key_id))
     starts = [slot["start"] for slot in slots]
     assert starts == list(range(starts[0], starts[0] + buckets * bucket_s, bucket_s))
     assert starts[-1] <= NOW < starts[-1] + bucket_s
@@ -104,7 +104,7 @@ def test_latency_quantiles_are_right_within_a_bin(
     store: Store, records: list[DecisionRecord], key_id: str | None
 ) -> None:
     month = rollup_math.MONTH
-    slots = run(lambda: store.series(bucket_s=month, buckets=3, now=NOW, key_id=key_id))
+    slots = run(lambda: store.series(bucket_s=month, buckets=3, now=NOW, scope=key_id))
     for slot in slots:
         seen = sorted(
             one.row["latency_ms"]
@@ -127,7 +127,7 @@ def test_filing_changes_nothing_that_is_read(place: Place) -> None:
     write(store, mixed(240, days=3))
     reads: list[Callable[[Connection], Any]] = [
         lambda c: sorted(map(str, rollups.totals(c, ("bucket", "mode"), now=NOW))),
-        lambda c: sorted(map(str, rollups.totals(c, ("model",), since=NOW - 100_000, key_id=KEYS[0], now=NOW))),
+        lambda c: sorted(map(str, rollups.totals(c, ("model",), since=NOW - 100_000, scope=KEYS[0], now=NOW))),
         lambda c: [(s["start"], s["cost_pico"], s["p95_ms"], sorted(s["models"].items())) for s in _hours(c)],
         lambda c: decisions.page(c, Filter(task="code", since=NOW - 100_000), limit=50),
         lambda c: decisions.page(c, Filter(status="failed"), limit=50, before=200),
@@ -254,7 +254,7 @@ def test_every_read_of_a_large_file_goes_through_an_index(file_store: Store) -> 
         lambda c: decisions.one(c, "d_1"),
         lambda c: decisions.after(c, 7),
         lambda c: rollups.totals(c, ("model",), since=NOW - 1e6, now=NOW),
-        lambda c: rollups.totals(c, ("model",), key_id="k"),
+        lambda c: rollups.totals(c, ("model",), scope="k"),
         lambda c: _hours(c),
         lambda c: rollups.counters(c),
     ]
