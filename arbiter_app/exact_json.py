@@ -10,11 +10,15 @@ import json
 import math
 import re
 import sys
+from collections.abc import Mapping
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 import orjson
 
 BOM = b"\xef\xbb\xbf"
+_SEPARATORS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
+"""Ends of lines to some readers of lines, never to JSON."""
 _MEMBER = re.compile(r'[ \t\n\r]*[{,][ \t\n\r]*("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\n\r]*:[ \t\n\r]*')
 """What stands before the value of a member of an object: the name."""
 _HALF = re.compile("[\ud800-\udfff]")
@@ -60,7 +64,24 @@ def exact(data: bytes) -> Any:
 
 
 def dumps(value: Any) -> bytes:
-    """Valid JSON of a value of `exact` on one line, numbers as they were written; ASCII only. Raises ValueError."""
+    """Valid JSON of a value of `exact` on one line, to every reader of lines; numbers are as they were written, and halves of surrogate
+    pairs are escaped. Raises ValueError.
+    """
+    try:
+        return on_one_line(line(value))
+    except TypeError:
+        return _dumps_anything(value)
+
+
+def on_one_line(data: bytes) -> bytes:
+    """JSON without line ends in it as JSON without what some readers of lines take for such."""
+    for mark, escaped in _SEPARATORS:
+        if mark in data:
+            data = data.replace(mark, escaped)
+    return data
+
+
+def _dumps_anything(value: Any) -> bytes:
     parts: list[str] = []
     try:
         _write(value, parts.append)
@@ -76,14 +97,28 @@ def line(value: Any) -> bytes:
 
 def members(text: str) -> dict[str, str]:
     """The members of an object in valid JSON, each value as it is written. Raises ValueError for what is no object."""
+    return read_members(text)[1]
+
+
+def read_members(text: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """The members of an object in valid JSON: their values (those of `exact`), and each as it is written. Raises ValueError for what is
+    no object.
+    """
     if not text.lstrip().startswith("{"):
         raise ValueError("not an object")
-    found: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    texts: dict[str, str] = {}
     end = 0
     while (named := _MEMBER.match(text, end)) is not None:
-        _, end = _EXACT.raw_decode(text, named.end())
-        found[_EXACT.decode(named[1])] = text[named.end() : end]
-    return found
+        value, end = _EXACT.raw_decode(text, named.end())
+        name = _EXACT.decode(named[1])
+        values[name], texts[name] = value, text[named.end() : end]
+    return values, texts
+
+
+def of_members(texts: Mapping[str, str]) -> bytes:
+    """An object of members that are written already."""
+    return ("{" + ",".join([f"{encode_basestring_ascii(name)}:{text}" for name, text in texts.items()]) + "}").encode()
 
 
 def whole(value: Any) -> Any:

@@ -125,19 +125,21 @@ class Chat:
             chat = self.dialect.parse(body, caller, request_id)
         else:
             chat = await asyncio.to_thread(self.dialect.parse, body, caller, request_id)
-        if chat.native is not None and chat.native.passes:
-            chat = replace(chat, native=_with_headers(chat.native, scope))
+        if chat.native is not None and (going_along := _headers(chat.native, scope)):
+            chat = replace(chat, native=replace(chat.native, headers=going_along))
         if tags := tags_of(scope["headers"], chat.payload):
             chat = replace(chat, tags=tags, end_user=end_user_of(chat.payload))
         chat = hinted(chat, scope)
         return (chat, None) if self._contents is None or said is None else self._contents.keeping(chat, said)
 
 
-def _with_headers(native: NativeRequest, scope: Scope) -> NativeRequest:
-    """The request with the headers that go along to a runtime of its dialect."""
-    named = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
-    headers = {name: ",".join(value for one, value in named if one == name) for name in native.passes}
-    return replace(native, headers={name: value for name, value in headers.items() if value})
+def _headers(native: NativeRequest, scope: Scope) -> dict[str, str]:
+    """The headers that go along to a runtime of the request's dialect."""
+    found: dict[str, str] = {}
+    for name, value in scope["headers"] if native.passes else ():
+        if (named := name.decode("latin-1")) in native.passes and value:
+            found[named] = f"{found[named]},{value.decode('latin-1')}" if named in found else value.decode("latin-1")
+    return found
 
 
 class _Reply:

@@ -17,13 +17,18 @@ DONE = b"[DONE]"
 
 
 class Chunks:
-    """Makes the chunks of one answer: what was said since the last `taken`."""
+    """Makes the chunks of one answer: what was said since the last `taken`. Pieces of one thing that came one after the other, such as
+    of a text, are one chunk.
+    """
 
     def __init__(self) -> None:
         self._head: Json = {"object": "chat.completion.chunk", "created": int(time.time())}
         self._made: list[bytes] = []
         self._role = True
         self._held: list[Json] = []
+        self._pieces: list[str] = []
+        self._of: str | int = ""
+        """What the pieces are of: a member of a message, or the call whose arguments they are."""
         self._said = False
         self.calls = 0
         self.ended = self.failed = False
@@ -39,20 +44,20 @@ class Chunks:
         if isinstance(text, str) and text:
             self._flush()
             self._said = True
-            self._delta({"content": text})
+            self._gather("content", text)
 
     def refusal(self, text: object) -> None:
         """A piece of what is said in place of an answer."""
         if isinstance(text, str) and text:
             self._flush()
             self._said = True
-            self._delta({"refusal": text})
+            self._gather("refusal", text)
 
     def thought(self, text: object) -> None:
         """A piece of what is thought."""
         if isinstance(text, str) and text:
             self._flush()
-            self._delta({"reasoning_content": text})
+            self._gather("reasoning_content", text)
 
     def signed(self, details: list[Json]) -> None:
         """What ends a thought; it waits for what comes after, where something stood before."""
@@ -75,11 +80,12 @@ class Chunks:
     def arguments(self, number: int, text: object) -> None:
         """A piece of a call's arguments."""
         if isinstance(text, str) and text:
-            self._delta({"tool_calls": [{"index": number, "function": {"arguments": text}}]})
+            self._gather(number, text)
 
     def end(self, finish: str, usage: Json | None, **more: Any) -> None:
         """Why the answer ended, and what it used."""
         self._flush()
+        self._tell()
         if not self.ended:
             self._chunk({"choices": [{"index": 0, "delta": self._first({}), "finish_reason": finish, **more}]})
         self.ended = True
@@ -88,6 +94,7 @@ class Chunks:
 
     def raw(self, data: bytes) -> None:
         """The data of what is no event of the dialect."""
+        self._tell()
         self._made.append(b"data: " + data)
 
     def error(self, error: object) -> None:
@@ -101,8 +108,25 @@ class Chunks:
 
     def taken(self) -> list[bytes]:
         """The events that were made, once."""
+        self._tell()
         made, self._made = self._made, []
         return made
+
+    def _gather(self, of: str | int, text: str) -> None:
+        if of != self._of:
+            self._tell()
+            self._of = of
+        self._pieces.append(text)
+
+    def _tell(self) -> None:
+        """Make a chunk of the pieces that have been gathered."""
+        if self._pieces:
+            text, self._pieces = "".join(self._pieces), []
+            of = self._of
+            told = (
+                {of: text} if isinstance(of, str) else {"tool_calls": [{"index": of, "function": {"arguments": text}}]}
+            )
+            self._delta(told)
 
     def _flush(self) -> None:
         if self._held:
@@ -116,6 +140,7 @@ class Chunks:
         return delta
 
     def _delta(self, delta: Json) -> None:
+        self._tell()
         self._chunk({"choices": [{"index": 0, "delta": self._first(delta), "finish_reason": None}]})
 
     def _chunk(self, told: Json) -> None:
@@ -148,15 +173,18 @@ class EventReader:
         """Whether it has ended in an error."""
         return self._chunks.failed
 
-    def chunks(self, data: bytes) -> list[bytes]:
-        """What an event adds."""
-        event = parsed(data)
+    def take(self, data: bytes, said: Json | None = None) -> None:
+        """Read an event."""
+        event = parsed(data) if said is None else said
         kind = event.get("type") if isinstance(event, dict) else None
         handle = self.handlers.get(kind) if isinstance(kind, str) else None
         if handle is not None:
             handle(self, event)
         elif kind is None or "choices" in event:
             self._chunks.raw(data)
+
+    def taken(self) -> list[bytes]:
+        """What the events that were read have added."""
         return self._chunks.taken()
 
 

@@ -8,6 +8,7 @@ these have, and send it back: with the model that made it, for to any other it i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -103,13 +104,16 @@ def put_back(message: Json, details: list[Json]) -> None:
             call |= {EXTRA: own.get(EXTRA), MADE_BY: own[MADE_BY]}
 
 
-def native_of(dialect: str, body: bytes, history: str, *, passes: tuple[str, ...] = ()) -> NativeRequest:
-    """A request as it came, for runtimes of its dialect: without what Arbiter sealed in it, which models of others made."""
-    native = NativeRequest(dialect, body, history, passes)
-    if SEAL.encode() not in body:
+def native_of(
+    dialect: str, said: Json, written: Mapping[str, str], history: str, *, passes: tuple[str, ...] = ()
+) -> NativeRequest:
+    """A request as it came (`exact_json.read_members`), for runtimes of its dialect: without what Arbiter sealed in it, which models of
+    others made.
+    """
+    native, given = NativeRequest(dialect, written, history, passes), said.get(history)
+    if not isinstance(given, list) or SEAL not in written[history]:
         return native
-    said = exact_json.exact(body).get(history)
-    return native.with_history(_unsealed_of(said)) if isinstance(said, list) else native
+    return native.with_history(_unsealed_of(given))
 
 
 def _unsealed_of(items: list[Any]) -> list[Any]:

@@ -18,8 +18,6 @@ MAX_DROPPED = 100
 MOST_TOKENS = 2**53
 """Where numbers stop to be whole ones in JavaScript: no count comes near."""
 _THOUGHTS = ("reasoning_content", "reasoning")
-_SEPARATORS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
-"""Line ends to some readers of lines, never to JSON."""
 
 
 class Dropped:
@@ -58,11 +56,7 @@ def count_of(stated: object) -> int | None:
 
 def line_of(value: Json) -> bytes:
     """JSON on one line, to every reader of lines. Raises TypeError for half of a surrogate pair."""
-    data = orjson.dumps(value)
-    for mark, escaped in _SEPARATORS:
-        if mark in data:
-            data = data.replace(mark, escaped)
-    return data
+    return exact_json.on_one_line(orjson.dumps(value))
 
 
 def thought(part: Json) -> str:

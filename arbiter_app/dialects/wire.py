@@ -38,8 +38,11 @@ class Reader(Protocol):
     def whole(self, answer: Json, body: bytes) -> Json:
         """A whole answer, parsed and as it came, as a chat completion. Raises ValueError for what is no answer."""
 
-    def chunks(self, data: bytes) -> list[bytes]:
-        """The data of an event as events of a chat: none, or some. What is no event of the dialect stays as it is."""
+    def take(self, data: bytes, said: Json | None = None) -> None:
+        """Read the data of an event, and what they are where that was read."""
+
+    def taken(self) -> list[bytes]:
+        """What the events that were read since have added, as events of a chat. What is no event of the dialect stays as it is."""
 
 
 class Wire(Protocol):

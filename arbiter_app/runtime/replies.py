@@ -99,8 +99,9 @@ def translated(
     is not one.
     """
     if _is_stream(headers, body):
-        chunks = [made for event in events_in(body) for made in chunks_of(reader, event_data(event))]
-        stream = b"".join([made + b"\n\n" for made in chunks])
+        for event in events_in(body):
+            take(reader, event_data(event))
+        stream = b"".join([made + b"\n\n" for made in reader.taken()])
         return _assembled(headers, stream, first_byte_ms, hold), b""
     answer, body = _object_of(headers, body)
     chat = chat_of(reader, answer, body)
@@ -133,10 +134,10 @@ def chat_of(reader: Reader, answer: Json, body: bytes) -> Json:
         raise RuntimeFault("protocol", "the runtime's answer cannot be read") from error
 
 
-def chunks_of(reader: Reader, data: bytes) -> list[bytes]:
-    """The data of an event as events of a chat. Raises RuntimeFault for what is none."""
+def take(reader: Reader, data: bytes, said: Json | None = None) -> None:
+    """Read the data of an event, and what they are where that was read. Raises RuntimeFault for what is none."""
     try:
-        return reader.chunks(data)
+        reader.take(data, said)
     except UNREADABLE as error:
         notices.claims.count("answer", "an event of a stream could not be read")
         raise RuntimeFault("protocol", "the runtime sent an event that cannot be read") from error

@@ -18,8 +18,17 @@ from arbiter_app.runtime.claims.secrets import hide_bytes
 from arbiter_app.runtime.encoding import EncodingError, decoder_of
 from arbiter_app.runtime.faults import fault_of, stated_error
 from arbiter_app.runtime.json_lines import chat_of_ollama, events_in_lines
-from arbiter_app.runtime.replies import chat_of, chunks_of, decoded, events_in, joined, looks_streamed
-from arbiter_app.runtime.sse import DONE, EventSplitter, EventTooLarge, event_data, events_of, has_payload, separated
+from arbiter_app.runtime.replies import chat_of, decoded, events_in, joined, looks_streamed, take
+from arbiter_app.runtime.sse import (
+    DONE,
+    EventSplitter,
+    EventTooLarge,
+    event_data,
+    events_of,
+    has_payload,
+    separated,
+    told_plainly,
+)
 from arbiter_app.runtime.transport import HttpResponse
 
 
@@ -177,7 +186,7 @@ class HttpReplyStream:
                 if self._splitter.size > FREE_BYTES:
                     await self._hold.grow(self._splitter.size, self._deadline)
                 if events:
-                    self._ready.extend(self._read([hide_bytes(one) for event in events for one in separated(event)]))
+                    self._ready.extend(self._read(events))
                     return True
         except httpx.TransportError as error:
             raise fault_of(error) from error
@@ -187,21 +196,37 @@ class HttpReplyStream:
         rest = self._splitter.rest()
         self._splitter = EventSplitter()
         if rest:
-            self._ready.extend(self._read([hide_bytes(one) for one in separated(rest)]))
+            self._ready.extend(self._read([rest]))
         return bool(rest)
 
     def _read(self, events: list[bytes]) -> list[bytes]:
-        """The events as a chat's."""
+        """What came as events of a chat, without secrets."""
         if self._reader is None:
-            return events
+            return [hide_bytes(one) for event in events for one in separated(event)]
         made: list[bytes] = []
-        for event in events:
-            data = event_data(event)
-            made += chunks_of(self._reader, data) if data else [event]
-            if self.native is not None and not self._reader.failed and (kept := passable(event, data)):
-                passed = self.native.ending if self._reader.ended else self.native.ready
-                passed.append(kept + b"\n\n")
-        return made
+        for event in map(hide_bytes, events):
+            if (plainly := told_plainly(event)) is not None:
+                data, said = plainly
+                take(self._reader, data, said)
+                self._pass(event, data, strict=True)
+                continue
+            for one in separated(event):
+                data = event_data(one)
+                if not data:
+                    made += [*self._reader.taken(), one]
+                    continue
+                take(self._reader, data)
+                self._pass(one, data, strict=False)
+        return [*made, *self._reader.taken()]
+
+    def _pass(self, event: bytes, data: bytes, *, strict: bool) -> None:
+        """Keep an event as it came, where its caller speaks this dialect; a `strict` one is known to be what strict readers take."""
+        if self.native is None or self._reader is None or self._reader.failed:
+            return
+        kept = event if strict and not may_name_own(data) else passable(event, data)
+        if kept:
+            passed = self.native.ending if self._reader.ended else self.native.ready
+            passed.append(kept + b"\n\n")
 
     def _counted(self, data: bytes) -> bytes:
         """The bytes as they were before they were compressed. Raises EventTooLarge at the bound of an answer."""

@@ -105,6 +105,21 @@ def separated(event: bytes) -> list[bytes]:
     return [b"data: " + data for data in lines]
 
 
+def told_plainly(event: bytes) -> tuple[bytes, Json] | None:
+    """The data of an event and the object that they are, where it is written as nearly all are: in strict JSON on one line, behind no
+    other line than one that names the event.
+    """
+    line = event.partition(b"\n")[2] if event.startswith(b"event:") else event
+    if not line.startswith(b"data: {") or b"\n" in line:
+        return None
+    data = line[6:]
+    try:
+        said: Json = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return data, said
+
+
 def _is_json(data: bytes) -> bool:
     try:
         exact_json.loads(data)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from arbiter_app import exact_json
@@ -51,23 +50,19 @@ _TOOL = ("type", "name", "description", "input_schema", "strict", "cache_control
 
 def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     """One Messages request. Raises BadRequest for what is none, Unprocessable for a wrong `arbiter_*` field."""
-    dropped = Dropped()
-    given = load(body)
-    made = exact_json.dumps(translated(given, dropped))
-    chat = openai_chat.parse(made, caller, request_id)
-    native = native_of(MESSAGES, body, "messages", passes=("anthropic-beta",))
-    shows = _shows_thoughts(given.get("thinking"))
-    return replace(
-        chat, dropped=dropped.names, show_thoughts=shows, native=native, untranslatable=dropped.untranslatable
-    )
-
-
-def load(body: bytes) -> Json:
-    """The JSON object of a body, its numbers as they were written."""
     if not isinstance(load_json(body, halves=True), dict):
         raise BadRequest("the body must be a JSON object", code="invalid_json")
-    given: Json = exact_json.exact(body)
-    return given
+    dropped, (given, written) = Dropped(), exact_json.read_members(body.decode())
+    return openai_chat.translated(
+        translated(given, dropped),
+        caller,
+        request_id,
+        len(body),
+        dropped=dropped.names,
+        show_thoughts=_shows_thoughts(given.get("thinking")),
+        native=native_of(MESSAGES, given, written, "messages", passes=("anthropic-beta",)),
+        untranslatable=dropped.untranslatable,
+    )
 
 
 def translated(given: Json, dropped: Dropped) -> Json:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 import orjson
 
 from arbiter_app.dialects.openai_chat.frames import Frames
-from arbiter_app.dialects.openai_chat.request import conversation_of, parse
+from arbiter_app.dialects.openai_chat.request import conversation_of, parse, translated
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.lifecycle import Streamed
@@ -21,6 +21,7 @@ __all__ = [
     "frames",
     "parse",
     "status_of",
+    "translated",
     "whole",
 ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -28,9 +28,25 @@ _VIDEO = ("video_url", "input_video", "video")
 def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     """One chat request. Raises BadRequest for what is no JSON object, Unprocessable for what means nothing."""
     given = load_object(body)
+    return _read(given, exact_json.members(body.decode()), caller, request_id, len(body))
+
+
+def translated(made: Json, caller: Caller, request_id: str, body_bytes: int, **more: Any) -> ChatRequest:
+    """The chat request that one of another dialect means (values of `exact_json.exact`), which was as long, with `more` of its fields.
+    Raises as `parse` does.
+    """
+    written = {name: exact_json.dumps(value).decode() for name, value in made.items()}
+    given = exact_json.loads(exact_json.of_members(written))
+    _hold_known(given)
+    return _read(given, written, caller, request_id, body_bytes, **more)
+
+
+def _read(
+    given: Json, written: Mapping[str, str], caller: Caller, request_id: str, body_bytes: int, **more: Any
+) -> ChatRequest:
+    """The request in an object, whose members are `written` so, with `more` of its fields."""
     messages = _messages(given)
     payload = {name: value for name, value in given.items() if name not in FIELDS}
-    written = exact_json.members(body.decode())
     system = system_prompt(messages)
     stream, options = given.get("stream"), given.get("stream_options")
     if stream is not None and not isinstance(stream, bool):
@@ -50,6 +66,12 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         Capability.JSON_SCHEMA: isinstance(asked_format, dict) and asked_format.get("type") == "json_schema",
     }
     own = {name: read(field, given[field]) for field, (name, read) in _OWN.items() if given.get(field) is not None}
+    fields: dict[str, Any] = {
+        "conversation": _conversation(messages) if named is None else conversation_of(str(named)),
+        "named": named is not None,
+        **own,
+        **more,
+    }
     return ChatRequest(
         request_id=request_id,
         caller=caller,
@@ -62,10 +84,8 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         include_usage=options is not None and options.get("include_usage") is True,
         max_tokens=_max_tokens(given),
         needs=frozenset(one for one, needed in needs.items() if needed),
-        conversation=_conversation(messages) if named is None else conversation_of(str(named)),
-        named=named is not None,
-        body_bytes=len(body),
-        **own,
+        body_bytes=body_bytes,
+        **fields,
     )
 
 
@@ -74,12 +94,16 @@ def load_object(body: bytes) -> Json:
     given = load_json(body, halves=True)
     if not isinstance(given, dict):
         raise BadRequest(f"the body must be a JSON object, not {_kind(given)}", code="invalid_json")
+    _hold_known(given)
+    return given
+
+
+def _hold_known(given: Json) -> None:
     unknown = [name for name in given if name.startswith("arbiter_") and name not in FIELDS]
     if unknown:
         raise Unprocessable(
             f"unknown field {quoted(unknown[0], 60)}; known are {', '.join(FIELDS)}", param=unknown[0][:60]
         )
-    return given
 
 
 def _messages(given: Json) -> list[Json]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from arbiter_app import exact_json
@@ -41,8 +40,7 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     asked = GAP.format(prompt, suffix) if suffix else prompt
     system = SYSTEM.format(shown=IN_MIDDLE if suffix else AT_END)
     made["messages"] = [{"role": "system", "content": system}, {"role": "user", "content": asked}]
-    chat = openai_chat.parse(exact_json.dumps(made), caller, request_id)
-    return replace(chat, show_thoughts=False)
+    return openai_chat.translated(made, caller, request_id, len(body), show_thoughts=False)
 
 
 def _refuse(given: Json) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from arbiter_app import exact_json
@@ -61,25 +60,22 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     given, dropped = load_json(body, halves=True), Dropped()
     if not isinstance(given, dict):
         raise BadRequest(f"the body must be a JSON object, not {kind(given)}", code="invalid_json")
-    said = exact_json.exact(body)
+    said, written = exact_json.read_members(body.decode())
     made = translated({**given, **{name: said[name] for name in _SCHEMAS if name in given}}, dropped)
     made |= {name: said[name] for name in _NUMBERS if name in made}
-    chat = openai_chat.parse(exact_json.dumps(made), caller, request_id)
-    if not chat.named and given.get("prompt_cache_key"):
-        chat = replace(chat, named=True, conversation=openai_chat.conversation_of(given["prompt_cache_key"]))
-    repeated = {name: given[name] for name in REPEATED if given.get(name) is not None}
-    native = native_of(RESPONSES, body, "input")
-    return replace(
-        chat,
-        dropped=dropped.names,
-        repeated=repeated,
-        body_bytes=len(body),
-        native=native,
-        storable=given.get("store") is not False,
-        untranslatable=dropped.untranslatable,
-        hosted=offers_hosted(given.get("tools")),
-        stored=given.get("store") is True,
-    )
+    more: Json = {
+        "dropped": dropped.names,
+        "repeated": {name: given[name] for name in REPEATED if given.get(name) is not None},
+        "native": native_of(RESPONSES, said, written, "input"),
+        "storable": given.get("store") is not False,
+        "untranslatable": dropped.untranslatable,
+        "hosted": offers_hosted(given.get("tools")),
+        "stored": given.get("store") is True,
+    }
+    metadata, key = given.get("metadata"), given.get("prompt_cache_key")
+    if key and not (isinstance(metadata, dict) and metadata.get("conversation_id") is not None):
+        more |= {"named": True, "conversation": openai_chat.conversation_of(key)}
+    return openai_chat.translated(made, caller, request_id, len(body), **more)
 
 
 def translated(given: Json, dropped: Dropped) -> Json:

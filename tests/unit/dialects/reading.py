@@ -23,7 +23,8 @@ def streamed(wire: Wire, events: list[Any]) -> tuple[dict[str, Any], list[dict[s
     reader, chunks = wire.reader(), []
     assembler, read_again = StreamAssembler(), StreamAssembler()
     for event in events:
-        for made in reader.chunks(event if isinstance(event, bytes) else json.dumps(event).encode()):
+        reader.take(event if isinstance(event, bytes) else json.dumps(event).encode())
+        for made in reader.taken():
             assembler.feed(made)
             if made.startswith(b"data: {"):
                 chunks.append(json.loads(made.removeprefix(b"data: ")))

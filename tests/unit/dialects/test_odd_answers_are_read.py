@@ -59,7 +59,8 @@ def fed(dialect: str, events: list[Any]) -> StreamAssembler:
     reader, assembler = WIRES[dialect].reader(), StreamAssembler()
     assert reader is not None
     for event in events:
-        for made in reader.chunks(json.dumps(event).encode()):
+        reader.take(json.dumps(event).encode())
+        for made in reader.taken():
             assembler.feed(made)
     return assembler
 
