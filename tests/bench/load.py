@@ -6,7 +6,9 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 
 import httptools
@@ -31,16 +33,23 @@ def request_of(key: str, *, stream: bool) -> bytes:
     """One request as bytes, whose answer can be graded. Every system prompt is another, so that no cache answers it."""
     system = {"role": "system", "content": f"You are the helpful assistant number {next(_NUMBERS)}."}
     messages = [system, {"role": "user", "content": "Calculate 37 * 24"}]
-    body = json.dumps({"model": "auto", "messages": messages, "stream": stream, "max_tokens": 128}).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {key}\r\n"
+    return posted(
+        "/v1/chat/completions", key, {"model": "auto", "messages": messages, "stream": stream, "max_tokens": 128}
+    )
+
+
+def posted(path: str, key: str, asked: dict[str, object]) -> bytes:
+    """A request as bytes."""
+    body = json.dumps(asked).encode()
+    head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {key}\r\n"
     return f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
 
 
 class Caller(asyncio.Protocol):
     """One connection of a run."""
 
-    def __init__(self, run: Run, key: str, stream: bool) -> None:
-        self._run, self._key, self._stream = run, key, stream
+    def __init__(self, run: Run, ask: Callable[[], bytes]) -> None:
+        self._run, self._ask = run, ask
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -72,16 +81,21 @@ class Caller(asyncio.Protocol):
         self._begun = False
         self._parser = httptools.HttpResponseParser(self)
         self._started = time.perf_counter()
-        self._transport.write(request_of(self._key, stream=self._stream))
+        self._transport.write(self._ask())
 
 
 async def send(port: int, key: str, *, n: int, concurrency: int, stream: bool) -> tuple[Run, float]:
-    """Send `n` requests over `concurrency` connections; returns the run and the seconds it took."""
+    """Send `n` chat requests over `concurrency` connections; returns the run and the seconds it took."""
+    return await send_each(port, partial(request_of, key, stream=stream), n=n, concurrency=concurrency)
+
+
+async def send_each(port: int, ask: Callable[[], bytes], *, n: int, concurrency: int) -> tuple[Run, float]:
+    """The same with requests that `ask` makes, one each time."""
     run = Run(n, concurrency)
     started = time.perf_counter()
     loop = asyncio.get_running_loop()
     for _ in range(concurrency):
-        await loop.create_connection(lambda: Caller(run, key, stream), "127.0.0.1", port)
+        await loop.create_connection(lambda: Caller(run, ask), "127.0.0.1", port)
     await run.done.wait()
     return run, time.perf_counter() - started
 
