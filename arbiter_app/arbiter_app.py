@@ -30,6 +30,7 @@ from arbiter_app.web.socket_adapter import SocketAdapter
 from arbiter_app.web.state.account import Account
 from arbiter_app.web.state.activity import Activity, DecisionPage
 from arbiter_app.web.state.calibrate import Calibrate
+from arbiter_app.web.state.contents import ContentSearch, DecisionContent, ProjectContents
 from arbiter_app.web.state.demo import Demo
 from arbiter_app.web.state.key import Key
 from arbiter_app.web.state.key_budgets import KeyBudgets
@@ -80,11 +81,11 @@ _page(landing.page, "/", "The cheapest model that still gets it right", Overview
 _page(start.page, "/start", "Start", Start.load)
 _page(overview.page, "/app", "Overview", Overview.load)
 _page(playground.page, "/app/playground", "Playground", Playground.load)
-_page(activity.page, "/app/activity", "Activity", Activity.load)
-_page(activity.decision, "/app/decision/[decision_id]", "Decision", DecisionPage.load)
+_page(activity.page, "/app/activity", "Activity", Activity.load, ContentSearch.load)
+_page(activity.decision, "/app/decision/[decision_id]", "Decision", DecisionPage.load, DecisionContent.load)
 _page(notifications.page, "/app/notifications", "Notifications", Notify.load)
 _page(models.page, "/app/models", "Models", Models.load, PoolPanel.load, Calibrate.load)
-_page(key.page, "/app/key", "Key", Key.load, KeyBudgets.load)
+_page(key.page, "/app/key", "Key", Key.load, KeyBudgets.load, ProjectContents.load)
 _page(integration.page, "/app/integration", "Integration", Integration.load)
 _page(demo.page, "/demo", "Demo", Demo.load)
 for doc, made in docs.pages():

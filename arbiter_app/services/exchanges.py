@@ -172,6 +172,18 @@ class Exchanges:
 
     # Reading
 
+    @property
+    def keeps(self) -> bool:
+        """Whether any project keeps contents."""
+        return bool(self._rules)
+
+    async def has(self, decision_id: str) -> bool:
+        """Whether the content of a decision is kept; False also while the store cannot be read."""
+        newest = functools.partial(contents.of_decisions, projects=None, now=self._now(), limit=1)
+        with suppress(StoreError):
+            return bool(await self._store.read(newest, decision_id=decision_id))
+        return False
+
     async def content(self, caller: Caller, decision_id: str) -> KeptContent:
         """What was asked and answered in a decision. Raises NotFound, StoreError."""
         found = await self._one(decision_id)

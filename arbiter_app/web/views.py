@@ -13,6 +13,7 @@ from arbiter_app.services.rows import (
     CatalogModel,
     DecisionRow,
     DeploymentRow,
+    FoundContent,
     HoldoutReport,
     KeyEntry,
     KeyUsage,
@@ -319,6 +320,19 @@ def budget_row(row: BudgetRow, projects: Mapping[str, str]) -> View:
         "width": percent_css(taken),
         "hot": "yes" if taken >= row["soft"] else "",
         "renews": "" if row["renews"] is None else f"{row['renews']:.0f}",
+    }
+
+
+def content_hit(row: FoundContent) -> View:
+    """A decision in whose content words were found."""
+    quality = row["quality"]
+    return {
+        "id": row["decision_id"],
+        "ts": f"{row['made']:.0f}",
+        "task": row["task"] or "",
+        "model": row["model"] or "",
+        "quality": "" if quality is None else share(quality, 0),
+        "excerpt": row["excerpt"],
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import reflex as rx
 
 from arbiter_app.store.decisions import ORDERS, RANKED
-from arbiter_app.web.components import atoms, data
+from arbiter_app.web.components import atoms, contents, data
 from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.pages.overview import closed
 from arbiter_app.web.state.activity import MODES, Activity, DecisionPage
@@ -20,7 +20,9 @@ BESIDE = (
 
 def page() -> rx.Component:
     """The page of many."""
-    return shell("activity", "Activity", rx.cond(Activity.closed == "yes", closed(), _table()))
+    return shell(
+        "activity", "Activity", rx.cond(Activity.closed == "yes", closed(), rx.fragment(_table(), contents.search()))
+    )
 
 
 def _table() -> rx.Component:
@@ -194,7 +196,7 @@ def _whole() -> rx.Component:
         atoms.panel("Facts", _pairs(DecisionPage.facts)),
         rx.cond(
             DecisionPage.asked.length() > 0,
-            atoms.panel("Request", _pairs(DecisionPage.asked), note="its text is not kept"),
+            atoms.panel("Request", _pairs(DecisionPage.asked), note="its text is not here"),
         ),
         class_name="stack",
     )
@@ -202,7 +204,8 @@ def _whole() -> rx.Component:
         rx.el.summary("Whole record as JSON", class_name="link small"), atoms.code(DecisionPage.raw), class_name="raw"
     )
     return rx.fragment(
-        _headline(), rx.el.div(rx.el.div(story, beside, raw, class_name="stack"), side, class_name="two")
+        _headline(),
+        rx.el.div(rx.el.div(story, contents.of_decision(), beside, raw, class_name="stack"), side, class_name="two"),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reflex as rx
 
-from arbiter_app.web.components import atoms, budgets, data
+from arbiter_app.web.components import atoms, budgets, contents, data
 from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.state.account import Account
 from arbiter_app.web.state.key import Key
@@ -52,7 +52,7 @@ def _signed_in() -> rx.Component:
     return rx.fragment(
         rx.el.div(_own(), _use(), class_name="two even"),
         budgets.own(),
-        rx.cond(Account.role == "operator", rx.fragment(budgets.every(), _everybody())),
+        rx.cond(Account.role == "operator", rx.fragment(budgets.every(), _everybody(), contents.of_projects())),
     )
 
 
