@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -665,7 +666,13 @@ async def start(settings: Settings, *, worker_of: str = "") -> Services:
     the housekeeping.
     """
     catalog = catalog_of(settings)
-    store = open_store(settings.db, durability=settings.durability, connections=settings.db_connections)
+    store = open_store(
+        settings.db,
+        durability=settings.durability,
+        connections=settings.db_connections,
+        journal=Path(settings.journal),
+        journal_bytes=settings.journal_bytes,
+    )
     sandbox = None
     if settings.sandbox and not worker_of:
         sandbox = start_sandbox(catalog, latency=settings.sandbox_latency, seed=settings.sandbox_seed)

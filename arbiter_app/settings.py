@@ -141,6 +141,12 @@ class Settings(_ByName):
         "connections of a process to PostgreSQL: one writes, one listens, the others read",
         ge=3,
     )
+    journal: str = _env(
+        "ARBITER_JOURNAL", "data/journal.db", "file of this host's own: what waits while a PostgreSQL is gone"
+    )
+    journal_bytes: int = _env(
+        "ARBITER_JOURNAL_BYTES", 256_000_000, "how large that file may get; about 5 KB a decision", ge=1_000_000
+    )
     api_keys: Names = _env("ARBITER_API_KEYS", (), "operator keys, comma-separated; none: one is made at first start")
     host: str = _env("ARBITER_HOST", "127.0.0.1", "address to listen on")
     port: int = _env("ARBITER_PORT", 8000, "port to listen on", ge=0, le=65535)

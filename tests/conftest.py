@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +36,7 @@ FAST = {
     "ARBITER_SIGNUPS_PER_EMAIL": "1000",
     "ARBITER_SHADOW": "off",  # what happens after an answer is for the tests of that
 }
+NUMBERS = count(1)
 
 
 class Running:
@@ -171,7 +173,8 @@ def database(request: pytest.FixtureRequest) -> str:
 def running(directory: Path, *, database: str = "", **environ: str) -> Iterator[Running]:
     """A gateway with a store of its own; settings by environment names."""
     where = environ.get("ARBITER_DB") or databases.place(database or databases.chosen, directory / "arbiter.db")
-    settings = load_settings({**FAST, "ARBITER_DB": where, **environ}, env_file=None)
+    own = {"ARBITER_DB": where, "ARBITER_JOURNAL": str(directory / f"journal-{next(NUMBERS)}.db")}
+    settings = load_settings({**FAST, **own, **environ}, env_file=None)
     gateway = Running(settings)
     try:
         yield gateway

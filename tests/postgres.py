@@ -77,6 +77,14 @@ class PostgresServer:
         """End at once, whatever is under way."""
         self._end(signal.SIGKILL)
 
+    def pause(self) -> None:
+        """Have it stand still: it takes connections, and answers nobody."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Go on where it stood still."""
+        self._signal(signal.SIGCONT)
+
     def remove(self) -> None:
         """End, and leave nothing behind."""
         self.kill()
@@ -93,14 +101,17 @@ class PostgresServer:
             return cursor.fetchall() if cursor.description else []
 
     def _end(self, how: signal.Signals) -> None:
-        process, self._process = self._process, None
-        if process is None:
+        if self._process is None:
             return
-        if how == signal.SIGKILL:
-            for child in _children(process.pid):
-                _send(child, how)
-        _send(process.pid, how)
+        self._signal(how, only_parent=how != signal.SIGKILL)
+        process, self._process = self._process, None
         process.wait(START_S)
+
+    def _signal(self, how: signal.Signals, *, only_parent: bool = False) -> None:
+        assert self._process is not None
+        for child in [] if only_parent else _children(self._process.pid):
+            _send(child, how)
+        _send(self._process.pid, how)
 
     def _as(self) -> dict[str, object]:
         if self._run_as is None:

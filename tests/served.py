@@ -70,6 +70,7 @@ def start(directory: Path, *words: str, root: Path = ROOT, **environ: str) -> Se
     port = environ.get("ARBITER_PORT") or str(free_port())
     own = {
         "ARBITER_DB": str(directory / "arbiter.db"),
+        "ARBITER_JOURNAL": str(directory / "journal.db"),
         "ARBITER_PORT": port,
         "ARBITER_API_KEYS": OPERATOR,
         "ARBITER_SANDBOX_LATENCY": "0",

@@ -20,6 +20,9 @@ router = APIRouter(tags=["health"], route_class=Guarded)
 async def health(request: Request) -> Response:
     """Alive: answers without touching store or runtime. `store` is ok, or why it refuses writes; learning pauses then.
 
+    `journal` is what this host keeps until its database is back: empty, how much waits, or why it takes nothing more; none
+    where there is none.
+
     `runtime` is ok, or what it refuses the operator: its key, or credit. `neighbour` is none, or the other
     Arbiter that serves from the same database file.
     """
@@ -28,6 +31,8 @@ async def health(request: Request) -> Response:
     uptime_s = round(time.monotonic() - services.status.started_at, 1)
     degraded = services.store.ledger.degraded
     told = {"store": degraded or "ok", "learning": "paused" if degraded else "on"}
+    journal = services.store.journal
+    told["journal"] = "none" if journal is None else journal.told
     told["runtime"] = services.standing.told or "ok"
     told["neighbour"] = services.status.neighbour or "none"
     return JSONResponse({"status": "ok", "version": __version__, "mode": mode, "uptime_s": uptime_s, **told})
@@ -35,14 +40,14 @@ async def health(request: Request) -> Response:
 
 @router.get("/readyz", response_model=ReadyAnswer)
 async def readyz(request: Request) -> Response:
-    """Ready: the store takes writes and the runtime has been seen. 503 with the reasons when not."""
+    """Ready: what is answered is kept, in the store or in this host's journal, and the runtime has been seen. 503 with the reasons when not."""
     services = services_of(request)
     reasons = []
     if services.requests.draining:
         reasons.append("draining")
     if services.status.not_ready:
         reasons.append(services.status.not_ready)
-    if trouble := await services.store.trouble():
+    if not services.store.journals and (trouble := await services.store.trouble()):
         reasons.append(trouble)
     if services.status.runtime_seen_at is None:
         reasons.append("the runtime has not been seen yet")

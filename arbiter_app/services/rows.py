@@ -1029,6 +1029,7 @@ class HealthAnswer(TypedDict):
     mode: str
     uptime_s: float
     store: str
+    journal: str
     learning: str
     runtime: str
     neighbour: str

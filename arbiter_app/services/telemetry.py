@@ -54,6 +54,11 @@ class Telemetry:
             "arbiter_shadow_pending": self._shadows.pending,
             "arbiter_tasks": len(asyncio.all_tasks()),
         }
+        if (journal := self._store.journal) is not None:
+            now["arbiter_journal_entries"] = journal.waiting
+            now["arbiter_journal_bytes"] = journal.size
+            now["arbiter_journal_max_bytes"] = journal.most_bytes
+            now["arbiter_journal_refuses"] = int(bool(journal.refuses))
         for name, value in now.items():
             metrics.gauges[name].set(value)
         for against in ("objective", "people"):

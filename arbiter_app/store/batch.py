@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Dialect, update
 
-from arbiter_app.pipeline.ports import DecisionRecord, Delta, Lesson
+from arbiter_app.pipeline.ports import DecisionRecord, Delta, Lesson, Settlement
 from arbiter_app.policy import FIELDS, agreement
 from arbiter_app.policy.statistics import COST_FIELDS, PAIR_FIELDS, ModelStats
 from arbiter_app.store.backends import of_dialect
@@ -75,6 +75,12 @@ class BatchWriter:
     def is_plain(self, records: Sequence[DecisionRecord]) -> bool:
         """Whether writing these is inserting rows, and nothing else."""
         return not any([_takes_away(record.deltas) for record in records])
+
+    def settle(self, connection: Connection, settlements: Sequence[Settlement]) -> None:
+        """What budgets are charged without a record."""
+        if settlements:
+            with self._in_one_go(connection):
+                self.budgets.settle(connection, settlements)
 
     def write_learned(self, connection: Connection, lesson: Lesson) -> None:
         """Statistics, alerts, policy state, and pairs of a judge's score with the truth."""

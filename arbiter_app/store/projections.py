@@ -9,6 +9,7 @@ apart, reads take the rest from the decisions themselves (never many), and which
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -81,6 +82,16 @@ def newest(connection: Connection) -> int:
     return int(connection.execute(_NEWEST).scalar() or 0)
 
 
+@dataclass(frozen=True, slots=True)
+class LateScore:
+    """How good an answer was, 0 to 1, by whose judgement and why; None: only the judge's charge in pico-dollars is new."""
+
+    quality: float | None
+    source: str
+    reason: str
+    pico: int | None
+
+
 class ProjectionBuilder:
     """Files decisions inside the caller's transaction, which must be the only one that writes."""
 
@@ -99,7 +110,6 @@ class ProjectionBuilder:
         self._counter = Statement(dialect, Counter, add=("value",))
         self._late = Statement(dialect, LateGrade, skip="id")
         self._attributions, self._labels = AttributionBuilder(dialect), LabelLister(dialect)
-        self._graded, self._regrade = Query(dialect, _GRADED), Query(dialect, _REGRADE)
 
     def waiting(self, connection: Connection, what: str) -> int:
         """How many decisions are not in the lists (LISTED), or not in the sums (SUMMED)."""
@@ -128,30 +138,26 @@ class ProjectionBuilder:
             one.run(connection, resolution=OPEN)
         return self.opened(connection)
 
-    def grade(
-        self,
-        connection: Connection,
-        decision_id: str,
-        quality: float | None,
-        source: str,
-        reason: str,
-        pico: int | None,
-    ) -> bool:
-        """A late grade (None: only the judge's charge) of a decision; False when there is no such decision.
+    def grade(self, connection: Connection, given: Mapping[str, LateScore]) -> set[str]:
+        """Late grades by the ids of their decisions; the ids of those that there are.
 
         The sums of one that is summed take it in with the next slice; one that is not is summed as it is then.
         """
-        found = self._graded.run(connection, id=decision_id)
+        found = connection.execute(_GRADED, {"ids": list(given)}).all()
         if not found:
-            return False
-        seq, ts, key_id, bucket, model, mode, old_quality, old_source, old_pico, *labels = found[0]
-        told = (old_quality, old_source) if quality is None else (quality, source)
-        self._regrade.run(connection, at=seq, to_quality=told[0], to_source=told[1], to_reason=reason, to_pico=pico)
-        if seq <= self._filed(connection, SUMMED):
-            start = int(ts) // FIVE_MINUTES * FIVE_MINUTES
-            moved = rollup_math.regraded((old_quality, old_pico), (told[0], pico))
-            self._late.run(connection, [(key_id, start, bucket, model, mode, *moved, 0, *labels)])
-        return True
+            return set()
+        summed_upto, changed, lates = self._filed(connection, SUMMED), [], []
+        for decision_id, seq, ts, key_id, bucket, model, mode, old_quality, old_source, old_pico, *whose in found:
+            one = given[decision_id]
+            told = (old_quality, old_source) if one.quality is None else (one.quality, one.source)
+            changed.append({"at": seq, "to": told[0], "by": told[1], "why": one.reason, "pico": one.pico})
+            if seq <= summed_upto:
+                start = int(ts) // FIVE_MINUTES * FIVE_MINUTES
+                moved = rollup_math.regraded((old_quality, old_pico), (told[0], one.pico))
+                lates.append((key_id, start, bucket, model, mode, *moved, 0, *whose))
+        connection.execute(_REGRADE, changed)
+        self._late.run(connection, lates)
+        return {row.id for row in found}
 
     def _sum(self, connection: Connection, after: int, upto: int) -> None:
         edges = {"after": after, "upto": upto}
@@ -268,17 +274,18 @@ _SETTLED = delete(_ROLLUPS).where(
     )
 )
 _GRADED = select(
-    *(_D.seq, _D.ts, _D.key_id, _D.bucket, _D.model, _D.mode, _D.quality, _D.quality_source, _D.judge_cost_pico),
+    *(_D.id, _D.seq, _D.ts, _D.key_id, _D.bucket, _D.model, _D.mode),
+    *(_D.quality, _D.quality_source, _D.judge_cost_pico),
     *(_D.project_id, _D.runtime, _D.end_user, _D.tags),
-).where(_D.id == bindparam("id"))
+).where(_D.id.in_(bindparam("ids", expanding=True)))
 _REGRADE = (
     update(_DECISIONS)
     .where(_D.seq == bindparam("at"))
     .values(
-        quality=bindparam("to_quality"),
-        quality_source=bindparam("to_source"),
-        quality_reason=bindparam("to_reason"),
-        judge_cost_pico=bindparam("to_pico"),
+        quality=bindparam("to"),
+        quality_source=bindparam("by"),
+        quality_reason=bindparam("why"),
+        judge_cost_pico=bindparam("pico"),
     )
 )
 _LISTING = (*[_list(name, one) for name, one in LISTS.items()], _span())

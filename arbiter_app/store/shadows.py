@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, bindparam, func, insert, select, update
+from sqlalchemy import BindParameter, Connection, Dialect, bindparam, func, select, update
 
 from arbiter_app.pipeline.types import Grade, Mode
 from arbiter_app.store.rollup_math import FIVE_MINUTES
-from arbiter_app.store.statements import Query, Statement
+from arbiter_app.store.statements import Statement
 from arbiter_app.store.tables import LateGrade, StoredDecision, StoredShadow, table
 
 log = logging.getLogger("arbiter.store")
 
 _SHADOWS, _D = table(StoredShadow), table(StoredDecision).c
 _S = _SHADOWS.c
+Came = tuple[str, Mapping[str, Any]]
+"""A decision's id, and a row of `StoredShadow` without it."""
+Asked = tuple[str, str]
+"""A decision's id, and the name of a model that was asked beside it."""
 _TOLD = [column for column in _S if column.name != "decision_id"]
 
 
@@ -24,42 +28,46 @@ class ShadowWriter:
     """Writes inside the caller's transaction, which must be the only one that writes."""
 
     def __init__(self, dialect: Dialect) -> None:
-        asked = select(_D.ts, _D.key_id, _D.bucket, _D.project_id, _D.end_user, _D.tags)
-        self._decision = Query(dialect, asked.where(_D.id == bindparam("of")))
-        self._known = Query(
-            dialect, select(_S.model).where(_S.decision_id == bindparam("of"), _S.model == bindparam("who"))
-        )
-        self._insert = Query(dialect, insert(_SHADOWS).values({one.name: bindparam(one.name) for one in _S}))
-        self._charge = Query(dialect, _CHARGE)
+        self._insert = Statement(dialect, StoredShadow)
         self._late = Statement(dialect, LateGrade, skip="id")
-        self._grade = Query(dialect, _GRADE)
+        self._names = [name for name in self._insert.columns if name != "decision_id"]
 
-    def add(self, connection: Connection, decision_id: str, row: Mapping[str, Any]) -> bool:
-        """Write what came of a model, as `StoredShadow` without its `decision_id`; False where that is on record already, or the
-        decision is not."""
-        found = self._decision.run(connection, of=decision_id)
-        if not found:
-            log.warning("a model was asked beside a decision that is not on record", extra={"decision": decision_id})
-            return False
-        if self._known.run(connection, of=decision_id, who=row["model"]):
-            return False
-        self._insert.run(connection, decision_id=decision_id, **row)
-        pico = row["cost_pico"]
-        if pico is not None:
-            ts, key_id, bucket, project_id, *labels = found[0]
-            start = int(ts) // FIVE_MINUTES * FIVE_MINUTES
-            self._charge.run(connection, of=decision_id, more=pico)
-            charged = (key_id, start, bucket, row["model"], Mode.SHADOW.value, 0, 0, 0.0, 0.0, pico)
-            self._late.run(connection, [(*charged, project_id, "", *labels)])
-        return True
+    def add(self, connection: Connection, given: Sequence[Came]) -> set[Asked]:
+        """Write what came of models; those that are new. One that is on record already is passed over, or whose decision is not."""
+        ids = {"ids": list({decision_id for decision_id, _ in given})}
+        beside = {row.id: row for row in connection.execute(_BESIDE, ids)}
+        known = {(row.decision_id, row.model) for row in connection.execute(_KNOWN, ids)}
+        new: dict[Asked, Mapping[str, Any]] = {}
+        for decision_id, row in given:
+            if decision_id not in beside:
+                log.warning(
+                    "a model was asked beside a decision that is not on record", extra={"decision": decision_id}
+                )
+            elif (asked := (decision_id, str(row["model"]))) not in known:
+                new.setdefault(asked, row)
+        self._insert.run(connection, [(of_it, *[row[name] for name in self._names]) for (of_it, _), row in new.items()])
+        charges, lates = [], []
+        for (of_it, model), row in new.items():
+            if (pico := row["cost_pico"]) is not None:
+                one = beside[of_it]
+                start = int(one.ts) // FIVE_MINUTES * FIVE_MINUTES
+                charges.append({"of": of_it, "more": pico})
+                charged = (one.key_id, start, one.bucket, model, Mode.SHADOW.value, 0, 0, 0.0, 0.0, pico)
+                lates.append((*charged, one.project_id, "", one.end_user, one.tags))
+        if charges:
+            connection.execute(_CHARGE, charges)
+        self._late.run(connection, lates)
+        return set(new)
 
-    def grade(self, connection: Connection, decision_id: str, grades: Mapping[str, Grade]) -> None:
-        """How good the answers of models were, by their names, once that is known."""
-        for model, one in grades.items():
-            told = {"quality": one.quality, "quality_source": one.source, "quality_reason": one.reason}
-            self._grade.run(
-                connection, of=decision_id, who=model, **{f"to_{name}": value for name, value in told.items()}
-            )
+    def grade(self, connection: Connection, given: Sequence[tuple[str, Mapping[str, Grade]]]) -> None:
+        """How good the answers of models were, each by its decision's id and the models' names, once that is known."""
+        changes = [
+            {"of": of_it, "who": model, "to": one.quality, "by": one.source, "why": one.reason}
+            for of_it, grades in given
+            for model, one in grades.items()
+        ]
+        if changes:
+            connection.execute(_GRADE, changes)
 
 
 def of(connection: Connection, decision_id: str) -> list[dict[str, Any]]:
@@ -68,6 +76,11 @@ def of(connection: Connection, decision_id: str) -> list[dict[str, Any]]:
     return [dict(row._mapping) for row in connection.execute(query)]
 
 
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_BESIDE = select(
+    *(_D.id, _D.ts, _D.key_id, _D.bucket, _D.project_id, _D.end_user, _D.tags),
+).where(_D.id.in_(_IDS))
+_KNOWN = select(_S.decision_id, _S.model).where(_S.decision_id.in_(_IDS))
 _CHARGE = (
     update(table(StoredDecision))
     .where(_D.id == bindparam("of"))
@@ -76,9 +89,5 @@ _CHARGE = (
 _GRADE = (
     update(_SHADOWS)
     .where(_S.decision_id == bindparam("of"), _S.model == bindparam("who"))
-    .values(
-        quality=bindparam("to_quality"),
-        quality_source=bindparam("to_quality_source"),
-        quality_reason=bindparam("to_quality_reason"),
-    )
+    .values(quality=bindparam("to"), quality_source=bindparam("by"), quality_reason=bindparam("why"))
 )

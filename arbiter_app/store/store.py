@@ -26,6 +26,7 @@ from arbiter_app.store import (
     feedback,
     keys,
     learned,
+    marks,
     projections,
     rollups,
     seal,
@@ -33,14 +34,16 @@ from arbiter_app.store import (
     upkeep,
     usage,
 )
-from arbiter_app.store.backends import Taught, backend_of, url_of
+from arbiter_app.store.backends import StoreUnusable, Taught, backend_of, url_of
 from arbiter_app.store.backends.channel import Channel
 from arbiter_app.store.backends.sqlite import back_up
 from arbiter_app.store.db_errors import is_damage, is_gone, refusal
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import prepare
+from arbiter_app.store.entries import FollowUp
 from arbiter_app.store.fair_executor import FairExecutor
 from arbiter_app.store.file_watch import FileWatch
+from arbiter_app.store.journal import Journal
 from arbiter_app.store.keys import MintedKey, StoredKey
 from arbiter_app.store.writer import StoreError, Writer
 
@@ -51,6 +54,7 @@ READERS = 2
 """Threads that read a file."""
 CONNECTIONS = 4
 """To a server: one that writes, one that listens for other hosts, and one for each thread that reads."""
+JOURNAL_BYTES = 256_000_000
 CHANNEL_S = 5.0
 """How long a start waits to know whether this host leads; later it is known as soon as the server is heard."""
 PROBE_S = LOOK_S = 1.0
@@ -82,56 +86,52 @@ class StoreLedger:
         settlement: Settlement | None = None,
     ) -> asyncio.Future[None]:
         """A late grade: row, roll-ups, statistics and budgets in one transaction."""
-
-        def work(connection: Connection) -> None:
-            if settlement is not None:
-                self._writer.batch.budgets.settle(connection, (settlement,))
-            found = grade.quality, grade.source, grade.reason, judge_pico
-            if self._writer.projections.grade(connection, decision_id, *found):
-                self._writer.batch.write_learned(connection, lesson)
-
-        return self._writer.call(work, keep=True)
+        return self._writer.follow_up(
+            FollowUp(decision_id, grade=grade, judge_pico=judge_pico, lesson=lesson, settlement=settlement)
+        )
 
     def settle(self, settlement: Settlement) -> asyncio.Future[None]:
         """Charge budgets, or let go what was reserved, without a record."""
-        return self._writer.call(lambda c: self._writer.batch.budgets.settle(c, (settlement,)), keep=True)
+        return self._writer.follow_up(FollowUp(settlement=settlement))
 
     def shadow(
         self, decision_id: str, row: Mapping[str, Any], lesson: Lesson, *, settlement: Settlement | None = None
     ) -> asyncio.Future[None]:
         """A model that was asked beside an answer: its row, the decision's, sums, statistics and budgets in one transaction, once."""
-
-        def work(connection: Connection) -> None:
-            if settlement is not None:
-                self._writer.batch.budgets.settle(connection, (settlement,))
-            if self._writer.shadows.add(connection, decision_id, row):
-                self._writer.batch.write_learned(connection, lesson)
-
-        return self._writer.call(work, keep=True)
+        return self._writer.follow_up(FollowUp(decision_id, shadow=row, lesson=lesson, settlement=settlement))
 
     def shadow_grades(self, decision_id: str, grades: Mapping[str, Grade], lesson: Lesson) -> asyncio.Future[None]:
         """Late grades of models that were asked beside an answer."""
-
-        def work(connection: Connection) -> None:
-            self._writer.shadows.grade(connection, decision_id, grades)
-            self._writer.batch.write_learned(connection, lesson)
-
-        return self._writer.call(work, keep=True)
+        return self._writer.follow_up(FollowUp(decision_id, shadow_grades=grades, lesson=lesson))
 
     def adjust(self, lesson: Lesson) -> asyncio.Future[None]:
         """Statistics that change without a decision."""
-        return self._writer.call(lambda connection: self._writer.batch.write_learned(connection, lesson), keep=True)
+        return self._writer.follow_up(FollowUp(lesson=lesson))
 
 
 class Store:
     """One database: `ledger` for the pipeline, coroutines for everything else."""
 
-    def __init__(self, where: str, *, durability: str = "strict", connections: int = CONNECTIONS) -> None:
+    def __init__(
+        self,
+        where: str,
+        *,
+        durability: str = "strict",
+        connections: int = CONNECTIONS,
+        journal: Path | None = None,
+        journal_bytes: int = JOURNAL_BYTES,
+    ) -> None:
         self.url = url_of(where)
         self.backend = backend_of(self.url)
         prepare(self.url)
         self._watch = FileWatch(self.path) if self.path is not None else None
-        self.writer = Writer(self.backend, durability=durability, watch=self._watch)
+        self.journal = None
+        if journal is not None and self.backend.shared:
+            self.journal = Journal(journal, journal_bytes, store=self.url, durability=durability)
+        try:
+            self.writer = Writer(self.backend, durability=durability, watch=self._watch, journal=self.journal)
+        except DatabaseError as error:
+            raise StoreUnusable(self.backend.in_words(error)) from error
         self.ledger = StoreLedger(self.writer, strict=durability != "relaxed")
         readers = max(1, connections - 2) if self.backend.shared else READERS
         self._reading = self.backend.engine(read_only=True, connections=readers)
@@ -146,6 +146,11 @@ class Store:
     def path(self) -> Path | None:
         """The SQLite file, None for another database."""
         return self.backend.path
+
+    @property
+    def journals(self) -> bool:
+        """Whether what is answered is kept on this host's disk while the database is gone."""
+        return self.journal is not None and not self.journal.refuses
 
     async def read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a query of one of the repositories on a connection of its own, off the event loop. Raises StoreError."""
@@ -364,6 +369,7 @@ class Store:
             (lambda c: sessions.retire(c, now), sessions.STEP),
             (lambda c: attribution.retire(c, now), 1),
         ]
+        await self.writer.call(lambda c: marks.drop_old(c, now))
         gone = await self.writer.call(upkeep.drop_implausible)
         for step, full in steps:
             went = full
@@ -395,12 +401,20 @@ class Store:
             self._watch.close()
 
 
-def open_store(where: str, *, durability: str = "strict", connections: int = CONNECTIONS) -> Store:
+def open_store(
+    where: str,
+    *,
+    durability: str = "strict",
+    connections: int = CONNECTIONS,
+    journal: Path | None = None,
+    journal_bytes: int = JOURNAL_BYTES,
+) -> Store:
     """Open (and migrate) the store at a file path or SQLAlchemy URL. Raises StoreUnusable with what to do.
 
-    `connections`: how many at most to a server: one writes, one listens, the others read.
+    `connections`: how many at most to a server: one writes, one listens, the others read. `journal`: where entries are kept while
+    that is gone, at most `journal_bytes`; for a store on a disk of this machine there is none.
     """
-    return Store(where, durability=durability, connections=connections)
+    return Store(where, durability=durability, connections=connections, journal=journal, journal_bytes=journal_bytes)
 
 
 def _retire_sums(resolution: int, now: float, after: str, connection: Connection) -> tuple[int, str | None]:

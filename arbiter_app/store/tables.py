@@ -404,6 +404,20 @@ class Notification(SQLModel, table=True):
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
+class WriterMark(SQLModel, table=True):
+    """The last batch of a writer that was committed, in the transaction of that batch: of a process by a name that it drew, or of a
+    journal by its id. A batch whose number is not higher, or whose writer is `closed`, fails.
+
+    So one whose commit is in doubt is either known to be written, or will never be. `at` is when the mark was moved.
+    """
+
+    __tablename__ = "writer_mark"
+    writer: str = Field(primary_key=True)
+    number: int = Field(sa_type=BigInteger)
+    closed: bool
+    at: float
+
+
 class Counter(SQLModel, table=True):
     """A named count that survives restarts, e.g. `classified.rules`."""
 

@@ -1,8 +1,8 @@
 """The one writer: a thread that commits whatever has queued while its last commit ran.
 
-A lone write waits for one commit, a burst shares one. When the database refuses (locked, full, read-only, damaged) the
+A lone write waits for one commit, a burst shares one. When the database refuses (gone, locked, full, read-only, damaged) the
 store is degraded and says why: nobody waits any more, answers go on, and what has to be kept (records, late grades,
-votes) stays in memory, bounded, and is written in order once the database takes writes again.
+votes) waits, bounded, and is written in order once the database takes writes again: in the journal where there is one, else in memory.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from queue import Empty, SimpleQueue
@@ -22,57 +21,36 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from arbiter_app.pipeline import ports
 from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.store import projections
 from arbiter_app.store.backends import Backend
-from arbiter_app.store.batch import BatchWriter
-from arbiter_app.store.db_errors import is_conflict, refusal
-from arbiter_app.store.decisions import exists
-from arbiter_app.store.file_watch import NOBODY, FileWatch
-from arbiter_app.store.projections import ProjectionBuilder
-from arbiter_app.store.sanitize import sanitized
-from arbiter_app.store.shadows import ShadowWriter
+from arbiter_app.store.db_errors import refusal
+from arbiter_app.store.entries import FollowUp
+from arbiter_app.store.file_watch import FileWatch
+from arbiter_app.store.journal import Journal, JournalRefuses
+from arbiter_app.store.marks import Batch
+from arbiter_app.store.outage import FIRST_RETRY_S, LAST_RETRY_S, Outage
 from arbiter_app.store.statistics_sync import StatisticsSync
+from arbiter_app.store.transaction import EntryWriter, WritingConnection
 from arbiter_app.store.usage import UsageMeter
+from arbiter_app.store.waiting import Failure, StoreError, Waiting, WritesPaused, let_go, tell
+
+__all__ = ["StoreError", "Writer", "WritesPaused"]
 
 log = logging.getLogger("arbiter.store")
 
 T = TypeVar("T")
-Work = Callable[[Connection], Any]
-Told = tuple["asyncio.Future[Any]", Any]
 
-FIRST_RETRY_S, LAST_RETRY_S = 0.05, 1.0
 BATCH = 1_024
-
-
-class StoreError(RuntimeError):
-    """A write that was not made; the message says why."""
-
-
-class WritesPaused(StoreError, ports.NotDurable):
-    """A write that was not made because the database refuses writes at the moment."""
+KEPT_AT_ONCE = 64
+"""Entries of one transaction of the journal: where they do not all fit, none of them is in it."""
+RECOVERED = {"store.recovered": 1}
+STALLED_S = 10.0
+"""After so long in one transaction the connection is given up: the server, or the way to it, has stopped without a word."""
 
 
 class _Refused(Exception):
     """The database refuses every write at the moment; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """The outcome of a write that failed."""
-
-    error: Exception
-
-
-@dataclass(slots=True)
-class _Item:
-    """A decision record, or a function to run in the transaction, and whom to tell. `keep`: survives a refusal."""
-
-    record: DecisionRecord | None
-    work: Work | None
-    future: asyncio.Future[Any] | None
-    keep: bool
 
 
 class Writer:
@@ -90,38 +68,60 @@ class Writer:
         max_wait_s: float | None = None,
         max_pending: int = 20_000,
         watch: FileWatch | None = None,
+        journal: Journal | None = None,
     ) -> None:
-        """`watch` looks after the files of a SQLite database."""
+        """`watch` looks after the files of a SQLite database. What the journal holds is written first; raises what the database says."""
         self._backend = backend
-        self._engine = engine = backend.engine(durability=durability)
-        self._watch = watch
-        self.batch = BatchWriter(engine.dialect)
-        self.projections = ProjectionBuilder(engine.dialect)
-        self.meter = UsageMeter(engine.dialect)
-        self.shadows = ShadowWriter(engine.dialect)
-        self.statistics = StatisticsSync(engine.dialect)
-        self.max_wait_s = backend.patience_s if max_wait_s is None else max_wait_s
+        self._line = WritingConnection(backend, durability=durability, max_wait_s=max_wait_s, watch=watch)
+        dialect = self._line.engine.dialect
+        self.entries = EntryWriter(dialect)
+        self.batch, self.projections, self.shadows = self.entries.batch, self.entries.projections, self.entries.shadows
+        self.meter, self.statistics = UsageMeter(dialect), StatisticsSync(dialect)
         self._max_pending = max_pending
-        self._queue: deque[_Item] = deque()
+        self._queue: deque[Waiting] = deque()
+        self._held: deque[Waiting] = deque()
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._asleep = False
         self._closing = False
-        self._connection: Connection | None = None
-        self._holds_log, self._connections = NOBODY, 0
         self._unfiled = dict(projections.SLICES)  # not known yet
         self._unsettled = False
-        self._in_hand = 0
+        self._in_hand = self._doubtful = 0
+        self._spilling = False
+        self._turning: float | None = None
         self.degraded = ""
-        self.lost = 0
+        self.dropped = 0
         self.commits = 0
         self.write_s = 0.0
+        self.journal = journal
+        self._outage = None
+        if journal is not None:
+            self._outage = Outage(journal, self._line, self.entries, ring=partial(self._bell.put, None))
+            self._outage.catch_up()
         self._thread = threading.Thread(target=self._run, name="arbiter-writer", daemon=True)
         self._thread.start()
 
     @property
     def pending(self) -> int:
-        """Writes that are queued or in the transaction under way."""
-        return len(self._queue) + self._in_hand
+        """Writes that are queued, held, or in the transaction under way; not what is in the journal."""
+        return len(self._queue) + len(self._held) + self._in_hand
+
+    @property
+    def lost(self) -> int:
+        """Records that could not be kept."""
+        return self.dropped + self.entries.lost
+
+    @property
+    def max_wait_s(self) -> float:
+        """How long to wait for other processes."""
+        return self._line.max_wait_s
+
+    @max_wait_s.setter
+    def max_wait_s(self, seconds: float) -> None:
+        self._line.max_wait_s = seconds
+
+    @property
+    def _engine(self) -> Any:
+        return self._line.engine
 
     @property
     def thread_id(self) -> int:
@@ -129,28 +129,35 @@ class Writer:
         return self._thread.ident or 0
 
     def record(self, *records: DecisionRecord, wait: bool = True) -> asyncio.Future[None]:
-        """Queue decision records. The future is done when all are committed, or, with `degraded` saying why, kept in memory.
+        """Queue decision records. The future is done when all are committed, or, with `degraded` saying why, kept.
 
         Unless `wait`, it is done at once.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         *others, last = records
         for record in others:
-            self._put(_Item(record, None, None, True))
-        self._put(_Item(last, None, future if wait else None, True))
+            self._put(Waiting(record, None, None, True))
+        self._put(Waiting(last, None, future if wait else None, True))
         if not wait:
             future.set_result(None)
+        return future
+
+    def follow_up(self, one: FollowUp) -> asyncio.Future[None]:
+        """Queue what comes after a record; as `record`."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._put(Waiting(one, None, future, True), loop)
         return future
 
     def call(self, work: Callable[[Connection], T], *, keep: bool = False) -> asyncio.Future[T]:
         """Run a function in the writer's transaction; done with its result once that is committed.
 
         It may run twice when its transaction has to be made again. While the database refuses writes it fails with
-        WritesPaused; with `keep` its future is done then, and it runs after the recovery.
+        WritesPaused; with `keep` its future is done then, and it runs after the recovery, if this process lives to see it.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._put(_Item(None, work, future, keep), loop)
+        self._put(Waiting(None, work, future, keep), loop)
         return future
 
     def close(self, timeout_s: float = 10.0) -> None:
@@ -160,25 +167,29 @@ class Writer:
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             log.error("the database did not finish in %s s; %s writes are open", timeout_s, self.pending)
+        if self._outage is not None:
+            self._outage.close(timeout_s)
 
     def look(self) -> None:
-        """Degrade soon where the database's file is no longer in its place, also while nothing is written."""
-        if not self.degraded and self._moved():
-            self._put(_Item(None, _nothing, None, False))
+        """Degrade soon where the database's file is no longer in its place, or the server has stopped, also while nothing is written."""
+        turning = self._turning
+        if turning is not None and time.monotonic() - turning > STALLED_S:
+            log.error("the database has not answered for %s s", STALLED_S)
+            self._turning = None
+            self._line.cut()
+        if not self.degraded and self._line.moved():
+            self._put(Waiting(None, _nothing, None, False))
 
-    def _moved(self) -> str:
-        """What became of the database's file; empty while it is in its place."""
-        return "" if self._watch is None else self._watch.problem(lambda: self._holds_log)
-
-    def _put(self, item: _Item, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        """Queue an item. Once degraded nobody waits; once the queue is full what comes new is refused, not what waits.
+    def _put(self, item: Waiting, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Queue an item. Once degraded nobody waits for the database; once there is no room what comes new is refused, not what waits.
 
         With a loop, it rings once that has run what is ready, for others may have something to write, too.
         """
         if self.degraded:
             kept = item.keep and self.pending < self._max_pending
-            self.lost += item.keep and not kept
-            _let_go(item, self.degraded)
+            self.dropped += item.keep and not kept
+            if not kept or self._outage is None or item.entry is None:
+                let_go(item, self.degraded)
             if not kept:
                 return
         self._queue.append(item)
@@ -192,56 +203,70 @@ class Writer:
     def _run(self) -> None:
         retry_s = FIRST_RETRY_S
         while self._await_work(retry_s):
+            self._turning = time.monotonic()
             try:
-                self._turn()
+                if self.degraded and self._outage is not None:
+                    self._sit_out(self._outage)
+                else:
+                    self._turn()
+                retry_s = FIRST_RETRY_S
             except _Refused as refused:
                 self._degrade(str(refused))
-                if self._closing:
-                    break
-                time.sleep(retry_s)
-                retry_s = min(LAST_RETRY_S, retry_s * 2)
-            else:
-                retry_s = FIRST_RETRY_S
-        if self._queue:
-            self.lost += sum(item.keep for item in self._queue)
-            log.error("closed with %s writes unwritten: %s", len(self._queue), self.degraded)
-        self._disconnect()
+                if self._outage is None:
+                    if self._closing:
+                        break
+                    time.sleep(retry_s)
+                    retry_s = min(LAST_RETRY_S, retry_s * 2)
+            finally:
+                self._turning = None
+        if unwritten := [*self._held, *self._queue]:
+            self.dropped += sum(item.keep for item in unwritten)
+            log.error("closed with %s writes unwritten: %s", len(unwritten), self.degraded)
+        if not self._outage or not self.degraded:  # else the connection is the other thread's
+            self._line.disconnect()
 
     def _await_work(self, probe_s: float) -> bool:
         """Sleep until there is something to write, or, while degraded, it is time to probe; False at the end."""
-        while not self._queue and not self._closing:
+        probes = bool(self.degraded) and self._outage is None
+        while not self._queue and not self._closing and not self._returns:
             self._asleep = True
             if not self._queue and not self._closing:  # what was put a moment before has not rung
                 with contextlib.suppress(Empty):
-                    self._bell.get(timeout=probe_s if self.degraded else None)
+                    self._bell.get(timeout=probe_s if probes else None)
             self._asleep = False
-            if self.degraded:
+            if probes:
                 break
         return bool(self._queue) or not self._closing
 
+    @property
+    def _returns(self) -> bool:
+        """Whether the database is back, and this thread has not taken over yet."""
+        return bool(self.degraded) and self._outage is not None and self._outage.over
+
     def _turn(self) -> None:
         """One transaction with what is queued once the lock is held, a BATCH at most. Raises _Refused, with all put back."""
-        items: list[_Item] = []
-        if gone := self._moved():
-            self._disconnect()
+        items: list[Waiting] = []
+        if gone := self._line.moved():
+            self._line.disconnect()
             raise _Refused(gone)
+        batch = self._line.batch()
         try:
-            connection = self._connected()
+            self._settle_doubts()
+            connection = self._line.connected()
             if self._backend.in_one_pass and (records := self._leading_records()):
                 started = time.perf_counter()
                 items = self._take(len(records))
-                outcomes = self._passed(connection, items, records)
+                outcomes = self._passed(connection, items, records, batch)
             else:
-                connection = self._begin()
+                connection = self._line.begin(batch)
                 started = time.perf_counter()
                 items = self._take(BATCH)
-                outcomes = self._written(connection, items)
-                self._backend.commit(connection)
+                outcomes = self._written(connection, items, batch)
+                self._line.commit(connection)
         except Exception as error:
-            why = self._moved() or refusal(error) or f"the database refuses writes: {error}"
-            self._disconnect()
-            self._queue.extendleft(reversed(items))
-            self._in_hand = 0
+            why = self._line.moved() or refusal(error) or f"the database refuses writes: {error}"
+            self._line.disconnect()
+            self._put_back(items, batch)
             raise _Refused(why) from error
         self.write_s += time.perf_counter() - started
         self.commits += 1
@@ -249,35 +274,82 @@ class Writer:
         if self.degraded:
             log.warning("the database takes writes again")
             self.degraded = ""
-        _tell(items, outcomes)
-        self._file(sum(item.record is not None for item in items))
+        tell(items, outcomes)
+        self._file(sum(isinstance(item.entry, DecisionRecord) for item in items))
 
-    def _take(self, most: int) -> list[_Item]:
+    def _take(self, most: int) -> list[Waiting]:
         """The oldest items that wait."""
         self._in_hand = min(len(self._queue), most)
         return [self._queue.popleft() for _ in range(self._in_hand)]
 
+    def _put_back(self, items: list[Waiting], batch: Batch | None) -> None:
+        """Items of a transaction that did not end well: it may have been committed all the same."""
+        if items and batch is not None:
+            self._line.rename()
+            self._doubtful = sum(item.keep for item in items)
+            for item in items:
+                item.doubt = batch if item.keep else None
+        self._queue.extendleft(reversed(items))
+        self._in_hand = 0
+
+    def _settle_doubts(self) -> None:
+        """Let go of what was written, as it turns out now, though its commit was cut short."""
+        if not self._doubtful:
+            return
+        connection = self._line.begin()
+        doubts = [item.doubt for item in islice(self._queue, self._doubtful) if item.doubt is not None]
+        written = self._line.marks.written(connection, doubts, time.time())
+        self._line.commit(connection)
+        front = [self._queue.popleft() for _ in range(self._doubtful)]
+        self._doubtful = 0
+        done = [item for item in front if item.doubt in written]
+        self._queue.extendleft(reversed([item for item in front if item.doubt not in written]))
+        for item in front:
+            item.doubt = None
+        tell(done, [None] * len(done))
+
     def _leading_records(self) -> list[DecisionRecord]:
         """What waits, where that is records and nothing else that has to be seen from in between; else nothing."""
         waiting = list(islice(self._queue, BATCH))
-        records = [item.record for item in waiting if item.record is not None]
+        records = [item.entry for item in waiting if isinstance(item.entry, DecisionRecord)]
         plain = len(records) == len(waiting) and not self.degraded and self.batch.is_plain(records)
         return records if plain else []
 
-    def _passed(self, connection: Connection, items: list[_Item], records: list[DecisionRecord]) -> list[Any]:
+    def _passed(
+        self, connection: Connection, items: list[Waiting], records: list[DecisionRecord], batch: Batch | None
+    ) -> list[Any]:
         """Write and commit records in one pass; where one of them fails, all are made anew."""
+
+        def inserts() -> None:
+            self._line.mark(connection, batch)
+            self.batch.write(connection, records)
+
         try:
-            self._backend.pass_through(connection, partial(self.batch.write, connection, records))
+            self._backend.pass_through(connection, inserts)
         except Exception as error:
             if refusal(error) is not None:
                 raise
             log.info("one of %s records fails and will be singled out: %s", len(items), error)
-            self._backend.roll_back(connection)
-            connection = self._begin()
-            outcomes = [self._guarded(connection, item) for item in items]
-            self._backend.commit(connection)
+            self._line.roll_back(connection)
+            connection = self._line.begin(batch)
+            outcomes = [self.entries.guarded(connection, item) for item in items]
+            self._line.commit(connection)
             return outcomes
         return [None] * len(items)
+
+    def _written(self, connection: Connection, items: list[Waiting], batch: Batch | None) -> list[Any]:
+        """The result of each item, or its error. When one of them fails, all are made anew, each guarded by itself."""
+        if self.degraded:
+            self.batch.count(connection, RECOVERED)
+        try:
+            return self.entries.write(connection, items)
+        except Exception as error:
+            if refusal(error) is not None:
+                raise
+            log.info("one of %s writes fails and will be singled out: %s", len(items), error)
+        self._line.roll_back(connection)
+        connection = self._line.begin(batch)
+        return [self.entries.guarded(connection, item) for item in items]
 
     def _file(self, records: int) -> None:
         """Once a slice has gathered, after everybody has been told: file it, one kind in turn. Left for later when refused."""
@@ -305,146 +377,63 @@ class Writer:
     def _behind(self, work: Callable[[Connection], None]) -> None:
         """A transaction that nobody waits for."""
         try:
-            connection = self._begin()
+            connection = self._line.begin()
             work(connection)
-            self._backend.commit(connection)
+            self._line.commit(connection)
         except Exception as error:  # noqa: BLE001 - nothing is lost: what is not filed is read as it is
-            self._disconnect()
+            self._line.disconnect()
             log.warning("decisions were not filed and will be later: %s", error)
-
-    def _written(self, connection: Connection, items: list[_Item]) -> list[Any]:
-        """The result of each item, or its error. When one of them fails, all are made anew, each guarded by itself."""
-        if self.degraded:
-            self.batch.count(connection, {"store.recovered": 1})
-        try:
-            return self._write(connection, items)
-        except Exception as error:
-            if refusal(error) is not None:
-                raise
-            log.info("one of %s writes fails and will be singled out: %s", len(items), error)
-        self._backend.roll_back(connection)
-        connection = self._begin()
-        return [self._guarded(connection, item) for item in items]
-
-    def _write(self, connection: Connection, items: list[_Item]) -> list[Any]:
-        """Runs of decision records go out as one batch, in order with the other writes."""
-        results: list[Any] = []
-        run: list[DecisionRecord] = []
-        for item in items:
-            if item.record is not None:
-                run.append(item.record)
-                results.append(None)
-            elif item.work is not None:
-                self.batch.write(connection, run)
-                run = []
-                results.append(item.work(connection))
-        self.batch.write(connection, run)
-        return results
-
-    def _guarded(self, connection: Connection, item: _Item) -> Any:
-        """Write one item under a savepoint; its error becomes its outcome, unless the database refuses altogether."""
-        try:
-            with connection.begin_nested():
-                return self._write(connection, [item])[0]
-        except Exception as error:
-            if refusal(error) is not None:
-                raise
-            if item.record is None:
-                log.warning("a write failed: %s", error)
-                return _Failure(error)
-            return self._rescued(connection, item.record, error)
-
-    def _rescued(self, connection: Connection, record: DecisionRecord, error: Exception) -> Any:
-        """A record that cannot be written as it is: fine when it is there already, else without what cannot be stored.
-
-        Never an error to the caller, who has an answer that was paid for: it is logged and counted in `lost`.
-        """
-        if is_conflict(error) and exists(connection, record.row["id"]):
-            return None
-        try:
-            with connection.begin_nested():
-                self.batch.write(connection, [sanitized(record)])
-        except Exception as second:
-            if refusal(second) is not None:
-                raise
-            self.lost += 1
-            log.error("a decision record cannot be written: %s", second)
-            return None
-        log.warning("a decision record was written without what cannot be stored: %s", error)
-        return None
 
     def _degrade(self, why: str) -> None:
         """Keep what has to be kept, and let nobody wait any longer."""
         if not self.degraded:
-            log.error("%s; records are kept in memory until it recovers", why)
+            where = "memory" if self._outage is None else f"the journal {self._outage.journal.path}"
+            log.error("%s; records are kept in %s until it recovers", why, where)
         self.degraded = why
+        if self._outage is not None:
+            self._outage.begin()
+            return
         self._in_hand = len(self._queue)
         waiting = [self._queue.popleft() for _ in range(self._in_hand)]
-        _tell(waiting, [None if item.keep else _Failure(WritesPaused(why)) for item in waiting])
-        kept = [item for item in waiting if item.keep]
-        for item in kept:
-            item.future = None
-        self._queue.extendleft(reversed(kept))
+        tell(waiting, [None if item.keep else Failure(WritesPaused(why)) for item in waiting])
+        self._queue.extendleft(reversed([item for item in waiting if item.keep]))
         self._in_hand = 0
 
-    def _begin(self) -> Connection:
-        """The connection inside a transaction that may write. Waits for another process's, at most `max_wait_s`."""
-        connection = self._connected()
-        self._backend.begin(connection, self.max_wait_s)
-        if self._holds_log == NOBODY:
-            self._holds_log = self._connections
-            self._moved()  # which log that is
-        return connection
+    def _sit_out(self, outage: Outage) -> None:
+        """Put what waits into the journal, until the database is back. What cannot go there is held in memory, and all after it."""
+        if outage.over and self._returned(outage):
+            return
+        items = self._take(KEPT_AT_ONCE)
+        entries = [item for item in items if item.entry is not None]
+        if entries and not self._spilling:
+            try:
+                self.dropped += outage.keep(entries)
+            except JournalRefuses as refused:
+                self._spilling = True
+                log.error("%s; records are kept in memory, the next %s of them", refused, self._max_pending)
+        self._held += [item for item in items if item.keep and (item.entry is None or self._spilling)]
+        self._in_hand = 0
+        tell(items, [None if item.keep else Failure(WritesPaused(self.degraded)) for item in items])
 
-    def _connected(self) -> Connection:
-        connection = self._connection
-        if connection is None:
-            connection = self._connection = self._engine.connect()
-            self._connections += 1
-            self._backend.writing(connection, self.max_wait_s)
-        return connection
-
-    def _disconnect(self) -> None:
-        connection, self._connection, self._holds_log = self._connection, None, NOBODY
-        if connection is not None:
-            connection.invalidate()
-            connection.close()
-
-
-def _tell(items: list[_Item], outcomes: list[Any]) -> None:
-    """Hand the outcomes over, to each event loop with one call."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[Told]] = {}
-    for item, outcome in zip(items, outcomes, strict=True):
-        if item.future is not None:
-            by_loop.setdefault(item.future.get_loop(), []).append((item.future, outcome))
-    for loop, told in by_loop.items():
+    def _returned(self, outage: Outage) -> bool:
+        """Take over from the thread that found the database, with what came meanwhile; False where it is gone again."""
         try:
-            loop.call_soon_threadsafe(_settle_all, told)
-        except RuntimeError:
-            log.debug("an event loop was gone before its writes were")
-
-
-def _settle_all(told: list[Told]) -> None:
-    for future, outcome in told:
-        _settle(future, outcome)
-
-
-def _settle(future: asyncio.Future[Any], outcome: Any) -> None:
-    if future.done():
-        return
-    if isinstance(outcome, _Failure):
-        future.set_exception(outcome.error)
-        future.exception()  # read once, so that nobody has to
-    else:
-        future.set_result(outcome)
+            outage.finish()
+            connection = self._line.begin()
+            self.batch.count(connection, RECOVERED)
+            self._line.commit(connection)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the outage goes on
+            self._line.disconnect()
+            log.warning("the database was back for a moment: %s", refusal(error) or error)
+            outage.begin()
+            return False
+        log.warning("the database takes writes again; the journal is written")
+        self._doubtful = len(self._held)
+        self._queue.extendleft(reversed(self._held))
+        self._held.clear()
+        self._spilling, self.degraded = False, ""
+        return True
 
 
 def _nothing(_: Connection) -> None:
     """A write that only shows whether writing works."""
-
-
-def _let_go(item: _Item, why: str) -> None:
-    """Called by the one who asked, while degraded: a kept write is done for now, another one fails."""
-    future, item.future = item.future, None
-    if future is not None:
-        _settle(future, None if item.keep else _Failure(WritesPaused(why)))

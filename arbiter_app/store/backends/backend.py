@@ -102,6 +102,9 @@ class Backend(ABC):
     def roll_back(self, connection: Connection) -> None:
         """Undo what was begun."""
 
+    def cut(self, connection: Connection) -> None:  # noqa: B027 - a file answers
+        """End the way to the server at once, from another thread: whoever waits for it fails."""
+
     def after_copying(self, connection: Connection) -> None:  # noqa: B027 - most count on from the largest by themselves
         """Have numbers go on behind those of rows that were copied."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import socket
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from importlib import util
@@ -160,6 +163,14 @@ class PostgresqlBackend(Backend):
     def roll_back(self, connection: Connection) -> None:
         """Roll back."""
         connection.rollback()
+
+    def cut(self, connection: Connection) -> None:
+        """Shut the socket down."""
+        with (
+            contextlib.suppress(Exception),  # it was closed meanwhile
+            socket.socket(fileno=os.dup(_driver(connection).fileno())) as line,
+        ):
+            line.shutdown(socket.SHUT_RDWR)
 
     def after_copying(self, connection: Connection) -> None:
         """Each sequence goes on behind the largest number of its column."""

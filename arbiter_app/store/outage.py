@@ -1,0 +1,157 @@
+"""While a database is gone: entries go into the journal, and from there into the database once that is back, each once.
+
+One thread keeps what comes, another one looks for the database; so no answer waits for a connection that cannot be made.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from sqlalchemy import Connection
+
+from arbiter_app.pipeline.ports import DecisionRecord
+from arbiter_app.store.db_errors import refusal
+from arbiter_app.store.entries import Entry, packed, unpacked
+from arbiter_app.store.journal import Journal, Kept
+from arbiter_app.store.marks import Batch, batch_of
+from arbiter_app.store.sanitize import sanitized
+from arbiter_app.store.transaction import EntryWriter, WritingConnection
+from arbiter_app.store.waiting import Waiting
+
+log = logging.getLogger("arbiter.store")
+
+BATCH = 512
+"""Entries that one transaction takes out of the journal: it holds up other hosts for as long."""
+FIRST_RETRY_S, LAST_RETRY_S = 0.05, 1.0
+
+
+class Outage:
+    """One process's way through outages. `over` says that the journal has been written and the database is back."""
+
+    def __init__(
+        self, journal: Journal, line: WritingConnection, entries: EntryWriter, *, ring: Callable[[], None]
+    ) -> None:
+        """`ring` is called by the other thread when the outage is over."""
+        self.journal = journal
+        self._line, self._entries, self._ring = line, entries, ring
+        self._ending = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.over = False
+
+    def catch_up(self) -> None:
+        """At the start: write what an earlier process of this host has kept. Raises what the database says."""
+        if self.journal.waiting:
+            log.warning("what the journal kept is written: %s", self.journal.told)
+            self.finish()
+
+    def begin(self) -> None:
+        """Look for the database from now on; its connection is this thread's until `over`."""
+        self.over = False
+        self._thread = threading.Thread(target=self._look, name="arbiter-journal", daemon=True)
+        self._thread.start()
+
+    def keep(self, items: Sequence[Waiting]) -> int:
+        """Put entries into the journal, all or none; how many cannot be packed and are lost. Raises JournalRefuses."""
+        found = [(item, _packed(item.entry)) for item in items if item.entry is not None]
+        self.journal.append([("" if item.doubt is None else str(item.doubt), body) for item, body in found if body])
+        return sum(not body for _, body in found)
+
+    def finish(self) -> None:
+        """Write what the journal holds by now. Raises what the database says."""
+        try:
+            self._settle_doubts()
+            while self._drain():
+                pass
+        except Exception:
+            self._line.disconnect()
+            raise
+
+    def close(self, timeout_s: float) -> None:
+        """Stop looking; what is in the journal is written at the next start."""
+        self._ending.set()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+        self.journal.close()
+
+    def _look(self) -> None:
+        retry_s, said = FIRST_RETRY_S, ""
+        while not self._ending.wait(retry_s):
+            try:
+                self.finish()
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again, and nothing is lost
+                retry_s = min(LAST_RETRY_S, retry_s * 2)
+                if (told := refusal(error) or f"the journal cannot be written: {error}") != said:
+                    log.info("still out: %s", told)
+                said = told
+            else:
+                self.over = True
+                self._ring()
+                return
+
+    def _settle_doubts(self) -> None:
+        """Find out which entries are written already: their batches' commits were under way when the database went."""
+        doubts = self.journal.doubts()
+        if not doubts:
+            return
+        connection = self._line.begin()
+        written = self._line.marks.written(connection, map(batch_of, doubts), time.time())
+        self._line.commit(connection)
+        names = {str(one) for one in written}
+        self.journal.settle(names, set(doubts) - names)
+
+    def _drain(self) -> bool:
+        """Write the oldest entries; whether there may be more. The transaction also shows that the database takes writes."""
+        kept = self.journal.oldest(BATCH)
+        mark = Batch(self.journal.id, kept[-1][0]) if kept else None
+        try:
+            self._write(kept, mark, self._entries.write)
+        except Exception as error:
+            if refusal(error) is not None:
+                raise
+            log.info("one of %s entries fails and will be singled out: %s", len(kept), error)
+            self._line.disconnect()
+            self._write(kept, mark, self._each)
+        if mark is not None:
+            self.journal.drop(mark.number)
+        return len(kept) == BATCH  # with fewer, all that was there is written, although more keeps coming
+
+    def _write(
+        self, kept: Sequence[Kept], mark: Batch | None, write: Callable[[Connection, list[Waiting]], object]
+    ) -> None:
+        connection = self._line.begin()
+        last = self._line.marks.last(connection, self.journal.id)
+        write(connection, [one for seq, _, body in kept if seq > last and (one := _waiting(body)) is not None])
+        if mark is not None and mark.number > last:
+            self._line.mark(connection, mark)
+        self._line.commit(connection)
+
+    def _each(self, connection: Connection, items: list[Waiting]) -> None:
+        for item in items:
+            self._entries.guarded(connection, item)
+
+
+def _packed(entry: Entry) -> bytes:
+    """Empty, once that is said, where even what can be stored of it cannot."""
+    for attempt in (partial(packed, entry), partial(_packed_sound, entry)):
+        try:
+            return attempt()
+        except Exception as error:  # noqa: BLE001 - one entry that is wrong costs no other
+            said = error
+    log.error("an entry cannot be kept: %s", said)
+    return b""
+
+
+def _packed_sound(entry: Entry) -> bytes:
+    return packed(sanitized(entry) if isinstance(entry, DecisionRecord) else entry)
+
+
+def _waiting(body: bytes) -> Waiting | None:
+    try:
+        return Waiting(unpacked(body), None, None, True)
+    except Exception as error:  # noqa: BLE001 - one entry that is wrong costs no other
+        log.error("an entry of the journal cannot be read: %s", error)
+        return None
