@@ -207,6 +207,10 @@ def set_up(
         logger.handlers.clear()
         logger.setLevel(logging.NOTSET)
         logger.disabled, logger.propagate = False, True
+    for name in ("engineio.server", "socketio.server"):  # which write to stderr by themselves where no level is set
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.setLevel(logging.ERROR)
     logging.captureWarnings(True)
     return handler
 

@@ -37,5 +37,7 @@ class Notices:
 
 bounds = Notices("arbiter.bounds")
 """Bounds of the table in `bounds.py` that struck."""
+frames = Notices("arbiter.sockets")
+"""Frames and handshakes of sockets that fit no handler."""
 claims = Notices("arbiter.claims")
 """Statements of a runtime or a caller that were set aside as implausible."""

@@ -7,11 +7,16 @@ import inspect
 import json
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import socketio
 from reflex_base.registry import RegistrationContext
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Origin
 
 from tests.web.conftest import OPERATOR, Site, in_own_loop, start_site, stop_site
 
@@ -137,6 +142,58 @@ def test_a_stranger_on_the_socket_learns_nothing_changes_nothing_and_breaks_noth
     assert [word for word in ("settings-1", OPERATOR, "mistral") if word in heard] == []
     assert private.http.get("/health").json()["status"] == "ok"
     assert [line for line in private.output if "Traceback" in line] == []
+
+
+SECRET = "the words of a stranger"
+FRAMES: tuple[bytes | str, ...] = (
+    b"\x00" * 100,
+    f"9{SECRET}",
+    '42/_event,{"a":1}',
+    f'42/_event,["{SECRET}"]',
+    '42/_event,["event"]',
+    '42/_event,["event",5]',
+    '42/_event,["event",null]',
+    f'42/_event,["event","{{{SECRET}"]',
+    f'42/_event,["event",["{SECRET}"]]',
+    f'42/_event,["event",{{"token":"{SECRET}"}}]',
+    f'42/_event,["event",{{"name":5,"payload":"{SECRET}","router_data":[]}}]',
+    "42/_event," + "[" * 20_000,
+    f'451-/_event,["{SECRET}",{{"_placeholder":true,"num":0}}]',
+    "43/_event,99999999999999999999999[]",
+)
+
+
+def test_odd_frames_write_a_line_of_each_kind_and_nothing_that_stood_in_them(private: Site) -> None:
+    address = private.url.replace("http", "ws", 1) + "/_event/?EIO=4&transport=websocket"
+
+    async def send(frame: bytes | str, token: str) -> None:
+        async with connect(address + token, origin=Origin(private.url)) as socket:
+            await socket.send("40/_event,")
+            for _ in range(5):
+                await socket.send(frame)
+            await socket.send('42/_event,["ping"]')  # handled in order: answered once the others were taken in
+            with suppress(ConnectionClosed, TimeoutError):
+                async with asyncio.timeout(5):
+                    while "pong" not in str(await socket.recv()):
+                        pass
+
+    written = len(private.output)
+    for frame in FRAMES:
+        in_own_loop(send(frame, "&token=t"))
+    in_own_loop(send('42/_event,["event",{}]', ""))
+    for query in ("EIO=3&transport=websocket", f"EIO=4&transport=websocket&sid={quote(SECRET)}"):
+        with suppress(InvalidStatus):
+            in_own_loop(opened(address.partition("?")[0] + "?" + query, private.url))
+    assert private.http.get("/health").json()["status"] == "ok"
+    lines = private.output[written:]
+    assert SECRET not in "".join(lines) and not [line for line in lines if "Traceback" in line]
+    assert 0 < len(lines) <= 12, lines
+
+
+async def opened(address: str, origin: str) -> None:
+    """Open a socket and close it."""
+    async with connect(address, origin=Origin(origin)):
+        pass
 
 
 def test_every_handler_of_ours_begins_with_the_authority_check() -> None:
