@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.errors import (
     ArbiterError,
+    ContextLengthExceeded,
     DeadlineExceeded,
     ModelNotFound,
     OutOfCredit,
@@ -26,6 +27,8 @@ SOON_S = 0.25
 def rejected(refusal: Refusal) -> UpstreamRejected:
     """The runtime's refusal of the request itself, in its own words."""
     code = "content_filter" if refusal.means is Refused.CONTENT else refusal.code
+    if refusal.means is Refused.TOO_LONG:
+        code = ContextLengthExceeded.code
     said = refusal.message or "the runtime refused the request and did not say why"
     return UpstreamRejected(said, status=refusal.status, type_=refusal.type, code=code, param=refusal.param)
 
@@ -35,6 +38,16 @@ def broken_off(model: str, fault: RuntimeFault) -> ArbiterError:
     said = f"{model} broke off its answer: {fault.message}"
     if fault.means is Refused.CONTENT:
         return UpstreamRejected(said, status=400, code="content_filter")
+    if fault.means is Refused.TOO_LONG:
+        return ContextLengthExceeded(said)
+    if fault.means is Refused.OUT_OF_CREDIT:
+        return OutOfCredit(said)
+    if fault.means is Refused.KEY:
+        return RuntimeUnavailable(said, code="runtime_key_refused")
+    if fault.means is Refused.RATE_LIMITED:
+        return RateLimited(said, code="runtime_rate_limited", retry_after_s=_soonest([fault]))
+    if fault.means is Refused.OVERLOADED:
+        return Overloaded(said, code="runtime_overloaded", retry_after_s=_soonest([fault]))
     return DeadlineExceeded(said) if fault.kind == "timeout" else RuntimeUnavailable(said)
 
 

@@ -263,6 +263,37 @@ def test_a_stream_that_ends_in_a_rate_limit_rests_its_model_for_as_long_as_that_
     assert 80 < rest["seconds_left"] <= 90
 
 
+BROKEN_OFF = {
+    "runtime_rate_limited": {"message": "Rate limit reached", "code": 429},
+    "runtime_overloaded": {"type": "overloaded_error", "message": "Overloaded"},
+    "insufficient_quota": {"message": "Insufficient credits", "code": 402},
+    "runtime_key_refused": {"message": "Incorrect API key provided", "code": "invalid_api_key"},
+    "context_length_exceeded": {"message": "prompt is too long: 213462 tokens > 200000 maximum"},
+    "content_filter": {"message": "Output blocked by content filtering policy"},
+    "runtime_unavailable": {"message": "boom"},
+}
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses", "/v1/completions"])
+@pytest.mark.parametrize("code", BROKEN_OFF)
+def test_what_ends_an_answer_in_mid_stream_is_said_as_before_one(
+    over: Running, runtime: Stranger, code: str, path: str
+) -> None:
+    frame = b"data: " + json.dumps({"error": BROKEN_OFF[code]}).encode()
+    runtime.say = lambda body: stream(chunk({"role": "assistant", "content": "Blue"}), frame, done=False)
+    asked: dict[str, Any] = {"messages": ASK, "max_tokens": 50}
+    asked = {"input": "a"} if path.endswith("responses") else {"prompt": "a"} if path == "/v1/completions" else asked
+    told = over.http.post(path, json={**asked, "stream": True, "arbiter_no_cache": True})
+    assert told.status_code == 200 and "Blue" in told.text
+    assert f'"code":"{code}"' in told.text.replace(": ", ":"), told.text[-400:]
+
+
+def test_a_prompt_that_is_too_long_for_an_embedding_is_told_by_the_usual_code(over: Running, runtime: Stranger) -> None:
+    says(runtime, all=no(400, {"error": {"message": "input is too long: 9000 tokens > 8192 maximum"}}))
+    told = over.http.post("/v1/embeddings", json={"model": "text-embedding-3-small", "input": "a"})
+    assert told.status_code == 400 and told.json()["error"]["code"] == "context_length_exceeded", told.text
+
+
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
 def test_a_pin_outside_of_the_list_is_refused_before_anybody_is_asked(
     over: Running, runtime: Stranger, streamed: bool
