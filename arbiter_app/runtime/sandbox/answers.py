@@ -18,14 +18,13 @@ import orjson
 from arbiter_app.pipeline.types import Json, Task
 from arbiter_app.runtime.sandbox import agent, prose, shapes, sums
 from arbiter_app.runtime.sandbox.code import code_answer
+from arbiter_app.runtime.sandbox.effort import UNTHINKING, effort_of, quality_at, thought_tokens
 from arbiter_app.runtime.sandbox.prompted import marked_fields, schema_in
 from arbiter_app.runtime.sandbox.skills import Skill
 from arbiter_app.runtime.sandbox.tasks import ask_of, format_of, is_hard, task_of
 
 _KEYS = re.compile(r"\b(?:keys|fields|columns|properties)\b:?\s+((?:[\w\"'`]+(?:,\s*|\s+and\s+|,\s+and\s+))+[\w\"'`]+)")
 _NAME = re.compile(r"\w+")
-UNTHINKING = (None, "none", "minimal")
-"""Efforts of reasoning at which a model answers at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +51,15 @@ def bucket_of(payload: Json) -> tuple[Task, bool]:
 def answer(payload: Json, model: str, skill: Skill, seed: int, *, tools: bool = True, nth: int = 0) -> SimulatedAnswer:
     """What this model says to this request, the `nth` time that it is asked for; `tools`: whether it can call any.
 
-    It thinks before, and signs that, where it is asked to (`reasoning_effort`).
+    It thinks before, and signs that, where it is asked to (`effort.py`).
     """
-    said = _said(payload, model, skill, seed, tools, nth)
-    if said.thought or payload.get("reasoning_effort") in UNTHINKING:
+    said, effort = _said(payload, model, skill, seed, tools, nth), effort_of(payload, skill)
+    if said.thought or effort in UNTHINKING:
         return said
     task, hard = bucket_of(payload)
     thought = f"This is {'hard' if hard else 'easy'} {task} work. I answer step by step."
+    more = " Let me look at that again, from another side, before I say so."
+    thought += more * round(4 * thought_tokens(hard, effort) / len(more))
     return replace(said, thought=thought, signed=tuple(agent.signed(model, thought)))
 
 
@@ -67,7 +68,7 @@ def _said(payload: Json, model: str, skill: Skill, seed: int, tools: bool, nth: 
     task, hard = bucket_of(payload)
     again = (str(nth),) if nth else ()
     rng = rng_of(seed, model, orjson.dumps(payload["messages"]), *again)
-    chance = skill.quality(task, hard)
+    chance = quality_at(skill, task, hard, effort_of(payload, skill))
     good = rng.random() < chance
     step = agent.next_step(payload) if tools else None
     if step is not None:

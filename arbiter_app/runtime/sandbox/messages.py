@@ -13,6 +13,7 @@ import orjson
 
 from arbiter_app.pipeline.types import Json
 from arbiter_app.runtime.sandbox.answers import SimulatedAnswer
+from arbiter_app.runtime.sandbox.effort import effort_of_budget
 from arbiter_app.runtime.sandbox.refusal import refuse_unless
 from arbiter_app.runtime.sandbox.wire import ARGUMENT_CHARS, WORDS, SandboxAnswer, in_pieces
 
@@ -49,9 +50,12 @@ def chat_of(given: Json, headers: dict[str, str]) -> Json:
     if given.get("tools"):
         made["tools"] = [_tool(one) for one in given["tools"] if "input_schema" in one]
         made |= _choice(given.get("tool_choice") or {})
-    if thinking.get("type") in ("enabled", "adaptive"):
-        made["reasoning_effort"] = "high"
-    form = (given.get("output_config") or {}).get("format") or {}
+    config = given.get("output_config") or {}
+    if thinking.get("type") == "enabled":
+        made["reasoning_effort"] = effort_of_budget(thinking["budget_tokens"])
+    elif thinking.get("type") == "adaptive":
+        made["reasoning_effort"] = config.get("effort") or "high"
+    form = config.get("format") or {}
     if form.get("type") == "json_schema":
         made["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": form["schema"]}}
     return made

@@ -24,13 +24,15 @@ Five = tuple[float, float, float, float, float]
 @dataclass(frozen=True, slots=True)
 class Skill:
     """One simulated model: quality by task when easy and when hard, milliseconds to the first token and for each
-    output token, and how many sentences of prose it writes where others write one."""
+    output token, and how many sentences of prose it writes where others write one. It is as good as that where it does not
+    think (`effort.py`); `effort` is how hard it thinks by itself."""
 
     easy: Five
     hard: Five
     first_ms: float
     token_ms: float
     wordy: float = 1.0
+    effort: str = "none"
 
     def quality(self, task: Task, hard: bool) -> float:
         """Expected quality of an answer, 0..1; as of an open one where the world has no column for the task."""
@@ -68,4 +70,11 @@ SKILLS: dict[str, Skill] = {
     "gemini-2.5-pro": Skill((0.96, 0.99, 0.97, 0.97, 0.96), (0.93, 0.97, 0.93, 0.95, 0.94), 900, 2.2, 1.5),
     "gpt-4o": Skill((0.96, 0.97, 0.98, 0.97, 0.97), (0.92, 0.91, 0.95, 0.94, 0.95), 380, 1.4),
 }
+REASONING = {
+    "claude-opus-4-6": Skill((0.86, 0.80, 0.96, 0.96, 0.96), (0.66, 0.55, 0.90, 0.93, 0.94), 600, 2.4, effort="high"),
+    "claude-haiku-4-5": Skill((0.70, 0.62, 0.95, 0.74, 0.94), (0.42, 0.36, 0.86, 0.60, 0.90), 250, 0.9),
+}
+"""Two that no catalog of ours has: one that thinks by itself, as long as that is not said otherwise, and one that does when asked. By
+effort they have a story of their own: mathematics and code want thought, and of the small model more of it; facts want the
+large one, and prose neither."""
 DEFAULT_SKILL = Skill((0.85,) * 5, (0.65,) * 5, 300, 1.2)  # a model that the catalog gained since

@@ -14,7 +14,7 @@ from arbiter_app.pipeline.types import PICO_PER_USD, Json, Task
 from arbiter_app.pool.rates import rates_of
 from arbiter_app.runtime.sandbox.judging import FAIR, Taste
 from arbiter_app.runtime.sandbox.prompt_cache import FRESH, CacheUse, PromptCache
-from arbiter_app.runtime.sandbox.skills import DEFAULT_SKILL, SKILLS, TASKS, Skill
+from arbiter_app.runtime.sandbox.skills import DEFAULT_SKILL, REASONING, SKILLS, TASKS, Skill
 
 KEPT_PAYLOADS = 100
 KEPT_BYTES = 64 * 1024
@@ -63,7 +63,7 @@ class World:
     latency: float = 1.0
     faults: dict[str, Fault] = field(default_factory=dict)
     multipliers: dict[str, float] = field(default_factory=dict)
-    skills: dict[str, Skill] = field(default_factory=lambda: dict(SKILLS))
+    skills: dict[str, Skill] = field(default_factory=lambda: {**SKILLS, **REASONING})
     taste: Taste = FAIR
     calls: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
@@ -114,7 +114,7 @@ class World:
         """Back to how the world began."""
         self.faults.clear()
         self.multipliers.clear()
-        self.skills = dict(SKILLS)
+        self.skills = {**SKILLS, **REASONING}
         self.taste = FAIR
         self.calls.clear()
         self.kinds.clear()
