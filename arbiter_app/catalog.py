@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from arbiter_app.pipeline.effort import EFFORTS, USUAL_EFFORT, Setting
 from arbiter_app.pipeline.plain import is_plain
 from arbiter_app.pipeline.types import DEFAULT_RUNTIME, ROUTED, Capability, Deployment, Json, Model, Task, capabilities
 from arbiter_app.pipeline.wishes import BUILT_IN, Preset
@@ -25,6 +26,7 @@ from arbiter_app.pool.names import FORMS, folded
 from arbiter_app.pool.presets import presets_of
 from arbiter_app.pool.price_list import lookup
 from arbiter_app.pool.rates import SPECIAL
+from arbiter_app.pool.variants import beside, deployed, ids_of, settings_of
 from arbiter_app.runtime.claims.facts import Known
 from arbiter_app.runtime.config import RuntimeConfig, runtime_of
 from arbiter_app.settings import Settings
@@ -41,6 +43,8 @@ _KEYS = _SPECIAL | {
     "prior",
     "aliases",
     "deployments",
+    "variants",
+    "effort",
 }
 _DEPLOYMENT_KEYS = _SPECIAL | {"runtime", "model", "input", "output", "cached", "context"}
 MAX_NAME_CHARS = 200
@@ -78,8 +82,10 @@ class Catalog:
     """What was set aside of the lists of named runtimes, in sentences, by runtime."""
     presets: Mapping[str, Preset] = field(default_factory=lambda: BUILT_IN)
     """Wishes that callers may name in the place of a model, `auto:NAME`."""
+    variants: Mapping[str, Model] = field(init=False)
+    """The models at other settings, by id (`pool.variants`)."""
     pool: tuple[Model, ...] = field(init=False)
-    """The models that may be routed to, in catalog order."""
+    """The models that may be routed to, in catalog order, each with its variants behind it."""
     names: tuple[str, ...] = field(init=False)
     """Their ids."""
     least_window: int = field(init=False)
@@ -96,20 +102,33 @@ class Catalog:
             models[key] = listing.together(models[key], several)
         object.__setattr__(self, "models", models)
         plain = {key: (Deployment(key, DEFAULT_RUNTIME, model),) for key, model in models.items()}
-        object.__setattr__(self, "_at", {**plain, **self.deployments})
-        pool = tuple(model for model in self.models.values() if model.routable and model.listed)
+        variants = beside(models)
+        sold = {**plain, **self.deployments}
+        sold.update((key, deployed(one, sold[one.base])) for key, one in variants.items())
+        object.__setattr__(self, "variants", variants)
+        object.__setattr__(self, "_at", sold)
+        able = tuple(model for model in self.models.values() if model.routable and model.listed)
+        pool = tuple(one for model in able for one in (model, *self.variants_of(model))) if variants else able
         object.__setattr__(self, "pool", pool)
         object.__setattr__(self, "names", tuple(model.id for model in pool))
         object.__setattr__(self, "least_window", min((model.context_tokens or 0 for model in pool), default=0))
         names = {key: tuple(at.model.sent for at in several) for key, several in self.deployments.items()}
         aliases = {**names, **{key: (*also, *names.get(key, ())) for key, also in self.aliases.items()}}
         object.__setattr__(self, "_ids", listing.index(self.models, aliases))
-        object.__setattr__(self, "_stand_ins", parts_of.cheapest_first(pool)[:2])
+        object.__setattr__(self, "_stand_ins", parts_of.cheapest_first(able)[:2])
 
     def model(self, model_id: str) -> Model:
         """A model by id; one that is not there any more has no price that anybody knows."""
-        found = self.models.get(model_id)
+        found = self.models.get(model_id) or self.variants.get(model_id)
         return found if found is not None else Model(model_id, 0.0, 0.0, None, listed=False, price_from="unknown")
+
+    def variants_of(self, model: Model) -> tuple[Model, ...]:
+        """A model at its other settings."""
+        return tuple(self.variants[key] for key in ids_of(model.id, model.variants) if key in self.variants)
+
+    def with_variants(self, ids: frozenset[str]) -> frozenset[str]:
+        """These models and their variants."""
+        return ids.union(key for key, one in self.variants.items() if one.base in ids) if self.variants else ids
 
     def at(self, model_id: str) -> tuple[Deployment, ...]:
         """The deployments of a model, the cheapest first; there is always one."""
@@ -120,10 +139,16 @@ class Catalog:
         return (self.model(model_id), *[model for model in self._stand_ins if model.id != model_id][:1])
 
     def resolve(self, name: str) -> str:
-        """The id of the model that a name stands for: its id, an alias, the runtime's name for it. Else the name itself."""
-        if name in self.models:
+        """The id of the model that a name stands for: its id, an alias, the runtime's name for it; with a setting behind it, of that
+        variant. Else the name itself."""
+        if name in self.models or name in self.variants:
             return name
-        return next((self._ids[key] for form in FORMS if (key := form(name)) in self._ids), name)
+        found = next((self._ids[key] for form in FORMS if (key := form(name)) in self._ids), "")
+        if not found and self.variants:
+            model, _, setting = name.rpartition(":")
+            variant = f"{self.resolve(model)}:{folded(setting)}" if model else ""
+            found = variant if variant in self.variants else ""
+        return found or name
 
     def edited(self, edits: Edits) -> Catalog:
         """The catalog under other edits, as it is before any list is read again: that has to be done next, where there was one.
@@ -312,7 +337,10 @@ def _declared(
         on = models[key].routable and not edit.retired
         models[key] = replace(models[key], fixed=fixed, price_from=source_of, routable=on)
     aliases = {key: _aliases(key, table) for key, table in tables.items() if "aliases" in table}
-    _distinct(tables, aliases)
+    variants = [name for key, model in models.items() for name in ids_of(key, model.variants)]
+    for name in {*variants} & tables.keys():
+        raise CatalogError(f"model {name!r}: so a variant of another model is called; rename the model")
+    _distinct([*tables, *variants], aliases)
     known_as = listing.index(models, aliases)
     parts = {}
     for part, wanted in asked.items():
@@ -499,7 +527,22 @@ def _model(key: str, table: Any) -> Model:
         prior=_prior(key, table.get("prior", {})),
         can=capabilities(switches),
         routable=switches.get("routable", True),
+        variants=_variants(key, table["variants"]) if "variants" in table else (),
+        effort=_effort(key, table.get("effort", USUAL_EFFORT)),
     )
+
+
+def _variants(key: str, stated: Any) -> tuple[Setting, ...]:
+    try:
+        return settings_of(key, stated)
+    except ValueError as error:
+        raise CatalogError(str(error)) from error
+
+
+def _effort(key: str, stated: Any) -> str:
+    if isinstance(stated, str) and stated in EFFORTS:
+        return stated
+    raise CatalogError(f"model {key!r}: effort, how hard it thinks by itself, must be one of {', '.join(EFFORTS)}")
 
 
 def _context(key: str, table: Mapping[str, Any]) -> int | None:

@@ -42,6 +42,10 @@ class EditedFacts(BaseModel):
     prior: dict[str, Any] | None = None
     aliases: list[str] | None = None
     deployments: list[dict[str, Any]] | None = None
+    effort: str | None = Field(None, description="how hard it thinks by itself")
+    variants: list[str | int] | None = Field(
+        None, description="efforts, or tokens of thinking, at which it is a candidate, too"
+    )
 
 
 class NewModel(EditedFacts):

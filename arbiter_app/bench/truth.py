@@ -79,6 +79,9 @@ def _check(world: World, body: Json, row: Json) -> None:
 
 
 def _charge(world: World, body: Json, model: str) -> Decimal:
-    if model not in world.catalog.models:
+    found = world.catalog.model(model)
+    if found.base not in world.catalog.models:
         raise NoTruth(f"the sandbox has no model {model}: another runtime answered")
-    return Decimal(make_answer(world, {**body, "model": model}, model).charges["x-btl-customer-charge"])
+    setting = found.setting.members if found.setting is not None else {}
+    asked = {**body, **setting, "model": found.base}
+    return Decimal(make_answer(world, asked, found.base).charges["x-btl-customer-charge"])

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from arbiter_app import exact_json
-from arbiter_app.pipeline.native import NativeRequest
+from arbiter_app.pipeline.native import NativeRequest, Settle
 from arbiter_app.pipeline.signed import EXTRA, MADE_BY, MEMBER
 from arbiter_app.pipeline.types import Json
 
@@ -105,12 +105,18 @@ def put_back(message: Json, details: list[Json]) -> None:
 
 
 def native_of(
-    dialect: str, said: Json, written: Mapping[str, str], history: str, *, passes: tuple[str, ...] = ()
+    dialect: str,
+    said: Json,
+    written: Mapping[str, str],
+    history: str,
+    *,
+    settle: Settle,
+    passes: tuple[str, ...] = (),
 ) -> NativeRequest:
     """A request as it came (`exact_json.read_members`), for runtimes of its dialect: without what Arbiter sealed in it, which models of
     others made.
     """
-    native, given = NativeRequest(dialect, written, history, passes), said.get(history)
+    native, given = NativeRequest(dialect, written, history, passes, settle=settle), said.get(history)
     if not isinstance(given, list) or SEAL not in written[history]:
         return native
     return native.with_history(_unsealed_of(given))

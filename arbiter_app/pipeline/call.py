@@ -23,7 +23,7 @@ from arbiter_app.pipeline import optional
 from arbiter_app.pipeline.ceilings import Ceilings
 from arbiter_app.pipeline.completions import first_choice, without_own_bytes
 from arbiter_app.pipeline.decision import Decision
-from arbiter_app.pipeline.deployments import Deployments
+from arbiter_app.pipeline.deployments import Deployments, said_of
 from arbiter_app.pipeline.health import Health
 from arbiter_app.pipeline.limits import LearnedLimits
 from arbiter_app.pipeline.meter import Meter
@@ -33,7 +33,7 @@ from arbiter_app.pipeline.signed import MEMBER, signed_by, unsigned
 from arbiter_app.pipeline.standing import Standing
 from arbiter_app.pipeline.thoughts import without_thoughts
 from arbiter_app.pipeline.tokens import RATIO_RANGE
-from arbiter_app.pipeline.types import UNKNOWN_COST, Attempt, Completion, Cost, CostState, Deployment, Json
+from arbiter_app.pipeline.types import UNKNOWN_COST, Attempt, Completion, Cost, CostState, Deployment, Json, Model
 
 log = logging.getLogger("arbiter.call")
 
@@ -174,14 +174,19 @@ class Calls:
         """
         request = decision.request
         own = {"model": at.model.sent, **own}
-        native = own.pop(NATIVE, request.native)
+        native, setting = own.pop(NATIVE, request.native), at.model.setting if request.setting is None else None
         if native is not None and native.dialect == runtime.dialect and optional.WITHOUT not in own:
-            readable = native.readable_by(self._foreign_to(at.model.id, request.caller.key_id))
+            readable = native.readable_by(self._foreign_to(at.model, request.caller.key_id))
             removed = () if readable is native else (f"{native.history}.thinking",)
+            if setting is not None:
+                readable, unfit = readable.settled(setting, at.model.sent)
+                removed = (*removed, *unfit)
             return readable.sent(at.model.sent), removed, native.headers
+        if setting is not None:
+            own |= setting.members
         dropped: tuple[str, ...] = ()
         given = own.get("messages", request.written.get("messages", ""))
-        signed = signed_by(at.model.id, orjson.dumps(given) if isinstance(given, orjson.Fragment) else given)
+        signed = signed_by(at.model.kin, orjson.dumps(given) if isinstance(given, orjson.Fragment) else given)
         if signed is not None:
             own["messages"] = orjson.Fragment(signed[0])
             dropped = (f"messages.{MEMBER}",) if signed[1] else ()
@@ -190,9 +195,10 @@ class Calls:
             own |= {"stream": True, "stream_options": options}
         return request.body(**own), dropped, None
 
-    def _foreign_to(self, model: str, key_id: str) -> Callable[[str], bool]:
+    def _foreign_to(self, model: Model, key_id: str) -> Callable[[str], bool]:
         """Whether a signature is known to be another model's."""
-        return lambda mark: (self._signer(key_id, mark) or model) != model
+        kin = model.kin
+        return lambda mark: (self._signer(key_id, mark) or model.base) not in kin
 
     def _served(self, decision: Decision, at: Deployment, dropped: tuple[str, ...], *, native: bool) -> None:
         """A deployment answers, and this was not carried over to it; nothing was dropped of a `native` request."""
@@ -354,7 +360,8 @@ class Calls:
         elif refusal is not None and means in NOT_THE_MODELS:
             self._health.released(key)
             if means is Refused.UNSUPPORTED:
-                self._limits.learn_lack(key, decision.request.written, refusal, now)
+                own = said_of(at.model) if decision.request.setting is None else {}
+                self._limits.learn_lack(key, {**decision.request.written, **own}, refusal, now)
             elif refusal.window is not None:
                 self._learn_window(decision, at, refusal.window, now)
         elif means is Refused.GONE:
@@ -417,7 +424,7 @@ class Calls:
             body,
             usage,
             at.model,
-            multiplier=self._multiplier_of(model),
+            multiplier=self._multiplier_of(at.model.base),
             learned_usd=learned_usd,
         )
         if decision.reservation is not None and usage is None and cost.state is not CostState.SETTLED:
@@ -441,7 +448,7 @@ class Calls:
             hold=hold,
             pieces=pieces,
             native=native,
-            deployment=at.key if at.key != model else "",
+            deployment=at.key if at.key != at.model.base else "",
             runtime=at.runtime if self._several else "",
         )
 

@@ -45,7 +45,7 @@ class Ceilings:
         """The most that one call of a model for this request is taken to cost, in pico-dollars."""
         tokens_in = self._prompt_tokens(request, model)
         level = self._level_of(bucket, model.id) or 0.0
-        times = self._multiplier_of(model.id) * max(1.0, LEVEL_MARGIN * level if level > 1 else 1.0)
+        times = self._multiplier_of(model.base) * max(1.0, LEVEL_MARGIN * level if level > 1 else 1.0)
         return self._meter.ceiling_pico(
             tokens_in,
             self._answer_tokens(request, model, tokens_in),
@@ -57,12 +57,12 @@ class Ceilings:
 
     def tokens_pico(self, tokens: int, model: Model) -> int:
         """The same of so many tokens of prompt and no answer; at a cautious price where nobody knows the model's."""
-        pico = self._meter.ceiling_pico(tokens, 0, model, self._multiplier_of(model.id))
+        pico = self._meter.ceiling_pico(tokens, 0, model, self._multiplier_of(model.base))
         return pico if model.priced else max(pico, tokens * UNPRICED_PICO)
 
     def question_pico(self, asked_chars: int, room: int, model: Model) -> int:
         """The same of a question of Arbiter's own: of so many characters, with room for so many tokens."""
-        return self._meter.ceiling_pico(2 * asked_chars + PROMPT_TOKENS, room, model, self._multiplier_of(model.id))
+        return self._meter.ceiling_pico(2 * asked_chars + PROMPT_TOKENS, room, model, self._multiplier_of(model.base))
 
     def received(self, request: ChatRequest, model: Model, body: Json, most_pico: int) -> Cost:
         """What an answer is taken to cost whose usage nobody states: by what was received of it, never over what was reserved."""
@@ -71,12 +71,12 @@ class Ceilings:
             estimate_messages(request.messages, request.payload.get("tools")),
             estimate_tokens(_spoken(said)) if said else 0,
         )
-        pico = self._meter.computed_pico(usage, model, self._multiplier_of(model.id))
+        pico = self._meter.computed_pico(usage, model, self._multiplier_of(model.base))
         return Cost(min(pico, most_pico), CostState.ESTIMATED)
 
     def _prompt_tokens(self, request: ChatRequest, model: Model) -> int:
         estimated = estimate_messages(request.messages, request.payload.get("tools"))
-        most = math.ceil(estimated * max(1.0, self._ratios.of(model.id)) * PROMPT_MARGIN) + PROMPT_TOKENS
+        most = math.ceil(estimated * max(1.0, self._ratios.of(model.base)) * PROMPT_MARGIN) + PROMPT_TOKENS
         others = sum(len(text) for name, text in request.written.items() if name not in _ESTIMATED)
         return most + others + (MEDIA_TOKENS if request.needs & _MEDIA else 0)
 

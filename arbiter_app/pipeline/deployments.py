@@ -12,6 +12,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
+import orjson
+
 from arbiter_app.catalog import Catalog
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.health import Health
@@ -45,7 +47,8 @@ class Deployments:
         self._moved = moved
         self._dialect_of = dialect_of
         self._cached_usd = cached_usd
-        self._latency_ms: dict[str, float] = {}
+        self._latency_ms: dict[tuple[str, str], float] = {}
+        """By deployment and model: a variant takes its own time."""
         self.serving: Mapping[str, str] = {}
 
     def order(self, decision: Decision, models: Sequence[str]) -> Iterator[Deployment]:
@@ -71,7 +74,7 @@ class Deployments:
         """The models that rest on each of their runtimes."""
         resting, catalog = self._health.resting(now), self._catalog()
         if not catalog.deployments or not (resting or self.serving):
-            return resting
+            return catalog.with_variants(resting)
         away, serving = _plain(resting, catalog), dict[str, str]()
         for model, several in catalog.deployments.items():
             here = _listed(several)
@@ -83,11 +86,12 @@ class Deployments:
         if serving != self.serving:
             self.serving = serving
             self._moved()
-        return frozenset(away)
+        return catalog.with_variants(frozenset(away))
 
     def first(self, model: str) -> Deployment:
         """The deployment that would be asked for a model, as far as was noted."""
-        here, key = _listed(self._catalog().at(model)), self.serving.get(model)
+        catalog = self._catalog()
+        here, key = _listed(catalog.at(model)), self.serving.get(catalog.model(model).base)
         return next((at for at in here if at.key == key), here[0])
 
     def gone(self) -> frozenset[str]:
@@ -96,12 +100,20 @@ class Deployments:
 
     def lacking(self, written: Mapping[str, str], now: float) -> Mapping[str, str]:
         """The models of which every deployment refused what this request has in a field, and the field."""
-        lacks = self._limits.lacking(written, now)
-        return (
-            {model: lacks[_listed(self._catalog().at(model))[0].key] for model in self._all(lacks.keys())}
-            if lacks
-            else lacks
+        lacks, catalog = self._limits.lacking(written, now), self._catalog()
+        found = (
+            {model: lacks[_listed(catalog.at(model))[0].key] for model in self._all(lacks.keys())} if lacks else lacks
         )
+        if not catalog.variants or not self._limits.known:
+            return found
+        refused = {key: field for key, one in catalog.variants.items() if (field := self._refuses(one, now))}
+        return {**found, **refused}
+
+    def _refuses(self, variant: Model, now: float) -> str:
+        """The member by which a variant is asked for, where every deployment refused it; else nothing."""
+        lacks = self._limits.lacking(said_of(variant), now)
+        here = [lacks.get(at.key, "") for at in _listed(self._catalog().at(variant.id))] if lacks else [""]
+        return here[0] if all(here) else ""
 
     def fitted(self, models: Sequence[Model], now: float) -> Sequence[Model]:
         """These models with the windows that were learned."""
@@ -113,12 +125,13 @@ class Deployments:
 
     def timed(self, done: Completion) -> None:
         """Note how long one of several deployments took."""
-        before = self._latency_ms.get(done.deployment, done.latency_ms)
-        self._latency_ms[done.deployment] = before + NEWEST_SHARE * (done.latency_ms - before)
+        key = done.deployment, done.model
+        before = self._latency_ms.get(key, done.latency_ms)
+        self._latency_ms[key] = before + NEWEST_SHARE * (done.latency_ms - before)
 
     def latency_ms(self, model: str) -> float | None:
         """The mean latency of the deployment that would serve a model; None where the model's own is to be taken."""
-        return self._latency_ms.get(self.first(model).key)
+        return self._latency_ms.get((self.first(model).key, model))
 
     def forget(self) -> None:
         """Start anew (operator reset)."""
@@ -128,10 +141,13 @@ class Deployments:
         """The models all of whose deployments are among these keys."""
         catalog = self._catalog()
         if not catalog.deployments or not keys:
-            return frozenset(keys)
+            return catalog.with_variants(frozenset(keys))
         several = catalog.deployments.items()
-        return frozenset(
-            _plain(keys, catalog) | {model for model, found in several if all(at.key in keys for at in _listed(found))}
+        return catalog.with_variants(
+            frozenset(
+                _plain(keys, catalog)
+                | {model for model, found in several if all(at.key in keys for at in _listed(found))}
+            )
         )
 
     def _speaking(self, several: Sequence[Deployment], request: ChatRequest) -> Sequence[Deployment]:
@@ -174,6 +190,12 @@ class Deployments:
     def _too_small(self, at: Deployment, needed: int, now: float) -> bool:
         window = self._limits.window_of(at, now)
         return window is not None and window < needed
+
+
+def said_of(variant: Model) -> dict[str, str]:
+    """The members by which a chat asks for a variant, each as JSON."""
+    members = variant.setting.members if variant.setting is not None else {}
+    return {name: orjson.dumps(value).decode() for name, value in members.items()}
 
 
 def _usd(model: Model, prompt: int, told: int) -> float:

@@ -51,6 +51,7 @@ class LearnedEstimates:
             not resting
             and request.caller.models is None
             and not self._limits.known
+            and (not catalog.variants or (request.setting is None and request.max_tokens is None))
             and (found := everybody(request, catalog.names, catalog.least_window, tokens_in)) is not None
         ):
             return found
@@ -113,8 +114,9 @@ class LearnedEstimates:
         if done is not None and done.deployment:
             self._deployments.timed(done)
         if done is not None and done.usage is not None and gate is not None:
-            self._limits.served(done.deployment or done.model, done.usage.prompt_tokens)
-            self._ratios.record(done.model, estimated=gate.prompt_tokens, real=done.usage.prompt_tokens)
+            base = self._catalog().model(done.model).base
+            self._limits.served(done.deployment or base, done.usage.prompt_tokens)
+            self._ratios.record(base, estimated=gate.prompt_tokens, real=done.usage.prompt_tokens)
 
 
 def _of_key(request: ChatRequest, catalog: Catalog) -> Sequence[Model]:
@@ -122,9 +124,9 @@ def _of_key(request: ChatRequest, catalog: Catalog) -> Sequence[Model]:
     if request.caller.models is None:
         return catalog.pool
     mine = frozenset(map(catalog.resolve, request.caller.models))
-    if request.pin is not None and request.pin not in mine:
+    if request.pin is not None and mine.isdisjoint((request.pin, catalog.model(request.pin).base)):
         raise Forbidden(f"this API key may not use {quoted(request.pin)}", code="model_not_allowed", param="model")
-    found = [model for model in catalog.pool if model.id in mine]
+    found = [model for model in catalog.pool if not mine.isdisjoint((model.id, model.base))]
     if not found:
         raise Forbidden("none of the models that this API key may use is in the pool", code="model_not_allowed")
     return found

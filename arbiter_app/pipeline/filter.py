@@ -1,4 +1,4 @@
-"""Stage 2: which models can serve? Gates in order: window, capability, dialect, allow-list, price, latency, health.
+"""Stage 2: which models can serve? Gates in order: allow-list, setting, window, capability, dialect, price, latency, health.
 
 Window and capability are facts: when no model passes, the caller hears which number or feature stood in the way. The
 ceilings are wishes: when nobody meets them the nearest serves, and the answer says so.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 
+from arbiter_app.pipeline.effort import Setting
 from arbiter_app.pipeline.errors import BadRequest, NoCapableModel, Unprocessable, too_long
 from arbiter_app.pipeline.plain import listed, quoted
 from arbiter_app.pipeline.tokens import RATIO_RANGE, TokenRatios
@@ -59,7 +60,7 @@ def eligible(
     """
     reserve = request.max_tokens or 0
     rejected: dict[str, str] = {}
-    named = _named(request, catalog, rejected)
+    named = _as_told(request, _named(request, catalog, rejected), rejected)
     fitting, note = _fitting(named, tokens_in, reserve, ratios, rejected)
     capable = _speaking(request, _capable(request, fitting, rejected), speaks, rejected)
     if request.pin is not None:
@@ -81,18 +82,20 @@ def _named(request: ChatRequest, catalog: Sequence[Model], rejected: dict[str, s
     if request.pin is None and request.allow is None:
         return list(catalog)
     known = {model.id: model for model in catalog}
+    names = {*known, *(model.base for model in catalog)}
     allowed = [name for name in request.allow or () if not name.startswith(NOT)]
     excluded = {name.removeprefix(NOT) for name in request.allow or () if name.startswith(NOT)}
-    for field, names in (
+    for field, stated in (
         ("arbiter_models", allowed),
         ("arbiter_pin", (request.pin,) if request.pin else ()),
     ):
-        unknown = [name for name in names if name not in known]
+        unknown = [name for name in stated if name not in names]
         if unknown:
             raise Unprocessable(
                 f"{field} names {listed(unknown)}, not in the pool: {', '.join(sorted(known))}", param=field
             )
-    if request.pin and (request.pin in excluded or (allowed and request.pin not in allowed)):
+    pinned = known.get(request.pin or "")
+    if pinned and (not excluded.isdisjoint(called(pinned)) or (allowed and set(allowed).isdisjoint(called(pinned)))):
         raise BadRequest(
             f"arbiter_pin names {quoted(request.pin)}, which arbiter_models ({listed(request.allow or ())}) leaves out; "
             "send one of them, or a pin that is on the list",
@@ -100,14 +103,69 @@ def _named(request: ChatRequest, catalog: Sequence[Model], rejected: dict[str, s
         )
     if request.allow == ():
         raise Unprocessable("arbiter_models is empty; name at least one model or leave it out", param="arbiter_models")
-    wanted = {request.pin} if request.pin else set(allowed or known) - excluded
+    wanted = {
+        name
+        for name, model in known.items()
+        if (not allowed or not called(model).isdisjoint(allowed)) and excluded.isdisjoint(called(model))
+    }
+    if request.pin:
+        wanted = {request.pin}
     if not wanted:
         raise Unprocessable("arbiter_models leaves out every model of the pool", param="arbiter_models")
     why = f"not {request.pin}, which is pinned" if request.pin else "not on the caller's allow-list"
     rejected.update(
-        {name: "left out by the caller" if name in excluded else why for name in known if name not in wanted}
+        {
+            name: why if excluded.isdisjoint(called(model)) else "left out by the caller"
+            for name, model in known.items()
+            if name not in wanted
+        }
     )
     return [model for name, model in known.items() if name in wanted]
+
+
+def called(model: Model) -> set[str]:
+    """By what callers allow a model or leave it out: its id, and that of the model whose variant it is."""
+    return {model.id, model.base}
+
+
+def _as_told(request: ChatRequest, models: list[Model], rejected: dict[str, str]) -> list[Model]:
+    """Without variants that the request has no room for. What the caller says of how hard to think goes before them: of each model
+    the variant is left that says the same, or else the model alone."""
+    if not any(model.setting is not None for model in models):
+        return models
+    told = request.setting
+    same = {model.base for model in models if told is not None and model.setting == told}
+    for model in models:
+        if told is None:
+            why = _no_room(request, model.setting) if model.setting is not None else ""
+        elif model.base in same:
+            why = "" if model.setting == told else f"the caller asks for {told.name}"
+        else:
+            why = "" if model.setting is None else "the caller says how hard to think"
+        if why:
+            rejected[model.id] = why
+    left = [model for model in models if model.id not in rejected]
+    if not left and request.pin is not None:
+        raise BadRequest(
+            f"arbiter_pin names {quoted(request.pin)}, and the request does not go with that: {rejected[request.pin]}; pin"
+            f" {quoted(models[0].base)}, or leave that out",
+            param="arbiter_pin",
+        )
+    if not left:
+        raise NoCapableModel("none of the models that may serve this request can think as it says")
+    return left
+
+
+def _no_room(request: ChatRequest, setting: Setting) -> str:
+    """Why a request cannot be answered at a setting: a call that is forced is not thought before, and a budget has to fit."""
+    if not setting.thinks:
+        return ""
+    choice = request.payload.get("tool_choice") or request.payload.get("function_call")
+    if choice == "required" or isinstance(choice, dict):
+        return "no thinking before a call that is forced"
+    if request.max_tokens is not None and request.max_tokens <= setting.budget_tokens:
+        return f"max_tokens leaves no room for {setting.budget_tokens:,} tokens of thinking"
+    return ""
 
 
 def _fitting(
@@ -116,7 +174,7 @@ def _fitting(
     most = _most(tokens_in, reserve)
     if all(model.context_tokens is not None and most <= model.context_tokens for model in models):
         return list(models), ""
-    needed = {model.id: round(tokens_in * ratios.of(model.id)) + reserve for model in models}
+    needed = {model.id: round(tokens_in * ratios.of(model.base)) + reserve for model in models}
     fits = [model for model in models if model.context_tokens is not None and needed[model.id] <= model.context_tokens]
     unknown = [model for model in models if model.context_tokens is None]
     if len(fits) + len(unknown) < len(models):

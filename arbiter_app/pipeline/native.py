@@ -13,12 +13,15 @@ from typing import Any
 import orjson
 
 from arbiter_app import exact_json
+from arbiter_app.pipeline.effort import Setting
 from arbiter_app.pipeline.signed import readable, unsigned
 
 _MARK = re.compile(r'"(?:signature|data|encrypted_content)"\s*:\s*"([^"\\]+)"')
 """What a thought is signed with, in a request as it was written."""
 OWN = "arbiter_"
 """How the names of our own members begin."""
+Settle = Callable[[Mapping[str, str], Setting, str], dict[str, str]]
+"""How a dialect says how hard a model is to think: from the members of a request (each as JSON), the setting, and the model's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,15 @@ class NativeRequest:
     history: str
     passes: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    settle: Settle | None = None
+
+    def settled(self, setting: Setting, model: str) -> tuple[NativeRequest, tuple[str, ...]]:
+        """The same with a setting that its caller left open, and the names of the members that do not go with it."""
+        if self.settle is None:
+            return self, ()
+        before = self.members
+        after = self.settle(before, setting, model)
+        return replace(self, members=after), tuple(name for name in before if name not in after)
 
     def sent(self, model: str) -> bytes:
         """The body for a runtime: every member as the caller wrote it, but for the model's name and what is ours."""
@@ -57,7 +69,7 @@ class NativeRequest:
         if kept == given:
             return self
         bare = self.with_history(kept)
-        if _goes_on_unthought(kept) and '"enabled"' in self.members.get("thinking", ""):
+        if goes_on_unthought(kept) and '"enabled"' in self.members.get("thinking", ""):
             return bare.with_members(thinking='{"type":"disabled"}')
         return bare
 
@@ -87,7 +99,7 @@ class NativeEvents:
         return taken
 
 
-def _goes_on_unthought(history: list[Any]) -> bool:
+def goes_on_unthought(history: list[Any]) -> bool:
     """Whether the last words of the assistant begin with a call, whose result is there."""
     spoken = next((one for one in reversed(history) if isinstance(one, dict) and one.get("role") == "assistant"), {})
     blocks = spoken.get("content")

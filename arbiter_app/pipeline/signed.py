@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 from arbiter_app import exact_json
@@ -76,35 +76,36 @@ def unsigned(messages: str) -> bytes | None:
         return None  # nested beyond what can be written again
 
 
-def signed_by(model: str, messages: str | bytes) -> tuple[bytes, bool] | None:
-    """Messages (their JSON) with what this model is known to have signed, and without what others are; whether there was any of
+def signed_by(models: Set[str], messages: str | bytes) -> tuple[bytes, bool] | None:
+    """Messages (their JSON) with what one of these models is known to have signed, and without what others are; whether there was any of
     others. None where nothing is known.
     """
     text = messages.encode() if isinstance(messages, str) else messages
     if _MADE_BY not in text:
         return None
     given = exact_json.exact(text)
-    made = [_signed_by(model, one) for one in given]
+    made = [_signed_by(models, one) for one in given]
     return exact_json.dumps([one for one, _ in made]), any(others for _, others in made)
 
 
-def _signed_by(model: str, message: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+def _signed_by(models: Set[str], message: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     bare, others = dict(message), False
     details, calls = message.get(MEMBER), message.get("tool_calls")
     if isinstance(details, list):
-        own = [_unnamed(one) for one in details if _is_of(model, one)]
+        own = [_unnamed(one) for one in details if _is_of(models, one)]
         others = len(own) < len(details)
         del bare[MEMBER]
         if own:
             bare[MEMBER] = own
     if isinstance(calls, list):
-        others = others or not all(_is_of(model, one) for one in calls)
-        bare["tool_calls"] = [_unnamed(one) if _is_of(model, one) else _unnamed(one, EXTRA) for one in calls]
+        others = others or not all(_is_of(models, one) for one in calls)
+        bare["tool_calls"] = [_unnamed(one) if _is_of(models, one) else _unnamed(one, EXTRA) for one in calls]
     return bare, others
 
 
-def _is_of(model: str, one: Any) -> bool:
-    return not isinstance(one, dict) or one.get(MADE_BY, model) == model
+def _is_of(models: Set[str], one: Any) -> bool:
+    made_by = one.get(MADE_BY) if isinstance(one, dict) else None
+    return made_by is None or (isinstance(made_by, str) and made_by in models)
 
 
 def _unnamed(one: Any, *without: str) -> Any:

@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from arbiter_app.pipeline.effort import EFFORTS, USUAL_EFFORT, Setting
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.native import NativeRequest
 from arbiter_app.policy import Objective, Wish
@@ -176,8 +177,10 @@ class ChatRequest:
     pin: str | None = None
     tolerance: float | None = None
     objective: Objective | None = None
+    setting: Setting | None = None
+    """What the caller says of how hard a model is to think; no variant says otherwise then."""
     wish: Wish | None = None
-    """The last two as the policy takes them, once they are looked at (`wishes.py`)."""
+    """Objective and tolerance as the policy takes them, once they are looked at (`wishes.py`)."""
     conversation: str = ""
     named: bool = False
     body_bytes: int = 0
@@ -445,6 +448,31 @@ class Model:
     price_from: str = "catalog"
     fixed: frozenset[str] = frozenset()
     """Keys of the catalog that an operator has edited: no list of a runtime changes them."""
+    variants: tuple[Setting, ...] = ()
+    """The settings at which it is a candidate, too, beside its provider's own."""
+    effort: str = USUAL_EFFORT
+    """How hard it thinks by itself (`effort.EFFORTS`)."""
+    setting: Setting | None = None
+    """Of a variant: how hard it is to think."""
+    variant_of: str = ""
+    """Of a variant: the id of its model, with which it shares price, window, deployments and health."""
+
+    @property
+    def base(self) -> str:
+        """The id of the model, whatever its setting."""
+        return self.variant_of or self.id
+
+    @property
+    def output_scale(self) -> float:
+        """How many times the tokens of an answer without thinking are expected of it; 1 where it is no variant and has none."""
+        if self.setting is not None:
+            return self.setting.output_scale
+        return EFFORTS[self.effort] if self.variants else 1.0
+
+    @property
+    def kin(self) -> frozenset[str]:
+        """Its id at all of its settings: what one of them signed, the others can read."""
+        return frozenset((self.base, *(f"{self.base}:{one.name}" for one in self.variants)))
 
     @property
     def sent(self) -> str:

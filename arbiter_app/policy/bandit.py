@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import product
 from struct import error as StructError
 from typing import Any, TypeVar
 
@@ -28,7 +29,7 @@ from arbiter_app.policy.buckets import (
 )
 from arbiter_app.policy.candidates import ModelIndex
 from arbiter_app.policy.changepoint import Alarm, ChangeDetector, update_price, update_quality
-from arbiter_app.policy.posterior import Array, GapPrior, QualityPosterior, cheapness, gap_prior
+from arbiter_app.policy.posterior import Array, GapPrior, QualityPosterior, Variants, cheapness, gap_prior
 from arbiter_app.policy.price import usd_at
 from arbiter_app.policy.prompt_regression import PromptRegression, features, head
 from arbiter_app.policy.rule import decide, learning_left_usd
@@ -307,9 +308,10 @@ class ArbiterPolicy(BasePolicy):
         where there are none, on the statistics as they are."""
         rows = self._table.rows()
         self._known = {self._baseline, *self._facts, *(model for _, model, _ in rows)}
-        self._pool = ModelIndex(tuple(self._known.union(more)), self._baseline)
+        variant_of = {model: facts.variant_of for model, facts in self._facts.items() if facts.variant_of}
+        self._pool = ModelIndex(tuple(self._known.union(more)), self._baseline, variant_of)
         self._price = np.array([_typical_usd(self._facts.get(model, UNLISTED)) for model in self._pool.models])
-        self._prior = _prior(self._price, self._pool.base, self._settings)
+        self._prior = _prior(self._price, self._pool, self._facts, self._settings)
         self._buckets = {}
         self._buckets = {bucket: self._bucket(bucket) for bucket in self._table.buckets()}
         for bucket, model, _ in rows:
@@ -392,7 +394,7 @@ class ArbiterPolicy(BasePolicy):
         lost = ask.cached_tokens * np.array([one.cache_usd_per_token for one in facts])
         kept = self._pool.index.get(ask.cached_by or "")
         if kept is not None:
-            lost[kept] = 0.0
+            lost[self._pool.kin[kept]] = 0.0
         return lost if lost.any() else None
 
     def _publish(self, place: Place, due: bool) -> None:
@@ -436,21 +438,22 @@ class ArbiterPolicy(BasePolicy):
         (self._falling.add if falling else self._falling.discard)(place)
 
     def _reprice(self, observation: Observation, alarm: Alarm, facts: ModelFacts) -> list[tuple[str, str, ModelStats]]:
-        """A model has one price: after an alarm its cost is learned anew in every bucket.
+        """A model has one price: after an alarm its cost is learned anew in every bucket, at every setting.
 
         Where it was noticed, from the mean of the calls since; elsewhere, from the new unit price of a call of mean length.
         """
         deltas: list[tuple[str, str, ModelStats]] = []
-        for bucket in self._table.buckets():
-            known = self._table.known(bucket, observation.model)
+        noticed = observation.bucket, observation.model
+        kin = [self._pool.models[at] for at in self._pool.kin[self._pool.index[observation.model]]]
+        for place in product(self._table.buckets(), kin):
+            known = self._table.known(*place)
             if known.cost_n > 0:
-                here = bucket == observation.bucket
-                usd = alarm.since.mean if here else usd_at(alarm.new, known, facts)
+                usd = alarm.since.mean if place == noticed else usd_at(alarm.new, known, facts)
                 delta = known.repriced(usd, alarm.new > alarm.old)
-                deltas.extend(self._fold(bucket, observation.model, delta).deltas)
-                if not here:
-                    self._detector((bucket, observation.model)).reprice()
-                    self._note_detector((bucket, observation.model), True)
+                deltas.extend(self._fold(*place, delta).deltas)
+                if place != noticed:
+                    self._detector(place).reprice()
+                    self._note_detector(place, True)
         return deltas
 
     def _follow_list_price(
@@ -516,20 +519,31 @@ class ArbiterPolicy(BasePolicy):
         return [_shift("quality", observation, alarm, "down", f"its last grades average {alarm.new:.2f}")]
 
 
-def _prior(price: Array, baseline: int, settings: PolicySettings) -> GapPrior:
+def _prior(price: Array, pool: ModelIndex, facts: Mapping[str, ModelFacts], settings: PolicySettings) -> GapPrior:
     return gap_prior(
-        cheapness(price, baseline),
-        baseline,
+        cheapness(price[pool.of], pool.base),
+        pool.base,
         mean=settings.gap_mean,
         slope=settings.gap_slope,
         sd=(settings.gap_common_sd, settings.gap_slope_sd, settings.gap_own_sd),
         shared=settings.gap_shared,
+        variants=_variants(pool, facts) if len(set(pool.of)) < len(pool.of) else None,
     )
+
+
+def _variants(pool: ModelIndex, facts: Mapping[str, ModelFacts]) -> Variants:
+    of = np.array(pool.of)
+    tokens = np.log([facts.get(model, UNLISTED).output_scale for model in pool.models])
+    thought = tokens - tokens[of]
+    return Variants((of[:, None] == of).astype(np.float64), thought)
 
 
 def _typical_usd(facts: ModelFacts) -> float:
     """Price of a typical request, for comparing models before they were called."""
-    return facts.coarse_request_usd if facts.coarse_request_usd is not None else facts.list_usd(*TYPICAL_TOKENS)
+    if facts.coarse_request_usd is not None:
+        return facts.coarse_request_usd
+    tokens_in, tokens_out = TYPICAL_TOKENS
+    return facts.list_usd(tokens_in, tokens_out * facts.output_scale)
 
 
 def _shift(kind: str, observation: Observation, alarm: Alarm, direction: str, words: str) -> Shift:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
+from types import MappingProxyType
 
 import numpy as np
 
@@ -32,12 +33,18 @@ def candidate_mask(places: tuple[int, ...], size: int) -> CandidateMask:
 
 
 class ModelIndex:
-    """The models in the order of the arrays, and the baseline's place among them."""
+    """The models in the order of the arrays, and the baseline's place among them. `variant_of` names the model of a variant."""
 
-    def __init__(self, models: Sequence[str], baseline: str) -> None:
+    def __init__(
+        self, models: Sequence[str], baseline: str, variant_of: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.models = tuple(sorted(models))
         self.index = {model: at for at, model in enumerate(self.models)}
         self.base = self.index[baseline]
+        self.of = [self.index.get(variant_of.get(model, model), at) for at, model in enumerate(self.models)]
+        """By place: that of the model at its own setting."""
+        self.kin = tuple([at for at, other in enumerate(self.of) if other == one] for one in self.of)
+        """By place: the places of the same model at all of its settings."""
 
     def eligible(self, models: Sequence[str]) -> CandidateMask:
         """The places of these models."""

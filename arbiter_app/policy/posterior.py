@@ -73,6 +73,14 @@ PAIR_LEFT = 0.7
 """Least share of a grade's variance that is believed to be left then: what a correlation of 0.55 leaves (recorded: 0.3 to 0.65)."""
 LEAST = 1e-12
 """What is divided by at least, where both sides vanish: far under any variance that occurs."""
+THOUGHT_MEAN = 0.02
+"""How much better a model is expected to be for each factor of e in the tokens that it takes to think ..."""
+THOUGHT_SD, THOUGHT_OWN_SD = 0.05, 0.03
+"""... and the standard deviations of that: of what models have in common, and of a model's own ..."""
+THOUGHT_SHARED = 0.4
+"""... with the share of that variance that buckets have in common: what thinking does, is a matter of the task above all."""
+VARIANTS_ALIKE = 0.85
+"""Correlation of what is a candidate's own beyond that, between settings of one model."""
 SCALE_LEVEL = 0.85
 """The baseline's quality at which gaps have the size that the settings state: the middle of recorded streams."""
 SCALE_N = 14.0
@@ -90,6 +98,29 @@ class GapPrior:
     mean: Array
     shared: Array
     own: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Variants:
+    """Which candidates are one model at several settings (`same` [K, K], 1 where they are), and how much more each thinks than its model
+    does by itself (`thought` [K], natural logarithm of the tokens that it takes over the model's own)."""
+
+    same: Array
+    thought: Array
+
+    def own_parts(self, baseline: int) -> Array:
+        """What a candidate's own gap has in common with others' [K, K], as a share of its variance; those of the baseline's settings are
+        differences to it."""
+        alike = VARIANTS_ALIKE * self.same + (1 - VARIANTS_ALIKE) * np.eye(len(self.thought))
+        link = alike[baseline] * self.same[baseline]
+        there = self.same[baseline]
+        of_baseline = np.outer(there, there)
+        parts: Array = alike * (1 - of_baseline) + of_baseline * (alike - link - link[:, None] + 1.0)
+        return parts
+
+    def thought_parts(self) -> Array:
+        """The covariance of what thinking does [K, K]."""
+        return np.outer(self.thought, self.thought) * (THOUGHT_SD**2 + THOUGHT_OWN_SD**2 * self.same)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,15 +214,37 @@ def cheapness(price: Array, baseline: int) -> Array:
 
 
 def gap_prior(
-    cheap: Array, baseline: int, *, mean: float, slope: float, sd: tuple[float, float, float], shared: float
+    cheap: Array,
+    baseline: int,
+    *,
+    mean: float,
+    slope: float,
+    sd: tuple[float, float, float],
+    shared: float,
+    variants: Variants | None = None,
 ) -> GapPrior:
-    """Prior gaps: `mean + slope x cheapness`, half the mean for dearer models; `sd` are those of the common part, the slope, and a model's own part."""
+    """Prior gaps: `mean + slope x cheapness`, half the mean for dearer models; `sd` are those of the common part, the slope, and a model's own part.
+
+    Settings of one model (`variants`) differ by how much more one of them thinks, which is expected to help, by an amount that models
+    have in common and one that is the model's; and little else. Those of the baseline have their gap by that alone.
+    """
     other = np.ones(len(cheap))
     other[baseline] = 0.0
-    common, slope_sd, own = sd
-    cov = common**2 * np.outer(other, other) + slope_sd**2 * np.outer(cheap, cheap) + own**2 * np.diag(other)
-    expected = np.where(cheap > 0, mean + slope * cheap, mean / 2)
-    return GapPrior(expected * other, shared * cov, (1 - shared) * cov)
+    own = np.diag(other)
+    foreign = other
+    if variants is not None:
+        foreign, own = other * (1.0 - variants.same[baseline]), variants.own_parts(baseline)
+    common, slope_sd, own_sd = sd
+    cov = common**2 * np.outer(foreign, foreign) + slope_sd**2 * np.outer(cheap, cheap) + own_sd**2 * own
+    expected = np.where(cheap > 0, mean + slope * cheap, mean / 2) * foreign
+    if variants is None:
+        return GapPrior(expected, shared * cov, (1 - shared) * cov)
+    thought = variants.thought_parts()
+    return GapPrior(
+        expected - THOUGHT_MEAN * variants.thought,
+        shared * cov + THOUGHT_SHARED * thought,
+        (1 - shared) * cov + (1 - THOUGHT_SHARED) * thought,
+    )
 
 
 def grade_evidence(grades: Array) -> GradeEvidence:

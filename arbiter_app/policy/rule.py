@@ -52,13 +52,22 @@ def _serve_known(
     model where it is about as good."""
     repriced = decision.view.here.repriced_up
     steady = decision.may.without(_repriced(decision.view, settings)) if repriced else decision.may
-    best, own = decision.among(steady), pool.index.get(ask.conversation_model or "", -1)
+    best, own = decision.among(steady), _staying(decision, ask, pool, steady)
     if own in steady.places and decision.loss[own] <= decision.loss[best] + settings.sticky_margin:
         return decision.explanation.exploit(own, seed, 1.0, "this conversation keeps its model; ")
     words = "" if ask.wish is None else _wish_words(ask.wish)
     if ask.dollar_weight != 1.0:
         words += f"near the limit of a budget a dollar weighs {ask.dollar_weight:,.3g} times as much; "
     return decision.explanation.exploit(best, seed, 1.0, words)
+
+
+def _staying(decision: ScoredDecision, ask: RoutingAsk, pool: ModelIndex, steady: CandidateMask) -> int:
+    """The place of the model that the conversation has, at the best of its settings; -1 where it has none. So the setting changes
+    before the model does, and what the provider has in its cache stays of use."""
+    own = pool.index.get(ask.conversation_model or "", -1)
+    if own < 0 or len(pool.kin[own]) == 1:
+        return own
+    return min((at for at in pool.kin[own] if at in steady.places), key=decision.loss.__getitem__, default=-1)
 
 
 def _wish_words(wish: Wish) -> str:
@@ -79,7 +88,7 @@ def _serve_or_try(
     may, loss, explain = decision.may, decision.loss, decision.explanation
     steady = may.without(_repriced(view, settings)) if view.here.repriced_up else may
     best = decision.best if steady is may else decision.among(steady)
-    own = pool.index.get(ask.conversation_model or "", -1)
+    own = _staying(decision, ask, pool, steady)
     if own in steady.places and loss[own] <= loss[best] + settings.sticky_margin:
         return explain.exploit(own, seed, 1.0, "this conversation keeps its model; ")
     if base in steady.places:
@@ -124,7 +133,7 @@ def _serve_best(
     may, loss, why = decision.may, decision.loss, ""
     steady = may.without(_repriced(view, settings) - {base}) if view.here.repriced_up else may
     served = decision.best if steady is may else decision.among(steady)
-    own = pool.index.get(ask.conversation_model or "", -1)
+    own = _staying(decision, ask, pool, steady)
     if own in steady.places and loss[own] <= loss[served] + settings.sticky_margin:
         served, why = own, "this conversation keeps its model; "
     elif base in may.places and _baseline_due(decision, base, base, settings):

@@ -14,7 +14,9 @@ from arbiter_app.policy.statistics import ModelStats
 class ModelFacts:
     """What is public knowledge about a model: list prices in USD per token, benchmark priors per task in 0..1.
 
-    `cached_usd_per_token` is that of a prompt token that its provider has cached; None where it is that of any other.
+    `cached_usd_per_token` is that of a prompt token that its provider has cached; None where it is that of any other. A variant is a
+    model at another setting: `variant_of` names the model. `output_scale` is how many times the tokens of an answer without thinking
+    are expected.
     """
 
     input_usd_per_token: float = 0.0
@@ -22,6 +24,8 @@ class ModelFacts:
     prior: Mapping[str, float] = field(default_factory=dict)
     coarse_request_usd: float | None = None
     cached_usd_per_token: float | None = None
+    variant_of: str = ""
+    output_scale: float = 1.0
 
     @property
     def cache_usd_per_token(self) -> float:

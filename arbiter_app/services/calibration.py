@@ -300,11 +300,11 @@ class Calibrations:
     def _usd(self, item: Item, model_id: str) -> tuple[float, float]:
         """What a call of a model for a prompt will probably cost, and the most that is reckoned with, USD."""
         catalog = self._catalog.now
-        model = catalog.models.get(model_id)
+        model = catalog.models.get(model_id) or catalog.variants.get(model_id)
         if model is None:
             return 0.0, 0.0
-        tokens, times = estimate_messages(item.messages), self._prices.multiplier_of(model_id)
-        out = min(TYPICAL_OUT, item.max_tokens)
+        tokens, times = estimate_messages(item.messages), self._prices.multiplier_of(model.base)
+        out = min(round(TYPICAL_OUT * model.output_scale), item.max_tokens)
         listed = times * (tokens * model.input_usd + out * model.output_usd)
         most = times * (1.5 * tokens * model.input_usd + item.max_tokens * model.output_usd)
         bucket = item.task.value if item.task is not None else Task.OPEN.value

@@ -26,12 +26,14 @@ def facts_of(catalog: Catalog, serving: Mapping[str, str] = MappingProxyType({})
     }
     return {
         model.id: brain.ModelFacts(
-            input_usd_per_token=sold.get(model.id, model).input_usd,
-            output_usd_per_token=sold.get(model.id, model).output_usd,
+            input_usd_per_token=sold.get(model.base, model).input_usd,
+            output_usd_per_token=sold.get(model.base, model).output_usd,
             prior=model.prior,
             coarse_request_usd=None,
-            cached_usd_per_token=float(rates_of(sold.get(model.id, model)).cached) / PICO_PER_USD,
+            cached_usd_per_token=float(rates_of(sold.get(model.base, model)).cached) / PICO_PER_USD,
+            variant_of=model.variant_of,
+            output_scale=model.output_scale,
         )
-        for model in catalog.models.values()
+        for model in (*catalog.models.values(), *catalog.variants.values())
         if model.listed or not model.joined
     }

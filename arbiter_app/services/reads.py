@@ -244,6 +244,7 @@ class Reads:
                 **abilities(model),
                 "baseline": model.baseline,
                 "routable": model.routable and model.listed,
+                "variants": [one.id for one in self._catalog.now.variants_of(model)],
             }
             for model in self._catalog.now.models.values()
         ]
@@ -266,9 +267,7 @@ class Reads:
         catalog = self._catalog.now
         auto, *presets = [_chooser(name) for name in (AUTO, *(f"{AUTO}:{one}" for one in catalog.presets))]
         pool: list[ListedModel] = [
-            {"object": "model", "created": 0, "owned_by": "runtime", **row}
-            for row in self.pricing()
-            if row["state"] != "absent"
+            row for priced in self.pricing() if priced["state"] != "absent" for row in _at_its_settings(priced)
         ]
         return {"object": "list", "data": [auto, *pool, *presets]}
 
@@ -290,6 +289,13 @@ class Reads:
             price = _per_thousand(row)
             found[row["id"]] = {"ts": row["ts"], "model": row["model"], "task": row["task"], "cost": price}
         return sorted(found.values(), key=lambda point: point["ts"])
+
+
+def _at_its_settings(row: CatalogModel) -> list[ListedModel]:
+    """A model, and each of its variants, as OpenAI's list has them."""
+    known: Json = {"object": "model", "created": 0, "owned_by": "runtime", **row}
+    own: Json = {**known, "baseline": False, "variants": [], "variant_of": row["id"]}
+    return [cast(ListedModel, one) for one in (known, *({**own, "id": name} for name in row["variants"]))]
 
 
 def _chooser(name: str) -> ListedModel:

@@ -585,7 +585,8 @@ class Abilities(TypedDict):
 
 
 class CatalogModel(Abilities):
-    """A model of the catalog, with list prices in USD per 1,000,000 tokens: of several deployments, of the cheapest listed."""
+    """A model of the catalog, with list prices in USD per 1,000,000 tokens: of several deployments, of the cheapest listed. `variants` are the
+    ids of the same model at other settings of how hard it is to think."""
 
     id: str
     input_per_million: float | None
@@ -596,6 +597,7 @@ class CatalogModel(Abilities):
     context: int | None
     baseline: bool
     routable: bool
+    variants: list[str]
 
 
 class DeployedModel(CatalogModel):
@@ -666,7 +668,7 @@ class PriceList(TypedDict):
 
 
 class ListedModel(TypedDict):
-    """A model of OpenAI's list; of `auto` and the presets nothing more is known."""
+    """A model of OpenAI's list; of `auto` and the presets nothing more is known. `variant_of` is the model of a variant."""
 
     id: str
     object: str
@@ -685,6 +687,8 @@ class ListedModel(TypedDict):
     tools: NotRequired[bool]
     json_schema: NotRequired[bool]
     baseline: NotRequired[bool]
+    variants: NotRequired[list[str]]
+    variant_of: NotRequired[str]
 
 
 class CandidateRow(TypedDict):

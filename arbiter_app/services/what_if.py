@@ -71,12 +71,13 @@ class WhatIf:
         self, *, tolerance: float, without: Collection[str], days: float | None, scope: str | None = None
     ) -> WhatIfAnswer:
         """The settled rule at another tolerance, and without some models. Raises Unprocessable for unknown models."""
-        models = self._catalog.now.models
+        models = {**self._catalog.now.models, **self._catalog.now.variants}
         without = [self._catalog.now.resolve(name) for name in without]
         unknown = sorted(name for name in without if name not in models)
         if unknown:
             listed = ", ".join(sorted(models))
             raise Unprocessable(f"unknown model {unknown[0][:80]!r}; known are {listed}", param="without")
+        without += [name for name, one in self._catalog.now.variants.items() if one.base in without]
         if not set(self._pool()) - set(without):
             raise Unprocessable("without these models nobody is left to serve", param="without")
         seen = await self._evidence((days, scope))
@@ -123,7 +124,8 @@ class WhatIf:
         return self._catalog.now.names
 
     def _prices(self) -> dict[str, float]:
-        return {model.id: model.input_usd for model in self._catalog.now.models.values()}
+        catalog = self._catalog.now
+        return {model.id: model.input_usd for model in (*catalog.models.values(), *catalog.variants.values())}
 
     def _settled(self, learned: brain.Rows, tolerance: float, without: Collection[str]) -> Target:
         """The policy in use over what it has learned, without any trial: the same code decides.
@@ -189,7 +191,7 @@ class WhatIf:
         the other two until it costs what the routing did.
         """
         catalog = self._catalog.now
-        order = sorted(self._pool(), key=lambda model: (_list_usd(catalog.models[model]), model))
+        order = sorted(self._pool(), key=lambda model: (_list_usd(catalog.model(model)), model))
         best, cheapest = ope.only(catalog.baseline), ope.always(order, seen)
         routed = self._evaluate(seen, as_routed(seen), least=1.0)
         shuffle = self._cost_matched(seen, routed, best, cheapest)

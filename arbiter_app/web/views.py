@@ -237,6 +237,7 @@ def catalog_row(row: CatalogModel) -> View:
         "output": per_million(row["output_per_million"]),
         "context": count(row.get("context")) if row.get("context") else "unknown",
         "can": ", ".join(abilities(row)) or "text",
+        "variants": ", ".join(one.removeprefix(f"{row['id']}:") for one in row.get("variants", ())),
         "routable": "yes" if row.get("routable") else "",
         "state": {"new": "new", "absent": "not listed"}.get(str(row.get("state")), ""),
         "baseline": "yes" if row.get("baseline") else "",

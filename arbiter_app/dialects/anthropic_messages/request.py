@@ -16,9 +16,11 @@ from arbiter_app.dialects.anthropic_messages.content import (
     text_of,
     wrong,
 )
+from arbiter_app.dialects.anthropic_messages.thinking import settled
 from arbiter_app.dialects.reasoning import MESSAGES, native_of
 from arbiter_app.dialects.strict_json import load_json
 from arbiter_app.dialects.translation import Dropped
+from arbiter_app.pipeline.effort import Setting, budget_of
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Caller, ChatRequest, Json
@@ -59,10 +61,20 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         request_id,
         len(body),
         dropped=dropped.names,
+        setting=_setting(given),
         show_thoughts=_shows_thoughts(given.get("thinking")),
-        native=native_of(MESSAGES, given, written, "messages", passes=("anthropic-beta",)),
+        native=native_of(MESSAGES, given, written, "messages", settle=settled, passes=("anthropic-beta",)),
         untranslatable=dropped.untranslatable,
     )
+
+
+def _setting(given: Json) -> Setting | None:
+    """How hard its caller wants a model to think, where it says so; of an effort and a budget, the effort."""
+    config, thinking = given.get("output_config"), given.get("thinking")
+    effort = config.get("effort") if isinstance(config, dict) else None
+    if isinstance(effort, str):
+        return Setting(effort)
+    return None if thinking is None else budget_of(thinking)
 
 
 def translated(given: Json, dropped: Dropped) -> Json:

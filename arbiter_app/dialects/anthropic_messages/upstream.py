@@ -13,6 +13,7 @@ import orjson
 
 from arbiter_app import exact_json
 from arbiter_app.dialects.anthropic_messages.answer import MALFORMED
+from arbiter_app.dialects.anthropic_messages.thinking import NEWEST, UNSAMPLED, thinking, version_of
 from arbiter_app.dialects.anthropic_messages.upstream_reader import MessagesReader
 from arbiter_app.dialects.history import (
     Call,
@@ -39,14 +40,6 @@ MAX_TOKENS = 32_000
 """The bound on an answer where the caller names none, for one is required: as much as every model since Claude 4 gives."""
 _LESS = (((3, 5), 4_096), ((3, 7), 8_192))
 """Before these versions of Claude, a larger bound is refused."""
-BUDGETS = {"minimal": 1_024, "low": 2_048, "medium": 8_192, "high": 16_384, "xhigh": 24_576, "max": 24_576}
-"""Tokens of thinking that an effort is, where it is asked for in tokens."""
-LEAST_BUDGET = 1_024
-_EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
-_ADAPTIVE, _UNSAMPLED = (4, 6), (4, 7)
-"""Claude's versions from which a model decides itself how long it thinks, and from which it refuses `temperature` and its like."""
-_NEWEST = (99, 0)
-_CLAUDE = re.compile(r"claude-(?:[a-z]+-)*(\d{1,2})(?!\d)(?:[-.](\d{1,2})(?!\d))?")
 _FORMATS = (MESSAGES, "anthropic-claude-v1")
 """Formats of reasoning that were made by a model of Anthropic's: ours, and OpenRouter's."""
 _BEGINS = "(The conversation begins with your own words.)"
@@ -123,18 +116,9 @@ def request(given: Json, dropped: Dropped) -> Json:
     return made
 
 
-def version_of(model: object) -> tuple[int, int] | None:
-    """Which Claude a model is: its version, the newest where its name says none; None for no Claude."""
-    name = model.lower() if isinstance(model, str) else ""
-    if "claude" not in name:
-        return None
-    found = _CLAUDE.search(name)
-    return (int(found[1]), int(found[2] or 0)) if found is not None else _NEWEST
-
-
 def _most_of(model: object) -> int:
     """The bound on an answer where the caller names none."""
-    version = version_of(model) or _NEWEST
+    version = version_of(model) or NEWEST
     return next((most for before, most in _LESS if version < before), MAX_TOKENS)
 
 
@@ -142,7 +126,7 @@ def _sampling(given: Json, made: Json, dropped: Dropped) -> Json:
     """Temperature and its like, as far as the model takes them: one of them, none while it thinks, none of the newest models."""
     version = version_of(given.get("model"))
     thinks = made.get("thinking", {}).get("type", "disabled") != "disabled"
-    takes = not thinks and (version is None or version < _UNSAMPLED)
+    takes = not thinks and (version is None or version < UNSAMPLED)
     sampling: Json = {}
     for name in ("temperature", "top_p", "top_k"):
         value = given.get(name)
@@ -165,20 +149,16 @@ def _thinking(given: Json, turns: list[Turn], most: int, choice: Json, dropped: 
         return {"thinking": own}
     if effort in (None, "none"):
         return {}
-    version = version_of(given.get("model"))
-    forced = choice.get("type") in ("any", "tool")
-    if type(effort) is not str or effort not in BUDGETS:
+    made = thinking(
+        given.get("model"),
+        effort,
+        most,
+        forced=choice.get("type") in ("any", "tool"),
+        unthought=_goes_on_unthought(turns),
+    )
+    if made is None:
         dropped.add("reasoning_effort")
-        return {}
-    if version is not None and version >= _ADAPTIVE:
-        level = "high" if effort == "xhigh" and version < _UNSAMPLED else _EFFORTS[effort]
-        config = {"output_config": {"effort": level}}
-        return config if forced else {"thinking": {"type": "adaptive", "display": "summarized"}, **config}
-    budget = min(BUDGETS[effort], most - 1)
-    if forced or budget < LEAST_BUDGET or _goes_on_unthought(turns):
-        dropped.add("reasoning_effort")
-        return {}
-    return {"thinking": {"type": "enabled", "budget_tokens": budget}}
+    return made or {}
 
 
 def _goes_on_unthought(turns: list[Turn]) -> bool:

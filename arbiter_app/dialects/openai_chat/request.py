@@ -12,6 +12,7 @@ import orjson
 
 from arbiter_app import exact_json
 from arbiter_app.dialects.strict_json import load_json
+from arbiter_app.pipeline.effort import stated_by
 from arbiter_app.pipeline.errors import BadRequest, Unprocessable
 from arbiter_app.pipeline.messages import latest_ask, offered, system_prompt
 from arbiter_app.pipeline.plain import quoted
@@ -69,6 +70,7 @@ def _read(
     fields: dict[str, Any] = {
         "conversation": _conversation(messages) if named is None else conversation_of(str(named)),
         "named": named is not None,
+        "setting": stated_by(given),
         **own,
         **more,
     }

@@ -10,6 +10,7 @@ from arbiter_app import exact_json
 from arbiter_app.dialects import openai_chat
 from arbiter_app.dialects.openai_responses.items import chat_messages
 from arbiter_app.dialects.openai_responses.refusals import kind, object_of, text_of, unsupported, wrong
+from arbiter_app.dialects.openai_responses.thinking import settled
 from arbiter_app.dialects.openai_responses.tools import chat_tools, offers_hosted
 from arbiter_app.dialects.reasoning import RESPONSES, native_of
 from arbiter_app.dialects.strict_json import load_json
@@ -66,7 +67,7 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     more: Json = {
         "dropped": dropped.names,
         "repeated": {name: given[name] for name in REPEATED if given.get(name) is not None},
-        "native": native_of(RESPONSES, said, written, "input"),
+        "native": native_of(RESPONSES, said, written, "input", settle=settled),
         "storable": given.get("store") is not False,
         "untranslatable": dropped.untranslatable,
         "hosted": offers_hosted(given.get("tools")),

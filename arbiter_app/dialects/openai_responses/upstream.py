@@ -22,10 +22,12 @@ from arbiter_app.dialects.history import (
     turns_of,
 )
 from arbiter_app.dialects.openai_responses.request import ENCRYPTED
+from arbiter_app.dialects.openai_responses.thinking import effort_of
 from arbiter_app.dialects.openai_responses.upstream_reader import ResponsesReader
 from arbiter_app.dialects.reasoning import MEMBER, RESPONSES, grouped
 from arbiter_app.dialects.translation import Dropped
 from arbiter_app.dialects.wire import Reader, WireRequest, below, unable
+from arbiter_app.pipeline.effort import budget_of
 from arbiter_app.pipeline.messages import content_text, offered
 from arbiter_app.pipeline.types import Json
 
@@ -81,7 +83,7 @@ def request(given: Json, dropped: Dropped) -> Json:
     for name, why in _MEANT.items():
         if given.get(name):
             raise unable(name, why)
-    rest(given, (*_PASSED, *_MEANT, "verbosity"), dropped)
+    rest(given, (*_PASSED, *_MEANT, "verbosity", "thinking"), dropped)
     made: Json = {"model": given.get("model"), "input": _Items(dropped).of(turns_of(given)), "store": False}
     made |= {name: given[name] for name in _PASSED if given.get(name) is not None}
     most = most_tokens(given)
@@ -92,7 +94,7 @@ def request(given: Json, dropped: Dropped) -> Json:
     made |= _tools(given)
     if text := _text(given):
         made["text"] = text
-    effort = given.get("reasoning_effort")
+    effort = _effort(given, dropped)
     if isinstance(effort, str):
         made["reasoning"] = {"effort": effort}
     if isinstance(effort, str) or _THINKS.search(str(given.get("model")).lower()):
@@ -100,6 +102,18 @@ def request(given: Json, dropped: Dropped) -> Json:
     if given.get("stream") is True:
         made["stream"] = True
     return made
+
+
+def _effort(given: Json, dropped: Dropped) -> object:
+    """How hard it is to think; a budget in Anthropic's words as the effort that it is about."""
+    effort, thinking = given.get("reasoning_effort"), given.get("thinking")
+    if thinking is None or effort is not None:
+        return effort
+    budget = budget_of(thinking)
+    if budget.budget_tokens:
+        return effort_of(budget)
+    dropped.add("thinking")
+    return None
 
 
 def _tools(given: Json) -> Json:

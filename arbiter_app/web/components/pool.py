@@ -13,7 +13,8 @@ from arbiter_app.web.typed import Record, either
 HOW = {
     "catalog": (
         "Three layers: the catalog's file; what the runtime lists, which comes before it; and what operators said here, which comes "
-        "before both until it is taken back. The column *from* says which one a price is of; point at it for the others."
+        "before both until it is taken back. The column *from* says which one a price is of; point at it for the others. *Also at*: how hard it is to "
+        "think where that is a candidate of its own, at the same price a token and with the same health."
     ),
     "offers": (
         "What the runtimes list and is not in the pool. The price is that of the list, or of the price list that comes with Arbiter; "
@@ -59,7 +60,12 @@ def _line(row: Record) -> rx.Component:
     )
     state = rx.cond(on, rx.el.span("routable", class_name="tag good"), rx.el.span("out of the pool", class_name="tag"))
     return rx.el.tr(
-        rx.el.td(row["id"], class_name="m", title=row["id"]),
+        rx.el.td(
+            row["id"],
+            rx.cond(row["variants"] != "", rx.el.small("also at ", row["variants"], class_name="why-thin")),
+            class_name="m",
+            title=row["id"],
+        ),
         rx.el.td(row["input"], class_name="n"),
         rx.el.td(row["output"], class_name="n"),
         rx.el.td(row["context"], class_name="n hide"),

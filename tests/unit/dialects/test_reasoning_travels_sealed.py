@@ -117,7 +117,7 @@ def back_from_items(items: list[dict[str, Any]]) -> dict[str, Any]:
 
 def of(model: str, answer: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     """What of a message goes to a model, and whether something of another was in it."""
-    found = signed_by(model, json.dumps([answer]))
+    found = signed_by({model}, json.dumps([answer]))
     assert found is not None
     made: dict[str, Any] = json.loads(found[0])[0]
     return made, found[1]
@@ -169,7 +169,7 @@ def test_what_is_no_seal_of_ours_is_a_models_own_and_a_broken_one_says_nothing()
 
 
 def test_nothing_is_written_anew_where_nothing_is_known_to_be_signed() -> None:
-    assert signed_by("m", '[{"role": "assistant", "reasoning_details": [{"data": "x"}]}]') is None
+    assert signed_by({"m"}, '[{"role": "assistant", "reasoning_details": [{"data": "x"}]}]') is None
 
 
 def test_what_is_asked_again_without_signatures_has_no_makers_either() -> None:

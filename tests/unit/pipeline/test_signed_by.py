@@ -15,7 +15,7 @@ EXTRA = {"google": {"thought_signature": "s"}}
 
 
 def told(*messages: dict[str, Any], model: str = "m") -> tuple[list[dict[str, Any]], bool] | None:
-    found = signed_by(model, json.dumps(messages))
+    found = signed_by({model}, json.dumps(messages))
     return None if found is None else (json.loads(found[0]), found[1])
 
 
