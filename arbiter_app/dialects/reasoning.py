@@ -4,6 +4,10 @@ In a chat it stands in `reasoning_details` of a message, as OpenRouter writes it
 `reasoning.encrypted` with `data`, `reasoning.summary`; `format` is the dialect of the runtime that made it, `before` the id of the
 call that it was thought before, where it does not stand first. Callers of other dialects get it *sealed* into the one opaque text that
 these have, and send it back: with the model that made it, for to any other it is worth nothing.
+
+Runtimes of chats say what was thought in members of their own (`reasoning_content`: DeepSeek, Qwen, Moonshot, vLLM; `reasoning`: Groq,
+later vLLM; `reasoning_details` of any format: OpenRouter), and some refuse to go on after a call without it. These are `Carried`: details
+as they are; of a text the name of its member alone, for the text itself stands beside the seal.
 """
 
 from __future__ import annotations
@@ -25,6 +29,9 @@ __all__ = [
     "MEMBER",
     "MESSAGES",
     "RESPONSES",
+    "THOUGHTS",
+    "TOLD",
+    "Carried",
     "details_of",
     "extra_of",
     "grouped",
@@ -38,6 +45,12 @@ __all__ = [
 MESSAGES = "anthropic-messages"
 RESPONSES = "openai-responses"
 FORMATS = (MESSAGES, RESPONSES)
+THOUGHTS = ("reasoning_content", "reasoning")
+"""Members of a message with the text of what was thought, as runtimes of chats name them."""
+TOLD = "message.reasoning"
+"""A detail that is such a text: its `member`, and, once it is back, the `text`."""
+_IN_PIECES = {"reasoning.text": "text", "reasoning.summary": "summary", TOLD: "text"}
+"""Types of details that come in pieces, and the member in which their text stands."""
 SEAL = "arbiter1:"
 """How a sealed text begins."""
 _EXTRA = "call.extra_content"
@@ -80,8 +93,8 @@ def sealed(model: str, details: list[Json]) -> str:
     return SEAL + exact_json.dumps([model, details]).decode()
 
 
-def unsealed(text: object) -> list[Json] | None:
-    """The details in a sealed text, each with its model; None for what is none."""
+def unsealed(text: object, shown: str = "") -> list[Json] | None:
+    """The details in a sealed text, each with its model; None for what is none. `shown` is what stands beside it."""
     if not isinstance(text, str) or not text.startswith(SEAL):
         return None
     try:
@@ -90,18 +103,60 @@ def unsealed(text: object) -> list[Json] | None:
         return []
     if not isinstance(model, str) or not isinstance(details, list):
         return []
-    return [{**one, MADE_BY: model} for one in details if isinstance(one, dict)]
+    given = [{**one, MADE_BY: model} for one in details if isinstance(one, dict)]
+    return [{**one, "text": shown} if one.get("type") == TOLD else one for one in given]
 
 
 def put_back(message: Json, details: list[Json]) -> None:
     """Give an assistant's message what was sealed in it."""
     extra = {one["call"]: one for one in details if one.get("type") == _EXTRA and isinstance(one.get("call"), str)}
-    kept = [one for one in details if one.get("type") != _EXTRA]
+    kept = _joined([one for one in details if one.get("type") != _EXTRA])
     if kept:
         message[MEMBER] = kept
     for call in message.get("tool_calls") or ():
         if (own := extra.get(call.get("id"))) is not None:
             call |= {EXTRA: own.get(EXTRA), MADE_BY: own[MADE_BY]}
+
+
+class Carried:
+    """Gathers what a runtime of chats says of its model's thinking, piece by piece, until it is sealed."""
+
+    def __init__(self) -> None:
+        self._details: list[Json] = []
+        self._member = ""
+
+    def add(self, part: Json) -> None:
+        """What a message, or a piece of one, says of it."""
+        self._details += [one for one in stated_in(part) if one.get("format") not in FORMATS]
+        self._member = next((name for name in THOUGHTS if isinstance(part.get(name), str) and part[name]), self._member)
+
+    def taken(self) -> list[Json]:
+        """The details to be sealed, once: those that were stated, else which member the text that is shown is of."""
+        details, member = _joined(self._details), self._member
+        self._details, self._member = [], ""
+        return details or ([{"type": TOLD, "member": member}] if member else [])
+
+
+def _joined(details: list[Json]) -> list[Json]:
+    """Details with those that are pieces of one joined: of one type and `index`, or `member`."""
+    made: list[Json] = []
+    at: dict[tuple[Any, ...], Json] = {}
+    for one in details:
+        kind = one.get("type")
+        text = _IN_PIECES.get(kind) if isinstance(kind, str) else None
+        place = one.get("member") if kind == TOLD else one.get("index")
+        if text is None or type(place) not in (int, str):
+            made.append(one)
+            continue
+        known = at.get((kind, place, one.get(MADE_BY)))
+        if known is None:
+            known = at[kind, place, one.get(MADE_BY)] = dict(one)
+            made.append(known)
+            continue
+        pieces = [piece for piece in (known.get(text), one.get(text)) if isinstance(piece, str)]
+        known |= {name: value for name, value in one.items() if value is not None}
+        known |= {text: "".join(pieces)} if pieces else {}
+    return made
 
 
 def native_of(

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from arbiter_app import exact_json
+from arbiter_app.dialects.reasoning import THOUGHTS
 from arbiter_app.pipeline.completions import choices_of, delta_of, index_of
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.events import Chunk
@@ -17,7 +18,6 @@ MAX_DROPPED = 100
 """As many names are told; a caller can send thousands."""
 MOST_TOKENS = 2**53
 """Where numbers stop to be whole ones in JavaScript: no count comes near."""
-_THOUGHTS = ("reasoning_content", "reasoning")
 
 
 class Dropped:
@@ -61,7 +61,7 @@ def line_of(value: Json) -> bytes:
 
 def thought(part: Json) -> str:
     """What a message, or a piece of one, says of a model's thinking."""
-    return next((text for name in _THOUGHTS if isinstance(text := part.get(name), str) and text), "")
+    return next((text for name in THOUGHTS if isinstance(text := part.get(name), str) and text), "")
 
 
 class FirstChoice:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from arbiter_app import exact_json
-from arbiter_app.dialects.reasoning import details_of, extra_of, grouped, sealed
+from arbiter_app.dialects.reasoning import Carried, details_of, extra_of, grouped, sealed
 from arbiter_app.dialects.translation import body_of, thought
 from arbiter_app.pipeline.completions import first_choice
 from arbiter_app.pipeline.decision import Decision
@@ -105,15 +105,18 @@ def _blocks(decision: Decision, said: Json) -> list[Json]:
 
 def _thoughts(decision: Decision, said: Json, groups: list[list[Json]]) -> list[Json]:
     """What the model thought before it said anything: a block for each thing that it signed, one for all where it signed nothing."""
-    blocks = [signed(decision, group) for group in groups]
     thinking = thought(said) if decision.request.show_thoughts else ""
+    if not details_of(said) and decision.request.show_thoughts:
+        carried = Carried()
+        carried.add(said)
+        details = carried.taken()
+        return [signed(decision, details, thinking)] if details else []
+    blocks = [signed(decision, group) for group in groups]
     if not thinking or any(block["type"] == "thinking" for block in blocks):
         return blocks
     if blocks:
         return [signed(decision, groups[0], thinking), *blocks[1:]]
-    if details_of(said):  # it was thought later, and stands there
-        return []
-    return [{"type": "thinking", "thinking": thinking, "signature": ""}]
+    return []  # it was thought later, and stands there
 
 
 def signed(decision: Decision, details: list[Json], thinking: str = "") -> Json:

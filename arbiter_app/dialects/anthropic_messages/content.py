@@ -272,7 +272,9 @@ def _assistant(content: Any, where: str, called: dict[str, str], dropped: Droppe
 
 def _unsealed(block: Json) -> list[Json] | None:
     """What Arbiter sealed in a block of thinking; None for one that is a model's own."""
-    return unsealed(block.get("signature" if block["type"] == "thinking" else "data"))
+    shown = block.get("thinking")
+    seal = block.get("signature" if block["type"] == "thinking" else "data")
+    return unsealed(seal, shown if isinstance(shown, str) else "")
 
 
 def _call(block: Json, where: str, called: dict[str, str], dropped: Dropped) -> Json:

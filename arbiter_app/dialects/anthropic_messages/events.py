@@ -17,7 +17,7 @@ import orjson
 from arbiter_app import exact_json
 from arbiter_app.dialects.anthropic_messages.answer import call_id, ended, head, usage
 from arbiter_app.dialects.passing import data_of
-from arbiter_app.dialects.reasoning import details_of, extra_of, grouped, sealed
+from arbiter_app.dialects.reasoning import Carried, details_of, extra_of, grouped, sealed
 from arbiter_app.dialects.translation import FirstChoice, arguments_of, line_of, thought
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.events import Chunk
@@ -90,6 +90,7 @@ class Events:
         self._matched: object = None
         self._refused = False
         self._choice = FirstChoice()
+        self._carried = Carried()
 
     def begin(self) -> bytes:
         """What comes first: the message, still empty, and a sign of life."""
@@ -105,6 +106,7 @@ class Events:
 
     def end(self, arbiter: Json) -> Iterator[bytes]:
         """What ends the answer: the rest of its blocks, why it ended, its usage, and the `arbiter` object."""
+        self._sign_carried()
         yield from self._ready(at_end=True)
         reason, sequence = ended(self._decision, self._finish, self._matched, called=bool(self._calls))
         delta = {"stop_reason": "refusal" if self._refused else reason, "stop_sequence": sequence}
@@ -113,10 +115,10 @@ class Events:
         yield event({"type": "message_stop"})
 
     def _take(self, choice: Json, delta: Json, placed: list[tuple[int | None, Json]]) -> None:
-        if self._decision.request.show_thoughts and (thinking := thought(delta)):
-            self._add("thinking", thinking)
-        for group in grouped(details_of(delta)) if self._decision.request.show_thoughts else ():
-            self._sign(group)
+        if self._decision.request.show_thoughts:
+            self._think(delta)
+        if placed or any(delta.get(name) for name in ("content", "refusal", "function_call")):
+            self._sign_carried()
         refused = delta.get("refusal")
         if isinstance(refused, str) and refused:
             self._refused = True
@@ -133,6 +135,18 @@ class Events:
         if choice.get("finish_reason") is not None:
             self._finish = self._finish or choice["finish_reason"]
             self._matched = choice.get("stop_reason")
+
+    def _think(self, delta: Json) -> None:
+        if thinking := thought(delta):
+            self._add("thinking", thinking)
+        self._carried.add(delta)
+        for group in grouped(details_of(delta)):
+            self._carried.taken()
+            self._sign(group)
+
+    def _sign_carried(self) -> None:
+        if details := self._carried.taken():
+            self._sign(details)
 
     def _add(self, kind: str, text: str) -> None:
         block = self._last

@@ -7,11 +7,11 @@ from types import MappingProxyType
 from typing import Any
 
 from arbiter_app import exact_json
-from arbiter_app.dialects.reasoning import FORMATS, MEMBER
+from arbiter_app.dialects.reasoning import FORMATS, MEMBER, THOUGHTS, TOLD
 from arbiter_app.dialects.wire import Reader, WireRequest
 from arbiter_app.pipeline.types import Json
 
-_MARKS = tuple(f'"{one}"'.encode() for one in FORMATS)
+_MARKS = tuple(f'"{one}"'.encode() for one in (*FORMATS, TOLD))
 
 
 class ChatWire:
@@ -30,28 +30,38 @@ class ChatWire:
         return {"authorization": f"Bearer {key}"} if key else {}
 
     def ask(self, payload: bytes) -> WireRequest:
-        """The request as it is."""
+        """The request as it is, but for thoughts, which stand where this runtime said them."""
         if not any(mark in payload for mark in _MARKS):
             return WireRequest(payload)
         given = exact_json.exact(payload)
-        messages = [_bare(one) for one in given.get("messages") or ()]
+        made = [_said_again(one) for one in given.get("messages") or ()]
+        messages, dropped = [one for one, _ in made], any(left_out for _, left_out in made)
         if messages == given.get("messages"):
             return WireRequest(payload)
-        return WireRequest(exact_json.dumps({**given, "messages": messages}), (f"messages.{MEMBER}",))
+        body = exact_json.dumps({**given, "messages": messages})
+        return WireRequest(body, (f"messages.{MEMBER}",) if dropped else ())
 
     def reader(self) -> Reader | None:
         """None: its answers are a chat's."""
         return None
 
 
-def _bare(message: Any) -> Any:
-    """A message without the reasoning that a runtime of another dialect has signed."""
+def _said_again(message: Any) -> tuple[Any, bool]:
+    """A message with what its model thought as a runtime of chats said it, and without what one of another dialect has signed; whether
+    there was any of that.
+    """
     details = message.get(MEMBER) if isinstance(message, dict) else None
     if not isinstance(details, list):
-        return message
-    kept = [one for one in details if not (isinstance(one, dict) and one.get("format") in FORMATS)]
-    rest: Json = {name: value for name, value in message.items() if name != MEMBER}
-    return {**rest, MEMBER: kept} if kept else rest
+        return message, False
+    stated = [one for one in details if not (isinstance(one, dict) and one.get("format") in FORMATS)]
+    made: Json = {name: value for name, value in message.items() if name != MEMBER}
+    kept = []
+    for one in stated:
+        if not isinstance(one, dict) or one.get("type") != TOLD:
+            kept.append(one)
+        elif one.get("member") in THOUGHTS and isinstance(one.get("text"), str):
+            made[one["member"]] = one["text"]
+    return ({**made, MEMBER: kept} if kept else made), len(stated) < len(details)
 
 
 CHAT = ChatWire()

@@ -24,7 +24,7 @@ from arbiter_app.dialects.openai_responses.answer import (
 )
 from arbiter_app.dialects.openai_responses.tools import Tool
 from arbiter_app.dialects.passing import data_of
-from arbiter_app.dialects.reasoning import details_of, extra_of, grouped, sealed
+from arbiter_app.dialects.reasoning import Carried, details_of, extra_of, grouped, sealed
 from arbiter_app.dialects.translation import FirstChoice, arguments_of, line_of, thought
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.events import Chunk
@@ -113,6 +113,7 @@ class Output:
         self._done: dict[int, Json] = {}
         self._count = 0
         self._choice = FirstChoice()
+        self._carried = Carried()
         self.finish: object = None
 
     @property
@@ -127,6 +128,7 @@ class Output:
 
     def end(self) -> Iterator[Json]:
         """The events that end what is open. An answer without anything has an empty message."""
+        yield from self._sign_carried()
         if not self._count:
             yield from self._say("output_text", "")
         cut = isinstance(self.finish, str) and self.finish in INCOMPLETE
@@ -138,8 +140,12 @@ class Output:
     def _take(self, choice: Json, delta: Json, calls: list[tuple[int | None, Json]]) -> Iterator[Json]:
         if text := thought(delta):
             yield from self._think(text)
+        self._carried.add(delta)
         for group in grouped(details_of(delta)):
+            self._carried.taken()
             yield from self._sign(group)
+        if calls or any(delta.get(name) for name in ("content", "refusal", "function_call")):
+            yield from self._sign_carried()
         if text := content_text(delta.get("content")):
             yield from self._say("output_text", text)
         refused = delta.get("refusal")
@@ -164,6 +170,10 @@ class Output:
             yield {"type": "response.reasoning_summary_part.added", **_summary(item), "part": part}
         if piece := self._open.add(text):
             yield {"type": "response.reasoning_summary_text.delta", **_summary(self._open), "delta": piece}
+
+    def _sign_carried(self) -> Iterator[Json]:
+        if details := self._carried.taken():
+            yield from self._sign(details)
 
     def _sign(self, details: list[Json]) -> Iterator[Json]:
         """End the item of reasoning with what the model signed of it; one without a text where none is open."""

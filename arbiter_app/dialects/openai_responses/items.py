@@ -74,7 +74,7 @@ class _History:
     def take(self, item: Json, where: str) -> None:
         """One item more."""
         named = item.get("type", "message" if "role" in item else None)
-        if named == "reasoning" and (signed := unsealed(item.get("encrypted_content"))) is not None:
+        if named == "reasoning" and (signed := _unsealed(item)) is not None:
             self._signed += signed
         elif isinstance(named, str) and named in FOREIGN:
             self._dropped.add(f"input.{named}")
@@ -178,6 +178,15 @@ class _History:
         if any(part["type"] == "refusal" for part in others):
             raise wrong(f"{where}.output", "a result holds no refusal")
         turn.seen += others
+
+
+def _unsealed(item: Json) -> list[Json] | None:
+    """What Arbiter sealed in an item of reasoning; None for one that a runtime made."""
+    summary = item.get("summary")
+    parts = [part for part in summary if isinstance(part, dict)] if isinstance(summary, list) else []
+    return unsealed(
+        item.get("encrypted_content"), "".join(text for part in parts if isinstance(text := part.get("text"), str))
+    )
 
 
 def _call_id(item: Json, where: str) -> str:

@@ -18,6 +18,7 @@ from arbiter_app import exact_json
 from arbiter_app.dialects.anthropic_messages import error_body, error_frame, status_of
 from arbiter_app.dialects.anthropic_messages.answer import MALFORMED, message
 from arbiter_app.dialects.anthropic_messages.events import Events
+from arbiter_app.dialects.reasoning import TOLD, sealed
 from arbiter_app.pipeline import errors
 from arbiter_app.pipeline.decision import Decision, new_decision
 from arbiter_app.pipeline.events import Chunk
@@ -108,7 +109,11 @@ def test_text_thought_and_calls_are_blocks() -> None:
         "tool_calls",
     )
     assert made["content"] == [
-        {"type": "thinking", "thinking": "T", "signature": ""},
+        {
+            "type": "thinking",
+            "thinking": "T",
+            "signature": sealed("m", [{"type": TOLD, "member": "reasoning_content"}]),
+        },
         {"type": "text", "text": "A"},
         {"type": "tool_use", "id": "c1", "name": "n", "input": {"x": 1}},
         {"type": "tool_use", "id": "c2", "name": "m", "input": {}},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -45,6 +46,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     },
     "Gemini's": {"content": None, "tool_calls": GEMINI},
 }
+Pieces = Callable[[dict[str, Any]], list[dict[str, Any]]]
 given = pytest.mark.parametrize("case", ANSWERS)
 
 
@@ -63,7 +65,7 @@ def pieces(said: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
 
 
-def as_messages(said: dict[str, Any], form: str) -> list[dict[str, Any]]:
+def as_messages(said: dict[str, Any], form: str, pieces: Pieces = pieces) -> list[dict[str, Any]]:
     """The content that a caller of Messages gets of an answer, as its SDK reads it."""
     decision = completed(decided(), {})
     body = {"choices": [{"index": 0, "message": {"role": "assistant", **said}, "finish_reason": "tool_calls"}]}
@@ -79,7 +81,7 @@ def as_messages(said: dict[str, Any], form: str) -> list[dict[str, Any]]:
     return told
 
 
-def as_items(said: dict[str, Any], form: str) -> list[dict[str, Any]]:
+def as_items(said: dict[str, Any], form: str, pieces: Pieces = pieces) -> list[dict[str, Any]]:
     """The items that a caller of Responses gets."""
     output = Output(completed(decided(), {}))
     whole = [{"choices": [{"index": 0, "delta": {"role": "assistant", **said}, "finish_reason": "tool_calls"}]}]
