@@ -7,6 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import services_of
+from arbiter_app.pipeline.errors import Forbidden, NotFound
+from arbiter_app.pipeline.plain import quoted
+from arbiter_app.services.budgets import KEY, PROJECT
+from arbiter_app.services.project_roles import is_operator
 from arbiter_app.services.rows import BudgetList, BudgetRow, Removed
 
 router = APIRouter(tags=["budgets"], route_class=Guarded)
@@ -28,14 +32,22 @@ class BudgetBody(BaseModel):
 
 @router.get("/v1/budgets")
 async def listing(request: Request) -> BudgetList:
-    """Every budget with what is spent, reserved and left of it."""
-    return {"data": await services_of(request).budgets.listing()}
+    """Every budget with what is spent, reserved and left of it; for people those of their projects and the keys in them."""
+    services = services_of(request)
+    by, admin = request.state.caller, services.key_admin
+    seen = {(KEY, row["key_id"]) for row in await admin.listing(by)} | {
+        (PROJECT, row["id"]) for row in await admin.projects(by)
+    }
+    rows = await services.budgets.listing()
+    return {"data": [row for row in rows if is_operator(by) or (row["scope"], row["subject"]) in seen]}
 
 
 @router.post("/v1/budgets")
 async def put(request: Request, body: BudgetBody) -> BudgetRow:
     """Set a budget; it holds from the next request on."""
     services = services_of(request)
+    if not services.key_admin.may_limit(request.state.caller, body.scope, body.subject):
+        raise Forbidden("owners set budgets of their projects, and of keys in them; operators set any")
     return await services.budgets.put(
         request.state.caller,
         scope=body.scope,
@@ -50,5 +62,9 @@ async def put(request: Request, body: BudgetBody) -> BudgetRow:
 @router.delete("/v1/budgets/{budget_id}")
 async def drop(request: Request, budget_id: str) -> Removed:
     """Remove a budget: nothing is limited by it any more."""
-    await services_of(request).budgets.drop(request.state.caller, budget_id)
+    services = services_of(request)
+    row = next((one for one in await services.budgets.listing() if one["id"] == budget_id), None)
+    if row is None or not services.key_admin.may_limit(request.state.caller, row["scope"], row["subject"]):
+        raise NotFound(f"no budget {quoted(budget_id, 40)}")
+    await services.budgets.drop(request.state.caller, budget_id)
     return {"status": "removed"}

@@ -99,8 +99,8 @@ async def rotate_own(request: Request, body: RotateBody) -> MintedEntry:
 
 @router.get("/v1/keys")
 async def listing(request: Request) -> KeyList:
-    """Every minted key, without its secret."""
-    return {"data": await services_of(request).key_admin.listing()}
+    """Every minted key, without its secret; people see those of their projects."""
+    return {"data": await services_of(request).key_admin.listing(request.state.caller)}
 
 
 @router.post("/v1/keys")

@@ -1,4 +1,4 @@
-"""People: operators who sign in without a key, and the links by which they come in."""
+"""People, who sign in without a key, and the links by which they come in."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class InvitationBody(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
     email: str
     lasts_s: float | None = Field(None, description="seconds for which it works; three days where it is left out")
+    project_id: str = Field("", description="the project that it lets somebody into; empty for all of this Arbiter")
+    role: str = Field("operator", description="`operator`, or in a project `viewer`, `member` or `owner`")
 
 
 class PersonBody(BaseModel):
@@ -36,8 +38,11 @@ async def listing(request: Request) -> PeopleList:
 
 @router.post("/v1/people/invitations")
 async def invite(request: Request, body: InvitationBody) -> MadeInvitation:
-    """A link that lets whoever has it sign in once as the operator of an e-mail address; its `path` is shown this once."""
-    return await services_of(request).people.invite(request.state.caller, body.email, body.lasts_s)
+    """A link that lets whoever has it sign in once as who has an e-mail address, an operator or with a role in a project; its `path` is
+    shown this once. Owners invite to their projects."""
+    return await services_of(request).people.invite(
+        request.state.caller, body.email, body.lasts_s, project_id=body.project_id, role=body.role
+    )
 
 
 @router.delete("/v1/people/invitations/{invitation_id}")

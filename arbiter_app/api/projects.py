@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import services_of
-from arbiter_app.services.rows import ProjectList, ProjectRow
+from arbiter_app.services.rows import MemberList, MemberRow, ProjectList, ProjectRow
 
 router = APIRouter(tags=["projects"], route_class=Guarded)
 
@@ -36,8 +36,29 @@ class ChangeBody(BaseModel):
 
 @router.get("/v1/projects")
 async def listing(request: Request) -> ProjectList:
-    """Every project; `default` is always there, and keys are in it until somebody says otherwise."""
-    return {"data": await services_of(request).key_admin.projects()}
+    """Every project, and for people those in which they have a role; `default` is always there, and keys are in it until somebody says
+    otherwise."""
+    return {"data": await services_of(request).key_admin.projects(request.state.caller)}
+
+
+class MemberBody(BaseModel):
+    """The role of somebody who is known here; who is not is invited."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    email: str
+    role: str | None = Field(description="`viewer`, `member` or `owner`; null takes the role")
+
+
+@router.get("/v1/projects/{project_id}/members")
+async def members(request: Request, project_id: str) -> MemberList:
+    """Who has a role in it, and for its owners the invitations to it."""
+    return await services_of(request).people.members(request.state.caller, project_id)
+
+
+@router.post("/v1/projects/{project_id}/members")
+async def put_member(request: Request, project_id: str, body: MemberBody) -> MemberRow:
+    """Give somebody a role in it, or take it; it holds everywhere within a second."""
+    return await services_of(request).people.put_member(request.state.caller, project_id, body.email, body.role)
 
 
 @router.post("/v1/projects")

@@ -16,7 +16,7 @@ from arbiter_app.api.schemas import COMPONENTS
 
 Document = dict[str, Any]
 TEXT = {"/metrics": "text/plain", "/v1/reference": "text/html", "/v1/audit.csv": "text/csv"}
-TEXT |= {"/v1/contents.jsonl": "application/jsonl"}
+TEXT |= {"/v1/spend.csv": "text/csv", "/v1/contents.jsonl": "application/jsonl"}
 TEXT |= {"/v1/pool/prices.toml": "application/toml", "/v1/pool/prices.csv": "text/csv"}
 CHAT_ERRORS = {
     400: "malformed JSON, a prompt that fits no window, no capable model, or the runtime's own refusal",

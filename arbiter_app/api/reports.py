@@ -172,7 +172,7 @@ async def decision(request: Request, decision_id: str) -> TracedDecision:
     """One decision with every stage's input, numbers, attempts and timing. Its owner and operators may see it."""
     row = await services_of(request).reads.decision(decision_id)
     settings = services_of(request).settings
-    if row is None or not visibility.may_open(request.state.caller, row["key_id"], settings):
+    if row is None or not visibility.may_open(request.state.caller, row, settings):
         raise NotFound(f"no decision {quoted(decision_id, 40)}")
     return row
 

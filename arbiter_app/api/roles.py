@@ -2,15 +2,20 @@
 
 Rules: `anonymous` anybody; `reads` callers, and anybody while public reads are on; `caller` any key; `owner` any key, whose
 own things it is about (operators: everybody's); `operator` operator keys; `demo` operators, and callers in sandbox mode;
-`signup` anybody while sign-up is open; `loopback` anybody from this machine, operators from elsewhere.
+`signup` anybody while sign-up is open; `loopback` anybody from this machine, operators from elsewhere; `project viewer`, `project
+member` and `project owner` operators, and people who have at least that role in some project: in which, the services look at, for it is
+theirs that a request is about (`services.project_roles`).
 """
 
 from __future__ import annotations
 
 from arbiter_app.pipeline.errors import Forbidden, Unauthorized
-from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.pipeline.types import Caller, ProjectRole, Role
+from arbiter_app.services.project_roles import may_somewhere
 from arbiter_app.settings import Settings
 
+IN_PROJECTS = {f"project {role}": role for role in ProjectRole}
+"""Rules about roles in projects -> the least role."""
 ROLES: dict[tuple[str, str], str] = {
     ("POST", "/v1/chat/completions"): "caller",
     ("POST", "/v1/completions"): "caller",
@@ -64,9 +69,9 @@ ROLES: dict[tuple[str, str], str] = {
     ("GET", "/v1/calibrations/{calibration_id}"): "operator",
     ("POST", "/v1/calibrations/{calibration_id}/start"): "operator",
     ("POST", "/v1/calibrations/{calibration_id}/cancel"): "operator",
-    ("GET", "/v1/budgets"): "operator",
-    ("POST", "/v1/budgets"): "operator",
-    ("DELETE", "/v1/budgets/{budget_id}"): "operator",
+    ("GET", "/v1/budgets"): "project viewer",
+    ("POST", "/v1/budgets"): "project owner",
+    ("DELETE", "/v1/budgets/{budget_id}"): "project owner",
     ("GET", "/v1/notifications"): "operator",
     ("POST", "/v1/notifications/{notification_id}/retry"): "operator",
     ("DELETE", "/v1/notifications/{notification_id}"): "operator",
@@ -83,16 +88,18 @@ ROLES: dict[tuple[str, str], str] = {
     ("POST", "/v1/key/revoke"): "caller",
     ("POST", "/v1/key/rotate"): "caller",
     ("GET", "/v1/key/budgets"): "caller",
-    ("GET", "/v1/keys"): "operator",
-    ("POST", "/v1/keys"): "operator",
-    ("POST", "/v1/keys/{key_id}"): "operator",
-    ("POST", "/v1/keys/{key_id}/rotate"): "operator",
-    ("GET", "/v1/projects"): "operator",
+    ("GET", "/v1/keys"): "project viewer",
+    ("POST", "/v1/keys"): "project member",
+    ("POST", "/v1/keys/{key_id}"): "project member",
+    ("POST", "/v1/keys/{key_id}/rotate"): "project member",
+    ("GET", "/v1/projects"): "project viewer",
     ("POST", "/v1/projects"): "operator",
-    ("POST", "/v1/projects/{project_id}"): "operator",
+    ("POST", "/v1/projects/{project_id}"): "project owner",
+    ("GET", "/v1/projects/{project_id}/members"): "project viewer",
+    ("POST", "/v1/projects/{project_id}/members"): "project owner",
     ("GET", "/v1/people"): "operator",
-    ("POST", "/v1/people/invitations"): "operator",
-    ("DELETE", "/v1/people/invitations/{invitation_id}"): "operator",
+    ("POST", "/v1/people/invitations"): "project owner",
+    ("DELETE", "/v1/people/invitations/{invitation_id}"): "project owner",
     ("POST", "/v1/people/{person_id}"): "operator",
     ("GET", "/v1/openapi.json"): "anonymous",
     ("GET", "/v1/reference"): "anonymous",
@@ -118,4 +125,8 @@ def require(rule: str, caller: Caller | None, settings: Settings, *, loopback: b
         return
     if rule == "demo" and settings.sandbox:
         return
-    raise Forbidden("this needs an operator's key")
+    least = IN_PROJECTS.get(rule)
+    if least is None:
+        raise Forbidden("this needs an operator's key")
+    if not may_somewhere(caller, least):
+        raise Forbidden(f"this needs an operator's key, or the role {least} in a project")

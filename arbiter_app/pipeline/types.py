@@ -118,6 +118,14 @@ class Role(StrEnum):
     OPERATOR = "operator"
 
 
+class ProjectRole(StrEnum):
+    """What a person may do in a project, from the least to the most (see `services.project_roles`)."""
+
+    VIEWER = "viewer"
+    MEMBER = "member"
+    OWNER = "owner"
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """An authenticated client: the public id of its key, and what it may do.
@@ -137,6 +145,8 @@ class Caller:
     """The key's own of quality, 0 to 1; None for that of the settings."""
     expires: float | None = None
     """When the key is no longer good, unix seconds; None for never."""
+    memberships: tuple[tuple[str, ProjectRole], ...] = ()
+    """The projects in which a person has a role, in the order in which they came in; a key has none."""
 
     @property
     def line(self) -> str:

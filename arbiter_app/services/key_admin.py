@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from arbiter_app.pipeline.errors import NotFound, Unprocessable
+from arbiter_app.pipeline.errors import Forbidden, NotFound, Unprocessable
 from arbiter_app.pipeline.plain import is_email, quoted
-from arbiter_app.pipeline.types import Caller, Json, Role
+from arbiter_app.pipeline.types import Caller, Json, ProjectRole, Role
 from arbiter_app.services import redaction
 from arbiter_app.services.audit import entry
 from arbiter_app.services.keys import Keys
 from arbiter_app.services.periods import zone_of
+from arbiter_app.services.project_roles import is_operator, may, require
 from arbiter_app.services.rows import KeyEntry, MintedEntry, ProjectRow
 from arbiter_app.store import Store, keys, projects
-from arbiter_app.store.keys import DEFAULT_PROJECT, digest_of
+from arbiter_app.store.keys import DEFAULT_PROJECT, StoredKey, digest_of
 from arbiter_app.store.projects import StoredProject
 
 LONGEST_HOURS = 24.0 * 366
@@ -37,15 +38,23 @@ class KeyAdmin:
         self._keys = known
         self._keeps = keeps
 
-    async def listing(self) -> list[KeyEntry]:
-        """Every stored key, with when it was used last."""
+    async def listing(self, by: Caller | None = None) -> list[KeyEntry]:
+        """Every stored key, or those of the projects in which somebody has a role; with when it was used last."""
         used = await self._store.read(keys.last_used)
-        return [{**row, "last_used": used.get(row["key_id"])} for row in self._keys.listing()]
+        rows = [row for row in self._keys.listing() if by is None or may(by, row["project_id"], ProjectRole.VIEWER)]
+        return [{**row, "last_used": used.get(row["key_id"])} for row in rows]
 
     async def make(self, by: Caller, role: str, given: Mapping[str, Any]) -> MintedEntry:
-        """A new key. Raises Unprocessable."""
+        """A new key; a member's is under the own address. Raises Unprocessable, NotFound and Forbidden."""
         if role not in (Role.CALLER, Role.OPERATOR):
             raise Unprocessable(f"role {quoted(role, 40)} is unknown; known are caller, operator", param="role")
+        if not is_operator(by):
+            given = {"project_id": by.project, **given}
+            require(by, given["project_id"], ProjectRole.MEMBER)
+            if role != Role.CALLER:
+                raise Forbidden("operator keys are made by operators")
+            if not may(by, given["project_id"], ProjectRole.OWNER):
+                given = {**given, "email": by.email}
         fields = {"label": "", "email": "", **await self._checked(given)}
         act = entry(by, "key.make", "", after={"role": role, **fields})
         now = time.time()
@@ -54,8 +63,12 @@ class KeyAdmin:
         return {"api_key": minted.secret, "key": await self._entry(minted.key.id)}
 
     async def change(self, by: Caller, key_id: str, given: Mapping[str, Any]) -> KeyEntry:
-        """Change fields of a key. Raises NotFound and Unprocessable."""
-        known, fields = self._keys.stored(key_id), await self._checked(given)
+        """Change fields of a key: owners those of their projects' keys, members their own's. Raises NotFound, Forbidden, Unprocessable."""
+        known, fields = self._managed(by, key_id), await self._checked(given)
+        if not is_operator(by) and fields.get("project_id", known.project_id) != known.project_id:
+            raise Forbidden("keys are moved between projects by operators")
+        if set(fields) - {"label"} and not may(by, known.project_id, ProjectRole.OWNER):
+            raise Forbidden("a member names the own keys; the rest is changed by an owner of the project")
         before = {name: asdict(known)[name] for name in fields}
         act, now = entry(by, "key.change", key_id, before=before, after=fields), time.time()
         if fields and not await self._store.writer.call(lambda c: keys.change(c, key_id, fields, now, act)):
@@ -64,8 +77,8 @@ class KeyAdmin:
         return await self._entry(key_id)
 
     async def rotate(self, by: Caller, key_id: str, overlap_s: float | None = None) -> MintedEntry:
-        """A new key with the rights, budgets and limits of one, which stays good for the overlap. Raises NotFound."""
-        known, lasts_s = self._keys.stored(key_id), OVERLAP_S if overlap_s is None else overlap_s
+        """A new key with the rights, budgets and limits of one, which stays good for the overlap. Raises NotFound and Forbidden."""
+        known, lasts_s = self._managed(by, key_id), OVERLAP_S if overlap_s is None else overlap_s
         if not 0 <= lasts_s <= LONGEST_OVERLAP_S:
             raise Unprocessable(f"overlap_s must be between 0 and {LONGEST_OVERLAP_S:g}", param="overlap_s")
         act, now = entry(by, "key.rotate", known.id, after={"overlap_s": lasts_s}), time.time()
@@ -75,8 +88,35 @@ class KeyAdmin:
         self._keys.changed({digest_of(minted.secret): minted.key, **await self._store.keys(key_id=key_id)})
         return {"api_key": minted.secret, "key": await self._entry(minted.key.id)}
 
-    async def projects(self) -> list[ProjectRow]:
-        """Every project, with how many keys it has."""
+    async def set_status(self, by: Caller, key_id: str, status: str) -> None:
+        """Pause, resume (`active`) or revoke a key. Raises NotFound and Forbidden."""
+        self._managed(by, key_id)
+        await self._keys.set_status(key_id, status)
+
+    def may_limit(self, by: Caller, scope: str, subject: str) -> bool:
+        """Whether somebody may set and see budgets of a key or project: owners of it, and operators, who may those of tags, too."""
+        if is_operator(by):
+            return True
+        project = subject if scope == "project" else self._project_of(subject) if scope == "key" else None
+        return project is not None and may(by, project, ProjectRole.OWNER)
+
+    def _project_of(self, key_id: str) -> str | None:
+        return next((row["project_id"] for row in self._keys.listing() if row["key_id"] == key_id), None)
+
+    def _managed(self, by: Caller, key_id: str) -> StoredKey:
+        """A key that somebody may change: an operator any, owners those of their projects, members their own."""
+        known = self._keys.stored(key_id)
+        if is_operator(by) or by.key_id == key_id or may(by, known.project_id, ProjectRole.OWNER):
+            return known
+        own = known.email.lower() == by.email.lower() != ""
+        if own and known.role != Role.OPERATOR and may(by, known.project_id, ProjectRole.MEMBER):
+            return known
+        if may(by, known.project_id, ProjectRole.VIEWER):
+            raise Forbidden("this needs the role owner in the project of the key, or that it is your own")
+        raise NotFound(f"no key {quoted(key_id)} that can be changed")
+
+    async def projects(self, by: Caller | None = None) -> list[ProjectRow]:
+        """Every project, or those in which somebody has a role; with how many keys it has."""
         rows = self._keys.listing()
         return [
             {
@@ -89,6 +129,7 @@ class KeyAdmin:
                 "redact": list(one.redact),
             }
             for one in await self._store.read(projects.everyone)
+            if by is None or may(by, one.id, ProjectRole.VIEWER)
         ]
 
     async def make_project(self, by: Caller, name: str, timezone: str = "UTC") -> ProjectRow:
@@ -102,7 +143,13 @@ class KeyAdmin:
         return next(one for one in await self.projects() if one["id"] == project_id)
 
     async def change_project(self, by: Caller, project_id: str, given: Mapping[str, Any]) -> ProjectRow:
-        """Change fields of a project: its name, clock, and what is kept of its contents. Raises NotFound and Unprocessable."""
+        """Change fields of a project: its name, clock, and what is kept of its contents, which operators alone say.
+
+        Raises NotFound, Forbidden and Unprocessable.
+        """
+        require(by, project_id, ProjectRole.OWNER)
+        if set(given) & {"content_hours", "redact"} and not is_operator(by):
+            raise Forbidden("what is kept of contents is for operators to say")
         known, fields = await self._project(project_id), self._project_fields(given)
         before = {name: getattr(known, name) for name in fields}
         act, now = entry(by, "project.change", project_id, before=before, after=fields), time.time()

@@ -6,16 +6,17 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from arbiter_app.pipeline.errors import NotFound, Unprocessable
+from arbiter_app.pipeline.errors import Forbidden, NotFound, Unprocessable
 from arbiter_app.pipeline.plain import is_email, quoted
-from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.pipeline.types import Caller, ProjectRole, Role
 from arbiter_app.services.audit import entry
-from arbiter_app.services.rows import InvitationRow, MadeInvitation, PeopleList, PersonRow
-from arbiter_app.store import Store, StoreError, people
-from arbiter_app.store.keys import digest_of
+from arbiter_app.services.project_roles import home_of, is_operator, may, require
+from arbiter_app.services.rows import InvitationRow, MadeInvitation, MemberList, MemberRow, PeopleList, PersonRow
+from arbiter_app.store import Store, StoreError, people, projects
+from arbiter_app.store.keys import DEFAULT_PROJECT, digest_of
 from arbiter_app.store.people import PREFIX, StoredInvitation, StoredPerson
 
 log = logging.getLogger("arbiter.people")
@@ -63,7 +64,11 @@ class People:
     def known(self, person_id: str) -> Caller | None:
         """The same, of who is known to this process."""
         person = self._by_id.get(person_id)
-        return None if person is None or person.disabled else Caller(person.id, Role(person.role), person.email)
+        if person is None or person.disabled:
+            return None
+        held = person.memberships
+        home = home_of(held, DEFAULT_PROJECT)
+        return Caller(person.id, Role(person.role), person.email, project=home, memberships=held)
 
     async def listing(self) -> PeopleList:
         """Everybody, and the links that still work."""
@@ -74,25 +79,91 @@ class People:
             "invitations": [_invitation(one) for one in waiting],
         }
 
-    async def invite(self, by: Caller, email: str, lasts_s: float | None = None) -> MadeInvitation:
-        """A link by which whoever has it signs in once as the operator of this address, in the place of any other for it.
+    async def members(self, by: Caller, project_id: str) -> MemberList:
+        """Who has a role in a project, for those who have one, and the links to it, for its owners. Raises NotFound."""
+        require(by, project_id, ProjectRole.VIEWER)
+        await self.refresh()
+        waiting = await self._store.read(people.invitations, time.time())
+        own = may(by, project_id, ProjectRole.OWNER)
+        found = [(one, dict(one.memberships).get(project_id)) for one in self._by_id.values()]
+        return {
+            "data": [_member(one, role) for one, role in found if role is not None],
+            "invitations": [_invitation(one) for one in waiting if own and one.project_id == project_id],
+        }
 
-        Raises Unprocessable.
+    async def put_member(self, by: Caller, project_id: str, email: str, role: str | None) -> MemberRow:
+        """Give somebody who is known a role in a project, or take it (None). Raises NotFound, Forbidden and Unprocessable."""
+        require(by, project_id, ProjectRole.OWNER)
+        await self._check_project(project_id)
+        if role is not None:
+            _checked_role(role, tuple(ProjectRole))
+        await self.refresh()
+        address = email.strip().lower()
+        known = next((one for one in self._by_id.values() if one.email == address), None)
+        if known is None or (role is None and project_id not in dict(known.memberships)):
+            raise NotFound(
+                f"nobody here has the address {quoted(address, 60)}; invite them: POST /v1/people/invitations"
+            )
+        before = dict(known.memberships).get(project_id)
+        self._check_last_owner(by, project_id, known, role)
+        told = {"email": address, "role": role}
+        act = entry(by, "project.member", project_id, before={"email": address, "role": before}, after=told)
+        now = time.time()
+        await self._store.writer.call(lambda c: people.put_member(c, project_id, address, role, now, act))
+        self._changed(await self._store.read(people.everyone, person_id=known.id))
+        return _member(self._by_id[known.id], role)
+
+    def _check_last_owner(self, by: Caller, project_id: str, known: StoredPerson, role: str | None) -> None:
+        """A project's last owner stays one, unless an operator says otherwise: else nobody but they could let anybody in."""
+        owners = [one.id for one in self._by_id.values() if dict(one.memberships).get(project_id) is ProjectRole.OWNER]
+        if not is_operator(by) and role != ProjectRole.OWNER and owners == [known.id]:
+            raise Unprocessable("a project keeps an owner; make somebody else one first", param="role")
+
+    async def _check_project(self, project_id: str) -> None:
+        if project_id not in {one.id for one in await self._store.read(projects.everyone)}:
+            raise NotFound(f"no project {quoted(project_id, 40)}; see GET /v1/projects")
+
+    async def invite(
+        self,
+        by: Caller,
+        email: str,
+        lasts_s: float | None = None,
+        *,
+        project_id: str = "",
+        role: str = Role.OPERATOR.value,
+    ) -> MadeInvitation:
+        """A link by which whoever has it signs in once as who has this address: an operator, or somebody with a `role` in a project. It
+        takes the place of any other for the same.
+
+        Raises Unprocessable, NotFound and Forbidden.
         """
+        _checked_role(role, tuple(ProjectRole) if project_id else (Role.OPERATOR,))
+        if project_id:
+            require(by, project_id, ProjectRole.OWNER)
+            await self._check_project(project_id)
+        elif not is_operator(by):
+            raise Forbidden("operators are invited by operators; name a project of yours, and a role in it")
         address, lasts = email.strip().lower(), LASTS_S if lasts_s is None else lasts_s
         if not is_email(address):
             raise Unprocessable(f"{quoted(email)} is not an e-mail address", param="email")
         if not 60 <= lasts <= LONGEST_S:
             raise Unprocessable(f"lasts_s must be between 60 and {LONGEST_S:g}", param="lasts_s")
         code, now = secrets.token_urlsafe(CODE_BYTES), time.time()
-        row = StoredInvitation(f"inv_{secrets.token_hex(6)}", digest_of(code), address, now, now + lasts)
-        act = entry(by, "invitation.make", row.id, after={"email": address, "expires": row.expires})
+        row = StoredInvitation(
+            f"inv_{secrets.token_hex(6)}", digest_of(code), address, now, now + lasts, project_id, role
+        )
+        told = {"email": address, "expires": row.expires, "role": role, "project_id": project_id}
+        act = entry(by, "invitation.make", row.id, after=told)
         if not await self._store.writer.call(lambda c: people.invite(c, row, MOST_INVITATIONS, now, act)):
             raise Unprocessable(f"{MOST_INVITATIONS:,} invitations wait already; withdraw some", param="email")
         return {**_invitation(row), "path": f"{PLACE}?code={code}"}
 
     async def withdraw(self, by: Caller, invitation_id: str) -> None:
-        """Let a link work no longer. Raises NotFound."""
+        """Let a link work no longer; for operators, and owners of the project that it leads to. Raises NotFound."""
+        waiting = await self._store.read(people.invitations, time.time())
+        found = next((one for one in waiting if one.id == invitation_id), None)
+        if found is None or not (is_operator(by) or may(by, found.project_id, ProjectRole.OWNER)):
+            raise NotFound(f"no invitation {quoted(invitation_id, 40)}; see GET /v1/people")
         act = entry(by, "invitation.withdraw", invitation_id)
         if not await self._store.writer.call(lambda c: people.withdraw(c, invitation_id, act)):
             raise NotFound(f"no invitation {quoted(invitation_id, 40)}; see GET /v1/people")
@@ -167,8 +238,25 @@ def _person(one: StoredPerson) -> PersonRow:
         "role": one.role,
         "created": one.created,
         "disabled": one.disabled,
+        "projects": {project: role.value for project, role in one.memberships},
     }
 
 
+def _member(one: StoredPerson, role: str | None) -> MemberRow:
+    return {"id": one.id, "email": one.email, "name": one.name, "role": role, "disabled": one.disabled}
+
+
+def _checked_role(role: str, known: Sequence[str]) -> None:
+    if role not in known:
+        raise Unprocessable(f"role {quoted(role, 40)} is unknown here; known are {', '.join(known)}", param="role")
+
+
 def _invitation(one: StoredInvitation) -> InvitationRow:
-    return {"id": one.id, "email": one.email, "created": one.created, "expires": one.expires}
+    return {
+        "id": one.id,
+        "email": one.email,
+        "created": one.created,
+        "expires": one.expires,
+        "project_id": one.project_id,
+        "role": one.role,
+    }

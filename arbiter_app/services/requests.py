@@ -22,6 +22,7 @@ from arbiter_app.pipeline.errors import (
     BudgetExceeded,
     ContextLengthExceeded,
     DeadlineExceeded,
+    Forbidden,
     KeyPaused,
     NoCapableModel,
     Overloaded,
@@ -31,6 +32,7 @@ from arbiter_app.pipeline.lifecycle import Lifecycle
 from arbiter_app.pipeline.types import Caller
 from arbiter_app.services.admission import Admission
 from arbiter_app.services.keys import Keys, LimitReached
+from arbiter_app.services.project_roles import only_looks
 from arbiter_app.store.usage import Window
 
 UNASKED = (BudgetExceeded, ContextLengthExceeded, NoCapableModel, Unprocessable)
@@ -77,12 +79,14 @@ class RequestService:
             one.end()
 
     def refuse(self, caller: Caller) -> None:
-        """Raises ArbiterError while draining, and for a paused key."""
+        """Raises ArbiterError while draining, for a paused key, and for somebody who may only look."""
         if self.draining:
             message = "Arbiter is shutting down; try again in a moment"
             raise Overloaded(message, code="draining", retry_after_s=RETRY_AFTER_S)
         if caller.status == "paused":
             raise KeyPaused("this API key is paused; resume it with POST /v1/key/resume")
+        if only_looks(caller):
+            raise Forbidden("viewers look at projects; to ask, the role member is needed in one")
 
 
 class Request:

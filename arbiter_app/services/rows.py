@@ -940,7 +940,7 @@ class FoundContents(TypedDict):
 
 
 class PersonRow(TypedDict):
-    """Somebody who signs in without a key. `disabled`: may not at the moment."""
+    """Somebody who signs in without a key. `disabled`: may not at the moment. `projects`: ids, and the roles there."""
 
     id: str
     email: str
@@ -948,15 +948,28 @@ class PersonRow(TypedDict):
     role: str
     created: float
     disabled: bool
+    projects: dict[str, str]
+
+
+class MemberRow(TypedDict):
+    """Somebody with a role in a project: viewer, member or owner; null once it was taken."""
+
+    id: str
+    email: str
+    name: str
+    role: str | None
+    disabled: bool
 
 
 class InvitationRow(TypedDict):
-    """A link that has not been used."""
+    """A link that has not been used, and the role that it gives: operator, or one in a project."""
 
     id: str
     email: str
     created: float
     expires: float
+    project_id: str
+    role: str
 
 
 class MadeInvitation(InvitationRow):
@@ -969,6 +982,13 @@ class PeopleList(TypedDict):
     """Everybody, in the order in which they came, and the links that still work."""
 
     data: list[PersonRow]
+    invitations: list[InvitationRow]
+
+
+class MemberList(TypedDict):
+    """Who has a role in a project, and for its owners the links to it that still work."""
+
+    data: list[MemberRow]
     invitations: list[InvitationRow]
 
 

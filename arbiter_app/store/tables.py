@@ -254,8 +254,21 @@ class Person(SQLModel, table=True):
     disabled: bool = False
 
 
+class Membership(SQLModel, table=True):
+    """The role of a person in a project: viewer, member or owner."""
+
+    __tablename__ = "membership"
+    person_id: str = Field(primary_key=True)
+    project_id: str = Field(primary_key=True)
+    role: str
+    created: float
+
+
 class Invitation(SQLModel, table=True):
-    """A link that lets somebody in once: the SHA-256 digest of its code. Gone once it was used."""
+    """A link that lets somebody in once: the SHA-256 digest of its code. Gone once it was used.
+
+    `role` is what they become: an operator, or one of `Membership` in the project.
+    """
 
     __tablename__ = "invitation"
     id: str = Field(primary_key=True)
@@ -263,6 +276,8 @@ class Invitation(SQLModel, table=True):
     email: str
     created: float
     expires: float
+    project_id: str = ""
+    role: str = "operator"
 
 
 class StoredBudget(SQLModel, table=True):

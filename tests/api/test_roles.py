@@ -12,9 +12,10 @@ import httpx
 import pytest
 
 from arbiter_app.api.gateway import DIALECTS
-from arbiter_app.api.roles import ROLES
+from arbiter_app.api.roles import IN_PROJECTS, ROLES
 from arbiter_app.dialects import openai_embeddings
 from arbiter_app.pipeline.errors import Unauthorized
+from arbiter_app.pipeline.types import ProjectRole
 from arbiter_app.services.sessions import COOKIE
 from tests.conftest import OPERATOR, Running, running
 from tests.served import OPERATOR as SERVED_OPERATOR
@@ -31,9 +32,12 @@ WHO = (
     "person",
     "person of a provider",
     "disabled person",
+    *(f"project {role}" for role in ProjectRole),
 )
+RANKS = list(IN_PROJECTS)
 MISSING = {"{decision_id}": "d_none", "{model}": "auto", "{calibration_id}": "cal_none"}
 MISSING |= {"{person_id}": "per_none", "{invitation_id}": "inv_none"}
+MISSING |= {"{project_id}": "default", "{key_id}": "arb_none"}
 MISSING |= {"{rule_id}": "rule_none", "{notification_id}": "msg_none"}
 
 
@@ -69,6 +73,7 @@ def expected(rule: str, who: str, world: World) -> int:
         or who == "person"
         or rule in ("reads", "caller", "owner")
         or (rule == "demo" and world.sandbox)
+        or (rule in RANKS and who in RANKS and RANKS.index(who) >= RANKS.index(rule))
     )
     return 0 if enough else 403
 
@@ -92,8 +97,10 @@ def key_of(gateway: Running, who: str) -> str | None:
 def browser_of(gateway: Running, who: str, email: str) -> httpx.Client:
     """A browser at which a person signed in: a caller whom a provider vouches for, or an operator who was invited."""
     people, by = gateway.arbiter.people, gateway.arbiter.keys.authenticate(OPERATOR)
-    if who == "person of a provider":
+    if who == "person of a provider" or who in RANKS:
         person = gateway.run(lambda: people.enter(email, "Grace", "caller"))
+        if who in RANKS:
+            gateway.run(lambda: people.put_member(by, "default", email, IN_PROJECTS[who]))
     else:
         code = gateway.run(lambda: people.invite(by, email))["path"].partition("=")[2]
         person = gateway.run(lambda: people.accept(code, "Grace"))
@@ -112,14 +119,15 @@ def test_the_matrix(matrix: Running, world: str, who: str) -> None:
     before = matrix.arbiter.settings
     matrix.arbiter.settings = before.model_copy(update=WORLDS[world].settings)
     wrong = []
-    person = browser_of(matrix, who, f"{who}@{world}.example".replace(" ", "-")) if "person" in who else None
+    signed_in = "person" in who or who in RANKS
+    person = browser_of(matrix, who, f"{who}@{world}.example".replace(" ", "-")) if signed_in else None
     try:
         for (method, path), rule in ROLES.items():
             want = expected(rule, who, WORLDS[world])
-            if who == "paused" and path in ASKING:
-                want = 403
+            if who in ("paused", "project viewer") and path in ASKING:
+                want = 403  # a viewer looks, and asks nothing
             if (
-                who in ("operator", "person", "person of a provider")
+                who in ("operator", "person", "person of a provider", *RANKS)
                 and method == "POST"
                 and path.startswith("/v1/key/")
             ):

@@ -22,6 +22,7 @@ UNTYPED = (
     ("GET", "/v1/openapi.json"),
     ("GET", "/v1/reference"),
     ("GET", "/v1/audit.csv"),
+    ("GET", "/v1/spend.csv"),
     ("GET", "/v1/pool/prices.toml"),
     ("GET", "/v1/pool/prices.csv"),
     ("GET", "/v1/contents.jsonl"),

@@ -27,13 +27,13 @@ def may_read(who: Caller) -> bool:
 
 
 def scope(who: Caller) -> str | None:
-    """Whose decisions may be seen: None for everybody's, else one key id. Call `may_read` first."""
+    """Whose decisions are shown: None for everybody's, else a key's or a project's scope. Call `may_read` first."""
     return visibility.scope("decisions", who, container.current().settings)
 
 
 def may_open(who: Caller, row: TracedDecision | None) -> bool:
     """Whether there is such a decision and it is this visitor's to see whole."""
-    return row is not None and visibility.may_open(who, row["key_id"], container.current().settings)
+    return row is not None and visibility.may_open(who, row, container.current().settings)
 
 
 def address(state: rx.State) -> str:
