@@ -78,19 +78,20 @@ def _copy(given: Connection, origin: Backend, writing: Engine, aim: Backend, say
         for one in _tables():
             if one.name not in progress["done"]:
                 _copy_table(given, taking, aim, one, progress, say)
-        _in_turn(taking, aim, lambda: _complete(given, taking, aim))
-    rows = dict(_totals(given))
+        ours = _totals(given)  # of a large store that takes longer than a transaction of the target may rest
+        _in_turn(taking, aim, lambda: _complete(ours, taking, aim))
+    rows = dict(ours)
     say(
         f"{rows['decision']:,} decisions and {rows['decision.cost_pico']:,} pico-dollars are in both; "
         f"{origin.shown} is as it was"
     )
 
 
-def _complete(given: Connection, taking: Connection, aim: Backend) -> None:
+def _complete(given: Sequence[tuple[str, int]], taking: Connection, aim: Backend) -> None:
     """Let go of the note, once the two are equal. Raises StoreUnusable where they are not."""
     taking.execute(delete(_STATE).where(_STATE.c.key == MOVING))
     aim.after_copying(taking)
-    both = zip(_totals(given), _totals(taking), strict=True)
+    both = zip(given, _totals(taking), strict=True)
     different = [f"{name}: {ours} and {theirs}" for (name, ours), (_, theirs) in both if ours != theirs]
     if different:
         raise StoreUnusable(f"the two stores differ ({'; '.join(different)[:500]}); move into an empty target anew")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from arbiter_app.store import Store, move, open_store, rollups
 from arbiter_app.store.backends import StoreUnusable
@@ -103,3 +104,23 @@ def test_a_target_that_holds_anything_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreUnusable, match="no such file"):
         move.move(str(tmp_path / "none.db"), there, print)
     assert not (tmp_path / "none.db").exists()
+
+
+def test_no_transaction_of_the_target_rests_while_the_source_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ends one that rests for ten seconds, and counting a large source takes longer."""
+    here, there = str(tmp_path / "here.db"), databases.place("postgres", tmp_path / "there", empty=True)
+    filled(here, 20)
+    count, resting = move._totals, []
+
+    def look(connection: Connection) -> list[tuple[str, int]]:
+        if connection.dialect.name == "sqlite":
+            name = there.rpartition("/")[2]
+            query = f"SELECT state FROM pg_stat_activity WHERE datname = '{name}' AND state LIKE 'idle in tr%'"
+            resting.append(databases.postgres().sql(query))
+        return count(connection)
+
+    monkeypatch.setattr(move, "_totals", look)
+    move.move(here, there, lambda _: None)
+    assert resting == [[]]
