@@ -1,8 +1,8 @@
-"""Does a full store cost throughput? `python -m tests.bench.million FILE`, FILE made by `tests.bench.seed_store`.
+"""Does a full store cost throughput? `python -m tests.bench.million STORE`, STORE made by `tests.bench.seed_store`.
 
 One Arbiter over FILE and one over a store that has learned the same but holds no decision answer in turns, from the same
-runtime; prints the medians, the ratio of the paired rounds, and what each read route takes on the full one. FILE grows by
-what is sent.
+runtime; prints the medians, the ratio of the paired rounds, and what each read route takes on the full one. STORE grows by
+what is sent. With `--reads` only the read routes are timed; then STORE may be a postgresql:// URL.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ READS = (
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.million", description=__doc__)
-    parser.add_argument("file", type=Path)
+    parser.add_argument("store")
+    parser.add_argument("--reads", action="store_true", help="time the read routes only")
     parser.add_argument("--n", type=int, default=3000, help="requests a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--concurrency", type=int, default=16)
@@ -63,16 +64,18 @@ def main() -> None:
         place(os.getpid(), CORES[1:])
         live = {"GATEWAY_API_KEY": "bench", "BTL_BASE_URL": f"http://127.0.0.1:{runtime}/v1"}
         live |= {"ARBITER_LOG_LEVEL": "error", "ARBITER_JUDGE_SAMPLE": "0"}
-        stores = {"full": given.file.resolve(), "empty": directory / "empty" / "arbiter.db"}
+        place_of = given.store if "://" in given.store else str(Path(given.store).resolve())
+        stores = {"full": place_of} | ({} if given.reads else {"empty": str(directory / "empty" / "arbiter.db")})
         gateways = {}
         for name, file in stores.items():
             (directory / name).mkdir(exist_ok=True)
             if name == "empty":
-                _teach(file, given.file)
-            gateways[name] = stack.enter_context(served(directory / name, **live, ARBITER_DB=str(file)))
+                _teach(Path(file), Path(place_of))
+            gateways[name] = stack.enter_context(served(directory / name, **live, ARBITER_DB=file))
         for one in gateways.values():
             place(one.process.pid, CORES[:1])
-        _compare(gateways, given.n, given.rounds, given.concurrency)
+        if not given.reads:
+            _compare(gateways, given.n, given.rounds, given.concurrency)
         _read(gateways["full"])
 
 

@@ -1,4 +1,4 @@
-"""Fill a store with many decisions and time every read: `python -m tests.bench.seed_store FILE [--n 1000000]`.
+"""Fill a store with many decisions and time every read: `python -m tests.bench.seed_store STORE [--n 1000000]`, STORE a file or a URL.
 
 The rows are seeded, spread over `--days`, and written through the product's own batches, so that sums, histogram and
 traces are what real traffic leaves behind. With `--reads` an already filled store is measured only.
@@ -11,7 +11,6 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 from arbiter_app.catalog import load_catalog
@@ -28,18 +27,18 @@ TASKS = ("code", "math", "structured", "factual", "open")
 def main() -> None:
     """Seed, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("file", type=Path)
+    parser.add_argument("store")
     parser.add_argument("--n", type=int, default=1_000_000)
     parser.add_argument("--days", type=float, default=90.0)
     parser.add_argument("--keys", type=int, default=200)
     parser.add_argument("--reads", action="store_true", help="measure only")
     given = parser.parse_args()
-    store = open_store(str(given.file))
+    store = open_store(given.store)
     try:
         if not given.reads:
             started = time.perf_counter()
             seed(store, given.n, days=given.days, keys=given.keys)
-            print(f"{given.n:,} decisions in {time.perf_counter() - started:.0f} s, {_megabytes(given.file):,.0f} MB")
+            print(f"{given.n:,} decisions in {time.perf_counter() - started:.0f} s{_size(store)}")
         for line in measured(store):
             print(line)
     finally:
@@ -138,8 +137,8 @@ def _line(name: str, read: Callable[[], Awaitable[Any]]) -> str:
     return f"{name:<36} {took[3]:8.1f} ms   worst {took[-1]:8.1f} ms"
 
 
-def _megabytes(path: Path) -> float:
-    return path.stat().st_size / 1e6
+def _size(store: Store) -> str:
+    return "" if store.path is None else f", {store.path.stat().st_size / 1e6:,.0f} MB"
 
 
 if __name__ == "__main__":
