@@ -9,6 +9,7 @@ import re
 import socket
 from collections.abc import Callable, Iterator
 from importlib import metadata
+from pathlib import Path
 
 import orjson
 from pydantic import SecretStr
@@ -24,10 +25,15 @@ from arbiter_app.runtime.config import RuntimeConfig
 from arbiter_app.runtime.sandbox import start_sandbox
 from arbiter_app.services.pool import NO_LIST, listed
 from arbiter_app.settings import Settings, setting_names
+from arbiter_app.store.backends.server import ServerState
 from arbiter_app.store.health import SQLITE, examine
 from arbiter_app.web import build
 
 PROBE_S = 2.0
+SKEW_S = 1.0
+"""How far clocks may be apart."""
+LAG_S = 30.0
+"""How far a standby may be behind."""
 Line = tuple[bool, str, str]
 
 
@@ -130,10 +136,41 @@ def _store(settings: Settings) -> Iterator[Line]:
         yield False, "store", health.problem
     else:
         size = "" if health.size_bytes is None else f", {health.size_bytes:,} bytes"
-        state = (
-            "schema is current" if health.revision == health.head else f"schema {health.revision} becomes {health.head}"
-        )
+        known = f"schema {health.revision or 'of no Arbiter yet'}"
+        state = f"{known} is current" if health.revision == health.head else f"{known} becomes {health.head}"
         yield True, "store", f"{health.where}{size}, integrity ok, {state}"
+    if health.server is not None:
+        yield from _server(settings, health.server)
+
+
+def _server(settings: Settings, server: ServerState) -> Iterator[Line]:
+    """What a PostgreSQL says of itself, and what waits for it here."""
+    left, wanted = server.most - server.used, settings.db_connections * (1 + settings.workers)
+    room = left + server.ours >= wanted
+    used = f"{server.used} of {server.most} connections are open, {server.ours} of them Arbiter's; this host may open {wanted}"
+    advice = "" if room else "; raise its max_connections, or lower ARBITER_DB_CONNECTIONS"
+    yield room, "server", f"PostgreSQL {server.version}: {used}{advice}"
+    if server.follows:
+        behind = "" if server.lag_s is None else f", {server.lag_s:,.1f} s behind"
+        yield False, "server", f"it is a standby{behind}, and takes no writes; name its primary in ARBITER_DB"
+    for one in server.standbys:
+        lag = (
+            "its lag is not told (grant pg_monitor to see it)"
+            if one.lag_bytes is None
+            else f"{one.lag_bytes:,} bytes behind"
+        )
+        late = one.lag_s or 0.0
+        text = f"standby {one.name}: {one.state}, {lag}" + (f", {late:,.1f} s" if one.lag_s is not None else "")
+        yield late <= LAG_S, "server", text + ("" if late <= LAG_S else "; what it lacks is lost if it takes over now")
+    apart = abs(server.skew_s) > SKEW_S + server.skew_known_s
+    clock = f"the server's clock is {server.skew_s:+.3f} s from this host's, give or take {server.skew_known_s:.3f} s"
+    yield not apart, "clock", clock + ("; let NTP keep both, limits and sign-ins go by them" if apart else "")
+    path = Path(settings.journal)
+    yield (
+        True,
+        "journal",
+        f"{path}, {path.stat().st_size if path.exists() else 0:,} of {settings.journal_bytes:,} bytes",
+    )
 
 
 def _valkey(settings: Settings) -> Iterator[Line]:

@@ -34,8 +34,8 @@ autovacuum_naptime = 5
 class PostgresServer:
     """One server: `start`, `kill` (as `kill -9` of every process of it), `stop`; it keeps its data and its port in between."""
 
-    def __init__(self, *, synced: bool = False) -> None:
-        """`synced`: every commit reaches the disk, as on a server that matters."""
+    def __init__(self, *, synced: bool = False, follows: PostgresServer | None = None) -> None:
+        """`synced`: every commit reaches the disk, as on a server that matters. `follows`: it is a standby of that one."""
         self._home = Path(tempfile.mkdtemp(prefix="arbiter-postgres-"))
         self._data = self._home / "data"
         self._run_as = pwd.getpwnam(NOBODY) if os.getuid() == 0 else None  # PostgreSQL refuses to run as root
@@ -44,6 +44,9 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
         made = self._command("initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N")
+        if follows is not None:
+            primary = f"host=127.0.0.1 port={follows.port} user=postgres application_name=second"
+            made = self._command("pg_basebackup", "-D", str(self._data), "-d", primary, "-R", "-c", "fast", "-N")
         subprocess.run(made, check=True, capture_output=True, **self._as())
         with (self._data / "postgresql.conf").open("a") as file:
             file.write(f"{CONFIG}port = {self.port}\n")

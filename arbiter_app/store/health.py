@@ -5,9 +5,11 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
-from arbiter_app.store.backends import backend_of, url_of
+from arbiter_app.store.backends import backend_of, of_dialect, url_of
+from arbiter_app.store.backends.server import ServerState
 from arbiter_app.store.engine import head, revision, unsound
 
 SQLITE = sqlite3.sqlite_version
@@ -15,7 +17,8 @@ SQLITE = sqlite3.sqlite_version
 
 @dataclass(frozen=True, slots=True)
 class StoreHealth:
-    """`problem` is empty when all is well; `size_bytes` None for a server database, `revision` None before the first start."""
+    """`problem` is empty when all is well; `size_bytes` None for a server database, `server` for a file; `revision` None before the
+    first start."""
 
     where: str
     exists: bool
@@ -23,6 +26,7 @@ class StoreHealth:
     revision: str | None
     head: str
     problem: str
+    server: ServerState | None = None
 
 
 def examine(where: str) -> StoreHealth:
@@ -32,12 +36,19 @@ def examine(where: str) -> StoreHealth:
     shown, path = url.render_as_string(hide_password=True), backend.path
     if path is not None and not path.exists():
         return StoreHealth(shown, False, None, None, head(), "")
-    engine = backend.engine(read_only=True)
+    engine, server = backend.engine(read_only=True), None
     try:
         found, problem = revision(engine), unsound(url)
+        with engine.connect() as connection:
+            server = server_of(connection)
     except DatabaseError as error:
         found, problem = None, backend.in_words(error)
     finally:
         engine.dispose()
     size = path.stat().st_size if path is not None else None
-    return StoreHealth(shown, True, size, found, head(), problem)
+    return StoreHealth(shown, True, size, found, head(), problem, server)
+
+
+def server_of(connection: Connection) -> ServerState | None:
+    """How the server of the database is; None for a file."""
+    return of_dialect(connection.dialect).server(connection)

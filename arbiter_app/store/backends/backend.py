@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Dialect, Engine, Table
 
 from arbiter_app.store.backends.channel import Channel
+from arbiter_app.store.backends.server import ServerState
 
 Row = Sequence[Any]
 InsertRows = Callable[[Connection, Sequence[Row]], None]
@@ -110,6 +111,11 @@ class Backend(ABC):
 
     def channel(self, hear: Callable[[str, Any], None], joined: Callable[[], None]) -> Channel | None:
         """The channel to other hosts on this database, not started; None where there are none."""
+        return None
+
+    @staticmethod
+    def server(connection: Connection) -> ServerState | None:
+        """How its server is; None where it has none."""
         return None
 
     @staticmethod

@@ -32,6 +32,7 @@ from sqlalchemy.dialects.postgresql.base import PGDDLCompiler
 
 from arbiter_app.store.backends.backend import TAUGHT, Backend, InsertRows, Row, StoreUnusable, Taught, upsert
 from arbiter_app.store.backends.channel import Channel
+from arbiter_app.store.backends.server import ServerState, server_state
 
 DRIVER = "psycopg"
 ONE_WRITER = 0x41524249544552
@@ -187,6 +188,11 @@ class PostgresqlBackend(Backend):
     def channel(self, hear: Callable[[str, Any], None], joined: Callable[[], None]) -> Channel | None:
         """Over LISTEN and NOTIFY."""
         return Channel(self.engine(), hear, joined)
+
+    @staticmethod
+    def server(connection: Connection) -> ServerState | None:
+        """Its own account."""
+        return server_state(connection)
 
     @staticmethod
     def taught(connection: Connection) -> Taught:
