@@ -83,6 +83,7 @@ from arbiter_app.services.people import People
 from arbiter_app.services.pool import Pool
 from arbiter_app.services.pool_report import PoolReport
 from arbiter_app.services.prompt_runner import PromptRunner
+from arbiter_app.services.reacting import Reacting
 from arbiter_app.services.reads import Reads, shown
 from arbiter_app.services.replica_sync import ReplicaSync
 from arbiter_app.services.requests import RequestService
@@ -296,6 +297,7 @@ class Services:
             beside=self.shadows.take,
             judge=self.judging.follow,
             wants_judge=self.judging.wants,
+            react=self.reacting.follow,
             timeout_s=settings.request_timeout_s,
         )
 
@@ -382,6 +384,18 @@ class Services:
             spending=self.budgets,
             price=lambda chars: self.ceilings.question_pico(QUESTION_CHARS + chars, MOST_ROOM, self.judges.dearest),
             sets_bar=self._sets_bar,
+        )
+
+    @cached_property
+    def reacting(self) -> Reacting:
+        """Learns from what happens next."""
+        return Reacting(
+            self.learner,
+            self.metrics,
+            on=self.settings.reactions,
+            known=lambda: self.judging.known,
+            take_in=self.judging.take_in,
+            trust=lambda bucket: self.judging.trust(bucket),
         )
 
     @cached_property
@@ -498,6 +512,7 @@ class Services:
             self.holdout,
             self.what_if,
             self.judging,
+            self.reacting,
             self.shadows,
         )
         kept = [part for part in (self.cache, self.meaning, self.shared) if part is not None]
@@ -559,6 +574,7 @@ class Services:
             prices=self.prices,
             cache=self.cache,
             judging=self.judging,
+            reacting=self.reacting,
             askers=(self.classifiers, self.judges),
         )
 

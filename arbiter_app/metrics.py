@@ -31,6 +31,7 @@ METRICS = {
     "arbiter_cost_usd_total": "charges in USD by model and kind: answer, classifier, judge or learning",
     "arbiter_shadow_total": "models asked beside answers, by model and status",
     "arbiter_shadow_dropped_total": "models that were to be asked beside answers and were not, by the reason",
+    "arbiter_reactions_total": "what the next turn said of an answer, by kind and by how it was used",
     "arbiter_shadow_pending": "models that are being asked beside answers",
     "arbiter_saved_usd": "estimated saving in USD, spent less than the baseline (may fall)",
     "arbiter_quarantined": "1 while a model rests after a failure",
@@ -68,6 +69,7 @@ class Metrics:
         self.errors = self._counter("arbiter_upstream_errors_total", ("model", "status"))
         self.cost = self._counter("arbiter_cost_usd_total", ("model", "kind"))
         self.shadows = self._counter("arbiter_shadow_total", ("model", "status"))
+        self.reactions = self._counter("arbiter_reactions_total", ("kind", "used"))
         self.shadows_dropped = self._counter("arbiter_shadow_dropped_total", ("reason",))
         self.registry.register(_Noticed("arbiter_bound_struck_total", "bound", notices.bounds))
         self.registry.register(_Noticed("arbiter_claims_set_aside_total", "kind", notices.claims))

@@ -304,6 +304,9 @@ class Settings(_ByName):
     judge_check_usd_per_day: float = _env(
         "ARBITER_JUDGE_CHECK_USD_PER_DAY", 0.5, "most that these checks may cost in a day, in each process", ge=0
     )
+    reactions: bool = _env(
+        "ARBITER_REACTIONS", True, "learn a little from what the next turn of a conversation says of the last answer"
+    )
     shadow: bool = _env(
         "ARBITER_SHADOW", True, "ask models to be tried beside the answer; off: a trial serves the caller"
     )

@@ -35,6 +35,7 @@ FAST = {
     "ARBITER_PORT": "0",
     "ARBITER_SIGNUPS_PER_EMAIL": "1000",
     "ARBITER_SHADOW": "off",  # what happens after an answer is for the tests of that
+    "ARBITER_REACTIONS": "off",
 }
 NUMBERS = count(1)
 

@@ -172,6 +172,17 @@ class Learner:
     def _beside(self, decision: Decision) -> Beside:
         return Beside(decision.model, *self._believed(decision.bucket, decision.grade))
 
+    def reacted(
+        self, bucket: str, model: str, quality: float | None, weight: float, pairs: Sequence[Pairing]
+    ) -> asyncio.Future[None] | None:
+        """What the next turn said of an answer: a weak grade, where it is to count as one, and what it says of such grades."""
+        if self.paused:
+            return None
+        learned = []
+        if quality is not None:
+            learned = [self._policy.grade(Observation(bucket, model, quality=quality, quality_weight=weight))]
+        return self._ledger.adjust(self._lesson(learned, pairs))
+
     def vote(
         self, bucket: str, model: str, *, up: bool, withdrawn: bool = False, pairs: Sequence[Pairing] = ()
     ) -> asyncio.Future[None]:

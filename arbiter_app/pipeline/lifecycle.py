@@ -66,6 +66,7 @@ class Lifecycle:
     beside: Callable[[Decision, Sequence[str]], bool]
     judge: Callable[[Decision], None]
     wants_judge: Callable[[Decision], bool]
+    react: Callable[[Decision], None]
     timeout_s: float
 
     async def answer(self, request: ChatRequest) -> Decision:
@@ -148,6 +149,7 @@ class Lifecycle:
             if decision.cache_keys is not None:
                 self.kept.keep(decision)
             self.keep(decision)
+            self.react(decision)
             shadows = decision.choice.shadows if decision.choice is not None else ()
             if not shadows or not self.beside(decision, shadows):
                 self.judge(decision)

@@ -112,13 +112,13 @@ class PairMoments:
         return PairMoments(self.n * share, self.score, self.truth, *sums)
 
 
-def _prior() -> PairMoments:
-    """PRIOR_N pairs of an unbiased judge of slope 1 whose squared correlation with the truth is PRIOR_WEIGHT."""
+def prior_of(weight: float) -> PairMoments:
+    """PRIOR_N pairs of an unbiased judge of slope 1 whose squared correlation with the truth is this."""
     truth_ss = PRIOR_N * PRIOR_TRUTH_VARIANCE
-    return PairMoments(PRIOR_N, 0.0, 0.0, truth_ss / PRIOR_WEIGHT, truth_ss, truth_ss)
+    return PairMoments(PRIOR_N, 0.0, 0.0, truth_ss / weight, truth_ss, truth_ss)
 
 
-PRIOR = _prior()
+PRIOR = prior_of(PRIOR_WEIGHT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def still_checked(known: Mapping[PairKey, Pairs], judge: str, task: str) -> floa
     return 1.0 if pairs is None or pairs.n <= WELL_KNOWN_N else max(WELL_KNOWN_N / pairs.n, MIN_CHECKED_SHARE)
 
 
-def trust(known: Mapping[PairKey, Pairs], judge: str, task: str) -> Trust:
+def trust(known: Mapping[PairKey, Pairs], judge: str, task: str, prior: PairMoments = PRIOR) -> Trust:
     """How far a judge is to be trusted in a task, from everything known about it."""
     here = elsewhere = PairMoments.of(Pairs())
     for (who, what, _), pairs in sorted(known.items()):
@@ -151,7 +151,7 @@ def trust(known: Mapping[PairKey, Pairs], judge: str, task: str) -> Trust:
         elif who == judge:
             elsewhere = elsewhere.with_group(PairMoments.of(pairs))
     pooled = elsewhere.at_most(POOLED_N)
-    total = PRIOR.with_group(pooled).with_group(here)
+    total = prior.with_group(pooled).with_group(here)
     spread = total.score_ss * total.truth_ss
     correlation = max(0.0, total.product_ss) / spread**0.5 if spread > 0 else 0.0
     pairs_n = pooled.n + here.n

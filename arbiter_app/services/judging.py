@@ -81,6 +81,11 @@ class Judging:
         """How many judgements are under way."""
         return len(self._pending)
 
+    @property
+    def known(self) -> Mapping[PairKey, Pairs]:
+        """What is known of scores and truths of the same answers, of whoever gave them."""
+        return self._known
+
     def trust(self, bucket: str) -> Trust:
         """How far the judge is to be trusted in a bucket: what one grade weighs against an objective one, and says."""
         task = bucket.partition(":")[0]
@@ -186,7 +191,7 @@ class Judging:
         elif cost is None:
             late = None
         await self._learner.compared(decision, late, asked, cost, pairs, _settled(reservation, cost))
-        self._take_in(tuple(pairs))
+        self.take_in(tuple(pairs))
         if late is not None:
             self._feed.publish("grade", {"id": decision.id, "quality": late.quality, "quality_reason": late.reason})
 
@@ -248,7 +253,7 @@ class Judging:
             key = (self._name(), seen.task.value, OBJECTIVE)
             pairs = ((key, agreement.pair(said.quality, truth.quality)),)
         await self._learner.checked(decision, f"{truth.reason}; the judge: {said.reason}", cost, pairs, settlement)
-        self._take_in(pairs)
+        self.take_in(pairs)
 
     async def _reserved(self, decision: Decision, answer: str) -> tuple[Reservation | None, bool]:
         """What the judge may charge to the caller's budgets, None where there are none; and whether that fits into them."""
@@ -264,7 +269,7 @@ class Judging:
             self._learner.let_go(reservation.settled(0))
         return reservation, fits
 
-    def _take_in(self, pairs: tuple[Pairing, ...]) -> None:
+    def take_in(self, pairs: tuple[Pairing, ...]) -> None:
         """Count stored pairs in; those of other processes come with the next `learn_trust`."""
         for key, pair in pairs:
             known = self._known.get(key)

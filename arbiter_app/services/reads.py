@@ -23,6 +23,7 @@ from arbiter_app.pool import telling
 from arbiter_app.services import alert_outcome, savings_report
 from arbiter_app.services.catalog_holder import CatalogHolder
 from arbiter_app.services.judging import Judging
+from arbiter_app.services.reacting import Reacting
 from arbiter_app.services.rows import (
     Abilities,
     AlertRow,
@@ -74,6 +75,7 @@ class Reads:
         prices: PriceOverrides,
         cache: ResponseCache | None,
         judging: Judging,
+        reacting: Reacting,
         askers: Sequence[Asker],
     ) -> None:
         self._settings = settings
@@ -85,6 +87,7 @@ class Reads:
         self._prices = prices
         self._cache = cache
         self._judging = judging
+        self._reacting = reacting
         self._askers = askers
 
     @property
@@ -120,6 +123,7 @@ class Reads:
             "classifier_spend": usd(total["classifier_pico"]),
             "judge_spend": usd(total["judge_pico"]),
             "judge": self._judging.told(),
+            "reactions": self._reacting.told(),
             **self._exploration(rows, money),
             "holdout_calls": _summed(row for row in rows if row["mode"] == Mode.HOLDOUT)["calls"],
             "holdout": savings_report.holdout(rows, catalog.baseline, input_usd),

@@ -77,6 +77,17 @@ class JudgeTrust(TypedDict):
     by_task: list[AgreementRow]
 
 
+class ReactionTrust(TypedDict):
+    """What the next turn says of an answer, seen in `tools` or `words`: pairs with other grades of the same answers, the share of them on one
+    side of 0.5, and what one reaction weighs against an objective grade."""
+
+    seen_in: str
+    task: str
+    n: int
+    agreement: float
+    weight: float
+
+
 class Certainty(TypedDict):
     """How sure a saving is: intervals of `saved_pct` and of `saved`, null while they cannot be stated."""
 
@@ -137,6 +148,7 @@ class ReportSums(Money, Certainty, Exploration):
     classifier_spend: float
     judge_spend: float
     judge: JudgeTrust
+    reactions: list[ReactionTrust]
     holdout_calls: int
     holdout: HoldoutReport
     cost_states: CostStates
