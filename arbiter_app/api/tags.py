@@ -4,19 +4,22 @@ bounded: in number, in length, and to characters that can be shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 TAGS = b"x-arbiter-tags"
 MOST_TAGS, MOST_CHARS = 16, 100
 USER = "user"
+_SAYING = ("metadata", "user", "safety_identifier")
 MOST_USER_CHARS = MOST_CHARS - len(USER) - 1
 
 
-def tags_of(headers: Iterable[tuple[bytes, bytes]], payload: Mapping[str, Any]) -> tuple[str, ...]:
+def tags_of(headers: Collection[tuple[bytes, bytes]], payload: Mapping[str, Any]) -> tuple[str, ...]:
     """Tags: `user:` with the end user first, then the header's (between commas), then `metadata` as `name:value`. What is beyond
     `MOST_TAGS`, too long or not to be shown is left out.
     """
+    if payload.keys().isdisjoint(_SAYING) and not any(name == TAGS for name, _ in headers):
+        return ()
     said = [part for name, value in headers if name == TAGS for part in value.decode("latin-1").split(",")]
     metadata, user = payload.get("metadata"), end_user_of(payload)
     if isinstance(metadata, dict):

@@ -38,41 +38,36 @@ class Conversations:
         self.signed = Makers()
         """Who signed what was thought in answers that went to their callers as they came."""
 
-    def cached(self, request: ChatRequest, now: float) -> tuple[str | None, int]:
-        """The model that has a part of the conversation in its provider's cache, and how many tokens; None and 0 where none has."""
-        model, _, tokens, until = self._cached.get(_key(request), (None, "", 0, 0.0))
-        return (model, tokens) if tokens and now < until else (None, 0)
-
-    def warm(self, request: ChatRequest, now: float) -> WarmCache | None:
-        """Who of several deployments served the conversation last, while its provider may have it cached."""
-        _, deployment, tokens, until = self._cached.get(_key(request), (None, "", 0, 0.0))
-        if not deployment or now >= until:
-            return None
-        return WarmCache(deployment, tokens, open_calls(request.messages) is not None)
+    def cached(self, request: ChatRequest, now: float, *, in_loop: bool) -> tuple[str | None, int, WarmCache | None]:
+        """The model that has a part of the conversation in its provider's cache, and how many tokens; None and 0 where none has. And
+        which of its deployments that is, where it has several; `in_loop`: the request brings the results of tools."""
+        model, deployment, tokens, until = self._cached.get(request.talk, (None, "", 0, 0.0))
+        if now >= until:
+            return None, 0, None
+        warm = WarmCache(deployment, tokens, in_loop) if deployment else None
+        return (model, tokens, warm) if tokens else (None, 0, warm)
 
     def model_of(self, request: ChatRequest) -> str | None:
         """The model that the policy chose for the conversation so far; None for a first message."""
         goes_on = request.named or any(message.get("role") == "assistant" for message in request.messages)
-        return self._models.get(_key(request), (None, None))[1] if goes_on else None
+        return self._models.get(request.talk, (None, None))[1] if goes_on else None
 
-    def loop_model(self, request: ChatRequest, calls: Sequence[str] | None) -> str | None:
-        """The model that made the calls of tools whose results the request brings (`open_calls`); None outside of a loop.
+    def loop_model(self, request: ChatRequest, calls: Sequence[str]) -> str | None:
+        """The model that made the calls of tools whose results the request brings (`open_calls`).
 
         Its calls tell; where they have no ids of ours, the conversation does.
         """
-        if calls is None:
-            return None
-        return self._calls.model_of(request.caller.key_id, calls) or self._models.get(_key(request), (None, None))[0]
+        return self._calls.model_of(request.caller.key_id, calls) or self._models.get(request.talk, (None, None))[0]
 
     def served(self, request: ChatRequest, model: str, *, chosen: bool, calls: Sequence[Json] = ()) -> None:
         """Note who answered, whether the policy had chosen it, and the tool calls that it made."""
-        self._note(_key(request), model, chosen=chosen)
+        self._note(request.talk, model, chosen=chosen)
         if calls:
             self._calls.made(request.caller.key_id, ids_of(calls), model)
 
     def keeps(self, request: ChatRequest, model: str, deployment: str, tokens: int, now: float) -> None:
         """Note how much of the prompt a model's provider has in its cache now; the `deployment` where it is one of several."""
-        key = _key(request)
+        key = request.talk
         if tokens <= 0 and not deployment:
             self._cached.pop(key, None)
             return
@@ -144,7 +139,8 @@ class Router:
         """Fill in the decision's choice, mode and reason."""
         now, seed = self._now(), self._rng.getrandbits(48)
         calls = open_calls(decision.request.messages)
-        cached_by, cached = self.conversations.cached(decision.request, now)
+        in_loop = calls is not None
+        cached_by, cached, decision.warm = self.conversations.cached(decision.request, now, in_loop=in_loop)
         ask = RoutingAsk(
             bucket=seen.bucket,
             prompt=decision.request.ask,
@@ -156,20 +152,19 @@ class Router:
             cached_tokens=min(cached, eligible.prompt_tokens),
             wish=decision.request.wish,
             dollar_weight=decision.reservation.dollar_weight if decision.reservation is not None else 1.0,
-            trials=self._trials_of(decision, in_loop=calls is not None),
+            trials=self._trials_of(decision, in_loop=in_loop),
         )
         decision.ask = ask
-        decision.warm = self.conversations.warm(decision.request, now)
         choice = self._policy.choose(ask, now, seed)
         decision.choice = choice
         decision.mode = Mode(choice.mode)
         decision.propensity = choice.propensity
         decision.reason = f"{choice.reason}; {eligible.note}" if eligible.note else choice.reason
-        in_loop = self.conversations.loop_model(decision.request, calls)
+        maker = self.conversations.loop_model(decision.request, calls) if calls is not None else None
         if decision.request.pin is not None:
             decision.mode, decision.reason = Mode.PINNED, "pinned by the caller"
-        elif in_loop in choice.ranking:
-            _stay(decision, choice, in_loop)
+        elif maker in choice.ranking:
+            _stay(decision, choice, maker)
         elif self._holdout.share > 0 and (baseline := self._baseline()) in eligible.models:
             self._draw(decision, choice, baseline, self._holdout.chance(now), seed)
 
@@ -237,10 +232,6 @@ def _stay(decision: Decision, choice: RoutingChoice, model: str) -> None:
     decision.choice = replace(choice, model=model, mode=Mode.EXPLOIT.value, propensity=1.0, ranking=ranking)
     decision.mode, decision.propensity = Mode.EXPLOIT, 1.0
     decision.reason = f"{model} called the tools, and stays until the loop ends"
-
-
-def _key(request: ChatRequest) -> tuple[str, str]:
-    return request.caller.key_id, request.conversation
 
 
 def _digest(key_id: str, call_id: str) -> bytes:

@@ -218,9 +218,12 @@ class ChatRequest:
     """It offers tools that a provider runs, which could not be carried over."""
     stored: bool = False
     """Its caller wants the answer kept by the provider, which could not be carried over."""
+    talk: tuple[str, str] = field(init=False)
+    """Which conversation of which key it belongs to."""
 
     def __post_init__(self) -> None:
-        """A request that nobody sent is written by us."""
+        """Name its conversation; a request that nobody sent is written by us."""
+        object.__setattr__(self, "talk", (self.caller.key_id, self.conversation))
         if not self.written:
             written = {name: orjson.dumps(value).decode() for name, value in self.payload.items()}
             object.__setattr__(self, "written", written)
@@ -466,11 +469,16 @@ class Model:
     """Of a variant: how hard it is to think."""
     variant_of: str = ""
     """Of a variant: the id of its model, with which it shares price, window, deployments and health."""
+    base: str = field(init=False)
+    """The id of the model, whatever its setting."""
+    kin: frozenset[str] = field(init=False)
+    """Its id at all of its settings: what one of them signed, the others can read."""
 
-    @property
-    def base(self) -> str:
-        """The id of the model, whatever its setting."""
-        return self.variant_of or self.id
+    def __post_init__(self) -> None:
+        """Name the model and its kin."""
+        base = self.variant_of or self.id
+        object.__setattr__(self, "base", base)
+        object.__setattr__(self, "kin", frozenset((base, *(f"{base}:{one.name}" for one in self.variants))))
 
     @property
     def output_scale(self) -> float:
@@ -478,11 +486,6 @@ class Model:
         if self.setting is not None:
             return self.setting.output_scale
         return EFFORTS[self.effort] if self.variants else 1.0
-
-    @property
-    def kin(self) -> frozenset[str]:
-        """Its id at all of its settings: what one of them signed, the others can read."""
-        return frozenset((self.base, *(f"{self.base}:{one.name}" for one in self.variants)))
 
     @property
     def sent(self) -> str:

@@ -78,7 +78,7 @@ def reply_of(headers: Mapping[str, str], body: bytes, first_byte_ms: float, hold
         if not lines:
             raise
         return _assembled(headers, b"\n\n".join(lines), first_byte_ms, hold)
-    if (chat := chat_of_ollama(answer)) is not answer:
+    if "choices" not in answer and (chat := chat_of_ollama(answer)) is not answer:
         answer, body = chat, orjson.dumps(chat)
     now_ns = time.time_ns()
     if completed(answer, now_ns):  # to the letter of what was written, which `answer` does not hold
