@@ -293,6 +293,14 @@ def test_the_type_checker_is_strict_over_the_whole_product():
     assert [name for one in rules["overrides"] for name in one["module"] if name.startswith("arbiter_app")] == []
 
 
+def test_each_migration_follows_the_one_before():
+    names = sorted((ROOT / "alembic" / "versions").glob("*.py"))
+    texts = [path.read_text() for path in names]
+    chain = [re.findall(r'^(?:down_)?revision = (?:"(\d+)"|None)$', text, re.MULTILINE) for text in texts]
+    numbers = [path.name.partition("_")[0] for path in names]
+    assert chain == [[number, before] for number, before in zip(numbers, ["", *numbers], strict=False)]
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "tool", [["ruff", "check", "--no-cache"], ["ruff", "format", "--check", "--no-cache"], ["mypy"]]
