@@ -332,7 +332,7 @@ class Services:
     def preview(self) -> Preview:
         """How a request would be served."""
         timeout_s = self.settings.request_timeout_s
-        return Preview(self.wishes, self.classifier, self.estimates, self.router, timeout_s)
+        return Preview(self.wishes, self.classifier, self.estimates, self.router, self.budget_gate, timeout_s)
 
     @cached_property
     def embedding(self) -> Embeddings:

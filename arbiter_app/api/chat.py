@@ -127,10 +127,14 @@ class Chat:
             chat = await asyncio.to_thread(self.dialect.parse, body, caller, request_id)
         if chat.native is not None and (going_along := _headers(chat.native, scope)):
             chat = replace(chat, native=replace(chat.native, headers=going_along))
-        if tags := tags_of(scope["headers"], chat.payload):
-            chat = replace(chat, tags=tags, end_user=end_user_of(chat.payload))
-        chat = hinted(chat, scope)
+        chat = hinted(tagged(chat, scope), scope)
         return (chat, None) if self._contents is None or said is None else self._contents.keeping(chat, said)
+
+
+def tagged(chat: ChatRequest, scope: Scope) -> ChatRequest:
+    """The request with what its caller says that it belongs to."""
+    tags = tags_of(scope["headers"], chat.payload)
+    return replace(chat, tags=tags, end_user=end_user_of(chat.payload)) if tags else chat
 
 
 def _headers(native: NativeRequest, scope: Scope) -> dict[str, str]:

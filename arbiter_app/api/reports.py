@@ -89,7 +89,8 @@ async def report(request: Request, days: Days = None, project: Word = None, key:
     services, own = services_of(request), _seen(request, project, key).scope
     since = None if days is None else time.time() - days * 86_400
     report = await services.reads.report(since=since, scope=own)
-    return {**report, "placebos": await services.what_if.placebos(days=days, scope=own)}
+    limits = await services.budgets.of_scope(own, request.state.caller)
+    return {**report, "placebos": await services.what_if.placebos(days=days, scope=own), "budgets": limits}
 
 
 @router.get("/v1/spend-change")

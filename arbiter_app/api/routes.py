@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 
 from arbiter_app.api.body import beside_when_big, read_body
-from arbiter_app.api.chat import hinted
+from arbiter_app.api.chat import hinted, tagged
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import services_of
 from arbiter_app.dialects import openai_chat
@@ -27,6 +27,6 @@ async def route(request: Request) -> RouteAnswer:
     services = services_of(request)
     body = await read_body(request.scope, request.receive, services.settings.max_body_bytes)
     chat = await beside_when_big(openai_chat.parse, body, request.state.caller, request_id.get())
-    return foretold(
-        services.preview.decide(hinted(chat, request.scope)), services.preview.router, services.catalog.baseline
-    )
+    preview = services.preview
+    decision = await preview.decide(hinted(tagged(chat, request.scope), request.scope))
+    return foretold(decision, preview.router, services.catalog.baseline, preview.budgets)

@@ -31,7 +31,7 @@ class BudgetGate:
     async def within(self, decision: Decision, reservation: Reservation, eligible: Eligible) -> Eligible:
         """The models that fit. Raises BudgetExceeded where none does."""
         spent = decision.cost.pico or 0
-        most = {model: self._least(decision.request, decision.bucket, model) + spent for model in eligible.models}
+        most = {model: self.least(decision.request, decision.bucket, model) + spent for model in eligible.models}
         if max(most.values()) > reservation.left_pico:
             await reservation.look()
         left = reservation.left_pico
@@ -43,6 +43,6 @@ class BudgetGate:
         over = dict.fromkeys(set(most) - set(fitting), "might cost more than the budgets leave")
         return replace(eligible, models=fitting, rejected={**eligible.rejected, **over})
 
-    def _least(self, request: ChatRequest, bucket: str, model: str) -> int:
+    def least(self, request: ChatRequest, bucket: str, model: str) -> int:
         """The most that a model costs on the cheapest of its runtimes."""
         return min(self.ceilings.pico(request, bucket, at.model) for at in self.at(model))

@@ -20,6 +20,7 @@ from typing import TypeVar
 import orjson
 
 from arbiter_app.pipeline import optional
+from arbiter_app.pipeline.answer_limit import AnswerLimits, limited
 from arbiter_app.pipeline.ceilings import Ceilings
 from arbiter_app.pipeline.completions import first_choice, without_own_bytes
 from arbiter_app.pipeline.decision import Decision
@@ -93,6 +94,7 @@ class Calls:
         self._health = health
         self._limits = limits
         self._ceilings = ceilings
+        self._answer_limits = AnswerLimits()
         self._standing = standing
         self._set_aside = set_aside
         self._signer = signer
@@ -295,6 +297,24 @@ class Calls:
         return covered
 
     async def _sent(self, decision: Decision, at: Deployment, send: Send[T], own: Json) -> T:
+        """Its answer, which is limited to what is reserved for it where budgets apply and its caller sets no limit."""
+        if decision.reservation is None or decision.request.max_tokens is not None:
+            return await self._sent_optional(decision, at, send, own)
+        limit = self._answer_limits.of(at.key, self._ceilings.answer_tokens(decision.request, at.model))
+        started = time.monotonic()
+        try:
+            return await self._sent_optional(decision, at, send, limited(own, decision.request, limit, NATIVE))
+        except RuntimeFault as fault:
+            other = self._answer_limits.after(at.key, limit, fault.refusal)
+            if other is None or decision.once or decision.deadline - time.monotonic() < LEAST_LEFT_S:
+                raise
+            took_ms, said = (time.monotonic() - started) * 1000, fault.message[:MAX_ERROR_CHARS]
+            decision.attempts.append(
+                Attempt(at.model.id, fault.status, said, took_ms, UNKNOWN_COST, at.runtime if self._several else "")
+            )
+            return await self._sent_optional(decision, at, send, limited(own, decision.request, other, NATIVE))
+
+    async def _sent_optional(self, decision: Decision, at: Deployment, send: Send[T], own: Json) -> T:
         """Its answer; one that refuses a field without meaning for it is asked once again without all such fields."""
         request, now = decision.request, time.monotonic()
         known = () if request.untranslatable is not None else self._limits.unwanted(at.key, now)

@@ -11,7 +11,7 @@ from arbiter_app.pipeline.tokens import TokenRatios, estimate_messages, estimate
 from arbiter_app.pipeline.types import PICO_PER_USD, Capability, ChatRequest, Cost, CostState, Json, Model, Usage
 
 UNSTATED_TOKENS_OUT = 16_384
-"""Tokens of an answer whose caller sets no limit to it: few models give more in one answer."""
+"""Tokens of an answer whose caller sets no limit to it: it is sent with this one (see `answer_limit`)."""
 PROMPT_MARGIN, PROMPT_TOKENS = 1.5, 64
 """How far a prompt may be longer than is estimated, and what runtimes wrap it in: estimates are on the high side already ..."""
 MEDIA_TOKENS = 32_768
@@ -80,11 +80,18 @@ class Ceilings:
         others = sum(len(text) for name, text in request.written.items() if name not in _ESTIMATED)
         return most + others + (MEDIA_TOKENS if request.needs & _MEDIA else 0)
 
+    def answer_tokens(self, request: ChatRequest, model: Model) -> int:
+        """The most tokens that one answer is taken to have: what its caller allows, else UNSTATED_TOKENS_OUT, within the window."""
+        return self._stated(request, model, self._prompt_tokens(request, model))
+
+    def _stated(self, request: ChatRequest, model: Model, tokens_in: int) -> int:
+        if request.max_tokens is not None:
+            return request.max_tokens
+        window = model.context_tokens
+        return UNSTATED_TOKENS_OUT if window is None else min(UNSTATED_TOKENS_OUT, max(1, window - tokens_in))
+
     def _answer_tokens(self, request: ChatRequest, model: Model, tokens_in: int) -> int:
-        stated = request.max_tokens
-        if stated is None:
-            window = model.context_tokens
-            stated = UNSTATED_TOKENS_OUT if window is None else min(UNSTATED_TOKENS_OUT, max(1, window - tokens_in))
+        stated = self._stated(request, model, tokens_in)
         several = request.payload.get("n")
         return stated * (several if type(several) is int and several > 1 else 1)
 

@@ -19,7 +19,7 @@ from typing import Any
 from arbiter_app.pipeline.errors import BudgetExceeded, NotFound, Overloaded, Unprocessable
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.ports import Settlement
-from arbiter_app.pipeline.types import PICO_PER_USD, Caller, ChatRequest, Json
+from arbiter_app.pipeline.types import PICO_PER_USD, Caller, ChatRequest, Json, Role
 from arbiter_app.policy.pacing import dollar_weight
 from arbiter_app.services.audit import entry
 from arbiter_app.services.notification_events import NotificationEvent, budget_event
@@ -27,6 +27,7 @@ from arbiter_app.services.periods import ALL, PERIODS, bounds_of, zone_of
 from arbiter_app.services.rows import BudgetRow
 from arbiter_app.store import Store, StoreError, budgets
 from arbiter_app.store.budgets import Balance, BudgetLimit, Place
+from arbiter_app.store.rollup_math import EVERYBODY
 
 log = logging.getLogger("arbiter.budgets")
 
@@ -149,6 +150,18 @@ class Budgets:
         places = [(one.id, bounds[one.id][0]) for one in limits]
         found = {one.budget_id: one for one in await self._store.read(budgets.balances, places, now)}
         return [_row(one, found[one.id], bounds[one.id][1], now) for one in limits if one.id in found]
+
+    async def of_scope(self, scope: str | None, caller: Caller | None) -> list[BudgetRow]:
+        """The budgets of what somebody looks at: all for an operator, those of a project, or those of the own key and its project; none for
+        visitors."""
+        if caller is None or caller.role is Role.ANONYMOUS:
+            return []
+        if scope == caller.key_id:
+            return await self.listing(caller)
+        project = None if scope is None else scope.removeprefix(EVERYBODY)
+        subject = None if project is None else (KEY, scope) if project == scope else (PROJECT, project)
+        rows = await self.listing()
+        return [row for row in rows if subject is None or (row["scope"], row["subject"]) == subject]
 
     async def reserve(
         self, reservation: str, places: Sequence[Place], pico: int, others: Mapping[Place, int]

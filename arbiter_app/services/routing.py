@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from arbiter_app.pipeline.budget_gate import BudgetGate
 from arbiter_app.pipeline.decision import Decision
+from arbiter_app.pipeline.ports import Reservation
 from arbiter_app.pipeline.route import Router
+from arbiter_app.pipeline.types import PICO_PER_USD
 from arbiter_app.policy import Candidate
-from arbiter_app.services.rows import CandidateRow, RouteAnswer
+from arbiter_app.services.rows import CandidateRow, RouteAnswer, RouteBudget
 
 
-def foretold(decision: Decision, router: Router, baseline: str) -> RouteAnswer:
+def foretold(decision: Decision, router: Router, baseline: str, budgets: BudgetGate) -> RouteAnswer:
     """What a previewed decision says. Its `order` is the one in which models would be asked."""
     seen, gate, choice = decision.classification, decision.eligible, decision.choice
     if seen is None or gate is None or choice is None:
@@ -34,6 +37,17 @@ def foretold(decision: Decision, router: Router, baseline: str) -> RouteAnswer:
         "order": list(order),
         "candidates": rows,
         "rejected": dict(gate.rejected),
+        "budget": None if decision.reservation is None else _budget(decision, decision.reservation, order[0], budgets),
+    }
+
+
+def _budget(decision: Decision, limited: Reservation, first: str, budgets: BudgetGate) -> RouteBudget:
+    """What budgets do to it."""
+    return {
+        "remaining_usd": limited.remaining_pico / PICO_PER_USD,
+        "reserves_usd": budgets.least(decision.request, decision.bucket, first) / PICO_PER_USD,
+        "dollar_weight": limited.dollar_weight,
+        "warning": limited.warning,
     }
 
 

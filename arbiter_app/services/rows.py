@@ -187,10 +187,31 @@ class Placebos(TypedDict):
     lines: list[PlaceboLine]
 
 
+class BudgetRow(TypedDict):
+    """A budget in its present period, USD: what is spent, reserved by calls in work, and left; `began` and `renews` in unix
+    seconds, null where it has no period. A dollar weighs `dollar_weight` times as much as without it."""
+
+    id: str
+    scope: str
+    subject: str
+    period: str
+    timezone: str
+    limit_usd: float
+    soft: float
+    spent_usd: float
+    reserved_usd: float
+    left_usd: float
+    dollar_weight: float
+    began: float | None
+    renews: float | None
+
+
 class ReportAnswer(ReportSums):
-    """A period's report."""
+    """A period's report, with the budgets of what it is about as they are now: of everything, of the project, or of the key and its
+    project."""
 
     placebos: Placebos
+    budgets: list[BudgetRow]
 
 
 class RoutedEstimate(Estimated):
@@ -716,8 +737,19 @@ class CandidateRow(TypedDict):
     why_not: str
 
 
+class RouteBudget(TypedDict):
+    """What budgets do to a decision: what is left of the tightest, what the first model of the order would reserve of it, how many times
+    as much a dollar weighs, and that a soft limit is passed, in a sentence."""
+
+    remaining_usd: float
+    reserves_usd: float
+    dollar_weight: float
+    warning: str
+
+
 class RouteAnswer(TypedDict):
-    """A decision that was not carried out. Costs are in USD, expected; `order` is the one in which models would be asked."""
+    """A decision that was not carried out. Costs are in USD, expected; `order` is the one in which models would be asked. `budget` is
+    null where none limits it; what might cost more than it leaves is among the `rejected`."""
 
     object: str
     model: str
@@ -736,6 +768,7 @@ class RouteAnswer(TypedDict):
     order: list[str]
     candidates: list[CandidateRow]
     rejected: dict[str, str]
+    budget: RouteBudget | None
 
 
 class ModelList(TypedDict):
@@ -1015,25 +1048,6 @@ class ProjectList(TypedDict):
     """Projects, in the order in which they were made."""
 
     data: list[ProjectRow]
-
-
-class BudgetRow(TypedDict):
-    """A budget in its present period, USD: what is spent, reserved by calls in work, and left; `began` and `renews` in unix
-    seconds, null where it has no period. A dollar weighs `dollar_weight` times as much as without it."""
-
-    id: str
-    scope: str
-    subject: str
-    period: str
-    timezone: str
-    limit_usd: float
-    soft: float
-    spent_usd: float
-    reserved_usd: float
-    left_usd: float
-    dollar_weight: float
-    began: float | None
-    renews: float | None
 
 
 class BudgetList(TypedDict):

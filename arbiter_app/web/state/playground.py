@@ -57,14 +57,14 @@ class Playground(rx.State):
         self.needs_key = "yes" if who.role is Role.ANONYMOUS else "no"
         self.busy = False
         self.presets = _presets()
-        self._preview(who)
+        await self._preview(who)
 
     @event
     async def set_prompt(self, value: str) -> None:
         """Change the prompt and preview it."""
         who = await authz.current_caller(self)
         self.prompt = arguments.text(value, ask.MAX_PROMPT)
-        self._preview(who)
+        await self._preview(who)
 
     @event
     async def example(self, task: str) -> None:
@@ -72,7 +72,7 @@ class Playground(rx.State):
         who = await authz.current_caller(self)
         self.sample = arguments.choice(task, TASKS, "math")
         self.prompt = LOOKS[self.sample].example
-        self._preview(who)
+        await self._preview(who)
 
     @event
     async def set_budget(self, value: Any) -> None:
@@ -80,21 +80,21 @@ class Playground(rx.State):
         who = await authz.current_caller(self)
         place = arguments.number(arguments.first(value), 0, len(BUDGETS) - 1)
         self.budget = len(BUDGETS) - 1 if place is None else int(place)
-        self._preview(who)
+        await self._preview(who)
 
     @event
     async def set_latency(self, value: str) -> None:
         """Choose the latency ceiling and preview."""
         who = await authz.current_caller(self)
         self.latency = arguments.choice(value, LATENCIES, "")
-        self._preview(who)
+        await self._preview(who)
 
     @event
     async def set_model(self, value: str) -> None:
         """Choose a preset and preview."""
         who = await authz.current_caller(self)
         self.model = arguments.choice(value, _presets(), AUTO)
-        self._preview(who)
+        await self._preview(who)
 
     @background
     async def send(self, form: dict[str, Any]) -> None:
@@ -184,17 +184,17 @@ class Playground(rx.State):
                 self.result = views.feed_row(row) | decision_views.outcome(row)
                 self.stages, self.candidates = decision_views.trace(row), decision_views.candidates(row)
 
-    def _preview(self, who: Caller) -> None:
+    async def _preview(self, who: Caller) -> None:
         if not self.prompt or not authz.may_read(who):
             self.fits, self.dropped = {}, []
             return
         services = container.current().services
         try:
-            previewed = services.preview.decide(self._request(who))
+            previewed = await services.preview.decide(self._request(who))
         except ArbiterError as error:
             self.fits, self.dropped, self.error = {}, [], str(error)
             return
-        foretold = routing.foretold(previewed, services.router, services.catalog.baseline)
+        foretold = routing.foretold(previewed, services.router, services.catalog.baseline, services.budget_gate)
         self.fits = decision_views.fits(foretold, BUDGETS[self.budget], previewed.classification)
         self.dropped = [{"model": model, "why": why} for model, why in sorted(foretold["rejected"].items())]
 
