@@ -308,3 +308,10 @@ def test_each_migration_follows_the_one_before():
 def test_the_linters_find_nothing(tool):
     done = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+def test_migrations_are_one_line_each_after_the_one_before() -> None:
+    files = sorted((ROOT / "alembic" / "versions").glob("0*.py"))
+    numbers = [re.findall(r'^(?:down_)?revision = (?:"(\d+)"|None)$', file.read_text(), re.MULTILINE) for file in files]
+    assert [file.name[:4] for file in files] == [f"{at:04}" for at in range(1, len(files) + 1)]
+    assert numbers == [[f"{at:04}", f"{at - 1:04}" if at > 1 else ""] for at in range(1, len(files) + 1)]
