@@ -7,7 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 Identity = tuple[int, int]
+LOG_PAGE_HEAD = 24
+"""Bytes before each page in a log of SQLite; they begin with the number of the page, which is never 0."""
 NOBODY = 0
+LOG_MAGIC = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
+"""How a log of SQLite begins (file format, 4.1); its salts, which change whenever it begins anew, are bytes 16 to 24."""
 CLOSED = -1
 
 
@@ -31,6 +35,7 @@ class FileWatch:
         self._log_same: list[Identity | None] = []
         self._log_of = NOBODY
         self._log_problem = ""
+        self._log_size, self._log_salts, self._log_shrank = 0, b"", False
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._head = self._read_head()
         self.seal: int | None = None
@@ -88,11 +93,44 @@ class FileWatch:
             return ""
         if before != self._log_of:
             self._log_of, self._log_same = before, found
+            self._log_size, self._log_salts, self._log_shrank = 0, b"", False
         elif found != self._log_same:
             at = [now == before for now, before in zip(found, self._log_same, strict=True)].index(False)
             path, what = list(self._beside.items())[at]
             self._log_problem = f"{path}, {what}, was deleted or replaced; restart Arbiter"
+        self._log_problem = self._log_problem or self._look_at_size_of_log()
         return self._log_problem
+
+    def _look_at_size_of_log(self) -> str:
+        """Whether the log was cut. One that another process has truncated by SQLite's own means begins anew, with other salts."""
+        path, what = next(iter(self._beside.items()))
+        try:
+            size, head, filled = _look_into_log(path, self._log_size)
+        except OSError:
+            return ""
+        if not filled:
+            return f"{path}, {what}, was truncated; restart Arbiter"
+        self._log_shrank = self._log_shrank or size < self._log_size
+        self._log_size = size
+        if size and not self._log_shrank:
+            self._log_salts = head[16:24]
+        elif size and (not head.startswith(LOG_MAGIC) or head[16:24] == self._log_salts):
+            return f"{path}, {what}, was truncated; restart Arbiter"
+        elif size:
+            self._log_shrank, self._log_salts = False, head[16:24]
+        return ""
+
+
+def _look_into_log(path: Path, before: int) -> tuple[int, bytes, bool]:
+    """Its size, its head, and whether there is no hole where the last page stood when it had `before` bytes: so it is when it was
+    cut and has grown again. SQLite keeps no locks on its log: opening and closing it here ends none.
+    """
+    with path.open("rb", buffering=0) as file:
+        size, head = os.fstat(file.fileno()).st_size, file.read(32)
+        page = int.from_bytes(head[8:12], "big") + LOG_PAGE_HEAD
+        at = (before - len(head)) // page * page + len(head) - page if page > LOG_PAGE_HEAD else 0
+        there = os.pread(file.fileno(), LOG_PAGE_HEAD, at) if at >= len(head) and size >= before else b""
+        return size, head, any(there) or not there
 
 
 def _identity(found: os.stat_result) -> Identity:

@@ -215,6 +215,43 @@ def test_a_log_that_is_taken_away_is_said_until_a_restart(own_gateway: Running) 
     assert own_gateway.chat("Calculate 3 * 9").status_code == 200
 
 
+@pytest.mark.parametrize("part", [0, 0.5], ids=["emptied", "cut"])
+def test_a_log_that_is_truncated_is_said_until_a_restart(own_gateway: Running, part: float) -> None:
+    store = own_gateway.arbiter.store
+    assert store.path is not None
+    log = store.path.with_name(f"{store.path.name}-wal")
+    ask_until(own_gateway, lambda: log.stat().st_size > 0)
+    until(lambda: store._watch._log_size == log.stat().st_size)  # it was looked at since it has been written
+    os.truncate(log, int(part * log.stat().st_size))
+    ask_until(own_gateway, lambda: own_gateway.http.get("/readyz").status_code == 503)
+    assert "-wal, the log of the database, was truncated" in own_gateway.http.get("/health").json()["store"]
+
+
+def test_a_log_that_another_process_truncates_as_it_may_is_no_fault(own_gateway: Running) -> None:
+    store = own_gateway.arbiter.store
+    assert store.path is not None
+    log = store.path.with_name(f"{store.path.name}-wal")
+    for _ in range(3):
+        ask_until(own_gateway, lambda: log.stat().st_size > 0 and store._watch._log_size > 0)
+        changed(store.path, "PRAGMA wal_checkpoint(TRUNCATE)")
+        until(lambda: store._watch._log_size < 100_000)
+        before = store.writer.commits
+        ask_until(own_gateway, lambda before=before: store.writer.commits > before + 2)
+    until(lambda: not store._watch._log_shrank)
+    assert own_gateway.http.get("/readyz").status_code == 200
+
+
+def ask_until(gateway: Running, reached: Callable[[], bool]) -> None:
+    """Ask one thing after another until then."""
+    numbers = iter(range(10_000))
+
+    def asked() -> bool:
+        gateway.chat(f"Calculate 5 * {next(numbers)}")
+        return reached()
+
+    until(asked)
+
+
 def test_a_second_arbiter_on_the_same_file_is_said_by_the_first_and_the_file_is_not_restored_over(
     own_gateway: Running, tmp_path: Path
 ) -> None:
