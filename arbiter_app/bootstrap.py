@@ -241,6 +241,7 @@ class Services:
             self.policy,
             baseline=lambda: self.catalog_holder.now.baseline,
             holdout=self.holdout,
+            licensed_only=self.settings.routing.serve is brain.Serve.LICENSED,
             trials=(lambda request: self.shadows.trials(request)) if self.settings.shadow else None,
             rng=random.Random(),
             now=time.time,
@@ -617,7 +618,14 @@ class Services:
     def telemetry(self) -> Telemetry:
         """Metrics."""
         return Telemetry(
-            self.metrics, self.requests, self.store, self.judging, self.shadows, self.health, self.exchanges
+            self.metrics,
+            self.requests,
+            self.store,
+            self.judging,
+            self.shadows,
+            self.health,
+            self.exchanges,
+            self.reads.licences,
         )
 
     async def close(self) -> None:

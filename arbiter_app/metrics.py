@@ -51,6 +51,7 @@ METRICS = {
     "arbiter_judgements_pending": "judgements under way",
     "arbiter_judge_agreement": "share of answers on which judge and truth are on one side of 0.5, by whom it is compared with",
     "arbiter_judge_weight": "what one judged grade weighs against an objective one, by task",
+    "arbiter_licensed": "1 while a model has a licence to serve, 0 while it was compared and has none, by bucket and model",
     "arbiter_bound_struck_total": "times a bound at the door struck, by bound",
     "arbiter_claims_set_aside_total": "statements of a runtime or caller that were set aside as implausible, by kind",
     "arbiter_tasks": "tasks of the event loop, this request's own among them",
@@ -79,6 +80,7 @@ class Metrics:
         self.quarantined = self._gauge("arbiter_quarantined", ("model",))
         self.agreement = self._gauge("arbiter_judge_agreement", ("against",))
         self.trust = self._gauge("arbiter_judge_weight", ("task",))
+        self.licensed = self._gauge("arbiter_licensed", ("bucket", "model"))
         self.saved_pico = 0
         self._gauge("arbiter_build_info", ("version",)).labels(__version__).set(1)
 

@@ -38,7 +38,7 @@ from pydantic_settings import (
 )
 
 from arbiter_app.env_file import EnvFileError, check
-from arbiter_app.policy import PolicySettings
+from arbiter_app.policy import PolicySettings, Serve
 
 PREFIX = "ARBITER_"
 DEFAULT_BASE_URL = "https://api.badtheorylabs.com/v1"
@@ -452,7 +452,12 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
         raise SettingsError(f"unknown settings: {', '.join(unknown)}; see .env.example for the list")
     sources = {name: where for where, names in reversed(layers) for name in names if name in known}
     given = {name: value for _, names in reversed(layers) for name, value in names.items() if value}
-    return _built(Settings, layers, routing=_routing(layers), sources=sources, environment=given)
+    settings = _built(Settings, layers, routing=_routing(layers), sources=sources, environment=given)
+    if settings.routing.serve is Serve.LICENSED and not (settings.shadow and settings.policy == "arbiter"):
+        raise SettingsError(
+            "ARBITER_SERVE: a licence is earned beside answers, so it needs ARBITER_SHADOW=true and ARBITER_POLICY=arbiter"
+        )
+    return settings
 
 
 def _built(model: type[M], layers: Iterable[Layer], **given: object) -> M:

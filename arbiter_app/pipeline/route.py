@@ -124,6 +124,7 @@ class Router:
         baseline: Callable[[], str],
         holdout: Holdout,
         trials: Callable[[ChatRequest], Trials] | None,
+        licensed_only: bool,
         rng: random.Random,
         now: Callable[[], float],
     ) -> None:
@@ -131,6 +132,7 @@ class Router:
         self._baseline = baseline
         self._holdout = holdout
         self._trials = trials
+        self._licensed_only = licensed_only
         self._rng = rng
         self._now = now
         self.conversations = Conversations()
@@ -180,6 +182,8 @@ class Router:
         asks_baseline = choice.model == baseline
         if drawn(seed, chance):
             decision.mode = Mode.HOLDOUT
+            if decision.ask is not None and decision.ask.trials is Trials.SHADOW and not asks_baseline:
+                decision.choice = _beside_the_baseline(choice, baseline)
             decision.reason = f"held out: {baseline} answers a random share of requests, to measure the saving"
             decision.propensity = chance + (1 - chance) * choice.propensity * asks_baseline
         else:
@@ -221,9 +225,17 @@ class Router:
             return None
         if open_calls(decision.request.messages) is not None:
             return None
-        tried = {attempt.model for attempt in decision.attempts}
-        others = [one for one in choice.candidates if one.model not in tried]
+        barred = {attempt.model for attempt in decision.attempts}
+        if self._licensed_only:
+            barred |= {one.model for one in choice.candidates} - self._policy.licensed(decision.bucket)
+        others = [one for one in choice.candidates if one.model not in barred]
         return max(others, key=lambda one: _strength(one, baseline)).model if others else None
+
+
+def _beside_the_baseline(choice: RoutingChoice, baseline: str) -> RoutingChoice:
+    """Whom the holdout keeps from serving is asked beside the baseline: such a pair of grades costs that model's price alone."""
+    others = [model for model in choice.shadows if model != baseline]
+    return replace(choice, shadows=(choice.model, *others)[: max(1, len(choice.shadows))])
 
 
 def _stay(decision: Decision, choice: RoutingChoice, model: str) -> None:

@@ -22,6 +22,7 @@ from arbiter_app.policy.types import (
     PolicySnapshot,
     RoutingAsk,
     RoutingChoice,
+    Serve,
     Shift,
     Trials,
     Wish,
@@ -75,6 +76,8 @@ class Policy(Protocol):
 
     def learning_left_usd(self, bucket: str) -> float: ...
 
+    def licensed(self, bucket: str) -> frozenset[str]: ...
+
 
 def build(name: str, *, catalog: Mapping[str, ModelFacts], baseline: str, settings: PolicySettings) -> Policy:
     """The policy of that name. Raises ValueError naming the known ones."""
@@ -99,6 +102,7 @@ __all__ = [
     "PolicySettings",
     "PolicySnapshot",
     "Rows",
+    "Serve",
     "Shift",
     "Trials",
     "Wish",

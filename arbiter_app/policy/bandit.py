@@ -64,6 +64,8 @@ PRICE_SD_LISTED = 0.1
 rounding) ..."""
 PRICE_SD_UNLISTED = 0.35
 """... and where no list price is known, and prompt and answer tokens are mixed in any proportion."""
+MOST_PAIRS = 20_000.0
+"""More pairs are not told as a number: nobody waits for them."""
 SUMS, WATCH, TEXT = "sums", "watch", "text"
 """Kinds of state, each stored by bucket and model: the sums that beliefs rest on, the tests for change, the regressions."""
 Place = tuple[str, str]
@@ -219,7 +221,16 @@ class ArbiterPolicy(BasePolicy):
         trials = Trials.SERVED if self._trials is Trials.SERVED else Trials.NONE
         choice = self._settled[1].choose(RoutingAsk(bucket, "", tuple(models), trials=trials), 0.0, 0)
         best = next((one.model for one in choice.candidates if not one.why_not), None)
-        return self._rows(bucket, choice.candidates, best)
+        rows, to_go = self._rows(bucket, choice.candidates, best), self._pairs_to_go(bucket)
+        for row in rows:
+            if not row["licensed"]:
+                row["pairs_to_go"] = to_go.get(row["model"])
+        return rows
+
+    def _pairs_to_go(self, bucket: str) -> dict[str, float]:
+        """How many more pairs with the baseline a model is expected to need for a licence, for those that are expected to get one."""
+        needed = self._view(bucket).pairs_needed(self._pool.base, self._settings.quality_tolerance).tolist()
+        return {model: pairs for model, pairs in zip(self._pool.models, needed, strict=True) if pairs < MOST_PAIRS}
 
     def _state(self) -> Mapping[str, bytes]:
         shown = [(bucket, model) for bucket, regressions in self._published.items() for model in regressions]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from arbiter_app.policy.licence import licence_of
 from arbiter_app.policy.price import unit_price
 from arbiter_app.policy.statistics import ModelStats, Rows, StatsTable
 from arbiter_app.policy.types import (
@@ -124,17 +125,28 @@ class BasePolicy:
         """What may be spent on learning now, USD; without end where there is no bound."""
         return math.inf
 
+    def licensed(self, bucket: str) -> frozenset[str]:
+        """The models that have a licence to serve here (see `licence`), the baseline among them."""
+        tolerance = self._settings.quality_tolerance
+        rows = self._table.bucket(bucket).items()
+        return frozenset({self._baseline, *(model for model, known in rows if licence_of(known, tolerance).granted)})
+
     def _fold(self, bucket: str, model: str, delta: ModelStats) -> Learned:
         self._version += 1
         self._table.add([(bucket, model, delta)])
         return Learned(((bucket, model, delta),))
 
     def _rows(self, bucket: str, rated: Sequence[Candidate], best: str | None) -> list[dict[str, Any]]:
-        return [table_row(self._table.known(bucket, one.model), one, one.model == best) for one in rated]
+        tolerance = self._settings.quality_tolerance
+        rows = [table_row(self._table.known(bucket, one.model), one, one.model == best, tolerance) for one in rated]
+        for row in rows:
+            row["licensed"] = row["licensed"] or row["model"] == self._baseline
+        return rows
 
 
-def table_row(known: ModelStats, one: Candidate, chosen: bool) -> dict[str, Any]:
-    """One model of a bucket as the reports show it."""
+def table_row(known: ModelStats, one: Candidate, chosen: bool, tolerance: float) -> dict[str, Any]:
+    """One model of a bucket as the reports show it, with what is proven of it at this tolerance."""
+    licence = licence_of(known, tolerance)
     return {
         "model": one.model,
         "n": known.graded,
@@ -145,6 +157,10 @@ def table_row(known: ModelStats, one: Candidate, chosen: bool) -> dict[str, Any]
         "avg_cost": known.mean_cost_usd,
         "avg_latency_ms": known.mean_latency_ms,
         "chosen": chosen,
+        "licensed": licence.granted,
+        "pairs": licence.pairs,
+        "at_most_worse": licence.at_most_worse if licence.at_most_worse < 1 else None,
+        "pairs_to_go": None,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from arbiter_app.policy.types import Candidate, RoutingChoice
@@ -17,7 +17,8 @@ Explained = tuple[tuple[str, ...], tuple[Candidate, ...]]
 class Explanation:
     """Builds choices from what one decision says. Indices are places in the pool; lists are [K], but for `eligible` and
     `columns`: those of the models that may serve, as `Candidate` begins with them. `bar` is the quality to reach; `lost_cache` what
-    a model costs more in this conversation, USD, because another has its prompts cached."""
+    a model costs more in this conversation, USD, because another has its prompts cached; `last` are those that serve only if no other can,
+    because they have no licence."""
 
     def __init__(
         self,
@@ -33,11 +34,12 @@ class Explanation:
         usd: Sequence[float],
         columns: Sequence[Sequence[Any]],
         times: float,
+        last: Container[int] = (),
         lost_cache: Sequence[float] | None = None,
     ) -> None:
         self._pool, self._eligible, self._mean, self._lows, self._bar = models, eligible, mean, lows, bar
         self._loss, self._price, self._graded, self._usd = loss, price, graded, usd
-        self._columns, self._times, self._lost = columns, times, lost_cache
+        self._columns, self._times, self._last, self._lost = columns, times, last, lost_cache
         unusual = not MIDDLE[0] < times < MIDDLE[1]
         self._sized = f"; a prompt {times:.1f} times as dear as the mean" if unusual else ""
         self._found: dict[int, Explained] = {}
@@ -86,14 +88,20 @@ class Explanation:
         return RoutingChoice(self._pool[model], mode, reason, propensity, *found, seed, shadows)
 
     def _ranking(self, chosen: int) -> tuple[str, ...]:
-        order = sorted([(at != chosen, self._loss[at], at) for at in self._eligible])
-        return tuple([self._pool[at] for _, _, at in order])
+        order = sorted([(at != chosen, at in self._last, self._loss[at], at) for at in self._eligible])
+        return tuple([self._pool[at] for *_, at in order])
 
     def _candidates(self, chosen: int) -> tuple[Candidate, ...]:
         here, loss, price, lows = self._eligible, self._loss, self._price, self._lows
         least, paid, bar = loss[chosen], price[chosen], f" under {self._bar:.2f}"
         why_not = [
-            "not its turn" if loss[at] < least else "dearer" if price[at] >= paid else f"bound {lows[at]:.2f}{bar}"
+            "no licence yet"
+            if at in self._last
+            else "not its turn"
+            if loss[at] < least
+            else "dearer"
+            if price[at] >= paid
+            else f"bound {lows[at]:.2f}{bar}"
             for at in here
         ]
         why_not[here.index(chosen)] = ""

@@ -9,7 +9,7 @@ from math import sqrt
 from arbiter_app.policy.candidates import CandidateMask, ModelIndex
 from arbiter_app.policy.posterior import Array
 from arbiter_app.policy.scores import BucketPosterior, ScoredDecision
-from arbiter_app.policy.types import PolicySettings, RoutingAsk, RoutingChoice, Trials, Wish
+from arbiter_app.policy.types import PolicySettings, RoutingAsk, RoutingChoice, Serve, Trials, Wish
 
 RISEN = 1.3
 """Times its list price from which a model counts as dearer than it was: the smallest rise that the price alarm has to notice."""
@@ -40,7 +40,7 @@ def decide(
         decision = decision.under(lost_cache, latency, ask.dollar_weight)
     if ask.wish is not None or ask.dollar_weight != 1.0:
         return _serve_known(decision, ask, seed, pool, settings)
-    if ask.trials is Trials.SERVED:
+    if ask.trials is Trials.SERVED and settings.serve is Serve.BELIEVED:
         return _serve_or_try(decision, ask, seed, pool, settings, price_falling)
     return _serve_best(decision, ask, seed, pool, settings, price_falling)
 
@@ -51,7 +51,7 @@ def _serve_known(
     """Where the caller says how it wants to be served, or a budget how dear a dollar is: the best for that, or the conversation's
     model where it is about as good."""
     repriced = decision.view.here.repriced_up
-    steady = decision.may.without(_repriced(decision.view, settings)) if repriced else decision.may
+    steady = decision.serving.without(_repriced(decision.view, settings)) if repriced else decision.serving
     best, own = decision.among(steady), _staying(decision, ask, pool, steady)
     if own in steady.places and decision.loss[own] <= decision.loss[best] + settings.sticky_margin:
         return decision.explanation.exploit(own, seed, 1.0, "this conversation keeps its model; ")
@@ -130,7 +130,7 @@ def _serve_best(
 ) -> RoutingChoice:
     """Where the caller gets what is believed best: others are asked beside it, if at all."""
     view, base = decision.view, pool.base
-    may, loss, why = decision.may, decision.loss, ""
+    may, loss, why = decision.serving, decision.loss, ""
     steady = may.without(_repriced(view, settings) - {base}) if view.here.repriced_up else may
     served = decision.best if steady is may else decision.among(steady)
     own = _staying(decision, ask, pool, steady)

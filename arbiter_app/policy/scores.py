@@ -15,11 +15,18 @@ from arbiter_app.policy.candidates import CandidateMask, ModelIndex
 from arbiter_app.policy.clearing_cache import ClearingCache
 from arbiter_app.policy.expected_loss import ExpectedLoss, LossParams, expected_loss, trial_index
 from arbiter_app.policy.explanation import GRADE_DIGITS, Explanation
+from arbiter_app.policy.licence import licensed, wealth
 from arbiter_app.policy.posterior import Array, QualityPosterior
 from arbiter_app.policy.prompt_size import factor
 from arbiter_app.policy.statistics import ModelStats
-from arbiter_app.policy.types import PolicySettings, Wish
-from arbiter_app.policy.worth_asking import LEAST_PRICE, worth_asking, worth_of_the_bar
+from arbiter_app.policy.types import PolicySettings, Serve, Wish
+from arbiter_app.policy.worth_asking import (
+    LEAST_PRICE,
+    pairs_to_a_licence,
+    worth_asking,
+    worth_of_a_licence,
+    worth_of_the_bar,
+)
 
 CACHE_SIZE = 256
 """Sets of models and sizes of prompts for which a view keeps what follows (a memory bound: about 2 KB each)."""
@@ -39,6 +46,16 @@ class BucketPosterior:
         self.here, self.sums, self.belief, self.money, self.spent = here, sums, belief, money, spent
         self._scores: ClearingCache[Way, CandidateScores] = ClearingCache(CACHE_SIZE)
         self._decisions: ClearingCache[tuple[Way, int], ScoredDecision] = ClearingCache(CACHE_SIZE)
+
+    def unlicensed(self, may: CandidateMask, base: int, tolerance: float) -> set[int]:
+        """Those that may serve and have no licence to; the baseline needs none."""
+        has = licensed(self.sums.pairs, tolerance)
+        return {at for at in may.places if at != base and not has[at]}
+
+    def pairs_needed(self, base: int, tolerance: float) -> Array:
+        """How many more pairs with the baseline each model [K] is expected to need for a licence."""
+        bets = wealth(self.sums.pairs, np.array([tolerance]))[:, 0]
+        return pairs_to_a_licence(self.belief, self.sums.evidence.noise, bets, base, tolerance)
 
     def believing(self, belief: QualityPosterior) -> BucketPosterior:
         """The same with another belief."""
@@ -70,7 +87,8 @@ class BucketPosterior:
 class CandidateScores:
     """What is at stake for the models that may serve, whatever the prompt's size. Lists are [K]: `price` over the baseline's
     mean, `usd` expected, `listed_usd` at list prices, and the weight of what was `graded`; `columns` are those of the models
-    that may serve, as `Candidate` begins with them."""
+    that may serve, as `Candidate` begins with them. Where a licence is needed, `serving` are those of them that have one, or all
+    where none has."""
 
     def __init__(
         self, view: BucketPosterior, may: CandidateMask, pool: ModelIndex, settings: PolicySettings, caution: float
@@ -85,6 +103,10 @@ class CandidateScores:
         columns = pool.models, self.graded, *view.belief.interval()
         self.columns = [[column[at] for at in may.places] for column in columns]
         self._trial_index: Array | None = None
+        self.unlicensed: set[int] = set()
+        if settings.serve is Serve.LICENSED:
+            self.unlicensed = view.unlicensed(may, pool.base, settings.quality_tolerance)
+        self.serving = may.without(self.unlicensed)
 
     @cached_property
     def chance_graded(self) -> Array:
@@ -130,7 +152,8 @@ class ScoredDecision:
             self._loss = self._loss + (weight - 1.0) * money
         self._tried = 1 + TRIAL_SIZE_SHARE * (times - 1)
         self.loss: list[float] = self._loss.tolist()
-        self.best = self.among(self.may)
+        self.serving = scores.serving
+        self.best = self.among(self.serving)
         mean, lows, _ = self.view.belief.interval()
         self.explanation = Explanation(
             models=pool.models,
@@ -144,6 +167,7 @@ class ScoredDecision:
             usd=scores.usd,
             columns=scores.columns,
             times=times,
+            last=scores.unlicensed,
             lost_cache=None if lost_cache is None else lost_cache.tolist(),
         )
         self._trial_index: Array | None = None
@@ -176,10 +200,24 @@ class ScoredDecision:
             worth[served] = worth[base] = 0.0
             if base != served:
                 worth[base] = worth_of_the_bar(self.view.belief, at.price, noise, ahead, served, base, tolerance)
+            if scores.unlicensed:
+                self._add_licences(worth, served, base)
             order = worth * np.sqrt(np.maximum(at.price, LEAST_PRICE))
             wanted = [(-float(order[at]), at) for at in self.may.places if worth[at] > settings.shadow_worth]
             found = self._wanted[served] = [at for _, at in sorted(wanted)]
         return found
+
+    def _add_licences(self, worth: Array, served: int, base: int) -> None:
+        """Let what licences are worth count, too [K]. A pair needs the baseline's answer as well, where that does not serve."""
+        view, scores, settings, price = self.view, self.scores, self._settings, self.at.price
+        needed = view.pairs_needed(base, settings.quality_tolerance)
+        more = price[base] if served != base else 0.0
+        gain = self.loss[served] - self._loss
+        found = worth_of_a_licence(needed, scores.chance_graded, price + more, gain, scores.ahead)
+        found[[at for at in range(len(found)) if at not in scores.unlicensed]] = 0.0
+        if served != base and found.max() > settings.shadow_worth:
+            worth[base] = max(float(worth[base]), float(found.max()))
+        np.maximum(worth, found, out=worth)
 
     def trial(self, best: int, steady: CandidateMask, budget_usd: float) -> int | None:
         """The model that may still turn out better than the best known one, if its trial is within the budget."""

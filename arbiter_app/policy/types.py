@@ -47,6 +47,14 @@ class ModelFacts:
 UNLISTED = ModelFacts()
 """Of a model that nobody has listed."""
 
+
+class Serve(StrEnum):
+    """Who may serve: whoever is believed best, or only the baseline and models with a licence (see `licence`)."""
+
+    BELIEVED = "believed"
+    LICENSED = "licensed"
+
+
 _SHARES = (
     "quality_tolerance",
     "epsilon",
@@ -65,6 +73,8 @@ _SHARES = (
 class PolicySettings:
     """Every threshold of routing. Each is a setting: `ARBITER_` + its name in upper case."""
 
+    serve: Serve = Serve.BELIEVED
+    """Who may serve: `believed`, whoever is believed best, or `licensed`, the baseline and models proven to be within the tolerance of it."""
     quality_tolerance: float = 0.05
     """How far under the best quality is still good enough."""
     min_samples: int = 2
@@ -154,6 +164,8 @@ class PolicySettings:
         """Refuse values that make no sense. Raises ValueError naming the field."""
         for spec in fields(self):
             value = getattr(self, spec.name)
+            if spec.name == "serve":
+                continue
             if not 0 <= value < 1e9:
                 raise ValueError(f"{spec.name} must be 0 or more, not {value}")
         for name in _SHARES:

@@ -19,6 +19,7 @@ from arbiter_app.pipeline.prices import PriceOverrides
 from arbiter_app.pipeline.types import DEFAULT_RUNTIME, PICO_PER_USD, Capability, Deployment, Json, Mode, Model
 from arbiter_app.pipeline.wishes import AUTO
 from arbiter_app.policy import Policy
+from arbiter_app.policy.licence import licence_of
 from arbiter_app.pool import telling
 from arbiter_app.services import alert_outcome, savings_report
 from arbiter_app.services.catalog_holder import CatalogHolder
@@ -34,6 +35,7 @@ from arbiter_app.services.rows import (
     Exploration,
     GroupSums,
     KnownModel,
+    LicenceRow,
     ListedModel,
     ModelList,
     Money,
@@ -135,6 +137,7 @@ class Reads:
             },
             "mean_quality": _mean(total["quality_sum"], total["graded"]),
             "graded": total["graded"],
+            "licences": self.licences(),
             "mean_latency_ms": _mean(total["latency_sum"], total["latency_n"]),
             "mean_overhead_ms": _mean(total["overhead_sum"], total["calls"]),
             "by_bucket": [{"bucket": name, **sums} for name, sums in _grouped(rows, "bucket")],
@@ -162,6 +165,24 @@ class Reads:
             "explore_usd_share": usd(learning) / money["baseline_spend"] if money["baseline_spend"] > 0 else None,
             "explore_usd_cap": settings.explore_usd_share if capped else None,
         }
+
+    def licences(self) -> list[LicenceRow]:
+        """What is proven now of every model that was compared with the baseline, those with a licence first."""
+        tolerance, rows = self._settings.routing.quality_tolerance, list[LicenceRow]()
+        for bucket, model, known in self._policy.rows():
+            proven = licence_of(known, tolerance)
+            if proven.pairs > 0:
+                bound = proven.at_most_worse if proven.at_most_worse < 1 else None
+                rows.append(
+                    {
+                        "bucket": bucket,
+                        "model": model,
+                        "licensed": proven.granted,
+                        "pairs": proven.pairs,
+                        "at_most_worse": bound,
+                    }
+                )
+        return sorted(rows, key=lambda row: (not row["licensed"], row["bucket"], row["model"]))
 
     def policy(self) -> PolicyTable:
         """Per bucket, the models: n, quality with interval, mean cost, latency, and which one is chosen."""

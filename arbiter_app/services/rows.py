@@ -154,6 +154,7 @@ class ReportSums(Money, Certainty, Exploration):
     cost_states: CostStates
     mean_quality: float | None
     graded: int
+    licences: list[LicenceRow]
     mean_latency_ms: float | None
     mean_overhead_ms: float | None
     by_bucket: list[BucketRow]
@@ -248,7 +249,9 @@ class WhatIfAnswer(WhatIfEstimate):
 
 
 class KnownModel(TypedDict):
-    """What is known of a model in a bucket: `n` grades, quality with its 95 % interval, means of a call."""
+    """What is known of a model in a bucket: `n` grades, quality with its 95 % interval, means of a call; and what is proven by its `pairs` with
+    the baseline: whether it has a licence, by how much it is worse at most (null: nothing yet), and how many more pairs a licence is
+    expected to take (null: it has one, or none is expected)."""
 
     model: str
     n: float
@@ -259,6 +262,21 @@ class KnownModel(TypedDict):
     avg_cost: float | None
     avg_latency_ms: float | None
     chosen: bool
+    licensed: bool
+    pairs: float
+    at_most_worse: float | None
+    pairs_to_go: float | None
+
+
+class LicenceRow(TypedDict):
+    """What pairs with the baseline prove of a model in a bucket, at 95 % however often one looks: whether it is worse by no more than the
+    tolerance, and by how much at most (null: nothing yet)."""
+
+    bucket: str
+    model: str
+    licensed: bool
+    pairs: float
+    at_most_worse: float | None
 
 
 class PolicyTable(TypedDict):

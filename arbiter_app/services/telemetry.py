@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from arbiter_app.metrics import Metrics, Snapshot
 from arbiter_app.pipeline.health import Health
@@ -11,6 +12,7 @@ from arbiter_app.pipeline.types import PICO_PER_USD, Task
 from arbiter_app.services.exchanges import Exchanges
 from arbiter_app.services.judging import Judging
 from arbiter_app.services.requests import RequestService
+from arbiter_app.services.rows import LicenceRow
 from arbiter_app.services.shadows import Shadows
 from arbiter_app.store import Store
 
@@ -27,6 +29,7 @@ class Telemetry:
         shadows: Shadows,
         health: Health,
         exchanges: Exchanges,
+        licences: Callable[[], list[LicenceRow]],
     ) -> None:
         self._metrics = metrics
         self._requests = requests
@@ -35,6 +38,7 @@ class Telemetry:
         self._shadows = shadows
         self._health = health
         self._exchanges = exchanges
+        self._licences = licences
 
     def snapshot(self) -> Snapshot:
         """Every metric with its samples."""
@@ -70,6 +74,9 @@ class Telemetry:
         metrics.quarantined.clear()
         for model in self._health.snapshot(time.monotonic()):
             metrics.quarantined.labels(model).set(1)
+        metrics.licensed.clear()
+        for row in self._licences():
+            metrics.licensed.labels(row["bucket"], row["model"]).set(int(row["licensed"]))
         return [
             [
                 one.name,

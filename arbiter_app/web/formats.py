@@ -78,6 +78,14 @@ def count(value: int | float | None) -> str:
     return NOTHING if value is None else f"{value:,.0f}"
 
 
+def roughly(value: float) -> str:
+    """A whole number of which only the size counts: one digit of it, two where the first is 1."""
+    if value < 10:
+        return count(max(1.0, value))
+    one = f"{value:.0e}"
+    return count(float(f"{value:.1e}" if one[0] == "1" else one))
+
+
 def sample(n: float | None) -> str:
     """A number of grades, in which a judged one may count for less than one."""
     return "<1" if n is not None and 0 < n < 0.5 else count(n)

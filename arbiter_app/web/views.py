@@ -32,6 +32,7 @@ from arbiter_app.web.formats import (
     ms,
     percent,
     percent_css,
+    roughly,
     sample,
     score,
     share,
@@ -225,8 +226,22 @@ def policy_row(bucket: str, row: KnownModel) -> View:
         "cost": charge(row.get("avg_cost")),
         "ms": ms(row.get("avg_latency_ms")),
         "chosen": "yes" if row.get("chosen") else "",
+        "licence": licence(row),
+        "licensed": "yes" if row.get("licensed") else "",
         "belief": decision_words.EXPECTED if not row.get("n") and quality is not None else "",
     }
+
+
+def licence(row: KnownModel) -> str:
+    """What pairs with the baseline prove of a model, in a few words; empty where it was not compared."""
+    worse, pairs, to_go = row["at_most_worse"], row["pairs"], row["pairs_to_go"]
+    if not pairs:
+        return ""
+    if row["licensed"]:
+        return "licensed" if worse is None else f"licensed: at most {worse:.2f} worse"
+    if to_go is None:
+        return f"no licence: {sample(pairs)} pairs"
+    return f"licence: {sample(pairs)} of about {roughly(pairs + to_go)} pairs"
 
 
 def catalog_row(row: CatalogModel) -> View:
