@@ -48,12 +48,13 @@ def decision_id(now: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class WarmCache:
-    """Who served a conversation last: the key of the deployment, the tokens that its provider has in its cache, and whether the request
-    brings the results of tools that it called."""
+    """Who served a conversation last: the key of the deployment, the tokens that its provider has in its cache, whether the request
+    brings the results of tools that it called, and how many tokens its last prompt had for each that was estimated."""
 
     deployment: str
     tokens: int
     in_loop: bool
+    per_estimated: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,8 @@ class Deployments:
         if warm is None or last is None or last is able[0]:
             return able
         told = decision.ask.tokens_out if decision.ask is not None else 0
-        prompt = decision.eligible.prompt_tokens if decision.eligible is not None else 0
+        estimated = decision.eligible.prompt_tokens if decision.eligible is not None else 0
+        prompt = round(estimated * warm.per_estimated)
         cached = min(warm.tokens, prompt)
         stays = _usd(last.model, prompt, told) - cached * (last.model.input_usd - self._cached_usd(last.model))
         if not warm.in_loop and stays > _usd(able[0].model, prompt, told):

@@ -7,13 +7,15 @@ import random
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from arbiter_app.pipeline.beside import kept_from_shadows
 from arbiter_app.pipeline.completions import signatures
 from arbiter_app.pipeline.decision import Decision, WarmCache
 from arbiter_app.pipeline.holdout import Holdout, drawn
 from arbiter_app.pipeline.messages import ids_of, open_calls
-from arbiter_app.pipeline.types import ChatRequest, Classification, Eligible, Json, Mode
+from arbiter_app.pipeline.tokens import per_estimated
+from arbiter_app.pipeline.types import ChatRequest, Classification, Completion, Eligible, Json, Mode
 from arbiter_app.policy import Candidate, Policy, RoutingAsk, RoutingChoice, Trials
 
 CONVERSATIONS = 10_000
@@ -22,6 +24,20 @@ CACHED_S = 300.0
 """How long providers keep the prompt of a conversation cached; each answer begins it anew."""
 _CHOSEN = frozenset({Mode.EXPLORE, Mode.EXPLOIT, Mode.ESCALATE})
 """Why a model served that the policy had chosen."""
+
+
+class _Kept(NamedTuple):
+    """What a provider has of a conversation in its cache: which model's, the `deployment` where it is one of several, how many tokens, how
+    many its last prompt had for each that was estimated, and until when (seconds)."""
+
+    model: str | None = None
+    deployment: str = ""
+    tokens: int = 0
+    per_estimated: float = 1.0
+    until: float = 0.0
+
+
+_NOTHING = _Kept()
 
 
 class Conversations:
@@ -33,7 +49,7 @@ class Conversations:
     def __init__(self, entries: int = CONVERSATIONS) -> None:
         self._entries = entries
         self._models: OrderedDict[tuple[str, str], tuple[str, str | None]] = OrderedDict()
-        self._cached: OrderedDict[tuple[str, str], tuple[str, str, int, float]] = OrderedDict()
+        self._cached: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
         self._calls = Makers()
         self.signed = Makers()
         """Who signed what was thought in answers that went to their callers as they came."""
@@ -41,11 +57,11 @@ class Conversations:
     def cached(self, request: ChatRequest, now: float, *, in_loop: bool) -> tuple[str | None, int, WarmCache | None]:
         """The model that has a part of the conversation in its provider's cache, and how many tokens; None and 0 where none has. And
         which of its deployments that is, where it has several; `in_loop`: the request brings the results of tools."""
-        model, deployment, tokens, until = self._cached.get(request.talk, (None, "", 0, 0.0))
-        if now >= until:
+        kept = self._cached.get(request.talk, _NOTHING)
+        if now >= kept.until:
             return None, 0, None
-        warm = WarmCache(deployment, tokens, in_loop) if deployment else None
-        return (model, tokens, warm) if tokens else (None, 0, warm)
+        warm = WarmCache(kept.deployment, kept.tokens, in_loop, kept.per_estimated) if kept.deployment else None
+        return (kept.model, kept.tokens, warm) if kept.tokens else (None, 0, warm)
 
     def model_of(self, request: ChatRequest) -> str | None:
         """The model that the policy chose for the conversation so far; None for a first message."""
@@ -65,13 +81,15 @@ class Conversations:
         if calls:
             self._calls.made(request.caller.key_id, ids_of(calls), model)
 
-    def keeps(self, request: ChatRequest, model: str, deployment: str, tokens: int, now: float) -> None:
-        """Note how much of the prompt a model's provider has in its cache now; the `deployment` where it is one of several."""
-        key = request.talk
-        if tokens <= 0 and not deployment:
+    def keeps(self, request: ChatRequest, done: Completion, estimated: int, now: float) -> None:
+        """Note how much of the prompt, which was `estimated` so, the provider that has answered has in its cache now."""
+        key, usage = request.talk, done.usage
+        tokens = usage.in_cache_tokens if usage is not None else 0
+        if tokens <= 0 and not done.deployment:
             self._cached.pop(key, None)
             return
-        self._cached[key] = model, deployment, tokens, now + CACHED_S
+        per = per_estimated(usage.prompt_tokens, estimated) if usage is not None else 1.0
+        self._cached[key] = _Kept(done.model, done.deployment, tokens, per, now + CACHED_S)
         self._cached.move_to_end(key)
         if len(self._cached) > self._entries:
             self._cached.popitem(last=False)
@@ -199,8 +217,8 @@ class Router:
             self.conversations.signed.made(decision.request.caller.key_id, marks, decision.completion.model)
         done = decision.completion
         if done is not None and decision.mode is not Mode.CACHE and (done.usage is not None or done.deployment):
-            tokens = done.usage.in_cache_tokens if done.usage is not None else 0
-            self.conversations.keeps(decision.request, done.model, done.deployment, tokens, self._now())
+            estimated = decision.eligible.prompt_tokens if decision.eligible is not None else 0
+            self.conversations.keeps(decision.request, done, estimated, self._now())
         self.conversations.served(decision.request, decision.model, chosen=decision.mode in _CHOSEN, calls=calls)
 
     def order(self, decision: Decision) -> tuple[str, ...]:

@@ -101,8 +101,7 @@ class TokenRatios:
     def of(self, model: str) -> float:
         """What to multiply an estimate by for this model."""
         estimated, real = self._sums.get(model, (0.0, 0.0))
-        blended = (real + 500.0) / (estimated + 500.0)
-        return min(RATIO_RANGE[1], max(RATIO_RANGE[0], blended))
+        return per_estimated(real + 500.0, estimated + 500.0)
 
     def record(self, model: str, *, estimated: int, real: int) -> None:
         """Note one call's estimate and its reported prompt tokens."""
@@ -111,6 +110,11 @@ class TokenRatios:
         before, was = self._sums.get(model, (0.0, 0.0))
         keep = 1.0 - 1.0 / self._memory
         self._sums[model] = (before * keep + estimated, was * keep + real)
+
+
+def per_estimated(real: float, estimated: float) -> float:
+    """Real tokens for each that was estimated, within bounds: what a runtime states is a claim. 1 where nothing was estimated."""
+    return min(RATIO_RANGE[1], max(RATIO_RANGE[0], real / estimated)) if estimated > 0 else 1.0
 
 
 def _read(content: object, texts: list[str]) -> int:

@@ -133,10 +133,11 @@ def test_the_other_runtime_stands_in_before_another_model(over: Running, default
 
 
 def test_a_conversation_stays_where_its_prompt_is_cached(tmp_path: Path, default: Stranger, house: Stranger) -> None:
-    """The dearer runtime stood in once and has the prompt cached: going back to the cheaper one would cost more."""
+    """The dearer runtime stood in once and has the prompt cached: going back to the cheaper one would cost more. The prompt has half
+    the tokens that are estimated of it, as the runtime said of the last one."""
     cheap_reads = CATALOG.replace("deployments]]\n[[", "deployments]]\ncached = 0.25\noutput = 4\n[[", 1)
-    usage: dict[str, Any] = {"prompt_tokens": 8_450, "completion_tokens": 2}
-    usage["prompt_tokens_details"] = {"cached_tokens": 8_440}
+    usage: dict[str, Any] = {"prompt_tokens": 4_000, "completion_tokens": 2}
+    usage["prompt_tokens_details"] = {"cached_tokens": 3_990}
     history = [{"role": "system", "content": "word " * 3_900}, {"role": "user", "content": FACT}]
     asked = {**PINNED, "messages": history, "metadata": {"conversation_id": "c-1"}}
 

@@ -169,6 +169,13 @@ def test_a_conversation_stays_where_its_cache_is_worth_it(tokens: int, in_loop: 
     assert House().order("one", decision=decision)[0] == first
 
 
+@pytest.mark.parametrize(("per_estimated", "first"), [(1.0, "one@cheap"), (0.5, "one@btl")])
+def test_the_prompt_is_as_long_as_the_last_one_was_for_its_estimate(per_estimated: float, first: str) -> None:
+    decision = asked(2_000)  # of 2,000 uncached 1,050 would be too many, of 1,000 they are 50
+    decision.warm = WarmCache("one@btl", 950, False, per_estimated)
+    assert House().order("one", decision=decision)[0] == first
+
+
 def test_a_conversation_leaves_a_deployment_that_rests_or_would_refuse() -> None:
     house, decision = House(), asked(1_000)
     decision.warm = WarmCache("one@btl", 1_000, in_loop=True)
