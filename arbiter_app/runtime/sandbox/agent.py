@@ -29,12 +29,15 @@ _CHANGE = re.compile(
 _COMMAND = re.compile(r"\brun\s+`(?P<command>[^`\n]{1,200})`", re.IGNORECASE)
 _WRAPPED = re.compile(r"<([A-Za-z][\w-]{0,40})(?: [^<>]{0,200})?>.*?</\1>", re.DOTALL)
 _READ = re.compile(r"^(?:read|read_file|view|open_file|view_file)$", re.IGNORECASE)
-_EDIT = re.compile(r"^(?:edit|edit_file|str_replace|replace_in_file|str_replace_editor)$", re.IGNORECASE)
+_EDIT = re.compile(r"^(?:edit|edit_file|str_replace|replace_in_file|str_replace_editor|editor)$", re.IGNORECASE)
 _SHELL = re.compile(
-    r"^(?:bash|shell|exec_command|run_command|run_terminal_cmd|execute_command|local_shell|terminal)$", re.IGNORECASE
+    r"^(?:bash|shell|exec_command|run_commands?|run_terminal_cmd|execute_command|local_shell|terminal)$", re.IGNORECASE
 )
-_PATHS, _OLD = ("file_path", "filePath", "path", "file"), ("old_string", "oldString", "old_str", "old")
-_NEW, _COMMANDS = ("new_string", "newString", "new_str", "new"), ("command", "cmd", "script")
+_PATHS, _OLD = (
+    ("file_path", "filePath", "filepath", "path", "file"),
+    ("old_string", "oldString", "old_str", "old_text", "old"),
+)
+_NEW, _COMMANDS = ("new_string", "newString", "new_str", "new_text", "new"), ("command", "cmd", "script", "commands")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,8 @@ def _filled(thought: str, tools: dict[str, Json], name: str, *values: tuple[tupl
 def _command(thought: str, tools: dict[str, Json], shell: str, command: str) -> Step:
     known = _properties(tools[shell])
     key = next((one for one in _COMMANDS if one in known), "command")
-    value: Any = ["bash", "-lc", command] if known.get(key, {}).get("type") == "array" else command
+    several = [command] if key == "commands" else ["bash", "-lc", command]
+    value: Any = several if known.get(key, {}).get("type") == "array" or key == "commands" else command
     said = {"description": "Run a command"} if "description" in known else {}
     return Step(thought, tool=shell, given={key: value, **said})
 

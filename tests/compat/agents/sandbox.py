@@ -1,14 +1,16 @@
 """Real coding agents, unchanged and headless, through Arbiter over its sandbox: no key, no script; the simulated models do the work.
 
-    npm install --prefix DIRECTORY @anthropic-ai/claude-code @openai/codex opencode-ai
+    npm install --prefix DIRECTORY @anthropic-ai/claude-code @openai/codex opencode-ai cline @continuedev/cli
     python -m tests.compat.agents.sandbox claude DIRECTORY/node_modules/.bin/claude
     python -m tests.compat.agents.sandbox codex DIRECTORY/node_modules/.bin/codex
     python -m tests.compat.agents.sandbox opencode DIRECTORY/node_modules/.bin/opencode
+    python -m tests.compat.agents.sandbox cline DIRECTORY/node_modules/.bin/cline
+    python -m tests.compat.agents.sandbox continue DIRECTORY/node_modules/.bin/cn
 
 A third word is the dialect that the sandbox speaks: openai-chat, which it is else, anthropic-messages or openai-responses.
 Each reads a file, edits it, runs a command and reports; in the middle the model that serves falls ill, so that Arbiter switches. They get
 a home of their own and two minutes. `--sandbox` at the scripts of Claude Code and Codex is the same. Exits with 1 and says what was not
-as it should be. Last tried: Claude Code 2.1.332, Codex 0.171.0, opencode 1.18.33.
+as it should be. Last tried: Claude Code 2.1.332, Codex 0.171.0, opencode 1.18.33, Cline 3.0.65, Continue's CLI 1.5.47.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -71,7 +74,28 @@ def opencode(program: str, url: str, project: Path) -> Command:
     return [program, "run", "--model", "arbiter/auto", ASK], {"OPENCODE_DISABLE_AUTOUPDATE": "1"}
 
 
-AGENTS: dict[str, Callable[[str, str, Path], Command]] = {"claude": claude, "codex": codex, "opencode": opencode}
+def cline(program: str, url: str, project: Path) -> Command:
+    """Cline's command line, over chat completions."""
+    provider = [program, "auth", "-p", "openai", "-k", OPERATOR, "-m", "auto", "-b", f"{url}/v1"]
+    return ["sh", "-c", f"{shlex.join(provider)} && {shlex.join([program, '--json', ASK])}"], {}
+
+
+def continues(program: str, url: str, project: Path) -> Command:
+    """Continue's command line, over chat completions."""
+    model = {"name": "auto", "provider": "openai", "model": "auto", "apiBase": f"{url}/v1", "apiKey": OPERATOR}
+    able = {"roles": ["chat"], "capabilities": ["tool_use"]}
+    config = {"name": "Arbiter", "version": "0.0.1", "schema": "v1", "models": [{**model, **able}]}
+    (project / "config.yaml").write_text(json.dumps(config))
+    return [program, "-p", "--auto", "--config", "config.yaml", ASK], {"CONTINUE_TELEMETRY_ENABLED": "0"}
+
+
+AGENTS: dict[str, Callable[[str, str, Path], Command]] = {
+    "claude": claude,
+    "codex": codex,
+    "opencode": opencode,
+    "cline": cline,
+    "continue": continues,
+}
 
 
 @contextlib.contextmanager
