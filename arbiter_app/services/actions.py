@@ -82,8 +82,7 @@ class Actions:
             raise Unprocessable(
                 f"multiplier must be between {low:g} and {high:g}, not {multiplier}", param="multiplier"
             )
-        self._prices.set(model, multiplier)
-        self._broadcast.send("price", [model, multiplier])
+        self._broadcast.send("price", self._prices.set(model, multiplier))
         told: PriceAnswer = {"model": model, "multiplier": multiplier, "active": multiplier != 1.0}
         self._feed.publish("price", {**told, "ts": time.time()})
         return told

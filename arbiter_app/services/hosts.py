@@ -39,7 +39,13 @@ class Hosts:
             self._broadcast.join(self._store.tell_hosts)
 
     def _joined(self) -> None:
+        """Called by the channel's thread, each time that it is connected: others may have missed something, too."""
         self._store.tell_hosts(HELLO, self._name)
+        self._soon(self._say_what_changed)
+
+    def _say_what_changed(self) -> None:
+        for kind, data in self._replicas.dated():
+            self._store.tell_hosts(kind, data)
 
     def _heard(self, kind: str, data: Any) -> None:
         """Called by the channel's thread."""

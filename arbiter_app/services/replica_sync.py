@@ -95,14 +95,17 @@ class ReplicaSync:
 
     def state(self) -> list[tuple[str, Any]]:
         """The changes that bring a new process up to date."""
-        prices = [("price", [model, times]) for model, times in self._prices.active().items()]
         now = time.monotonic()
-        return [*prices, *[("rest", [model, rest]) for model, rest in self._health.snapshot(now).items()]]
+        return [*self.dated(), *[("rest", [model, rest]) for model, rest in self._health.snapshot(now).items()]]
+
+    def dated(self) -> list[tuple[str, Any]]:
+        """Those of the changes that have a time, and so do no harm where something later is known."""
+        return [("price", change) for change in self._prices.told()]
 
     def receive(self, kind: str, data: Any) -> None:
         """Do what another process has done."""
         if kind == "price":
-            self._prices.set(*data)
+            self._prices.hear(*data)
         elif kind == "rest":
             model, rest = data
             self._health.hear(model, rest, time.monotonic())

@@ -138,6 +138,7 @@ class Store:
         self._probed_at = self._looked_at = -math.inf
         self._wrong = ""
         self._synced: Taught | None = None
+        self._untaught = 0
         self._unsettled = False
         self._channel: Channel | None = None
         self._readers = FairExecutor(readers, "arbiter-reader")
@@ -220,12 +221,19 @@ class Store:
     async def taught_elsewhere(self) -> list[tuple[str, str, ModelStats]] | None:
         """All statistics, with everything that was queued here before; None when no other process has written since.
 
-        After a change they are read once more: what is learned here in the moment of a reading is counted in both, or in none.
+        After a change they are read once more: what is learned here in the moment of a reading is counted in both, or in none. And so they
+        are where something was learned here that could not be written: nobody else tells of that.
 
         Raises StoreError while the database refuses writes.
         """
         before = None if self._unsettled else self._synced
-        state, rows = await self.writer.call(lambda connection: self.writer.statistics.since(connection, before))
+        entries, known = self.writer.entries, self._untaught
+
+        def look(connection: Connection) -> tuple[int, Taught, list[tuple[str, str, ModelStats]] | None]:
+            same = entries.untaught == known
+            return entries.untaught, *self.writer.statistics.since(connection, before if same else None)
+
+        self._untaught, state, rows = await self.writer.call(look)
         self._unsettled, self._synced = state != self._synced, state
         return rows
 

@@ -104,13 +104,14 @@ class WritingConnection:
 
 
 class EntryWriter:
-    """What is written inside the one transaction that writes. `lost` counts records that cannot be written."""
+    """What is written inside the one transaction that writes. `lost` counts records that cannot be written, `untaught` lessons that
+    were not, because what they are about is not on record, or was taught already."""
 
     def __init__(self, dialect: Dialect) -> None:
         self.batch = BatchWriter(dialect)
         self.projections = ProjectionBuilder(dialect)
         self.shadows = ShadowWriter(dialect)
-        self.lost = 0
+        self.lost = self.untaught = 0
 
     def write(self, connection: Connection, items: list[Waiting]) -> list[Any]:
         """The result of each item. Entries go out together, records first: what comes after one finds it there."""
@@ -137,6 +138,7 @@ class EntryWriter:
         if not several:
             return
         taught = self._follow_up(connection, [one for _, one in several])
+        self.untaught += taught.count(False)
         last = {key: at for at, one in enumerate(run) if isinstance(one, DecisionRecord) for key in one.state}
         lessons = [(at, one.lesson) for (at, one), teaches in zip(several, taught, strict=True) if teaches]
         lesson = Lesson(
@@ -193,6 +195,7 @@ class EntryWriter:
             if refusal(second) is not None:
                 raise
             self.lost += 1
+            self.untaught += 1
             log.error("a decision record cannot be written: %s", second)
             return None
         log.warning("a decision record was written without what cannot be stored: %s", error)

@@ -108,3 +108,25 @@ def test_hosts_hear_each_other_again_after_the_server_was_gone(pair: Pair) -> No
     until(lambda: other.arbiter.prices.active() == {"gpt-4o-mini": 5.0})
     until(lambda: sorted(host.arbiter.store.leads for host in pair) == [False, True])
     one.http.post("/v1/simulate-price", json={"model": "gpt-4o-mini", "multiplier": 1.0})
+
+
+def test_a_price_that_was_cleared_while_a_host_was_deaf_is_cleared_there_when_it_hears_again(pair: Pair) -> None:
+    one, other = pair
+    one.http.post("/v1/simulate-price", json={"model": "gpt-4o", "multiplier": 4.0})
+    one.http.post("/v1/simulate-price", json={"model": "gpt-4.1", "multiplier": 2.0})
+    soon(lambda: other.arbiter.prices.active() == {"gpt-4o": 4.0, "gpt-4.1": 2.0})
+    channel = other.arbiter.store._channel
+    assert channel is not None
+    hear, channel._hear = channel._hear, lambda kind, data: None
+    one.http.post("/v1/simulate-price", json={"model": "gpt-4o", "multiplier": 1.0})
+    one.http.post("/v1/simulate-price", json={"model": "gpt-4.1", "multiplier": 3.0})
+    third = one.http.post("/v1/simulate-price", json={"model": "gpt-4o-mini", "multiplier": 2.0})
+    until(lambda: not one.arbiter.store._channel._waiting and third.status_code == 200)  # type: ignore[union-attr]
+    channel._hear = hear
+    databases.postgres().sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'arbiter'"
+    )
+    until(lambda: other.arbiter.prices.active() == {"gpt-4.1": 3.0, "gpt-4o-mini": 2.0})
+    assert one.arbiter.prices.active() == {"gpt-4.1": 3.0, "gpt-4o-mini": 2.0}
+    one.http.post("/v1/reset")
+    soon(lambda: one.arbiter.prices.active() == other.arbiter.prices.active() == {})

@@ -115,3 +115,22 @@ def test_statistics_of_two_gateways_become_equal_and_a_reset_reaches_zero(tmp_pa
         one.http.post("/v1/reset")
         other.run(other.arbiter.replicas.catch_up)
         assert not any(sums.calls for gateway in (one, other) for _, _, sums in gateway.arbiter.policy.rows())
+
+
+def test_what_was_learned_and_could_not_be_written_is_unlearned_again(tmp_path: Path) -> None:
+    async def run() -> None:
+        store, one = open_store(str(tmp_path / "arbiter.db")), policy()
+        await write(store, one.record(seen(1.0)))
+        while await store.taught_elsewhere() is not None:
+            pass
+        learned = one.record(seen(1.0))
+        await store.ledger.shadow("d_not_on_record", {"model": "small"}, Lesson(learned.deltas))
+        rows = await store.taught_elsewhere()
+        assert rows is not None, "nobody else has taught since, but this process knows more than is written"
+        one.merge(missing({(bucket, model): sums for bucket, model, sums in one.rows()}, rows))
+        assert [sums.calls for _, _, sums in one.rows()] == [1.0]
+        while await store.taught_elsewhere() is not None:  # and then it is at rest again
+            pass
+        store.close()
+
+    asyncio.run(run())
