@@ -20,7 +20,7 @@ from arbiter_app.pipeline.beside import shadow_row
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.ports import DecisionRecord, Delta, Ledger, Lesson, Pairing, Settlement
 from arbiter_app.pipeline.types import UNGRADED, Completion, Cost, Grade, Json, Mode
-from arbiter_app.policy import Beside, Learned, Observation, Policy, Shift
+from arbiter_app.policy import REACTION, Beside, Learned, Observation, Policy, Shift
 from arbiter_app.policy.agreement import Trust
 
 log = logging.getLogger("arbiter.learn")
@@ -180,7 +180,8 @@ class Learner:
             return None
         learned = []
         if quality is not None:
-            learned = [self._policy.grade(Observation(bucket, model, quality=quality, quality_weight=weight))]
+            said = Observation(bucket, model, quality=quality, quality_weight=weight, mode=REACTION)
+            learned = [self._policy.grade(said)]
         return self._ledger.adjust(self._lesson(learned, pairs))
 
     def vote(

@@ -12,6 +12,7 @@ from arbiter_app.policy.bandit import ArbiterPolicy
 from arbiter_app.policy.classic import ClassicPolicy
 from arbiter_app.policy.statistics import FIELDS, ModelStats, Rows, from_row
 from arbiter_app.policy.types import (
+    REACTION,
     Beside,
     Candidate,
     Learned,
@@ -89,6 +90,7 @@ def build(name: str, *, catalog: Mapping[str, ModelFacts], baseline: str, settin
 __all__ = [
     "FIELDS",
     "POLICIES",
+    "REACTION",
     "RoutingAsk",
     "Beside",
     "Candidate",

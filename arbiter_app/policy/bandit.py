@@ -36,6 +36,7 @@ from arbiter_app.policy.rule import decide, learning_left_usd
 from arbiter_app.policy.scores import BucketPosterior
 from arbiter_app.policy.statistics import BEYOND, PAIR_FIELDS, ModelStats, Rows
 from arbiter_app.policy.types import (
+    REACTION,
     UNLISTED,
     Learned,
     ModelFacts,
@@ -147,6 +148,8 @@ class ArbiterPolicy(BasePolicy):
 
     def grade(self, observation: Observation) -> Learned:
         """A grade that came after the call was recorded."""
+        if observation.mode == REACTION and observation.quality is not None:
+            return self._learned(observation.bucket, super().grade(observation).deltas, ())
         place = observation.bucket, observation.model
         self._learn_prompt(observation, self._table.known(*place))
         deltas = super().grade(observation).deltas

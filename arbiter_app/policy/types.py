@@ -262,12 +262,17 @@ class Beside(NamedTuple):
     weight: float = 1.0
 
 
+REACTION = "reaction"
+"""The mode of an observation that is what the next turn said of an answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """What one call showed. None means unknown, and an unknown never moves a statistic; nor does `asked_tokens` (the
     estimate that the ask carried) of 0.
 
-    `mode` is `shadow` for an answer that was asked beside another: its cost is learning money. `beside` is another answer to the same
+    `mode` is `shadow` for an answer that was asked beside another: its cost is learning money; and `reaction` for a weak grade that
+    callers say, on which no alarm rests. `beside` is another answer to the same
     prompt, known by now: the baseline's where there is one, else the one that was served. Of two answers the later one tells."""
 
     bucket: str

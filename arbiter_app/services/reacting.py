@@ -79,7 +79,7 @@ class Reacting:
         if not self._on:
             return
         request = decision.request
-        key = (request.caller.key_id, request.conversation)
+        key = request.talk
         last = self._last.pop(key, None)
         if (answer := self._answer(decision)) is not None:
             self._last[key] = answer

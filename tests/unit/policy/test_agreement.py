@@ -7,7 +7,7 @@ from functools import reduce
 
 import pytest
 
-from arbiter_app.policy import agreement
+from arbiter_app.policy import REACTION, ModelFacts, Observation, PolicySettings, agreement, build
 from arbiter_app.policy.agreement import (
     OBJECTIVE,
     PEOPLE,
@@ -114,3 +114,21 @@ def test_a_judge_that_is_known_well_is_checked_less() -> None:
 
     assert [share(n) for n in (0, 1, 400, 800, 4_000, 1e9)] == [1.0, 1.0, 1.0, 0.5, 0.1, 0.1]
     assert share(1e9, "code") == agreement.still_checked({}, "judge", "math") == 1.0
+
+
+def test_no_alarm_rests_on_what_callers_say() -> None:
+    facts = {"big": ModelFacts(1e-5, 1e-5), "small": ModelFacts(1e-6, 1e-6)}
+    policy = build("arbiter", catalog=facts, baseline="big", settings=PolicySettings())
+    for _ in range(60):
+        policy.record(Observation("open", "small", quality=1.0, cost_usd=1e-5, tokens_in=5, tokens_out=5))
+    shifts = []
+    for _ in range(60):
+        said = Observation("open", "small", quality=0.0, quality_weight=0.3, mode=REACTION)
+        shifts += policy.grade(said).shifts
+    known = next(stats for _, model, stats in policy.rows() if model == "small")
+    assert shifts == [] and known.graded == pytest.approx(60 + 18) and known.quality_sum == pytest.approx(60)
+    again = build("arbiter", catalog=facts, baseline="big", settings=PolicySettings())
+    for _ in range(60):
+        again.record(Observation("open", "small", quality=1.0, cost_usd=1e-5, tokens_in=5, tokens_out=5))
+    judged = [again.grade(Observation("open", "small", quality=0.0, quality_weight=0.3)).shifts for _ in range(60)]
+    assert any(judged), "the same grades of a judge would raise one"
