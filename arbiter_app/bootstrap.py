@@ -243,6 +243,7 @@ class Services:
             holdout=self.holdout,
             licensed_only=self.settings.routing.serve is brain.Serve.LICENSED,
             trials=(lambda request: self.shadows.trials(request)) if self.settings.shadow else None,
+            base_of=lambda model: self.catalog_holder.now.model(model).base,
             rng=random.Random(),
             now=time.time,
         )

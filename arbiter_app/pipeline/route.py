@@ -143,6 +143,7 @@ class Router:
         holdout: Holdout,
         trials: Callable[[ChatRequest], Trials] | None,
         licensed_only: bool,
+        base_of: Callable[[str], str],
         rng: random.Random,
         now: Callable[[], float],
     ) -> None:
@@ -151,6 +152,7 @@ class Router:
         self._holdout = holdout
         self._trials = trials
         self._licensed_only = licensed_only
+        self._base_of = base_of
         self._rng = rng
         self._now = now
         self.conversations = Conversations()
@@ -183,10 +185,17 @@ class Router:
         maker = self.conversations.loop_model(decision.request, calls) if calls is not None else None
         if decision.request.pin is not None:
             decision.mode, decision.reason = Mode.PINNED, "pinned by the caller"
-        elif maker in choice.ranking:
-            _stay(decision, choice, maker)
+        elif maker is not None and (staying := self._as_it_is_here(maker, choice.ranking)) is not None:
+            _stay(decision, choice, staying)
         elif self._holdout.share > 0 and (baseline := self._baseline()) in eligible.models:
             self._draw(decision, choice, baseline, self._holdout.chance(now), seed)
+
+    def _as_it_is_here(self, maker: str, ranking: Sequence[str]) -> str | None:
+        """The model of a tool loop among these: at the setting that made the calls, or else the best of its others. None without it."""
+        if maker in ranking:
+            return maker
+        base = self._base_of(maker)
+        return next((one for one in ranking if self._base_of(one) == base), None)
 
     def _trials_of(self, decision: Decision, *, in_loop: bool) -> Trials:
         """How this request may be used to learn. What other models must not be asked is no trial either, where they are asked beside

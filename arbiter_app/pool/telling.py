@@ -16,7 +16,9 @@ def lines(catalog: Catalog) -> Iterator[str]:
     if report is None:
         return
     plain = [name if (sent := catalog.models[name].sent) == name else f"{name} (there {sent})" for name in report.used]
-    yield f"the runtime lists {report.listed} chat models, {len(catalog.names)} are routed to"
+    routed, settings = len({model.base for model in catalog.pool}), len(catalog.pool)
+    several = f", at {settings} settings" if settings > routed else ""
+    yield f"the runtime lists {report.listed} chat models, {routed} are routed to{several}"
     if report.used:
         yield f"in the catalog: {_some(plain)}"
     if report.joined:

@@ -252,11 +252,16 @@ def catalog_row(row: CatalogModel) -> View:
         "output": per_million(row["output_per_million"]),
         "context": count(row.get("context")) if row.get("context") else "unknown",
         "can": ", ".join(abilities(row)) or "text",
-        "variants": ", ".join(one.removeprefix(f"{row['id']}:") for one in row.get("variants", ())),
+        "variants": ", ".join(_setting(one.rpartition(":")[2]) for one in row.get("variants", ())),
         "routable": "yes" if row.get("routable") else "",
         "state": {"new": "new", "absent": "not listed"}.get(str(row.get("state")), ""),
         "baseline": "yes" if row.get("baseline") else "",
     }
+
+
+def _setting(name: str) -> str:
+    """The setting of a variant, in words."""
+    return f"{int(name):,} tokens" if name.isdecimal() else name
 
 
 def deployment_row(model: str, row: DeploymentRow) -> View:

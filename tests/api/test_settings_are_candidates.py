@@ -164,6 +164,23 @@ def test_lists_and_reports_say_which_variant_answered(plain: Running) -> None:
     assert refused.status_code == 422 and "gpt-4o:low" in refused.json()["error"]["message"]
 
 
+def test_a_tool_loop_stays_with_its_model_where_its_setting_has_no_room(plain: Running) -> None:
+    tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {}}}}
+    asked: list[dict[str, Any]] = [{"role": "user", "content": "Add them up, please."}]
+    tools = {"tools": [tool], "arbiter_no_cache": True}
+    first = plain.http.post(
+        "/v1/chat/completions", json={**tools, "messages": asked, "arbiter_models": ["gpt-4o-mini:low"]}
+    ).json()
+    call = first["choices"][0]["message"]["tool_calls"][0]
+    said = {"role": "assistant", "content": None, "tool_calls": [call]}
+    history = [*asked, said, {"role": "tool", "tool_call_id": call["id"], "content": "3"}]
+    on = plain.http.post("/v1/chat/completions", json={**tools, "messages": history}).json()["arbiter"]
+    assert (first["arbiter"]["model"], on["model"]) == ("gpt-4o-mini:low", "gpt-4o-mini:low")
+    forced = {**tools, "messages": history, "tool_choice": "required"}
+    on = plain.http.post("/v1/chat/completions", json=forced).json()["arbiter"]
+    assert on["model"] == "gpt-4o-mini" and "called the tools" in on["reason"]
+
+
 def test_an_operator_lists_variants_while_arbiter_serves(plain: Running) -> None:
     edited = plain.http.patch("/v1/pool/models/gpt-4o-mini", json={"variants": ["low", "max"], "effort": "none"})
     assert edited.status_code == 200, edited.text
