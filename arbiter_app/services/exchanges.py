@@ -1,7 +1,8 @@
 """What was asked and answered, kept for the projects that want it: encrypted, redacted, until it expires; never without their word.
 
 An answer is kept once it has gone, beside everything else: what there is no place, no time or no key for is not kept, and said.
-It can then be read again, searched, asked of another model, and taken out as JSONL, by operators; each such act is in the audit log.
+It can then be read again, searched, asked of another model, and taken out as JSONL, by owners of its project and operators; each such act is
+in the audit log.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.errors import NotFound, Unprocessable
 from arbiter_app.pipeline.messages import content_text
 from arbiter_app.pipeline.plain import quoted
-from arbiter_app.pipeline.types import PICO_PER_USD, Caller, ChatRequest, Json
+from arbiter_app.pipeline.types import PICO_PER_USD, Caller, ChatRequest, Json, ProjectRole
 from arbiter_app.pipeline.wishes import AUTO
 from arbiter_app.services.audit import Audit
 from arbiter_app.services.encryption import Encryption, Unreadable
+from arbiter_app.services.project_roles import is_operator
 from arbiter_app.services.redaction import Unredacted, redactor
 from arbiter_app.services.requests import RequestService
 from arbiter_app.services.rows import FoundContent, FoundContents, KeptContent, SecondAnswer
@@ -177,44 +179,46 @@ class Exchanges:
         """Whether any project keeps contents."""
         return bool(self._rules)
 
-    async def has(self, decision_id: str) -> bool:
-        """Whether the content of a decision is kept; False also while the store cannot be read."""
-        newest = functools.partial(contents.of_decisions, projects=None, now=self._now(), limit=1)
+    async def has(self, caller: Caller, decision_id: str) -> bool:
+        """Whether the content of a decision is kept and somebody may see it; False also while the store cannot be read."""
+        newest = functools.partial(contents.of_decisions, projects=_owned(caller), now=self._now(), limit=1)
         with suppress(StoreError):
             return bool(await self._store.read(newest, decision_id=decision_id))
         return False
 
     async def content(self, caller: Caller, decision_id: str) -> KeptContent:
         """What was asked and answered in a decision. Raises NotFound, StoreError."""
-        found = await self._one(decision_id)
+        found = await self._one(caller, decision_id)
         await self._audit.note(caller, "content.read", decision_id)
         return found
 
     async def delete(self, caller: Caller, decision_id: str) -> None:
         """Delete the content of a decision. Raises NotFound, StoreError."""
+        await self._one(caller, decision_id)
         await self._audit.note(caller, "content.delete", decision_id)
-        if not await self._store.writer.call(lambda c: contents.remove_decision(c, decision_id, None)):
-            raise _missing(decision_id)
+        await self._store.writer.call(lambda c: contents.remove_decision(c, decision_id, _owned(caller)))
 
     async def search(self, caller: Caller, wanted: Wanted, *, limit: int, before: str | None) -> FoundContents:
         """Contents with all the words in them, newest first; `next` goes on where this search ended. Raises Unprocessable, StoreError."""
         if sum(map(len, wanted.words)) > MOST_QUERY_CHARS:
             raise Unprocessable(f"at most {MOST_QUERY_CHARS} characters are looked for", param="query")
         await self._audit.note(caller, "content.search", wanted.project or "")
-        return await self._store.in_turn(functools.partial(self._found, wanted, limit, before))
+        return await self._store.in_turn(functools.partial(self._found, wanted, _among(caller, wanted), limit, before))
 
     async def export(self, caller: Caller, wanted: Wanted, form: str) -> Callable[[str | None], Any]:
         """Reads pages of JSONL: from a cursor (None: the newest) the text, and the cursor of the next page (None at the end)."""
         await self._audit.note(caller, "content.export", wanted.project or "", after={"form": form})
 
+        theirs = _among(caller, wanted)
+
         async def page(before: str | None) -> tuple[bytes, str | None]:
-            return await self._store.in_turn(functools.partial(self._lines, wanted, form, before))
+            return await self._store.in_turn(functools.partial(self._lines, wanted, theirs, form, before))
 
         return page
 
     async def ask_again(self, caller: Caller, decision_id: str, model: str) -> SecondAnswer:
         """Ask another model what was asked in a decision, for its caller's money. Raises NotFound, ArbiterError, StoreError."""
-        kept = await self._one(decision_id)
+        kept = await self._one(caller, decision_id)
         await self._audit.note(caller, "content.ask_again", decision_id, after={"model": model})
         body = {name: value for name, value in kept["request"].items() if name not in ("stream", "stream_options")}
         own = {"model": AUTO, "arbiter_pin": model, "arbiter_no_cache": True}
@@ -233,17 +237,17 @@ class Exchanges:
             "latency_ms": done.latency_ms if done is not None else None,
         }
 
-    async def _one(self, decision_id: str) -> KeptContent:
-        read = functools.partial(self._pages, None, PAGE, None, decision_id)
+    async def _one(self, caller: Caller, decision_id: str) -> KeptContent:
+        read = functools.partial(self._pages, _owned(caller), PAGE, None, decision_id)
         for page in await self._store.in_turn(lambda: list(read())):
             for row, content in page:
                 return _shown(row, content)
         raise _missing(decision_id)
 
-    def _found(self, wanted: Wanted, limit: int, before: str | None) -> FoundContents:
+    def _found(self, wanted: Wanted, theirs: Sequence[str] | None, limit: int, before: str | None) -> FoundContents:
         began, searched, found, cursor = time.monotonic(), 0, list[FoundContent](), before
         words = [one.casefold() for one in wanted.words]
-        for page in self._pages(wanted.project, PAGE, before):
+        for page in self._pages(theirs, PAGE, before):
             for row, content in page:
                 cursor, searched = row.id, searched + 1
                 if wanted.fits(row.decision) and (excerpt := _excerpt(content, words)) is not None:
@@ -252,18 +256,20 @@ class Exchanges:
                     return {"data": found, "searched": searched, "next": cursor}
         return {"data": found, "searched": searched, "next": None}
 
-    def _lines(self, wanted: Wanted, form: str, before: str | None) -> tuple[bytes, str | None]:
-        page = next(self._pages(wanted.project, PAGE, before), None)
+    def _lines(
+        self, wanted: Wanted, theirs: Sequence[str] | None, form: str, before: str | None
+    ) -> tuple[bytes, str | None]:
+        page = next(self._pages(theirs, PAGE, before), None)
         if page is None:
             return b"", None
         fitting = [(row, content) for row, content in page if wanted.fits(row.decision)]
         return b"".join([_line(row, content, form) for row, content in fitting]), page[-1][0].id
 
     def _pages(
-        self, project: str | None, size: int, before: str | None, decision_id: str | None = None
+        self, theirs: Sequence[str] | None, size: int, before: str | None, decision_id: str | None = None
     ) -> Iterator[list[tuple[KeptDecision, Json]]]:
-        """Contents that can be read, newest first, in pages; in a reading thread. No connection is held between pages."""
-        theirs = None if project is None else [project]
+        """Contents of these projects (None: of all) that can be read, newest first, in pages; in a reading thread. No connection is held
+        between pages."""
         newest = functools.partial(
             contents.of_decisions, projects=theirs, now=self._now(), limit=size, decision_id=decision_id
         )
@@ -282,6 +288,21 @@ def _objects(request: ChatRequest) -> bool:
     """Whether the caller says that nothing is to be kept, as clients of OpenAI do."""
     responses = request.native is not None and request.native.dialect == RESPONSES
     return request.payload.get("store") is False or (responses and not request.storable)
+
+
+def _owned(caller: Caller) -> tuple[str, ...] | None:
+    """The projects whose contents somebody may see: None for all."""
+    if is_operator(caller):
+        return None
+    return tuple(project for project, role in caller.memberships if role is ProjectRole.OWNER)
+
+
+def _among(caller: Caller, wanted: Wanted) -> tuple[str, ...] | None:
+    """Those of them that are wanted."""
+    owned = _owned(caller)
+    if wanted.project is None:
+        return owned
+    return (wanted.project,) if owned is None or wanted.project in owned else ()
 
 
 def _answer_of(decision: Decision) -> Json:

@@ -8,10 +8,12 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.fernet import Fernet
 
 from arbiter_app.api.roles import IN_PROJECTS, ROLES
 from arbiter_app.services.sessions import COOKIE
-from tests.conftest import OPERATOR, Running
+from tests.conftest import OPERATOR, Running, running
+from tests.waiting import until
 
 DATABASES = ("sqlite", "postgres")
 ASK = {"messages": [{"role": "user", "content": "Calculate 37 * 24"}], "arbiter_no_cache": True, "max_tokens": 100}
@@ -36,12 +38,14 @@ class Project:
 def made(one: Running, name: str) -> Project:
     op = one.http
     project = op.post("/v1/projects", json={"name": name}).json()["id"]
+    assert op.post(f"/v1/projects/{project}", json={"content_hours": 1}).status_code == 200
     key = op.post(
         "/v1/keys", json={"label": f"key of {name}", "project_id": project, "email": f"dev@{name}.example"}
     ).json()
     with one.client(key["api_key"]) as caller:
         headers = {"x-arbiter-tags": f"tag-{name}"}
         answer = caller.post("/v1/chat/completions", json={**ASK, "user": f"user-{name}"}, headers=headers).json()
+    until(lambda: op.get(f"/v1/decisions/{answer['arbiter']['decision_id']}/content").status_code == 200)
     budget = {"scope": "project", "subject": project, "period": "month", "limit_usd": "100"}
     invited = {"email": f"new@{name}.example", "project_id": project, "role": "viewer"}
     return Project(
@@ -66,6 +70,14 @@ def browser(one: Running, email: str, project: str, role: str) -> httpx.Client:
 
 
 @pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, database: str) -> Iterator[Running]:
+    """One that can keep contents."""
+    key = Fernet.generate_key().decode()
+    with running(tmp_path_factory.mktemp("gateway"), database=database, ARBITER_CONTENT_KEYS=key) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
 def both(gateway: Running) -> Iterator[tuple[Project, Project]]:
     found = made(gateway, "ours"), made(gateway, THEIRS)
     gateway.settle()
@@ -78,6 +90,11 @@ def both(gateway: Running) -> Iterator[tuple[Project, Project]]:
 def bodies(of: Project) -> dict[tuple[str, str], dict[str, Any]]:
     """What a request says to each route about roles in projects to do something in this project."""
     return {
+        ("GET", "/v1/decisions/{decision_id}/content"): {},
+        ("POST", "/v1/decisions/{decision_id}/again"): {"model": "gpt-4o-mini"},
+        ("GET", "/v1/contents"): {},
+        ("GET", "/v1/contents.jsonl"): {},
+        ("DELETE", "/v1/decisions/{decision_id}/content"): {},
         ("GET", "/v1/budgets"): {},
         ("POST", "/v1/budgets"): {"scope": "project", "subject": of.id, "period": "day", "limit_usd": "1"},
         ("DELETE", "/v1/budgets/{budget_id}"): {},
@@ -102,9 +119,11 @@ def filled(path: str, of: Project) -> str:
 
 
 def acts(one: Running) -> int:
-    """How many administrative acts are on record."""
-    found = one.http.get("/v1/audit", params={"limit": 1}).json()["data"]
-    return int(found[0]["id"]) if found else 0
+    """The newest administrative act on record, but for looking through the own contents."""
+    found = one.http.get("/v1/audit", params={"limit": 500}).json()["data"]
+    return max(
+        (int(row["id"]) for row in found if row["action"] not in ("content.search", "content.export")), default=0
+    )
 
 
 def test_every_route_about_roles_is_tried(both: tuple[Project, Project]) -> None:
@@ -151,6 +170,9 @@ def test_no_read_shows_anything_of_another_project(gateway: Running, both: tuple
     assert client.get("/v1/spend", params={"by": "tag"}).json()["data"][0]["tag"] == "tag-ours"
     assert client.get(f"/v1/decisions/{ours.decision}").status_code == 200
     assert client.get(f"/v1/decisions/{theirs.decision}").status_code == 404
+    if role == "owner":
+        assert [row["decision_id"] for row in client.get("/v1/contents").json()["data"]] == [ours.decision]
+        assert len(client.get("/v1/contents.jsonl").text.splitlines()) == 1
 
 
 @pytest.mark.parametrize("role", RANKS)

@@ -12,13 +12,13 @@ from arbiter_app.web.state.contents import ContentSearch, DecisionContent, Proje
 from arbiter_app.web.typed import Record, either
 
 HOW = (
-    "This project keeps what is asked and answered for some hours, encrypted, without what its rules take out. Operators alone see it; that "
-    "you looked is in the audit log."
+    "This project keeps what is asked and answered for some hours, encrypted, without what its rules take out. Its owners and operators see it; "
+    "that you looked is in the audit log."
 )
 SEARCH = "Every word has to be in the question or the answer. Contents are decrypted to be searched, newest first, 5,000 at a time."
 PROJECTS = (
-    "Off by default. Contents are encrypted with ARBITER_CONTENT_KEYS, seen by operators alone, and deleted on time; fewer hours hold for what is "
-    "kept already. A caller's store: false is respected."
+    "Off by default. Contents are encrypted with ARBITER_CONTENT_KEYS, seen by owners of the project and operators, and deleted on time; fewer "
+    "hours hold for what is kept already. A caller's store: false is respected."
 )
 
 

@@ -1,4 +1,4 @@
-"""Kept contents on the pages, for operators: of one decision, those with some words in them, and for how long projects keep them."""
+"""Kept contents on the pages, for owners of projects and operators: of one decision, those with some words in them, and for how long projects keep them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import reflex as rx
 
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.messages import content_text
-from arbiter_app.pipeline.types import Caller, Json, Role
+from arbiter_app.pipeline.types import Caller, Json, ProjectRole, Role
 from arbiter_app.services.exchanges import MOST_QUERY_CHARS, Wanted
+from arbiter_app.services.project_roles import may_somewhere
 from arbiter_app.services.redaction import MOST_CHARS, MOST_RULES
 from arbiter_app.services.rows import SecondAnswer
 from arbiter_app.store import StoreError
@@ -42,7 +43,7 @@ class DecisionContent(rx.State):
         """See whether there is any to show."""
         who = await authz.current_caller(self)
         self.reset()  # type: ignore[no-untyped-call]
-        if who.role is Role.OPERATOR and await container.current().services.exchanges.has(self._id()):
+        if _owns(who) and await container.current().services.exchanges.has(who, self._id()):
             self.there = "yes"
             self.models = [row["id"] for row in container.current().services.reads.pricing() if row["routable"]]
 
@@ -50,7 +51,7 @@ class DecisionContent(rx.State):
     async def show(self) -> None:
         """Show it, which is noted in the audit log."""
         who = await authz.current_caller(self)
-        if who.role is not Role.OPERATOR:
+        if not _owns(who):
             return
         self.error = ""
         try:
@@ -69,7 +70,7 @@ class DecisionContent(rx.State):
         async with self:
             model = arguments.choice(form.get("model"), self.models, "") if isinstance(form, dict) else ""
             decision_id = self._id()
-            if who.role is not Role.OPERATOR or self.busy or not model:
+            if not _owns(who) or self.busy or not model:
                 return
             self.busy, self.error = True, ""
         answer, problem = await _second(who, decision_id, model)
@@ -84,7 +85,7 @@ class DecisionContent(rx.State):
     async def remove(self) -> None:
         """Delete it before its time, which is asked twice."""
         who = await authz.current_caller(self)
-        if who.role is not Role.OPERATOR:
+        if not _owns(who):
             return
         decision_id = self._id()
         if self.sure != decision_id:
@@ -120,7 +121,7 @@ class ContentSearch(rx.State):
         """Offer it where something is kept."""
         who = await authz.current_caller(self)
         self.reset()  # type: ignore[no-untyped-call]
-        if who.role is Role.OPERATOR and container.current().services.exchanges.keeps:
+        if _owns(who) and container.current().services.exchanges.keeps:
             self.may = "yes"
 
     @event
@@ -139,7 +140,7 @@ class ContentSearch(rx.State):
 
     async def _search(self, who: Caller) -> None:
         self.error = ""
-        if who.role is not Role.OPERATOR or not self.query:
+        if not _owns(who) or not self.query:
             return
         wanted, exchanges = Wanted(words=tuple(self.query.split())), container.current().services.exchanges
         try:
@@ -202,6 +203,11 @@ class ProjectContents(rx.State):
             }
             for one in projects
         ]
+
+
+def _owns(who: Caller) -> bool:
+    """Whether contents of any project are this visitor's to see."""
+    return may_somewhere(who, ProjectRole.OWNER)
 
 
 async def _second(who: Caller, decision_id: str, model: str) -> tuple[SecondAnswer | None, str]:
