@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import math
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -18,20 +17,20 @@ from rich.progress import Progress
 from rich.table import Table
 
 from arbiter_app.policy import PolicySettings, Trials
-from arbiter_app.replay.adapter import ADAPTERS, ReplayPolicy
-from arbiter_app.replay.calibration import calibrated
+from arbiter_app.replay import benchmark
+from arbiter_app.replay.adapter import ADAPTERS
+from arbiter_app.replay.one_run import REFERENCES, Result, changed, fingerprint, run_one
 from arbiter_app.replay.plot import write_plot
-from arbiter_app.replay.seeded_stream import QUARTERS, Outcome, Run, SeededStream
+from arbiter_app.replay.seeded_stream import QUARTERS
 from arbiter_app.replay.traffic import Stream, TrafficError, read_rows, streams
-from arbiter_app.settings import PREFIX, SettingsError, load_settings
+from arbiter_app.settings import SettingsError, load_settings
 
-REFERENCES = ("always_best", "always_baseline", "hindsight_static")
+WIDE = 140
 QUARTER_COLUMNS = tuple(f"loss_q{at}" for at in range(1, QUARTERS + 1))
 COLUMNS = (
     *("loss", *QUARTER_COLUMNS, "cost_vs_best", "q_vs_best", "shadow"),
     *("explore_share", "explore_usd_share", "alarms_per_1000"),
 )
-Result = dict[str, Any]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         settings = changed(load_settings().routing, args.set)
+        if args.benchmark:
+            benchmark.show(args, settings, Console(width=None if sys.stdout.isatty() else WIDE))
+            return 0
         found = streams(read_rows(args.file), dict(_mix(text) for text in args.mix))
         chosen = [stream for stream in found if not args.stream or stream.name in args.stream]
         for stream in chosen:
@@ -61,30 +63,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def changed(settings: PolicySettings, changes: Sequence[str]) -> PolicySettings:
-    """The settings with `NAME=VALUE` changed. Raises SettingsError where there is no such setting, or no such value."""
-    known = {spec.name: type(getattr(settings, spec.name)) for spec in fields(settings)}
-    values = {}
-    for change in changes:
-        name, sign, value = change.partition("=")
-        name = name.lower().removeprefix(PREFIX.lower())
-        if not sign or name not in known:
-            raise SettingsError(f"--set wants NAME=VALUE with a routing setting, not {change!r}")
-        try:
-            values[name] = known[name](value)
-        except ValueError as error:
-            raise SettingsError(f"--set {change}: {error}") from error
-    try:
-        return replace(settings, **values)
-    except ValueError as error:
-        raise SettingsError(f"--set: {error}") from error
-
-
-def fingerprint(settings: PolicySettings) -> str:
-    """Twelve hexadecimal digits that are the same for the same settings, to be quoted with figures."""
-    return hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode()).hexdigest()[:12]
-
-
 def replay(
     chosen: Sequence[Stream], policies: Sequence[str], args: argparse.Namespace, settings: PolicySettings
 ) -> list[Result]:
@@ -104,38 +82,6 @@ def replay(
                     )
                     progress.advance(work, len(stream))
     return results
-
-
-def run_one(
-    stream: Stream,
-    name: str,
-    seed: int,
-    scenario: str = "none",
-    calibrate: int = 0,
-    baseline: str = "",
-    settings: PolicySettings | None = None,
-    trials: Trials | None = None,
-) -> Result:
-    """One policy over one seeded order of one stream. Without a baseline it is the best single model in hindsight; without
-    `trials` they are where the policy has them by itself."""
-    seeded = SeededStream(stream, seed, scenario)
-    baseline = baseline or stream.models[seeded.best]
-    result: Result = {"stream": stream.name, "policy": name, "seed": seed, "models": len(stream.models)}
-    if name in REFERENCES:
-        run = _reference(seeded, name, stream.models.index(baseline))
-        return result | seeded.judge(run) | {"path": seeded.path(run)}
-    policy = ADAPTERS[name](seed=seed, prices=seeded.prices, baseline=baseline, settings=settings, trials=trials)
-    cost = calibrated(seeded, policy, calibrate)
-    run = seeded.run(lambda place: _choose(seeded, policy, place), lambda seen: _record(seeded, policy, seen))
-    figures = seeded.judge(run)
-    best_usd = figures["cost_usd"] / figures["cost_vs_best"]
-    learning = policy.policy.learning()
-    figures["loss"] += cost / best_usd
-    figures["cost_vs_best"] += cost / best_usd
-    figures["explore_share"] = learning["explore_calls"] / len(run.picks)
-    figures["explore_usd_share"] = learning["explore_usd"] / best_usd
-    figures["alarms_per_1000"] = 1000 * policy.resets / len(run.picks)
-    return result | figures | {"path": seeded.path(run)}
 
 
 def report(results: Sequence[Result]) -> Result:
@@ -205,25 +151,6 @@ def _names(results: Iterable[Result], key: str) -> list[str]:
     return list(dict.fromkeys(str(one[key]) for one in results))
 
 
-def _reference(seeded: SeededStream, name: str, baseline: int) -> Run:
-    single = baseline if name == "always_baseline" else seeded.best
-    table = seeded.before if name == "hindsight_static" else dict.fromkeys(seeded.before, single)
-    return seeded.run(lambda place: [table[seeded.stream.tasks[place]]], lambda _: None)
-
-
-def _choose(seeded: SeededStream, policy: ReplayPolicy, place: int) -> list[int]:
-    stream = seeded.stream
-    return [stream.models.index(m) for m in policy.choose(stream.tasks[place], stream.prompts[place], stream.models)]
-
-
-def _record(seeded: SeededStream, policy: ReplayPolicy, seen: Outcome) -> None:
-    stream, place, model = seeded.stream, seen.place, seen.model
-    tokens = float(stream.tokens[place, model])
-    known = None if math.isnan(tokens) else tokens
-    asked = stream.tasks[place], stream.prompts[place], stream.models[model]
-    policy.record(*asked, seen.usd, seen.quality, known, seen.shadow)
-
-
 def _mix(text: str) -> tuple[str, str]:
     name, sign, pattern = text.partition("=")
     if not (name and sign and pattern):
@@ -260,5 +187,8 @@ def _parser() -> argparse.ArgumentParser:
         "--mix", action="append", default=[], metavar="NAME=PATTERN[:MODEL,...]", help="one more stream"
     )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument(
+        "--benchmark", choices=["coderouterbench"], help="print its published table, with Arbiter's row from this file"
+    )
     parser.add_argument("--html", type=Path, help="write the cost-quality paths of the policies to this file")
     return parser

@@ -42,14 +42,19 @@ class Stream:
 
 def read_rows(path: Path) -> list[Row]:
     """The rows of a file, by its suffix: .parquet, .csv, .jsonl. Raises TrafficError."""
-    readers = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl}
-    if path.suffix not in readers:
-        raise TrafficError(f"{path}: want one of {', '.join(readers)}")
-    rows = [_named(row) for row in readers[path.suffix](path)]
+    rows = [_named(row) for row in read_table(path)]
     missing = [name for name in NEEDED if not rows or name not in rows[0]]
     if missing:
         raise TrafficError(f"{path}: no column {', '.join(missing)}; needs task, prompt, model, quality and cost_usd")
     return rows
+
+
+def read_table(path: Path) -> Iterator[Row]:
+    """The rows of a file as they are, by its suffix. Raises TrafficError."""
+    readers = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl}
+    if path.suffix not in readers:
+        raise TrafficError(f"{path}: want one of {', '.join(readers)}")
+    return readers[path.suffix](path)
 
 
 def streams(rows: Sequence[Row], mixes: Mapping[str, str]) -> list[Stream]:

@@ -13,7 +13,8 @@ from pyarrow import Table, parquet
 from arbiter_app.policy import ModelFacts, PolicySettings, RoutingAsk, Trials, build
 from arbiter_app.replay.adapter import ReplayPolicy
 from arbiter_app.replay.calibration import calibrated
-from arbiter_app.replay.run import main, run_one
+from arbiter_app.replay.one_run import run_one
+from arbiter_app.replay.run import main
 from arbiter_app.replay.seeded_stream import Outcome, Run, SeededStream
 from arbiter_app.replay.traffic import Stream, TrafficError, read_rows, streams
 
