@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from arbiter_app.policy.bandit import ArbiterPolicy
 from arbiter_app.policy.classic import ClassicPolicy
+from arbiter_app.policy.outlook import BucketOutlook
 from arbiter_app.policy.statistics import FIELDS, ModelStats, Rows, from_row
 from arbiter_app.policy.types import (
     REACTION,
@@ -77,6 +78,8 @@ class Policy(Protocol):
 
     def learning_left_usd(self, bucket: str) -> float: ...
 
+    def outlook(self) -> list[BucketOutlook]: ...
+
     def licensed(self, bucket: str) -> frozenset[str]: ...
 
 
@@ -93,6 +96,7 @@ __all__ = [
     "REACTION",
     "RoutingAsk",
     "Beside",
+    "BucketOutlook",
     "Candidate",
     "RoutingChoice",
     "Learned",

@@ -29,6 +29,7 @@ from arbiter_app.policy.buckets import (
 )
 from arbiter_app.policy.candidates import ModelIndex
 from arbiter_app.policy.changepoint import Alarm, ChangeDetector, update_price, update_quality
+from arbiter_app.policy.outlook import BucketOutlook, bucket_outlook
 from arbiter_app.policy.posterior import Array, GapPrior, QualityPosterior, Variants, cheapness, gap_prior
 from arbiter_app.policy.price import usd_at
 from arbiter_app.policy.prompt_regression import PromptRegression, features, head
@@ -98,6 +99,8 @@ class ArbiterPolicy(BasePolicy):
         self._buckets: dict[str, Bucket] = {}
         self._trials = Trials.SERVED
         """How trials were made at the last choice: a model serves sooner where a trial serves the caller."""
+        self._foreseen: tuple[int, list[BucketOutlook]] | None = None
+        """The outlook, as it was at some version."""
         self._settled: tuple[int, ArbiterPolicy] | None = None
         """What decides without trials, from the statistics as they were at some version."""
         self._arrange((), {})
@@ -229,6 +232,24 @@ class ArbiterPolicy(BasePolicy):
             if not row["licensed"]:
                 row["pairs_to_go"] = to_go.get(row["model"])
         return rows
+
+    def outlook(self) -> list[BucketOutlook]:
+        """What is expected to be saved in each bucket, from what is believed now."""
+        if self._foreseen is None or self._foreseen[0] != self._version:
+            settings, models = self._settings, tuple(sorted(self._facts))
+            caution = settings.caution if self._trials is Trials.SERVED else settings.caution_shadow
+            found = [
+                bucket_outlook(
+                    self._view(bucket).decide_for(models, 0.0, self._pool, settings, caution),
+                    self._pool.base,
+                    settings.quality_tolerance,
+                    caution,
+                    settings.baseline_first,
+                )
+                for bucket in self._buckets
+            ]
+            self._foreseen = self._version, found
+        return self._foreseen[1]
 
     def _pairs_to_go(self, bucket: str) -> dict[str, float]:
         """How many more pairs with the baseline a model is expected to need for a licence, for those that are expected to get one."""

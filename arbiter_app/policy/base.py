@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from arbiter_app.policy.licence import licence_of
+from arbiter_app.policy.outlook import BucketOutlook
 from arbiter_app.policy.price import unit_price
 from arbiter_app.policy.statistics import ModelStats, Rows, StatsTable
 from arbiter_app.policy.types import (
@@ -124,6 +125,10 @@ class BasePolicy:
     def learning_left_usd(self, bucket: str) -> float:
         """What may be spent on learning now, USD; without end where there is no bound."""
         return math.inf
+
+    def outlook(self) -> list[BucketOutlook]:
+        """What is expected to be saved in each bucket, from what is believed now; nothing where nothing is believed."""
+        return []
 
     def licensed(self, bucket: str) -> frozenset[str]:
         """The models that have a licence to serve here (see `licence`), the baseline among them."""

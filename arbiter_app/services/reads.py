@@ -111,11 +111,15 @@ class Reads:
         money = _money(total)
         calibrated = _summed(row for row in rows if row["mode"] == Mode.CALIBRATE)
         asked = _summed(row for row in rows if row["mode"] != Mode.CALIBRATE)
+        unsure = baseline.unsure(rows)
+        certain = savings_report.certainty(money["saved"], money["baseline_spend"], unsure)
+        ahead = self._policy.outlook() if scope is None else ()
         return {
             **money,
             "since": since,
             "baseline_model": catalog.baseline,
-            **savings_report.certainty(money["saved"], money["baseline_spend"], baseline.unsure(rows)),
+            **certain,
+            "outlook": savings_report.outlook(ahead, certain, money["saved"], unsure),
             "unmeasured_calls": asked["calls"] - asked["failed"] - asked["aborted"] - asked["measured_calls"],
             "learning_spend": usd(total["learning_pico"]),
             "learning_spend_exact": exact(total["learning_pico"]),

@@ -154,6 +154,7 @@ class ReportSums(Money, Certainty, Exploration):
     cost_states: CostStates
     mean_quality: float | None
     graded: int
+    outlook: Outlook | None
     licences: list[LicenceRow]
     mean_latency_ms: float | None
     mean_overhead_ms: float | None
@@ -266,6 +267,15 @@ class KnownModel(TypedDict):
     pairs: float
     at_most_worse: float | None
     pairs_to_go: float | None
+
+
+class Outlook(TypedDict):
+    """What is expected to be saved once more is known, in per cent of the baseline, with a likely range (8 in 10); and about how many more
+    requests until the saving of this period is proven (null: it is, or nobody can tell)."""
+
+    saved_pct: float
+    likely: Interval
+    requests_to_go: float | None
 
 
 class LicenceRow(TypedDict):

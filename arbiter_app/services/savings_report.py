@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from arbiter_app.pipeline.types import PICO_PER_USD, Mode
+from arbiter_app.policy import BucketOutlook
 from arbiter_app.policy.savings import Measured, Repriced, half_width, measured, t95, variance_of
-from arbiter_app.services.rows import Certainty, HoldoutReport, QualityDifference
+from arbiter_app.services.rows import Certainty, HoldoutReport, Outlook, QualityDifference
 
 Row = Mapping[str, Any]
 
@@ -86,6 +87,48 @@ def certainty(saved: float, baseline_spend: float, unsure: Sequence[Repriced]) -
         "interval_usd": [low, high],
         "proven": low > 0,
     }
+
+
+def outlook(
+    ahead: Sequence[BucketOutlook], certain: Certainty, saved: float, unsure: Sequence[Repriced]
+) -> Outlook | None:
+    """What is expected to be saved, of traffic as it was, and when that is expected to be proven: after the grades that move most of it, once
+    what is saved then (USD) has outgrown what was spent to learn it and the doubt about the baseline's price."""
+    known = [one for one in ahead if one.requests > 0 and one.base_usd > 0]
+    requests, worth = sum(one.requests for one in known), sum(one.requests * one.base_usd for one in known)
+    if not known or worth <= 0:
+        return None
+
+    def mean(shares: Iterable[float]) -> float:
+        return sum(share * one.requests * one.base_usd for share, one in zip(shares, known, strict=True)) / worth
+
+    expected = mean(one.saved for one in known)
+    found: Outlook = {
+        "saved_pct": 100 * expected,
+        "likely": [100 * mean(one.low for one in known), 100 * mean(one.high for one in known)],
+        "requests_to_go": None,
+    }
+    soon = [one for one in known if one.grades_to_go is not None]
+    if certain["proven"] or not soon:
+        return found
+    moving = [one for one in soon if one.grades_to_go]
+    first = (
+        min((one.grades_to_go or 0.0) * requests / one.requests for one in moving) if len(moving) == len(soon) else 0.0
+    )
+    doubt = _doubt(unsure)
+    gained = sum(one.saved * one.requests * one.base_usd for one in soon) / worth - doubt
+    if gained <= 0:
+        return found
+    width = 0.0 if certain["interval_usd"] is None else saved - certain["interval_usd"][0]
+    found["requests_to_go"] = max(first + max(width - saved, 0.0) / (gained * worth / requests), 1.0)
+    return found
+
+
+def _doubt(unsure: Sequence[Repriced]) -> float:
+    """Half of the 95 % interval of the baseline's mean charge over that mean, over all buckets where it was measured."""
+    calls = sum(one.calls * one.mean for one in unsure)
+    wide = half_width([Repriced(1e6 * one.calls, one.n, one.mean, one.variance) for one in unsure])
+    return 0.0 if wide is None or calls <= 0 else wide / (1e6 * calls)
 
 
 def holdout(rows: Sequence[Row], model: str, input_usd: float) -> HoldoutReport:

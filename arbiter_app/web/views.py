@@ -18,6 +18,7 @@ from arbiter_app.services.rows import (
     KeyEntry,
     KeyUsage,
     KnownModel,
+    Outlook,
     PolicyTable,
     ReportSums,
 )
@@ -96,6 +97,8 @@ def headline(report: ReportSums) -> View:
         sub = f"estimate {percent(pct)} so far; {why}"
     else:
         sub = f"needs a few answers of {baseline} to compare with"
+    if not proven:
+        sub += expected(report["outlook"])
     return {
         "label": f"Saved against {baseline}, measured",
         "value": percent(pct) if proven else "Not proven yet",
@@ -110,6 +113,16 @@ def headline(report: ReportSums) -> View:
             f"called proven when the 95 % interval leaves zero.{_experiment(report['holdout'])}"
         ),
     }
+
+
+def expected(outlook: Outlook | None) -> str:
+    """What is expected to be saved, and when that will be proven; empty where nothing is."""
+    if outlook is None or outlook["saved_pct"] < 1:
+        return ""
+    low, high = (percent(one, 0)[:-2] for one in outlook["likely"])
+    words = f" · expected: about {percent(outlook['saved_pct'], 0)} ({low} to {high})"
+    requests = outlook["requests_to_go"]
+    return words if requests is None else f"{words}, proven in about {roughly(requests)} more requests"
 
 
 def _from(holdout: int) -> str:
