@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from arbiter_app.services.rows import CalibrationView, JudgeTrust
+from collections.abc import Iterator, Sequence
+
+from arbiter_app.services.rows import CalibrationView, JudgeTrust, ReactionTrust
 from arbiter_app.web.formats import charge, count, money, percent_css, score
 from arbiter_app.web.views import View
 
@@ -56,3 +58,13 @@ def judge(said: JudgeTrust) -> str:
     weights = {row["task"]: row["weight"] for row in said["by_task"]}
     weighed = ", ".join(f"{weight:.2f} in {task}" for task, weight in weights.items() if weight is not None)
     return f"The judge, {said['model']}, agrees {', '.join(parts)}. Its grades weigh {weighed}, an objective one 1."
+
+
+def reactions(said: Sequence[ReactionTrust]) -> Iterator[str]:
+    """What reactions weigh, in a sentence for each place where they are seen; none before any was compared."""
+    whose = {"tools": "What tools give to the next turn", "words": "What people say next"}
+    for seen_in, words in whose.items():
+        rows = [row for row in said if row["seen_in"] == seen_in]
+        if rows:
+            weighed = ", ".join(f"{row['weight']:.2f} in {row['task']} ({count(row['n'])} compared)" for row in rows)
+            yield f"{words} weighs {weighed}."

@@ -169,7 +169,7 @@ async def _learned(reads: Reads, channel: Channel) -> Vars:
     alerts = await reads.alerts(limit=30)
     history = await reads.price_history(series[0]["ts"] if series else 0.0)
     report = await reads.report(since=time.time() - seconds)
-    pool = [row["id"] for row in reads.pricing() if row["routable"]]
+    pool = [name for row in reads.pricing() if row["routable"] for name in (row["id"], *row["variants"])]
     charts = drawn(
         LearnedData(series, alerts, bucket_s, _cap(reads.shadows, report), known, pool, history, _busiest(known))
     )
@@ -177,7 +177,7 @@ async def _learned(reads: Reads, channel: Channel) -> Vars:
         "rows": [views.policy_row(bucket, row) for bucket in ordered(known) for row in known[bucket]],
         "charts": charts,
         "prices_legend": legend(charts["prices"]),
-        "judge": calibrations.judge(report["judge"]),
+        "judge": " ".join([calibrations.judge(report["judge"]), *calibrations.reactions(report["reactions"])]),
         "any_rows": "yes" if any(known.values()) else "no",
         "any_prices": "yes" if history else "no",
     }
