@@ -1,13 +1,10 @@
-"""Sessions with tool loops, plain and streamed, for callers of each dialect: the model is switched by force every 10 turns, to a runtime
-of another dialect, and one fails every 25. What each runtime gets is held against its provider's own types and rules.
-
-Of 60 turns each; longer ones take more than linearly long: `TURNS=200 pytest tests/api/test_long_sessions_across_dialects.py`.
+"""Sessions of 200 turns with tool loops, plain and streamed, for callers of each dialect: the model is switched by force every 10 turns, to
+a runtime of another dialect, and one fails every 25. What each runtime gets is held against its provider's own types and rules.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,7 +35,7 @@ from tests.unit.dialects import test_messages_answers_become_chats as messages
 from tests.unit.dialects import test_responses_answers_become_chats as responses
 
 __all__ = ["over", "runtimes"]
-TURNS, SWITCH, FAIL = int(os.environ.get("TURNS", "60")), 10, 25
+TURNS, SWITCH, FAIL = 200, 10, 25
 LOOKED_AT = 8
 """So many of the last messages are held against the SDK's types each time: those before were before."""
 NO_TOOL_EVERY = 4
