@@ -1,6 +1,7 @@
 """While a database is gone: entries go into the journal, and from there into the database once that is back, each once.
 
-One thread keeps what comes, another one looks for the database; so no answer waits for a connection that cannot be made.
+One thread keeps what comes, another one looks for the database; so no answer waits for a connection that cannot be made. Once it is
+back, records are written as ever, beside what the journal still holds.
 """
 
 from __future__ import annotations
@@ -27,48 +28,56 @@ log = logging.getLogger("arbiter.store")
 BATCH = 512
 """Entries that one transaction takes out of the journal: it holds up other hosts for as long."""
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 1.0
+REST_S = 0.02
+"""Between looks at a journal that is almost empty."""
 
 
 class Outage:
-    """One process's way through outages. `over` says that the journal has been written and the database is back."""
+    """One process's way through outages. `over` says that the database takes writes again, `draining` that the journal is not empty
+    yet: until then what comes after records goes there, too, behind those."""
 
     def __init__(
         self, journal: Journal, line: WritingConnection, entries: EntryWriter, *, ring: Callable[[], None]
     ) -> None:
-        """`ring` is called by the other thread when the outage is over."""
+        """`line` is a connection of the outage's own; `ring` is called by its thread when the database is back."""
         self.journal = journal
         self._line, self._entries, self._ring = line, entries, ring
         self._ending = threading.Event()
+        self._gate = threading.Lock()
         self._thread: threading.Thread | None = None
-        self.over = False
+        self._doubtful = True
+        self.over = self.draining = False
 
     def catch_up(self) -> None:
         """At the start: write what an earlier process of this host has kept. Raises what the database says."""
-        if self.journal.waiting:
-            log.warning("what the journal kept is written: %s", self.journal.told)
-            self.finish()
+        if not self.journal.waiting:
+            return
+        log.warning("what the journal kept is written: %s", self.journal.told)
+        try:
+            while self._drain():
+                pass
+        finally:
+            self._line.disconnect()
 
     def begin(self) -> None:
-        """Look for the database from now on; its connection is this thread's until `over`."""
-        self.over = False
+        """Look for the database from now on."""
+        with self._gate:
+            self.over, self._doubtful = False, True
+            if self.draining:
+                return  # the thread is still at it
+            self.draining = True
         self._thread = threading.Thread(target=self._look, name="arbiter-journal", daemon=True)
         self._thread.start()
 
-    def keep(self, items: Sequence[Waiting]) -> int:
-        """Put entries into the journal, all or none; how many cannot be packed and are lost. Raises JournalRefuses."""
+    def keep(self, items: Sequence[Waiting]) -> int | None:
+        """Put entries into the journal, all or none; how many cannot be packed and are lost. None: it has been written, and is not
+        needed any more. Raises JournalRefuses."""
         found = [(item, _packed(item.entry)) for item in items if item.entry is not None]
-        self.journal.append([("" if item.doubt is None else str(item.doubt), body) for item, body in found if body])
+        with self._gate:
+            if not self.draining:
+                return None
+            self.journal.append([("" if item.doubt is None else str(item.doubt), body) for item, body in found if body])
         return sum(not body for _, body in found)
-
-    def finish(self) -> None:
-        """Write what the journal holds by now. Raises what the database says."""
-        try:
-            self._settle_doubts()
-            while self._drain():
-                pass
-        except Exception:
-            self._line.disconnect()
-            raise
 
     def close(self, timeout_s: float) -> None:
         """Stop looking; what is in the journal is written at the next start."""
@@ -81,19 +90,28 @@ class Outage:
         retry_s, said = FIRST_RETRY_S, ""
         while not self._ending.wait(retry_s):
             try:
-                self.finish()
+                more = self._drain()
             except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again, and nothing is lost
-                retry_s = min(LAST_RETRY_S, retry_s * 2)
+                self._line.disconnect()
+                retry_s = min(LAST_RETRY_S, max(FIRST_RETRY_S, retry_s * 2))
                 if (told := refusal(error) or f"the journal cannot be written: {error}") != said:
                     log.info("still out: %s", told)
                 said = told
-            else:
+                continue
+            retry_s = 0.0 if more else REST_S
+            if not self.over:
                 self.over = True
                 self._ring()
-                return
+            with self._gate:
+                if self.over and not self.journal.waiting:
+                    self.draining = False
+                    break
+        self._line.disconnect()
+        self._ring()
 
     def _settle_doubts(self) -> None:
         """Find out which entries are written already: their batches' commits were under way when the database went."""
+        self._doubtful = False
         doubts = self.journal.doubts()
         if not doubts:
             return
@@ -105,6 +123,8 @@ class Outage:
 
     def _drain(self) -> bool:
         """Write the oldest entries; whether there may be more. The transaction also shows that the database takes writes."""
+        if self._doubtful:
+            self._settle_doubts()
         kept = self.journal.oldest(BATCH)
         mark = Batch(self.journal.id, kept[-1][0]) if kept else None
         try:

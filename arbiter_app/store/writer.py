@@ -95,7 +95,8 @@ class Writer:
         self.journal = journal
         self._outage = None
         if journal is not None:
-            self._outage = Outage(journal, self._line, self.entries, ring=partial(self._bell.put, None))
+            line = WritingConnection(backend, durability=durability, max_wait_s=max_wait_s)
+            self._outage = Outage(journal, line, self.entries, ring=partial(self._bell.put, None))
             self._outage.catch_up()
         self._thread = threading.Thread(target=self._run, name="arbiter-writer", daemon=True)
         self._thread.start()
@@ -222,8 +223,7 @@ class Writer:
         if unwritten := [*self._held, *self._queue]:
             self.dropped += sum(item.keep for item in unwritten)
             log.error("closed with %s writes unwritten: %s", len(unwritten), self.degraded)
-        if not self._outage or not self.degraded:  # else the connection is the other thread's
-            self._line.disconnect()
+        self._line.disconnect()
 
     def _await_work(self, probe_s: float) -> bool:
         """Sleep until there is something to write, or, while degraded, it is time to probe; False at the end."""
@@ -240,8 +240,10 @@ class Writer:
 
     @property
     def _returns(self) -> bool:
-        """Whether the database is back, and this thread has not taken over yet."""
-        return bool(self.degraded) and self._outage is not None and self._outage.over
+        """Whether the database is back and this thread does not write yet, or the journal is written and something is held still."""
+        if self._outage is None:
+            return False
+        return self._outage.over if self.degraded else bool(self._held) and not self._outage.draining
 
     def _turn(self) -> None:
         """One transaction with what is queued once the lock is held, a BATCH at most. Raises _Refused, with all put back."""
@@ -252,6 +254,7 @@ class Writer:
         batch = self._line.batch()
         try:
             self._settle_doubts()
+            self._set_follow_ups_aside()
             connection = self._line.connected()
             if self._backend.in_one_pass and (records := self._leading_records()):
                 started = time.perf_counter()
@@ -405,20 +408,43 @@ class Writer:
             return
         items = self._take(KEPT_AT_ONCE)
         entries = [item for item in items if item.entry is not None]
-        if entries and not self._spilling:
-            try:
-                self.dropped += outage.keep(entries)
-            except JournalRefuses as refused:
-                self._spilling = True
-                log.error("%s; records are kept in memory, the next %s of them", refused, self._max_pending)
-        self._held += [item for item in items if item.keep and (item.entry is None or self._spilling)]
+        self._held += [item for item in items if item.keep and item.entry is None]
+        self._journal_or_hold(outage, entries)
         self._in_hand = 0
         tell(items, [None if item.keep else Failure(WritesPaused(self.degraded)) for item in items])
 
+    def _journal_or_hold(self, outage: Outage, entries: list[Waiting]) -> bool:
+        """Keep entries somewhere; False where the journal has been written, and they can go on."""
+        if entries and not self._spilling:
+            try:
+                lost = outage.keep(entries)
+            except JournalRefuses as refused:
+                self._spilling = True
+                log.error("%s; records are kept in memory, the next %s of them", refused, self._max_pending)
+            else:
+                self.dropped += lost or 0
+                return lost is not None
+        self._held += entries
+        return True
+
+    def _set_follow_ups_aside(self) -> None:
+        """While the journal is being written, what comes after records goes behind those that it holds."""
+        outage = self._outage
+        if outage is None:
+            return
+        if not outage.draining:
+            self._release()
+            return
+        waiting = [self._queue.popleft() for _ in range(len(self._queue))]
+        after = [item for item in waiting if isinstance(item.entry, FollowUp)]
+        if after and self._journal_or_hold(outage, after):
+            waiting = [item for item in waiting if not isinstance(item.entry, FollowUp)]
+            tell(after, [None] * len(after))
+        self._queue.extendleft(reversed(waiting))
+
     def _returned(self, outage: Outage) -> bool:
-        """Take over from the thread that found the database, with what came meanwhile; False where it is gone again."""
+        """Write again; False where the database is gone again."""
         try:
-            outage.finish()
             connection = self._line.begin()
             self.batch.count(connection, RECOVERED)
             self._line.commit(connection)
@@ -427,12 +453,17 @@ class Writer:
             log.warning("the database was back for a moment: %s", refusal(error) or error)
             outage.begin()
             return False
-        log.warning("the database takes writes again; the journal is written")
+        log.warning("the database takes writes again; in the journal: %s", outage.journal.told)
         self._doubtful = len(self._held)
+        self._release()
+        self.degraded = ""
+        return True
+
+    def _release(self) -> None:
+        """What was held in memory goes on, before what waits."""
         self._queue.extendleft(reversed(self._held))
         self._held.clear()
-        self._spilling, self.degraded = False, ""
-        return True
+        self._spilling = False
 
 
 def _nothing(_: Connection) -> None:

@@ -1,4 +1,4 @@
-"""The database is gone for a while, or stands still: no answer fails, nothing is lost, nothing is written twice.
+"""The database is gone for a while, stands still, or is being migrated: no answer fails, nothing is lost or written twice.
 
 `OUTAGE=60 pytest -s tests/chaos/test_the_database_is_gone.py` has it gone for a minute, and says how long the return took.
 """
@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from arbiter_app.bench.client import Client
 from arbiter_app.bench.workload import workload
 from arbiter_app.store import open_store, writer
+from arbiter_app.store.backends.postgresql import ONE_WRITER
 from arbiter_app.store.decisions import Filter
 from tests import databases
 from tests.conftest import running
@@ -142,6 +144,23 @@ def test_a_host_that_is_killed_meanwhile_has_its_journal_written_at_its_next_sta
             load.more(20)
         until(lambda: not at_work(one))
     look_at_the_books(where, answered | load.answered)
+
+
+def test_a_host_goes_on_while_the_next_version_migrates(tmp_path: Path) -> None:
+    """Stands for a later migration: it takes the lock that migrations take, holds tables, and adds to them."""
+    where = databases.place("postgres", tmp_path / "arbiter.db")
+    with served(tmp_path, ARBITER_DB=where, **SETTINGS) as one:
+        with Load(one.url) as load:
+            load.more(30)
+            with psycopg.connect(where) as migrating:
+                migrating.execute(f"SELECT pg_advisory_xact_lock({ONE_WRITER})")
+                for name in ("decision", "decision_trace", "statistic", "rollup"):
+                    migrating.execute(f"ALTER TABLE {name} ADD COLUMN later VARCHAR NOT NULL DEFAULT ''")
+                load.more(100)
+            load.more(50)
+        until(lambda: not at_work(one))
+        assert load.said.keys() == {200}
+    look_at_the_books(where, load.answered)
 
 
 def test_a_database_that_stands_still_holds_up_answers_for_a_moment_only(

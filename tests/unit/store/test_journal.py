@@ -81,7 +81,7 @@ def test_what_comes_during_an_outage_is_on_disk_before_it_is_told_and_written_on
             run(lambda: _record_all(store, during))
             assert store.ledger.degraded and store.journal is not None
             assert store.journal.waiting == len(during) + 1
-        until(lambda: not store.ledger.degraded)
+        until(lambda: not store.ledger.degraded and not store.journal.waiting)
         run(lambda: asyncio.gather(*[store.ledger.record(one) for one in after]))
         assert store.journal.waiting == store.writer.lost == store.writer.pending == 0
         _hold(store, before + during + after, graded=during[0].row["id"])
@@ -123,7 +123,7 @@ def test_a_full_journal_says_so_and_what_comes_then_is_held_in_memory_within_a_b
             run(lambda: asyncio.gather(*[store.ledger.record(one) for one in during[400:]]))
             assert 0 < store.writer.lost == 601 - journal.waiting - store.writer.pending
             lost = store.writer.lost
-        until(lambda: not store.ledger.degraded and not store.writer.pending)
+        until(lambda: not store.ledger.degraded and not store.writer.pending and not journal.waiting)
         assert store.journals and journal.told == "empty"
         _hold(store, during[: len(during) - lost], graded=during[0].row["id"])
 
@@ -134,7 +134,7 @@ def test_an_entry_that_cannot_be_kept_or_written_costs_no_other(tmp_path: Path) 
     with opened(tmp_path) as store:
         with gone():
             run(lambda: _record_all(store, [*sound, *odd]))
-        until(lambda: not store.ledger.degraded)
+        until(lambda: not store.ledger.degraded and not store.journal.waiting)
         on_record = {row["id"]: row for row in store.stretch(Filter())}
         assert on_record.keys() == {one.row["id"] for one in [*sound, *odd[:2]]}
         assert on_record[odd[0].row["id"]]["reason"] == "half ? and ?"
@@ -158,6 +158,7 @@ def test_a_commit_in_doubt_counts_once(tmp_path: Path, what: str, journal: bool,
                 run(lambda: asyncio.gather(*[store.ledger.record(one) for one in records[1:]]))
             run(lambda: _follow_up(store, records[0].row["id"]))
             until(lambda: cutter.struck and not store.ledger.degraded and not store.writer.pending)
+            until(lambda: store.journal is None or not store.journal.waiting)
             assert store.writer.lost == 0
             _hold(store, records, graded=records[0].row["id"])
 
