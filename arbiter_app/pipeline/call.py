@@ -468,6 +468,7 @@ class Calls:
             hold=hold,
             pieces=pieces,
             native=native,
+            base=at.model.base,
             deployment=at.key if at.key != at.model.base else "",
             runtime=at.runtime if self._several else "",
         )

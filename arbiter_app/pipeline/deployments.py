@@ -74,7 +74,7 @@ class Deployments:
         """The models that rest on each of their runtimes."""
         resting, catalog = self._health.resting(now), self._catalog()
         if not catalog.deployments or not (resting or self.serving):
-            return catalog.with_variants(resting)
+            return catalog.with_variants(resting) if catalog.variants and resting else resting
         away, serving = _plain(resting, catalog), dict[str, str]()
         for model, several in catalog.deployments.items():
             here = _listed(several)

@@ -114,7 +114,7 @@ class LearnedEstimates:
         if done is not None and done.deployment:
             self._deployments.timed(done)
         if done is not None and done.usage is not None and gate is not None:
-            base = self._catalog().model(done.model).base
+            base = done.base or done.model
             self._limits.served(done.deployment or base, done.usage.prompt_tokens)
             self._ratios.record(base, estimated=gate.prompt_tokens, real=done.usage.prompt_tokens)
 

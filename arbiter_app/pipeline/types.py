@@ -358,8 +358,8 @@ class Completion:
 
     `body` is the runtime's JSON (for a stream: assembled from its chunks), `raw` its bytes where they came as one. `text` is
     the answer's content, without a block of thought before it. One that is `large` is passed on and not looked at: its `raw`,
-    or the `pieces` of that, are all that there is, with the `hold` on their memory. `deployment` is the key of who answered where
-    that is not the model, `runtime` where that is (empty where there is but one).
+    or the `pieces` of that, are all that there is, with the `hold` on their memory. `base` is the model whatever its
+    setting, `deployment` the key of who answered where that is not the model, `runtime` where that is (empty where there is but one).
     """
 
     model: str
@@ -377,6 +377,7 @@ class Completion:
     hold: object = None
     pieces: Sequence[bytes] = ()
     native: bytes = b""
+    base: str = ""
     deployment: str = ""
     runtime: str = ""
 

@@ -18,7 +18,7 @@ from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.ports import Pairing
 from arbiter_app.pipeline.reactions import TOOLS, WORDS, Influence, Reaction, reaction_to_last
-from arbiter_app.pipeline.types import ChatRequest, Mode
+from arbiter_app.pipeline.types import ChatRequest, Grade, Mode
 from arbiter_app.policy import agreement
 from arbiter_app.policy.agreement import OBJECTIVE, PairKey, Pairs, Trust
 from arbiter_app.services.rows import ReactionTrust
@@ -37,13 +37,14 @@ _CHOSEN = frozenset({Mode.EXPLORE, Mode.EXPLOIT, Mode.ESCALATE, Mode.HOLDOUT})
 
 @dataclass(frozen=True, slots=True)
 class LastAnswer:
-    """Where an answer stood: its bucket, its model, and how many messages the request had that it answered; `truth` is its grade, None
-    where nobody gave it one, and `graded` says whether it has one that counts already or will."""
+    """Where an answer stood: its bucket, its model, and how many messages the request had that it answered; with its grade (`form`: that
+    is of the form of a call), and whether it has one that counts already or will (`graded`)."""
 
     bucket: str
     model: str
     messages: int
-    truth: float | None
+    grade: Grade
+    form: bool
     graded: bool
 
 
@@ -78,11 +79,21 @@ class Reacting:
         """An answer is on record: remember where it stood; and once it has gone, look at what its request said of the one before."""
         if not self._on:
             return
-        request = decision.request
-        key = request.talk
-        last = self._last.pop(key, None)
-        if (answer := self._answer(decision)) is not None:
-            self._last[key] = answer
+        request, seen, done = decision.request, decision.classification, decision.completion
+        last = self._last.pop(request.talk, None)
+        if (
+            decision.mode in _CHOSEN
+            and decision.status == "ok"
+            and (done is not None and not done.large)
+            and (seen is not None and seen.teaches)
+        ):
+            # That a call has the form it should have says little of whether it was the right one: what the tool gives counts, too.
+            # Answers beside which others were asked are all graded together.
+            form = bool(done.tool_calls)
+            asked = decision.choice is not None and bool(decision.choice.shadows)
+            graded = decision.judge_pending or asked or (decision.grade.quality is not None and not form)
+            messages = len(request.messages)
+            self._last[request.talk] = LastAnswer(decision.bucket, done.model, messages, decision.grade, form, graded)
             if len(self._last) > CONVERSATIONS:
                 self._last.popitem(last=False)
         if last is None or len(request.messages) <= last.messages + 1:
@@ -115,23 +126,6 @@ class Reacting:
         """Remember no answer (operator reset)."""
         self._last.clear()
 
-    def _answer(self, decision: Decision) -> LastAnswer | None:
-        """What is remembered of an answer; None where nothing is to be learned of it."""
-        seen, done = decision.classification, decision.completion
-        if decision.status != "ok" or done is None or seen is None or not seen.teaches or decision.cache == "hit":
-            return None
-        if decision.mode not in _CHOSEN or done.large:
-            return None
-        grade = decision.grade
-        # That a call has the form it should have says little of whether it was the right one: what the tool gives counts, too.
-        form = bool(done.tool_calls)
-        truth = None if form or grade.quality is None else grade.quality
-        if truth is not None and grade.source == "judge":
-            truth = self._judge_trust(decision.bucket).read(truth)
-        asked = bool(decision.choice is not None and decision.choice.shadows)  # beside it: all are graded together
-        graded = decision.judge_pending or asked or (grade.quality is not None and not form)
-        return LastAnswer(decision.bucket, done.model, len(decision.request.messages), truth, graded)
-
     def _look(self, last: LastAnswer, request: ChatRequest) -> None:
         try:
             reaction = reaction_to_last(request.messages, last.messages)
@@ -148,9 +142,12 @@ class Reacting:
         if not counts:
             return
         pairs: tuple[Pairing, ...] = ()
-        if last.truth is not None:
+        truth = None if last.form else last.grade.quality
+        if truth is not None:
+            if last.grade.source == "judge":
+                truth = self._judge_trust(last.bucket).read(truth)
             key = (reaction.seen_in, last.bucket.partition(":")[0], OBJECTIVE)
-            pairs = ((key, agreement.pair(reaction.score, last.truth)),)
+            pairs = ((key, agreement.pair(reaction.score, truth)),)
         quality = weight = None
         if not last.graded:
             trust = self.trust(reaction.seen_in, last.bucket)
