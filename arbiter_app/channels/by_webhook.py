@@ -10,13 +10,14 @@ import asyncio
 import secrets
 from base64 import b64encode
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 
 import httpx
 import orjson
 from standardwebhooks import Webhook
 
 from arbiter_app.channels.message import OutgoingMessage, SendResult
+from arbiter_app.moments import moment
 from arbiter_app.runtime.claims.waits import MOST_S
 
 CONNECT_S = 5.0
@@ -40,7 +41,7 @@ class WebhookSender:
     ) -> SendResult:
         """Send one message, signed with every one of the secrets."""
         body = payload(message)
-        at = datetime.fromtimestamp(now, UTC)
+        at = moment(now, UTC)
         signed = " ".join(Webhook(one).sign(message.id, at, body.decode()) for one in signing)
         headers = {
             "content-type": "application/json",
@@ -71,7 +72,7 @@ class WebhookSender:
 def payload(message: OutgoingMessage) -> bytes:
     """The body: `type`, `timestamp` of what happened, and `data`, as the convention recommends."""
     told = {"title": message.title, "text": message.text, "severity": message.severity, "subject": message.subject}
-    at = datetime.fromtimestamp(message.ts, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    at = moment(message.ts, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return orjson.dumps({"type": message.kind, "timestamp": at, "data": {**told, **message.data}})
 
 

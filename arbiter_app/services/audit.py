@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any, cast
 
 import orjson
 
+from arbiter_app.moments import moment
 from arbiter_app.pipeline.types import Caller, Json
 from arbiter_app.services.csv_text import as_csv
 from arbiter_app.services.rows import AuditRow
@@ -54,6 +55,6 @@ class Audit:
 
 
 def _cells(row: AuditRow) -> list[str]:
-    when = datetime.fromtimestamp(row["ts"], UTC).isoformat(timespec="milliseconds")
+    when = moment(row["ts"], UTC).isoformat(timespec="milliseconds")
     told = ["" if value is None else orjson.dumps(value).decode() for value in (row["before"], row["after"])]
     return [str(row["id"]), when, row["key_id"], row["email"], row["action"], row["subject"], *told]

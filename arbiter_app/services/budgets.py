@@ -11,11 +11,11 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from decimal import Decimal
 from secrets import token_hex
 from typing import Any
 
+from arbiter_app.moments import moment
 from arbiter_app.pipeline.errors import BudgetExceeded, NotFound, Overloaded, Unprocessable
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.ports import Settlement
@@ -319,7 +319,7 @@ class BudgetReservation:
 def spent_event(row: BudgetRow, *, share: float) -> NotificationEvent:
     """What operators are told when 50, 80 or 100 % (the greatest that `share`, 0 to 1, reaches) of a budget are spent; a hard limit is
     spent when it refuses a call."""
-    began = datetime.fromtimestamp(row["began"], zone_of(row["timezone"])) if row["began"] is not None else None
+    began = moment(row["began"], zone_of(row["timezone"])) if row["began"] is not None else None
     period = "all time" if began is None else f"the {row['period']} from {began:%d %B %Y}"
     renews = "" if row["renews"] is None else _iso(int(row["renews"]), row["timezone"])
     return budget_event(
@@ -356,7 +356,7 @@ def _named(limit: BudgetLimit) -> str:
 
 
 def _iso(end: int | None, zone: str) -> str:
-    return "" if end is None else datetime.fromtimestamp(end, zone_of(zone)).isoformat()
+    return "" if end is None else moment(end, zone_of(zone)).isoformat()
 
 
 def _row(limit: BudgetLimit, balance: Balance, end: int | None, now: float) -> BudgetRow:

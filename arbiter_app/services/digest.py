@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
 from html import escape
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from arbiter_app.moments import moment
 from arbiter_app.services.rows import AlertRow, BucketRow, ModelRow, ReportSums
 
 ROWS = 8
@@ -20,7 +20,7 @@ def digest(
     report: ReportSums, alerts: Sequence[AlertRow], *, since: float, until: float, zone: ZoneInfo
 ) -> tuple[str, str, dict[str, Any]]:
     """Text, HTML, and the figures for programs (USD)."""
-    start, end = (f"{datetime.fromtimestamp(at, zone):%a %d %b %Y %H:%M}" for at in (since, until))
+    start, end = (f"{moment(at, zone):%a %d %b %Y %H:%M}" for at in (since, until))
     period = f"{start} to {end}, {zone.key}"
     head = _headline(report)
     tables = [

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from arbiter_app.moments import moment
 from arbiter_app.pipeline.errors import Unprocessable
 from arbiter_app.pipeline.plain import quoted
 
@@ -28,7 +29,7 @@ def bounds_of(period: str, zone: str, now: float) -> tuple[int, int | None]:
     if period == ALL:
         return 0, None
     tz = zone_of(zone)
-    today = datetime.fromtimestamp(now, tz).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    today = moment(now, tz).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
     if period == WEEK:
         start = today - timedelta(days=today.weekday())
         end = start + timedelta(days=7)

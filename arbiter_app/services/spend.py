@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from arbiter_app.moments import moment
 from arbiter_app.pipeline.errors import Unprocessable
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Json
@@ -122,6 +123,10 @@ def bounded(since: float | None, until: float | None) -> tuple[int, int]:
     return int(first) // QUARTER * QUARTER, -(-int(last + 1) // QUARTER) * QUARTER
 
 
+FIRST_MONTH_S, LAST_MONTH_S = 951_782_400.0, 32_472_144_000.0
+"""Where a clock has to be for the month before to be one that can be asked for: March 2000 to 2998."""
+
+
 def month_bounds(month: str, zone: str) -> tuple[int, int]:
     """When a month (`2026-11`) begins and ends by the clock of a time zone. Raises Unprocessable."""
     tz = zone_of(zone)
@@ -137,8 +142,8 @@ def month_bounds(month: str, zone: str) -> tuple[int, int]:
 
 def last_month(zone: str) -> str:
     """The month before this one by the clock of a time zone, as `2026-10`."""
-    first, _ = bounds_of(MONTH, zone, time.time())
-    before = datetime.fromtimestamp(first - DAY, UTC).astimezone(zone_of(zone))
+    first, _ = bounds_of(MONTH, zone, min(LAST_MONTH_S, max(FIRST_MONTH_S, time.time())))
+    before = moment(first - DAY, UTC).astimezone(zone_of(zone))
     return f"{before:%Y-%m}"
 
 

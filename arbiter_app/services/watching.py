@@ -17,6 +17,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from arbiter_app.channels import Severity
+from arbiter_app.moments import moment
 from arbiter_app.pipeline.health import Health
 from arbiter_app.services import alert_outcome, digest
 from arbiter_app.services.budgets import Budgets, spent_event
@@ -182,7 +183,7 @@ class Watching:
 
 def last_due(kind: EventKind, now: float, zone: ZoneInfo) -> datetime:
     """When a digest was last due: at DIGEST_HOUR of today or the day before, of the weekly one of a Monday."""
-    local = datetime.fromtimestamp(now, zone)
+    local = moment(now, zone)
     day = local.date() if local.hour >= DIGEST_HOUR else local.date() - timedelta(days=1)
     if kind is EventKind.DIGEST_WEEKLY:
         day -= timedelta(days=(day.weekday() - MONDAY) % 7)

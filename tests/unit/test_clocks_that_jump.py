@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from arbiter_app.api.roles import ROLES
 from arbiter_app.pipeline.health import Health
 from arbiter_app.services.sessions import COOKIE
 from arbiter_app.store import Store, alerts, calibrations, feedback, rollups
@@ -167,6 +168,27 @@ def test_a_gateway_serves_through_every_jump(clock: Clock, tmp_path: Path) -> No
     clock.off_s = -YEAR_S
     with running(tmp_path) as again:
         assert again.chat("Calculate 6 * 7.").status_code == 200
+
+
+READS = [path for (method, path), _ in ROLES.items() if method == "GET" and "{" not in path]
+WRITES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Calculate 6 * 7."}], "arbiter_no_cache": True}),
+    ("/v1/responses", {"input": "Calculate 6 * 8.", "store": True}),
+    ("/v1/budgets", {"scope": "key", "subject": "k", "usd": 1, "period": "month"}),
+    ("/v1/people/invitations", {"email": "a@example.com"}),
+    ("/v1/simulate-price", {"model": "gpt-4o", "multiplier": 2}),
+)
+
+
+def test_no_time_that_was_is_or_will_be_breaks_a_read(clock: Clock, tmp_path: Path) -> None:
+    """What was written while the clock was far off is read later, too."""
+    with running(tmp_path) as one:
+        for moment_s in (None, 0.0, -1e6, 2.0**31, 2.0**33, 2.5e11, 3e11, -6e10, None):
+            clock.off_s = 0.0 if moment_s is None else moment_s - (time.time() - clock.off_s)
+            asked = [one.http.post(path, json=body) for path, body in WRITES]
+            assert [answer.text for answer in asked if answer.status_code >= 500] == []
+            read = {path: one.http.get(path) for path in READS}
+            assert {path: answer.text for path, answer in read.items() if answer.status_code != 200} == {}
 
 
 def _within_limits(one: Running, key: str) -> None:

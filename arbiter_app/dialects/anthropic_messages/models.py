@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
+from arbiter_app.moments import moment
 from arbiter_app.pipeline.types import Json
 
 PAGE = 20
@@ -14,7 +15,7 @@ PAGE = 20
 
 def model_of(row: Mapping[str, Any]) -> Json:
     """A model of OpenAI's list in Anthropic's form."""
-    created = datetime.fromtimestamp(row["created"], UTC).isoformat().replace("+00:00", "Z")
+    created = moment(row["created"], UTC).isoformat().replace("+00:00", "Z")
     return {
         "type": "model",
         "id": row["id"],

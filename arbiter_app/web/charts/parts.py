@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from arbiter_app.moments import moment
 from arbiter_app.services.rows import AlertRow, TimeSlot
 from arbiter_app.web.tasks import TASKS
 from arbiter_app.web.views import task_of
@@ -45,7 +46,7 @@ def layout(**more: Any) -> Figure:
 
 
 def iso(ts: float) -> str:
-    return dt.datetime.fromtimestamp(ts, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment(ts, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def legend(figure: Mapping[str, Any]) -> list[dict[str, str]]:
