@@ -16,6 +16,8 @@ from arbiter_app.pipeline.types import Completion, Json
 
 MAX_DROPPED = 100
 """As many names are told; a caller can send thousands."""
+MAX_DROPPED_CHARS = 100
+"""Of a name: it is told, recorded and shown, and whoever asks has chosen it."""
 MOST_TOKENS = 2**53
 """Where numbers stop to be whole ones in JavaScript: no count comes near."""
 
@@ -31,7 +33,7 @@ class Dropped:
     def add(self, name: str) -> None:
         """One more; positions in lists are not part of a name."""
         if len(self._names) < MAX_DROPPED:
-            self._names[name] = None
+            self._names[name[:MAX_DROPPED_CHARS]] = None
 
     def cannot(self, error: BadRequest) -> None:
         """What no chat has a word for and the request does not mean the same without; the first is told."""

@@ -177,6 +177,34 @@ def test_guessing_keys_costs_the_database_a_bounded_number_of_looks(own_gateway:
     assert 0 < len(asked) <= LOOKUPS_BURST + 20 * lasted_s + 1
 
 
+LONG = "x" * 150_000
+CHAT = {"messages": [{"role": "user", "content": "Calculate 2 + 2."}], "max_tokens": 50}
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        ("/v1/messages", {LONG: 1}),
+        ("/v1/messages", {"metadata": {LONG: 1}}),
+        ("/v1/messages", {f"{LONG}{at}": 1 for at in range(5)}),
+        ("/v1/messages", {"thinking": {"type": "enabled", "budget_tokens": 1024, LONG: 1}}),
+        ("/v1/responses", {LONG: 1}),
+        ("/v1/responses", {"reasoning": {LONG: 1}}),
+        ("/v1/responses", {"text": {LONG: 1}}),
+        ("/v1/responses", {"include": [LONG]}),
+    ],
+)
+def test_a_name_that_is_not_carried_over_is_told_in_short(gateway: Running, path: str, more: dict[str, Any]) -> None:
+    asked = {"input": "Calculate 2 + 2."} if path.endswith("responses") else CHAT
+    told = gateway.http.post(path, json={**asked, "arbiter_no_cache": True, **more})
+    assert told.status_code < 500
+    if told.status_code == 200:
+        dropped = told.json()["arbiter"].get("dropped", [])
+        assert sum(map(len, dropped)) < 1_000
+        kept = gateway.http.get(f"/v1/decisions/{told.json()['arbiter']['decision_id']}").content
+        assert len(kept) < 60_000
+
+
 def test_an_allowance_gives_a_burst_and_then_its_rate() -> None:
     now = 1_000.0
     allowance = Allowance(3, 60.0, lambda: now)
