@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
-from arbiter_app.moments import moment
 from arbiter_app.pipeline.types import Json
 
 PAGE = 20
@@ -15,7 +14,7 @@ PAGE = 20
 
 def model_of(row: Mapping[str, Any]) -> Json:
     """A model of OpenAI's list in Anthropic's form."""
-    created = moment(row["created"], UTC).isoformat().replace("+00:00", "Z")
+    created = datetime.fromtimestamp(row["created"], UTC).isoformat().replace("+00:00", "Z")
     return {
         "type": "model",
         "id": row["id"],
