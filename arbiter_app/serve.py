@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from arbiter_app.server import Server, config_of, raise_file_limit
 from arbiter_app.settings import Settings
+from arbiter_app.store import StoreError
 from arbiter_app.trusted_host import TrustedHost
 from arbiter_app.web import build, container
 from arbiter_app.web.dispatcher import Dispatcher
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("arbiter")
 
+HELP = "restore a backup with `python -m arbiter_app restore FILE`, or set ARBITER_DB to another place"
 FALLBACK = Path(__file__).parent / "web" / "fallback.html"
 PING_EVERY, PONG_WITHIN = timedelta(seconds=4), timedelta(seconds=20)
 """How a tab's socket is looked after: whatever waits for one that has closed ends with the next ping; a page whose server
@@ -66,6 +68,9 @@ class Application:
         async with contextlib.AsyncExitStack() as stack:
             try:
                 await self._open(stack)
+            except StoreError as error:  # the file opens, but not all that is to be read in it can be
+                await send({"type": "lifespan.startup.failed", "message": f"arbiter: {error}; {HELP}"})
+                return
             except Exception as error:
                 # Uvicorn prints the message and ends; nothing has been opened that the stack does not close.
                 log.exception("Arbiter cannot start")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import random
 import shutil
 import sqlite3
 import subprocess
@@ -19,6 +20,7 @@ from arbiter_app.store import StoreError, open_store
 from arbiter_app.store.engine import StoreUnusable
 from arbiter_app.store.upkeep import restore
 from tests.conftest import Running, running
+from tests.served import start
 from tests.waiting import until
 
 DATABASES = ("sqlite",)
@@ -287,6 +289,33 @@ def test_a_file_that_was_cut_off_or_emptied_before_the_start_is_said(
     with caplog.at_level(logging.WARNING, logger="arbiter"):
         open_store(str(path)).close()
     assert "is empty: this start makes a new store in it" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"S", b"hello, this is a note\n", b"SQLite format 3\0"])
+def test_a_small_file_of_somebody_elses_is_not_written_over(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    with pytest.raises(StoreUnusable, match="is no database"):
+        open_store(str(path))
+    assert path.read_bytes() == content
+
+
+def test_what_is_no_file_is_said_to_be_none(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path, tmp_path / "pipe", Path(os.devnull)):
+        with pytest.raises(StoreUnusable, match="is no file"):
+            open_store(str(place))
+
+
+def test_a_file_that_is_damaged_in_its_middle_ends_the_start_in_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "arbiter.db"
+    open_store(str(path)).close()
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(random.Random(7).randbytes(path.stat().st_size - file.tell()))
+    with pytest.raises(RuntimeError) as ended:
+        start(tmp_path)
+    assert "restore a backup" in str(ended.value).lower() and "Traceback" not in str(ended.value)
 
 
 def test_triggers_and_views_of_a_backup_do_not_survive_restore_and_are_refused_at_start(tmp_path: Path) -> None:

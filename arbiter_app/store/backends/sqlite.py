@@ -184,12 +184,20 @@ def file_of(url: URL) -> Path | None:
     return Path(url.database)
 
 
+LEAST_BYTES = 512
+"""The smallest page, and so the smallest database, of SQLite."""
+
+
 def _make_private(path: Path) -> None:
     """Have a file there that only its owner can read. Raises StoreUnusable."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        elif not path.is_file():
+            raise StoreUnusable(f"{path} is no file; set ARBITER_DB to another place")
+        elif 0 < path.stat().st_size < LEAST_BYTES:  # SQLite would take that for nothing, and write over it
+            raise StoreUnusable(f"{path} is no database, and too small to be one; move it away to start anew")
         elif path.stat().st_size == 0:
             log.warning("the database file %s is empty: this start makes a new store in it", path)
     except OSError as error:
