@@ -9,6 +9,7 @@ from pathlib import Path
 from dotenv.parser import parse_stream
 
 MAX_BYTES = 1_000_000
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _COLON = re.compile(r"^\s*(?:export\s+)?[A-Za-z_][A-Za-z0-9_]*\s*:")
 
 
@@ -26,6 +27,8 @@ def check(path: Path) -> str:
         if found.error:
             why = "write it as NAME=value, not NAME: value" if _COLON.match(said) else _hint(said)
             raise EnvFileError(f"{path}, line {line}: this is no setting; {why}")
+        if found.key is not None and _NAME.fullmatch(found.key) is None:  # `$env:NAME`, `-e NAME`: a shell's line
+            raise EnvFileError(f"{path}, line {line}: {found.key[:60]} is no name; write it as NAME=value")
         if found.key is not None and found.value is None:
             raise EnvFileError(f"{path}, line {line}: {found.key[:60]} has no value; write it as NAME=value")
     return encoding
