@@ -29,6 +29,7 @@ from arbiter_app.policy.buckets import (
 )
 from arbiter_app.policy.candidates import ModelIndex
 from arbiter_app.policy.changepoint import Alarm, ChangeDetector, update_price, update_quality
+from arbiter_app.policy.licence import licensed
 from arbiter_app.policy.outlook import BucketOutlook, bucket_outlook
 from arbiter_app.policy.posterior import Array, GapPrior, QualityPosterior, Variants, cheapness, gap_prior
 from arbiter_app.policy.price import usd_at
@@ -46,6 +47,7 @@ from arbiter_app.policy.types import (
     PolicySettings,
     RoutingAsk,
     RoutingChoice,
+    Serve,
     Shift,
     Trials,
 )
@@ -267,7 +269,7 @@ class ArbiterPolicy(BasePolicy):
         """What came of an observation, once beliefs have followed it, with the state that is to be stored for it."""
         if shifts:
             self._sync_all()
-        elif self._buckets[bucket].staleness > REFRESH_AFTER:
+        elif self._buckets[bucket].staleness > REFRESH_AFTER or self._licences_moved(bucket):
             self._mark_unsaved(bucket, self._buckets[bucket].sync())
             self._views.pop(bucket, None)
             if self._much_is_news():
@@ -275,6 +277,13 @@ class ArbiterPolicy(BasePolicy):
         state = {_key(kind, place): self._packed(kind, place) for kind, place in self._unsaved}
         self._unsaved.clear()
         return Learned(deltas, tuple(shifts), state)
+
+    def _licences_moved(self, bucket: str) -> bool:
+        """Whether a model has got a licence or lost it since beliefs here were worked out, where only licensed models serve."""
+        if self._settings.serve is Serve.BELIEVED:
+            return False
+        here, tolerance = self._buckets[bucket], self._settings.quality_tolerance
+        return not np.array_equal(licensed(here.pairs, tolerance), licensed(here.synced.pairs, tolerance))
 
     def _packed(self, kind: str, place: Place) -> bytes:
         if kind == WATCH:

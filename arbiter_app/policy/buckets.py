@@ -156,6 +156,11 @@ class Bucket:
         return row
 
     @property
+    def pairs(self) -> Array:
+        """The sums of pairs with the baseline [6, K], as they are."""
+        return self.live[_PAIRS]
+
+    @property
     def staleness(self) -> float:
         """By which share means may have moved since `synced`."""
         return sum(self._stale)

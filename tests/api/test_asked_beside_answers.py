@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from arbiter_app.pipeline.types import PICO_PER_USD
+from arbiter_app.policy import Trials
 from arbiter_app.runtime.sandbox.judging import Taste
 from arbiter_app.runtime.sandbox.world import Fault
 from arbiter_app.services.shadows import CHOSEN
@@ -242,10 +243,10 @@ def test_the_judge_sees_all_answers_at_once_and_its_taste_for_the_first_moves_no
 
 
 @contextmanager
-def being_read(gateway: Running) -> Iterator[Iterator[bytes]]:
+def being_read(gateway: Running, drip_s: float = 0.05) -> Iterator[Iterator[bytes]]:
     """A streamed answer whose first bytes have come, and whose last ones will take a while."""
     for model in gateway.arbiter.catalog.names:
-        gateway.world.faults[model] = Fault(drip_s=0.05)
+        gateway.world.faults[model] = Fault(drip_s=drip_s)
     body = {"messages": [{"role": "user", "content": "Calculate 8 * 2424"}], "stream": True}
     with gateway.http.stream("POST", "/v1/chat/completions", json=body) as answer:
         pieces = answer.iter_raw()
@@ -257,7 +258,7 @@ def being_read(gateway: Running) -> Iterator[Iterator[bytes]]:
 def test_nothing_is_asked_beside_while_many_are_in_work(tmp_path: Path) -> None:
     with running(tmp_path, **QUICK, ARBITER_MAX_CONCURRENCY="3") as one:
         tried(one)
-        with being_read(one):
+        with being_read(one, 5.0):
             asked_of = [gateway_calls(one, f"Calculate {at} * 37") for at in range(5)]
         assert asked_of == [1] * 5, "two of three places are taken while they are answered"
         one.settle()
@@ -273,7 +274,7 @@ def served_by(gateway: Running, ask: str) -> dict[str, Any]:
 def test_trials_serve_callers_while_nothing_can_be_asked_beside_so_that_learning_goes_on(tmp_path: Path) -> None:
     with running(tmp_path, **QUICK, ARBITER_MAX_CONCURRENCY="3") as one:
         tried(one)
-        with being_read(one):
+        with being_read(one, 5.0):
             told = [served_by(one, f"Calculate {at} * 37") for at in range(8)]
         assert any(each["mode"] == "explore" and each["model"] != "gpt-4o" for each in told)
         one.settle()
@@ -370,6 +371,7 @@ def test_no_more_is_spent_on_learning_than_its_share(tmp_path: Path) -> None:
     """Whatever is in work at once: what is being asked counts before it is charged."""
     bounds = {"ARBITER_EXPLORE_USD_SHARE": "0.02", "ARBITER_EXPLORE_START": "10", "ARBITER_SHADOW_CONCURRENCY": "64"}
     with running(tmp_path, **QUICK, **bounds, ARBITER_SANDBOX_LATENCY="0.2") as one:
+        one.arbiter.router._trials = lambda _: Trials.SHADOW  # none serves a caller, however busy this machine is
         with ThreadPoolExecutor(24) as callers:
             paid = ["gpt-4o", "gpt-4.1", "gpt-4.1-mini", "gpt-4o-mini", "gemini-2.5-flash"]
             answers = callers.map(lambda at: one.chat(f"Calculate {at} * 24", arbiter_models=paid), range(200))

@@ -8,7 +8,17 @@ import random
 import numpy as np
 import pytest
 
-from arbiter_app.policy import ModelFacts, ModelStats, PolicySettings, RoutingAsk, Serve, Trials, build
+from arbiter_app.policy import (
+    Beside,
+    ModelFacts,
+    ModelStats,
+    Observation,
+    PolicySettings,
+    RoutingAsk,
+    Serve,
+    Trials,
+    build,
+)
 from arbiter_app.policy.licence import BETS, LEVEL, MARGINS, NO_LICENCE, licence_of, wealth
 from tests.bench.licences import life
 
@@ -105,6 +115,25 @@ def test_only_licensed_models_serve_where_that_is_asked_for(serve: Serve) -> Non
     assert policy.licensed("open") == {"big", "small"}
     assert policy.choose(ASK, 0.0, 2).model == "small"
     assert policy.choose(RoutingAsk("open", "", ("small",)), 0.0, 3).model == "small", "nobody else may be asked"
+
+
+def test_a_licence_that_is_got_or_lost_counts_with_the_next_request() -> None:
+    """What is believed may rest on somewhat older sums; who may serve does not."""
+    facts = {name: ModelFacts(coarse_request_usd=usd) for name, usd in (("big", 1.0), ("small", 0.05))}
+    policy = build("arbiter", catalog=facts, baseline="big", settings=PolicySettings(serve=Serve.LICENSED))
+    seen, has = 0, {"big"}
+    for at in range(600):
+        asked, grade = policy.choose(ASK, 0.0, at), float(at % 5 > 0)
+        assert asked.model in policy.licensed("open")
+        seen += policy.licensed("open") != has
+        has = set(policy.licensed("open"))
+        other = grade if at < 300 else float(at % 2)
+        policy.record(Observation("open", "big", cost_usd=1.0, tokens_in=1, quality=grade))
+        beside = Beside("big", grade)
+        policy.record(
+            Observation("open", "small", cost_usd=0.05, tokens_in=1, quality=other, mode="shadow", beside=beside)
+        )
+    assert seen >= 2, "got, and lost"
 
 
 def test_a_trial_serves_no_caller_where_only_licensed_models_serve() -> None:
