@@ -30,6 +30,7 @@ from arbiter_app.web.socket_adapter import SocketAdapter
 from arbiter_app.web.state.account import Account
 from arbiter_app.web.state.activity import Activity, DecisionPage
 from arbiter_app.web.state.calibrate import Calibrate
+from arbiter_app.web.state.chart import Chart
 from arbiter_app.web.state.contents import ContentSearch, DecisionContent, ProjectContents
 from arbiter_app.web.state.demo import Demo
 from arbiter_app.web.state.key import Key
@@ -73,7 +74,11 @@ app.register_lifespan_task(lambda: topics.following(SocketAdapter(app)))
 
 def _page(component: Callable[[], rx.Component], route: str, title: str, *loads: EventCallback[()]) -> None:
     app.add_page(
-        component, route=route, title=f"{title} · Arbiter", description=DESCRIPTION, on_load=[Account.enter, *loads]
+        component,
+        route=route,
+        title=f"{title} · Arbiter",
+        description=DESCRIPTION,
+        on_load=[Account.enter, Chart.close, *loads],
     )
 
 
@@ -90,5 +95,5 @@ _page(integration.page, "/app/integration", "Integration", Integration.load)
 _page(demo.page, "/demo", "Demo", Demo.load)
 for doc, made in docs.pages():
     _page(made, doc.path, doc.title)
-app.add_page(missing.page, route="404", title="Not found · Arbiter")
+app.add_page(missing.page, route="404", title="Not found · Arbiter", on_load=[Chart.close])
 faults.harden()

@@ -4,10 +4,9 @@
   var theme = store.getItem("theme");
   var dark = theme === "dark" || ((!theme || theme === "system") && matchMedia("(prefers-color-scheme: dark)").matches);
   root.classList.add(dark ? "dark" : "light");
-  if (/^\/app(\/|$)/.test(location.pathname) && !store.getItem("arbiter-seen")) {
-    store.setItem("arbiter-seen", "1");
-    location.replace("/start?first=1");
-  }
+  var seen = store.getItem("arbiter-seen") || /(^|; )arbiter_seen=1/.test(document.cookie);
+  if (/^\/(app|start)(\/|$)/.test(location.pathname)) store.setItem("arbiter-seen", "1");
+  if (/^\/app\/?$/.test(location.pathname) && !seen) location.replace("/start?first=1");
   window.arbiterSay = function (text) {
     var box = document.createElement("div");
     box.className = "banner"; box.setAttribute("role", "alert"); box.textContent = text;
@@ -21,6 +20,10 @@
     setTimeout(function () { button.classList.remove("done", "failed"); if (region) region.textContent = ""; }, 1600);
   }
   document.addEventListener("click", function (event) {
+    if (event.target.closest && event.target.closest(".skip")) {  // the router would take the hash for a page
+      event.preventDefault();
+      document.getElementById("content").focus();
+    }
     var button = event.target.closest && event.target.closest("[data-copy]");
     if (button) {
       var text = button.getAttribute("data-copy");
@@ -48,6 +51,8 @@
     new MutationObserver(function () { setTimeout(showHere, 60); }).observe(document.querySelector("title") || document.head, { childList: true, subtree: true, characterData: true });
   });
   document.addEventListener("keydown", function (event) {
+    var close = document.querySelector(".veil [data-close]");
+    if (event.key === "Escape" && close) { close.click(); return; }
     if (event.key === "Escape") document.querySelectorAll("details.how[open]").forEach(function (one) {
       one.removeAttribute("open"); one.querySelector("summary").focus();
     });

@@ -168,6 +168,10 @@ class People:
         if not await self._store.writer.call(lambda c: people.withdraw(c, invitation_id, act)):
             raise NotFound(f"no invitation {quoted(invitation_id, 40)}; see GET /v1/people")
 
+    async def is_open(self, code: str) -> bool:
+        """Whether a link's code still works; looking uses nothing up. Raises StoreError."""
+        return await self._store.read(people.is_open, digest_of(code), time.time())
+
     async def accept(self, code: str, name: str) -> Caller | None:
         """Whom a link's code, which works once, lets in; None where it does not work. Raises Unprocessable and StoreError."""
         named, now = _named(name) if name.strip() else "", time.time()

@@ -92,6 +92,12 @@ def withdraw(connection: Connection, invitation_id: str, act: Json) -> bool:
     return True
 
 
+def is_open(connection: Connection, digest: str, now: float) -> bool:
+    """Whether the invitation of this digest can still be used."""
+    fits = (_INVITATIONS.c.digest == digest) & (_INVITATIONS.c.expires > now)
+    return connection.execute(select(_INVITATIONS.c.digest).where(fits)).first() is not None
+
+
 def accept(connection: Connection, digest: str, name: str, now: float, act: Json) -> StoredPerson | None:
     """Use up the invitation of this digest: its person, new unless the address is known; None where it does not work, or who it is for
     may not sign in. `act` is the entry of the audit log, which names the person."""

@@ -70,6 +70,7 @@ def render(slug: str, source: str) -> Doc:
     """Render one Markdown text. HTML in it is shown, not obeyed."""
     parser = MarkdownIt("commonmark", {"html": False, "highlight": _highlight}).enable(["table", "strikethrough"])
     parser.add_render_rule("fence", _fence)
+    parser.add_render_rule("code_inline", _code)
     tokens = parser.parse(source)
     contents: list[tuple[int, str, str]] = []
     sections: list[Section] = []
@@ -130,6 +131,12 @@ def _highlight(code: str, language: str, _: str) -> str:
     except ClassNotFound:
         lexer = None
     return highlight(code, lexer, HtmlFormatter(nowrap=True)) if lexer else html.escape(code)
+
+
+def _code(self: Any, tokens: Any, place: int, options: Any, env: Any) -> str:
+    """Code within a line. Names of settings may break behind their joints, which narrow columns need."""
+    broken = re.sub(r"_(?=[A-Z])", "_<wbr>", html.escape(tokens[place].content))
+    return f"<code>{broken}</code>"
 
 
 def _fence(self: Any, tokens: Any, place: int, options: Any, env: Any) -> str:

@@ -20,6 +20,16 @@ FORM = """<h1>You are invited to this Arbiter</h1>
 </form>"""
 
 
+GONE = """<h1>This link does not work any more</h1>
+<p role="alert">It was used, withdrawn or has expired. Ask whoever sent it for another.</p>
+<p><a href="/app/key">Back to the sign-in</a></p>"""
+
+
 def page(code: str) -> HTMLResponse:
     """The page for the code of a link."""
     return plain_page.answer("invitation", FORM.replace("{code}", escape(code[:MOST_CODE_CHARS])))
+
+
+def gone() -> HTMLResponse:
+    """The page for a link that does not work, or not any more."""
+    return plain_page.answer("invitation", GONE, 401)

@@ -22,6 +22,8 @@ from arbiter_app.web.openid import CALLBACK, START, OpenIdSignIn, SignInRefused,
 from arbiter_app.web.openid import COOKIE as OPENID_COOKIE
 
 MAX_BODY = 8_192
+SEEN = "arbiter_seen"
+"""The cookie by which the pages' script knows that somebody has signed in here, and is no first visitor. It says nothing else."""
 
 
 class SessionRoute:
@@ -42,7 +44,7 @@ class SessionRoute:
         if browsers.from_own_page(request.scope["headers"]) is False:
             return _error(403, "wrong_origin", "sign in from Arbiter's own pages")
         if request.method in ("GET", "HEAD") and request.url.path == PLACE:
-            return invitation.page(request.query_params.get("code", ""))
+            return await self._invitation(request)
         if request.method == "GET" and self._openid.on and request.url.path in (START, CALLBACK):
             return await self._by_openid(request)
         if request.method == "DELETE":
@@ -67,11 +69,25 @@ class SessionRoute:
             return _error(error.status, error.code, error.message)
         except StoreError as error:
             return _error(503, "store_unavailable", f"nobody can sign in at the moment: {error}")
+        if secret is None and "invitation" in fields and _is_form(request):
+            return invitation.gone()
         if secret is None and "invitation" in fields:
             return _error(401, "invalid_invitation", "this link was used, withdrawn or has expired; ask for another")
         if secret is None:
             return _error(401, "invalid_key", "this key is unknown, malformed or revoked")
         return self._signed_in(request, fields, secret)
+
+    async def _invitation(self, request: Request) -> Response:
+        """The form of a link, where it still works. What cannot be looked up now is told when the form is sent."""
+        code = request.query_params.get("code", "")
+        try:
+            self._sessions.attempt(address_of(request.scope))
+            works = await self._people.is_open(code)
+        except RateLimited as error:
+            return refused(error.message, error.status)
+        except StoreError:
+            works = True
+        return invitation.page(code) if works else invitation.gone()
 
     async def _begun(self, fields: dict[str, str]) -> str | None:
         """The secret of the session that this ticket, invitation or key opens, if any. Raises StoreError and Unprocessable."""
@@ -104,7 +120,7 @@ class SessionRoute:
 
     def _signed_in(self, request: Request, fields: dict[str, str], secret: str) -> Response:
         answer: Response = JSONResponse({"signed_in": True})
-        if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        if _is_form(request):
             answer = RedirectResponse(local(fields.get("next", "")), 303)
         _set_cookie(answer, request, secret)
         return answer
@@ -119,6 +135,11 @@ class SessionRoute:
 def _set_cookie(answer: Response, request: Request, secret: str) -> None:
     secure = came_by_tls(request.scope)
     answer.set_cookie(COOKIE, secret, max_age=LIFETIME_S, path="/", httponly=True, samesite="strict", secure=secure)
+    answer.set_cookie(SEEN, "1", max_age=LIFETIME_S, path="/", samesite="strict", secure=secure)
+
+
+def _is_form(request: Request) -> bool:
+    return request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
 
 
 def local(path: str) -> str:
@@ -135,7 +156,7 @@ async def _fields(request: Request) -> dict[str, str] | None:
                 return None
     except ClientDisconnect:
         return None  # the answer will reach nobody
-    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+    if _is_form(request):
         return {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
     try:
         data = orjson.loads(body)

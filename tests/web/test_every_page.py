@@ -74,3 +74,26 @@ def test_an_unknown_address_is_a_404_with_a_way_back(page: Page, site: Site) -> 
     answer = page.goto("/no/such/page")
     assert answer is not None and answer.status == 404
     expect(page.get_by_text("There is nothing at this address")).to_be_visible()
+
+
+def test_the_skip_link_leads_past_the_navigation(page: Page, site: Site) -> None:
+    open_page(page, "/app/playground")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.closest('#content') !== null")
+
+
+def test_the_table_of_a_chart_closes_by_escape_and_with_its_page(page: Page, site: Site) -> None:
+    open_page(page, "/app")
+    filled(page)
+    show, table = page.get_by_role("button", name="Show spend as a table"), page.get_by_role("dialog")
+    show.click()
+    expect(table).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(table).to_have_count(0)
+    show.click()
+    expect(table).to_be_visible()
+    open_page(page, "/app/activity")
+    page.locator("tbody tr").first.wait_for()
+    expect(table).to_have_count(0)

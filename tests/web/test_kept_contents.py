@@ -104,3 +104,17 @@ def test_callers_are_offered_none_of_it(browser: Browser, keeping: Site) -> None
     expect(page.get_by_text("bob@example.com").first).to_be_visible()
     expect(panel(page, "Kept contents")).to_have_count(0)
     context.close()
+
+
+def test_a_label_leads_to_the_field_of_its_own_project(browser: Browser, keeping: Site) -> None:
+    keeping.http.post("/v1/projects", json={"name": "Team A"}).raise_for_status()
+    context = browser.new_context(base_url=keeping.url)
+    sign_in(context, keeping)
+    page = context.new_page()
+    open_page(page, "/app/key")
+    row = panel(page, "Kept contents").locator("form", has_text="Team A")
+    row.get_by_text("Hours", exact=True).click()
+    expect(page.get_by_label("Hours of Team A")).to_be_focused()
+    ids = page.evaluate("() => [...document.querySelectorAll('[id]')].map(one => one.id)")
+    assert len(ids) == len(set(ids))
+    context.close()

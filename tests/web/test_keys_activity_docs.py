@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from arbiter_app.web import decision_views
@@ -106,3 +107,14 @@ def test_the_documentation_is_searched_and_its_code_copied(context: BrowserConte
     page.wait_for_url("**/docs/quick-start**")
     page.locator(".prose .copy").first.click()
     assert "requirements.txt" in page.evaluate("() => navigator.clipboard.readText()")
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_tables_of_the_documentation_fit_and_leave_room_for_what_names_mean(page: Page, site: Site, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    open_page(page, "/docs/configuration")
+    table = page.locator(".prose table").first
+    room = page.locator(".prose").evaluate("one => one.clientWidth")
+    assert table.evaluate("one => one.scrollWidth") <= room
+    widths = table.locator("tr").nth(1).locator("td").evaluate_all("cells => cells.map(one => one.clientWidth)")
+    assert widths[2] > room * 0.35

@@ -144,3 +144,22 @@ def test_whoever_is_no_operator_sees_the_catalog_alone(browser: Browser, over: t
     for name in ("New here", "Price list", "Who changed what", "Add a model", "Edit"):
         expect(page.get_by_text(name, exact=True)).to_have_count(0)
     context.close()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_form_of_a_model_opens_where_one_looks(browser: Browser, over: tuple[Site, Stranger], width: str) -> None:
+    site, _ = over
+    with visitor(browser, site, width) as page:
+        page.goto("/app/models")
+        row = panel(page, "Catalog").locator("tbody tr", has=page.get_by_role("button", name="Edit gpt-4o", exact=True))
+        edit = row.get_by_role("button", name="Edit gpt-4o", exact=True)
+        edit.wait_for()
+        edit.evaluate("one => window.scrollTo(0, one.getBoundingClientRect().top + window.scrollY - 200)")
+        edit.click()
+        price = page.get_by_label("Input price", exact=True)
+        expect(price).to_be_focused()
+        expect(price).to_be_in_viewport(ratio=1)
+        expect(page.get_by_role("heading", name="Edit gpt-4o", exact=True)).to_be_in_viewport(ratio=1)
+        price.fill("2.25")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_text("gpt-4o is changed.")).to_be_in_viewport(ratio=1)

@@ -70,3 +70,22 @@ def test_the_minted_key_is_signed_in_on_the_next_page_too(page: Page, site: Site
     expect(page.get_by_text("stay@example.com")).to_be_visible()
     cookie = next(one for one in page.context.cookies() if one["name"] == "arbiter_session")
     assert cookie["httpOnly"] and cookie["sameSite"] == "Strict"
+
+
+def test_an_address_within_the_app_is_not_led_to_the_start(browser: Browser, site: Site) -> None:
+    context = browser.new_context(base_url=site.url)
+    page = context.new_page()
+    open_page(page, "/app/models")
+    expect(page.get_by_role("heading", name="Models", exact=True)).to_be_visible()
+    assert page.url.endswith("/app/models")
+    context.close()
+
+
+def test_whoever_saw_the_start_is_not_led_there_again(browser: Browser, site: Site) -> None:
+    context = browser.new_context(base_url=site.url)
+    page = context.new_page()
+    open_page(page, "/start")
+    open_page(page, "/app")
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    assert page.url.endswith("/app")
+    context.close()

@@ -68,3 +68,40 @@ def test_a_wish_shows_who_would_serve_before_sending_and_is_kept_to(
     expect(page.locator("#foretold")).to_contain_text("as the caller wishes (quality)")
     page.get_by_role("button", name="Route it").click()
     expect(page.locator(".stage").nth(2)).to_contain_text("as the caller wishes (quality)")
+
+
+def test_no_prompt_is_not_asked(context: BrowserContext, page: Page, site: Site) -> None:
+    sign_in(context, site)
+    open_page(page, "/app/playground")
+    page.get_by_label("Prompt", exact=True).fill("  ")
+    page.get_by_role("button", name="Route it").click()
+    expect(page.get_by_role("alert")).to_have_text("Type a prompt first.")
+    expect(page.locator("#answer")).to_have_count(0)
+    page.get_by_label("Prompt", exact=True).fill("What is 1 + 1?")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_prompt_stands_there_after_a_reload_and_examples_replace_it(
+    context: BrowserContext, page: Page, site: Site
+) -> None:
+    sign_in(context, site)
+    open_page(page, "/app/playground")
+    box = page.get_by_label("Prompt", exact=True)
+    first = box.input_value()
+    box.fill("Name three rivers.")
+    page.get_by_role("button", name="Route it").click()
+    expect(page.locator(".cand tbody tr.win")).to_have_count(1)
+    page.reload()
+    expect(box).to_have_value("Name three rivers.")
+    page.get_by_role("button", name="math").click()
+    expect(box).to_have_value(first)
+
+
+def test_a_prompt_that_is_cut_is_said_to_be(page: Page, site: Site) -> None:
+    open_page(page, "/app/playground")
+    box = page.get_by_label("Prompt", exact=True)
+    expect(page.get_by_text("at most 8,000 characters")).to_be_visible()
+    box.focus()
+    page.keyboard.insert_text("word " * 2_000)
+    assert len(box.input_value()) == 8_000
+    expect(page.get_by_text("nothing beyond 8,000 characters is in it")).to_be_visible()

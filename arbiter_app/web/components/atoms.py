@@ -117,14 +117,22 @@ def choice(options: list[tuple[str, str]], chosen: rx.Var[str], on_pick: Pick, l
     )
 
 
-def field(label: str, control: rx.Component, hint: Part = "") -> rx.Component:
-    """A labelled form control with a hint under it, which is its description and not part of its name."""
+def field(label: str, control: rx.Component, hint: Part = "", of: Text = "") -> rx.Component:
+    """A labelled form control with a hint under it, which is its description and not part of its name.
+
+    Where a page has the same field for several things, `of` is the id of the thing.
+    """
     name = "f-" + "-".join(label.lower().split())
-    control.id = name
+    own, hinted = (
+        (name, f"{name}-hint")
+        if isinstance(of, str) and not of
+        else (_joined(f"{name}-", of), _joined(f"{name}-hint-", of))
+    )
+    cast(Any, control).id = own
     if getattr(control, "name", "") is None:  # without one, forms would send it by its id, which Reflex gives up
         cast(Any, control).name = name
-    described = rx.el.small(hint, id=f"{name}-hint") if not isinstance(hint, str) or hint else rx.fragment()
-    return rx.el.div(rx.el.label(label, html_for=name), control, described, class_name="field")
+    described = rx.el.small(hint, id=hinted) if not isinstance(hint, str) or hint else rx.fragment()
+    return rx.el.div(rx.el.label(label, html_for=own), control, described, class_name="field")
 
 
 def button(text: Part, *, on_click: Any = None, kind: str = "", **props: Any) -> rx.Component:

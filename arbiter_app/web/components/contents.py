@@ -178,6 +178,7 @@ def of_projects() -> rx.Component:
                     class_name="input num",
                     aria_label="Hours of " + row["name"],
                 ),
+                of=row["id"],
             ),
             atoms.field(
                 "Taken out",
@@ -190,6 +191,7 @@ def of_projects() -> rx.Component:
                     aria_label="Taken out of " + row["name"],
                     min_width="min(100%, 420px)",
                 ),
+                of=row["id"],
             ),
             atoms.button("Save", type="submit"),
             on_submit=state.save,

@@ -257,6 +257,7 @@ def table_view() -> rx.Component:
                             aria_label="Close the table",
                             type="button",
                             auto_focus=True,
+                            custom_attrs={"data-close": ""},
                         ),
                         class_name="tools",
                     ),

@@ -30,10 +30,10 @@ def catalog() -> rx.Component:
     return atoms.panel(
         "Catalog",
         rx.foreach(Models.notes, lambda line: rx.el.p(line, class_name="note warn")),
-        rx.cond(PoolPanel.done != "", rx.el.p(PoolPanel.done, class_name="note", role="status")),
+        rx.cond(PoolPanel.done != "", rx.el.p(PoolPanel.done, class_name="note stays", role="status")),
         rx.cond(
             (PoolPanel.error != "") & (PoolPanel.draft["title"] == ""),
-            rx.el.p(PoolPanel.error, class_name="error pad", role="alert"),
+            rx.el.p(PoolPanel.error, class_name="note bad stays", role="alert"),
         ),
         rx.cond(PoolPanel.draft["title"] != "", _form()),
         rx.el.div(
@@ -105,13 +105,21 @@ def _line(row: Record) -> rx.Component:
 def _form() -> rx.Component:
     draft = PoolPanel.draft
 
-    def number(name: str, label: str, hint: str) -> rx.Component:
+    def number(name: str, label: str, hint: str, first: rx.Var[bool] | bool = False) -> rx.Component:
         entry = rx.el.input(
-            name=name, type="number", min="0", step="any", default_value=draft[name], class_name="input"
+            name=name,
+            type="number",
+            min="0",
+            step="any",
+            default_value=draft[name],
+            class_name="input",
+            auto_focus=first,
         )
         return atoms.field(label, entry, hint)
 
-    name = rx.el.input(name="id", class_name="input num", required=True, spell_check=False, max_length=200)
+    name = rx.el.input(
+        name="id", class_name="input num", required=True, spell_check=False, max_length=200, auto_focus=True
+    )
     able = [
         rx.el.label(
             rx.el.input(type="checkbox", name=str(one), default_checked=draft[one] == "yes"),
@@ -122,7 +130,7 @@ def _form() -> rx.Component:
         for one in Capability
     ]
     fields = rx.el.div(
-        number("input", "Input price", "USD per 1,000,000 tokens"),
+        number("input", "Input price", "USD per 1,000,000 tokens", draft["new"] == ""),
         number("output", "Output price", "empty: of the list, or the price list"),
         number("cached", "Cached input price", "optional"),
         number("context", "Context window", "tokens; optional"),

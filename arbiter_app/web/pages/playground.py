@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reflex as rx
 
+from arbiter_app.web.ask import MAX_PROMPT
 from arbiter_app.web.components import atoms, data
 from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.components.icons import icon
@@ -38,13 +39,20 @@ def _ask() -> rx.Component:
             "Prompt",
             rx.el.textarea(
                 default_value=Playground.prompt,
-                key=Playground.sample,
+                key=Playground.written.to_string(),
                 on_change=Playground.set_prompt.debounce(200),
                 name="prompt",
                 rows="4",
-                max_length=8000,
+                max_length=MAX_PROMPT,
                 class_name="input",
                 placeholder="Ask anything",
+            ),
+            rx.cond(
+                Playground.full == "yes",
+                rx.el.span(
+                    f"Full: nothing beyond {MAX_PROMPT:,} characters is in it. The API takes more.", class_name="warn"
+                ),
+                f"at most {MAX_PROMPT:,} characters",
             ),
         ),
         rx.el.div(_budget(), _latency(), class_name="pair"),

@@ -45,9 +45,10 @@ class Chart(rx.State):
 
     @event
     async def close(self) -> None:
-        """Close the table view."""
+        """Close the table view; it is closed with the page that it was opened on, too."""
         await authz.current_caller(self)
-        self.title, self.head, self.rows = "", [], []
+        if self.title:
+            self.title, self.head, self.rows = "", [], []
 
     @event
     async def save(self, name: str) -> Any:

@@ -29,11 +29,12 @@ _RUNS = itertools.count(1)
 class Playground(rx.State):
     """What the playground shows. `run` counts attempts, so that an older stream knows it was replaced.
 
-    The text field is the browser's own while somebody types; a new `sample` replaces it.
+    The text field is the browser's own while somebody types; another `written` replaces it by `prompt`.
     """
 
     prompt: rx.Field[str] = rx.field(LOOKS["math"].example)
-    sample: rx.Field[str] = rx.field("math")
+    written: rx.Field[int] = rx.field(0)
+    full: rx.Field[str] = rx.field("")
     budget: rx.Field[int] = rx.field(len(BUDGETS) - 1)
     latency: rx.Field[str] = rx.field("")
     model: rx.Field[str] = rx.field(AUTO)
@@ -57,21 +58,24 @@ class Playground(rx.State):
         self.needs_key = "yes" if who.role is Role.ANONYMOUS else "no"
         self.busy = False
         self.presets = _presets()
+        if self.prompt != LOOKS["math"].example:  # a page that is opened anew begins with that one
+            self.written += 1
         await self._preview(who)
 
     @event
     async def set_prompt(self, value: str) -> None:
         """Change the prompt and preview it."""
         who = await authz.current_caller(self)
-        self.prompt = arguments.text(value, ask.MAX_PROMPT)
+        self.prompt, self.error = arguments.text(value, ask.MAX_PROMPT), ""
+        self.full = "yes" if isinstance(value, str) and _browser_chars(value) >= ask.MAX_PROMPT else ""
         await self._preview(who)
 
     @event
     async def example(self, task: str) -> None:
         """Take an example prompt."""
         who = await authz.current_caller(self)
-        self.sample = arguments.choice(task, TASKS, "math")
-        self.prompt = LOOKS[self.sample].example
+        self.prompt, self.full = LOOKS[arguments.choice(task, TASKS, "math")].example, ""
+        self.written += 1
         await self._preview(who)
 
     @event
@@ -105,7 +109,10 @@ class Playground(rx.State):
             if self.busy or who.role is Role.ANONYMOUS:
                 self.error = "" if self.busy else "Sign in with a key first; minting one takes a minute."
                 return
-            self.prompt = given or self.prompt
+            self.prompt = given
+            if not given:
+                self.error, self.fits, self.dropped = "Type a prompt first.", {}, []
+                return
             self._begin()
             mine, request = self.run, self._request(who)
         await self._stream(who, mine, ask.Asked(container.current().services.requests, request))
@@ -197,6 +204,11 @@ class Playground(rx.State):
         foretold = routing.foretold(previewed, services.router, services.catalog.baseline, services.budget_gate)
         self.fits = decision_views.fits(foretold, BUDGETS[self.budget], previewed.classification)
         self.dropped = [{"model": model, "why": why} for model, why in sorted(foretold["rejected"].items())]
+
+
+def _browser_chars(text: str) -> int:
+    """How many characters a browser counts in it: units of UTF-16."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _presets() -> list[str]:
