@@ -28,6 +28,7 @@ log = logging.getLogger("arbiter.store")
 BATCH = 512
 """Entries that one transaction takes out of the journal: it holds up other hosts for as long."""
 FIRST_RETRY_S, LAST_RETRY_S = 0.05, 1.0
+PROBED = {"store.probed": 1}
 REST_S = 0.02
 """Between looks at a journal that is almost empty."""
 
@@ -145,7 +146,9 @@ class Outage:
         connection = self._line.begin()
         last = self._line.marks.last(connection, self.journal.id)
         write(connection, [one for seq, _, body in kept if seq > last and (one := _waiting(body)) is not None])
-        if mark is not None and mark.number > last:
+        if mark is None:
+            self._entries.batch.count(connection, PROBED)
+        elif mark.number > last:
             self._line.mark(connection, mark)
         self._line.commit(connection)
 

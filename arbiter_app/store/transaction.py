@@ -7,7 +7,7 @@ import secrets
 import time
 from typing import Any
 
-from sqlalchemy import Connection, Dialect
+from sqlalchemy import Connection, Dialect, Engine
 
 from arbiter_app.pipeline.ports import DecisionRecord, Lesson
 from arbiter_app.store.backends import Backend
@@ -26,14 +26,16 @@ log = logging.getLogger("arbiter.store")
 
 
 class WritingConnection:
-    """The one connection that this process writes by; of one thread at a time, but for `cut`."""
+    """The one connection that this process writes by, or the other one, by which it writes what its journal kept.
+
+    Of one thread at a time, but for `cut`.
+    """
 
     def __init__(
-        self, backend: Backend, *, durability: str, max_wait_s: float | None, watch: FileWatch | None = None
+        self, backend: Backend, engine: Engine, *, max_wait_s: float | None, watch: FileWatch | None = None
     ) -> None:
         """`watch` looks after the files of a SQLite database."""
-        self.backend = backend
-        self.engine = backend.engine(durability=durability)
+        self.backend, self.engine = backend, engine
         self.marks = Marks(self.engine.dialect)
         self.max_wait_s = backend.patience_s if max_wait_s is None else max_wait_s
         self._watch = watch

@@ -72,8 +72,9 @@ class Writer:
     ) -> None:
         """`watch` looks after the files of a SQLite database. What the journal holds is written first; raises what the database says."""
         self._backend = backend
-        self._line = WritingConnection(backend, durability=durability, max_wait_s=max_wait_s, watch=watch)
-        dialect = self._line.engine.dialect
+        engine = backend.engine(durability=durability, connections=2)  # the other one for what the journal kept
+        self._line = WritingConnection(backend, engine, max_wait_s=max_wait_s, watch=watch)
+        dialect = engine.dialect
         self.entries = EntryWriter(dialect)
         self.batch, self.projections, self.shadows = self.entries.batch, self.entries.projections, self.entries.shadows
         self.meter, self.statistics = UsageMeter(dialect), StatisticsSync(dialect)
@@ -95,8 +96,9 @@ class Writer:
         self.journal = journal
         self._outage = None
         if journal is not None:
-            line = WritingConnection(backend, durability=durability, max_wait_s=max_wait_s)
-            self._outage = Outage(journal, line, self.entries, ring=partial(self._bell.put, None))
+            ring = partial(self._bell.put, None)
+            line = WritingConnection(backend, engine, max_wait_s=max_wait_s)
+            self._outage = Outage(journal, line, self.entries, ring=ring)
             self._outage.catch_up()
         self._thread = threading.Thread(target=self._run, name="arbiter-writer", daemon=True)
         self._thread.start()
