@@ -48,14 +48,15 @@ async def put(request: Request, body: BudgetBody) -> BudgetRow:
     services = services_of(request)
     if not services.key_admin.may_limit(request.state.caller, body.scope, body.subject):
         raise Forbidden("owners set budgets of their projects, and of keys in them; operators set any")
+    subject = await services.key_admin.subject_of(body.scope, body.subject)
     return await services.budgets.put(
         request.state.caller,
         scope=body.scope,
-        subject=body.subject,
+        subject=subject,
         period=body.period,
         limit_usd=body.limit_usd,
         soft=body.soft,
-        timezone=body.timezone or await services.key_admin.timezone_of(body.scope, body.subject),
+        timezone=body.timezone or await services.key_admin.timezone_of(body.scope, subject),
     )
 
 

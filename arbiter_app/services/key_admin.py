@@ -17,7 +17,7 @@ from arbiter_app.services.periods import zone_of
 from arbiter_app.services.project_roles import is_operator, may, require
 from arbiter_app.services.rows import KeyEntry, MintedEntry, ProjectRow
 from arbiter_app.store import Store, keys, projects
-from arbiter_app.store.keys import DEFAULT_PROJECT, StoredKey, digest_of
+from arbiter_app.store.keys import DEFAULT_PROJECT, PREFIX, StoredKey, digest_of, public_id, well_formed
 from arbiter_app.store.projects import StoredProject
 
 LONGEST_HOURS = 24.0 * 366
@@ -99,6 +99,25 @@ class KeyAdmin:
             return True
         project = subject if scope == "project" else self._project_of(subject) if scope == "key" else None
         return project is not None and may(by, project, ProjectRole.OWNER)
+
+    async def subject_of(self, scope: str, subject: str) -> str:
+        """What a budget is of, as it is kept: the public id of a key, or of the first of its line, also where the whole key is given; a
+        project's id, also by its name; or a tag. Raises Unprocessable for what is not there, and for a tag that is a key."""
+        said = subject.strip()
+        if scope == "key":
+            key_id = public_id(said) if said.startswith(PREFIX) else said
+            known = self._keys.caller(key_id)
+            if known is None:
+                raise Unprocessable(f"no key {quoted(key_id, 40)}; see GET /v1/keys", param="subject")
+            return known.line
+        if scope == "project":
+            for one in await self._store.read(projects.everyone):
+                if said in (one.id, one.name):
+                    return one.id
+            raise Unprocessable(f"no project {quoted(said, 40)}; see GET /v1/projects", param="subject")
+        if well_formed(said):
+            raise Unprocessable("this tag is a key; a budget of a key has the scope key", param="subject")
+        return said
 
     def _project_of(self, key_id: str) -> str | None:
         return next((row["project_id"] for row in self._keys.listing() if row["key_id"] == key_id), None)

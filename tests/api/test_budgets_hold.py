@@ -180,6 +180,23 @@ def test_a_soft_limit_warns(gateway: Running) -> None:
     ],
 )
 def test_what_is_no_budget_is_refused(gateway: Running, field: str, value: Any) -> None:
-    body = {"scope": "key", "subject": "arb_12345678", "period": "day", "limit_usd": "1", field: value}
+    body = {"scope": "key", "subject": "settings-1", "period": "day", "limit_usd": "1", field: value}
     answer = gateway.http.post("/v1/budgets", json=body)
     assert (answer.status_code, answer.json()["error"]["param"]) == (422, field), answer.text
+
+
+def test_a_budget_is_of_what_is_there_and_no_secret_is_kept(own_gateway: Running) -> None:
+    secret = own_gateway.caller()
+    body = {"scope": "key", "period": "month", "limit_usd": "5"}
+    for scope, subject in (("key", "arb_nosuch12"), ("project", "nosuch"), ("tag", secret)):
+        refused = own_gateway.http.post("/v1/budgets", json={**body, "scope": scope, "subject": subject})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (422, "subject"), refused.text
+    assert own_gateway.http.post("/v1/budgets", json={**body, "subject": secret}).json()["subject"] == secret[:12]
+    project = own_gateway.http.post("/v1/projects", json={"name": "Data team"}).json()["id"]
+    named = own_gateway.http.post("/v1/budgets", json={**body, "scope": "project", "subject": "Data team"}).json()
+    assert named["subject"] == project
+    for path in ("/v1/budgets", "/v1/audit"):
+        assert secret[12:] not in own_gateway.http.get(path).text
+    rotated = own_gateway.http.post(f"/v1/keys/{secret[:12]}/rotate", json={}).json()
+    again = own_gateway.http.post("/v1/budgets", json={**body, "subject": rotated["api_key"], "limit_usd": "6"}).json()
+    assert (again["subject"], again["limit_usd"]) == (secret[:12], 6.0), "the one of the line"

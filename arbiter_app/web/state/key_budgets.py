@@ -42,6 +42,7 @@ class KeyBudgets(rx.State):
         subject = arguments.text(form.get("subject"), MOST_SUBJECT_CHARS)
         self.error, self.sure = "", ""
         try:
+            subject = await services.key_admin.subject_of(scope, subject)
             await services.budgets.put(
                 who,
                 scope=scope,
