@@ -143,6 +143,16 @@ class InternalError(ArbiterError):
     pass
 
 
+OF_THE_SERVICE = frozenset(
+    {
+        *(one.code for one in (OutOfCredit, RuntimeUnavailable, Overloaded, DeadlineExceeded, InternalError)),
+        *("runtime_key_refused", "runtime_overloaded", "runtime_rate_limited", "runtime_timeout"),
+        *("answers_too_large", "draining", "store_unavailable"),
+    }
+)
+"""Codes of what a caller can do nothing about; every other one says that the request, its key or its budget was refused."""
+
+
 def too_long(window: int | None, tokens: int, reserve: int, why: str = "") -> ContextLengthExceeded:
     """The refusal of a prompt over every window, in OpenAI's words: agents shorten their history when they read these.
 

@@ -220,8 +220,9 @@ class ArbiterPolicy(BasePolicy):
         if not models:
             return []
         if self._settled is None or self._settled[0] != self._version:
+            first = 0.0 if self._trials is Trials.SERVED else self._settings.baseline_first
             settings = replace(
-                self._settings, explore_share=0.0, baseline_first=0.0, repriced_share=0.0, recheck_share=0.0
+                self._settings, explore_share=0.0, baseline_first=first, repriced_share=0.0, recheck_share=0.0
             )
             settled = ArbiterPolicy(self._facts, self._baseline, settings)
             settled.load(self._table.rows(), {})

@@ -15,15 +15,16 @@ Explained = tuple[tuple[str, ...], tuple[Candidate, ...]]
 
 
 class Explanation:
-    """Builds choices from what one decision says. Indices are places in the pool; lists are [K], but for `eligible` and
-    `columns`: those of the models that may serve, as `Candidate` begins with them. `bar` is the quality to reach; `lost_cache` what
-    a model costs more in this conversation, USD, because another has its prompts cached; `last` are those that serve only if no other can,
-    because they have no licence."""
+    """Builds choices from what one decision says. Indices are places in the pool, `base` is the baseline's; lists are [K], but for
+    `eligible` and `columns`: those of the models that may serve, as `Candidate` begins with them. `bar` is the quality to reach;
+    `lost_cache` what a model costs more in this conversation, USD, because another has its prompts cached; `last` are those that serve only
+    if no other can, because they have no licence."""
 
     def __init__(
         self,
         *,
         models: Sequence[str],
+        base: int,
         eligible: Sequence[int],
         mean: Sequence[float],
         lows: Sequence[float],
@@ -37,6 +38,7 @@ class Explanation:
         last: Container[int] = (),
         lost_cache: Sequence[float] | None = None,
     ) -> None:
+        self._base = base
         self._pool, self._eligible, self._mean, self._lows, self._bar = models, eligible, mean, lows, bar
         self._loss, self._price, self._graded, self._usd = loss, price, graded, usd
         self._columns, self._times, self._last, self._lost = columns, times, last, lost_cache
@@ -52,19 +54,19 @@ class Explanation:
         words = self._words.get(model)
         if words is None:
             quality = f"quality {self._mean[model]:.2f} (at least {self._lows[model]:.2f}) for a bar of {self._bar:.2f}"
-            words = f"least expected loss: {quality}, {self._price[model]:.0%} of the baseline's price{self._sized}"
+            words = f"least expected loss: {quality}, {self._priced(model)}{self._sized}"
             self._words[model] = words
         return self._choice(model, "exploit", why + words, seed, propensity, shadows)
 
     def explore(self, model: int, bucket: str, seed: int, propensity: float) -> RoutingChoice:
         """A trial."""
         grades = f"{self._graded[model]:.0f} grades in {bucket} so far"
-        words = f"worth a trial: {grades}, {self._price[model]:.0%} of the baseline's price"
+        words = f"worth a trial: {grades}, {self._priced(model)}"
         return self._choice(model, "explore", words, seed, propensity)
 
     def again(self, model: int, seed: int, propensity: float) -> RoutingChoice:
         """A model whose price rose."""
-        words = f"its price rose: learned anew, {self._price[model]:.0%} of the baseline's price so far"
+        words = f"its price rose: learned anew, {self._priced(model)} so far"
         return self._choice(model, "explore", words, seed, propensity)
 
     def recheck(self, model: int, seed: int, propensity: float) -> RoutingChoice:
@@ -76,6 +78,13 @@ class Explanation:
         """The baseline, to learn what the others must reach."""
         words = f"the baseline sets the bar: {self._graded[model]:.0f} grades in {bucket} so far"
         return self._choice(model, "explore", words, seed, 1.0)
+
+    def _priced(self, model: int) -> str:
+        """What it is expected to cost, beside what the baseline is expected to."""
+        if model == self._base:
+            return "the baseline itself"
+        own, base = self._usd[model], self._usd[self._base]
+        return f"{own / base:.0%} of the baseline's price" if base > 0 else "no cheaper than the baseline"
 
     def _choice(
         self, model: int, mode: str, reason: str, seed: int, propensity: float, shadows: tuple[str, ...] = ()
@@ -100,7 +109,9 @@ class Explanation:
             else "not its turn"
             if loss[at] < least
             else "dearer"
-            if price[at] >= paid
+            if price[at] > paid
+            else "no cheaper"
+            if price[at] == paid
             else f"bound {lows[at]:.2f}{bar}"
             for at in here
         ]

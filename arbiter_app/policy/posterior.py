@@ -200,8 +200,8 @@ class QualityPosterior:
         """The mean and the 95 % interval of each model, within 0..1, to be told: six digits."""
         if not self._interval:
             half = Z95 * np.sqrt(np.maximum(self.cov.diagonal(), 0.0))
-            ends = np.maximum(self.mean - half, 0.0), np.minimum(self.mean + half, 1.0)
-            mean, lows, highs = np.array((self.mean, *ends)).round(6).tolist()
+            told = np.array((self.mean, self.mean - half, self.mean + half)).clip(0.0, 1.0)
+            mean, lows, highs = told.round(6).tolist()
             self._interval.append((mean, lows, highs))
         return self._interval[0]
 

@@ -157,6 +157,7 @@ class ScoredDecision:
         mean, lows, _ = self.view.belief.interval()
         self.explanation = Explanation(
             models=pool.models,
+            base=pool.base,
             eligible=self.may.places,
             mean=mean,
             lows=lows,

@@ -13,11 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from datetime import time as clock
 from functools import partial
+from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from arbiter_app.channels import Severity
 from arbiter_app.moments import moment
+from arbiter_app.pipeline.errors import OF_THE_SERVICE
 from arbiter_app.pipeline.health import Health
 from arbiter_app.services import alert_outcome, digest
 from arbiter_app.services.budgets import Budgets, spent_event
@@ -25,6 +27,7 @@ from arbiter_app.services.notification_events import HOUR_S, EventKind, Notifica
 from arbiter_app.services.notifications import Notifications
 from arbiter_app.services.reads import Reads
 from arbiter_app.store import Store, StoreError, alerts, notification_rules, notifications
+from arbiter_app.store.decisions import Filter
 
 log = logging.getLogger("arbiter.notifications")
 
@@ -33,6 +36,7 @@ LOOK_S, SUMS_S = 2.0, 30.0
 FAILURES = 3
 """So often in a row a model failed before anybody is told that it rests: the first rest is some seconds."""
 ERRORS_S, ERRORS_LEAST = 900.0, 20
+FAILED_LOOKED_AT = 50_000
 DAY_S = 86_400.0
 SAVING_DAYS = 7
 DIGEST_HOUR = 8
@@ -132,9 +136,17 @@ class Watching:
         now = self._now()
         rows = await self._store.totals(("mode",), since=now - ERRORS_S)
         calls, failed = sum(row["calls"] for row in rows), sum(row["failed"] for row in rows)
+        if calls < ERRORS_LEAST or failed < min(shares) * calls:
+            return
+        failed = await self._store.in_turn(partial(self._failed, now - ERRORS_S))
         for share in sorted(shares):
-            if calls >= ERRORS_LEAST and failed >= share * calls:
-                self._queue.tell(error_event(int(calls), int(failed), share, now))
+            if failed >= share * calls:
+                self._queue.tell(error_event(int(calls), failed, share, now))
+
+    def _failed(self, since: float) -> int:
+        """How many requests failed by no fault of their callers; of very many the newest are looked at."""
+        rows = islice(self._store.stretch(Filter(status="failed", since=since)), FAILED_LOOKED_AT)
+        return sum(row["error_code"] in OF_THE_SERVICE for row in rows)
 
     async def _look_at_saving(self) -> None:
         now = self._now()

@@ -125,6 +125,15 @@ def test_many_errors_are_told_to_rules_by_their_share(told: Running, hook: Recei
     assert row["title"] == "19 % of the requests fail" and row["rule_id"] != half
 
 
+def test_what_callers_do_wrong_is_no_failure(told: Running) -> None:
+    for number in range(10):
+        assert told.chat(f"Calculate {number} * 3", arbiter_no_cache=True).status_code == 200
+    for _ in range(20):
+        assert told.chat("Calculate 2 * 5", arbiter_pin="gpt-4o", max_tokens=10**8).status_code == 400
+    look(told)
+    assert queued(told, "error_rate") == []
+
+
 def test_a_saving_that_was_proven_and_is_no_longer_is_told_once(told: Running) -> None:
     look(told)
     assert queued(told, "saving_unproven") == []

@@ -155,8 +155,8 @@ def test_the_sums_in_sql_are_those_of_the_rows(engine: Engine) -> None:
     with engine.connect() as connection:
         known = seen(connection, rows)
         nothing = evidence(connection, since=BLANK["ts"] + 1)
-        mine = evidence(connection, key_id="nobody")
-        assert evidence(connection, since=BLANK["ts"], key_id=BLANK["key_id"]) == known
+        mine = evidence(connection, scope="nobody")
+        assert evidence(connection, since=BLANK["ts"], scope=BLANK["key_id"]) == known
     assert nothing.calls == mine.calls == 0
     used = [row for row in rows if row["status"] == "ok" and row["mode"] not in ("pinned", "cache")]
     assert known.calls == len(used) == 297
