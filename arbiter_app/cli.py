@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import csv
 import importlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -41,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Callable[[Settings, argparse.Namespace], int] = given.command
     try:
         return command(load_settings(), given)
+    except BrokenPipeError:  # who read our output has gone, and wants no more of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (SettingsError, StoreUnusable, StoreError, OSError) as error:
         print(f"arbiter: {error}", file=sys.stderr)
     except ArbiterError as error:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -135,6 +137,8 @@ def _named(row: Row) -> Row:
 
 
 def _parquet(path: Path) -> Iterator[Row]:
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     try:
         from pyarrow import parquet
     except ImportError as error:

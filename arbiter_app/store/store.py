@@ -392,11 +392,14 @@ class Store:
         return gone
 
     async def back_up(self, target: Path) -> None:
-        """A consistent copy of the database. Raises StoreError where the database has tools of its own for that."""
+        """A consistent copy of the database. Raises StoreError where it cannot be written, and where the database has tools of its own."""
         path = self.path
         if path is None:
             raise StoreError("use the database's own backup (pg_dump) for this store")
-        await asyncio.to_thread(back_up, path, target)
+        try:
+            await asyncio.to_thread(back_up, path, target)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(f"no backup was made in {target}: {error}") from error
 
     def close(self) -> None:
         """Write what is queued, then let go."""

@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 
 from arbiter_app.cli import cell, main
 from tests.conftest import OPERATOR, Running, running
-from tests.served import free_port
+from tests.served import ROOT, free_port
 from tests.stranger import stranger
 
 Run = Callable[..., tuple[int, str, str]]
@@ -248,3 +250,28 @@ def test_a_store_is_moved_with_one_command(tmp_path: Path, used: Run) -> None:
     assert code == 0 and "3 decisions and " in out.splitlines()[-1]
     code, _, err = used("move", source, target)
     assert code == 1 and "holds a store already" in err
+
+
+def test_a_backup_that_cannot_be_made_is_one_line(arbiter, tmp_path):
+    code, out, told = arbiter("backup", str(tmp_path / "nowhere" / "a.db"))
+    assert (code, out) == (1, "") and told.startswith("arbiter: no backup was made in") and told.count("\n") == 1
+
+
+def test_recorded_traffic_that_is_not_there_is_said(arbiter):
+    code, _, told = arbiter("replay", "nowhere.parquet")
+    assert code != 0 and "No such file" in told and "pyarrow" not in told
+
+
+def test_without_its_packages_it_says_where_they_are() -> None:
+    bare = subprocess.run(
+        [sys.executable, "-S", "-m", "arbiter_app", "doctor"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert bare.returncode == 1 and "make run" in bare.stderr and "Traceback" not in bare.stderr
+
+
+def test_whoever_reads_its_output_may_go(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "arbiter_app", "settings"]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as one:
+        assert one.stdout is not None and one.stderr is not None
+        one.stdout.close()
+        assert (one.stderr.read(), one.wait(30)) == (b"", 1)
