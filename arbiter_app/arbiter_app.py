@@ -24,7 +24,9 @@ from arbiter_app.web.pages import (
     notifications,
     overview,
     playground,
+    spend,
     start,
+    team,
 )
 from arbiter_app.web.socket_adapter import SocketAdapter
 from arbiter_app.web.state.account import Account
@@ -40,7 +42,9 @@ from arbiter_app.web.state.notify import Notify
 from arbiter_app.web.state.overview import Overview
 from arbiter_app.web.state.playground import Playground
 from arbiter_app.web.state.pool import PoolPanel
+from arbiter_app.web.state.spent import Spent
 from arbiter_app.web.state.start import Integration, Start
+from arbiter_app.web.state.team import Team
 
 DESCRIPTION = "Arbiter routes every prompt to the cheapest model that answers it well, and proves what it saved."
 
@@ -84,12 +88,14 @@ def _page(component: Callable[[], rx.Component], route: str, title: str, *loads:
 
 _page(landing.page, "/", "The cheapest model that still gets it right", Overview.load, Integration.load)
 _page(start.page, "/start", "Start", Start.load)
-_page(overview.page, "/app", "Overview", Overview.load)
+_page(overview.page, "/app", "Overview", Overview.load, KeyBudgets.load)
 _page(playground.page, "/app/playground", "Playground", Playground.load)
 _page(activity.page, "/app/activity", "Activity", Activity.load, ContentSearch.load)
 _page(activity.decision, "/app/decision/[decision_id]", "Decision", DecisionPage.load, DecisionContent.load)
 _page(notifications.page, "/app/notifications", "Notifications", Notify.load)
 _page(models.page, "/app/models", "Models", Models.load, PoolPanel.load, Calibrate.load)
+_page(spend.page, "/app/spend", "Spend", Spent.load)
+_page(team.page, "/app/team", "Team", Team.load)
 _page(key.page, "/app/key", "Key", Key.load, KeyBudgets.load, ProjectContents.load)
 _page(integration.page, "/app/integration", "Integration", Integration.load)
 _page(demo.page, "/demo", "Demo", Demo.load)

@@ -88,7 +88,12 @@ class Application:
             self._workers = await stack.enter_async_context(WorkerPool(opened.services, self._listening))
         events, pages = await self._pages(stack)
         self._dispatcher = Dispatcher(
-            gateway=opened.gateway, pages=pages, session=opened.session_route, export=opened.export, socket=events
+            gateway=opened.gateway,
+            pages=pages,
+            session=opened.session_route,
+            export=opened.export,
+            socket=events,
+            knocks=opened.session_route.knocks if self._settings.auth_header else None,
         )
 
     async def _pages(self, stack: contextlib.AsyncExitStack) -> tuple[ASGIApp | None, ASGIApp]:

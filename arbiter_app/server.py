@@ -18,6 +18,7 @@ import uvicorn
 from arbiter_app.connections import ConnectionLimiter
 from arbiter_app.notices import bounds
 from arbiter_app.protocol import protocols
+from arbiter_app.proxy_identity import ProxyIdentity
 from arbiter_app.settings import Settings
 
 COLLECT_EVERY = (20_000, 10, 10)
@@ -110,8 +111,9 @@ class Server(uvicorn.Server):
 
 def config_of(settings: Settings, application: Any) -> uvicorn.Config:
     """How every process of Arbiter serves."""
+    vouched = bool(settings.auth_header)
     return uvicorn.Config(
-        application,
+        ProxyIdentity(application, settings) if vouched else application,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
@@ -123,7 +125,7 @@ def config_of(settings: Settings, application: Any) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=bool(settings.trusted_proxies),
+        proxy_headers=bool(settings.trusted_proxies) and not vouched,
         forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_keep_alive=cast(int, settings.idle_timeout_s),
         timeout_graceful_shutdown=round(settings.drain_s) + GOODBYE_S + CUT_S,

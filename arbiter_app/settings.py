@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -190,6 +190,11 @@ class Settings(_ByName):
     )
     oidc_role: Literal["caller", "operator"] = _env(
         "ARBITER_OIDC_ROLE", "caller", "role of who comes in so for the first time: caller or operator"
+    )
+    auth_header: str = _env(
+        "ARBITER_AUTH_HEADER",
+        "",
+        "header in which a trusted proxy says who signs in, by e-mail address; it counts from ARBITER_TRUSTED_PROXIES alone",
     )
     sessions_per_key: int = _env(
         "ARBITER_SESSIONS_PER_KEY", 20, "browsers signed in with a key; the oldest gives way", ge=1
@@ -385,6 +390,12 @@ class Settings(_ByName):
         better = dict(given)
         repaired = _repair(better)
         return {**better, "repaired": repaired}
+
+    @model_validator(mode="after")
+    def _check_proxies(self) -> Self:
+        if self.auth_header and (not self.trusted_proxies or "*" in self.trusted_proxies):
+            raise ValueError("ARBITER_AUTH_HEADER: name the proxies that may say who signs in: ARBITER_TRUSTED_PROXIES")
+        return self
 
     @property
     def sandbox(self) -> bool:

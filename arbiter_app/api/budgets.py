@@ -9,8 +9,6 @@ from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import services_of
 from arbiter_app.pipeline.errors import Forbidden, NotFound
 from arbiter_app.pipeline.plain import quoted
-from arbiter_app.services.budgets import KEY, PROJECT
-from arbiter_app.services.project_roles import is_operator
 from arbiter_app.services.rows import BudgetList, BudgetRow, Removed
 
 router = APIRouter(tags=["budgets"], route_class=Guarded)
@@ -34,12 +32,8 @@ class BudgetBody(BaseModel):
 async def listing(request: Request) -> BudgetList:
     """Every budget with what is spent, reserved and left of it; for people those of their projects and the keys in them."""
     services = services_of(request)
-    by, admin = request.state.caller, services.key_admin
-    seen = {(KEY, row["key_id"]) for row in await admin.listing(by)} | {
-        (PROJECT, row["id"]) for row in await admin.projects(by)
-    }
     rows = await services.budgets.listing()
-    return {"data": [row for row in rows if is_operator(by) or (row["scope"], row["subject"]) in seen]}
+    return {"data": await services.key_admin.budgets_seen(request.state.caller, rows)}
 
 
 @router.post("/v1/budgets")

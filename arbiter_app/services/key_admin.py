@@ -15,7 +15,7 @@ from arbiter_app.services.audit import entry
 from arbiter_app.services.keys import Keys
 from arbiter_app.services.periods import zone_of
 from arbiter_app.services.project_roles import is_operator, may, require
-from arbiter_app.services.rows import KeyEntry, MintedEntry, ProjectRow
+from arbiter_app.services.rows import BudgetRow, KeyEntry, MintedEntry, ProjectRow
 from arbiter_app.store import Store, keys, projects
 from arbiter_app.store.keys import DEFAULT_PROJECT, PREFIX, StoredKey, digest_of, public_id, well_formed
 from arbiter_app.store.projects import StoredProject
@@ -118,6 +118,14 @@ class KeyAdmin:
         if well_formed(said):
             raise Unprocessable("this tag is a key; a budget of a key has the scope key", param="subject")
         return said
+
+    async def budgets_seen(self, by: Caller, rows: Sequence[BudgetRow]) -> list[BudgetRow]:
+        """Those of these budgets that somebody sees: operators all, people those of their projects and the keys in them."""
+        if is_operator(by):
+            return list(rows)
+        seen = {("key", row["key_id"]) for row in await self.listing(by)}
+        seen |= {("project", row["id"]) for row in await self.projects(by)}
+        return [row for row in rows if (row["scope"], row["subject"]) in seen]
 
     def _project_of(self, key_id: str) -> str | None:
         return next((row["project_id"] for row in self._keys.listing() if row["key_id"] == key_id), None)

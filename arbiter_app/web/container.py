@@ -28,7 +28,7 @@ class Container:
     settings: Settings
     services: Services
     gateway: Gateway
-    session_route: ASGIApp
+    session_route: SessionRoute
     export: ASGIApp
     live: Live
     tabs: SignedInTabs

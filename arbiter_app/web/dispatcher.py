@@ -9,9 +9,10 @@ under the path of a proxy: pages are built for a host of their own, and name eac
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from arbiter_app import browsers
@@ -63,16 +64,25 @@ def could_be_a_page(path: str) -> bool:
 
 
 class Dispatcher:
-    """The outermost ASGI application. `socket` is None when there is no Reflex (fallback dashboard)."""
+    """The outermost ASGI application. `socket` is None when there is no Reflex (fallback dashboard). `knocks` says where the browser of a
+    page has to go first, if anywhere."""
 
     def __init__(
-        self, *, gateway: ASGIApp, pages: ASGIApp, session: ASGIApp, export: ASGIApp, socket: ASGIApp | None
+        self,
+        *,
+        gateway: ASGIApp,
+        pages: ASGIApp,
+        session: ASGIApp,
+        export: ASGIApp,
+        socket: ASGIApp | None,
+        knocks: Callable[[Scope], Awaitable[str | None]] | None = None,
     ) -> None:
         self._gateway = gateway
         self._pages = pages
         self._session = session
         self._export = export
         self._socket = socket
+        self._knocks = knocks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Dispatch one request or socket."""
@@ -94,6 +104,9 @@ class Dispatcher:
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A page. What is not there is not found in the way that whoever asked can read."""
+        if self._knocks is not None and (first := await self._knocks(scope)) is not None:
+            await RedirectResponse(first, 303)(scope, receive, send)
+            return
         missing = self._gateway if is_of_the_api(scope) else NOT_FOUND
         if not could_be_a_page(scope["path"]):
             await missing(scope, receive, send)

@@ -63,7 +63,7 @@ COLUMNS = (
     + ("status", "error_code", "cache", "cascaded_from", "runtime")
     + ("project_id", "key_id", "end_user", "tags")
 )
-AGES = {"15m": 900.0, "1h": 3_600.0, "24h": 86_400.0, "7d": 604_800.0}
+AGES = {"15m": 900.0, "1h": 3_600.0, "24h": 86_400.0, "7d": 604_800.0, "30d": 2_592_000.0}
 LABELS = ("project", "key", "tag", "user", "runtime")
 """What decisions are narrowed by for whoever has signed in."""
 PARAMETERS = ("task", "model", "mode", "age", *LABELS)

@@ -106,11 +106,14 @@ class OpenIdSignIn:
         if not isinstance(email, str) or claims.get("email_verified") is not True:
             raise SignInRefused("the provider does not vouch for an e-mail address (email, email_verified)")
         name = claims.get("name") if isinstance(claims.get("name"), str) else ""
-        welcome = email.rpartition("@")[2].lower() in self._domains
-        caller = await self._people.enter(email, str(name), self._role if welcome else None)
+        caller = await self._people.enter(email, str(name), self.role_of(email))
         if caller is None:
             raise SignInRefused("nobody has invited this address, or it may not sign in any more; ask an operator")
         return caller
+
+    def role_of(self, email: str) -> str | None:
+        """The role of who comes in for the first time with this address; None where nobody does without an invitation."""
+        return self._role if email.rpartition("@")[2].lower() in self._domains else None
 
     async def _check_provider(self) -> None:
         if (await self._named()).rstrip("/") != self._issuer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
@@ -13,8 +13,9 @@ from starlette.types import Receive, Scope, Send
 from arbiter_app import browsers
 from arbiter_app.addresses import address_of, came_by_tls
 from arbiter_app.pipeline.errors import RateLimited, Unprocessable
+from arbiter_app.proxy_identity import vouched_for
 from arbiter_app.services.keys import Keys
-from arbiter_app.services.people import PLACE, People
+from arbiter_app.services.people import PLACE, People, is_person
 from arbiter_app.services.sessions import COOKIE, LIFETIME_S, Sessions
 from arbiter_app.store import StoreError
 from arbiter_app.web import invitation
@@ -24,6 +25,8 @@ from arbiter_app.web.openid import COOKIE as OPENID_COOKIE
 MAX_BODY = 8_192
 SEEN = "arbiter_seen"
 """The cookie by which the pages' script knows that somebody has signed in here, and is no first visitor. It says nothing else."""
+BY_PROXY = "/session/proxy"
+"""Where whom a trusted proxy vouches for is signed in."""
 
 
 class SessionRoute:
@@ -47,6 +50,8 @@ class SessionRoute:
             return await self._invitation(request)
         if request.method == "GET" and self._openid.on and request.url.path in (START, CALLBACK):
             return await self._by_openid(request)
+        if request.method in ("GET", "HEAD") and request.url.path == BY_PROXY:
+            return await self._by_proxy(request)
         if request.method == "DELETE":
             return await self._sign_out(request)
         if request.method != "POST":
@@ -117,6 +122,32 @@ class SessionRoute:
         answer.delete_cookie(OPENID_COOKIE, path=START, httponly=True, samesite="lax")
         _set_cookie(answer, request, secret)
         return answer
+
+    async def _by_proxy(self, request: Request) -> Response:
+        """Sign in whom a trusted proxy vouches for, and go on to where they were."""
+        email = vouched_for(request.scope)
+        if not email:
+            return refused("no trusted proxy says who you are (ARBITER_AUTH_HEADER, ARBITER_TRUSTED_PROXIES)")
+        try:
+            caller = await self._people.enter(email, "", self._openid.role_of(email))
+            if caller is None:
+                return refused("nobody has invited this address, or it may not sign in any more; ask an operator")
+            secret = await self._sessions.begin(caller)
+        except StoreError as error:
+            return refused(f"nobody can sign in at the moment: {error}", 503)
+        answer = RedirectResponse(local(request.query_params.get("next", "")), 303)
+        _set_cookie(answer, request, secret)
+        return answer
+
+    async def knocks(self, scope: Scope) -> str | None:
+        """Where a browser has to go first that a trusted proxy vouches for and that is not signed in as who that is."""
+        email = vouched_for(scope)
+        if not email or "." in scope["path"].rpartition("/")[2]:
+            return None
+        who = await self._keys.signed_in(browsers.cookies(scope["headers"]))
+        if who is not None and is_person(who.key_id) and who.email.lower() == email:
+            return None
+        return f"{BY_PROXY}?next={quote(scope['path'])}"
 
     def _signed_in(self, request: Request, fields: dict[str, str], secret: str) -> Response:
         answer: Response = JSONResponse({"signed_in": True})

@@ -7,8 +7,9 @@ import reflex as rx
 from arbiter_app.services.budgets import SCOPES
 from arbiter_app.services.periods import PERIODS
 from arbiter_app.web.components import atoms, data
+from arbiter_app.web.components.frame import link
 from arbiter_app.web.state.key_budgets import KeyBudgets
-from arbiter_app.web.typed import Record, either
+from arbiter_app.web.typed import Record, Records, either
 
 HOW = (
     "What calls in work may still cost at their dearest is reserved until they end. Spent and reserved never exceed the limit; "
@@ -40,8 +41,30 @@ def own() -> rx.Component:
     return rx.cond(KeyBudgets.own.length() > 0, panel)
 
 
+def glance() -> rx.Component:
+    """The budgets of what somebody sees, or else their own, in bars; nothing where there are none."""
+
+    def one(row: Record) -> rx.Component:
+        return rx.el.div(
+            rx.el.div(
+                rx.el.span(row["scope"], " ", rx.el.b(row["subject"]), class_name="small"),
+                rx.el.span(row["spent_of"], " a ", row["period"], class_name="num small push", white_space="nowrap"),
+                class_name="row",
+            ),
+            atoms.meter(row["width"], row["label"], row["hot"] == "yes"),
+            class_name="stack tight",
+        )
+
+    def panel(rows: Records) -> rx.Component:
+        body = rx.el.div(rx.foreach(rows, one), class_name="stack pad")
+        more = link("all budgets", to="/app/key", class_name="btn mini ghost")
+        return rx.cond(rows.length() > 0, atoms.panel("Budgets", body, note="of now", explain=HOW, tools=(more,)))
+
+    return rx.cond(KeyBudgets.every.length() > 0, panel(KeyBudgets.every), panel(KeyBudgets.own))
+
+
 def every() -> rx.Component:
-    """All budgets, for operators."""
+    """All budgets that the visitor may set."""
 
     def line(row: Record) -> rx.Component:
         remove = atoms.button(

@@ -16,8 +16,10 @@ NAV = (
     ("overview", "Overview", "/app"),
     ("playground", "Playground", "/app/playground"),
     ("activity", "Activity", "/app/activity"),
+    ("spend", "Spend", "/app/spend"),
     ("models", "Models", "/app/models"),
     ("notifications", "Notifications", "/app/notifications"),
+    ("team", "Team", "/app/team"),
     ("key", "Key", "/app/key"),
     ("integration", "Integration", "/app/integration"),
     ("demo", "Demo", "/demo"),
@@ -46,7 +48,12 @@ def shell(active: str, title: str, *body: rx.Component, tools: rx.Component | No
                 rx.el.h1(title),
                 sandbox_label(),
                 live_mark(),
-                rx.el.div(tools if tools is not None else rx.fragment(), theme_switch(), class_name="row push wrap"),
+                rx.el.div(
+                    tools if tools is not None else rx.fragment(),
+                    commands(),
+                    theme_switch(),
+                    class_name="row push wrap",
+                ),
                 class_name="head",
             ),
             rx.el.main(*body, class_name="main", id="content", tab_index=-1),
@@ -110,6 +117,17 @@ def theme_switch() -> rx.Component:
         on_click=rx.toggle_color_mode,
         class_name="icon-btn",
         aria_label="Switch between light and dark",
+        type="button",
+    )
+
+
+def commands() -> rx.Component:
+    """Opens the command palette, as Ctrl and K do. The work is done by arbiter.js."""
+    return rx.el.button(
+        "Ctrl K",
+        custom_attrs={"data-palette": "yes"},
+        class_name="btn mini ghost hide-s palette-btn",
+        aria_label="Commands",
         type="button",
     )
 

@@ -68,7 +68,14 @@ def _table() -> rx.Component:
 
 
 def _filters() -> rx.Component:
-    ages = [("", "any time"), ("15m", "last 15 min"), ("1h", "last hour"), ("24h", "last day"), ("7d", "last week")]
+    ages = [
+        ("", "any time"),
+        ("15m", "last 15 min"),
+        ("1h", "last hour"),
+        ("24h", "last day"),
+        ("7d", "last week"),
+        ("30d", "last 30 days"),
+    ]
     model = rx.el.select(
         rx.el.option("all models", value=""),
         rx.foreach(Activity.models, lambda name: rx.el.option(name, value=name)),
@@ -96,7 +103,22 @@ def _filters() -> rx.Component:
     )
     return rx.el.div(
         find,
-        rx.cond(Activity.key != "", rx.el.span("key ", Activity.key, class_name="tag num")),
+        rx.foreach(
+            Activity.chips,
+            lambda one: rx.el.span(
+                one["name"],
+                " ",
+                rx.el.b(one["value"]),
+                rx.el.button(
+                    "×",
+                    on_click=Activity.narrow(one["name"], ""),
+                    class_name="chip-x",
+                    type="button",
+                    aria_label="Drop this filter",
+                ),
+                class_name="tag",
+            ),
+        ),
         atoms.choice(orders, Activity.sort, lambda value: Activity.narrow("sort", value), "Order"),
         atoms.choice(tasks, Activity.task, lambda value: Activity.narrow("task", value), "Task"),
         model,

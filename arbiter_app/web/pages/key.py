@@ -8,6 +8,7 @@ from arbiter_app.web.components import atoms, budgets, contents, data
 from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.state.account import Account
 from arbiter_app.web.state.key import Key
+from arbiter_app.web.state.key_budgets import KeyBudgets
 from arbiter_app.web.typed import Record, either
 
 
@@ -52,7 +53,8 @@ def _signed_in() -> rx.Component:
     return rx.fragment(
         rx.el.div(_own(), _use(), class_name="two even"),
         budgets.own(),
-        rx.cond(Account.role == "operator", rx.fragment(budgets.every(), _everybody(), contents.of_projects())),
+        rx.cond((Account.role == "operator") | (KeyBudgets.may != ""), budgets.every()),
+        rx.cond(Account.role == "operator", rx.fragment(_everybody(), contents.of_projects())),
     )
 
 

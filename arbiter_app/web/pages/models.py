@@ -217,7 +217,7 @@ def _prices() -> rx.Component:
         ),
         explain=HOW["prices"],
         note="measured: the newest decisions, and those around shifts",
-        tools=data.chart_tools("prices"),
+        tools=data.chart_tools("prices", rx.Var.create("/app/activity?age=") + Models.span),
     )
 
 
@@ -234,7 +234,7 @@ def _latency() -> rx.Component:
         ),
         explain=HOW["latency"],
         note="ms to the whole answer",
-        tools=data.chart_tools("latency"),
+        tools=data.chart_tools("latency", rx.Var.create("/app/activity?age=") + Models.span),
     )
 
 

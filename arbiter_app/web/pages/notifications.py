@@ -8,7 +8,7 @@ import reflex as rx
 
 from arbiter_app.web.components import atoms, data
 from arbiter_app.web.components.frame import link, shell
-from arbiter_app.web.notifications import ADDRESSES, CHANNELS, CHOICES, USUAL
+from arbiter_app.web.notifications import ADDRESSES, CHANNELS, CHOICES
 from arbiter_app.web.state.notify import Notify
 from arbiter_app.web.typed import Record, either
 
@@ -62,6 +62,7 @@ def _rules() -> rx.Component:
             rx.el.p(row["events"], class_name="small soft"),
             rx.el.div(
                 atoms.button("Test", on_click=Notify.test(row["id"]), kind="mini primary"),
+                atoms.button("Edit", on_click=Notify.edit(row["id"]), kind="mini"),
                 rx.cond(row["muted"] != "", muted, mute),
                 atoms.button(
                     either(Notify.sure == row["id"], "Really delete", "Delete"),
@@ -89,14 +90,25 @@ def _rules() -> rx.Component:
 def _new() -> rx.Component:
     address, about = _by_channel(0), _by_channel(1)
     ticks = [
-        rx.el.label(rx.el.input(type="checkbox", name=kind, default_checked=kind in USUAL), words, class_name="tick")
+        rx.el.label(
+            rx.el.input(type="checkbox", name=kind, default_checked=Notify.ticked.contains(kind)),
+            words,
+            class_name="tick",
+        )
         for kind, words in CHOICES
     ]
     form = rx.el.form(
         rx.el.div(
             atoms.field(
                 "Name",
-                rx.el.input(name="name", class_name="input", placeholder="on call", required=True, max_length=80),
+                rx.el.input(
+                    name="name",
+                    class_name="input",
+                    placeholder="on call",
+                    default_value=Notify.name,
+                    required=True,
+                    max_length=80,
+                ),
             ),
             atoms.field(
                 "Channel",
@@ -104,6 +116,7 @@ def _new() -> rx.Component:
                     *[rx.el.option(name, value=kind) for kind, name in CHANNELS.items()],
                     value=Notify.channel,
                     on_change=Notify.set_channel,
+                    disabled=Notify.editing != "",
                     class_name="input",
                 ),
             ),
@@ -114,8 +127,8 @@ def _new() -> rx.Component:
             rx.el.input(
                 name="address",
                 class_name="input num",
-                placeholder=address,
-                required=True,
+                placeholder=either(Notify.editing != "", "as it is", address),
+                required=Notify.editing == "",
                 auto_complete="off",
                 spell_check=False,
                 max_length=2000,
@@ -131,16 +144,21 @@ def _new() -> rx.Component:
                 min="0.1",
                 max="100",
                 step="any",
-                default_value="5",
+                default_value=Notify.percent,
                 class_name="input",
             ),
             "per cent of the requests of 15 minutes",
         ),
         rx.cond(Notify.error != "", rx.el.p(Notify.error, class_name="error", role="alert")),
-        atoms.button("Make the rule", kind="primary", type="submit"),
+        rx.el.div(
+            atoms.button(either(Notify.editing != "", "Save the rule", "Make the rule"), kind="primary", type="submit"),
+            rx.cond(Notify.editing != "", atoms.button("Leave it", on_click=Notify.leave)),
+            class_name="row",
+        ),
         on_submit=Notify.add,
         reset_on_submit=False,
         class_name="stack pad",
+        key=rx.Var.create("rule-") + Notify.editing,
     )
     secret = rx.el.div(
         rx.el.p("The signing secret of the webhook, shown this once:", class_name="small"),
@@ -149,7 +167,10 @@ def _new() -> rx.Component:
         role="status",
     )
     return atoms.panel(
-        "New rule", rx.cond(Notify.secret != "", secret), form, note="the address is not shown again once it is saved"
+        either(Notify.editing != "", "Change the rule", "New rule"),
+        rx.cond(Notify.secret != "", secret),
+        form,
+        note="the address is not shown again once it is saved",
     )
 
 

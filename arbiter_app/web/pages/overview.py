@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reflex as rx
 
-from arbiter_app.web.components import atoms, data
+from arbiter_app.web.components import atoms, budgets, data
 from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.state.overview import Overview
 from arbiter_app.web.tasks import TASKS
@@ -83,7 +83,7 @@ def _open() -> rx.Component:
         rx.cond(Overview.change["said"] != "", _changed()),
         rx.el.div(
             rx.el.div(_feed(), _learning(), _classifier(), class_name="stack"),
-            rx.el.div(_decision(), _shifts(), class_name="stack"),
+            rx.el.div(budgets.glance(), _decision(), _shifts(), class_name="stack"),
             class_name="two",
         ),
     )
@@ -177,7 +177,7 @@ def _spend() -> rx.Component:
         ),
         explain=HOW["spend"],
         note="USD, by model, against the baseline for everything",
-        tools=data.chart_tools("spend"),
+        tools=data.chart_tools("spend", rx.Var.create("/app/activity?age=") + Overview.span),
     )
 
 
@@ -236,7 +236,7 @@ def _scatter() -> rx.Component:
         explain=HOW["scatter"],
         tools=(
             atoms.choice([(one, one) for one in TASKS], Overview.scatter_task, Overview.set_scatter_task, "Task"),
-            *data.chart_tools("scatter"),
+            *data.chart_tools("scatter", rx.Var.create("/app/activity?task=") + Overview.scatter_task),
         ),
     )
 
@@ -325,7 +325,7 @@ def _learning() -> rx.Component:
         rx.el.div(data.chart(Overview.charts["learning"], "Share spent on learning over time", 150), class_name="pad"),
         explain=HOW["learning"],
         note="share spent on learning; dashed: the cap",
-        tools=data.chart_tools("learning"),
+        tools=data.chart_tools("learning", rx.Var.create("/app/activity?age=") + Overview.span),
     )
 
 

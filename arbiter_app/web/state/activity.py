@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 import orjson
 import reflex as rx
 
-from arbiter_app.pipeline.types import Mode, Role
+from arbiter_app.api import visibility
+from arbiter_app.pipeline.errors import ArbiterError
+from arbiter_app.pipeline.types import Caller, Mode
 from arbiter_app.store.decisions import ORDERS, Filter
 from arbiter_app.web import container, decision_views, views
 from arbiter_app.web.state import arguments, authz
@@ -18,11 +22,13 @@ from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
 from arbiter_app.web.views import View
 
 MODES = tuple(mode.value for mode in Mode)
-AGES = {"": 0.0, "15m": 900.0, "1h": 3_600.0, "24h": 86_400.0, "7d": 604_800.0}
+AGES = {"": 0.0, "15m": 900.0, "1h": 3_600.0, "24h": 86_400.0, "7d": 604_800.0, "30d": 2_592_000.0}
 PAGE = 50
-EXPORTED = ("task", "model", "mode", "age")
+LABELS = ("project", "key", "tag", "user", "runtime")
+"""Whose decisions they are: for whoever has signed in."""
+EXPORTED = ("task", "model", "mode", "age", *LABELS)
 """Filters that a download takes."""
-FILTERS = ("task", "model", "mode", "age", "sort", "request", "key")
+FILTERS = ("task", "model", "mode", "age", "sort", "request", "since", "until", *LABELS)
 
 
 class Activity(rx.State):
@@ -35,8 +41,15 @@ class Activity(rx.State):
     age: rx.Field[str] = rx.field("")
     sort: rx.Field[str] = rx.field("")
     request: rx.Field[str] = rx.field("")
+    since: rx.Field[str] = rx.field("")
+    until: rx.Field[str] = rx.field("")
+    project: rx.Field[str] = rx.field("")
     key: rx.Field[str] = rx.field("")
-    """A key that an operator looks at."""
+    tag: rx.Field[str] = rx.field("")
+    user: rx.Field[str] = rx.field("")
+    runtime: rx.Field[str] = rx.field("")
+    chips: Listed[View] = listed()
+    """What it is narrowed to beside what the selects show."""
     before: rx.Field[str] = rx.field("")
     rows: Listed[View] = listed()
     models: Listed[str] = listed()
@@ -56,14 +69,14 @@ class Activity(rx.State):
         self._take(dict(self.router.url.query_parameters))
         reads = container.current().services.reads
         self.models = [row["id"] for row in reads.pricing()]
-        narrowed = Filter(
-            task=self.task or None,
-            model=self.model or None,
-            mode=self.mode or None,
-            since=time.time() - AGES[self.age] if self.age else None,
-            key_id=self.key if self.key and who.role is Role.OPERATOR else authz.scope(who),
-            request_id=self.request if self.request and who.key_id else None,
-        )
+        try:
+            narrowed = self._filter(who)
+        except ArbiterError:  # a key or project that is not theirs
+            self.rows, self.older, self.chips, self.loaded, self.narrowed = [], "", [], "yes", "yes"
+            return
+        self.chips = [{"name": name, "value": getattr(self, name)} for name in LABELS if getattr(self, name)]
+        if self.since or self.until:
+            self.chips = [*self.chips, {"name": "since", "value": _days(self.since, self.until)}]
         if self.sort:
             rows = await reads.ranked(narrowed, self.sort, limit=PAGE)
         else:
@@ -73,12 +86,32 @@ class Activity(rx.State):
         self.query = urlencode({name: value for name, value in self._filters().items() if name in EXPORTED})
         self.narrowed, self.loaded = "yes" if self._filters() else "", "yes"
 
+    def _filter(self, who: Caller) -> Filter:
+        """What the URL asks for of what this visitor may see. Raises NotFound and Unauthorized."""
+        named = dict.fromkeys(LABELS) if not who.key_id else {name: getattr(self, name) or None for name in LABELS}
+        settings = container.current().settings
+        seen = visibility.narrowed("decisions", who, settings, project=named["project"], key=named["key"])
+        return Filter(
+            task=self.task or None,
+            model=self.model or None,
+            mode=self.mode or None,
+            since=float(self.since) if self.since else time.time() - AGES[self.age] if self.age else None,
+            until=float(self.until) if self.until else None,
+            key_id=seen.key_id,
+            project_id=seen.project_id,
+            runtime=named["runtime"],
+            end_user=named["user"],
+            tag=named["tag"],
+            request_id=self.request if self.request and who.key_id else None,
+        )
+
     @event
     async def narrow(self, name: str, value: str) -> Any:
         """Set one filter; the URL changes and the page follows it."""
         await authz.current_caller(self)
         if name in FILTERS and isinstance(value, str):
-            self._take({**self._filters(), name: value, "before": ""})
+            more = {"until": ""} if name == "since" else {"since": "", "until": ""} if name == "age" else {}
+            self._take({**self._filters(), name: value, "before": "", **more})
         return rx.redirect(self._url(), replace=True)
 
     @event
@@ -106,7 +139,11 @@ class Activity(rx.State):
         self.age = arguments.choice(given.get("age"), AGES, "")
         self.sort = arguments.choice(given.get("sort"), ORDERS, "")
         self.request = arguments.text(given.get("request"), 200)
-        self.key = arguments.text(given.get("key"), 80)
+        for name in LABELS:
+            setattr(self, name, arguments.text(given.get(name), 200))
+        for name in ("since", "until"):
+            at = arguments.text(given.get(name), 12)
+            setattr(self, name, at if at.isdigit() else "")
         before = arguments.text(given.get("before"), 20)
         self.before = before if before.isdigit() else ""
 
@@ -116,6 +153,13 @@ class Activity(rx.State):
     def _url(self, **more: str) -> str:
         query = urlencode({**self._filters(), **more})
         return "/app/activity" + (f"?{query}" if query else "")
+
+
+def _days(since: str, until: str) -> str:
+    """A range of time in words, by the clock of the settings' time zone."""
+    zone = ZoneInfo(container.current().settings.time_zone)
+    ends = [f"{datetime.fromtimestamp(int(at), zone):%-d %b %H:%M}" if at else "" for at in (since, until)]
+    return " to ".join(one for one in ends if one)
 
 
 class DecisionPage(rx.State):

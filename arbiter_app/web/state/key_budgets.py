@@ -7,9 +7,10 @@ from typing import Any
 import reflex as rx
 
 from arbiter_app.pipeline.errors import ArbiterError
-from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.pipeline.types import Caller, ProjectRole
 from arbiter_app.services.budgets import MOST_SUBJECT_CHARS, SCOPES
 from arbiter_app.services.periods import PERIODS
+from arbiter_app.services.project_roles import may_somewhere
 from arbiter_app.web import container, views
 from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.typed import Listed, event, listed
@@ -21,6 +22,8 @@ class KeyBudgets(rx.State):
 
     own: Listed[View] = listed()
     every: Listed[View] = listed()
+    may: rx.Field[str] = rx.field("")
+    """Whether the visitor may set any."""
     error: rx.Field[str] = rx.field("")
     sure: rx.Field[str] = rx.field("")
 
@@ -33,14 +36,17 @@ class KeyBudgets(rx.State):
 
     @event
     async def put(self, form: dict[str, Any]) -> None:
-        """Set a budget; for operators."""
+        """Set a budget; for operators, and owners of projects."""
         who = await authz.current_caller(self)
-        if who.role is not Role.OPERATOR or not isinstance(form, dict):
-            return
         services = container.current().services
+        if not isinstance(form, dict):
+            return
         scope = arguments.choice(form.get("scope"), SCOPES, "")
         subject = arguments.text(form.get("subject"), MOST_SUBJECT_CHARS)
         self.error, self.sure = "", ""
+        if not services.key_admin.may_limit(who, scope, subject):
+            self.error = "Owners set budgets of their projects, and of keys in them." if self.may else ""
+            return
         try:
             subject = await services.key_admin.subject_of(scope, subject)
             await services.budgets.put(
@@ -57,17 +63,19 @@ class KeyBudgets(rx.State):
 
     @event
     async def drop(self, budget_id: str) -> None:
-        """Remove a budget, which is asked twice; for operators."""
+        """Remove a budget, which is asked twice; for operators, and owners of projects."""
         who = await authz.current_caller(self)
-        if who.role is not Role.OPERATOR:
+        services, picked = container.current().services, arguments.text(budget_id, 40)
+        rows = [one for one in await services.budgets.listing() if one["id"] == picked]
+        if not any(services.key_admin.may_limit(who, one["scope"], one["subject"]) for one in rows):
             return
-        picked, self.error = arguments.text(budget_id, 40), ""
+        self.error = ""
         if self.sure != picked:
             self.sure = picked
             return
         self.sure = ""
         try:
-            await container.current().services.budgets.drop(who, picked)
+            await services.budgets.drop(who, picked)
         except ArbiterError as error:
             self.error = str(error)
         await self._show(who)
@@ -76,7 +84,9 @@ class KeyBudgets(rx.State):
         services = container.current().services
         caller = services.keys.caller(who.key_id) if who.key_id else None
         own = [] if caller is None else await services.budgets.listing(caller)
-        every = await services.budgets.listing() if who.role is Role.OPERATOR else []
+        sees = may_somewhere(who, ProjectRole.VIEWER)
+        every = await services.key_admin.budgets_seen(who, await services.budgets.listing()) if sees else []
+        self.may = "yes" if may_somewhere(who, ProjectRole.OWNER) else ""
         projects = {one["id"]: one["name"] for one in await services.key_admin.projects()} if own or every else {}
         self.own = [views.budget_row(row, projects) for row in own]
         self.every = [views.budget_row(row, projects) for row in every]

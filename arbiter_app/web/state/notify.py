@@ -12,7 +12,7 @@ from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.services.notification_events import EventKind
 from arbiter_app.store import StoreError
 from arbiter_app.web import container
-from arbiter_app.web.notifications import CHANNELS
+from arbiter_app.web.notifications import CHANNELS, USUAL
 from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.typed import Listed, event, listed
 from arbiter_app.web.views import View
@@ -33,12 +33,18 @@ class Notify(rx.State):
     error: rx.Field[str] = rx.field("")
     secret: rx.Field[str] = rx.field("")
     sure: rx.Field[str] = rx.field("")
+    editing: rx.Field[str] = rx.field("")
+    """The rule that is changed; empty while a new one is made."""
+    name: rx.Field[str] = rx.field("")
+    percent: rx.Field[str] = rx.field("5")
+    ticked: Listed[str] = rx.field(default_factory=lambda: list(USUAL))  # type: ignore[assignment]
 
     @event
     async def load(self) -> None:
         """Show the rules and the messages, and from now on what becomes of them."""
         who = await authz.current_caller(self)
         self.error, self.secret, self.sure = "", "", ""
+        self._blank()
         self.may = "yes" if who.role is Role.OPERATOR else "no"
         await self._watch(who)
 
@@ -57,24 +63,52 @@ class Notify(rx.State):
 
     @event
     async def add(self, form: dict[str, Any]) -> None:
-        """Make a rule."""
+        """Make a rule, or change the one that is edited; an empty address leaves that as it is."""
         who = await authz.current_caller(self)
         if who.role is not Role.OPERATOR or not isinstance(form, dict):
             return
         percent = arguments.number(form.get("error_percent"), 0.1, 100.0)
-        work = container.current().services.notification_rules.add(
-            who,
-            name=arguments.text(form.get("name"), 81),
-            channel=self.channel,
-            address=arguments.text(form.get("address"), MAX_ADDRESS),
-            events=[kind for kind in EventKind if form.get(kind)],
-            error_share=None if percent is None else percent / 100,
+        rules, address = (
+            container.current().services.notification_rules,
+            arguments.text(form.get("address"), MAX_ADDRESS),
         )
+        told: dict[str, Any] = {
+            "name": arguments.text(form.get("name"), 81),
+            "events": [kind for kind in EventKind if form.get(kind)],
+            "error_share": None if percent is None else percent / 100,
+        }
         self.secret = ""
-        made = await self._tried(work)
+        if self.editing:
+            made = await self._tried(rules.change(who, self.editing, address=address or None, **told))
+        else:
+            made = await self._tried(rules.add(who, channel=self.channel, address=address, **told))
         if made is not None:
-            self.secret = made["signing_secret"] or ""
+            self.secret = made.get("signing_secret") or ""
+            self._blank()
         await self._watch(who)
+
+    @event
+    async def edit(self, rule_id: str) -> None:
+        """Put a rule into the form, to be changed."""
+        who = await authz.current_caller(self)
+        picked = arguments.text(rule_id, 60)
+        if who.role is not Role.OPERATOR:
+            return
+        rows = await container.current().services.notification_rules.listing()
+        rule = next((one for one in rows if one["id"] == picked), None)
+        if rule is not None:
+            self.editing, self.channel, self.error, self.secret = picked, rule["channel"], "", ""
+            self.name, self.percent = rule["name"], f"{100 * rule['error_share']:g}"
+            self.ticked = list(rule["events"])
+
+    @event
+    async def leave(self) -> None:
+        """Change nothing after all."""
+        await authz.current_caller(self)
+        self._blank()
+
+    def _blank(self) -> None:
+        self.editing, self.name, self.percent, self.ticked = "", "", "5", list(USUAL)
 
     @event
     async def test(self, rule_id: str) -> None:

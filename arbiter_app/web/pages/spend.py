@@ -1,0 +1,146 @@
+"""Spend: who spent it, in which days, beside as many days before; each figure leads to its decisions."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from arbiter_app.web.components import atoms, data
+from arbiter_app.web.components.frame import link, shell
+from arbiter_app.web.spend_table import LABELS
+from arbiter_app.web.state.spent import Spent
+from arbiter_app.web.typed import Record, either
+
+HOW = (
+    "What models charged for answers, with what judges and models asked beside answers cost. A call with several tags counts for each, so "
+    "that sums by tag may come to more than the total. Days are those of the time zone in the settings."
+)
+
+
+def page() -> rx.Component:
+    """The page."""
+    return shell(
+        "spend", "Spend", rx.cond(Spent.closed == "yes", _closed(), rx.fragment(_range(), _total(), _groups()))
+    )
+
+
+def _closed() -> rx.Component:
+    return atoms.panel(
+        "Spend",
+        atoms.empty(
+            "Who spent it",
+            "Sign in to see what your key, or your projects, spend.",
+            link("Sign in with a key", to="/app/key", class_name="btn"),
+        ),
+    )
+
+
+def _range() -> rx.Component:
+    def preset(one: Record) -> rx.Component:
+        chosen = (Spent.first == one["first"]) & (Spent.last == one["last"])
+        return rx.el.button(
+            one["name"],
+            on_click=Spent.between(one["first"], one["last"]),
+            class_name=either(chosen, "on", ""),
+            aria_pressed=either(chosen, "true", "false"),
+            type="button",
+        )
+
+    def day(label: str, value: rx.Var[str], first: bool) -> rx.Component:
+        def picked(new: rx.Var[str]) -> object:
+            return Spent.between(new, "") if first else Spent.between("", new)
+
+        return rx.el.input(type="date", value=value, on_change=picked, class_name="input mini num", aria_label=label)
+
+    return rx.el.div(
+        rx.el.div(rx.foreach(Spent.presets, preset), class_name="seg", role="group", aria_label="Range"),
+        day("First day", Spent.first, True),
+        day("Last day", Spent.last, False),
+        rx.cond(
+            Spent.projects.length() > 1,
+            rx.el.select(
+                rx.el.option("all my projects", value=""),
+                rx.foreach(Spent.projects, lambda one: rx.el.option(one["name"], value=one["id"])),
+                value=Spent.project,
+                on_change=lambda value: Spent.pick("project", value),
+                class_name="input mini",
+                aria_label="Project",
+            ),
+        ),
+        rx.foreach(
+            Spent.chips,
+            lambda one: rx.el.span(
+                one["label"],
+                " ",
+                rx.el.b(one["value"]),
+                rx.el.button(
+                    "×",
+                    on_click=Spent.pick(one["name"], ""),
+                    class_name="chip-x",
+                    type="button",
+                    aria_label="Drop this filter",
+                ),
+                class_name="tag",
+            ),
+        ),
+        class_name="row wrap toolbar",
+        role="search",
+        aria_label="Range and filters",
+    )
+
+
+def _total() -> rx.Component:
+    total = Spent.total
+    return rx.el.div(
+        rx.cond(Spent.error != "", rx.el.p(Spent.error, class_name="error pad", role="alert")),
+        rx.el.div(
+            atoms.figure("spend", total["spend"], Spent.words, HOW),
+            atoms.figure("beside the days before", total["change"], total["before"]),
+            atoms.figure("calls", total["calls"], rx.fragment(total["failed"], " failed")),
+            atoms.figure("tokens", total["tokens"], "prompts and answers"),
+            class_name="strip even",
+        ),
+    )
+
+
+def _groups() -> rx.Component:
+    def line(row: Record) -> rx.Component:
+        return rx.el.tr(
+            rx.el.td(
+                link(row["name"], to=row["to"], title=row["id"]),
+                atoms.meter(row["width"], row["share"]),
+                class_name="m",
+            ),
+            rx.el.td(row["spend"], class_name="n"),
+            rx.el.td(row["share"], class_name="n hide"),
+            rx.el.td(row["before"], class_name="n hide"),
+            rx.el.td(row["change"], class_name=rx.Var.create("n ") + row["kind"]),
+            rx.el.td(row["calls"], class_name="n hide"),
+            rx.el.td(row["tokens"], class_name="n hide"),
+            key=row["id"],
+        )
+
+    table = rx.el.div(
+        rx.el.table(
+            data.heads("who", "#spend", "#share-", "#before-", "#change", "#calls-", "#tokens-"),
+            rx.el.tbody(rx.foreach(Spent.rows, line)),
+            class_name="feed long",
+        ),
+        class_name="scroll",
+    )
+    empty = atoms.empty("Nothing was spent", "There are no calls in these days that you may see.")
+    return atoms.panel(
+        "Who spent it",
+        rx.cond(Spent.rows.length() > 0, table, rx.cond(Spent.loaded == "yes", empty, rx.el.div(class_name="hold"))),
+        note=rx.el.span("days of ", Spent.zone),
+        explain=HOW,
+        tools=(
+            atoms.choice(
+                [(name, f"by {words}") for name, words in LABELS.items()],
+                Spent.by,
+                lambda value: Spent.pick("by", value),
+                "Sum by",
+            ),
+            link("decisions", to=Spent.decisions, class_name="btn mini ghost"),
+            rx.el.a("month as csv", href=Spent.csv, download=True, reload_document=True, class_name="btn mini ghost"),
+        ),
+    )

@@ -1,0 +1,293 @@
+"""Team: projects, their members and keys; people and invitations."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from arbiter_app.web.components import atoms, data
+from arbiter_app.web.components.frame import link, shell
+from arbiter_app.web.state.team import ROLES, Team
+from arbiter_app.web.typed import Record, either
+
+WANTS = (("usual", "as usual"), ("best", "best answers"), ("cheapest", "cheapest"))
+HOW = (
+    "A viewer looks at what the project asks and spends. A member also asks, and makes keys of their own. An owner also manages keys, "
+    "budgets and members, and invites to the project. Operators may do everything everywhere."
+)
+
+
+def page() -> rx.Component:
+    """The page."""
+    left = rx.el.div(_projects(), rx.cond(Team.may == "operator", _people()), class_name="stack")
+    right = rx.el.div(_made(), _members(), _budget(), _keys(), class_name="stack")
+    return shell(
+        "team", "Team", rx.cond(Team.closed == "yes", _closed(), rx.el.div(left, right, class_name="two even"))
+    )
+
+
+def _closed() -> rx.Component:
+    return atoms.panel(
+        "Team",
+        atoms.empty(
+            "For members of projects",
+            "Projects, their keys and who has which role in them are here for operators, and for people with a role in a project.",
+            link("Sign in", to="/app/key", class_name="btn"),
+        ),
+    )
+
+
+def _made() -> rx.Component:
+    return rx.fragment(
+        rx.cond(Team.error != "", rx.el.p(Team.error, class_name="error", role="alert")),
+        rx.cond(
+            Team.made != "",
+            rx.el.div(
+                rx.el.p(Team.made_what, class_name="small"),
+                atoms.code(Team.made),
+                class_name="stack tight",
+                role="status",
+            ),
+        ),
+    )
+
+
+def _projects() -> rx.Component:
+    def line(row: Record) -> rx.Component:
+        return rx.el.tr(
+            rx.el.td(
+                rx.el.button(row["name"], on_click=Team.choose(row["id"]), class_name="rowlink strong", type="button"),
+                class_name="m",
+            ),
+            rx.el.td(row["role"]),
+            rx.el.td(row["keys"], class_name="n hide"),
+            rx.el.td(row["zone"], class_name="hide"),
+            rx.el.td(link("spend", to=row["to"], class_name="link")),
+            class_name=either(row["id"] == Team.project, "pick on", "pick"),
+            key=row["id"],
+        )
+
+    form = rx.el.form(
+        atoms.field("Name of the project", rx.el.input(name="name", class_name="input", required=True, max_length=100)),
+        atoms.field("Time zone", rx.el.input(name="timezone", class_name="input", default_value="UTC")),
+        atoms.button("Make a project", kind="primary", type="submit"),
+        on_submit=Team.make_project,
+        reset_on_submit=True,
+        class_name="row end wrap pad",
+    )
+    table = rx.el.table(
+        data.heads("project", "your role", "#keys-", "time zone-", ""),
+        rx.el.tbody(rx.foreach(Team.projects, line)),
+        class_name="feed long",
+    )
+    return atoms.panel(
+        "Projects", rx.el.div(table, class_name="scroll"), rx.cond(Team.may == "operator", form), explain=HOW
+    )
+
+
+def _people() -> rx.Component:
+    def line(row: Record) -> rx.Component:
+        out = atoms.button("Disable", on_click=Team.set_disabled(row["id"], True), kind="mini danger")
+        again = atoms.button("Let in again", on_click=Team.set_disabled(row["id"], False), kind="mini")
+        return rx.el.tr(
+            rx.el.td(row["name"], title=row["email"], class_name="m"),
+            rx.el.td(row["role"]),
+            rx.el.td(row["projects"], class_name="n hide"),
+            rx.el.td(rx.cond(row["disabled"] == "yes", again, out)),
+            key=row["id"],
+        )
+
+    table = rx.el.table(
+        data.heads("who", "role", "#projects-", ""), rx.el.tbody(rx.foreach(Team.people, line)), class_name="feed long"
+    )
+    return atoms.panel(
+        "Everybody",
+        rx.cond(
+            Team.people.length() > 0,
+            rx.el.div(table, class_name="scroll"),
+            atoms.empty(
+                "Nobody signs in without a key yet", "Invite somebody, or set up sign-in with your organisation."
+            ),
+        ),
+        note="who signs in without a key",
+    )
+
+
+def _roles(value: rx.Var[str], on_change: object, label: str) -> rx.Component:
+    return rx.el.select(
+        *[rx.el.option(role, value=role) for role in ROLES],
+        value=value,
+        on_change=on_change,
+        class_name="input mini",
+        aria_label=label,
+    )
+
+
+def _members() -> rx.Component:
+    own = (Team.may == "owner") | (Team.may == "operator")
+
+    def line(row: Record) -> rx.Component:
+        take = atoms.button(
+            either(Team.sure == row["email"], "Really take", "Take away"),
+            on_click=Team.set_role(row["email"], "none"),
+            kind="mini danger",
+        )
+        picked = _roles(row["role"], lambda role: Team.set_role(row["email"], role), "Role")
+        return rx.el.tr(
+            rx.el.td(row["name"], title=row["email"], class_name="m"),
+            rx.el.td(rx.cond(own, picked, rx.el.span(row["role"]))),
+            rx.el.td(rx.cond(own, take)),
+            key=row["email"],
+        )
+
+    members = rx.el.table(
+        data.heads("who", "role", ""), rx.el.tbody(rx.foreach(Team.members, line)), class_name="feed long"
+    )
+    nobody = atoms.empty("No members yet", "Invite somebody: the link signs them in once, with the role you choose.")
+    body = rx.cond(Team.members.length() > 0, rx.el.div(members, class_name="scroll"), nobody)
+    return atoms.panel(
+        rx.Var.create("Members of ") + Team.name,
+        body,
+        rx.cond(own, rx.fragment(_invite(), rx.cond(Team.invitations.length() > 0, _invitations()))),
+        explain=HOW,
+    )
+
+
+def _invite() -> rx.Component:
+    every = [rx.el.option(role, value=role) for role in ROLES]
+    role = rx.el.select(
+        *every,
+        rx.cond(Team.may == "operator", rx.el.option("operator of everything", value="operator")),
+        name="role",
+        default_value="member",
+        class_name="input",
+    )
+    return rx.el.form(
+        atoms.field(
+            "E-mail", rx.el.input(name="email", type="email", class_name="input", required=True, auto_complete="off")
+        ),
+        atoms.field("As", role),
+        atoms.button("Make a link", kind="primary", type="submit"),
+        on_submit=Team.invite,
+        reset_on_submit=True,
+        class_name="row end wrap pad",
+    )
+
+
+def _invitations() -> rx.Component:
+    def line(row: Record) -> rx.Component:
+        return rx.el.tr(
+            rx.el.td(row["email"], class_name="m"),
+            rx.el.td(row["role"]),
+            rx.el.td("until ", atoms.day_clock(row["expires"]), class_name="hide"),
+            rx.el.td(atoms.button("Withdraw", on_click=Team.withdraw(row["id"]), kind="mini danger")),
+            key=row["id"],
+        )
+
+    table = rx.el.table(
+        data.heads("invited", "as", "link works-", ""),
+        rx.el.tbody(rx.foreach(Team.invitations, line)),
+        class_name="feed",
+    )
+    return rx.el.div(table, class_name="scroll")
+
+
+def _budget() -> rx.Component:
+    def one(row: Record) -> rx.Component:
+        return rx.el.div(
+            rx.el.div(
+                rx.el.span(row["spent_of"], " a ", row["period"], class_name="num small"),
+                rx.el.span(row["left"], class_name="small push"),
+                class_name="row",
+            ),
+            atoms.meter(row["width"], row["label"], row["hot"] == "yes"),
+            class_name="stack tight",
+        )
+
+    form = rx.el.form(
+        atoms.field(
+            "Dollars a month",
+            rx.el.input(
+                name="dollars",
+                placeholder="200",
+                input_mode="decimal",
+                class_name="input",
+                required=True,
+                auto_complete="off",
+            ),
+        ),
+        atoms.button("Set the budget", kind="primary", type="submit"),
+        on_submit=Team.set_budget,
+        reset_on_submit=True,
+        class_name="row end wrap pad",
+    )
+    bars = rx.el.div(rx.foreach(Team.budgets, one), class_name="stack pad")
+    own = (Team.may == "owner") | (Team.may == "operator")
+    nothing = rx.el.p("No budget limits this project.", class_name="small mute pad")
+    return atoms.panel(
+        rx.Var.create("Budget of ") + Team.name,
+        rx.cond(Team.budgets.length() > 0, bars, nothing),
+        rx.cond(own, form),
+        explain="Spent and reserved never exceed it: what would is refused with 402. Past half of it routing is thriftier.",
+        note="by the project's clock",
+    )
+
+
+def _keys() -> rx.Component:
+    def line(row: Record) -> rx.Component:
+        pause = rx.cond(
+            row["status"] == "paused",
+            atoms.button("Resume", on_click=Team.set_key(row["id"], "active"), kind="mini"),
+            atoms.button("Pause", on_click=Team.set_key(row["id"], "paused"), kind="mini"),
+        )
+        revoke = atoms.button(
+            either(Team.sure == row["id"], "Really revoke", "Revoke"),
+            on_click=Team.set_key(row["id"], "revoked"),
+            kind="mini danger",
+        )
+        return rx.el.tr(
+            rx.el.td(link(row["label"], to=row["to"], title=row["id"]), class_name="m"),
+            rx.el.td(rx.cond(Team.may == "viewer", rx.el.span(row["wish"]), wish(row))),
+            rx.el.td(either(row["used"] != "", atoms.day_clock(row["used"]), "never"), class_name="n hide"),
+            rx.el.td(rx.cond(Team.may != "viewer", rx.el.span(pause, revoke, class_name="row buttons"))),
+            key=row["id"],
+        )
+
+    def wish(row: Record) -> rx.Component:
+        return rx.el.select(
+            *[rx.el.option(name, value=value) for value, name in WANTS],
+            rx.cond(row["wish"] == "own", rx.el.option("own tolerance", value="own")),
+            value=row["wish"],
+            on_change=lambda value: Team.set_wish(row["id"], value),
+            class_name="input mini",
+            aria_label="What its requests get",
+        )
+
+    search = rx.el.input(
+        placeholder="name, address or id",
+        on_change=Team.find.debounce(200),
+        default_value=Team.search,
+        class_name="input mini",
+        aria_label="Search keys",
+        custom_attrs={"data-search": "yes"},
+    )
+    form = rx.el.form(
+        atoms.field("Name of the key", rx.el.input(name="label", class_name="input", required=True, max_length=100)),
+        atoms.button("Make a key", kind="primary", type="submit"),
+        on_submit=Team.make_key,
+        reset_on_submit=True,
+        class_name="row end wrap pad",
+    )
+    table = rx.el.table(
+        data.heads("key", "wants", "#last used-", ""), rx.el.tbody(rx.foreach(Team.keys, line)), class_name="feed long"
+    )
+    return atoms.panel(
+        rx.Var.create("Keys of ") + Team.name,
+        rx.cond(
+            Team.keys.length() > 0,
+            rx.el.div(table, class_name="scroll"),
+            atoms.empty("No keys", "None in this project fits. A key made here counts for its budgets."),
+        ),
+        rx.cond(Team.may != "viewer", form),
+        note=Team.found,
+        tools=(search,),
+    )

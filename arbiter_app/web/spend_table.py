@@ -1,0 +1,156 @@
+"""Who spent it, in rows for its page: each group beside the period before, and where its decisions are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from arbiter_app.services.rows import SpendAnswer, SpendRow
+from arbiter_app.web.formats import alike, count, percent_css, share
+from arbiter_app.web.views import View
+
+DAY_S = 86_400
+LABELS = {
+    "project": "project",
+    "key": "key",
+    "tag": "tag",
+    "user": "end user",
+    "model": "model",
+    "runtime": "runtime",
+}
+"""What can be summed by, in words."""
+LONGEST_DAYS = 3_650
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Whole days by the clock of a time zone: the first, and the last, which is part of it."""
+
+    first: date
+    last: date
+    zone: ZoneInfo
+
+    @property
+    def times(self) -> tuple[int, int]:
+        """When it begins, and when the day after it does, unix seconds."""
+        return _midnight(self.first, self.zone), _midnight(self.last + timedelta(days=1), self.zone)
+
+    @property
+    def before(self) -> Range:
+        """As many days before it."""
+        days = (self.last - self.first).days + 1
+        return Range(self.first - timedelta(days=days), self.first - timedelta(days=1), self.zone)
+
+    @property
+    def words(self) -> str:
+        """The days as people write them."""
+        if self.first == self.last:
+            return f"{self.first:%-d %b %Y}"
+        return f"{self.first:%-d %b} to {self.last:%-d %b %Y}"
+
+
+def range_of(first: str, last: str, zone: str, now: float) -> Range:
+    """The days between two dates (`2026-11-30`); the last 30 days where they are none."""
+    tz = ZoneInfo(zone)
+    today = datetime.fromtimestamp(now, tz).date()
+    end = min(_date(last) or today, today)
+    start = min(_date(first) or end - timedelta(days=29), end)
+    return Range(max(start, end - timedelta(days=LONGEST_DAYS)), end, tz)
+
+
+def presets(zone: str, now: float) -> list[View]:
+    """Ranges that are asked for often, each with its dates."""
+    today = datetime.fromtimestamp(now, ZoneInfo(zone)).date()
+    month = today.replace(day=1)
+    last = month - timedelta(days=1)
+    named = {
+        "Today": (today, today),
+        "7 days": (today - timedelta(days=6), today),
+        "30 days": (today - timedelta(days=29), today),
+        "This month": (month, today),
+        "Last month": (last.replace(day=1), last),
+    }
+    return [{"name": name, "first": str(first), "last": str(end)} for name, (first, end) in named.items()]
+
+
+def rows(
+    now: SpendAnswer, before: SpendAnswer, by: str, times: tuple[int, int], narrowed: Mapping[str, str]
+) -> list[View]:
+    """The groups of both periods, the dearest first."""
+    found, past = _by_name(now["data"], by), _by_name(before["data"], by)
+    names = sorted({*found, *past}, key=lambda name: (-_spend(found.get(name)), -_spend(past.get(name)), name))
+    spent = [(_spend(found.get(name)), _spend(past.get(name))) for name in names]
+    written = alike([usd for new, old in spent for usd in (new, old, new - old)])
+    most = max([new for new, _ in spent], default=0.0)
+    total = now["total"]["spend"]
+    return [
+        {
+            "name": _shown(name, found.get(name) or past.get(name), by),
+            "id": name,
+            "calls": count(found[name]["calls"]) if name in found else "0",
+            "spend": written[3 * at],
+            "before": written[3 * at + 1],
+            "change": ("+" if new > old else "") + written[3 * at + 2],
+            "kind": "bad" if new > old else "good" if new < old else "",
+            "width": percent_css(new / most if most else 0.0),
+            "share": share(new / total, 0) if total else "0 %",
+            "tokens": count(_tokens(found.get(name))),
+            "to": activity({**narrowed, by: name} if name else narrowed, times),
+        }
+        for at, (name, (new, old)) in enumerate(zip(names, spent, strict=True))
+    ]
+
+
+def headline(now: SpendAnswer, before: SpendAnswer) -> View:
+    """The total beside that of the period before."""
+    new, old = now["total"]["spend"], before["total"]["spend"]
+    spend, then, change = alike([new, old, new - old])
+    moved = f"{'+' if new > old else ''}{change}" + (f", {(new - old) / old:+.0%}".replace("-", "−") if old else "")
+    return {
+        "spend": spend,
+        "calls": count(now["total"]["calls"]),
+        "before": f"{then} for {count(before['total']['calls'])} calls",
+        "change": moved,
+        "kind": "bad" if new > old else "good",
+        "failed": count(now["total"]["failed"]),
+        "tokens": count(_tokens(now["total"])),
+    }
+
+
+def activity(narrowed: Mapping[str, str], times: tuple[int, int]) -> str:
+    """Where the decisions behind a figure are."""
+    told = {name: value for name, value in narrowed.items() if value}
+    return "/app/activity?" + urlencode({**told, "since": str(times[0]), "until": str(times[1])})
+
+
+def _by_name(found: Sequence[SpendRow], by: str) -> dict[str, Mapping[str, Any]]:
+    return {str(row.get(by, "")): row for row in found}
+
+
+def _shown(name: str, row: Mapping[str, Any] | None, by: str) -> str:
+    if name:
+        return str((row or {}).get(f"{by}_name") or name)
+    return {"tag": "all other tags", "user": "all other users", "runtime": "the default runtime"}.get(by, "others")
+
+
+def _spend(row: Mapping[str, Any] | None) -> float:
+    return 0.0 if row is None else float(row["spend"])
+
+
+def _tokens(row: Mapping[str, Any] | None) -> int:
+    return 0 if row is None else int(row["prompt_tokens"] + row["completion_tokens"])
+
+
+def _midnight(day: date, zone: ZoneInfo) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
+
+
+def _date(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None

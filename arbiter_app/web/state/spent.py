@@ -1,0 +1,118 @@
+"""Who spent it: groups of a range of days beside as many days before; everything is in the URL."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from urllib.parse import urlencode
+
+import reflex as rx
+
+from arbiter_app.api import visibility
+from arbiter_app.pipeline.errors import ArbiterError
+from arbiter_app.pipeline.types import Caller
+from arbiter_app.store.attribution import Whose
+from arbiter_app.web import container, spend_table
+from arbiter_app.web.spend_table import LABELS, Range
+from arbiter_app.web.state import arguments, authz
+from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
+from arbiter_app.web.views import View
+
+SHOWN = 100
+BLANK: View = dict.fromkeys(("spend", "calls", "before", "change", "kind", "failed", "tokens"), "")
+
+
+class Spent(rx.State):
+    """What the page of spend shows. Dates are `2026-11-30`, by the clock of the settings' time zone."""
+
+    closed: rx.Field[str] = rx.field("")
+    by: rx.Field[str] = rx.field("project")
+    first: rx.Field[str] = rx.field("")
+    last: rx.Field[str] = rx.field("")
+    project: rx.Field[str] = rx.field("")
+    key: rx.Field[str] = rx.field("")
+    tag: rx.Field[str] = rx.field("")
+    user: rx.Field[str] = rx.field("")
+    model: rx.Field[str] = rx.field("")
+    runtime: rx.Field[str] = rx.field("")
+    words: rx.Field[str] = rx.field("")
+    zone: rx.Field[str] = rx.field("")
+    error: rx.Field[str] = rx.field("")
+    loaded: rx.Field[str] = rx.field("")
+    rows: Listed[View] = listed()
+    total: Keyed[View] = keyed(lambda: dict(BLANK))
+    chips: Listed[View] = listed()
+    presets: Listed[View] = listed()
+    projects: Listed[View] = listed()
+    decisions: rx.Field[str] = rx.field("/app/activity")
+    csv: rx.Field[str] = rx.field("")
+
+    @event
+    async def load(self) -> None:
+        """Read what the URL asks for and show it; for whoever has signed in."""
+        who = await authz.current_caller(self)
+        self.closed = "" if who.key_id else "yes"
+        if self.closed:
+            return
+        self._take(dict(self.router.url.query_parameters))
+        services, settings = container.current().services, container.current().settings
+        self.zone = settings.time_zone
+        asked = spend_table.range_of(self.first, self.last, self.zone, time.time())
+        self.first, self.last, self.words = str(asked.first), str(asked.last), asked.words
+        self.presets = spend_table.presets(self.zone, time.time())
+        self.projects = [{"id": one["id"], "name": one["name"]} for one in await services.key_admin.projects(who)]
+        self.error = ""
+        try:
+            await self._show(who, asked)
+        except ArbiterError as error:
+            self.error, self.rows, self.total = str(error), [], dict(BLANK)
+        self.loaded = "yes"
+
+    @event
+    async def pick(self, name: str, value: str) -> Any:
+        """Change one thing that is asked for; the URL changes, and the page follows it."""
+        await authz.current_caller(self)
+        if name in ("by", *LABELS) and isinstance(value, str):
+            self._take({**self._asked(), name: value})
+        return rx.redirect(self._url(), replace=True)
+
+    @event
+    async def between(self, first: str, last: str) -> Any:
+        """Look at other days; an empty date leaves that end as it is."""
+        await authz.current_caller(self)
+        self._take({**self._asked(), "from": first or self.first, "to": last or self.last})
+        return rx.redirect(self._url(), replace=True)
+
+    async def _show(self, who: Caller, asked: Range) -> None:
+        seen = visibility.narrowed(
+            "sums", who, container.current().settings, project=self.project or None, key=self.key or None
+        )
+        projects = None if seen.project_id is None else (seen.project_id,)
+        named = {name: getattr(self, name) or None for name in ("tag", "user", "model", "runtime")}
+        whose = Whose(projects, seen.key_id, named["tag"], named["user"], named["model"], named["runtime"])
+        (first, end), (before, _) = asked.times, asked.before.times
+        spend = container.current().services.spend
+        now = await spend.ask((self.by,), whose, since=first, until=end - 1, limit=SHOWN)
+        past = await spend.ask((self.by,), whose, since=before, until=first - 1, limit=SHOWN)
+        narrowed = {name: getattr(self, name) for name in LABELS}
+        self.rows = spend_table.rows(now, past, self.by, asked.times, narrowed)
+        self.total = spend_table.headline(now, past)
+        self.chips = [
+            {"name": name, "label": LABELS[name], "value": value} for name, value in narrowed.items() if value
+        ]
+        self.decisions = spend_table.activity(narrowed, asked.times)
+        month = {"month": f"{asked.last:%Y-%m}", "timezone": self.zone, "by": self.by}
+        self.csv = "/v1/spend.csv?" + urlencode(month | {name: value for name, value in narrowed.items() if value})
+
+    def _take(self, given: dict[str, Any]) -> None:
+        self.by = arguments.choice(given.get("by"), LABELS, "project")
+        self.first, self.last = arguments.text(given.get("from"), 10), arguments.text(given.get("to"), 10)
+        for name in LABELS:
+            setattr(self, name, arguments.text(given.get(name), 200))
+
+    def _asked(self) -> dict[str, str]:
+        named = {name: value for name in LABELS if (value := getattr(self, name))}
+        return {"by": self.by, "from": self.first, "to": self.last, **named}
+
+    def _url(self) -> str:
+        return "/app/spend?" + urlencode(self._asked())

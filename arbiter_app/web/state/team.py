@@ -1,0 +1,258 @@
+"""Projects, who has which role in them, people, and the links by which they come in."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+import reflex as rx
+
+from arbiter_app.pipeline.errors import ArbiterError
+from arbiter_app.pipeline.plain import MAX_EMAIL_CHARS
+from arbiter_app.pipeline.types import Caller, ProjectRole, Role
+from arbiter_app.services.project_roles import is_operator, may, may_somewhere, role_in
+from arbiter_app.store import StoreError
+from arbiter_app.store.rollup_math import project_scope
+from arbiter_app.web import container, views
+from arbiter_app.web.state import arguments, authz
+from arbiter_app.web.typed import Listed, event, listed
+from arbiter_app.web.views import View
+
+ROLES = tuple(role.value for role in ProjectRole)
+MOST_KEYS = 200
+WISHES: dict[str, float | None] = {"usual": None, "best": 0.0, "cheapest": 1.0}
+"""How far under the best a key's answers may be: as everybody's, not at all, or as far as need be."""
+
+
+class Team(rx.State):
+    """What the page shows: the projects of whoever is signed in, and of the chosen one members, invitations and keys.
+
+    `may` is what they may do there; `made` is a link or key that was just made, shown once; `sure` what is about to be taken away.
+    """
+
+    closed: rx.Field[str] = rx.field("")
+    may: rx.Field[str] = rx.field("")
+    project: rx.Field[str] = rx.field("")
+    name: rx.Field[str] = rx.field("")
+    search: rx.Field[str] = rx.field("")
+    projects: Listed[View] = listed()
+    members: Listed[View] = listed()
+    invitations: Listed[View] = listed()
+    people: Listed[View] = listed()
+    keys: Listed[View] = listed()
+    budgets: Listed[View] = listed()
+    found: rx.Field[str] = rx.field("")
+    made: rx.Field[str] = rx.field("")
+    made_what: rx.Field[str] = rx.field("")
+    error: rx.Field[str] = rx.field("")
+    sure: rx.Field[str] = rx.field("")
+
+    @event
+    async def load(self) -> None:
+        """Show the projects, and the one that the URL names."""
+        who = await authz.current_caller(self)
+        self.made, self.error, self.sure, self.search = "", "", "", ""
+        self.project = arguments.text(dict(self.router.url.query_parameters).get("project"), 60)
+        await self._show(who)
+
+    @event
+    async def choose(self, project_id: str) -> None:
+        """Look at another project."""
+        who = await authz.current_caller(self)
+        self.project, self.made, self.error, self.sure = arguments.text(project_id, 60), "", "", ""
+        await self._show(who)
+
+    @event
+    async def find(self, text: str) -> None:
+        """Look for keys by id, name or address."""
+        who = await authz.current_caller(self)
+        self.search = arguments.text(text, 100)
+        await self._show(who)
+
+    @event
+    async def make_project(self, form: dict[str, Any]) -> None:
+        """A new project; for operators."""
+        who = await authz.current_caller(self)
+        if is_operator(who) and isinstance(form, dict):
+            zone = arguments.text(form.get("timezone"), 60) or "UTC"
+            admin = container.current().services.key_admin
+            row = await self._tried(admin.make_project(who, arguments.text(form.get("name"), 101), zone))
+            self.project = row["id"] if row is not None else self.project
+            await self._show(who)
+
+    @event
+    async def invite(self, form: dict[str, Any]) -> None:
+        """A link into the chosen project, or for operators into all of this Arbiter."""
+        who = await authz.current_caller(self)
+        if not isinstance(form, dict):
+            return
+        role = arguments.choice(form.get("role"), (*ROLES, Role.OPERATOR.value), "")
+        self.made = ""
+        email, project = arguments.text(form.get("email"), MAX_EMAIL_CHARS + 1), self.project
+        into = project if role in ROLES else ""
+        row = await self._tried(container.current().services.people.invite(who, email, project_id=into, role=role))
+        if row is not None:
+            self.made, self.made_what = (
+                authz.origin(self) + row["path"],
+                f"The link for {row['email']}, shown this once",
+            )
+        await self._show(who)
+
+    @event
+    async def withdraw(self, invitation_id: str) -> None:
+        """Let a link work no longer."""
+        who = await authz.current_caller(self)
+        await self._tried(container.current().services.people.withdraw(who, arguments.text(invitation_id, 60)))
+        await self._show(who)
+
+    @event
+    async def set_role(self, email: str, role: str) -> None:
+        """Give somebody a role in the chosen project, or take it (`none`), which is asked twice."""
+        who = await authz.current_caller(self)
+        address, wanted = arguments.text(email, MAX_EMAIL_CHARS), arguments.choice(role, ROLES, "none")
+        if wanted == "none" and self.sure != address:
+            self.sure = address
+            return
+        self.sure = ""
+        given = None if wanted == "none" else wanted
+        await self._tried(container.current().services.people.put_member(who, self.project, address, given))
+        await self._show(who)
+
+    @event
+    async def set_disabled(self, person_id: str, disabled: bool) -> None:
+        """Let somebody in no longer, or again; for operators."""
+        who = await authz.current_caller(self)
+        if is_operator(who):
+            people = container.current().services.people
+            await self._tried(people.change(who, arguments.text(person_id, 60), None, bool(disabled)))
+            await self._show(who)
+
+    @event
+    async def make_key(self, form: dict[str, Any]) -> None:
+        """A key in the chosen project; a member's is under the own address."""
+        who = await authz.current_caller(self)
+        if not isinstance(form, dict) or not may_somewhere(who, ProjectRole.MEMBER):
+            return
+        given: dict[str, Any] = {"project_id": self.project, "label": arguments.text(form.get("label"), 101)}
+        self.made = ""
+        row = await self._tried(container.current().services.key_admin.make(who, Role.CALLER.value, given))
+        if row is not None:
+            self.made, self.made_what = row["api_key"], "The key, shown this once"
+        await self._show(who)
+
+    @event
+    async def set_wish(self, key_id: str, wish: str) -> None:
+        """Whether a key's requests get what is cheapest, or the best answers, where they say nothing themselves."""
+        who = await authz.current_caller(self)
+        if may_somewhere(who, ProjectRole.MEMBER):
+            given = {"tolerance": WISHES[arguments.choice(wish, WISHES, "usual")]}
+            await self._tried(container.current().services.key_admin.change(who, arguments.text(key_id, 60), given))
+            await self._show(who)
+
+    @event
+    async def set_budget(self, form: dict[str, Any]) -> None:
+        """Dollars a month for the chosen project, by its clock."""
+        who = await authz.current_caller(self)
+        services = container.current().services
+        if not isinstance(form, dict) or not services.key_admin.may_limit(who, "project", self.project):
+            return
+        zone = await services.key_admin.timezone_of("project", self.project)
+        limit = arguments.text(form.get("dollars"), 40)
+        budget: dict[str, Any] = {
+            "scope": "project",
+            "subject": self.project,
+            "period": "month",
+            "limit_usd": limit,
+            "timezone": zone,
+        }
+        await self._tried(services.budgets.put(who, **budget))
+        await self._show(who)
+
+    @event
+    async def set_key(self, key_id: str, status: str) -> None:
+        """Pause, resume or revoke a key of the project; revoking is asked twice."""
+        who = await authz.current_caller(self)
+        key, wanted = arguments.text(key_id, 60), arguments.choice(status, ("paused", "active", "revoked"), "")
+        if wanted == "revoked" and self.sure != key:
+            self.sure = key
+            return
+        self.sure = ""
+        if wanted and may_somewhere(who, ProjectRole.MEMBER):
+            await self._tried(container.current().services.key_admin.set_status(who, key, wanted))
+            await self._show(who)
+
+    async def _tried(self, work: Awaitable[Any]) -> Any:
+        self.error = ""
+        try:
+            return await work
+        except (ArbiterError, StoreError) as error:
+            self.error = str(error)
+        return None
+
+    async def _show(self, who: Caller) -> None:
+        services = container.current().services
+        self.closed = "" if may_somewhere(who, ProjectRole.VIEWER) else "yes"
+        if self.closed:
+            self.projects, self.members, self.invitations, self.people, self.keys = [], [], [], [], []
+            return
+        rows = await services.key_admin.projects(who)
+        ids = [one["id"] for one in rows]
+        self.project = self.project if self.project in ids else ids[0]
+        self.name = next(one["name"] for one in rows if one["id"] == self.project)
+        self.projects = [
+            {
+                "id": one["id"],
+                "name": one["name"],
+                "keys": str(one["keys"]),
+                "zone": one["timezone"],
+                "role": "operator" if is_operator(who) else str(role_in(who, one["id"])),
+                "to": f"/app/spend?project={one['id']}&by=key",
+            }
+            for one in rows
+        ]
+        self.may = next(
+            (role for role in reversed(ROLES) if may(who, self.project, ProjectRole(role))), ProjectRole.VIEWER.value
+        )
+        self.may = "operator" if is_operator(who) else self.may
+        told = await services.people.members(who, self.project)
+        self.members = [
+            {"email": one["email"], "name": one["name"] or one["email"], "role": str(one["role"])}
+            for one in told["data"]
+        ]
+        limits = await services.budgets.of_scope(project_scope(self.project), who)
+        self.budgets = [views.budget_row(row, {self.project: self.name}) for row in limits]
+        await self._show_people(who, told["invitations"])
+        self._show_keys(await services.key_admin.listing(who), {one["id"]: one["name"] for one in rows})
+
+    async def _show_people(self, who: Caller, waiting: Any) -> None:
+        self.people = []
+        if is_operator(who):
+            everybody = await container.current().services.people.listing()
+            waiting = everybody["invitations"]
+            self.people = [
+                {
+                    "id": one["id"],
+                    "email": one["email"],
+                    "name": one["name"] or one["email"],
+                    "role": one["role"],
+                    "disabled": "yes" if one["disabled"] else "",
+                    "projects": str(len(one["projects"])),
+                }
+                for one in everybody["data"]
+            ]
+        self.invitations = [
+            {"id": one["id"], "email": one["email"], "role": one["role"], "expires": f"{one['expires']:.0f}"}
+            for one in waiting
+        ]
+
+    def _show_keys(self, rows: Any, projects: dict[str, str]) -> None:
+        sought = self.search.lower()
+        mine = [one for one in rows if one["project_id"] == self.project and one["status"] != "revoked"]
+        fits = [one for one in mine if sought in f"{one['key_id']} {one['label']} {one['email']}".lower()]
+        self.found = f"{len(fits):,} of {len(mine):,}"
+        self.keys = [
+            views.key_row(one, projects)
+            | {"label": one["label"] or one["email"] or one["key_id"], "to": f"/app/activity?key={one['key_id']}"}
+            | {"wish": next((name for name, value in WISHES.items() if value == one["tolerance"]), "own")}
+            for one in fits[:MOST_KEYS]
+        ]
