@@ -21,8 +21,11 @@ CHOSEN = (Mode.EXPLORE, Mode.EXPLOIT, Mode.ESCALATE, Mode.HOLDOUT)
 _DECISIONS = table(StoredDecision)
 
 
-def evidence(connection: Connection, *, since: float | None = None, scope: str | None = None) -> LoggedData:
-    """Sums over what a policy or the holdout decided among the newest decisions (at most NEWEST), of a period, and of a key or project."""
+def evidence(
+    connection: Connection, *, since: float | None = None, scope: str | None = None, able: str | None = None
+) -> LoggedData:
+    """Sums over what a policy or the holdout decided among the newest decisions (at most NEWEST): of a period, of a key or project, and
+    of what the model `able` could have served."""
     columns = _DECISIONS.c
     asked = func.coalesce(columns.cascaded_from, columns.model).label("asked")
     picked = select(
@@ -46,6 +49,9 @@ def evidence(connection: Connection, *, since: float | None = None, scope: str |
     )
     if scope is not None:
         picked = picked.where(in_scope(columns, scope))
+    if able is not None:
+        named = columns.rejected.contains(orjson.dumps(able).decode(), autoescape=True)
+        picked = picked.where(columns.rejected.is_(None) | ~named)
     if since is not None:
         picked = picked.where(columns.ts >= since, columns.ts <= time.time())
     newest = picked.subquery()

@@ -216,3 +216,14 @@ def _near(one: ArmSums, other: ArmSums) -> bool:
         for name in WeightedSums.__slots__
     )
     return all(math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-12) for a, b in pairs)
+
+
+def test_what_a_model_could_not_have_served_is_left_out_where_it_is_compared_with(engine: Engine) -> None:
+    rows = Logged(random.Random(1)).run(50).rows
+    for row in rows:
+        row["rejected"] = None
+    rows[0]["rejected"], rows[1]["rejected"] = '["gpt_4o"]', '["gpt-4o-mini","gpt_4o-mini"]'
+    with engine.connect() as connection:
+        assert seen(connection, rows).calls == 50
+        assert evidence(connection, able="gpt_4o").calls == 49
+        assert evidence(connection, able="gpt-4o").calls == 50
