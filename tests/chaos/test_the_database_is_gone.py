@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ class Load:
     def __init__(self, url: str, seed: int = 7, callers: int = 6) -> None:
         self.said: Counter[int] = Counter()
         self.answered: set[str] = set()
-        self._asks = iter(workload(30_000, seed, 0.3))
+        self._asks = cycle(workload(10_000, seed, 0.3))
         self._client = Client(url, OPERATOR)
         self._ending = threading.Event()
         self._more = threading.Condition()
