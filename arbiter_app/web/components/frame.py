@@ -127,7 +127,7 @@ def commands() -> rx.Component:
         "Ctrl K",
         custom_attrs={"data-palette": "yes"},
         class_name="btn mini ghost hide-s palette-btn",
-        aria_label="Commands",
+        aria_label="Commands, Ctrl K",
         type="button",
     )
 
