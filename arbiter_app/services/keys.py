@@ -215,10 +215,11 @@ class Keys:
             return {}
         if full is not None:
             kind, window = full
-            length = "6 hours" if kind == "six_hours" else "week"
+            length = "6 hours" if kind == "six_hours" else "a week"
+            hours, minutes = divmod(math.ceil(window.resets_in_s / 60), 60)
             raise LimitReached(
-                f"this key may route {self.limits[kind]} requests in a {length} and has used them; "
-                f"the window starts anew in {math.ceil(window.resets_in_s)} s",
+                f"this key may route {self.limits[kind]} requests in {length} and has used them; "
+                f"the window starts anew in {f'{hours} h ' if hours else ''}{minutes} min",
                 retry_after_s=window.resets_in_s,
                 windows=windows,
             )
