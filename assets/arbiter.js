@@ -56,6 +56,8 @@
     if (event.key === "Escape") document.querySelectorAll("details.how[open]").forEach(function (one) {
       one.removeAttribute("open"); one.querySelector("summary").focus();
     });
+    var hit = event.target.closest && event.target.closest("[data-search]") && document.querySelector(".hits a");
+    if (event.key === "Enter" && hit) hit.click();
     if (event.key === "/" && !/INPUT|TEXTAREA|SELECT/.test(event.target.tagName)) {
       var search = document.querySelector("[data-search]");
       if (search) { event.preventDefault(); search.focus(); }

@@ -104,3 +104,6 @@ class _NoSockets:
 
     def connected(self, sid: str) -> bool:
         return False
+
+    async def reload(self, sid: str) -> None:
+        return None

@@ -21,7 +21,7 @@ from arbiter_app.web.formats import (
     sample,
     score,
 )
-from arbiter_app.web.views import Row, View
+from arbiter_app.web.views import Row, View, spent, was_refused
 
 STAGES = ("classify", "filter", "route", "call", "grade", "learn")
 
@@ -212,11 +212,15 @@ def facts(row: DecisionRow) -> list[View]:
 def charges(row: DecisionRow) -> list[View]:
     """Where the money went, and what the baseline would have cost."""
     lines = (
-        ("answer", row.get("answer_cost"), "the call that answered"),
+        ("answer", 0.0 if was_refused(row) else row.get("answer_cost"), "the call that answered"),
         ("classifier", row.get("classifier_cost"), "naming the task, when rules were unsure"),
         ("judge", row.get("judge_cost"), "grading afterwards"),
         ("learning", row.get("learning_cost"), "models asked beside the answer; not in the total"),
-        ("in total", row.get("cost"), f"{row.get('cost_state')}; losing calls included, judge not"),
+        (
+            "in total",
+            spent(row),
+            "nothing was called" if was_refused(row) else f"{row.get('cost_state')}; losing calls included, judge not",
+        ),
         ("baseline", row.get("baseline"), "the same prompt at the baseline's measured rates"),
         ("saved", row.get("saved"), "estimate for this call"),
     )

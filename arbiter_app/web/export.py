@@ -66,7 +66,7 @@ COLUMNS = (
 AGES = {"15m": 900.0, "1h": 3_600.0, "24h": 86_400.0, "7d": 604_800.0, "30d": 2_592_000.0}
 LABELS = ("project", "key", "tag", "user", "runtime")
 """What decisions are narrowed by for whoever has signed in."""
-PARAMETERS = ("task", "model", "mode", "age", *LABELS)
+PARAMETERS = ("task", "model", "mode", "status", "age", *LABELS)
 PAGE_ROWS = 200
 RETRY_S = 10
 Page = tuple[bytes, int | None]
@@ -181,6 +181,7 @@ class Export:
             task=asked.get("task") or None,
             model=asked.get("model") or None,
             mode=asked.get("mode") or None,
+            status=asked.get("status") or None,
             since=time.time() - age if age else None,
             key_id=seen.key_id,
             project_id=seen.project_id,

@@ -38,6 +38,8 @@ class Sockets(Protocol):
 
     def connected(self, sid: str) -> bool: ...
 
+    def reload(self, sid: str) -> Awaitable[None]: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
@@ -102,6 +104,11 @@ class Live:
         if channel in self._channels:
             self._channels[channel].variables = variables
         return variables
+
+    async def end(self, sid: str) -> None:
+        """Take a tab out of every channel, and have it show what a visitor sees: whoever sat there has gone."""
+        await self.unwatch(sid)
+        await self._sockets.reload(sid)
 
     async def unwatch(self, sid: str) -> None:
         """Take a tab out of every channel."""

@@ -64,6 +64,11 @@ class SocketAdapter:
             if place % AT_A_TIME == AT_A_TIME - 1:
                 await asyncio.sleep(0)
 
+    async def reload(self, sid: str) -> None:
+        """Let a tab load its page anew: what it shows belongs to nobody who is there now."""
+        reload = {"name": "_call_script", "payload": {"javascript_code": "location.reload()"}}
+        await self._server.emit("event", {"delta": {}, "events": [reload]}, to=sid, namespace=self._namespace)
+
     def connected(self, sid: str) -> bool:
         """Whether this socket is open."""
         return bool(self._server.manager.is_connected(sid, self._namespace))

@@ -1,5 +1,5 @@
-"""The tabs at which somebody is signed in. Live data ends within `LOOK_S` of a session's end: the tab is taken out of its
-channels, also when it asks for nothing more.
+"""The tabs at which somebody is signed in. Within `LOOK_S` of a session's end the tab is taken out of its channels and shows
+what a visitor sees, also when it asks for nothing more.
 """
 
 from __future__ import annotations
@@ -29,8 +29,12 @@ class SignedInTabs:
             self._seen[sid] = (cookie, caller.key_id)
         return caller
 
+    def forget(self, sid: str) -> None:
+        """A tab that signs out by itself, and clears itself."""
+        self._seen.pop(sid, None)
+
     async def watch(self, connected: Callable[[str], bool], leave: Callable[[str], Awaitable[None]]) -> None:
-        """Take tabs whose session has ended, or whose key was revoked, out of every channel, for as long as the process runs."""
+        """Let go of tabs whose session has ended, or whose key was revoked, for as long as the process runs."""
         while True:
             await asyncio.sleep(LOOK_S)
             for sid, (cookie, key_id) in list(self._seen.items()):

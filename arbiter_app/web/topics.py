@@ -236,7 +236,7 @@ async def following(sockets: Sockets) -> AsyncIterator[None]:
     mine.live = Live(mine.services.feed, sockets, topics(mine.services, mine.workload))
     mine.present = sockets.present
     loop = asyncio.get_running_loop()
-    jobs = {"live": mine.live.run(), "tabs": mine.tabs.watch(sockets.connected, lambda sid: mine.live.unwatch(sid))}
+    jobs = {"live": mine.live.run(), "tabs": mine.tabs.watch(sockets.connected, lambda sid: mine.live.end(sid))}
     tasks = [loop.create_task(job, name=name) for name, job in jobs.items()]
     try:
         yield

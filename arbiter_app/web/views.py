@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+from arbiter_app.pipeline.errors import BudgetExceeded
 from arbiter_app.pipeline.types import Capability
 from arbiter_app.services.rows import (
     Abilities,
@@ -46,13 +47,25 @@ SURE_N = 5
 """Graded answers from which a model's mean quality counts as the best known."""
 
 
+def was_refused(row: DecisionRow) -> bool:
+    """Whether the request was refused before any model was called: none was chosen for it, or a budget had no room for the one that was."""
+    return row.get("status") == "failed" and (not row.get("model") or row.get("error_code") == BudgetExceeded.code)
+
+
+def spent(row: DecisionRow) -> float | None:
+    """USD; None while it is unknown. What was refused cost nothing, or the classifier alone."""
+    cost = row.get("cost")
+    return 0.0 if cost is None and was_refused(row) else cost
+
+
 def feed_row(row: DecisionRow) -> View:
     """One decision as the feed and the activity table show it."""
     quality = row.get("quality")
     status = row.get("status") or "ok"
     mode = str(row.get("mode") or "")
+    refused = was_refused(row)
     if status != "ok":
-        mode = status
+        mode = "refused" if refused else status
     elif row.get("failover_from"):
         mode = "failover"
     return {
@@ -66,12 +79,12 @@ def feed_row(row: DecisionRow) -> View:
         "reason": str(row.get("reason") or ""),
         "quality": score(quality) if quality is not None else _ungraded(row),
         "width": percent_css(quality),
-        "cost": charge(row.get("cost")),
+        "cost": charge(spent(row)),
         "saved": charge(row["saved"]) if row.get("saved") is not None else NOTHING,
         "ms": ms(row.get("latency_ms")),
         "overhead": ms(row.get("overhead_ms")),
         "tokens": f"{count(row.get('prompt_tokens'))} → {count(row.get('completion_tokens'))}",
-        "state": str(row.get("cost_state") or ""),
+        "state": "nothing was called" if refused and row.get("cost") is None else str(row.get("cost_state") or ""),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def test_contents_are_kept_found_read_asked_again_and_deleted(
     expect(found.locator("tbody tr")).to_have_count(1)
     expect(found.locator("tbody tr")).to_contain_text("to [email], and calculate 37 * 24")
     shot(page, f"activity-{width}-{scheme}")
+    expect(found.get_by_role("status")).to_have_text(re.compile(r"^1 found in \d+ contents?$"))
     found.locator("tbody tr a").last.click()
 
     content = panel(page, "Content")

@@ -118,3 +118,55 @@ def test_tables_of_the_documentation_fit_and_leave_room_for_what_names_mean(page
     assert table.evaluate("one => one.scrollWidth") <= room
     widths = table.locator("tr").nth(1).locator("td").evaluate_all("cells => cells.map(one => one.clientWidth)")
     assert widths[2] > room * 0.35
+
+
+def test_activity_finds_what_was_refused_and_says_that_it_cost_nothing(page: Page, site: Site) -> None:
+    asked = {"messages": [{"role": "user", "content": "x " * 2_000_000}]}
+    assert site.http.post("/v1/chat/completions", json=asked).status_code == 400
+    open_page(page, "/app/activity")
+    page.get_by_label("Outcome").select_option("failed")
+    page.wait_for_url("**/app/activity?status=failed")
+    row = page.locator("tbody tr").first
+    expect(row.locator(".mode")).to_have_text("refused")
+    expect(row).to_contain_text("$0")
+    expect(page.locator("tbody tr .m-exploit, tbody tr .m-explore")).to_have_count(0)
+
+
+def test_enter_in_the_search_of_the_documentation_opens_the_first_hit(page: Page, site: Site) -> None:
+    open_page(page, "/docs")
+    page.get_by_label("Search the documentation").fill("arbiter_max_cost")
+    page.locator(".hits a").first.wait_for()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/docs/quick-start**")
+
+
+def test_keys_can_be_paused_and_revoked_on_a_phone(context: BrowserContext, page: Page, site: Site) -> None:
+    site.key("somebody.with.a.long.name@department.example.com")
+    sign_in(context, site)
+    page.set_viewport_size({"width": 390, "height": 844})
+    open_page(page, "/app/key")
+    keys = page.locator("section.panel", has=page.get_by_role("heading", name="Every key"))
+    expect(keys.get_by_role("button", name="Revoke").first).to_be_visible()
+    right = keys.get_by_role("button", name="Revoke").first.evaluate("one => one.getBoundingClientRect().right")
+    assert right <= 390
+
+
+def test_buttons_and_badges_of_a_row_do_not_touch(context: BrowserContext, page: Page, site: Site) -> None:
+    sign_in(context, site)
+    open_page(page, "/app/models")
+    out = page.get_by_role("button", name="Take out").first
+    out.wait_for()
+    gap = """one => one.nextElementSibling.getBoundingClientRect().left - one.getBoundingClientRect().right"""
+    assert out.evaluate(gap) >= 4
+
+
+def test_signing_out_in_one_tab_clears_the_others(context: BrowserContext, page: Page, site: Site) -> None:
+    sign_in(context, site)
+    other = context.new_page()
+    for tab in (page, other):
+        open_page(tab, "/app/key")
+        expect(tab.get_by_role("heading", name="Every key")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("API key")).to_be_visible()
+    expect(other.get_by_label("API key")).to_be_visible()  # nobody touched it
+    expect(other.get_by_role("heading", name="Every key")).to_have_count(0)

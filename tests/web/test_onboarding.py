@@ -89,3 +89,17 @@ def test_whoever_saw_the_start_is_not_led_there_again(browser: Browser, site: Si
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     assert page.url.endswith("/app")
     context.close()
+
+
+def test_the_browsers_back_leads_to_the_step_before(page: Page, site: Site) -> None:
+    open_page(page, "/start")
+    for step in (2, 3):
+        page.get_by_role("button", name="Next").click()
+        page.wait_for_url(f"**/start?step={step}")
+        expect(page.get_by_text(f"Step {step} of 5")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_text("Step 2 of 5")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("Step 2 of 5")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_text("Step 1 of 5")).to_be_visible()

@@ -17,6 +17,8 @@ Figure = dict[str, Any]
 ACCENT, GREY, HARM, WARN = "#0f8472", "#8a8780", "#d0483a", "#b3762a"
 MARGIN = {"l": 8, "r": 12, "t": 12, "b": 8}
 MOST_MARKS = 4
+MARK_PX = 15
+"""Height of the words of a mark; they have a row each above the plot."""
 NAME_CHARS = 26
 MINUTE_MS, DAY_MS = 60_000, 86_400_000
 UTC: Figure = {
@@ -76,7 +78,7 @@ def time_range(rows: Sequence[TimeSlot], bucket_s: float) -> list[str] | None:
 def shift_marks(alerts: Sequence[AlertRow], within: list[str] | None) -> Figure:
     """Lines where a price or a quality moved, and dashed ones where traffic then went, each with its words.
 
-    `within` is the range of the axis. Words stand at the side of their line where there is more room, one below the other.
+    `within` is the range of the axis. Words stand above the plot in rows of their own, at the side of their line where there is more room.
     """
     if not within:
         return {"shapes": [], "annotations": []}
@@ -84,6 +86,7 @@ def shift_marks(alerts: Sequence[AlertRow], within: list[str] | None) -> Figure:
     inside = [one for one in _moments(alerts) if first <= one["x"] <= last][-MOST_MARKS:]
     middle = iso((seconds_of(first) + seconds_of(last)) / 2)
     return {
+        "margin": MARGIN | {"t": MARGIN["t"] + MARK_PX * len(inside)},
         "shapes": [
             {
                 "type": "line",
@@ -99,9 +102,10 @@ def shift_marks(alerts: Sequence[AlertRow], within: list[str] | None) -> Figure:
         "annotations": [
             {
                 "x": one["x"],
-                "y": 1 - 0.09 * place,
+                "y": 1,
                 "yref": "paper",
-                "yanchor": "top",
+                "yanchor": "bottom",
+                "yshift": MARK_PX * (len(inside) - 1 - place),
                 "text": one["text"],
                 "showarrow": False,
                 "xanchor": "left" if one["x"] < middle else "right",

@@ -86,6 +86,7 @@ def _filters() -> rx.Component:
     )
     tasks = [("", "all tasks"), *((one, one) for one in TASKS)]
     modes = [("", "all modes"), *((one, one) for one in MODES)]
+    statuses = [("", "all outcomes"), ("ok", "answered"), ("failed", "failed or refused"), ("aborted", "aborted")]
     orders = [("", "newest first"), *((one, f"{one} first".replace("_", " ")) for one in ORDERS)]
     find = rx.el.form(
         rx.el.input(
@@ -123,6 +124,7 @@ def _filters() -> rx.Component:
         atoms.choice(tasks, Activity.task, lambda value: Activity.narrow("task", value), "Task"),
         model,
         atoms.choice(modes, Activity.mode, lambda value: Activity.narrow("mode", value), "Mode"),
+        atoms.choice(statuses, Activity.status, lambda value: Activity.narrow("status", value), "Outcome"),
         atoms.choice(ages, Activity.age, lambda value: Activity.narrow("age", value), "Time"),
         rx.cond(Activity.narrowed != "", atoms.button("Clear", on_click=Activity.clear, kind="mini ghost")),
         class_name="row wrap toolbar filters",

@@ -159,13 +159,13 @@ def _everybody() -> rx.Component:
         )
         return rx.el.tr(
             rx.el.td(row["id"], class_name="m"),
-            rx.el.td(row["email"]),
+            rx.el.td(row["email"], class_name="whole"),
             rx.el.td(row["role"], class_name="hide"),
             rx.el.td(_status(row["status"])),
             rx.el.td(row["project"], class_name="hide"),
             rx.el.td(either(row["used"] != "", atoms.day_clock(row["used"]), "never"), class_name="n hide"),
             rx.el.td(atoms.day_clock(row["ts"]), class_name="n hide"),
-            rx.el.td(rx.cond(row["status"] != "revoked", rx.el.span(pause, revoke, class_name="row"))),
+            rx.el.td(rx.cond(row["status"] != "revoked", rx.el.span(pause, revoke, class_name="row wrap"))),
         )
 
     mint = rx.el.form(
@@ -198,7 +198,7 @@ def _everybody() -> rx.Component:
                 rx.el.table(
                     data.heads("id", "whose", "role-", "status", "project-", "#last used-", "#made-", ""),
                     rx.el.tbody(rx.foreach(Key.keys, line)),
-                    class_name="feed long",
+                    class_name="feed long names",
                 ),
                 class_name="scroll",
             ),

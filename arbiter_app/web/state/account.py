@@ -44,6 +44,7 @@ class Account(rx.State):
         await authz.current_caller(self)
         sid, cookies = self.router.session.session_id, self.router.headers.cookie
         await container.current().services.sessions.end(cookies, sid)
+        container.current().tabs.forget(sid)
         await self._hand_over(authz.VISITOR)
         return rx.call_script(_END)
 

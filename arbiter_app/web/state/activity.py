@@ -26,9 +26,10 @@ AGES = {"": 0.0, "15m": 900.0, "1h": 3_600.0, "24h": 86_400.0, "7d": 604_800.0, 
 PAGE = 50
 LABELS = ("project", "key", "tag", "user", "runtime")
 """Whose decisions they are: for whoever has signed in."""
-EXPORTED = ("task", "model", "mode", "age", *LABELS)
+EXPORTED = ("task", "model", "mode", "status", "age", *LABELS)
 """Filters that a download takes."""
-FILTERS = ("task", "model", "mode", "age", "sort", "request", "since", "until", *LABELS)
+STATUSES = ("ok", "failed", "aborted")
+FILTERS = ("task", "model", "mode", "status", "age", "sort", "request", "since", "until", *LABELS)
 
 
 class Activity(rx.State):
@@ -38,6 +39,7 @@ class Activity(rx.State):
     task: rx.Field[str] = rx.field("")
     model: rx.Field[str] = rx.field("")
     mode: rx.Field[str] = rx.field("")
+    status: rx.Field[str] = rx.field("")
     age: rx.Field[str] = rx.field("")
     sort: rx.Field[str] = rx.field("")
     request: rx.Field[str] = rx.field("")
@@ -95,6 +97,7 @@ class Activity(rx.State):
             task=self.task or None,
             model=self.model or None,
             mode=self.mode or None,
+            status=self.status or None,
             since=float(self.since) if self.since else time.time() - AGES[self.age] if self.age else None,
             until=float(self.until) if self.until else None,
             key_id=seen.key_id,
@@ -136,6 +139,7 @@ class Activity(rx.State):
         self.task = arguments.choice(given.get("task"), TASKS, "")
         self.model = arguments.text(given.get("model"), 80)
         self.mode = arguments.choice(given.get("mode"), MODES, "")
+        self.status = arguments.choice(given.get("status"), STATUSES, "")
         self.age = arguments.choice(given.get("age"), AGES, "")
         self.sort = arguments.choice(given.get("sort"), ORDERS, "")
         self.request = arguments.text(given.get("request"), 200)

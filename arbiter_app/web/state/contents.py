@@ -150,7 +150,8 @@ class ContentSearch(rx.State):
             return
         self.hits = [*self.hits, *map(views.content_hit, found["data"])][-MOST_TURNS:]
         self.before = found["next"] or ""
-        self.said = f"{len(found['data'])} of {found['searched']:,} contents looked at"
+        n, looked = len(found["data"]), found["searched"]
+        self.said = f"{n or 'nothing'} found in {looked:,} content{'' if looked == 1 else 's'}"
 
 
 class ProjectContents(rx.State):

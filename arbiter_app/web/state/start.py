@@ -38,25 +38,29 @@ class Start(rx.State):
         """Begin, or go on."""
         who = await authz.current_caller(self)
         self.notes = list(telling.replaced(container.current().services.catalog))
-        self.first = "yes" if dict(self.router.url.query_parameters).get("first") == "1" else ""
+        asked = dict(self.router.url.query_parameters)
+        self.first = "yes" if asked.get("first") == "1" else ""
+        self.step = int(arguments.number(asked.get("step"), 1, STEPS) or 1) - 1
         self.has_key = "" if who.role is Role.ANONYMOUS else "yes"
         self._fill()
         if who.key_id:
             await self._listen(who.key_id)
 
     @event
-    async def go(self, step: int) -> None:
-        """Go to a step."""
+    async def go(self, step: int) -> Any:
+        """Go to a step, which has an address of its own: the browser's Back leads to the one before."""
         await authz.current_caller(self)
         place = arguments.number(step, 0, STEPS - 1)
         self.step = int(place) if place is not None else self.step
+        return rx.redirect(f"/start?step={self.step + 1}")
 
     @event
-    async def move(self, by: int) -> None:
+    async def move(self, by: int) -> Any:
         """One step on or back, from where the server knows the visitor to be."""
         await authz.current_caller(self)
         if by in (1, -1) and not isinstance(by, bool):
             self.step = min(STEPS - 1, max(0, self.step + by))
+        return rx.redirect(f"/start?step={self.step + 1}")
 
     @event
     async def set_client(self, name: str) -> None:

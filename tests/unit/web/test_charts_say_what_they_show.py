@@ -91,7 +91,9 @@ def test_a_shift_in_the_last_bucket_is_marked_with_words_that_stay_inside() -> N
     layout = spend(slots(), [late, early], bucket_s=HOUR_S, baseline="gpt-4o")["layout"]
     assert [one["text"] for one in layout["annotations"]] == ["gpt-4o-mini 8 times dearer", "gpt-4o 8 times dearer"]
     assert [one["xanchor"] for one in layout["annotations"]] == ["left", "right"]
-    assert layout["annotations"][0]["y"] != layout["annotations"][1]["y"]
+    assert [one["yshift"] for one in layout["annotations"]] == [15, 0]  # in rows of their own, above the bars
+    assert all((one["y"], one["yanchor"]) == (1, "bottom") for one in layout["annotations"])
+    assert layout["margin"]["t"] == 12 + 2 * 15
 
 
 def test_where_the_traffic_went_is_marked_once_it_has_settled() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from arbiter_app.web import decision_views, decision_words, spend_views
+from arbiter_app.web import decision_views, decision_words, spend_views, views
 from arbiter_app.web.formats import alike, charge, money
 
 
@@ -107,3 +107,16 @@ def test_causes_and_groups_are_said_with_signs_and_where_their_decisions_are() -
     assert [one["to"] for one in rows] == ["/app/activity?task=math", "/app/activity", "/app/activity?key=arb_1"]
     assert spend_views.headline(told)["said"] == "+$0.020, +200%"
     assert spend_views.headline({**told, "before": {"spend": 0.0, "calls": 0}})["said"] == ""
+
+
+def test_what_was_refused_before_a_call_cost_nothing_and_what_failed_in_one_is_unknown() -> None:
+    row: Any = {"id": "d_1", "ts": 1.0, "status": "failed", "error_code": "budget_exceeded", "model": "", "cost": None}
+    seen = views.feed_row(row)
+    assert (seen["mode"], seen["cost"], seen["state"]) == ("refused", "$0", "nothing was called")
+    assert [one["value"] for one in decision_views.charges(row) if one["name"] in ("answer", "in total")] == [
+        "$0",
+        "$0",
+    ]
+    assert views.feed_row(row | {"model": "gpt-4o"})["mode"] == "refused"
+    seen = views.feed_row(row | {"model": "gpt-4o", "error_code": "runtime_unavailable", "cost_state": "unknown"})
+    assert (seen["mode"], seen["cost"], seen["state"]) == ("failed", "unknown", "unknown")
