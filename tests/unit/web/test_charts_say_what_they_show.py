@@ -18,13 +18,15 @@ from arbiter_app.web.charts.table import table
 from arbiter_app.web.formats import ms, sample
 
 HOUR_S = 3_600.0
+DAY = 864_000.0
+"""When the charts of these tests begin."""
 MODELS = ("gpt-4o", "gpt-4o-mini", "mistral-small-3.2-24b-instruct-2506", "free-one")
 
 
 def slots(n: int = 24) -> list[dict[str, Any]]:
     return [
         {
-            "ts": at * HOUR_S,
+            "ts": DAY + at * HOUR_S,
             "calls": at,
             "spend": 0.03,
             "learning": 0.002,
@@ -40,7 +42,7 @@ def slots(n: int = 24) -> list[dict[str, Any]]:
 
 
 def moved(ts: float, model: str = "gpt-4o", **more: Any) -> dict[str, Any]:
-    row = {"ts": ts, "model": model, "kind": "price", "direction": "up", "moved": "8 times dearer"}
+    row = {"ts": DAY + ts, "model": model, "kind": "price", "direction": "up", "moved": "8 times dearer"}
     return {**row, "bucket": "", "settled": None, "outcome": None, **more}
 
 
@@ -62,7 +64,7 @@ FIGURES = {
     "latency": latency(slots(), bucket_s=HOUR_S),
     "exploration": exploration(slots(), cap=0.5, bucket_s=HOUR_S),
     "scatter": cost_quality([known("a", 1e-5, 0.9), known("b", 1e-4, 0.95)], tolerance=0.05, baseline="b"),
-    "prices": prices([{"ts": 9.0, "model": "a", "cost": 1e-4}], [], models=["a"]),
+    "prices": prices([{"ts": DAY + 9.0, "model": "a", "cost": 1e-4}], [], models=["a"]),
 }
 
 
@@ -83,7 +85,7 @@ def test_a_chart_of_buckets_has_the_calls_of_each_in_its_table_and_csv(name: str
 def test_a_bucket_stands_in_the_middle_of_its_time_and_inside_the_axis() -> None:
     figure = FIGURES["spend"]
     assert {(one["xperiod"], one["xperiodalignment"]) for one in figure["data"]} == {(HOUR_S * 1000, "middle")}
-    assert figure["layout"]["xaxis"]["range"][1] == "1970-01-02T00:00:00.000Z"
+    assert figure["layout"]["xaxis"]["range"][1] == "1970-01-12T00:00:00.000Z"
 
 
 def test_a_shift_in_the_last_bucket_is_marked_with_words_that_stay_inside() -> None:
@@ -98,8 +100,8 @@ def test_a_shift_in_the_last_bucket_is_marked_with_words_that_stay_inside() -> N
 
 def test_where_the_traffic_went_is_marked_once_it_has_settled() -> None:
     went = {"served_before": "gpt-4o", "served_after": "gpt-4o-mini"}
-    settled = moved(2 * HOUR_S, bucket="math", settled=3 * HOUR_S, outcome=went)
-    stayed = moved(4 * HOUR_S, bucket="code", settled=5 * HOUR_S, outcome={**went, "served_after": "gpt-4o"})
+    settled = moved(2 * HOUR_S, bucket="math", settled=DAY + 3 * HOUR_S, outcome=went)
+    stayed = moved(4 * HOUR_S, bucket="code", settled=DAY + 5 * HOUR_S, outcome={**went, "served_after": "gpt-4o"})
     layout = spend(slots(), [stayed, settled], bucket_s=HOUR_S, baseline="gpt-4o")["layout"]
     assert [one["text"] for one in layout["annotations"]][1] == "math → gpt-4o-mini"
     assert [one["line"]["dash"] for one in layout["shapes"]] == ["solid", "dot", "solid"]
