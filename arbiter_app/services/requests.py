@@ -85,7 +85,7 @@ class RequestService:
             raise Overloaded(message, code="draining", retry_after_s=RETRY_AFTER_S)
         if caller.status == "paused":
             raise KeyPaused("this API key is paused; resume it with POST /v1/key/resume")
-        if only_looks(caller):
+        if caller.memberships and only_looks(caller):
             raise Forbidden("viewers look at projects; to ask, the role member is needed in one")
 
 

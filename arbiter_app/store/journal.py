@@ -91,9 +91,11 @@ class Journal:
 
     def settle(self, written: Iterable[str], unwritten: Iterable[str]) -> None:
         """Let go what batches have written, and take the doubt off the others."""
-        with self._lock, self._transaction():
-            self._file.executemany("DELETE FROM entry WHERE doubt = ?", [(one,) for one in written])
-            self._file.executemany("UPDATE entry SET doubt = '' WHERE doubt = ?", [(one,) for one in unwritten])
+        with self._lock:
+            with self._transaction():
+                self._file.executemany("DELETE FROM entry WHERE doubt = ?", [(one,) for one in written])
+                self._file.executemany("UPDATE entry SET doubt = '' WHERE doubt = ?", [(one,) for one in unwritten])
+            self._look()
 
     def drop(self, upto: int) -> None:
         """Let go of the entries up to a number; they are written."""

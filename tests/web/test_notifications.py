@@ -64,6 +64,7 @@ def test_a_rule_is_made_tested_muted_and_its_dead_letters_are_seen(browser: Brow
             Webhook(secret).verify(got.body, got.headers)
         page.reload()
         expect(card).to_be_visible()
+        expect(page.get_by_text(secret)).to_have_count(0)
         assert secret not in page.content() and "open-sesame" not in page.content()
         for name in (f"team {width}", f"robot {width}"):
             gone = page.locator(".rule-card", has_text=name)

@@ -78,7 +78,7 @@ def test_on_random_stores_filed_and_unfiled_it_is_the_change_of_the_decisions(st
         if filed:
             file_all(store)
         told: dict[str, Any] = run(
-            lambda: SpendChanges(store, now=lambda: NOW).since_before(seconds=86_400, key_id=None, keys=True)
+            lambda: SpendChanges(store, now=lambda: NOW).since_before(seconds=86_400, scope=None, keys=True)
         )
         rows = [*_rows(store)]
         sums = [

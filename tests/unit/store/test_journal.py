@@ -21,7 +21,7 @@ from arbiter_app.pipeline.types import Grade
 from arbiter_app.policy.agreement import Pairs
 from arbiter_app.policy.statistics import ModelStats
 from arbiter_app.store import Store, open_store, rollups
-from arbiter_app.store.backends import StoreUnusable
+from arbiter_app.store.backends import StoreUnusable, url_of
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.entries import Entry, FollowUp, packed, unpacked
 from arbiter_app.store.journal import Journal
@@ -291,3 +291,16 @@ def _cutting(port: int) -> Iterator[_Cutter]:
         yield cutter
     finally:
         cutter.close()
+
+
+def test_a_journal_that_holds_only_what_turns_out_to_be_written_is_empty(tmp_path: Path) -> None:
+    where = url_of(databases.place("postgres", tmp_path / "arbiter.db"))
+    journal = Journal(tmp_path / "journal.db", 10**7, store=where, durability="strict")
+    journal.append([("a:1", b"x"), ("b:2", b"y")])
+    journal.settle({"a:1"}, {"b:2"})
+    assert journal.waiting == 1 and journal.doubts() == []
+    journal.append([("c:3", b"z")])
+    journal.drop(2)
+    journal.settle({"c:3"}, set())
+    assert (journal.waiting, journal.told) == (0, "empty")
+    journal.close()

@@ -10,6 +10,7 @@ from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.store import Store, attribution, rollups
 from arbiter_app.store.attribution import MOST, OTHERS, QUARTER, TAG, USER, Whose
 from arbiter_app.store.decisions import Filter
+from arbiter_app.store.projections import LateScore
 from arbiter_app.store.rollup_math import DAY, project_scope
 from tests.stores import NOW, call_now, file_all, mixed, record, run
 
@@ -77,9 +78,8 @@ def test_every_way_to_sum_adds_up(store: Store) -> None:
     late = 0
     for one in records[::50]:
         late += 1_000
-        call_now(
-            store, lambda c, one=one: store.writer.projections.grade(c, one.row["id"], 0.5, "judge", "judged", 1_000)
-        )
+        score = {one.row["id"]: LateScore(0.5, "judge", "judged", 1_000)}
+        call_now(store, lambda c, score=score: store.writer.projections.grade(c, score))
     known = sum(one.row["judge_cost_pico"] or 0 for one in records)
     assert known == 0
     check(store, records, late)
