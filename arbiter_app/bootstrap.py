@@ -157,7 +157,9 @@ class Services:
         )
         self.people = People(store, send=self.broadcast.send)
         self.keys = Keys(store, settings, send=self.broadcast.send, sessions=self.sessions, people=self.people)
-        self.key_admin = KeyAdmin(store, self.keys, keeps=bool(settings.content_keys))
+        self.key_admin = KeyAdmin(
+            store, self.keys, keeps=bool(settings.content_keys), projects_changed=lambda: self.exchanges.follow()
+        )
         self.budgets = Budgets(
             store,
             lasts_s=2 * settings.request_timeout_s + RESERVED_S,

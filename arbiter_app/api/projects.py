@@ -70,7 +70,5 @@ async def make(request: Request, body: ProjectBody) -> ProjectRow:
 @router.post("/v1/projects/{project_id}")
 async def change(request: Request, project_id: str, body: ChangeBody) -> ProjectRow:
     """Rename it, change its time zone, or what is kept of its contents: fewer hours hold for what is kept already, too."""
-    services = services_of(request)
-    row = await services.key_admin.change_project(request.state.caller, project_id, body.model_dump(exclude_none=True))
-    await services.exchanges.follow()
-    return row
+    admin, given = services_of(request).key_admin, body.model_dump(exclude_none=True)
+    return await admin.change_project(request.state.caller, project_id, given)

@@ -18,7 +18,7 @@ from arbiter_app.dialects.openai_responses.stored import Recalled
 from arbiter_app.pipeline.errors import BodyTooLarge, NotFound
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Caller, ChatRequest, Json
-from arbiter_app.services.encryption import Encryption, Unreadable
+from arbiter_app.services.encryption import Encryption, Unreadable, place_of
 from arbiter_app.store import Store, contents
 from arbiter_app.store.contents import HOUR_S
 from arbiter_app.store.fair_executor import visitor
@@ -136,7 +136,7 @@ class Contents:
         rows = self._store.read_now(contents.find, key_id, asked, self._now(), responses=responses)
         for name, (encrypted, body) in rows.items():
             try:
-                found[name] = self._encryption.read(_place(key_id, name), encrypted, body)
+                found[name] = self._encryption.read(place_of(key_id, name), encrypted, body)
             except Unreadable as error:
                 log.warning("kept contents cannot be read: %s", error)
         return found
@@ -145,15 +145,11 @@ class Contents:
         response_id, kept = stored.kept_of(body, answer)
         made, rows = self._now(), []
         for name, content in kept.items():
-            encrypted, packed = self._encryption.write(_place(key_id, name), content)
+            encrypted, packed = self._encryption.write(place_of(key_id, name), content)
             row = {"key_id": key_id, "id": name, "response_id": response_id, "made": made}
             row |= {"expires": made + self._hours * HOUR_S, "size": len(packed), "encrypted": encrypted, "body": packed}
             rows.append(row)
         return rows
-
-
-def _place(key_id: str, name: str) -> str:
-    return f"{key_id} {name}"
 
 
 def _missing(response_id: str) -> NotFound:

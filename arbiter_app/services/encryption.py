@@ -16,6 +16,11 @@ class Unreadable(Exception):
     """Contents that none of the keys opens, or that are not those of their place."""
 
 
+def place_of(key_id: str, name: str) -> str:
+    """The place of what is kept under a name for a key."""
+    return f"{key_id} {name}"
+
+
 class Encryption:
     """Writes and reads bodies with some Fernet keys (32 bytes as URL-safe base64, each), or none."""
 

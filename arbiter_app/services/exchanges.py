@@ -27,7 +27,7 @@ from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import PICO_PER_USD, Caller, ChatRequest, Json, ProjectRole
 from arbiter_app.pipeline.wishes import AUTO
 from arbiter_app.services.audit import Audit
-from arbiter_app.services.encryption import Encryption, Unreadable
+from arbiter_app.services.encryption import Encryption, Unreadable, place_of
 from arbiter_app.services.project_roles import is_operator
 from arbiter_app.services.redaction import Unredacted, redactor
 from arbiter_app.services.requests import RequestService
@@ -98,8 +98,6 @@ class Exchanges:
         self._version: tuple[float, ...] = ()
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting_bytes = 0
-        self.stale = asyncio.Event()
-        """Set when projects have changed."""
         self.kept = self.dropped = 0
         """How many were kept by this process, and how many were to be and could not."""
 
@@ -159,7 +157,7 @@ class Exchanges:
     def _row(self, decision: Decision, rule: Rule) -> Json:
         key_id, made = decision.request.caller.key_id, decision.at
         content = orjson.dumps(rule.without({"request": decision.request.payload, "answer": _answer_of(decision)}))
-        encrypted, body = self._encryption.write(_place(key_id, decision.id), content)
+        encrypted, body = self._encryption.write(place_of(key_id, decision.id), content)
         return {
             "key_id": key_id,
             "id": decision.id,
@@ -181,9 +179,8 @@ class Exchanges:
 
     async def has(self, caller: Caller, decision_id: str) -> bool:
         """Whether the content of a decision is kept and somebody may see it; False also while the store cannot be read."""
-        newest = functools.partial(contents.of_decisions, projects=_owned(caller), now=self._now(), limit=1)
         with suppress(StoreError):
-            return bool(await self._store.read(newest, decision_id=decision_id))
+            return await self._store.read(contents.has_decision, decision_id, _owned(caller), self._now())
         return False
 
     async def content(self, caller: Caller, decision_id: str) -> KeptContent:
@@ -278,7 +275,7 @@ class Exchanges:
             page = []
             for row in rows:
                 with suppress(Unreadable):  # of a key that is no longer there
-                    content = self._encryption.read(_place(row.key_id, row.id), row.encrypted, row.body)
+                    content = self._encryption.read(place_of(row.key_id, row.id), row.encrypted, row.body)
                     page.append((row, orjson.loads(content)))
             if page:
                 yield page
@@ -372,10 +369,6 @@ def _line(row: KeptDecision, content: Json, form: str) -> bytes:
             "cost": None if pico is None else pico / PICO_PER_USD,
         }
     return orjson.dumps(line) + b"\n"
-
-
-def _place(key_id: str, name: str) -> str:
-    return f"{key_id} {name}"
 
 
 def _missing(decision_id: str) -> NotFound:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -31,12 +31,16 @@ CHANGEABLE = ("label", "email", "project_id", "expires", "models", "tolerance")
 
 
 class KeyAdmin:
-    """Over the keys of this process, which tells the others. `keeps`: contents can be kept, for there is a key to encrypt them."""
+    """Over the keys of this process, which tells the others. `keeps`: contents can be kept, for there is a key to
+    encrypt them. `projects_changed` is waited for once a project has."""
 
-    def __init__(self, store: Store, known: Keys, *, keeps: bool) -> None:
+    def __init__(
+        self, store: Store, known: Keys, *, keeps: bool, projects_changed: Callable[[], Awaitable[None]]
+    ) -> None:
         self._store = store
         self._keys = known
         self._keeps = keeps
+        self._projects_changed = projects_changed
 
     async def listing(self, by: Caller | None = None) -> list[KeyEntry]:
         """Every stored key, or those of the projects in which somebody has a role; with when it was used last."""
@@ -182,6 +186,7 @@ class KeyAdmin:
         act, now = entry(by, "project.change", project_id, before=before, after=fields), time.time()
         if fields and not await self._store.writer.call(lambda c: projects.change(c, project_id, fields, now, act)):
             raise Unprocessable(f"there is a project {quoted(fields['name'])} already", param="name")
+        await self._projects_changed()
         return next(one for one in await self.projects() if one["id"] == project_id)
 
     def _project_fields(self, given: Mapping[str, Any]) -> Json:

@@ -110,7 +110,7 @@ class Upkeep:
 
     async def follow_projects(self) -> None:
         """Bring in what of their contents projects keep."""
-        await self._follow("projects", self._exchanges.stale, self._exchanges.follow)
+        await self._follow("projects", asyncio.Event(), self._exchanges.follow)
 
     async def follow_budgets(self) -> None:
         """Bring in budgets that another process set, and remove reservations of requests that ended without a word."""

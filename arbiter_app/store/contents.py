@@ -104,6 +104,15 @@ def of_decisions(
     return [KeptDecision(*row, decision=decisions.row_of(connection, row.id)) for row in rows]
 
 
+def has_decision(connection: Connection, decision_id: str, projects: Sequence[str] | None, now: float) -> bool:
+    """Whether there is the content of one decision that has not expired, in these projects (None: in any)."""
+    one = _CONTENTS.c
+    theirs = one.project_id != "" if projects is None else one.project_id.in_(projects)
+    return (
+        connection.execute(select(one.id).where(one.id == decision_id, theirs, one.expires > now)).first() is not None
+    )
+
+
 def remove_decision(connection: Connection, decision_id: str, projects: Sequence[str] | None) -> bool:
     """Delete the content of one decision; whether there was one."""
     one = _CONTENTS.c

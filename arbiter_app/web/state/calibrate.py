@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from typing import Any
 
 import reflex as rx
 
-from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Role
-from arbiter_app.services.rows import CalibrationView
-from arbiter_app.store import StoreError
 from arbiter_app.web import calibrations, container
 from arbiter_app.web.state import arguments, authz
+from arbiter_app.web.state.attempts import tried
 from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
 from arbiter_app.web.views import View
 
@@ -51,7 +48,7 @@ class Calibrate(rx.State):
         elif cap is None:
             self.error = f"The cap must be an amount in USD from {CAPS[0]:g} to {CAPS[1]:g}."
         else:
-            made = await self._tried(container.current().services.calibrations.create(text, max_usd=cap))
+            made = await tried(self, container.current().services.calibrations.create(text, max_usd=cap))
             if made is not None:
                 await self._watch(made["id"])
 
@@ -60,7 +57,7 @@ class Calibrate(rx.State):
         """Run what is shown, or go on with it."""
         who = await authz.current_caller(self)
         if who.role is Role.OPERATOR and self.shown["id"]:
-            await self._tried(container.current().services.calibrations.start(self.shown["id"]))
+            await tried(self, container.current().services.calibrations.start(self.shown["id"]))
             await self._watch(self.shown["id"])
 
     @event
@@ -68,16 +65,8 @@ class Calibrate(rx.State):
         """Begin no further call."""
         who = await authz.current_caller(self)
         if who.role is Role.OPERATOR and self.shown["id"]:
-            await self._tried(container.current().services.calibrations.cancel(self.shown["id"]))
+            await tried(self, container.current().services.calibrations.cancel(self.shown["id"]))
             await self._watch(self.shown["id"])
-
-    async def _tried(self, work: Awaitable[CalibrationView]) -> CalibrationView | None:
-        self.error = ""
-        try:
-            return await work
-        except (ArbiterError, StoreError) as error:
-            self.error = str(error)
-        return None
 
     async def _watch(self, calibration_id: str) -> None:
         channel = ("calibration", calibration_id)

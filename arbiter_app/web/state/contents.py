@@ -17,6 +17,7 @@ from arbiter_app.store import StoreError
 from arbiter_app.web import container, views
 from arbiter_app.web.formats import amount, share
 from arbiter_app.web.state import arguments, authz
+from arbiter_app.web.state.attempts import tried
 from arbiter_app.web.typed import Listed, background, event, listed
 from arbiter_app.web.views import View
 
@@ -53,11 +54,8 @@ class DecisionContent(rx.State):
         who = await authz.current_caller(self)
         if not _owns(who):
             return
-        self.error = ""
-        try:
-            kept = await container.current().services.exchanges.content(who, self._id())
-        except (ArbiterError, StoreError) as error:
-            self.error = str(error)
+        kept = await tried(self, container.current().services.exchanges.content(who, self._id()))
+        if kept is None:
             return
         messages = [one for one in kept["request"].get("messages", ()) if isinstance(one, dict)]
         self.turns = [_turn(one) for one in messages[-MOST_TURNS:]]
@@ -143,10 +141,8 @@ class ContentSearch(rx.State):
         if not _owns(who) or not self.query:
             return
         wanted, exchanges = Wanted(words=tuple(self.query.split())), container.current().services.exchanges
-        try:
-            found = await exchanges.search(who, wanted, limit=FOUND, before=self.before or None)
-        except (ArbiterError, StoreError) as error:
-            self.error = str(error)
+        found = await tried(self, exchanges.search(who, wanted, limit=FOUND, before=self.before or None))
+        if found is None:
             return
         self.hits = [*self.hits, *map(views.content_hit, found["data"])][-MOST_TURNS:]
         self.before = found["next"] or ""
@@ -183,11 +179,8 @@ class ProjectContents(rx.State):
             self.error = "Hours are a number; 0 keeps nothing."
             return
         given = {"content_hours": hours, "redact": _rules(form.get("redact"))}
-        try:
-            row = await services.key_admin.change_project(who, project, given)
-            await services.exchanges.follow()
-        except (ArbiterError, StoreError) as error:
-            self.error = str(error)
+        row = await tried(self, services.key_admin.change_project(who, project, given))
+        if row is None:
             return
         kept = f"keeps contents for {hours:g} h" if hours else "keeps no contents"
         self.done = f"{row['name']} {kept}."

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from typing import Any
 
 import reflex as rx
 
-from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.services.notification_events import EventKind
-from arbiter_app.store import StoreError
 from arbiter_app.web import container
 from arbiter_app.web.notifications import CHANNELS, USUAL
 from arbiter_app.web.state import arguments, authz
+from arbiter_app.web.state.attempts import tried
 from arbiter_app.web.typed import Listed, event, listed
 from arbiter_app.web.views import View
 
@@ -79,11 +77,11 @@ class Notify(rx.State):
         }
         self.secret = ""
         if self.editing:
-            made = await self._tried(rules.change(who, self.editing, address=address or None, **told))
+            made = await tried(self, rules.change(who, self.editing, address=address or None, **told))
         else:
-            made = await self._tried(rules.add(who, channel=self.channel, address=address, **told))
+            made = await tried(self, rules.add(who, channel=self.channel, address=address, **told))
         if made is not None:
-            self.secret = made.get("signing_secret") or ""
+            self.secret = str(made.get("signing_secret") or "")
             self._blank()
         await self._watch(who)
 
@@ -115,7 +113,7 @@ class Notify(rx.State):
         """Send a test message."""
         who = await authz.current_caller(self)
         if who.role is Role.OPERATOR:
-            await self._tried(container.current().services.notifications.test(arguments.text(rule_id, 60)))
+            await tried(self, container.current().services.notifications.test(arguments.text(rule_id, 60)))
             await self._watch(who)
 
     @event
@@ -125,7 +123,7 @@ class Notify(rx.State):
         found = arguments.number(hours, 0.0, HOURS)
         if who.role is Role.OPERATOR and found is not None:
             rules = container.current().services.notification_rules
-            await self._tried(rules.mute(who, arguments.text(rule_id, 60), found))
+            await tried(self, rules.mute(who, arguments.text(rule_id, 60), found))
             await self._watch(who)
 
     @event
@@ -139,7 +137,7 @@ class Notify(rx.State):
             self.sure = rule_id
             return
         self.sure = ""
-        await self._tried(container.current().services.notification_rules.remove(who, rule_id))
+        await tried(self, container.current().services.notification_rules.remove(who, rule_id))
         await self._watch(who)
 
     @event
@@ -147,7 +145,7 @@ class Notify(rx.State):
         """Send a dead letter again."""
         who = await authz.current_caller(self)
         if who.role is Role.OPERATOR:
-            await self._tried(container.current().services.notifications.again(arguments.text(message_id, 80)))
+            await tried(self, container.current().services.notifications.again(arguments.text(message_id, 80)))
             await self._watch(who)
 
     @event
@@ -155,16 +153,8 @@ class Notify(rx.State):
         """Delete a message."""
         who = await authz.current_caller(self)
         if who.role is Role.OPERATOR:
-            await self._tried(container.current().services.notifications.drop(arguments.text(message_id, 80)))
+            await tried(self, container.current().services.notifications.drop(arguments.text(message_id, 80)))
             await self._watch(who)
-
-    async def _tried(self, work: Awaitable[Any]) -> Any:
-        self.error = ""
-        try:
-            return await work
-        except (ArbiterError, StoreError) as error:
-            self.error = str(error)
-        return None
 
     async def _watch(self, who: Caller) -> None:
         """Show what there is now, to operators alone, and follow it."""

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from typing import Any
 
 import reflex as rx
 
-from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.plain import MAX_EMAIL_CHARS
 from arbiter_app.pipeline.types import Caller, ProjectRole, Role
 from arbiter_app.services.project_roles import is_operator, may, may_somewhere, role_in
-from arbiter_app.store import StoreError
 from arbiter_app.store.rollup_math import project_scope
 from arbiter_app.web import container, views
 from arbiter_app.web.state import arguments, authz
+from arbiter_app.web.state.attempts import tried
 from arbiter_app.web.typed import Listed, event, listed
 from arbiter_app.web.views import View
 
@@ -76,7 +74,7 @@ class Team(rx.State):
         if is_operator(who) and isinstance(form, dict):
             zone = arguments.text(form.get("timezone"), 60) or "UTC"
             admin = container.current().services.key_admin
-            row = await self._tried(admin.make_project(who, arguments.text(form.get("name"), 101), zone))
+            row = await tried(self, admin.make_project(who, arguments.text(form.get("name"), 101), zone))
             self.project = row["id"] if row is not None else self.project
             await self._show(who)
 
@@ -90,7 +88,7 @@ class Team(rx.State):
         self.made = ""
         email, project = arguments.text(form.get("email"), MAX_EMAIL_CHARS + 1), self.project
         into = project if role in ROLES else ""
-        row = await self._tried(container.current().services.people.invite(who, email, project_id=into, role=role))
+        row = await tried(self, container.current().services.people.invite(who, email, project_id=into, role=role))
         if row is not None:
             self.made, self.made_what = (
                 authz.origin(self) + row["path"],
@@ -102,7 +100,7 @@ class Team(rx.State):
     async def withdraw(self, invitation_id: str) -> None:
         """Let a link work no longer."""
         who = await authz.current_caller(self)
-        await self._tried(container.current().services.people.withdraw(who, arguments.text(invitation_id, 60)))
+        await tried(self, container.current().services.people.withdraw(who, arguments.text(invitation_id, 60)))
         await self._show(who)
 
     @event
@@ -115,7 +113,7 @@ class Team(rx.State):
             return
         self.sure = ""
         given = None if wanted == "none" else wanted
-        await self._tried(container.current().services.people.put_member(who, self.project, address, given))
+        await tried(self, container.current().services.people.put_member(who, self.project, address, given))
         await self._show(who)
 
     @event
@@ -124,7 +122,7 @@ class Team(rx.State):
         who = await authz.current_caller(self)
         if is_operator(who):
             people = container.current().services.people
-            await self._tried(people.change(who, arguments.text(person_id, 60), None, bool(disabled)))
+            await tried(self, people.change(who, arguments.text(person_id, 60), None, bool(disabled)))
             await self._show(who)
 
     @event
@@ -135,7 +133,7 @@ class Team(rx.State):
             return
         given: dict[str, Any] = {"project_id": self.project, "label": arguments.text(form.get("label"), 101)}
         self.made = ""
-        row = await self._tried(container.current().services.key_admin.make(who, Role.CALLER.value, given))
+        row = await tried(self, container.current().services.key_admin.make(who, Role.CALLER.value, given))
         if row is not None:
             self.made, self.made_what = row["api_key"], "The key, shown this once"
         await self._show(who)
@@ -146,7 +144,7 @@ class Team(rx.State):
         who = await authz.current_caller(self)
         if may_somewhere(who, ProjectRole.MEMBER):
             given = {"tolerance": WISHES[arguments.choice(wish, WISHES, "usual")]}
-            await self._tried(container.current().services.key_admin.change(who, arguments.text(key_id, 60), given))
+            await tried(self, container.current().services.key_admin.change(who, arguments.text(key_id, 60), given))
             await self._show(who)
 
     @event
@@ -165,7 +163,7 @@ class Team(rx.State):
             "limit_usd": limit,
             "timezone": zone,
         }
-        await self._tried(services.budgets.put(who, **budget))
+        await tried(self, services.budgets.put(who, **budget))
         await self._show(who)
 
     @event
@@ -178,16 +176,8 @@ class Team(rx.State):
             return
         self.sure = ""
         if wanted and may_somewhere(who, ProjectRole.MEMBER):
-            await self._tried(container.current().services.key_admin.set_status(who, key, wanted))
+            await tried(self, container.current().services.key_admin.set_status(who, key, wanted))
             await self._show(who)
-
-    async def _tried(self, work: Awaitable[Any]) -> Any:
-        self.error = ""
-        try:
-            return await work
-        except (ArbiterError, StoreError) as error:
-            self.error = str(error)
-        return None
 
     async def _show(self, who: Caller) -> None:
         services = container.current().services
