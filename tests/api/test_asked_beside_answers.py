@@ -280,8 +280,10 @@ def test_trials_serve_callers_while_nothing_can_be_asked_beside_so_that_learning
         one.settle()
         one.arbiter.shadows._late_s, one.arbiter.shadows._late_at = 1.0, time.monotonic() + 60
         assert any(served_by(one, f"Calculate {at} * 41")["mode"] == "explore" for at in range(20)), "nor a late loop"
-        one.arbiter.shadows._late_s = 0.0
-        assert all(served_by(one, f"Calculate {at} * 43")["mode"] != "explore" for at in range(20))
+        for at in range(20):
+            one.settle()
+            one.arbiter.shadows._late_s = 0.0  # whatever the machine that runs this is busy with
+            assert served_by(one, f"Calculate {at} * 43")["mode"] != "explore"
 
 
 def test_trials_serve_callers_while_what_is_to_be_asked_would_wait_long(tmp_path: Path) -> None:
