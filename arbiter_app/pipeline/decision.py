@@ -287,7 +287,7 @@ class Decision:
                 "ms": time_ms.call_ms,
                 "attempts": [_attempt_view(one) for one in self.attempts],
                 **_cache_view(self.completion.usage if self.completion else None),
-                **({"reserved": self.reserved_pico / PICO_PER_USD} if self.reserved_pico else {}),
+                **({} if self.reservation is None else _reserved_view(self.reservation)),
             },
             "grade": {
                 "ms": time_ms.grade_ms,
@@ -346,6 +346,12 @@ def new_decision(request: ChatRequest, *, timeout_s: float) -> Decision:
     """The empty record of a request that has just arrived; `deadline` is in `time.monotonic()` seconds."""
     now = time.time()
     return Decision(decision_id(now), request, now, time.perf_counter(), time.monotonic() + timeout_s)
+
+
+def _reserved_view(held: Reservation) -> Json:
+    """The budgets that the request is settled with, and what was reserved of them."""
+    reserved = {"reserved": held.pico / PICO_PER_USD} if held.pico else {}
+    return {"budgets": [budget_id for budget_id, _ in held.places], **reserved}
 
 
 def _names(models: Iterable[str]) -> str:

@@ -163,7 +163,11 @@ class Settlement:
 
 class Reservation(Protocol):
     """What one request may charge to its budgets. `pico` is reserved by now; `left_pico` might be in all, as far as is known here;
-    `dollar_weight` is how many times as much as else a dollar weighs in the choice; `remaining_pico` is what is left of the tightest."""
+    `dollar_weight` is how many times as much as else a dollar weighs in the choice; `remaining_pico` is what is left of the tightest;
+    `places` are as in `Settlement`."""
+
+    @property
+    def places(self) -> tuple[tuple[str, int], ...]: ...
 
     @property
     def pico(self) -> int: ...

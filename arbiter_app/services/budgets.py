@@ -42,6 +42,9 @@ REMEMBERED = 4_096
 """Balances that are kept in memory."""
 USED_UP = 0.8
 """A budget of which so much is spent, and which refuses a call, is told to be spent; before, the call was too large for it."""
+HEARD_S = 60.0
+"""So long after a budget was set every process has heard of it: a request that begins later reserves."""
+DAY_S = 86_400.0
 EVERYTHING = 1 << 62
 """What is left where no balance was seen yet."""
 
@@ -95,10 +98,16 @@ class Budgets:
             found.setdefault((limit.scope, limit.subject), []).append(limit)
         self._limits, self.limited = found, bool(found)
 
-    async def drop_expired(self) -> None:
-        """Remove reservations of requests that ended without a word."""
-        if self._limits:
-            await self._store.writer.call(lambda c: budgets.drop_expired(c, self._now()))
+    async def sweep(self) -> None:
+        """Remove reservations of requests that ended without a word, and have those count that were under way when a budget was set."""
+        if not self._limits:
+            return
+        await self._store.writer.call(lambda c: budgets.drop_expired(c, self._now()))
+        if any(one.counted_seq is not None for some in self._limits.values() for one in some):
+            now, meter = self._now(), self._store.writer.batch.budgets
+            lasts_s = self.lasts_s + HEARD_S
+            found = await self._store.writer.call(lambda c: meter.count_under_way(c, now, lasts_s, _begins))
+            await (self._changed() if found else self.refresh())
 
     async def put(
         self,
@@ -111,7 +120,8 @@ class Budgets:
         soft: float | None = None,
         timezone: str = "UTC",
     ) -> BudgetRow:
-        """Set a budget: another one of the same subject and period is replaced, and what was spent of it counts. Raises Unprocessable."""
+        """Set a budget: another one of the same subject and period is replaced. What was spent of it counts, or what the period has cost so
+        far where there was none. Raises Unprocessable."""
         _known("scope", scope, SCOPES)
         _known("period", period, PERIODS)
         zone_of(timezone)
@@ -125,9 +135,11 @@ class Budgets:
             raise Unprocessable("soft is a share of the limit, between 0 and 1", param="soft")
         pico, now = _pico(limit_usd), self._now()
         before = next((one for one in self._limits.get((scope, subject), ()) if one.period == period), None)
-        made = BudgetLimit("", scope, subject, period, timezone, pico, share, now, now)
+        start, end = bounds_of(period, timezone, now)
+        made = BudgetLimit("", scope, subject, period, timezone, pico, share, now, now, start)
         act = entry(by, "budget.set", f"{scope} {subject}", before=_told(before), after=_told(made))
-        budget_id = await self._store.writer.call(lambda c: budgets.put(c, made, act))
+        until, meter = int(now + DAY_S) if end is None else end, self._store.writer.batch.budgets
+        budget_id = await self._store.writer.call(lambda c: meter.put(c, made, until, act))
         await self._changed()
         return next(one for one in await self.listing() if one["id"] == budget_id)
 
@@ -349,6 +361,10 @@ def _moved(one: Balance, *, spent: int = 0, reserved: int = 0) -> Balance:
     return Balance(one.budget_id, one.start, one.limit_pico, one.spent_pico + spent, held)
 
 
+def _begins(limit: BudgetLimit, at: float) -> int:
+    return bounds_of(limit.period, limit.timezone, at)[0]
+
+
 def _named(limit: BudgetLimit) -> str:
     whose = {KEY: "this key", PROJECT: f"the project {limit.subject}", TAG: f"the tag {limit.subject}"}[limit.scope]
     length = "" if limit.period == ALL else f" a {limit.period}"
@@ -362,6 +378,7 @@ def _iso(end: int | None, zone: str) -> str:
 def _row(limit: BudgetLimit, balance: Balance, end: int | None, now: float) -> BudgetRow:
     elapsed = None if end is None else (now - balance.start) / (end - balance.start)
     spent = (balance.spent_pico + balance.reserved_pico) / balance.limit_pico if balance.limit_pico else 1.0
+    counts = limit.counted_start == balance.start
     return {
         "id": limit.id,
         "scope": limit.scope,
@@ -371,6 +388,8 @@ def _row(limit: BudgetLimit, balance: Balance, end: int | None, now: float) -> B
         "limit_usd": balance.limit_pico / PICO_PER_USD,
         "soft": limit.soft,
         "spent_usd": balance.spent_pico / PICO_PER_USD,
+        "counted_usd": limit.counted_pico / PICO_PER_USD if counts else 0.0,
+        "counted_calls": limit.counted_calls if counts else 0,
         "reserved_usd": balance.reserved_pico / PICO_PER_USD,
         "left_usd": max(0, balance.left_pico) / PICO_PER_USD,
         "dollar_weight": dollar_weight(spent, elapsed, limit.soft),

@@ -191,7 +191,8 @@ class Placebos(TypedDict):
 
 class BudgetRow(TypedDict):
     """A budget in its present period, USD: what is spent, reserved by calls in work, and left; `began` and `renews` in unix
-    seconds, null where it has no period. A dollar weighs `dollar_weight` times as much as without it."""
+    seconds, null where it has no period. Of what is spent, `counted_usd` was charged for `counted_calls` calls from before it was set. A
+    dollar weighs `dollar_weight` times as much as without it."""
 
     id: str
     scope: str
@@ -201,6 +202,8 @@ class BudgetRow(TypedDict):
     limit_usd: float
     soft: float
     spent_usd: float
+    counted_usd: float
+    counted_calls: int
     reserved_usd: float
     left_usd: float
     dollar_weight: float

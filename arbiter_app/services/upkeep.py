@@ -113,8 +113,8 @@ class Upkeep:
         await self._follow("projects", asyncio.Event(), self._exchanges.follow)
 
     async def follow_budgets(self) -> None:
-        """Bring in budgets that another process set, and remove reservations of requests that ended without a word."""
-        await self._follow("budgets", self._budgets.stale, self._budgets.follow, self._budgets.drop_expired, SWEEP_S)
+        """Bring in budgets that another process set, and put right what requests left that ended without a word, or began before one."""
+        await self._follow("budgets", self._budgets.stale, self._budgets.follow, self._budgets.sweep, SWEEP_S)
 
     async def _follow(
         self, what: str, stale: asyncio.Event, follow: Work, also: Work | None = None, every_s: float = 0.0

@@ -1,18 +1,19 @@
 """Budgets in dollars: what is set, what is spent and reserved. Reserving and settling are inside the writer's transaction, so exact
-whichever process does it; a settlement is in that of the record whose charge it is.
+whichever process does it; a settlement is in that of the record whose charge it is. What a period had cost before its budget was set
+counts as spent, see `period_to_date`.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 
 from sqlalchemy import BigInteger, Connection, Dialect, and_, bindparam, cast, delete, func, insert, select, update
 
 from arbiter_app.pipeline.ports import Settlement
 from arbiter_app.pipeline.types import Json
-from arbiter_app.store import audit
+from arbiter_app.store import audit, period_to_date, projections
 from arbiter_app.store.statements import Query, Statement
 from arbiter_app.store.tables import BudgetPeriod, StoredBudget, StoredReservation, table
 
@@ -21,7 +22,11 @@ _BUDGETS, _PERIODS, _RESERVED = table(StoredBudget), table(BudgetPeriod), table(
 
 @dataclass(frozen=True, slots=True)
 class BudgetLimit:
-    """A budget as it is set. `limit_pico` per period; `soft` is a share of it, 0 to 1."""
+    """A budget as it is set. `limit_pico` per period; `soft` is a share of it, 0 to 1.
+
+    In the period that began at `counted_start`, `counted_calls` calls had begun before it was set; what they cost counts as spent.
+    Those then under way are looked for among the decisions behind `counted_seq`, until that is None.
+    """
 
     id: str
     scope: str
@@ -32,6 +37,10 @@ class BudgetLimit:
     soft: float
     created: float
     changed: float
+    counted_start: int = 0
+    counted_calls: int = 0
+    counted_pico: int = 0
+    counted_seq: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +125,60 @@ class BudgetMeter:
                 charged[place] = pico + one.pico, settled + 1
         self._spend.run(connection, [(*place, *sums) for place, sums in sorted(charged.items())])
 
+    def put(self, connection: Connection, limit: BudgetLimit, end: int, act: Json) -> str:
+        """Set a budget, in the place of one of the same subject and period; returns its id. What is spent and reserved of that stays, as
+        long as its periods begin by the same clock; of another one, what its period, which `end` ends, has cost so far is spent.
+
+        `act` is the entry of the audit log.
+        """
+        audit.add(connection, act)
+        of, given = _BUDGETS.c, asdict(limit)
+        same = (of.scope == limit.scope) & (of.subject == limit.subject) & (of.period == limit.period)
+        known = connection.execute(select(of.id, of.timezone).where(same)).first()
+        if known is not None and known.timezone == limit.timezone:
+            changed = {name: given[name] for name in ("limit_pico", "soft", "changed")}
+            connection.execute(update(_BUDGETS).where(of.id == known.id).values(**changed))
+            return str(known.id)
+        if known is not None:
+            _remove(connection, known.id)
+        counted = period_to_date.on_record(
+            connection, limit.scope, limit.subject, limit.counted_start, end, limit.created
+        )
+        given |= {"id": f"bud_{secrets.token_hex(6)}", "counted_seq": projections.newest(connection)}
+        given |= {"counted_calls": counted.calls, "counted_pico": counted.pico}
+        connection.execute(insert(_BUDGETS).values(**given))
+        self._spend.run(connection, [(given["id"], limit.counted_start, counted.pico, 0)])
+        return str(given["id"])
+
+    def count_under_way(
+        self, connection: Connection, now: float, lasts_s: float, begins: Callable[[BudgetLimit, float], int]
+    ) -> int:
+        """Have calls count that were under way when a budget was set and have ended since; how many. After `lasts_s` there are none.
+
+        `begins` tells when the period of a time began.
+        """
+        newest, found = projections.newest(connection), 0
+        for limit in limits(connection):
+            if limit.counted_seq is None:
+                continue
+            of_it = limit.id, limit.scope, limit.subject
+            ended = list(period_to_date.written_since(connection, *of_it, limit.counted_seq, newest))
+            charged = [(begins(limit, at), pico) for at, pico in ended]
+            charged = [(start, pico) for start, pico in charged if start >= limit.counted_start]
+            for start, pico in charged:
+                self._spend.run(connection, [(limit.id, start, pico, 0)])
+            counted = [pico for start, pico in charged if start == limit.counted_start]
+            told = replace(
+                limit,
+                counted_calls=limit.counted_calls + len(counted),
+                counted_pico=limit.counted_pico + sum(counted),
+                counted_seq=newest if now < limit.created + lasts_s else None,
+                changed=max(now, limit.changed) if charged else limit.changed,
+            )
+            connection.execute(update(_BUDGETS).where(_BUDGETS.c.id == limit.id).values(**asdict(told)))
+            found += len(charged)
+        return found
+
 
 def limits(connection: Connection) -> list[BudgetLimit]:
     """Every budget, in the order in which they were made."""
@@ -129,27 +192,13 @@ def version(connection: Connection) -> tuple[float, ...]:
     return tuple(connection.execute(select(func.count(), func.max(changed), func.sum(changed))).one())
 
 
-def put(connection: Connection, limit: BudgetLimit, act: Json) -> str:
-    """Set a budget, in the place of one of the same subject and period; returns its id. What is spent and reserved of that stays.
-
-    `act` is the entry of the audit log.
-    """
-    audit.add(connection, act)
-    of, given = _BUDGETS.c, asdict(limit)
-    same = (of.scope == limit.scope) & (of.subject == limit.subject) & (of.period == limit.period)
-    known = connection.execute(select(of.id).where(same)).scalar()
-    if known is not None:
-        changed = {name: given[name] for name in ("timezone", "limit_pico", "soft", "changed")}
-        connection.execute(update(_BUDGETS).where(of.id == known).values(**changed))
-        return str(known)
-    budget_id = f"bud_{secrets.token_hex(6)}"
-    connection.execute(insert(_BUDGETS).values(**{**given, "id": budget_id}))
-    return budget_id
-
-
 def drop(connection: Connection, budget_id: str, act: Json) -> None:
     """Remove a budget with what is known of it. `act` is the entry of the audit log."""
     audit.add(connection, act)
+    _remove(connection, budget_id)
+
+
+def _remove(connection: Connection, budget_id: str) -> None:
     for of in (_PERIODS, _RESERVED):
         connection.execute(delete(of).where(of.c.budget_id == budget_id))
     connection.execute(delete(_BUDGETS).where(_BUDGETS.c.id == budget_id))

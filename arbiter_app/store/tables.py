@@ -283,7 +283,8 @@ class Invitation(SQLModel, table=True):
 class StoredBudget(SQLModel, table=True):
     """A limit in dollars: of a `key`, a `project` or a `tag` (`scope`), whose id or text is `subject`, in each `period`.
 
-    Periods begin by `timezone`. `soft` is the share of the limit from which on requests are routed thriftier.
+    Periods begin by `timezone`. `soft` is the share of the limit from which on requests are routed thriftier. `counted_*` is what the
+    period that began at `counted_start` had cost by calls from before it was set, and the `seq` up to which they were looked for.
     """
 
     __tablename__ = "budget"
@@ -297,6 +298,10 @@ class StoredBudget(SQLModel, table=True):
     soft: float
     created: float
     changed: float
+    counted_start: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    counted_calls: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    counted_pico: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": "0"})
+    counted_seq: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class BudgetPeriod(SQLModel, table=True):

@@ -363,11 +363,19 @@ def budget_row(row: BudgetRow, projects: Mapping[str, str]) -> View:
         "left": f"{amount(row['left_usd'])} left"
         + (f", {amount(row['reserved_usd'])} reserved" if row["reserved_usd"] else ""),
         "left_usd": amount(row["left_usd"]),
+        "counted": _counted(row),
         "label": f"{share(taken, 0)} of {amount(limit)} {length} is spent or reserved",
         "width": percent_css(taken),
         "hot": "yes" if taken >= row["soft"] else "",
         "renews": "" if row["renews"] is None else f"{row['renews']:.0f}",
     }
+
+
+def _counted(row: BudgetRow) -> str:
+    """What of it calls from before the budget was set have cost; empty where there were none."""
+    calls = row["counted_calls"]
+    of_it = f"{amount(row['counted_usd'])} of it for {calls:,} {'call' if calls == 1 else 'calls'}"
+    return f"{of_it} from before this budget was set" if calls else ""
 
 
 def content_hit(row: FoundContent) -> View:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,23 @@ def test_a_storm_of_streams_on_one_key_spends_no_more_than_its_budget(over_meter
     assert row["id"] == made["id"] and row["spent_usd"] == charged / PICO_PER_USD
     assert 0 < charged <= PICO_PER_USD
     assert seen["402"] > 0 and seen["left"] > 20 and seen["200"] > 100
+
+
+def test_a_budget_that_is_set_in_the_middle_of_a_storm_counts_all_of_it(over_meter: tuple[Running, Metered]) -> None:
+    one, _ = over_meter
+    key, ended, under_way = one.caller(), itertools.count(), threading.Event()
+    setting = threading.Thread(target=lambda: (under_way.wait(20), budget(one, key[:12], "100", period="day")))
+    setting.start()
+    asyncio.run(
+        storm([one.url], key, 5, callers=96, waves=1, heard=lambda: under_way.set() if next(ended) == 10 else None)
+    )
+    setting.join()
+    one.settle()
+    until(lambda: books(one)[1] == 0)
+    one.run(lambda: one.arbiter.budgets.sweep())
+    (row,) = one.http.get("/v1/budgets").json()["data"]
+    assert row["spent_usd"] == books(one)[0] / PICO_PER_USD
+    assert 10 <= row["counted_calls"] < 97 and 0 < row["counted_usd"] <= row["spent_usd"]
 
 
 ASK = {"messages": [{"role": "user", "content": "Calculate 37 * 24"}], "max_tokens": 100}

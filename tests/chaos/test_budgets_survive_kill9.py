@@ -46,14 +46,18 @@ def books(directory: Path) -> tuple[int, int, int]:
 def limited(url: str, limit: str) -> str:
     """A new key with so much to spend."""
     key: str = httpx.post(f"{url}/v1/register", json={"email": "dev@example.com"}).json()["api_key"]
-    body = {"scope": "key", "subject": key[:12], "period": "all", "limit_usd": limit}
-    assert httpx.post(f"{url}/v1/budgets", json=body, headers=HEAD).status_code == 200
+    set_one(url, key, "all", limit)
     return key
 
 
-def left_of(url: str) -> dict[str, float]:
-    (row,) = httpx.get(f"{url}/v1/budgets", headers=HEAD).json()["data"]
-    return dict(row)
+def set_one(url: str, key: str, period: str, limit: str) -> None:
+    body = {"scope": "key", "subject": key[:12], "period": period, "limit_usd": limit}
+    assert httpx.post(f"{url}/v1/budgets", json=body, headers=HEAD).status_code == 200
+
+
+def left_of(url: str, period: str = "all") -> dict[str, float]:
+    rows = httpx.get(f"{url}/v1/budgets", headers=HEAD).json()["data"]
+    return next(dict(row) for row in rows if row["period"] == period)
 
 
 def test_reservations_expire_and_the_books_equal_the_outcomes(tmp_path: Path) -> None:
@@ -94,12 +98,28 @@ def test_several_processes_share_one_budget_exactly(tmp_path: Path) -> None:
     ):
         key = limited(one.url, "0.30")
         until(lambda: _counts(one.url, key) and _counts(f"http://127.0.0.1:{port}", key))
-        seen = asyncio.run(storm([one.url, f"http://127.0.0.1:{port}"], key, 1, callers=128))
+        under_way, ended = threading.Event(), iter(range(1_000))
+        another = threading.Thread(target=lambda: (under_way.wait(20), set_one(one.url, key, "month", "100")))
+        another.start()
+        seen = asyncio.run(
+            storm(
+                [one.url, f"http://127.0.0.1:{port}"],
+                key,
+                1,
+                callers=128,
+                heard=lambda: under_way.set() if next(ended) == 10 else None,
+            )
+        )
+        another.join()
         until(lambda: left_of(one.url)["reserved_usd"] == 0)
         assert seen["402"] > 0 and seen["200"] > 0, seen
+        spent_usd = left_of(one.url)["spent_usd"]
+        until(lambda: left_of(one.url, "month")["spent_usd"] == spent_usd)
+        counted = left_of(one.url, "month")["counted_calls"]
+        assert 0 < counted < seen.total(), counted
     charged, spent, reserved = books(tmp_path)
-    assert (charged, reserved) == (spent, 0)
-    assert 0 < spent <= 0.3 * PICO_PER_USD
+    assert (2 * charged, reserved) == (spent, 0)
+    assert 0 < charged <= 0.3 * PICO_PER_USD
     print(seen, spent / PICO_PER_USD)
 
 

@@ -33,6 +33,7 @@ def own() -> rx.Component:
                 rx.el.span(_renewal(row), class_name="small mute push"),
                 class_name="row",
             ),
+            counted(row),
             class_name="stack tight",
         )
 
@@ -78,6 +79,7 @@ def every() -> rx.Component:
             rx.el.td(
                 rx.el.span(row["spent_of"], class_name="num"),
                 atoms.meter(row["width"], row["label"], row["hot"] == "yes"),
+                counted(row),
                 class_name="n",
             ),
             rx.el.td(row["left_usd"], class_name="n hide"),
@@ -125,6 +127,11 @@ def _form() -> rx.Component:
         on_submit=KeyBudgets.put,
         class_name="row end wrap pad",
     )
+
+
+def counted(row: Record) -> rx.Component:
+    """What of a budget had been spent before it was set."""
+    return rx.cond(row["counted"] != "", rx.el.span(row["counted"], class_name="small mute"))
 
 
 def _renewal(row: Record) -> rx.Component:

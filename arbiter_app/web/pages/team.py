@@ -5,6 +5,7 @@ from __future__ import annotations
 import reflex as rx
 
 from arbiter_app.web.components import atoms, data
+from arbiter_app.web.components.budgets import counted
 from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.state.team import ROLES, Team
 from arbiter_app.web.typed import Record, either
@@ -200,6 +201,7 @@ def _budget() -> rx.Component:
                 class_name="row",
             ),
             atoms.meter(row["width"], row["label"], row["hot"] == "yes"),
+            counted(row),
             class_name="stack tight",
         )
 

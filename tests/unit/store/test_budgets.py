@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import random
 import time
+from typing import Any
 
 from sqlalchemy import func, select
 
-from arbiter_app.pipeline.ports import Settlement
+from arbiter_app.pipeline.ports import DecisionRecord, Settlement
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.services.audit import entry
-from arbiter_app.store import Store, budgets, keys, projects
+from arbiter_app.store import Store, budgets, keys, labels, projects
 from arbiter_app.store.budgets import Balance, BudgetLimit
 from arbiter_app.store.tables import StoredReservation, table
-from tests.stores import NOW, call_now, run
+from tests.stores import NOW, call_now, file_all, record, run, summed
 
 ACT = entry(Caller("settings-1", Role.OPERATOR), "budget.set", "test")
-START = 1_790_000_000
+START = 1_790_000_100
 
 
-def made(store: Store, limit_pico: int, subject: str = "arb_aaaaaaaa", period: str = "month") -> str:
-    limit = BudgetLimit("", "key", subject, period, "UTC", limit_pico, 0.5, NOW, NOW)
-    return call_now(store, lambda c: budgets.put(c, limit, ACT))
+def made(
+    store: Store,
+    limit_pico: int,
+    subject: str = "arb_aaaaaaaa",
+    *,
+    scope: str = "key",
+    zone: str = "UTC",
+    now: float = NOW,
+) -> str:
+    limit = BudgetLimit("", scope, subject, "month", zone, limit_pico, 0.5, now, now, START)
+    return call_now(store, lambda c: store.writer.batch.budgets.put(c, limit, START + 86_400, ACT))
 
 
 def reserve(store: Store, name: str, ids: list[str], pico: int, *, now: float = NOW) -> bool:
@@ -35,9 +44,8 @@ def settle(store: Store, name: str, ids: list[str], pico: int) -> None:
     call_now(store, lambda c: store.writer.batch.budgets.settle(c, (settlement,)))
 
 
-def balance(store: Store, budget_id: str, now: float = NOW) -> Balance:
-    (found,) = store.read_now(budgets.balances, [(budget_id, START)], now)
-    return found
+def balance(store: Store, budget_id: str, now: float = NOW) -> Any:
+    return next(iter(store.read_now(budgets.balances, [(budget_id, START)], now)), None)
 
 
 def test_it_fits_into_every_budget_or_is_reserved_in_none(store: Store) -> None:
@@ -99,6 +107,76 @@ def test_any_order_of_calls_keeps_to_the_limit_and_ends_with_nothing_reserved(st
         settle(store, name, [one], 0)
     reserved = select(func.count()).select_from(table(StoredReservation))
     assert store.read_now(lambda c: c.execute(reserved).scalar_one()) == 0
+
+
+SUBJECTS = (("key", "arb_aaaaaaaa"), ("project", "prj_a"), ("tag", "batch"), ("tag", "user:ann"))
+
+
+def drawn(draw: random.Random, at: float) -> DecisionRecord:
+    tags = [tag for tag in ("batch", "bat", "user:ann") if draw.random() < 0.5]
+    return record(
+        at,
+        key_id=draw.choice(("arb_aaaaaaaa", "arb_other")),
+        project_id=draw.choice(("prj_a", "prj_b")),
+        end_user="ann" if "user:ann" in tags else "",
+        tags=labels.text_of(tags),
+        cost_pico=draw.choice((None, draw.randrange(10**12))),
+    )
+
+
+def counts_for(one: DecisionRecord, scope: str, subject: str) -> bool:
+    of_it = {"key": [one.row["key_id"]], "project": [one.row["project_id"]], "tag": labels.tags_in(one.row["tags"])}
+    return one.row["ts"] >= START and subject in of_it[scope]
+
+
+def test_a_new_budget_counts_what_its_period_has_cost_and_calls_under_way(store: Store) -> None:
+    """Calls of many sorts are written before, while and after budgets are set; some, that began later, are settled with them."""
+    draw, written = random.Random(11), list[DecisionRecord]()
+
+    def write(one: DecisionRecord) -> None:
+        written.append(one)
+        run(lambda: store.ledger.record(one))
+
+    def sweep(now: float) -> int:
+        meter = store.writer.batch.budgets
+        return call_now(
+            store, lambda c: meter.count_under_way(c, now, 600, lambda limit, at: START if at >= START else 0)
+        )
+
+    def right() -> None:
+        for limit in store.read_now(budgets.limits):
+            mine = [one for one in written if counts_for(one, limit.scope, limit.subject)]
+            (found,) = store.read_now(budgets.balances, [(limit.id, START)], NOW)
+            assert found.spent_pico == summed(mine, "cost_pico"), limit
+            begun = [one for one in mine if limit.id not in one.trace.get("call", {}).get("budgets", ())]
+            assert (limit.counted_calls, limit.counted_pico) == (len(begun), summed(begun, "cost_pico")), limit
+
+    for at in range(300):
+        write(drawn(draw, START - 5_000 + draw.random() * 20_000))
+        if at == 150:
+            file_all(store)
+    ids = {subject: made(store, 10**16, subject, scope=scope, now=NOW) for scope, subject in SUBJECTS}
+    right()
+    for at in range(120):
+        one = drawn(draw, START + draw.random() * 20_000)
+        heard = [(ids[name], START) for scope, name in SUBJECTS if draw.random() < 0.5 and counts_for(one, scope, name)]
+        one.trace["call"] = {"budgets": [budget_id for budget_id, _ in heard]}
+        one.settlement = Settlement(f"res_{at}", tuple(heard), one.row["cost_pico"] or 0) if heard else None
+        write(one)
+        if at == 60:
+            assert sweep(NOW + 5) > 0
+            right()
+    assert sweep(NOW + 600) > 0
+    right()
+    assert {limit.counted_seq for limit in store.read_now(budgets.limits)} == {None}
+    assert sweep(NOW + 601) == 0
+    again = made(
+        store, 10**16, "prj_a", scope="project", zone="Europe/Berlin"
+    )  # begins by another clock, so it is another one
+    assert again != ids["prj_a"] and balance(store, ids["prj_a"]) is None
+    assert balance(store, again).spent_pico == summed(
+        [one for one in written if counts_for(one, *SUBJECTS[1])], "cost_pico"
+    )
 
 
 def test_a_key_is_rotated_within_its_line_and_ends_no_later_than_it_was_to(store: Store) -> None:
