@@ -315,10 +315,9 @@ class ArbiterPolicy(BasePolicy):
         self._views.clear()
 
     def _fold(self, bucket: str, model: str, delta: ModelStats) -> Learned:
-        if model not in self._known:
-            self._known.add(model)
-            if model not in self._pool.index:
-                self._arrange((), self._belief_sums())
+        if model not in self._pool.index:  # its first call ended after it had left the pool
+            self._arrange((model,), self._belief_sums())
+        self._known.add(model)
         learned = super()._fold(bucket, model, delta)
         if bucket not in self._buckets:
             self._buckets = dict(sorted({**self._buckets, bucket: self._bucket(bucket)}.items()))

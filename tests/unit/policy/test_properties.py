@@ -168,3 +168,28 @@ def test_adding_statistics_adds_every_one_of_them() -> None:
 
 def test_every_statistic_is_a_sum() -> None:
     assert ModelStats(graded=2.0, cost_usd=1.0).as_dict() == {"graded": 2.0, "cost_usd": 1.0}
+
+
+@names
+@pytest.mark.parametrize("seed", range(8))
+def test_calls_of_models_that_joined_and_left_meanwhile_are_learned(name: str, seed: int) -> None:
+    draw, policy, other = random.Random(seed), make(name), make(name)
+    priced = {**facts(), **{f"new-{at}": ModelFacts(1e-7, 4e-7) for at in range(4)}}
+    for _ in range(60):
+        pool = (BASELINE, *draw.sample(sorted(priced.keys() - {BASELINE}), draw.randint(0, 5)))
+        act, model, bucket = draw.randrange(6), draw.choice(sorted(priced)), draw.choice(("code", "open"))
+        if act == 0:
+            policy.know({one: priced[one] for one in pool}, BASELINE)
+        elif act == 1:
+            policy.choose(RoutingAsk(bucket, "easy", pool), 0.0, draw.randrange(9))
+        elif act == 2:
+            policy.vote(bucket, model, up=True)
+        elif act == 3:
+            policy.merge(other.record(Observation(bucket, model, quality=1.0)).deltas)
+        else:
+            policy.record(Observation(bucket, model, cost_usd=0.1, tokens_in=9, tokens_out=9, quality=0.5))
+        policy.outlook()
+        policy.table(bucket, (BASELINE,))
+        if draw.random() < 0.02:
+            policy.forget()
+    assert {model for _, model, _ in policy.rows()} <= priced.keys()
