@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from arbiter_app import exact_json
+from arbiter_app.pipeline.finish_reasons import CALLS, OLD_CALL, finish_of
 from arbiter_app.pipeline.signed import MEMBER
 from arbiter_app.pipeline.types import Json
 
@@ -122,12 +123,12 @@ def completed(body: Json, now_ns: int) -> bool:
         body.update(head)
         changed = True
     for position, choice in enumerate(choices):
-        if isinstance(choice, dict) and _choice_completed(choice, position):
+        if isinstance(choice, dict) and _choice_completed(choice, position, head["id"]):
             changed = True
     return changed
 
 
-def _choice_completed(choice: Json, position: int) -> bool:
+def _choice_completed(choice: Json, position: int, answer_id: str) -> bool:
     message, changed = choice.get("message"), False
     if not isinstance(message, dict):
         delta, text = choice.pop("delta", None), choice.get("text")
@@ -135,7 +136,7 @@ def _choice_completed(choice: Json, position: int) -> bool:
         if message is None:
             return False
         choice["message"], changed = message, True
-    if ("tool_calls" in message or "function_call" in message) and _with_text_arguments(message):
+    if ("tool_calls" in message or "function_call" in message) and calls_completed(message, f"{answer_id}_{position}"):
         changed = True
     if message and message.get("role") != "assistant":
         message["role"] = "assistant"
@@ -146,10 +147,17 @@ def _choice_completed(choice: Json, position: int) -> bool:
     if not is_whole(choice.get("index")):
         choice["index"] = position
         changed = True
-    if not (type(reason := choice.get("finish_reason")) is str and reason):
-        choice["finish_reason"] = "tool_calls" if message.get("tool_calls") else "stop"
+    stated, called = choice.get("finish_reason"), called_in(message)
+    finish = finish_of(stated, called) or called or "stop"
+    if stated != finish:
+        choice["finish_reason"] = finish
         changed = True
     return changed
+
+
+def called_in(message: Json) -> str:
+    """The finish reason of a message, or a piece of one, that calls something; empty where it does not."""
+    return CALLS if message.get(CALLS) else OLD_CALL if message.get(OLD_CALL) else ""
 
 
 def is_whole(number: object) -> bool:
@@ -157,16 +165,25 @@ def is_whole(number: object) -> bool:
     return type(number) is int or (isinstance(number, exact_json.Written) and number.isdecimal())
 
 
-def _with_text_arguments(message: Json) -> bool:
-    """Make the arguments of a message's calls text, as every client reads them, where they are objects or missing; says whether
-    any were."""
-    calls, changed = message.get("tool_calls"), False
-    functions = [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
-    for function in (*functions, message.get("function_call")):
-        if isinstance(function, dict) and isinstance(given := function.get("arguments"), dict | list | None):
-            function["arguments"] = "{}" if given is None else exact_json.dumps(given).decode()
+def calls_completed(message: Json, name: str) -> bool:
+    """Give a message's calls the id, the type and the text of arguments that every client reads, where they lack one; says whether any
+    did. `name` makes ids."""
+    calls, changed = message.get(CALLS), False
+    calls = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    for number, call in enumerate(calls):
+        for member, otherwise in (("id", call_id_of(name, number)), ("type", "function")):
+            if not call.get(member):
+                call[member], changed = otherwise, True
+    for function in (*(call.get("function") for call in calls), message.get(OLD_CALL)):
+        if isinstance(function, dict) and not ((given := function.get("arguments")) and isinstance(given, str)):
+            function["arguments"] = exact_json.dumps(given).decode() if given else "{}"
             changed = True
     return changed
+
+
+def call_id_of(name: str, number: int) -> str:
+    """The id of a call that the runtime gave none: the same for each of its pieces, another in every answer (`name`)."""
+    return f"call_{name.removeprefix('chatcmpl-')}_{number}"
 
 
 def index_of(choice: Json) -> int:

@@ -7,8 +7,9 @@ import re
 import orjson
 
 from arbiter_app import exact_json
-from arbiter_app.pipeline.completions import choices_of, delta_of, first_choice, index_of, usage_in
+from arbiter_app.pipeline.completions import calls_completed, choices_of, delta_of, first_choice, index_of, usage_in
 from arbiter_app.pipeline.events import ChunkEvent
+from arbiter_app.pipeline.finish_reasons import CALLS, OLD_CALL, finish_of
 from arbiter_app.pipeline.messages import content_text
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.signed import MEMBER
@@ -256,7 +257,8 @@ class StreamAssembler:
 
     def body(self) -> Json:
         """The answer so far."""
-        choices = [self._choices[index].body(index) for index in sorted(self._choices)]
+        name = str(self._head.get("id") or "")
+        choices = [self._choices[index].body(index, name) for index in sorted(self._choices)]
         body: Json = {**self._head, "object": "chat.completion", "choices": choices}
         if self._usage is not None:
             body["usage"] = exact_json.whole(self._usage)
@@ -331,15 +333,23 @@ class _Choice:
                 elif key == "content" and not full:
                     self._texts["content"].append(content_text(value))
         reason = choice.get("finish_reason")
-        if isinstance(reason, str):
-            self.finish_reason = self.finish_reason or exact_json.whole_text(reason)
+        if reason is not None:
+            self.odd = True
+            choice["finish_reason"] = finish_of(reason, self.called)
+            self.finish_reason = self.finish_reason or choice["finish_reason"]
         return whole and not _more(delta, _SIMPLE_DELTA)
+
+    @property
+    def called(self) -> str:
+        """The finish reason of what it calls so far; empty while it calls nothing."""
+        return "" if not self._tools.begun else OLD_CALL if self._old_form else CALLS
 
     def _sign(self, details: list[Json]) -> None:
         self._details += details
         self.added += sum(len(text) for one in details for text in one.values() if isinstance(text, str))
 
-    def body(self, index: int) -> Json:
+    def body(self, index: int, name: str) -> Json:
+        """The choice as a plain answer has it; `name` is the answer's id."""
         texts = {key: exact_json.whole_text("".join(parts)) for key, parts in self._texts.items()}
         calls = self._tools.bodies()
         content = texts.pop("content") or (None if calls or texts.get("refusal") else "")
@@ -350,7 +360,9 @@ class _Choice:
             message["function_call"] = calls[0]["function"]
         elif calls:
             message["tool_calls"] = calls
-        return {"index": index, "message": message, "finish_reason": self.finish_reason}
+        if calls:
+            calls_completed(message, f"{name}_{index}")
+        return {"index": index, "message": message, "finish_reason": finish_of(self.finish_reason, self.called)}
 
 
 def _more(item: Json, simple: frozenset[str]) -> bool:
@@ -408,6 +420,11 @@ class _ToolCalls:
                 return known
         self._calls.append({"id": None, "name": "", "arguments": []})
         return len(self._calls) - 1
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a call."""
+        return bool(self._calls)
 
     def bodies(self) -> list[Json]:
         """The calls as a plain answer has them."""

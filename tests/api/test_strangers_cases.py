@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from openai.lib.streaming._deltas import accumulate_delta
 
 from tests.conftest import Running
 from tests.stranger import STREAM, Said, Stranger, chunk, plain, stream
@@ -327,3 +328,80 @@ def test_a_whole_answer_with_a_lone_choice_is_an_answer(over: Running, runtime: 
     choice = {"index": 0, "message": {"role": "assistant", "content": "Paris."}, "finish_reason": "stop"}
     says(runtime, all=(200, "application/json", json.dumps({"id": "c", "choices": choice}).encode()))
     assert ask(over).json()["choices"][0]["message"]["content"] == "Paris."
+
+
+def piece(arguments: Any = None, **more: Any) -> dict[str, Any]:
+    """A chunk with a piece of a call."""
+    name = {"name": more.pop("name")} if "name" in more else {}
+    return chunk({"tool_calls": [{"index": 0, **more, "function": {**name, "arguments": arguments}}]})
+
+
+OSLO = '{"city":"Oslo"}'
+NAMED: dict[str, Any] = {"id": "c1", "type": "function", "name": "get_weather"}
+CALLED: dict[str, tuple[list[dict[str, Any]], str, str]] = {
+    "an end that says stop": ([piece(OSLO, **NAMED)], "stop", OSLO),
+    "an end in Google's words": ([piece(OSLO, **NAMED)], "STOP", OSLO),
+    "an end in Anthropic's words": ([piece(OSLO, **NAMED)], "tool_use", OSLO),
+    "no arguments": ([piece(**NAMED)], "tool_calls", "{}"),
+    "empty arguments": ([piece("", **NAMED)], "tool_calls", "{}"),
+    "no id": ([piece("", type="function", name="get_weather"), piece(OSLO)], "tool_calls", OSLO),
+    "an id and a name each time": ([piece('{"city":', **NAMED), piece('"Oslo"}', **NAMED)], "tool_calls", OSLO),
+    "empty names": ([piece("", **NAMED), piece(OSLO, id="", type="", name="")], "tool_calls", OSLO),
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("case", CALLED)
+def test_a_call_is_whole_and_named_once_and_ends_as_a_call(
+    over: Running, runtime: Stranger, case: str, streamed: bool
+) -> None:
+    chunks, finish, arguments = CALLED[case]
+    says(runtime, all=stream(*chunks, chunk({"role": "assistant", "content": None}), chunk({}, finish)))
+    told = ask(over, stream=streamed)
+    if streamed:
+        message: dict[Any, Any] = {}
+        ends = []
+        for line in told.text.splitlines():
+            if line.startswith("data: {"):
+                (choice,) = json.loads(line[6:])["choices"]
+                accumulate_delta(message, choice["delta"])
+                ends.append(choice["finish_reason"])
+    else:
+        (choice,) = told.json()["choices"]
+        message, ends = choice["message"], [choice["finish_reason"]]
+    assert message["role"] == "assistant" and [one for one in ends if one is not None] == ["tool_calls"]
+    (call,) = message["tool_calls"]
+    assert call["function"] == {"name": "get_weather", "arguments": arguments} and call["type"] == "function"
+    assert call["id"] == "c1" or (case == "no id" and call["id"].startswith("call_"))
+
+
+ENDS = {
+    "stop": "stop",
+    "tool_calls": "stop",
+    "eos_token": "stop",
+    "MAX_TOKENS": "length",
+    "model_length": "length",
+    "SAFETY": "content_filter",
+    "sensitive": "content_filter",
+}
+ENDED = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal"}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("stated", ENDS)
+def test_why_an_answer_ended_is_said_in_the_callers_words(
+    over: Running, runtime: Stranger, stated: str, streamed: bool
+) -> None:
+    says(runtime, all=stream(chunk({"content": "Par"}, ""), chunk({"content": "is."}, "null"), chunk({}, stated)))
+    told = ask(over, stream=streamed).text.replace(" ", "")
+    assert f'"finish_reason":"{ENDS[stated]}"' in told and told.count('finish_reason":"') == 1
+    asked = {"messages": ASK, "max_tokens": 50, "stream": streamed, "arbiter_no_cache": True}
+    told = over.http.post("/v1/messages", json=asked).text.replace(" ", "")
+    assert f'"stop_reason":"{ENDED[ENDS[stated]]}"' in told
+
+
+@pytest.mark.parametrize("finish", ["network_error", "insufficient_system_resource", "MALFORMED_FUNCTION_CALL"])
+def test_an_answer_that_could_not_be_made_is_asked_of_another(over: Running, runtime: Stranger, finish: str) -> None:
+    says(runtime, gpt_4o=plain({"role": "assistant", "content": ""}, finish))
+    for _ in range(4):
+        assert ask(over).json()["arbiter"]["model"] != "gpt-4o"

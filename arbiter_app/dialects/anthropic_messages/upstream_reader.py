@@ -226,8 +226,8 @@ def _ended(said: Json, called: bool) -> tuple[str, Json]:
     """Why an answer ended, and the stop sequence that it ended at as vLLM tells it (`stop_reason` of a choice)."""
     reason, matched = said.get("stop_reason"), said.get("stop_sequence")
     finish = _REASONS.get(reason, "stop") if isinstance(reason, str) else "stop"
-    if finish == "stop" and called:
-        finish = "tool_calls"
+    if finish in ("stop", "tool_calls"):
+        finish = "tool_calls" if called else "stop"
     return finish, {"stop_reason": matched} if isinstance(matched, str) else {}
 
 

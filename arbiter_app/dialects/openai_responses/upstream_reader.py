@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any
 
+from arbiter_app import exact_json
 from arbiter_app.dialects.chunks import EventReader, place_of
 from arbiter_app.dialects.reasoning import MEMBER, RESPONSES
 from arbiter_app.dialects.translation import count_of
@@ -87,6 +88,13 @@ class ResponsesReader(EventReader):
             item.told += len(text)
             self._chunks.arguments(item.number, text)
 
+    def _said(self, event: Json) -> None:
+        """All of a text or of arguments at once: some runtimes send no pieces of them."""
+        item, text = self._item(event), event.get("text", event.get("arguments"))
+        if not item.told:
+            told = self._arguments if "arguments" in event else self._text
+            told({**event, "delta": _text_of(text)})
+
     def _done(self, event: Json) -> None:
         """An item is whole: what has not come of it in pieces comes now."""
         known, item = self._item(event), event.get("item")
@@ -100,7 +108,7 @@ class ResponsesReader(EventReader):
             if known.number is None:
                 known.number = self._chunks.call(item.get("call_id") or item.get("id"), item.get("name"))
             if not known.told:
-                self._chunks.arguments(known.number, item.get("arguments") or "{}")
+                self._chunks.arguments(known.number, _text_of(item.get("arguments")) or "{}")
         elif kind == "message" and not known.told:
             for part in _listed(item.get("content")):
                 if isinstance(part, dict):
@@ -143,6 +151,8 @@ class ResponsesReader(EventReader):
             "response.output_text.delta": _text,
             "response.refusal.delta": _refusal,
             "response.function_call_arguments.delta": _arguments,
+            "response.function_call_arguments.done": _said,
+            "response.output_text.done": _said,
             "response.reasoning_summary_part.added": _summary_part,
             "response.reasoning_summary_text.delta": _thought,
             "response.reasoning_text.delta": _thought,
@@ -206,11 +216,8 @@ def _message(output: list[Any]) -> Json:
             if texts or calls:
                 details[waiting:] = [{**one, "before": named} for one in details[waiting:]]
             waiting = len(details)
-            arguments = item.get("arguments")
-            function = {
-                "name": str(item.get("name") or ""),
-                "arguments": arguments if isinstance(arguments, str) and arguments else "{}",
-            }
+            arguments = _text_of(item.get("arguments")) or "{}"
+            function = {"name": str(item.get("name") or ""), "arguments": arguments}
             calls.append({"id": named, "type": "function", "function": function})
     made: Json = {"role": "assistant", "content": "".join(texts) or (None if calls or refusals else "")}
     if refusals:
@@ -220,6 +227,13 @@ def _message(output: list[Any]) -> Json:
     if details:
         made[MEMBER] = details
     return {**made, "tool_calls": calls} if calls else made
+
+
+def _text_of(stated: object) -> str:
+    """A text, or arguments, which some runtimes state as an object."""
+    if isinstance(stated, dict):
+        return exact_json.dumps(stated).decode()
+    return stated if isinstance(stated, str) else ""
 
 
 def _thought(item: Json) -> str:

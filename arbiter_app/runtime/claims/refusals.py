@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from arbiter_app.pipeline.completions import first_choice
+from arbiter_app.pipeline.finish_reasons import is_broken
 from arbiter_app.pipeline.ports import Refusal, Refused
 from arbiter_app.runtime.claims.said import Said, said
 from arbiter_app.runtime.claims.wordings import GENERAL, TABLE, Row
@@ -130,7 +131,7 @@ def states_error(answer: object) -> bool:
         return True
     if choice is not None:
         inner = choice.get("error")
-        return error or choice.get("finish_reason") == "error" or (bool(inner) and _says_something(inner))
+        return error or is_broken(choice.get("finish_reason")) or (bool(inner) and _says_something(inner))
     if error or answer.get("errors") or answer.get("object") == "error" or answer.get("type") == "error":
         return True
     if isinstance(answer.get("done"), bool):  # a piece of an answer of Ollama's own kind

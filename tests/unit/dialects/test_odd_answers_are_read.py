@@ -124,3 +124,19 @@ def test_a_thought_before_what_is_no_call_stands_first(dialect: str, before: Any
 
 def test_calls_that_are_no_list_are_none() -> None:
     assert become_messages.whole({"content": "A", "tool_calls": 5})["content"] == [{"type": "text", "text": "A"}]
+
+
+@pytest.mark.parametrize("arguments", ['{"city":"Oslo"}', {"city": "Oslo"}], ids=["text", "an object"])
+def test_what_a_response_says_at_once_is_read_like_pieces(arguments: Any) -> None:
+    item = {"id": "f", "type": "function_call", "call_id": "c1", "name": "weather", "arguments": ""}
+    done = {"type": "response.function_call_arguments.done", "output_index": 1, "arguments": arguments}
+    text = {"type": "response.output_text.done", "output_index": 0, "content_index": 0, "text": "Hello"}
+    added = {"type": "response.output_item.added", "output_index": 1, "item": item}
+    (choice,) = fed(RESPONSES, [text, added, done, {"type": "response.completed", "response": {}}]).body()["choices"]
+    assert choice["message"]["content"] == "Hello"
+    assert choice["message"]["tool_calls"][0]["function"]["arguments"] == '{"city":"Oslo"}'
+    whole = {"id": "r", "output": [{**item, "arguments": arguments}]}
+    reader = WIRES[RESPONSES].reader()
+    assert reader is not None
+    (choice,) = reader.whole(whole, b"")["choices"]
+    assert choice["message"]["tool_calls"][0]["function"]["arguments"] == '{"city":"Oslo"}'
