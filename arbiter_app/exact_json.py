@@ -14,13 +14,13 @@ from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
+import msgspec
 import orjson
 
 BOM = b"\xef\xbb\xbf"
 _SEPARATORS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
 """Ends of lines to some readers of lines, never to JSON."""
-_MEMBER = re.compile(r'[ \t\n\r]*[{,][ \t\n\r]*("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\n\r]*:[ \t\n\r]*')
-"""What stands before the value of a member of an object: the name."""
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _HALF = re.compile("[\ud800-\udfff]")
 _LEAST_LOGPROB = "-9999.0"
 """What the OpenAI protocol says for the logarithm of a probability of zero."""
@@ -52,10 +52,7 @@ def lenient(data: bytes) -> Any:
 
 def by_grammar(data: bytes) -> Any:
     """The value of what is JSON to the letter of its grammar, as `loads` gives it. Raises ValueError."""
-    try:
-        return whole(_GRAMMAR.decode(data.decode()))
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+    return whole(_read(_GRAMMAR, data.decode()))
 
 
 def exact(data: bytes) -> Any:
@@ -95,25 +92,17 @@ def line(value: Any) -> bytes:
     return orjson.dumps(value, default=_as_written, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
 
 
-def members(text: str) -> dict[str, str]:
-    """The members of an object in valid JSON, each value as it is written. Raises ValueError for what is no object."""
-    return read_members(text)[1]
-
-
-def read_members(text: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """The members of an object in valid JSON: their values (those of `exact`), and each as it is written. Raises ValueError for what is
-    no object.
+def members(data: bytes | str) -> dict[str, str]:
+    """The members of an object in JSON, each value as it is written. Raises ValueError for what is no object, or no JSON to the letter
+    of its grammar.
     """
-    if not text.lstrip().startswith("{"):
+    try:
+        return {name: str(raw, "utf-8") for name, raw in _MEMBERS.decode(data).items()}
+    except (msgspec.DecodeError, RecursionError):  # it takes half of a surrogate pair for no JSON
+        value = _read(_EXACT_GRAMMAR, data if isinstance(data, str) else data.decode())
+    if not isinstance(value, dict):
         raise ValueError("not an object")
-    values: dict[str, Any] = {}
-    texts: dict[str, str] = {}
-    end = 0
-    while (named := _MEMBER.match(text, end)) is not None:
-        value, end = _EXACT.raw_decode(text, named.end())
-        name = _EXACT.decode(named[1])
-        values[name], texts[name] = value, text[named.end() : end]
-    return values, texts
+    return {name: dumps(inner).decode() for name, inner in value.items()}
 
 
 def of_members(texts: Mapping[str, str]) -> bytes:
@@ -140,8 +129,12 @@ def whole_text(text: str) -> str:
 
 
 def _decoded(decoder: json.JSONDecoder, data: bytes) -> Any:
+    return _read(decoder, data.decode("utf-8-sig", "replace"))
+
+
+def _read(decoder: json.JSONDecoder, text: str) -> Any:
     try:
-        return decoder.decode(data.decode("utf-8-sig", "replace"))
+        return decoder.decode(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
@@ -191,6 +184,7 @@ def _refused(written: str) -> None:
 
 
 _GRAMMAR = json.JSONDecoder(parse_int=_int, parse_float=_float, parse_constant=_refused)
+_EXACT_GRAMMAR = json.JSONDecoder(parse_int=Written, parse_float=Written, parse_constant=_refused)
 _READER = json.JSONDecoder(parse_int=_int, parse_float=_float, parse_constant=_constant, strict=False)
 _EXACT = json.JSONDecoder(
     parse_int=Written, parse_float=Written, parse_constant=lambda name: Written(_CONSTANTS[name]), strict=False

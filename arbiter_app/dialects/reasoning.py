@@ -161,20 +161,20 @@ def _joined(details: list[Json]) -> list[Json]:
 
 def native_of(
     dialect: str,
-    said: Json,
     written: Mapping[str, str],
     history: str,
     *,
     settle: Settle,
     passes: tuple[str, ...] = (),
 ) -> NativeRequest:
-    """A request as it came (`exact_json.read_members`), for runtimes of its dialect: without what Arbiter sealed in it, which models of
+    """A request as it came (`exact_json.members`), for runtimes of its dialect: without what Arbiter sealed in it, which models of
     others made.
     """
-    native, given = NativeRequest(dialect, written, history, passes, settle=settle), said.get(history)
-    if not isinstance(given, list) or SEAL not in written[history]:
+    native = NativeRequest(dialect, written, history, passes, settle=settle)
+    if SEAL not in (text := written.get(history, "")):
         return native
-    return native.with_history(_unsealed_of(given))
+    given = exact_json.exact(text.encode())
+    return native.with_history(_unsealed_of(given)) if isinstance(given, list) else native
 
 
 def _unsealed_of(items: list[Any]) -> list[Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import Any
 
 import orjson
 
 from arbiter_app import exact_json
 from arbiter_app.pipeline.errors import BadRequest
+from arbiter_app.pipeline.types import Json
 
 MAX_VALUES = 50_000
 """JSON values in one body. Parsing a value costs up to 0.3 us, so that this bounds how long a parse takes."""
@@ -34,7 +34,7 @@ def load_json(body: bytes, *, halves: bool = False, most: int = MAX_VALUES) -> A
             value = exact_json.by_grammar(body)
         except ValueError:
             raise BadRequest(f"the body is not valid JSON: {_why(body) or error}", code="invalid_json") from None
-    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deep(value):
+    if isinstance(value, dict | list) and _is_deep(value):
         raise BadRequest(f"the body is nested deeper than {MAX_DEPTH} levels", code="invalid_json")
     return value
 
@@ -60,11 +60,15 @@ def _marks(text: bytes) -> int:
     return text.count(b",") + text.count(b"[") + text.count(b"{")
 
 
-def _is_deep(value: Any) -> bool:
+def _is_deep(value: Json | list[Any]) -> bool:
     level = [value]
     for _ in range(MAX_DEPTH):
-        inner = chain.from_iterable(one.values() if isinstance(one, dict) else one for one in level)
-        level = [one for one in inner if isinstance(one, dict | list)]
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if type(one) is dict else one)
+            if type(inner) is dict or type(inner) is list
+        ]
         if not level:
             return False
     return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -27,6 +27,8 @@ class Dropped:
 
     def __init__(self) -> None:
         self._names: dict[str, None] = {}
+        self.rounded = False
+        """Whether what a tool was called with has numbers that may have been written otherwise than they are read."""
         self.untranslatable: BadRequest | None = None
         """Why the request would mean something else as a chat: only a runtime of its own dialect can serve it then."""
 
@@ -49,6 +51,34 @@ class Dropped:
     def names(self) -> tuple[str, ...]:
         """All of them, in the order in which they were met."""
         return tuple(self._names)
+
+
+class WrittenLater(Mapping[str, str]):
+    """Members of a request, each as JSON, which are only written when a runtime of another dialect, or a cache, needs them."""
+
+    def __init__(self, write: Callable[[], dict[str, str]]) -> None:
+        self._write = write
+        self._written: dict[str, str] | None = None
+
+    @property
+    def _texts(self) -> dict[str, str]:
+        if self._written is None:
+            self._written = self._write()
+        return self._written
+
+    def __getitem__(self, name: str) -> str:
+        return self._texts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+
+def exactly(given: Json, written: Mapping[str, str], names: Sequence[str]) -> Json:
+    """A request in which these members have their numbers as they were written."""
+    return {**given, **{name: exact_json.exact(written[name].encode()) for name in names if name in given}}
 
 
 def count_of(stated: object) -> int | None:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -154,6 +155,10 @@ class Caller:
         return self.origin or self.key_id
 
 
+_UNWRITTEN: Mapping[str, str] = MappingProxyType({})
+"""Stands for the members of a request that nobody sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
     """One parsed `POST /v1/chat/completions`.
@@ -201,7 +206,7 @@ class ChatRequest:
     storable: bool = False
     """Whether the caller lets its contents be kept, where any are."""
     repeated: Json = field(default_factory=dict)
-    written: Mapping[str, str] = field(default_factory=dict)
+    written: Mapping[str, str] = field(default_factory=lambda: _UNWRITTEN)
     tags: tuple[str, ...] = ()
     """What the caller says that the request belongs to, bounded in number and length."""
     end_user: str = ""
@@ -224,7 +229,7 @@ class ChatRequest:
     def __post_init__(self) -> None:
         """Name its conversation; a request that nobody sent is written by us."""
         object.__setattr__(self, "talk", (self.caller.key_id, self.conversation))
-        if not self.written:
+        if self.written is _UNWRITTEN:
             written = {name: orjson.dumps(value).decode() for name, value in self.payload.items()}
             object.__setattr__(self, "written", written)
 

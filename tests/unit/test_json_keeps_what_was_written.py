@@ -40,9 +40,21 @@ def test_what_is_nested_deeper_than_the_fast_writer_goes_is_written() -> None:
     assert json.loads(exact_json.dumps(deep)) == deep
 
 
-def test_members_are_read_with_their_values_and_as_they_stand() -> None:
-    text = ' { "a" : 1.10 , "b\\u0061": [ 1,  2 ] }'
-    values, texts = exact_json.read_members(text)
+def test_members_are_read_as_they_stand() -> None:
+    texts = exact_json.members(' { "a" : 1.10 , "b\\u0061": [ 1,  2 ] }')
     assert texts == {"a": "1.10", "ba": "[ 1,  2 ]"}
-    assert values == exact_json.exact(text.encode())
     assert exact_json.of_members(texts) == b'{"a":1.10,"ba":[ 1,  2 ]}'
+
+
+@pytest.mark.parametrize("other", ["\\ud83d", "whole"])
+def test_half_a_character_changes_nothing_of_the_other_members(other: str) -> None:
+    texts = exact_json.members(f'{{"text":"{other}","id":12345678901234567890123,"x":[1.50,1e400]}}')
+    assert texts == {"text": f'"{other}"', "id": "12345678901234567890123", "x": "[1.50,1e400]"}
+
+
+@pytest.mark.parametrize(
+    "text", [b"[1]", b'{"a":NaN}', b'{"a":1', b'{"a":"\xff"}', b'{"a":%b%b}' % (b"[" * 5000, b"]" * 5000)]
+)
+def test_what_is_no_object_has_no_members(text: bytes) -> None:
+    with pytest.raises(ValueError):
+        exact_json.members(text)

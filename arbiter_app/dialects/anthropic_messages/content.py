@@ -110,7 +110,7 @@ def chat_messages(messages: Any, dropped: Dropped) -> list[Json]:
 
 def joined(parts: list[Json], between: str) -> str | list[Json]:
     """Parts as plain text where they are nothing but that, else as they are."""
-    if all(part.keys() == {"type", "text"} for part in parts):
+    if all([part["type"] == "text" and len(part) == 2 for part in parts]):
         return between.join(part["text"] for part in parts)
     return parts
 
@@ -289,8 +289,14 @@ def _call(block: Json, where: str, called: dict[str, str], dropped: Dropped) -> 
     if block.get("cache_control") is not None:
         dropped.add("messages.content.tool_use.cache_control")
     called[call] = where
+    dropped.rounded = dropped.rounded or _has_fractions(given)
     function = {"name": name, "arguments": exact_json.dumps(given).decode()}
     return {"id": call, "type": "function", "function": function}
+
+
+def _has_fractions(value: Any) -> bool:
+    inner = value.values() if type(value) is dict else value if type(value) is list else ()
+    return type(value) is float or any(_has_fractions(one) for one in inner)
 
 
 def _all_answered(called: dict[str, str], where: str) -> None:

@@ -19,7 +19,7 @@ from arbiter_app.dialects.anthropic_messages.content import (
 from arbiter_app.dialects.anthropic_messages.thinking import settled
 from arbiter_app.dialects.reasoning import MESSAGES, native_of
 from arbiter_app.dialects.strict_json import load_json
-from arbiter_app.dialects.translation import Dropped
+from arbiter_app.dialects.translation import Dropped, exactly
 from arbiter_app.pipeline.effort import Setting, budget_of
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.plain import quoted
@@ -33,7 +33,10 @@ that do not think refuse the field."""
 BUDGETS = ((2_048, "low"), (8_192, "medium"))
 """Tokens of thinking up to which an effort is asked for; beyond, it is high."""
 CHOICES = {"auto": "auto", "any": "required", "none": "none"}
-_PASSED = ("model", "stream", "temperature", "top_p")
+_NUMBERS = ("temperature", "top_p")
+_PASSED = ("model", "stream", *_NUMBERS)
+_SCHEMAS = ("tools", "output_config", "output_format")
+"""Members with schemas, in which any number may stand; those and `_NUMBERS` go on as they were written."""
 _KNOWN = (
     *_PASSED,
     "messages",
@@ -52,18 +55,29 @@ _TOOL = ("type", "name", "description", "input_schema", "strict", "cache_control
 
 def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     """One Messages request. Raises BadRequest for what is none, Unprocessable for a wrong `arbiter_*` field."""
-    if not isinstance(load_json(body, halves=True), dict):
+    given, dropped = load_json(body, halves=True), Dropped()
+    if not isinstance(given, dict):
         raise BadRequest("the body must be a JSON object", code="invalid_json")
-    dropped, (given, written) = Dropped(), exact_json.read_members(body.decode())
+    written = exact_json.members(body)
+    made = translated(given, dropped)
+    if dropped.rounded:
+        made["messages"] = _all_messages(exactly(given, written, ("messages",)), Dropped())
+
+    def exact() -> Json:
+        said = _members(exactly(given, written, _SCHEMAS), Dropped())
+        numbers = {name: exact_json.Written(written[name]) for name in _NUMBERS if name in made}
+        return {**said, **numbers, "messages": made["messages"]}
+
     return openai_chat.translated(
-        translated(given, dropped),
+        made,
         caller,
         request_id,
         len(body),
+        exactly=exact,
         dropped=dropped.names,
         setting=_setting(given),
         show_thoughts=_shows_thoughts(given.get("thinking")),
-        native=native_of(MESSAGES, given, written, "messages", settle=settled, passes=("anthropic-beta",)),
+        native=native_of(MESSAGES, written, "messages", settle=settled, passes=("anthropic-beta",)),
         untranslatable=dropped.untranslatable,
     )
 
@@ -79,25 +93,33 @@ def _setting(given: Json) -> Setting | None:
 
 def translated(given: Json, dropped: Dropped) -> Json:
     """The chat request that a Messages request means. Raises BadRequest."""
-    own = {name: value for name, value in given.items() if name.startswith("arbiter_")}
+    own = [name for name in given if name.startswith("arbiter_")]
     dropped.rest(given, (*_KNOWN, *own))
-    messages = system_messages(given.get("system"), dropped) + chat_messages(given.get("messages"), dropped)
+    return {**_members(given, dropped), "messages": _all_messages(given, dropped)}
+
+
+def _all_messages(given: Json, dropped: Dropped) -> list[Json]:
+    return system_messages(given.get("system"), dropped) + chat_messages(given.get("messages"), dropped)
+
+
+def _members(given: Json, dropped: Dropped) -> Json:
+    """All but what was said."""
     made: Json = {name: given[name] for name in _PASSED if given.get(name) is not None}
-    made |= {"messages": messages}
+    made |= {name: value for name, value in given.items() if name.startswith("arbiter_")}
     for name, write in _MEMBERS.items():
         if given.get(name) is not None:
             made |= write(given[name], name, dropped)
     if not made.get("tools"):
         made.pop("tool_choice", None)
         made.pop("parallel_tool_calls", None)
-    for name in ("temperature", "top_p"):
-        if name in made and type(made[name]) is not exact_json.Written:
+    for name in _NUMBERS:
+        if name in made and type(made[name]) not in (int, float):
             raise wrong(name, "must be a number")
-    return made | own
+    return made
 
 
 def _max_tokens(value: Any, where: str, _: Dropped) -> Json:
-    if type(value) is not exact_json.Written or not value.isdecimal() or not value.strip("0"):
+    if type(value) is not int or value < 1:
         raise wrong(where, "must be a whole number above 0")
     return {"max_tokens": value}
 
@@ -168,10 +190,9 @@ def _thinking(value: Any, where: str, _: Dropped) -> Json:
     if kind != "enabled":
         return {}
     budget = value.get("budget_tokens")
-    if type(budget) is not exact_json.Written or not budget.isdecimal():
+    if type(budget) is not int or budget < 0:
         raise wrong(f"{where}.budget_tokens", "must be a whole number")
-    tokens = int(budget[:12])
-    return {"reasoning_effort": next((effort for most, effort in BUDGETS if tokens <= most), "high")}
+    return {"reasoning_effort": next((effort for most, effort in BUDGETS if budget <= most), "high")}
 
 
 def _output_config(value: Any, where: str, dropped: Dropped) -> Json:

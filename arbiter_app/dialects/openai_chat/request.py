@@ -6,18 +6,21 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from arbiter_app import exact_json
 from arbiter_app.dialects.strict_json import load_json
+from arbiter_app.dialects.translation import WrittenLater
 from arbiter_app.pipeline.effort import stated_by
 from arbiter_app.pipeline.errors import BadRequest, Unprocessable
 from arbiter_app.pipeline.messages import latest_ask, offered, system_prompt
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Caller, Capability, ChatRequest, Json
 from arbiter_app.pipeline.wishes import objective_of
+
+T = TypeVar("T")
 
 MAX_MESSAGES = 10_000
 _SEEN = ("image_url", "input_image", "image", "file", "input_file", "document")
@@ -29,25 +32,33 @@ _VIDEO = ("video_url", "input_video", "video")
 def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     """One chat request. Raises BadRequest for what is no JSON object, Unprocessable for what means nothing."""
     given = load_object(body)
-    return _read(given, exact_json.members(body.decode()), caller, request_id, len(body))
+    return _read(given, _without_own(exact_json.members(body)), caller, request_id, len(body))
 
 
-def translated(made: Json, caller: Caller, request_id: str, body_bytes: int, **more: Any) -> ChatRequest:
-    """The chat request that one of another dialect means (values of `exact_json.exact`), which was as long, with `more` of its fields.
-    Raises as `parse` does.
+def translated(
+    made: Json, caller: Caller, request_id: str, body_bytes: int, *, exactly: Callable[[], Json], **more: Any
+) -> ChatRequest:
+    """The chat request that one of another dialect means, which was as long, with `more` of its fields. `exactly` makes the same with
+    values of `exact_json.exact`. Raises as `parse` does.
     """
-    written = {name: exact_json.dumps(value).decode() for name, value in made.items()}
-    given = exact_json.loads(exact_json.of_members(written))
-    _hold_known(given)
-    return _read(given, written, caller, request_id, body_bytes, **more)
+    _hold_known(made)
+
+    def write() -> dict[str, str]:
+        return {name: exact_json.dumps(value).decode() for name, value in _without_own(exactly()).items()}
+
+    return _read(made, WrittenLater(write), caller, request_id, body_bytes, **more)
+
+
+def _without_own(members: Mapping[str, T]) -> dict[str, T]:
+    return {name: value for name, value in members.items() if name not in FIELDS}
 
 
 def _read(
     given: Json, written: Mapping[str, str], caller: Caller, request_id: str, body_bytes: int, **more: Any
 ) -> ChatRequest:
-    """The request in an object, whose members are `written` so, with `more` of its fields."""
+    """The request in an object, whose members but ours are `written` so, with `more` of its fields."""
     messages = _messages(given)
-    payload = {name: value for name, value in given.items() if name not in FIELDS}
+    payload = _without_own(given)
     system = system_prompt(messages)
     stream, options = given.get("stream"), given.get("stream_options")
     if stream is not None and not isinstance(stream, bool):
@@ -78,7 +89,7 @@ def _read(
         request_id=request_id,
         caller=caller,
         payload=payload,
-        written={name: text for name, text in written.items() if name not in FIELDS},
+        written=written,
         messages=messages,
         ask=latest_ask(messages),
         system=system,

@@ -36,11 +36,16 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         raise BadRequest(f"suffix must be a string, not {kind(suffix)}", param="suffix")
     if not prompt.strip() and not (suffix or "").strip():
         raise BadRequest("prompt must not be empty", param="prompt")
-    made = {name: value for name, value in exact_json.exact(body).items() if name not in _OWN}
     asked = GAP.format(prompt, suffix) if suffix else prompt
     system = SYSTEM.format(shown=IN_MIDDLE if suffix else AT_END)
-    made["messages"] = [{"role": "system", "content": system}, {"role": "user", "content": asked}]
-    return openai_chat.translated(made, caller, request_id, len(body), show_thoughts=False)
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": asked}]
+
+    def chat(said: Json) -> Json:
+        return {**{name: value for name, value in said.items() if name not in _OWN}, "messages": messages}
+
+    return openai_chat.translated(
+        chat(given), caller, request_id, len(body), exactly=lambda: chat(exact_json.exact(body)), show_thoughts=False
+    )
 
 
 def _refuse(given: Json) -> None:

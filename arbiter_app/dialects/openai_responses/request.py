@@ -14,7 +14,7 @@ from arbiter_app.dialects.openai_responses.thinking import settled
 from arbiter_app.dialects.openai_responses.tools import chat_tools, offers_hosted
 from arbiter_app.dialects.reasoning import RESPONSES, native_of
 from arbiter_app.dialects.strict_json import load_json
-from arbiter_app.dialects.translation import Dropped
+from arbiter_app.dialects.translation import Dropped, exactly
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Caller, ChatRequest, Json
@@ -61,13 +61,18 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     given, dropped = load_json(body, halves=True), Dropped()
     if not isinstance(given, dict):
         raise BadRequest(f"the body must be a JSON object, not {kind(given)}", code="invalid_json")
-    said, written = exact_json.read_members(body.decode())
-    made = translated({**given, **{name: said[name] for name in _SCHEMAS if name in given}}, dropped)
-    made |= {name: said[name] for name in _NUMBERS if name in made}
+    written = exact_json.members(body)
+    made = translated(given, dropped)
+
+    def exact() -> Json:
+        said = _members(exactly(given, written, _SCHEMAS), Dropped())
+        numbers = {name: exact_json.Written(written[name]) for name in _NUMBERS if name in made}
+        return {**said, **numbers, "messages": made["messages"]}
+
     more: Json = {
         "dropped": dropped.names,
         "repeated": {name: given[name] for name in REPEATED if given.get(name) is not None},
-        "native": native_of(RESPONSES, said, written, "input", settle=settled),
+        "native": native_of(RESPONSES, written, "input", settle=settled),
         "storable": given.get("store") is not False,
         "untranslatable": dropped.untranslatable,
         "hosted": offers_hosted(given.get("tools")),
@@ -76,7 +81,7 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     metadata, key = given.get("metadata"), given.get("prompt_cache_key")
     if key and not (isinstance(metadata, dict) and metadata.get("conversation_id") is not None):
         more |= {"named": True, "conversation": openai_chat.conversation_of(key)}
-    return openai_chat.translated(made, caller, request_id, len(body), **more)
+    return openai_chat.translated(made, caller, request_id, len(body), exactly=exact, **more)
 
 
 def translated(given: Json, dropped: Dropped) -> Json:
@@ -84,21 +89,28 @@ def translated(given: Json, dropped: Dropped) -> Json:
     for name, why in REFUSED.items():
         if given.get(name) not in (None, False):
             raise unsupported(name, why)
-    own = {name: value for name, value in given.items() if name.startswith("arbiter_")}
-    made: Json = {}
-    for name, value in given.items():
-        if value is None or name in own or name in ACCEPTED or name in ("input", "instructions"):
-            continue
-        if name in MEMBERS:
-            made |= MEMBERS[name](value, name, dropped)
-        else:
-            dropped.add(name[:MAX_NAME_CHARS])
+    made = _members(given, dropped)
     messages = chat_messages(given.get("input"), dropped)
     if given.get("instructions") is not None:
         messages.insert(0, {"role": "system", "content": text_of(given["instructions"], "instructions")})
     if given.get("truncation") == "auto":
         dropped.add("truncation")
-    return {**made, **chat_tools(given, dropped), "messages": messages, **own}
+    return {**made, "messages": messages}
+
+
+def _members(given: Json, dropped: Dropped) -> Json:
+    """All but what was said."""
+    made: Json = {}
+    for name, value in given.items():
+        if name.startswith("arbiter_"):
+            made[name] = value
+        elif value is None or name in ACCEPTED or name in ("input", "instructions"):
+            continue
+        elif name in MEMBERS:
+            made |= MEMBERS[name](value, name, dropped)
+        else:
+            dropped.add(name[:MAX_NAME_CHARS])
+    return {**made, **chat_tools(given, dropped)}
 
 
 def _passed(value: Any, where: str, _: Dropped) -> Json:

@@ -50,7 +50,7 @@ def refers(body: bytes) -> bool:
 def recalled(body: bytes, look: Look) -> Recalled:
     """A request with the contents that it refers to in their place. Raises BadRequest for what is not kept, Unprocessable."""
     try:
-        members = exact_json.members(body.decode())
+        members = exact_json.members(body)
     except ValueError:
         return Recalled(body)  # reading it says what is wrong
     previous = _previous(members.pop(PREVIOUS, "null"))
@@ -93,7 +93,7 @@ def _object(members: Mapping[str, str]) -> bytes:
 
 def _conversation(kept: bytes) -> str:
     """The items of a kept response: its input, then its output."""
-    members = exact_json.members(kept.decode())
+    members = exact_json.members(kept)
     output = exact_json.members(members["response"]).get("output", "[]")
     return _joined(_items(members["input"]) or "", _items(output) or "")
 
@@ -132,7 +132,7 @@ def answer_in(frame: bytes) -> bytes | None:
     if ended is None:
         return None
     try:
-        response = exact_json.members(ended[1].decode()).get("response", "")
+        response = exact_json.members(ended[1]).get("response", "")
     except ValueError:
         return None
     return response.encode() if response.startswith("{") else None
@@ -140,7 +140,7 @@ def answer_in(frame: bytes) -> bytes | None:
 
 def kept_of(body: bytes, answer: bytes) -> tuple[str, dict[str, bytes]]:
     """The id of an answered request, and what is kept: under that the exchange, under the id of each item of the output that."""
-    request, response = exact_json.members(body.decode()), exact_json.members(answer.decode())
+    request, response = exact_json.members(body), exact_json.members(answer)
     name = json.loads(response["id"])
     said = f'{{"response":{answer.decode()},"input":[{_items(request["input"]) or ""}]}}'
     items = exact_json.exact(response.get("output", "[]").encode())
@@ -152,12 +152,12 @@ def kept_of(body: bytes, answer: bytes) -> tuple[str, dict[str, bytes]]:
 
 def response_of(kept: bytes) -> bytes:
     """The response as it was given."""
-    return exact_json.members(kept.decode())["response"].encode()
+    return exact_json.members(kept)["response"].encode()
 
 
 def input_items(kept: bytes) -> list[Json]:
     """The items that a kept response answered, oldest first, in the form of the API: each with a type and an id."""
-    members = exact_json.members(kept.decode())
+    members = exact_json.members(kept)
     items = exact_json.exact(members["input"].encode())
     mark = hashlib.blake2b(exact_json.members(members["response"])["id"].encode(), digest_size=8).hexdigest()
     return [_listed(one, f"{mark}_{at}") for at, one in enumerate(items)]
