@@ -16,6 +16,7 @@ from arbiter_app.web.pages import (
     activity,
     demo,
     docs,
+    hosts,
     integration,
     key,
     landing,
@@ -35,6 +36,7 @@ from arbiter_app.web.state.calibrate import Calibrate
 from arbiter_app.web.state.chart import Chart
 from arbiter_app.web.state.contents import ContentSearch, DecisionContent, ProjectContents
 from arbiter_app.web.state.demo import Demo
+from arbiter_app.web.state.hosts import HostsPage
 from arbiter_app.web.state.key import Key
 from arbiter_app.web.state.key_budgets import KeyBudgets
 from arbiter_app.web.state.models import Models
@@ -95,6 +97,7 @@ _page(activity.decision, "/app/decision/[decision_id]", "Decision", DecisionPage
 _page(notifications.page, "/app/notifications", "Notifications", Notify.load)
 _page(models.page, "/app/models", "Models", Models.load, PoolPanel.load, Calibrate.load)
 _page(spend.page, "/app/spend", "Spend", Spent.load)
+_page(hosts.page, "/app/hosts", "Hosts", HostsPage.load)
 _page(team.page, "/app/team", "Team", Team.load)
 _page(key.page, "/app/key", "Key", Key.load, KeyBudgets.load, ProjectContents.load)
 _page(integration.page, "/app/integration", "Integration", Integration.load)

@@ -71,6 +71,7 @@ from arbiter_app.services.embedding import Embeddings
 from arbiter_app.services.encryption import Encryption
 from arbiter_app.services.exchanges import Exchanges
 from arbiter_app.services.feed import Feed
+from arbiter_app.services.fleet import Fleet
 from arbiter_app.services.hosts import Hosts
 from arbiter_app.services.judging import Judging
 from arbiter_app.services.key_admin import KeyAdmin
@@ -145,7 +146,8 @@ class Services:
             content=settings.otlp_content,
         )
         self.sender = Sender(settings.environment)
-        self.feed, self.metrics, self.status, self.background = Feed(), Metrics(), Status(), Background()
+        self.feed, self.status, self.background = Feed(), Status(), Background()
+        self.metrics = Metrics(settings.known_as)
         self.broadcast = Broadcast("0" if settings.workers else "")
         self.alerts = Alerts(self.feed, self.broadcast)
         self.audit = Audit(store)
@@ -629,7 +631,13 @@ class Services:
             self.health,
             self.exchanges,
             self.reads.licences,
+            self.replicas.age_s,
         )
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        """How every host is."""
+        return Fleet(self.settings, self.store, self.requests, self.telemetry, broadcast=self.broadcast, feed=self.feed)
 
     async def close(self) -> None:
         """Finish what was begun (judges get a short while), then let go of store, runtime and sandbox."""
@@ -646,6 +654,7 @@ class Services:
             await self.embeddings.aclose()
         if self.shared is not None:
             await self.shared.close()
+        await self.fleet.leave()
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
         await asyncio.to_thread(self.store.close)
@@ -744,6 +753,7 @@ async def _begin_upkeep(services: Services, *, worker: bool) -> None:
         run(services.alerting.run())
         run(services.delivering.run())
         run(services.watching.run())
+        run(services.fleet.run())
     run(upkeep.follow_keys())
     run(upkeep.follow_budgets())
     run(upkeep.follow_sessions())

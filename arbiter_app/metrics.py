@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
@@ -54,8 +54,9 @@ METRICS = {
     "arbiter_licensed": "1 while a model has a licence to serve, 0 while it was compared and has none, by bucket and model",
     "arbiter_bound_struck_total": "times a bound at the door struck, by bound",
     "arbiter_claims_set_aside_total": "statements of a runtime or caller that were set aside as implausible, by kind",
+    "arbiter_learned_age_seconds": "time since what other processes learned was last taken in, seconds; 0 where there are none",
     "arbiter_tasks": "tasks of the event loop, this request's own among them",
-    "arbiter_build_info": "version, always 1",
+    "arbiter_build_info": "version of Arbiter and name of the host, always 1",
 }
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
@@ -63,8 +64,9 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 class Metrics:
     """The metrics of one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.requests = self._counter("arbiter_requests_total", ("task", "model", "mode", "status"))
         self.refusals = self._counter("arbiter_refused_total", ("code",))
         self.errors = self._counter("arbiter_upstream_errors_total", ("model", "status"))
@@ -82,7 +84,7 @@ class Metrics:
         self.trust = self._gauge("arbiter_judge_weight", ("task",))
         self.licensed = self._gauge("arbiter_licensed", ("bucket", "model"))
         self.saved_pico = 0
-        self._gauge("arbiter_build_info", ("version",)).labels(__version__).set(1)
+        self._gauge("arbiter_build_info", ("version", "host")).labels(__version__, host).set(1)
 
     def seen(self, decision: Decision) -> None:
         """Count one finished request."""
@@ -194,8 +196,14 @@ _GAUGES = (
     "arbiter_journal_refuses",
     "arbiter_judgements_pending",
     "arbiter_shadow_pending",
+    "arbiter_learned_age_seconds",
     "arbiter_tasks",
 )
+
+
+def total(snapshot: Snapshot, sample: str) -> float:
+    """The sum of the samples of this name, whatever their labels."""
+    return float(sum(value for _, _, _, samples in snapshot for name, _, value in samples if name == sample))
 
 
 def exposition(processes: Mapping[str, Snapshot]) -> bytes:

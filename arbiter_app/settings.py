@@ -10,6 +10,7 @@ import base64
 import json
 import os
 import re
+import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -148,6 +149,9 @@ class Settings(_ByName):
         "ARBITER_JOURNAL_BYTES", 256_000_000, "how large that file may get; about 5 KB a decision", ge=1_000_000
     )
     api_keys: Names = _env("ARBITER_API_KEYS", (), "operator keys, comma-separated; none: one is made at first start")
+    host_name: str = _env(
+        "ARBITER_HOST_NAME", "", "how this host is called among those that share a database; unset: machine and port"
+    )
     host: str = _env("ARBITER_HOST", "127.0.0.1", "address to listen on")
     port: int = _env("ARBITER_PORT", 8000, "port to listen on", ge=0, le=65535)
     signup: bool | None = _env("ARBITER_SIGNUP", None, "anybody may mint a key; unset: on in sandbox mode only")
@@ -396,6 +400,11 @@ class Settings(_ByName):
         if self.auth_header and (not self.trusted_proxies or "*" in self.trusted_proxies):
             raise ValueError("ARBITER_AUTH_HEADER: name the proxies that may say who signs in: ARBITER_TRUSTED_PROXIES")
         return self
+
+    @property
+    def known_as(self) -> str:
+        """What this host is called among those that share a database."""
+        return self.host_name or f"{socket.gethostname()}:{self.port}"
 
     @property
     def sandbox(self) -> bool:

@@ -62,6 +62,7 @@ ROLES: dict[tuple[str, str], str] = {
     ("GET", "/v1/pool/prices.toml"): "operator",
     ("GET", "/v1/pool/prices.csv"): "operator",
     ("POST", "/v1/pool/prices"): "operator",
+    ("GET", "/v1/hosts"): "operator",
     ("GET", "/v1/audit"): "operator",
     ("GET", "/v1/audit.csv"): "operator",
     ("POST", "/v1/calibrations"): "operator",

@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`kind` is decision, grade, alert, price, store or reset; `data` the row as the read routes return it."""
+    """`kind` is decision, grade, alert, price, store, hosts, ... or reset; `data` the row as the read routes return it."""
 
     kind: str
     data: Mapping[str, Any]

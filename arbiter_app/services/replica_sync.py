@@ -71,15 +71,22 @@ class ReplicaSync:
         self._budgets = budgets
         self._memory = memory
         self._hurry = asyncio.Event()
+        self._caught_up_at: float | None = None
+
+    def age_s(self) -> float:
+        """How long ago what other processes taught was taken in, seconds; 0 where nobody is followed."""
+        return 0.0 if self._caught_up_at is None else time.monotonic() - self._caught_up_at
 
     async def follow(self) -> None:
         """Keep the policy up with what other processes teach, for as long as the process runs."""
+        self._caught_up_at = time.monotonic()
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hurry.wait(), FOLLOW_S)
             self._hurry.clear()
             try:
                 await self.catch_up()
+                self._caught_up_at = time.monotonic()
             except StoreError as error:
                 log.info("what others learned comes later: %s", error)
 

@@ -30,6 +30,7 @@ class Telemetry:
         health: Health,
         exchanges: Exchanges,
         licences: Callable[[], list[LicenceRow]],
+        learned_age: Callable[[], float],
     ) -> None:
         self._metrics = metrics
         self._requests = requests
@@ -39,6 +40,7 @@ class Telemetry:
         self._health = health
         self._exchanges = exchanges
         self._licences = licences
+        self._learned_age = learned_age
 
     def snapshot(self) -> Snapshot:
         """Every metric with its samples."""
@@ -56,6 +58,7 @@ class Telemetry:
             "arbiter_contents_dropped_total": self._exchanges.dropped,
             "arbiter_judgements_pending": self._judging.pending,
             "arbiter_shadow_pending": self._shadows.pending,
+            "arbiter_learned_age_seconds": self._learned_age(),
             "arbiter_tasks": len(asyncio.all_tasks()),
         }
         if (journal := self._store.journal) is not None:

@@ -21,7 +21,7 @@ from arbiter_app.store.backends.backend import InsertRows
 from arbiter_app.store.engine import head, prepare, revision
 from arbiter_app.store.neighbours import Neighbours
 from arbiter_app.store.rollup_sql import exactly
-from arbiter_app.store.tables import PolicyState, Project, table
+from arbiter_app.store.tables import PolicyState, Project, StoredHost, table
 
 MOVING = "store.move"
 """The row of `policy_state` in the target that says how far it is; it goes with the end."""
@@ -190,4 +190,6 @@ def _totals(connection: Connection) -> list[tuple[str, int]]:
 
 
 def _tables() -> list[Table]:
-    return [SQLModel.metadata.tables[name] for name in sorted(SQLModel.metadata.tables)]
+    """All but who serves from a database: that is no part of what is in it."""
+    here = table(StoredHost).name
+    return [SQLModel.metadata.tables[name] for name in sorted(SQLModel.metadata.tables) if name != here]

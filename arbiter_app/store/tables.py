@@ -438,6 +438,20 @@ class WriterMark(SQLModel, table=True):
     at: float
 
 
+class StoredHost(SQLModel, table=True):
+    """A host that serves from this database: `name` as operators know it, `id` drawn at each start. `body` is JSON, see `services.fleet`.
+
+    Times are by the database's clock: `started`, and `seen`, when it last said how it is. The row goes when the host ends in good order.
+    """
+
+    __tablename__ = "host"
+    id: str = Field(primary_key=True)
+    name: str
+    started: float
+    seen: float
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
 class Counter(SQLModel, table=True):
     """A named count that survives restarts, e.g. `classified.rules`."""
 

@@ -26,6 +26,7 @@ EVENTS: dict[str, dict[str, str]] = {
     "Demo": {"load": _ANYBODY, "set_option": _ANYBODY}
     | dict.fromkeys(("apply", "clear", "seed", "shift", "start", "stop"), _DEMO),
     "Docs": {"search": _ANYBODY},
+    "HostsPage": {"load": _ANYBODY},
     "Key": {
         "load": _ANYBODY,
         "sign_in": _ANYBODY,

@@ -14,7 +14,7 @@ from arbiter_app.services.reads import Reads
 from arbiter_app.services.rows import DecisionRow, KnownModel, ReportSums
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.rollup_math import project_scope
-from arbiter_app.web import calibrations, container, estimates, formats, views
+from arbiter_app.web import calibrations, container, estimates, formats, host_views, views
 from arbiter_app.web import notifications as told
 from arbiter_app.web.ask import Workload
 from arbiter_app.web.charts.chart import LearnedData, SummaryData, TimelineData, drawn
@@ -25,6 +25,7 @@ from arbiter_app.web.ranges import RANGES, key_of
 from arbiter_app.web.state.account import Account
 from arbiter_app.web.state.calibrate import Calibrate
 from arbiter_app.web.state.demo import Demo
+from arbiter_app.web.state.hosts import HostsPage
 from arbiter_app.web.state.models import Models
 from arbiter_app.web.state.notify import Notify
 from arbiter_app.web.state.overview import Overview
@@ -67,7 +68,16 @@ def topics(services: Services, workload: Workload) -> dict[str, Topic]:
     async def notifications(channel: Channel) -> Vars:
         return await _notifications(services, channel)
 
+    async def hosts(channel: Channel) -> Vars:
+        told = await services.fleet.listing()
+        return {
+            "rows": host_views.rows(told),
+            "database": host_views.database(told["database"]),
+            "standbys": host_views.standbys(told["database"]),
+        }
+
     return {
+        "hosts": Topic(HostsPage.get_full_name(), 1.0, frozenset({"hosts"}), hosts),
         "notifications": Topic(Notify.get_full_name(), 0.3, frozenset({"notification"}), notifications),
         "calibration": Topic(Calibrate.get_full_name(), 0.5, frozenset({"calibration"}), calibration),
         "feed": Topic(Overview.get_full_name(), 0.2, DECIDED, feed, fold_feed),

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from arbiter_app import __version__
 from arbiter_app.runtime.sandbox.world import Fault
+from arbiter_app.services.rows import HostList, HostRow
+from arbiter_app.store import hosts
 from tests import databases
 from tests.conftest import Running, running
 from tests.waiting import until
@@ -24,7 +27,8 @@ Pair = tuple[Running, Running]
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     directory = tmp_path_factory.mktemp("hosts")
     where = databases.place("postgres", directory / "arbiter.db")
-    with running(directory, ARBITER_DB=where) as one, running(directory, ARBITER_DB=where) as other:
+    west = {"ARBITER_DB": where, "ARBITER_HOST_NAME": "west"}
+    with running(directory, ARBITER_DB=where, ARBITER_HOST_NAME="east") as one, running(directory, **west) as other:
         yield one, other
 
 
@@ -32,8 +36,47 @@ def soon(condition: object) -> None:
     until(condition, SOON_S * BUSY)  # type: ignore[arg-type]
 
 
-def test_one_of_the_two_keeps_the_house(pair: Pair) -> None:
-    assert sorted(host.arbiter.store.leads for host in pair) == [False, True]
+def listed(host: Running) -> dict[str, HostRow]:
+    told: HostList = host.http.get("/v1/hosts").json()
+    return {row["name"]: row for row in told["data"]}
+
+
+def test_each_tells_of_both_and_one_of_the_two_keeps_the_house(pair: Pair) -> None:
+    one, other = pair
+    for host in (*pair, *pair):  # twice: rates are those since the first time
+        host.run(host.arbiter.fleet.tell)
+    for host in pair:
+        rows = listed(host)
+        assert list(rows) == ["east", "west"]
+        assert sorted(row["leads"] for row in rows.values()) == [False, True]
+        for row in rows.values():
+            assert (row["state"], row["version"], row["trouble"]) == ("serving", __version__, "")
+            assert row["memory_bytes"] > 10_000_000 and row["silent_s"] < 5 and row["learned_age_s"] < 5
+            assert row["cpu_cores"] is not None and row["requests_per_s"] is not None
+            assert row["clock_ahead_s"] is not None and abs(row["clock_ahead_s"]) < 1
+        database = host.http.get("/v1/hosts").json()["database"]
+        assert database["kind"] == "PostgreSQL" and 2 <= database["ours"] <= database["used"] <= database["most"]
+
+
+def test_a_host_that_ends_is_gone_and_one_that_is_killed_is_silent(pair: Pair, tmp_path: Path) -> None:
+    one, _ = pair
+    call = one.arbiter.store.writer.call
+    with running(tmp_path, ARBITER_DB=one.settings.db, ARBITER_HOST_NAME="south") as south:
+        south.run(south.arbiter.fleet.tell)
+        assert listed(one)["south"]["state"] == "serving"
+    assert "south" not in listed(one)
+    odd = {"version": 7, "processes": ["none", {"running": "many", "learned_age_s": 1e300}], "trouble": None}
+    one.run(lambda: call(lambda c: hosts.tell(c, "killed", "north", up_s=9.0, report=odd)))
+    databases.postgres().sql("UPDATE host SET seen = seen - 20 WHERE id = 'killed'", database_of(one))
+    assert listed(one)["north"]["state"] == "silent"
+    assert (listed(one)["north"]["version"], listed(one)["north"]["running"]) == ("", 0)
+    one.run(lambda: call(lambda c: hosts.tell(c, "anew", "north", up_s=0.0, report={})))
+    assert (listed(one)["north"]["id"], listed(one)["north"]["state"]) == ("anew", "serving")
+    one.run(lambda: call(lambda c: hosts.leave(c, "anew")))
+
+
+def database_of(host: Running) -> str:
+    return host.settings.db.rpartition("/")[2]
 
 
 def test_a_revoked_key_is_refused_at_the_other(pair: Pair) -> None:

@@ -27,7 +27,7 @@ from tests.served import TLS, free_port
 
 OPERATOR = "operator-of-the-pages"
 PATHS = ("/", "/start", "/app", "/app/playground", "/app/activity", "/app/models", "/app/key", "/app/integration")
-PATHS += ("/app/spend", "/app/team", "/app/notifications", "/demo", "/docs", "/docs/quick-start")
+PATHS += ("/app/spend", "/app/team", "/app/notifications", "/app/hosts", "/demo", "/docs", "/docs/quick-start")
 T = TypeVar("T")
 HERE = Path(__file__).parent
 FILLED = """() => {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -117,6 +118,11 @@ class Backend(ABC):
     def server(connection: Connection) -> ServerState | None:
         """How its server is; None where it has none."""
         return None
+
+    @staticmethod
+    def clock(connection: Connection) -> float:
+        """Unix seconds by the clock that all who share the database have in common."""
+        return time.time()
 
     @staticmethod
     @abstractmethod

@@ -195,6 +195,11 @@ class PostgresqlBackend(Backend):
         return server_state(connection)
 
     @staticmethod
+    def clock(connection: Connection) -> float:
+        """The server's."""
+        return float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())::float").scalar_one())
+
+    @staticmethod
     def taught(connection: Connection) -> Taught:
         """Every teaching is counted, also that of this process."""
         found = connection.exec_driver_sql("SELECT value FROM counter WHERE name = %s", (TAUGHT,)).scalar()

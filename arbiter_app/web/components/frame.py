@@ -19,6 +19,7 @@ NAV = (
     ("spend", "Spend", "/app/spend"),
     ("models", "Models", "/app/models"),
     ("notifications", "Notifications", "/app/notifications"),
+    ("hosts", "Hosts", "/app/hosts"),
     ("team", "Team", "/app/team"),
     ("key", "Key", "/app/key"),
     ("integration", "Integration", "/app/integration"),
