@@ -16,6 +16,7 @@ from pathlib import Path
 import psycopg
 
 from tests.served import free_port
+from tests.waiting import until
 
 NOBODY = "nobody"
 START_S = 30.0
@@ -106,9 +107,14 @@ class PostgresServer:
     def _end(self, how: signal.Signals) -> None:
         if self._process is None:
             return
+        children: list[int] = []
+        if how == signal.SIGKILL:
+            self._signal(signal.SIGSTOP, only_parent=True)  # it makes no more of them
+            children = _children(self._process.pid)
         self._signal(how, only_parent=how != signal.SIGKILL)
         process, self._process = self._process, None
         process.wait(START_S)
+        until(lambda: not any(map(_lives, children)), START_S)  # the next one does not start beside them
 
     def _signal(self, how: signal.Signals, *, only_parent: bool = False) -> None:
         assert self._process is not None
@@ -139,6 +145,13 @@ class PostgresServer:
 
 def _children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
+    except OSError:
+        return False
 
 
 def _send(pid: int, how: signal.Signals) -> None:
