@@ -42,7 +42,15 @@ _WORST_FIRST = (CostState.UNKNOWN, CostState.ESTIMATED, CostState.COMPUTED, Cost
 
 def decision_id(now: float) -> str:
     """`d_` and 16 base-32 characters: 48 bits of milliseconds, then 30 random bits. Sorts by time."""
-    number = (int(now * 1000) << 32) | _RANDOM.getrandbits(32)
+    return _id((int(now * 1000) << 32) | _RANDOM.getrandbits(32))
+
+
+def lowest_id(ts: float) -> str:
+    """What sorts before the ids of all decisions from a time on, and behind those before."""
+    return _id(int(ts * 1000) << 32)
+
+
+def _id(number: int) -> str:
     return "d_" + "".join([_PAIRS[(number >> shift) & 1023] for shift in range(70, -1, -10)])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from alembic.config import Config
@@ -23,14 +24,23 @@ def prepare(url: URL) -> None:
     engine = backend.engine()
     try:
         current = _checked(engine, backend)
-        if current == head():
-            return
-        backend.before_migrating(current, head())
-        _upgrade(engine, backend)
+        if current != head():
+            backend.before_migrating(current, head())
+            _upgrade(engine, backend)
+        _make_days(engine, backend)
     except DatabaseError as error:
         raise StoreUnusable(backend.in_words(error)) from error
     finally:
         engine.dispose()
+
+
+def _make_days(engine: Engine, backend: Backend) -> None:
+    """Have partitions for the days to come, where the database has any."""
+    now = time.time()
+    with engine.begin() as connection:
+        if backend.days_missing(connection, now):
+            backend.migrate_alone(connection)
+            backend.make_days(connection, now)
 
 
 def unsound(url: URL) -> str:

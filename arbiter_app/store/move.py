@@ -20,20 +20,22 @@ from arbiter_app.store.backends import Backend, StoreUnusable, backend_of, of_di
 from arbiter_app.store.backends.backend import InsertRows
 from arbiter_app.store.engine import head, prepare, revision
 from arbiter_app.store.neighbours import Neighbours
+from arbiter_app.store.rollup_math import DAY
 from arbiter_app.store.rollup_sql import exactly
-from arbiter_app.store.tables import PolicyState, Project, StoredHost, table
+from arbiter_app.store.tables import PolicyState, Project, StoredDecision, StoredHost, table
 
 MOVING = "store.move"
 """The row of `policy_state` in the target that says how far it is; it goes with the end."""
 ROWS = 2_000
 SAY_S = 2.0
 PATIENCE_S = 30.0
+MOST_DAYS = 400
 T = TypeVar("T")
 Say = Callable[[str], None]
 Progress = dict[str, Any]
 """{source, table, after: the key of the last row that was copied of it, done: the tables that are whole}."""
 
-_STATE = table(PolicyState)
+_STATE, _DECISIONS = table(PolicyState), table(StoredDecision)
 
 
 def move(source: str, target: str, say: Say) -> None:
@@ -75,6 +77,7 @@ def _not_serving(origin: Backend) -> None:
 def _copy(given: Connection, origin: Backend, writing: Engine, aim: Backend, say: Say) -> None:
     with writing.connect() as taking:
         progress = _in_turn(taking, aim, lambda: _progress(taking, origin, aim))
+        _in_turn(taking, aim, lambda: _make_days(given, taking, aim))
         for one in _tables():
             if one.name not in progress["done"]:
                 _copy_table(given, taking, aim, one, progress, say)
@@ -85,6 +88,13 @@ def _copy(given: Connection, origin: Backend, writing: Engine, aim: Backend, say
         f"{rows['decision']:,} decisions and {rows['decision.cost_pico']:,} pico-dollars are in both; "
         f"{origin.shown} is as it was"
     )
+
+
+def _make_days(given: Connection, taking: Connection, aim: Backend) -> None:
+    """Have a place for the traces of each of the last days of the source, where the target keeps them so."""
+    first, last = given.execute(select(func.min(_DECISIONS.c.ts), func.max(_DECISIONS.c.ts))).one()
+    if last is not None:
+        aim.make_days(taking, max(first, last - MOST_DAYS * DAY), last)
 
 
 def _complete(given: Sequence[tuple[str, int]], taking: Connection, aim: Backend) -> None:

@@ -371,25 +371,31 @@ class Store:
         for what, slice_ in projections.SLICES.items():  # only what is filed can be retired
             while await self.writer.call(functools.partial(self.writer.projections.build, what=what)) >= slice_:
                 pass
+        gone = await self._in_steps(lambda c: upkeep.retire_decisions(c, keep_decisions), upkeep.STEP)
+        before = await self.writer.call(lambda c: upkeep.retire_days(c, now, keep_trace_days))
         steps: list[tuple[Callable[[Connection], int], int]] = [
-            (lambda c: upkeep.retire_decisions(c, keep_decisions), upkeep.STEP),
-            (lambda c: upkeep.retire_traces(c, now - keep_trace_days * 86_400), upkeep.STEP),
+            (lambda c: upkeep.retire_traces(c, before), upkeep.STEP),
             (lambda c: sessions.retire(c, now), sessions.STEP),
             (lambda c: attribution.retire(c, now), 1),
         ]
         await self.writer.call(lambda c: marks.drop_old(c, now))
-        gone = await self.writer.call(upkeep.drop_implausible)
+        gone += await self.writer.call(upkeep.drop_implausible)
         for step, full in steps:
-            went = full
-            while went >= full:  # less than a full step: done, although new rows keep coming
-                went = await self.writer.call(step)
-                gone += went
+            gone += await self._in_steps(step, full)
         for resolution in rollups.RETIRE_DAYS:
             after: str | None = ""
             while after is not None:
                 went, after = await self.writer.call(functools.partial(_retire_sums, resolution, now, after))
                 gone += went
         return gone
+
+    async def _in_steps(self, step: Callable[[Connection], int], full: int) -> int:
+        """Take steps until one is less than full: that is done then, although new rows keep coming. How many rows went."""
+        gone = went = full
+        while went >= full:
+            went = await self.writer.call(step)
+            gone += went
+        return gone - full
 
     async def back_up(self, target: Path) -> None:
         """A consistent copy of the database. Raises StoreError where it cannot be written, and where the database has tools of its own."""

@@ -9,11 +9,12 @@ import sqlite3
 import time
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, column, delete, func, insert, select, update
+from sqlalchemy import table as sql_table
 
 from arbiter_app.policy import from_row
 from arbiter_app.store import projections
-from arbiter_app.store.backends import StoreUnusable
+from arbiter_app.store.backends import StoreUnusable, of_dialect
 from arbiter_app.store.backends.backend import TAUGHT
 from arbiter_app.store.backends.sqlite import back_up, made_by_others
 from arbiter_app.store.engine import known_revisions
@@ -110,16 +111,35 @@ def retire_decisions(connection: Connection, keep: int) -> int:
     if edge < oldest:
         return 0
     old = select(_DECISIONS.c.id).where(_DECISIONS.c.seq <= edge)
-    connection.execute(delete(_TRACES).where(_TRACES.c.id.in_(old)))
+    if not of_dialect(connection.dialect).traces_by_day:
+        connection.execute(delete(_TRACES).where(_TRACES.c.id.in_(old)))
     connection.execute(delete(_SHADOWS).where(_SHADOWS.c.decision_id.in_(old)))
     projections.unlist(connection, edge)
     return connection.execute(delete(_DECISIONS).where(_DECISIONS.c.seq <= edge)).rowcount
 
 
+def retire_days(connection: Connection, now: float, keep_days: float) -> float:
+    """Have places for the traces of the days to come, and drop those of whole days that are too old, or all of whose decisions are
+    gone. Returns the time before which single ones go, where they have no day."""
+    backend = of_dialect(connection.dialect)
+    backend.make_days(connection, now)
+    before = now - keep_days * DAY
+    if backend.traces_by_day:
+        oldest = select(func.min(_DECISIONS.c.seq)).scalar_subquery()
+        kept_since = connection.execute(select(_DECISIONS.c.ts).where(_DECISIONS.c.seq == oldest)).scalar()
+        before = max(before, min(now, kept_since or before))
+        backend.drop_days(connection, before)
+    return before
+
+
 def retire_traces(connection: Connection, before: float) -> int:
-    """Remove traces older than `before`, at most STEP of them, oldest first (ids sort by time); how many went."""
-    oldest = select(_TRACES.c.id).order_by(_TRACES.c.id).limit(STEP)
-    return connection.execute(delete(_TRACES).where(_TRACES.c.id.in_(oldest), _TRACES.c.ts < before)).rowcount
+    """Remove single traces older than `before`, at most STEP of a table, oldest first (ids sort by time); how many went."""
+    gone = 0
+    for name in of_dialect(connection.dialect).traces_by_row(connection):
+        traces = sql_table(name, column("id"), column("ts"))
+        oldest = select(traces.c.id).order_by(traces.c.id).limit(STEP)
+        gone += connection.execute(delete(traces).where(traces.c.id.in_(oldest), traces.c.ts < before)).rowcount
+    return gone
 
 
 def retire_sums(connection: Connection, resolution: int, now: float, after: str) -> tuple[int, str | None]:

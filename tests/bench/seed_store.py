@@ -50,6 +50,7 @@ def seed(store: Store, n: int, *, days: float, keys: int, seed: int = 11) -> Non
     rng = random.Random(seed)
     models = list(load_catalog(None, baseline="gpt-4o", baseline_context=128_000).names)
     start, step = time.time() - days * 86_400, days * 86_400 / n
+    call_now(store, lambda connection: store.backend.make_days(connection, start, start + days * 86_400))
     for first in range(0, n, BATCH):
         batch = [some(rng, start + at * step, models, keys) for at in range(first, min(n, first + BATCH))]
         call_now(store, lambda connection, rows=batch: store.writer.batch.write(connection, rows))

@@ -33,11 +33,12 @@ class Backend(ABC):
     `insert` makes an INSERT that knows ON CONFLICT. `begins_at`: the first revision that there ever was of it, if
     that is not the first of all; a new database has the tables of that at once. `counts_teaching`: TAUGHT is moved.
     `in_one_pass`: it has `pass_through`, with which a transaction takes the time of one question.
+    `traces_by_day`: traces go with their days, see `trace_days`.
     `patience_s`: how long a writer waits for those of other processes before it says that it cannot write.
     """
 
     path: Path | None = None
-    counts_teaching = False
+    counts_teaching = traces_by_day = False
     patience_s = 1.0
     name: str
     begins_at = ""
@@ -113,6 +114,26 @@ class Backend(ABC):
     def channel(self, hear: Callable[[str, Any], None], joined: Callable[[], None]) -> Channel | None:
         """The channel to other hosts on this database, not started; None where there are none."""
         return None
+
+    @staticmethod
+    def days_missing(connection: Connection, now: float) -> bool:
+        """Whether traces have no partition yet for the days to come."""
+        return False
+
+    @staticmethod
+    def make_days(connection: Connection, first: float, last: float | None = None) -> int:
+        """Make partitions for the traces of the days from one time to another, or to come; how many. In the one transaction that writes."""
+        return 0
+
+    @staticmethod
+    def drop_days(connection: Connection, before: float) -> int:
+        """Drop the traces of days that were over by then, whole; how many days."""
+        return 0
+
+    @staticmethod
+    def traces_by_row(connection: Connection) -> list[str]:
+        """The tables of traces from which single rows are deleted."""
+        return ["decision_trace"]
 
     @staticmethod
     def server(connection: Connection) -> ServerState | None:

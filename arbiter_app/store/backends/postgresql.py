@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.base import PGDDLCompiler
 
+from arbiter_app.store.backends import trace_days
 from arbiter_app.store.backends.backend import TAUGHT, Backend, InsertRows, Row, StoreUnusable, Taught, upsert
 from arbiter_app.store.backends.channel import Channel
 from arbiter_app.store.backends.server import ServerState, server_state
@@ -63,7 +64,7 @@ class PostgresqlBackend(Backend):
     name = "postgresql"
     begins_at = "0009"
     in_one_pass = True
-    counts_teaching = True
+    counts_teaching = traces_by_day = True
     patience_s = 5.0  # hosts write in turns
 
     def __init__(self, url: URL) -> None:
@@ -188,6 +189,27 @@ class PostgresqlBackend(Backend):
     def channel(self, hear: Callable[[str, Any], None], joined: Callable[[], None]) -> Channel | None:
         """Over LISTEN and NOTIFY."""
         return Channel(self.engine(), hear, joined)
+
+    @staticmethod
+    def days_missing(connection: Connection, now: float) -> bool:
+        """Of the days that are made ahead."""
+        return trace_days.missing(connection, now)
+
+    @staticmethod
+    def make_days(connection: Connection, first: float, last: float | None = None) -> int:
+        """A partition a day."""
+        to_come = first + (trace_days.AHEAD - 1) * trace_days.DAY
+        return trace_days.make(connection, first, to_come if last is None else last)
+
+    @staticmethod
+    def drop_days(connection: Connection, before: float) -> int:
+        """Each with its partition."""
+        return trace_days.drop(connection, before)
+
+    @staticmethod
+    def traces_by_row(connection: Connection) -> list[str]:
+        """Those that are no day's."""
+        return trace_days.by_row(connection)
 
     @staticmethod
     def server(connection: Connection) -> ServerState | None:

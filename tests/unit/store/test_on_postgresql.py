@@ -7,6 +7,7 @@ import multiprocessing
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,18 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, event
 from sqlmodel import SQLModel
 
+from alembic import command
+from arbiter_app.pipeline.decision import decision_id
 from arbiter_app.store import Store, decisions, open_store, rollups
 from arbiter_app.store.backends import StoreUnusable, backend_of, url_of
 from arbiter_app.store.backends.postgresql import ONE_WRITER
+from arbiter_app.store.backends.trace_days import AHEAD, DAY, TABLE
 from arbiter_app.store.decisions import Filter
+from arbiter_app.store.engine import MIGRATIONS, migrations
 from arbiter_app.store.health import examine
 from arbiter_app.store.tables import LISTS
 from tests import databases
-from tests.stores import NOW, file_all, mixed, record, rows_of, run
+from tests.stores import NOW, call_now, file_all, mixed, record, rows_of, run
 from tests.waiting import until
 
 SECRET = "hunter2-is-a-secret"
@@ -48,7 +53,8 @@ def test_a_new_database_has_exactly_the_tables_of_the_code(where: str) -> None:
     open_store(where).close()
     engine = backend_of(url_of(where)).engine()
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
+        opts = {"include_name": lambda name, kind, _: kind != "table" or not name.startswith(f"{TABLE}_")}
+        assert compare_metadata(MigrationContext.configure(connection, opts=opts), SQLModel.metadata) == []
         kinds = connection.exec_driver_sql(
             "SELECT DISTINCT data_type FROM information_schema.columns WHERE table_schema = 'public'"
         )
@@ -177,6 +183,75 @@ def test_the_end_of_the_server_loses_and_doubles_nothing(tmp_path: Path) -> None
     answered = sum(one.row["status"] == "ok" for one in records)
     assert rows_of(store, "SELECT sum(calls) FROM statistic") == [(answered,)]
     assert store.writer.lost == 0
+    store.close()
+
+
+def traced(store: Store) -> dict[str, float]:
+    """The time of every trace by its id."""
+    return dict(rows_of(store, "SELECT id, ts FROM decision_trace"))
+
+
+def days(store: Store) -> list[str]:
+    found = rows_of(store, "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE 'decision_trace%%'")
+    return sorted(name.removeprefix(f"{TABLE}_") for (name,) in found)
+
+
+def test_traces_go_with_their_days_and_never_in_the_way_of_a_dump(store: Store) -> None:
+    now = time.time()
+    assert len(days(store)) == AHEAD + 1  # and one for all else
+    call_now(store, lambda c: store.backend.make_days(c, now - 5 * DAY, now))
+    records = mixed(200, days=5, until=now)
+    odd = [record(now - 4 * DAY, id="of another form"), record(now - 4 * DAY, id=decision_id(now + 99 * DAY))]
+    run(lambda: asyncio.gather(*[store.ledger.record(one) for one in [*odd, *records]]))
+    file_all(store)
+    assert len(traced(store)) == 202
+
+    def retain() -> None:
+        run(lambda: store.retain(now=now, keep_decisions=1_000, keep_trace_days=2.0))
+
+    with psycopg.connect(_plain(store)) as dump:
+        dump.execute("SELECT count(*) FROM decision_trace")
+        before = days(store)
+        retain()
+        assert days(store) == before and store.writer.degraded == ""
+    retain()
+    first = (now - 2 * DAY) // DAY * DAY
+    kept = traced(store)
+    assert kept == {one.row["id"]: one.row["ts"] for one in records if one.row["ts"] >= first}
+    assert len(days(store)) == AHEAD + 1 + 2
+    assert len(list(store.stretch(Filter()))) == 202
+    newest = records[-1].row["id"]
+    assert run(lambda: store.decision(newest))["trace"] is not None
+    run(lambda: store.retain(now=now, keep_decisions=1, keep_trace_days=99.0))  # nobody can ask for the others
+    assert kept.keys() > traced(store).keys() >= {newest}
+
+
+def test_traces_of_before_stay_together_and_a_host_of_before_goes_on_writing(where: str) -> None:
+    engine, config = backend_of(url_of(where)).engine(), migrations()
+    with engine.begin() as connection:
+        connection.exec_driver_sql((MIGRATIONS / "postgresql_0009.sql").read_text())
+        config.attributes["connection"] = connection
+        command.stamp(config, "0009")
+        command.upgrade(config, "0025")
+    now = time.time()
+    ids = [decision_id(now), decision_id(now - 40 * DAY), "zz: of another form", decision_id(now + 9 * DAY)]
+    with psycopg.connect(where, autocommit=True) as older:
+
+        def write(one: str) -> None:
+            older.execute("INSERT INTO decision_trace (id, ts, body) VALUES (%s, 1, '')", (one,), prepare=True)
+
+        for one in ids:
+            write(one)
+        store = open_store(where)
+        later = [decision_id(now), decision_id(now + DAY), decision_id(now + 99 * DAY)]
+        for one in later:
+            write(one)
+    engine.dispose()
+    assert traced(store).keys() == {*ids, *later}
+    in_one = [name for name in days(store) if name.startswith("until_")]
+    assert len(in_one) == 1 and len(days(store)) == 1 + 1 + (AHEAD - 1)  # today's are with those of before
+    call_now(store, lambda c: store.backend.drop_days(c, now + 2 * DAY))
+    assert traced(store).keys() == {*ids[2:], later[2]}
     store.close()
 
 
