@@ -97,11 +97,13 @@ class Reads:
         """Whether models are asked beside answers, to learn."""
         return self._settings.shadow
 
-    async def report(self, *, since: float | None = None, scope: str | None = None) -> ReportSums:
+    async def report(
+        self, *, since: float | None = None, until: float | None = None, scope: str | None = None
+    ) -> ReportSums:
         """Calls, spend, baseline and saving, with a breakdown. Where the baseline is unmeasured no saving is claimed."""
         store, catalog = self._store, self._catalog.now
-        rows = await store.totals(savings_report.BY, since=since, scope=scope)
-        everybody = rows if scope is None else await store.totals(savings_report.BY, since=since)
+        rows = await store.totals(savings_report.BY, since=since, until=until, scope=scope)
+        everybody = rows if scope is None else await store.totals(savings_report.BY, since=since, until=until)
         ever = everybody if since is None else await store.totals(savings_report.BY)
         input_usd = catalog.model(catalog.baseline).input_usd
         baseline = savings_report.baseline_of(catalog.baseline, input_usd, everybody, ever)
@@ -208,10 +210,11 @@ class Reads:
         row = await self._store.decision(decision_id)
         return None if row is None else cast(TracedDecision, shown(row))
 
-    async def timeseries(self, *, bucket_s: int, buckets: int, scope: str | None = None) -> list[TimeSlot]:
-        """Calls and spend per time slot, oldest first."""
-        store = self._store
-        slots = await store.series(bucket_s=bucket_s, buckets=buckets, now=time.time(), scope=scope)
+    async def timeseries(
+        self, *, bucket_s: int, buckets: int, first: int | None = None, scope: str | None = None
+    ) -> list[TimeSlot]:
+        """Calls and spend per time slot, oldest first: up to now, or from `first` on, unix seconds in whole five minutes."""
+        slots = await self._store.series(bucket_s=bucket_s, buckets=buckets, now=time.time(), first=first, scope=scope)
         return [
             {
                 "ts": slot["start"],
@@ -304,10 +307,10 @@ class Reads:
         """What moved, newest first, with what came of it."""
         return [_followed(row) for row in await self._store.alerts(limit=limit, before=before)]
 
-    async def price_history(self, since: float) -> list[PricePoint]:
+    async def price_history(self, since: float, until: float | None = None) -> list[PricePoint]:
         """What a thousand tokens cost in each of the newest decisions and in those around shifts, oldest first."""
         found: dict[str, PricePoint] = {}
-        newest = await self.recent(Filter(since=since or None, status="ok"), limit=PRICE_ROWS)
+        newest = await self.recent(Filter(since=since or None, until=until, status="ok"), limit=PRICE_ROWS)
         pages, oldest = [newest], newest[-1]["ts"] if len(newest) == PRICE_ROWS else since
         for one in await self.alerts(limit=PRICE_ALERTS):
             if since <= one["ts"] < oldest:

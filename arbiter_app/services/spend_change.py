@@ -71,13 +71,17 @@ class SpendChanges:
         self._store = store
         self._now = now
 
-    async def since_before(self, *, seconds: float, scope: str | None, keys: bool) -> SpendChangeAnswer:
-        """The last so many seconds beside as many before; of a key, a project, or of everybody. `keys`: whether keys are named."""
+    async def since_before(
+        self, *, seconds: float, until: float | None = None, scope: str | None, keys: bool
+    ) -> SpendChangeAnswer:
+        """So many seconds until a time, or until now, beside as many before; of a key, a project, or of everybody. `keys`: whether keys are
+        named."""
         step = FIVE_MINUTES if seconds <= 2 * DAY_S else HOUR
         size = max(step, int(seconds) // step * step)
-        end = (int(self._now()) // step + 1) * step
+        end = (int(self._now()) // step + 1) * step if until is None else -(-int(until) // step) * step
+        now = self._now()
         before, after = [
-            _cells(await self._store.period_totals(first, first + size, scope=scope))
+            _cells(await self._store.period_totals(first, first + size, scope=scope, now=now))
             for first in (end - 2 * size, end - size)
         ]
         paid, pays = _total(before), _total(after)

@@ -36,8 +36,9 @@ LEAST_TOLERANCE = 0.001
 """What a tolerance of nothing is taken for: losses are counted in tolerances."""
 BLEND = 1e-12
 
-Seen = tuple[float | None, str | None, str | None]
-"""Days, a key or project (see `rollup_math.project_scope`), and a model that could have served; None for all."""
+Seen = tuple[float | None, str | None, str | None, float | None]
+"""Days, a key or project (see `rollup_math.project_scope`), a model that could have served, and when the days end; None for all, and for
+now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,12 @@ class Kept:
     took: float
 
 
-def _timed(connection: Any, since: float | None, scope: str | None, able: str | None) -> tuple[LoggedData, float]:
+def _timed(
+    connection: Any, since: float | None, until: float | None, scope: str | None, able: str | None
+) -> tuple[LoggedData, float]:
     """The evidence, and how long reading it took (seconds), without the wait for a turn."""
     started = time.monotonic()
-    return evidence(connection, since=since, scope=scope, able=able), time.monotonic() - started
+    return evidence(connection, since=since, until=until, scope=scope, able=able), time.monotonic() - started
 
 
 class WhatIf:
@@ -80,15 +83,15 @@ class WhatIf:
         without += [name for name, one in self._catalog.now.variants.items() if one.base in without]
         if not set(self._pool()) - set(without):
             raise Unprocessable("without these models nobody is left to serve", param="without")
-        seen = await self._evidence((days, scope, None))
+        seen = await self._evidence((days, scope, None, None))
         learned = [(bucket, model, replace(stats)) for bucket, model, stats in self._policy.rows()]
         answer = partial(self._answer, seen, learned, tolerance, frozenset(without))
         told = await self._store.in_turn(answer)
         return {"tolerance": tolerance, "without": sorted(set(without)), "days": days, **told}
 
-    async def placebos(self, *, days: float | None, scope: str | None) -> Placebos:
+    async def placebos(self, *, days: float | None, scope: str | None, until: float | None = None) -> Placebos:
         """What careless routing would have done with what the baseline could have served: see `_placebos`."""
-        asked = (days, scope, self._catalog.now.baseline)
+        asked = (days, scope, self._catalog.now.baseline, until)
         seen = await self._evidence(asked)
         told = self._told.get(asked)
         if told is None or told[0] is not seen:
@@ -113,9 +116,9 @@ class WhatIf:
         return await asyncio.shield(task)
 
     async def _read(self, asked: Seen) -> LoggedData:
-        days, scope, able = asked
-        since = None if days is None else time.time() - days * 86_400
-        seen, took = await self._store.read(_timed, since, scope, able)
+        days, scope, able, until = asked
+        since = None if days is None else (until or time.time()) - days * 86_400
+        seen, took = await self._store.read(_timed, since, until, scope, able)
         self._kept.pop(asked, None)
         self._kept = {**dict(list(self._kept.items())[-KEPT + 1 :]), asked: Kept(seen, time.monotonic(), took)}
         return seen

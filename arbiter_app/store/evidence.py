@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -22,7 +23,12 @@ _DECISIONS = table(StoredDecision)
 
 
 def evidence(
-    connection: Connection, *, since: float | None = None, scope: str | None = None, able: str | None = None
+    connection: Connection,
+    *,
+    since: float | None = None,
+    until: float | None = None,
+    scope: str | None = None,
+    able: str | None = None,
 ) -> LoggedData:
     """Sums over what a policy or the holdout decided among the newest decisions (at most NEWEST): of a period, of a key or project, and
     of what the model `able` could have served."""
@@ -53,7 +59,7 @@ def evidence(
         named = columns.rejected.contains(orjson.dumps(able).decode(), autoescape=True)
         picked = picked.where(columns.rejected.is_(None) | ~named)
     if since is not None:
-        picked = picked.where(columns.ts >= since, columns.ts <= time.time())
+        picked = picked.where(columns.ts >= since, columns.ts <= min(until or math.inf, time.time()))
     newest = picked.subquery()
     groups = (newest.c.bucket, newest.c.asked, newest.c.rejected)
     routed = func.sum(case((newest.c.routed, 1), else_=0))

@@ -43,29 +43,33 @@ def totals(
     by: Sequence[str],
     *,
     since: float | None = None,
+    until: float | None = None,
     scope: str | None = None,
     now: float | None = None,
 ) -> list[dict[str, Any]]:
-    """Sums grouped by some of bucket, model, mode, from `since` until now. None means ever, also what a clock that was ahead
-    left for days to come. `connection` has to read from one snapshot.
+    """Sums grouped by some of bucket, model, mode, from `since` until before `until`, or until now. No `since` means ever, also what a
+    clock that was ahead left for days to come. `connection` has to read from one snapshot.
 
-    `since` is rounded down to five minutes; to an hour beyond FINE_DAYS and to a day beyond HOURLY_DAYS, as finer sums
+    `since` is rounded down to five minutes, `until` up; to an hour beyond FINE_DAYS and to a day beyond HOURLY_DAYS, as finer sums
     are retired then.
     """
     if since is None:
         return _added(connection, by, [(RESOLUTIONS[-1], None, None)], (None, None), scope)
-    parts = stretches(since, time.time() if now is None else now)
+    clock = time.time() if now is None else now
+    parts = stretches(since, clock if until is None else min(until - 1, clock), clock)
     return _added(connection, by, parts, (min(first for _, first, _ in parts), max(end for _, _, end in parts)), scope)
 
 
-def period_totals(connection: Connection, first: int, end: int, *, scope: str | None) -> list[dict[str, Any]]:
+def period_totals(
+    connection: Connection, first: int, end: int, *, scope: str | None, now: float
+) -> list[dict[str, Any]]:
     """Sums by key, bucket and model of the time from `first` until before `end`, of a key or of each.
 
-    Both are whole five minutes; whole hours where `first` is older than FINE_DAYS. A project's are not told by key (empty then).
+    Both are whole five minutes; rounded as in `totals` where `first` is old. A project's are not told by key (empty then).
     """
     of_project = scope is not None and scope.startswith(EVERYBODY)
     by = ("bucket", "model") if of_project else ("key_id", "bucket", "model")
-    found = _added(connection, by, stretches(first, end - 1), (first, end), scope, each=scope is None)
+    found = _added(connection, by, stretches(first, end - 1, now), (first, end), scope, each=scope is None)
     return [{"key_id": "", **row} for row in found]
 
 
@@ -110,34 +114,43 @@ def _added(
 
 
 def series(
-    connection: Connection, *, bucket_s: int, buckets: int, now: float, scope: str | None = None
+    connection: Connection,
+    *,
+    bucket_s: int,
+    buckets: int,
+    now: float,
+    first: int | None = None,
+    scope: str | None = None,
 ) -> list[dict[str, Any]]:
     """SERIES_SUMS per time slot, oldest first, empty slots included; with each model's spend, each mode's calls, latency.
 
-    `bucket_s` is rounded down to five minutes. Slots whose sums have been retired at that fineness are empty.
+    The last slot is that of `now`, or the first begins at `first`, in whole five minutes. `bucket_s` is rounded down to five minutes.
+    Slots whose sums have been retired at that fineness are empty.
     """
     size = max(FIVE_MINUTES, bucket_s // FIVE_MINUTES * FIVE_MINUTES)
-    last = int(now) // size * size
-    first = last - (buckets - 1) * size
-    resolution = next(one for one in reversed(RESOLUTIONS) if size % one == 0)
+    first = int(now) // size * size - (buckets - 1) * size if first is None else first
+    last = first + (buckets - 1) * size
+    resolution = next(one for one in reversed(RESOLUTIONS) if size % one == first % one == 0)
     found = {first + at * size: rollup_math.empty() for at in range(buckets)}
     wanted = _of(_SLOTS.c, scope), _within(_SLOTS.c, (resolution, first, last + size))
     for start, body in connection.execute(select(_SLOTS.c.start, _SLOTS.c.body).where(*wanted)).all():
-        rollup_math.merge(found[start - start % size], unpacked(body))
+        rollup_math.merge(found[start - (start - first) % size], unpacked(body))
     for start, slot in _unfiled(connection, first, scope):
         if start < last + size:
-            rollup_math.merge(found[start - start % size], slot)
+            rollup_math.merge(found[start - (start - first) % size], slot)
     return [_shown(start, slot) for start, slot in found.items()]
 
 
-def stretches(since: float, now: float) -> list[tuple[int, int, int]]:
-    """How to cover all from `since` until now with the fewest slots: (resolution, first start, end), fine at the ends only.
+def stretches(since: float, upto: float, now: float) -> list[tuple[int, int, int]]:
+    """How to cover all from `since` up to a time with the fewest slots: (resolution, first start, end), fine at the ends only.
 
-    `since` is rounded down to a slot of the finest resolution that is still kept for it, now up to five minutes.
+    `since` is rounded down to a slot of the finest resolution that is still kept for it, the end up to one, or to five minutes where
+    it is now.
     """
     finest = next((one for one in RESOLUTIONS if now - since < RETIRE_DAYS.get(one, math.inf) * DAY), DAY)
     at = int(since) // finest * finest
-    end = max(at, (int(now) // FIVE_MINUTES + 1) * FIVE_MINUTES)
+    step = FIVE_MINUTES if upto >= now else finest
+    end = max(at, (int(upto) // step + 1) * step)
     found = []
     for resolution, coarser in itertools.pairwise(RESOLUTIONS):
         up = min(-(-at // coarser) * coarser, end)

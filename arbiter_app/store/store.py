@@ -265,14 +265,14 @@ class Store:
             before = rows[-1]["seq"]
 
     async def totals(
-        self, by: Sequence[str], *, since: float | None = None, scope: str | None = None
+        self, by: Sequence[str], *, since: float | None = None, until: float | None = None, scope: str | None = None
     ) -> list[dict[str, Any]]:
         """Sums from the roll-ups: of a key (its id), of a project (see `rollup_math.project_scope`), or of everybody."""
-        return await self.read(rollups.totals, by, since=since, scope=scope)
+        return await self.read(rollups.totals, by, since=since, until=until, scope=scope)
 
-    async def period_totals(self, first: int, end: int, *, scope: str | None) -> list[dict[str, Any]]:
+    async def period_totals(self, first: int, end: int, *, scope: str | None, now: float) -> list[dict[str, Any]]:
         """Sums by key, bucket and model of a time; see `rollups.period_totals`."""
-        return await self.read(rollups.period_totals, first, end, scope=scope)
+        return await self.read(rollups.period_totals, first, end, scope=scope, now=now)
 
     async def spent(
         self, by: Sequence[str], whose: attribution.Whose, first: int, end: int, *, step: int = 0
@@ -285,10 +285,10 @@ class Store:
         return await self.read(rollups.day_totals, by, now=now)
 
     async def series(
-        self, *, bucket_s: int, buckets: int, now: float, scope: str | None = None
+        self, *, bucket_s: int, buckets: int, now: float, first: int | None = None, scope: str | None = None
     ) -> list[dict[str, Any]]:
         """`rollup_math.SERIES_SUMS` per time slot, oldest first."""
-        return await self.read(rollups.series, bucket_s=bucket_s, buckets=buckets, now=now, scope=scope)
+        return await self.read(rollups.series, bucket_s=bucket_s, buckets=buckets, now=now, first=first, scope=scope)
 
     async def alerts(self, *, limit: int, before: int | None = None) -> list[dict[str, Any]]:
         """Alerts newest first."""

@@ -26,7 +26,7 @@ from arbiter_app.api.visibility import Seen, Sight
 from arbiter_app.bootstrap import Services
 from arbiter_app.dialects.openai_chat import error_body
 from arbiter_app.notices import bounds
-from arbiter_app.pipeline.errors import ArbiterError, Unauthorized
+from arbiter_app.pipeline.errors import ArbiterError, Unauthorized, Unprocessable
 from arbiter_app.pipeline.types import Caller
 from arbiter_app.services.csv_text import as_csv, inert
 from arbiter_app.services.reads import shown
@@ -66,8 +66,10 @@ COLUMNS = (
 AGES = {"15m": 900.0, "1h": 3_600.0, "24h": 86_400.0, "7d": 604_800.0, "30d": 2_592_000.0}
 LABELS = ("project", "key", "tag", "user", "runtime")
 """What decisions are narrowed by for whoever has signed in."""
-PARAMETERS = ("task", "model", "mode", "status", "age", *LABELS)
+TIMES = ("since", "until")
+PARAMETERS = ("task", "model", "mode", "status", "age", *TIMES, *LABELS)
 PAGE_ROWS = 200
+MOST_DIGITS = 12
 RETRY_S = 10
 Page = tuple[bytes, int | None]
 Encode = Callable[[list[dict[str, Any]]], bytes]
@@ -140,6 +142,8 @@ class Export:
         try:
             query.check(request.query_params.multi_items(), dict.fromkeys(PARAMETERS, False))
             query.choice("age", request.query_params.get("age"), AGES)
+            for name in TIMES:
+                _time(name, request.query_params.get(name))
             _whose(request.query_params, who, self._services)
             if who is None and any(request.query_params.get(name) for name in LABELS):
                 raise Unauthorized("sign in to look for what belongs to somebody", code="missing_api_key")
@@ -182,7 +186,8 @@ class Export:
             model=asked.get("model") or None,
             mode=asked.get("mode") or None,
             status=asked.get("status") or None,
-            since=time.time() - age if age else None,
+            since=time.time() - age if age else _time("since", asked.get("since")),
+            until=_time("until", asked.get("until")),
             key_id=seen.key_id,
             project_id=seen.project_id,
             runtime=asked.get("runtime") or None,
@@ -195,6 +200,15 @@ def _whose(asked: Mapping[str, str], who: Caller | None, services: Services) -> 
     """The key and project whose decisions are downloaded. Raises NotFound and Unauthorized where they are not this visitor's."""
     project, key = asked.get("project") or None, asked.get("key") or None
     return visibility.narrowed("decisions", who, services.settings, project=project, key=key)
+
+
+def _time(name: str, text: str | None) -> float | None:
+    """Unix seconds. Raises Unprocessable."""
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
+        raise Unprocessable(f"{name} must be in whole unix seconds", param=name)
+    return float(text)
 
 
 async def _pages(first: Page, read: Callable[[int | None], Awaitable[Page]]) -> AsyncIterator[bytes]:

@@ -22,7 +22,7 @@ EVENTS: dict[str, dict[str, str]] = {
     "ContentSearch": {"load": _ANYBODY, "search": _OPERATOR, "more": _OPERATOR},
     "ProjectContents": {"load": _ANYBODY, "save": _OPERATOR},
     "Calibrate": {"load": _ANYBODY, "estimate": _OPERATOR, "start": _OPERATOR, "cancel": _OPERATOR},
-    "Chart": dict.fromkeys(("show", "close", "save"), _ANYBODY),
+    "Chart": dict.fromkeys(("show", "close", "save", "open"), _ANYBODY),
     "Demo": {"load": _ANYBODY, "set_option": _ANYBODY}
     | dict.fromkeys(("apply", "clear", "seed", "shift", "start", "stop"), _DEMO),
     "Docs": {"search": _ANYBODY},
@@ -36,10 +36,10 @@ EVENTS: dict[str, dict[str, str]] = {
         "mint": _OPERATOR,
     },
     "KeyBudgets": {"load": _ANYBODY, "put": _OWNER, "drop": _OWNER},
-    "Models": dict.fromkeys(("load", "set_tolerance", "set_without", "set_span", "set_task"), _ANYBODY),
+    "Models": dict.fromkeys(("load", "set_tolerance", "set_without", "set_span", "between", "set_task"), _ANYBODY),
     "Notify": {"load": _ANYBODY, "set_channel": _ANYBODY, "set_list": _ANYBODY}
     | dict.fromkeys(("add", "edit", "leave", "test", "mute", "remove", "again", "drop"), _OPERATOR),
-    "Overview": dict.fromkeys(("load", "set_span", "set_task", "set_scatter_task", "pick"), _ANYBODY),
+    "Overview": dict.fromkeys(("load", "set_span", "between", "set_task", "set_scatter_task", "pick"), _ANYBODY),
     "Playground": dict.fromkeys(
         ("load", "set_prompt", "example", "set_budget", "set_latency", "set_model", "stop"), _ANYBODY
     )

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from arbiter_app.services.rows import SpendAnswer, SpendRow
 from arbiter_app.web.formats import alike, count, percent_css, share
 from arbiter_app.web.views import View
 
-DAY_S = 86_400
 LABELS = {
     "project": "project",
     "key": "key",
@@ -23,58 +19,6 @@ LABELS = {
     "runtime": "runtime",
 }
 """What can be summed by, in words."""
-LONGEST_DAYS = 3_650
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Whole days by the clock of a time zone: the first, and the last, which is part of it."""
-
-    first: date
-    last: date
-    zone: ZoneInfo
-
-    @property
-    def times(self) -> tuple[int, int]:
-        """When it begins, and when the day after it does, unix seconds."""
-        return _midnight(self.first, self.zone), _midnight(self.last + timedelta(days=1), self.zone)
-
-    @property
-    def before(self) -> Range:
-        """As many days before it."""
-        days = (self.last - self.first).days + 1
-        return Range(self.first - timedelta(days=days), self.first - timedelta(days=1), self.zone)
-
-    @property
-    def words(self) -> str:
-        """The days as people write them."""
-        if self.first == self.last:
-            return f"{self.first:%-d %b %Y}"
-        return f"{self.first:%-d %b} to {self.last:%-d %b %Y}"
-
-
-def range_of(first: str, last: str, zone: str, now: float) -> Range:
-    """The days between two dates (`2026-11-30`); the last 30 days where they are none."""
-    tz = ZoneInfo(zone)
-    today = datetime.fromtimestamp(now, tz).date()
-    end = min(_date(last) or today, today)
-    start = min(_date(first) or end - timedelta(days=29), end)
-    return Range(max(start, end - timedelta(days=LONGEST_DAYS)), end, tz)
-
-
-def presets(zone: str, now: float) -> list[View]:
-    """Ranges that are asked for often, each with its dates."""
-    today = datetime.fromtimestamp(now, ZoneInfo(zone)).date()
-    month = today.replace(day=1)
-    last = month - timedelta(days=1)
-    named = {
-        "Today": (today, today),
-        "7 days": (today - timedelta(days=6), today),
-        "30 days": (today - timedelta(days=29), today),
-        "This month": (month, today),
-        "Last month": (last.replace(day=1), last),
-    }
-    return [{"name": name, "first": str(first), "last": str(end)} for name, (first, end) in named.items()]
 
 
 def rows(
@@ -143,14 +87,3 @@ def _spend(row: Mapping[str, Any] | None) -> float:
 
 def _tokens(row: Mapping[str, Any] | None) -> int:
     return 0 if row is None else int(row["prompt_tokens"] + row["completion_tokens"])
-
-
-def _midnight(day: date, zone: ZoneInfo) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
-
-
-def _date(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None

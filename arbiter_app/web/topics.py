@@ -10,7 +10,6 @@ from typing import Any, cast
 
 from arbiter_app.bootstrap import Services
 from arbiter_app.services.feed import Event
-from arbiter_app.services.reads import Reads
 from arbiter_app.services.rows import DecisionRow, KnownModel, ReportSums
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.rollup_math import project_scope
@@ -21,7 +20,7 @@ from arbiter_app.web.charts.chart import LearnedData, SummaryData, TimelineData,
 from arbiter_app.web.charts.parts import legend, ordered
 from arbiter_app.web.charts.scatter import cost_quality
 from arbiter_app.web.live import Channel, Live, Sockets, Topic, Vars
-from arbiter_app.web.ranges import RANGES, key_of
+from arbiter_app.web.ranges import key_of, range_at
 from arbiter_app.web.state.account import Account
 from arbiter_app.web.state.calibrate import Calibrate
 from arbiter_app.web.state.demo import Demo
@@ -50,7 +49,7 @@ def topics(services: Services, workload: Workload) -> dict[str, Topic]:
         return await _summary(services, channel)
 
     async def learned(channel: Channel) -> Vars:
-        return await _learned(services.reads, channel)
+        return await _learned(services, channel)
 
     async def timeline(channel: Channel) -> Vars:
         return await _timeline(services, workload)
@@ -138,15 +137,18 @@ async def _notifications(services: Services, channel: Channel) -> Vars:
 
 
 async def _summary(services: Services, channel: Channel) -> Vars:
-    reads, key_id, (seconds, buckets) = services.reads, key_of(channel[1]), RANGES[channel[2]]
-    bucket_s = seconds / buckets
-    report = await reads.report(since=time.time() - seconds, scope=key_id)
-    placebos = await services.what_if.placebos(days=seconds / 86_400, scope=key_id)
-    series = await reads.timeseries(bucket_s=int(bucket_s), buckets=buckets, scope=key_id)
+    reads, key_id = services.reads, key_of(channel[1])
+    at = range_at(channel[2], services.settings.time_zone, time.time())
+    report = await reads.report(since=at.since, until=at.until, scope=key_id)
+    placebos = await services.what_if.placebos(days=at.seconds / 86_400, until=at.until, scope=key_id)
+    series, before = [
+        await reads.timeseries(bucket_s=at.bucket_s, buckets=at.buckets, first=first, scope=key_id)
+        for first in (at.first, at.before)
+    ]
     alerts = await reads.alerts(limit=6)
     state, policy, baseline = await reads.overview(), reads.policy(), report["baseline_model"]
     tolerance, known = services.settings.routing.quality_tolerance, views.known_models(policy)
-    charts = drawn(SummaryData(series, alerts, bucket_s, baseline, _cap(services.settings.shadow, report)))
+    charts = drawn(SummaryData(series, before, alerts, at.bucket_s, baseline, _cap(services.settings.shadow, report)))
     return {
         "headline": views.headline(report),
         "figures": views.figures(report, policy, pool_size=state["pool_size"], tolerance=tolerance),
@@ -171,17 +173,16 @@ def _sample(rows: Sequence[KnownModel]) -> str:
     return f"{len(graded)} models, n {formats.count(sum(row['n'] for row in graded))}"
 
 
-async def _learned(reads: Reads, channel: Channel) -> Vars:
-    seconds, buckets = RANGES[channel[1]]
-    bucket_s = seconds / buckets
+async def _learned(services: Services, channel: Channel) -> Vars:
+    reads, at = services.reads, range_at(channel[1], services.settings.time_zone, time.time())
     known = views.known_models(reads.policy())
-    series = await reads.timeseries(bucket_s=int(bucket_s), buckets=buckets)
+    series = await reads.timeseries(bucket_s=at.bucket_s, buckets=at.buckets, first=at.first)
     alerts = await reads.alerts(limit=30)
-    history = await reads.price_history(series[0]["ts"] if series else 0.0)
-    report = await reads.report(since=time.time() - seconds)
+    history = await reads.price_history(series[0]["ts"] if series else 0.0, at.until)
+    report = await reads.report(since=at.since, until=at.until)
     pool = [name for row in reads.pricing() if row["routable"] for name in (row["id"], *row["variants"])]
     charts = drawn(
-        LearnedData(series, alerts, bucket_s, _cap(reads.shadows, report), known, pool, history, _busiest(known))
+        LearnedData(series, alerts, at.bucket_s, _cap(reads.shadows, report), known, pool, history, _busiest(known))
     )
     return {
         "rows": [views.policy_row(bucket, row) for bucket in ordered(known) for row in known[bucket]],

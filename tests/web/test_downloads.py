@@ -90,6 +90,10 @@ def test_a_download_has_every_row_once(directory: Path) -> None:
         lines = list(csv.DictReader(io.StringIO(client.get("/export/decisions.csv").text)))
         assert [row["id"] for row in lines] == [row["id"] for row in rows]
         assert client.get("/export/decisions.json?task=nothing").json() == []
+        first, last = (int(rows[at]["ts"]) for at in (1_500, 500))
+        between = client.get(f"/export/decisions.json?since={first}&until={last}").json()
+        assert between == [row for row in rows if first <= row["ts"] < last] and between
+        assert client.get("/export/decisions.json?since=-1").status_code == 422
         assert client.get("/export/decisions.csv?task=nothing").text.strip() == ",".join(COLUMNS)
 
 

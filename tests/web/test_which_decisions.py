@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.web.conftest import Site, open_page, sign_in
+from tests.web.conftest import Site, filled, open_page, sign_in
 
 
 @pytest.mark.parametrize("width", [1440, 390])
@@ -31,4 +31,17 @@ def test_the_dearest_stand_first_and_a_request_is_found(
     page.get_by_role("button", name="Find").click()
     page.wait_for_url(f"**/app/decision/{decision}")
     expect(page.get_by_role("cell", name=request)).to_be_visible()
+    open_page(page, "/app/models")
+    expect(page.get_by_label("Last day")).not_to_have_value("")
+    today = page.get_by_label("Last day").input_value()
+    page.get_by_label("First day").fill(f"{int(today[:4]) - 1}-01-15")
+    page.wait_for_url(f"**range={int(today[:4]) - 1}-01-15..{today}")
+    filled(page)
+    square = page.locator(".chart").first.locator(".points path").first
+    square.scroll_into_view_if_needed()
+    square.hover(force=True)
+    expect(page.locator(".hoverlayer .hovertext")).to_be_visible()
+    square.click(force=True)
+    page.wait_for_url("**/app/activity?task=*")
+    expect(page.locator("tbody tr").first).to_be_visible()
     assert page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0

@@ -15,10 +15,12 @@ from arbiter_app.web.charts.parts import Figure
 
 @dataclass(frozen=True, slots=True)
 class SummaryData:
-    """What charts of the overview are drawn from, per slot of `bucket_s` seconds; `cap` is the share that trials may have."""
+    """What charts of the overview are drawn from, per slot of `bucket_s` seconds, and as many slots `before`; `cap` is the share that trials
+    may have."""
 
     topic: ClassVar[str] = "summary"
     series: Sequence[TimeSlot]
+    before: Sequence[TimeSlot]
     alerts: Sequence[AlertRow]
     bucket_s: float
     baseline: str

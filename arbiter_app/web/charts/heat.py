@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from arbiter_app.services.rows import KnownModel
 from arbiter_app.web.charts.chart import ChartSpec, LearnedData
+from arbiter_app.web.charts.drill import of_cell
 from arbiter_app.web.charts.parts import GREY, Figure, layout, ordered
 from arbiter_app.web.formats import sample
 
@@ -42,6 +43,7 @@ def heat(buckets: Mapping[str, Sequence[KnownModel]], *, pool: Sequence[str]) ->
             "size": 10,
         },
         "customdata": [[model, quality, sample(row["n"]), row["chosen"]] for _, model, row, quality in graded],
+        "meta": [of_cell(name, model) for name, model, *_ in graded],
         "marker": {
             "symbol": "square",
             "size": 36,

@@ -97,6 +97,7 @@ def _points(points: Sequence[tuple[float, Point]]) -> Figure:
         },
         "text": [f"{point.model}<br>n {sample(point.n)}" for _, point in points],
         "customdata": [money(point.cost) for _, point in points],
+        "meta": [{"model": point.model} for _, point in points],
         "hovertemplate": "%{text}<br>quality %{y:.2f}<br>%{customdata} a call<extra></extra>",
     }
 

@@ -28,9 +28,18 @@ MAX_SERIES = 5
 LEAST_SLOTS = 6
 
 
-def spend(rows: Sequence[TimeSlot], alerts: Sequence[AlertRow], *, bucket_s: float, baseline: str) -> Figure:
-    """Spend per time bucket by model, and on learning, stacked, against what the baseline model would have cost; shifts are marked."""
-    rows = _since_the_first(rows)
+def spend(
+    rows: Sequence[TimeSlot],
+    alerts: Sequence[AlertRow],
+    *,
+    bucket_s: float,
+    baseline: str,
+    before: Sequence[TimeSlot] = (),
+) -> Figure:
+    """Spend per time bucket by model, and on learning, stacked, against what the baseline model would have cost, and what the same time
+    `before` has cost; shifts are marked."""
+    then = [row["spend"] for row in before]
+    rows = rows if any(then) else _since_the_first(rows)
     totals: dict[str, float] = defaultdict(float)
     for row in rows:
         for model, usd in row["models"].items():
@@ -66,7 +75,8 @@ def spend(rows: Sequence[TimeSlot], alerts: Sequence[AlertRow], *, bucket_s: flo
         "hovertemplate": "%{customdata}",
         **whole,
     }
-    top_usd = max([one or 0 for one in baselines] + [row["spend"] for row in rows], default=0)
+    lines = [line, _before(x, then, whole)] if any(then) else [line]
+    top_usd = max([one or 0 for one in baselines] + [row["spend"] for row in rows] + then, default=0)
     drawn = layout(
         barmode="stack",
         bargap=0.25,
@@ -74,13 +84,27 @@ def spend(rows: Sequence[TimeSlot], alerts: Sequence[AlertRow], *, bucket_s: flo
         xaxis={**UTC, "range": (within := time_range(rows, bucket_s))},
         meta=calls_of(rows),
     )
-    return {"data": [*bars, line], "layout": drawn | shift_marks(alerts, within)}
+    return {"data": [*bars, *lines], "layout": drawn | shift_marks(alerts, within)}
 
 
 def _since_the_first(rows: Sequence[TimeSlot]) -> Sequence[TimeSlot]:
     """The slots from the one before the first call on, LEAST_SLOTS of them at least: the range fits what there is."""
     first = next((at for at, row in enumerate(rows) if row["calls"]), 0)
     return rows[max(0, min(first - 1, len(rows) - LEAST_SLOTS)) :]
+
+
+def _before(x: list[str], then: list[float], whole: Figure) -> Figure:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "the same time before",
+        "x": x,
+        "y": then,
+        "customdata": [money(one) for one in then],
+        "line": {"color": GREY, "width": 1.5, "shape": "hvh"},
+        "hovertemplate": "%{customdata}",
+        **whole,
+    }
 
 
 def _bar(name: str, x: list[str], y: list[float], colour: str, whole: Figure) -> Figure:
@@ -101,6 +125,8 @@ CHARTS = (
         "spend",
         "Spend",
         SummaryData,
-        lambda data: spend(data.series, data.alerts, bucket_s=data.bucket_s, baseline=data.baseline),
+        lambda data: spend(
+            data.series, data.alerts, bucket_s=data.bucket_s, baseline=data.baseline, before=data.before
+        ),
     ),
 )

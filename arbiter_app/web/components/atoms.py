@@ -8,7 +8,7 @@ from typing import Any, cast
 import reflex as rx
 from reflex.event import EventCallback
 
-from arbiter_app.web.typed import Text, either
+from arbiter_app.web.typed import Record, Records, Text, either
 
 Part = rx.Component | Text
 Pick = EventCallback[str] | Callable[[rx.Var[str]], EventCallback[()]]
@@ -104,6 +104,38 @@ def segmented(
         role="group",
         aria_label=label,
     )
+
+
+def days(ends: Any) -> rx.Component:
+    """The first and the last day of a range, each with a calendar: of a state with `first`, `last` and `between`."""
+
+    def day(label: str, value: rx.Var[str], first: bool) -> rx.Component:
+        return rx.el.input(
+            type="date",
+            value=value,
+            on_change=lambda new: ends.between(new, "") if first else ends.between("", new),
+            class_name="input mini num",
+            aria_label=label,
+        )
+
+    return rx.el.div(day("First day", ends.first, True), day("Last day", ends.last, False), class_name="row ends")
+
+
+def time_range(spans: list[tuple[str, str]], ends: Any) -> rx.Component:
+    """Times up to now, or days: of a state with `span`, `set_span`, and what `days` needs."""
+    return rx.el.div(segmented(spans, ends.span, ends.set_span, "Time range"), days(ends), class_name="row wrap")
+
+
+def chips(rows: Records, drop: Callable[[rx.Var[str]], Any]) -> rx.Component:
+    """Filters that are set, by `label` and `value`; `drop` takes the `name` of one away."""
+
+    def chip(one: Record) -> rx.Component:
+        cross = rx.el.button(
+            "×", on_click=drop(one["name"]), class_name="chip-x", type="button", aria_label="Drop this filter"
+        )
+        return rx.el.span(one["label"], " ", rx.el.b(one["value"]), cross, class_name="tag")
+
+    return rx.foreach(rows, chip)
 
 
 def choice(options: list[tuple[str, str]], chosen: rx.Var[str], on_pick: Pick, label: str) -> rx.Component:

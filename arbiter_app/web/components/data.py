@@ -191,8 +191,11 @@ def shifts(rows: Records) -> rx.Component:
     return rx.el.ul(rx.foreach(rows, line))
 
 
-def chart(figure: ObjectVar[Figure] | ObjectVar[Mapping[str, Any]], label: str, height: int = 260) -> rx.Component:
-    """A Plotly chart of the basic bundle in the colours of the visitor's theme; its height is reserved.
+def chart(
+    figure: ObjectVar[Figure] | ObjectVar[Mapping[str, Any]], name: str, label: str, height: int = 260
+) -> rx.Component:
+    """A Plotly chart of the basic bundle in the colours of the visitor's theme; its height is reserved. What is pressed in the chart of
+    this name leads to its decisions.
 
     The bundle is fetched once there is something to draw, after the figures and the feed have been shown.
     """
@@ -203,6 +206,7 @@ def chart(figure: ObjectVar[Figure] | ObjectVar[Mapping[str, Any]], label: str, 
     drawing = PlotlyBasic.create(
         data=figure.to(Figure),
         template=theme.to(Template),
+        on_click=lambda points: Chart.open(name, points),
         config={"displayModeBar": False, "responsive": True, "scrollZoom": False},
         style={"width": "100%", "height": f"{height}px"},
     )

@@ -104,22 +104,7 @@ def _filters() -> rx.Component:
     )
     return rx.el.div(
         find,
-        rx.foreach(
-            Activity.chips,
-            lambda one: rx.el.span(
-                one["name"],
-                " ",
-                rx.el.b(one["value"]),
-                rx.el.button(
-                    "×",
-                    on_click=Activity.narrow(one["name"], ""),
-                    class_name="chip-x",
-                    type="button",
-                    aria_label="Drop this filter",
-                ),
-                class_name="tag",
-            ),
-        ),
+        atoms.chips(Activity.chips, lambda name: Activity.narrow(name, "")),
         atoms.choice(orders, Activity.sort, lambda value: Activity.narrow("sort", value), "Order"),
         atoms.choice(tasks, Activity.task, lambda value: Activity.narrow("task", value), "Task"),
         model,

@@ -152,7 +152,9 @@ def _timeline() -> rx.Component:
             Demo.any_calls == "yes",
             rx.fragment(
                 rx.el.div(
-                    data.chart(Demo.charts["timeline"], "Which model answered each decision, over time", 380),
+                    data.chart(
+                        Demo.charts["timeline"], "timeline", "Which model answered each decision, over time", 380
+                    ),
                     class_name="pad",
                 ),
                 rx.el.div(

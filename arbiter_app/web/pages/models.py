@@ -39,7 +39,7 @@ HOW = {
 
 def page() -> rx.Component:
     """The page."""
-    tools = atoms.segmented(SPANS, Models.span, Models.set_span, "Time range")
+    tools = atoms.time_range(SPANS, Models)
     body = rx.fragment(
         _heat(),
         rx.el.div(_learned(), rx.el.div(_prices(), _latency(), class_name="stack"), class_name="two even"),
@@ -61,7 +61,7 @@ def _heat() -> rx.Component:
             Models.any_rows == "yes",
             rx.fragment(
                 rx.el.div(
-                    data.chart(Models.charts["heat"], "Mean quality per task and model", 430),
+                    data.chart(Models.charts["heat"], "heat", "Mean quality per task and model", 430),
                     class_name="pad scroll wide-chart",
                     tab_index=0,
                     role="region",
@@ -204,7 +204,7 @@ def _prices() -> rx.Component:
             Models.any_prices == "yes",
             rx.fragment(
                 rx.el.div(
-                    data.chart(Models.charts["prices"], "USD a thousand tokens per model over time", 300),
+                    data.chart(Models.charts["prices"], "prices", "USD a thousand tokens per model over time", 300),
                     class_name="pad",
                 ),
                 data.legend(
@@ -217,7 +217,7 @@ def _prices() -> rx.Component:
         ),
         explain=HOW["prices"],
         note="measured: the newest decisions, and those around shifts",
-        tools=data.chart_tools("prices", rx.Var.create("/app/activity?age=") + Models.span),
+        tools=data.chart_tools("prices", Models.behind),
     )
 
 
@@ -225,7 +225,8 @@ def _latency() -> rx.Component:
     return atoms.panel(
         "Latency",
         rx.el.div(
-            data.chart(Models.charts["latency"], "Median and 95th percentile latency over time", 200), class_name="pad"
+            data.chart(Models.charts["latency"], "latency", "Median and 95th percentile latency over time", 200),
+            class_name="pad",
         ),
         rx.el.div(
             rx.el.span(rx.el.i(style={"--k": "#0f8472"}), "median"),
@@ -234,7 +235,7 @@ def _latency() -> rx.Component:
         ),
         explain=HOW["latency"],
         note="ms to the whole answer",
-        tools=data.chart_tools("latency", rx.Var.create("/app/activity?age=") + Models.span),
+        tools=data.chart_tools("latency", Models.behind),
     )
 
 

@@ -59,7 +59,7 @@ HOW = {
 
 def page() -> rx.Component:
     """The page."""
-    tools = atoms.segmented(SPANS, Overview.span, Overview.set_span, "Time range")
+    tools = atoms.time_range(SPANS, Overview)
     return shell("overview", "Overview", rx.cond(Overview.closed == "yes", closed(), _open()), tools=tools)
 
 
@@ -168,16 +168,22 @@ def _spend() -> rx.Component:
             Overview.any_calls != "no",
             rx.fragment(
                 rx.el.div(
-                    data.chart(Overview.charts["spend"], "Spend over time by model, against the baseline", 276),
+                    data.chart(
+                        Overview.charts["spend"], "spend", "Spend over time by model, against the baseline", 276
+                    ),
                     class_name="pad",
                 ),
-                data.legend(Overview.spend_legend, data.mark("k-base", "the baseline for everything")),
+                data.legend(
+                    Overview.spend_legend,
+                    data.mark("k-base", "the baseline for everything"),
+                    data.mark("k-before", "the same time before"),
+                ),
             ),
             no_calls(),
         ),
         explain=HOW["spend"],
         note="USD, by model, against the baseline for everything",
-        tools=data.chart_tools("spend", rx.Var.create("/app/activity?age=") + Overview.span),
+        tools=data.chart_tools("spend", Overview.behind),
     )
 
 
@@ -222,7 +228,9 @@ def _scatter() -> rx.Component:
     return atoms.panel(
         "Cost and quality",
         rx.el.div(
-            data.chart(Overview.scatters[Overview.scatter_task], "Cost a call against quality, per model", 276),
+            data.chart(
+                Overview.scatters[Overview.scatter_task], "scatter", "Cost a call against quality, per model", 276
+            ),
             class_name="pad",
         ),
         rx.el.div(
@@ -322,10 +330,13 @@ def _shifts() -> rx.Component:
 def _learning() -> rx.Component:
     return atoms.panel(
         "Exploration",
-        rx.el.div(data.chart(Overview.charts["learning"], "Share spent on learning over time", 150), class_name="pad"),
+        rx.el.div(
+            data.chart(Overview.charts["learning"], "learning", "Share spent on learning over time", 150),
+            class_name="pad",
+        ),
         explain=HOW["learning"],
         note="share spent on learning; dashed: the cap",
-        tools=data.chart_tools("learning", rx.Var.create("/app/activity?age=") + Overview.span),
+        tools=data.chart_tools("learning", Overview.behind),
     )
 
 

@@ -45,16 +45,9 @@ def _range() -> rx.Component:
             type="button",
         )
 
-    def day(label: str, value: rx.Var[str], first: bool) -> rx.Component:
-        def picked(new: rx.Var[str]) -> object:
-            return Spent.between(new, "") if first else Spent.between("", new)
-
-        return rx.el.input(type="date", value=value, on_change=picked, class_name="input mini num", aria_label=label)
-
     return rx.el.div(
         rx.el.div(rx.foreach(Spent.presets, preset), class_name="seg", role="group", aria_label="Range"),
-        day("First day", Spent.first, True),
-        day("Last day", Spent.last, False),
+        atoms.days(Spent),
         rx.cond(
             Spent.projects.length() > 1,
             rx.el.select(
@@ -66,22 +59,7 @@ def _range() -> rx.Component:
                 aria_label="Project",
             ),
         ),
-        rx.foreach(
-            Spent.chips,
-            lambda one: rx.el.span(
-                one["label"],
-                " ",
-                rx.el.b(one["value"]),
-                rx.el.button(
-                    "×",
-                    on_click=Spent.pick(one["name"], ""),
-                    class_name="chip-x",
-                    type="button",
-                    aria_label="Drop this filter",
-                ),
-                class_name="tag",
-            ),
-        ),
+        atoms.chips(Spent.chips, lambda name: Spent.pick(name, "")),
         class_name="row wrap toolbar",
         role="search",
         aria_label="Range and filters",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -12,10 +11,11 @@ import orjson
 import reflex as rx
 
 from arbiter_app.api import visibility
+from arbiter_app.moments import moment
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, Mode
 from arbiter_app.store.decisions import ORDERS, Filter
-from arbiter_app.web import container, decision_views, views
+from arbiter_app.web import container, decision_views, spend_table, views
 from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.tasks import TASKS
 from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
@@ -24,9 +24,9 @@ from arbiter_app.web.views import View
 MODES = tuple(mode.value for mode in Mode)
 AGES = {"": 0.0, "15m": 900.0, "1h": 3_600.0, "24h": 86_400.0, "7d": 604_800.0, "30d": 2_592_000.0}
 PAGE = 50
-LABELS = ("project", "key", "tag", "user", "runtime")
+LABELS = {name: words for name, words in spend_table.LABELS.items() if name != "model"}
 """Whose decisions they are: for whoever has signed in."""
-EXPORTED = ("task", "model", "mode", "status", "age", *LABELS)
+EXPORTED = ("task", "model", "mode", "status", "age", "since", "until", *LABELS)
 """Filters that a download takes."""
 STATUSES = ("ok", "failed", "aborted")
 FILTERS = ("task", "model", "mode", "status", "age", "sort", "request", "since", "until", *LABELS)
@@ -76,9 +76,9 @@ class Activity(rx.State):
         except ArbiterError:  # a key or project that is not theirs
             self.rows, self.older, self.chips, self.loaded, self.narrowed = [], "", [], "yes", "yes"
             return
-        self.chips = [{"name": name, "value": getattr(self, name)} for name in LABELS if getattr(self, name)]
-        if self.since or self.until:
-            self.chips = [*self.chips, {"name": "since", "value": _days(self.since, self.until)}]
+        named = [{"name": one, "label": LABELS[one], "value": getattr(self, one)} for one in LABELS]
+        named.append({"name": "since", "label": "time", "value": _days(self.since, self.until)})
+        self.chips = [one for one in named if one["value"]]
         if self.sort:
             rows = await reads.ranked(narrowed, self.sort, limit=PAGE)
         else:
@@ -162,7 +162,7 @@ class Activity(rx.State):
 def _days(since: str, until: str) -> str:
     """A range of time in words, by the clock of the settings' time zone."""
     zone = ZoneInfo(container.current().settings.time_zone)
-    ends = [f"{datetime.fromtimestamp(int(at), zone):%-d %b %H:%M}" if at else "" for at in (since, until)]
+    ends = [f"{moment(int(at), zone):%-d %b %H:%M}" if at else "" for at in (since, until)]
     return " to ".join(one for one in ends if one)
 
 

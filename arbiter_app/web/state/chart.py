@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 import reflex as rx
 
 from arbiter_app.pipeline.types import Caller
 from arbiter_app.services.csv_text import as_csv
 from arbiter_app.web import container, ranges
+from arbiter_app.web.charts import drill
 from arbiter_app.web.charts.chart import SummaryData, charts
 from arbiter_app.web.charts.parts import Figure
 from arbiter_app.web.charts.table import table
@@ -18,8 +20,7 @@ from arbiter_app.web.state.models import Models
 from arbiter_app.web.state.overview import Overview
 from arbiter_app.web.typed import Listed, event, listed
 
-MOST_ROWS = 400
-
+MOST_ROWS, MOST_POINTS = 400, 50
 
 SCATTER = "scatter"
 """The one chart of which there is a figure a task."""
@@ -59,6 +60,21 @@ class Chart(rx.State):
             return None
         head, rows = table(await self._figure(who, name))
         return rx.download(data=as_csv(head, rows), filename=f"arbiter-{name}.csv")
+
+    @event
+    async def open(self, name: str, points: list[dict[str, Any]]) -> Any:
+        """Show the decisions behind what was pressed in a chart."""
+        who = await authz.current_caller(self)
+        name = arguments.choice(name, TITLES, "")
+        if not name or not authz.may_read(who) or not isinstance(points, list):
+            return None
+        pressed = [one for one in points[:MOST_POINTS] if isinstance(one, dict)]
+        models = [row["id"] for row in container.current().services.reads.pricing()]
+        found = drill.behind(await self._figure(who, name), pressed, models)
+        if not found:
+            return None
+        more = {"task": (await self.get_state(Overview)).scatter_task} if name == SCATTER else {}
+        return rx.redirect("/app/activity?" + urlencode({**found, **more}))
 
     async def _figure(self, who: Caller, name: str) -> Figure:
         topic = SummaryData.topic if name == SCATTER else charts()[name].of.topic

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import reflex as rx
@@ -21,6 +22,10 @@ class Models(rx.State):
     """What the models page shows."""
 
     span: rx.Field[str] = rx.field("")
+    """The range of time of its charts, see `ranges`; `first` and `last` are the days that it touches, `behind` is where its decisions are."""
+    first: rx.Field[str] = rx.field("")
+    last: rx.Field[str] = rx.field("")
+    behind: rx.Field[str] = rx.field("/app/activity")
     task: rx.Field[str] = rx.field("")
     closed: rx.Field[str] = rx.field("")
     rows: Listed[View] = listed()
@@ -44,7 +49,12 @@ class Models(rx.State):
             self.closed = "yes"
             return
         self.closed = ""
+        zone, asked = container.current().settings.time_zone, dict(self.router.url.query_parameters).get("range")
+        self.span = ranges.span_of(arguments.text(asked, 30), zone, time.time()) or self.span
         self.span = self.span or await ranges.fitting_span(container.current().services.reads, None)
+        shown = ranges.days_shown(self.span, zone, time.time())
+        self.first, self.last = str(shown.first), str(shown.last)
+        self.behind = ranges.decisions({}, self.span, zone, time.time())
         await self._list()
         await self._watch()
         self.tolerance = self.tolerance or f"{container.current().settings.routing.quality_tolerance:g}"
@@ -68,12 +78,18 @@ class Models(rx.State):
             await self._ask(who)
 
     @event
-    async def set_span(self, value: str) -> None:
-        """Change the time range of the charts."""
-        who = await authz.current_caller(self)
-        if authz.may_read(who):
-            self.span = arguments.choice(value, ranges.RANGES, "24h")
-            await self._watch()
+    async def set_span(self, value: str) -> Any:
+        """Change the time range of the charts; the URL changes, and the page follows it."""
+        await authz.current_caller(self)
+        return rx.redirect(f"/app/models?range={arguments.choice(value, ranges.RANGES, '24h')}", replace=True)
+
+    @event
+    async def between(self, first: str, last: str) -> Any:
+        """Look at days; an empty date leaves that end as it is."""
+        await authz.current_caller(self)
+        ends = arguments.text(first, 10) or self.first, arguments.text(last, 10) or self.last
+        days = ranges.days_of(*ends, container.current().settings.time_zone, time.time())
+        return rx.redirect(f"/app/models?range={days.span}", replace=True)
 
     @event
     async def set_task(self, value: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import reflex as rx
 
@@ -21,6 +22,10 @@ class Overview(rx.State):
     """What the overview shows. `closed` is set when this visitor may not read."""
 
     span: rx.Field[str] = rx.field("")
+    """The range of time, see `ranges`; `first` and `last` are the days that it touches, `behind` is where its decisions are."""
+    first: rx.Field[str] = rx.field("")
+    last: rx.Field[str] = rx.field("")
+    behind: rx.Field[str] = rx.field("/app/activity")
     task: rx.Field[str] = rx.field("")
     scatter_task: rx.Field[str] = rx.field("math")
     closed: rx.Field[str] = rx.field("")
@@ -52,7 +57,12 @@ class Overview(rx.State):
             self.closed = "yes"
             return
         self.closed = ""
+        zone, asked = container.current().settings.time_zone, dict(self.router.url.query_parameters).get("range")
+        self.span = ranges.span_of(arguments.text(asked, 30), zone, time.time()) or self.span
         self.span = self.span or await ranges.fitting_span(container.current().services.reads, authz.scope(who))
+        shown = ranges.days_shown(self.span, zone, time.time())
+        self.first, self.last = str(shown.first), str(shown.last)
+        self.behind = ranges.decisions({}, self.span, zone, time.time())
         await self._watch(who, "feed", self.task)
         await self._watch(who, "summary", self.span)
         await self._compare(who)
@@ -60,13 +70,18 @@ class Overview(rx.State):
             await self._open(who, self.rows[0]["id"])
 
     @event
-    async def set_span(self, value: str) -> None:
-        """Change the time range of the figures."""
-        who = await authz.current_caller(self)
-        if authz.may_read(who):
-            self.span = arguments.choice(value, ranges.RANGES, "24h")
-            await self._watch(who, "summary", self.span)
-            await self._compare(who)
+    async def set_span(self, value: str) -> Any:
+        """Change the time range of the figures; the URL changes, and the page follows it."""
+        await authz.current_caller(self)
+        return rx.redirect(f"/app?range={arguments.choice(value, ranges.RANGES, '24h')}", replace=True)
+
+    @event
+    async def between(self, first: str, last: str) -> Any:
+        """Look at days; an empty date leaves that end as it is."""
+        await authz.current_caller(self)
+        ends = arguments.text(first, 10) or self.first, arguments.text(last, 10) or self.last
+        days = ranges.days_of(*ends, container.current().settings.time_zone, time.time())
+        return rx.redirect(f"/app?range={days.span}", replace=True)
 
     @event
     async def set_task(self, value: str) -> None:
@@ -90,14 +105,14 @@ class Overview(rx.State):
             await self._open(who, arguments.text(decision_id, 40))
 
     async def _compare(self, who: Caller) -> None:
-        seconds, _ = ranges.RANGES[self.span]
+        at = ranges.range_at(self.span, container.current().settings.time_zone, time.time())
         changes, operator = container.current().services.spend_changes, who.role is Role.OPERATOR
-        told = await changes.since_before(seconds=seconds, scope=authz.scope(who), keys=operator)
+        told = await changes.since_before(seconds=at.seconds, until=at.until, scope=authz.scope(who), keys=operator)
         self.change, self.causes = spend_views.headline(told), spend_views.causes(told)
         self.groups = spend_views.groups(told) if self.causes else []
-        reads, since = container.current().services.reads, time.time() - seconds
-        largest = await reads.ranked(Filter.of_scope(authz.scope(who), since=since), "most_saved", limit=1)
-        report = await reads.report(since=since, scope=authz.scope(who))
+        reads, times = container.current().services.reads, {"since": at.since, "until": at.until}
+        largest = await reads.ranked(Filter.of_scope(authz.scope(who), **times), "most_saved", limit=1)
+        report = await reads.report(since=at.since, until=at.until, scope=authz.scope(who))
         self.apart = spend_views.without_largest(report, largest[0] if largest else None)
 
     async def _watch(self, who: Caller, topic: str, detail: str) -> None:

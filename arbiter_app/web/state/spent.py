@@ -12,8 +12,9 @@ from arbiter_app.api import visibility
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller
 from arbiter_app.store.attribution import Whose
-from arbiter_app.web import container, spend_table
-from arbiter_app.web.spend_table import LABELS, Range
+from arbiter_app.web import container, ranges, spend_table
+from arbiter_app.web.ranges import Days
+from arbiter_app.web.spend_table import LABELS
 from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
 from arbiter_app.web.views import View
@@ -57,9 +58,9 @@ class Spent(rx.State):
         self._take(dict(self.router.url.query_parameters))
         services, settings = container.current().services, container.current().settings
         self.zone = settings.time_zone
-        asked = spend_table.range_of(self.first, self.last, self.zone, time.time())
+        asked = ranges.days_of(self.first, self.last, self.zone, time.time())
         self.first, self.last, self.words = str(asked.first), str(asked.last), asked.words
-        self.presets = spend_table.presets(self.zone, time.time())
+        self.presets = ranges.presets(self.zone, time.time())
         self.projects = [{"id": one["id"], "name": one["name"]} for one in await services.key_admin.projects(who)]
         self.error = ""
         try:
@@ -83,7 +84,7 @@ class Spent(rx.State):
         self._take({**self._asked(), "from": first or self.first, "to": last or self.last})
         return rx.redirect(self._url(), replace=True)
 
-    async def _show(self, who: Caller, asked: Range) -> None:
+    async def _show(self, who: Caller, asked: Days) -> None:
         seen = visibility.narrowed(
             "sums", who, container.current().settings, project=self.project or None, key=self.key or None
         )

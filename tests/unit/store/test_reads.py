@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import Connection, event
@@ -18,6 +20,7 @@ from arbiter_app.pipeline.types import Grade
 from arbiter_app.store import Store, decisions, open_store, projections, rollup_math, rollups
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.tables import LISTS
+from arbiter_app.web import ranges
 from tests import databases
 from tests.stores import BUCKETS, KEYS, MODELS, NOW, call_now, connected, file_all, mixed, record, run, summed
 from tests.unit.store.conftest import Place
@@ -97,6 +100,28 @@ def test_series_are_whole_and_zero_filled_oldest_first(
         assert (slot["calls"], slot["cost_pico"]) == (len(of), summed(of, "cost_pico"))
         assert sum(slot["models"].values()) == slot["cost_pico"]
         assert sum(slot["modes"].values()) == slot["calls"]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Asia/Kolkata"])
+@pytest.mark.parametrize(("first_ago", "last_ago"), [(0, 0), (3, 3), (8, 2), (44, 30), (44, 0)])
+def test_days_of_any_time_zone_are_told_exactly_and_their_slots_add_up(
+    store: Store, records: list[DecisionRecord], zone: str, first_ago: int, last_ago: int
+) -> None:
+    today = datetime.fromtimestamp(NOW, ZoneInfo(zone)).date()
+    first, last = (today - timedelta(days=ago) for ago in (first_ago, last_ago))
+    at = ranges.range_at(f"{first}..{last}", zone, NOW)
+    ends = [
+        datetime.combine(one, datetime.min.time(), ZoneInfo(zone)).timestamp()
+        for one in (first, last + timedelta(days=1))
+    ]
+    assert (at.since, at.until) == (ends[0], ends[1] if last_ago else None)
+    mine = [one for one in records if ends[0] <= one.row["ts"] < ends[1]]
+    (total,) = store.read_now(rollups.totals, (), since=at.since, until=at.until, now=NOW)
+    assert (total["calls"], total["cost_pico"]) == (len(mine), summed(mine, "cost_pico"))
+    slots = run(lambda: store.series(bucket_s=at.bucket_s, buckets=at.buckets, first=at.first, now=NOW))
+    assert slots[0]["start"] == at.since and sum(slot["cost_pico"] for slot in slots) >= summed(mine, "cost_pico")
+    if (ends[1] - ends[0]) % at.bucket_s == 0:
+        assert sum(slot["cost_pico"] for slot in slots) == summed(mine, "cost_pico")
 
 
 @pytest.mark.parametrize("key_id", [None, KEYS[0]])

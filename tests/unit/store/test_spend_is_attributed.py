@@ -101,7 +101,7 @@ def test_reports_and_charts_of_a_project_are_of_its_decisions_alone(store: Store
         assert (sums["calls"], sums["cost_pico"]) == (len(mine), sum(one["cost_pico"] or 0 for one in mine))
         slots = run(lambda scope=scope: store.series(bucket_s=DAY, buckets=5, now=NOW, scope=scope))
         assert sum(slot["calls"] for slot in slots) == len(mine)
-    each = store.read_now(lambda c: rollups.period_totals(c, FIRST, END, scope=None))
+    each = store.read_now(lambda c: rollups.period_totals(c, FIRST, END, scope=None, now=NOW))
     assert {row["key_id"] for row in each} == {one.row["key_id"] for one in records}
     assert sum(row["calls"] for row in each) == len(records)
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from arbiter_app.services.csv_text import as_csv
+from arbiter_app.web.charts import drill
 from arbiter_app.web.charts.exploration import exploration
 from arbiter_app.web.charts.heat import heat
 from arbiter_app.web.charts.latency import latency
@@ -66,6 +67,27 @@ FIGURES = {
     "scatter": cost_quality([known("a", 1e-5, 0.9), known("b", 1e-4, 0.95)], tolerance=0.05, baseline="b"),
     "prices": prices([{"ts": DAY + 9.0, "model": "a", "cost": 1e-4}], [], models=["a"]),
 }
+
+
+def test_what_is_pressed_in_a_chart_leads_to_its_decisions() -> None:
+    def pressed(figure: Any, curve: int, at: int, *others: int) -> dict[str, str]:
+        points = [{"curveNumber": one, "pointNumber": at} for one in (curve, *others)]
+        return drill.behind(figure, points, MODELS)
+
+    hour = {"since": f"{DAY + 5 * HOUR_S:.0f}", "until": f"{DAY + 6 * HOUR_S:.0f}"}
+    first = FIGURES["spend"]["data"][0]
+    at = first["x"].index("1970-01-11T05:00:00.000Z")
+    assert pressed(FIGURES["spend"], 0, at) == {**hour, "model": first["name"]}
+    assert pressed(FIGURES["spend"], 0, at, 1, 2) == hour, "all that lies over a moment"
+    assert pressed(FIGURES["latency"], 1, 5) == hour
+    moment = {"since": f"{DAY + 9:.0f}", "until": f"{DAY + 10:.0f}"}
+    assert pressed(FIGURES["prices"], 0, 0) == moment
+    cells = heat({"code:hard": [known("gpt-4o", 1e-5, 0.9)]}, pool=MODELS)
+    assert pressed(cells, 0, 0) == {"task": "code", "model": "gpt-4o"}
+    assert pressed(FIGURES["scatter"], 1, 1) == {"model": "b"}
+    for point in ({}, {"curveNumber": 0}, {"curveNumber": 99, "pointNumber": 0}, {"curveNumber": 0, "pointNumber": -1}):
+        assert drill.behind(FIGURES["spend"], [point], MODELS) == {}
+    assert drill.behind({}, [{"curveNumber": 0, "pointNumber": 0}], MODELS) == {}
 
 
 @pytest.mark.parametrize("name", FIGURES)
