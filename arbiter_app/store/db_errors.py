@@ -34,7 +34,13 @@ _ADVICE_ON_STATES = {
     "53100": "free some disk space on its machine",
     "53300": "raise its max_connections, or lower ARBITER_DB_CONNECTIONS",
     "55P03": "another process holds its lock",
+    "42501": "let its user own the database",
 }
+_ADVICE_ON_WORDS = {
+    "too many connections": "53300",
+    "remaining connection slots": "53300",
+}
+"""What is said where no session begins, which has no state."""
 _NO_TABLE = "42P01"
 
 
@@ -50,6 +56,15 @@ def refusal(error: BaseException) -> str | None:
     if isinstance(error, DBAPIError) and error.connection_invalidated or _is_connection_trouble(original):
         return _told(original, None)
     return None
+
+
+def in_words(error: BaseException) -> str:
+    """What a server says, in one line, and what to do where that is known."""
+    original = _original(error)
+    said = _said(original)
+    state = _state(original) or next((state for words, state in _ADVICE_ON_WORDS.items() if words in said), "")
+    advice = _ADVICE_ON_STATES.get(state)
+    return said + (f" ({advice})" if advice else "")
 
 
 def is_lock(error: BaseException) -> bool:
@@ -77,8 +92,13 @@ def is_conflict(error: BaseException) -> bool:
 
 
 def _told(original: object, advice: str | None) -> str:
-    said = " ".join(str(original).split())
-    return f"the database refuses writes: {said}" + (f" ({advice})" if advice else "")
+    return f"the database refuses writes: {_said(original)}" + (f" ({advice})" if advice else "")
+
+
+def _said(original: object) -> str:
+    """The message in one line, without the place in the statement that PostgreSQL adds."""
+    stated = getattr(getattr(original, "diag", None), "message_primary", None)
+    return " ".join(str(stated or original).split())
 
 
 def _original(error: BaseException) -> object:

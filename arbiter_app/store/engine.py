@@ -21,9 +21,9 @@ def prepare(url: URL) -> None:
     """Create or upgrade the schema in one transaction; an existing file is backed up first. Raises StoreUnusable."""
     backend = backend_of(url)
     backend.make_place()
-    engine = backend.engine()
+    engine = backend.engine(connections=2)
     try:
-        current = _checked(engine, backend)
+        current = checked(engine, backend)
         if current != head():
             backend.before_migrating(current, head())
             _upgrade(engine, backend)
@@ -85,8 +85,10 @@ def _tables(connection: Connection) -> list[str]:
     return sorted(inspect(connection).get_table_names())
 
 
-def _checked(engine: Engine, backend: Backend) -> str | None:
-    """The revision, once it is certain that the database is ours and not from a later version."""
+def checked(engine: Engine, backend: Backend) -> str | None:
+    """The revision, once it is certain that the database is ours, not from a later version, and fit for a store. Raises StoreUnusable."""
+    if unfit := backend.unfit(engine):
+        raise StoreUnusable(unfit)
     found = revision(engine)
     if found is None:
         with engine.connect() as connection:

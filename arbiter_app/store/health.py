@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
-from arbiter_app.store.backends import backend_of, of_dialect, url_of
+from arbiter_app.store.backends import StoreUnusable, backend_of, of_dialect, url_of
 from arbiter_app.store.backends.server import ServerState
-from arbiter_app.store.engine import head, revision, unsound
+from arbiter_app.store.engine import checked, head, revision, unsound
 
 SQLITE = sqlite3.sqlite_version
 
@@ -36,13 +36,17 @@ def examine(where: str) -> StoreHealth:
     shown, path = url.render_as_string(hide_password=True), backend.path
     if path is not None and not path.exists():
         return StoreHealth(shown, False, None, None, head(), "")
-    engine, server = backend.engine(read_only=True), None
+    engine, server, found = backend.engine(read_only=True, connections=2), None, None
     try:
-        found, problem = revision(engine), unsound(url)
         with engine.connect() as connection:
             server = server_of(connection)
+        if not (problem := unsound(url)):
+            found = revision(engine)
+            checked(engine, backend)
+    except StoreUnusable as unusable:
+        problem = str(unusable)
     except DatabaseError as error:
-        found, problem = None, backend.in_words(error)
+        problem = backend.in_words(error)
     finally:
         engine.dispose()
     size = path.stat().st_size if path is not None else None

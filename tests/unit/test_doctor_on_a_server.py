@@ -64,7 +64,7 @@ def test_a_standby_is_seen_from_both_sides(tmp_path: Path) -> None:
         while True:  # until it has arrived there
             try:
                 found = said(standby.url("arbiter"), tmp_path)
-                if found[0].startswith("True"):
+                if found[0].startswith("False store ") and "is a standby, and takes no writes" in found[0]:
                     break
             except psycopg.Error:
                 continue

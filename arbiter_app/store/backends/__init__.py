@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import unquote
+
 from sqlalchemy import URL, Dialect, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -18,17 +21,30 @@ BACKENDS: dict[str, type[Backend]] = {
 }
 
 
+EXAMPLE = "postgresql://user:password@host:5432/arbiter"
+_KEYWORDS = re.compile(r"(?:^|\s)(?:host|hostaddr|dbname|user|password)\s*=")
+_UNQUOTED = re.compile(r"@.*@|#|%(?![0-9A-Fa-f]{2})")
+"""What a URL cannot have: it would be taken for the end of the password."""
+
+
 def url_of(where: str) -> URL:
     """A SQLAlchemy URL from a file path or a URL. Raises StoreUnusable, without a word of what may be a password."""
     if "://" not in where:
+        if _KEYWORDS.search(where):
+            raise StoreUnusable(f"ARBITER_DB: keywords are not read here; write a URL like {EXAMPLE}")
         return URL.create("sqlite", database=where)
-    try:
-        return make_url(where)
-    except (ArgumentError, ValueError):
-        scheme = where.partition("://")[0]
+    scheme, _, rest = where.strip(" \t\"'").partition("://")
+    if scheme.lower().startswith("postgres") and _UNQUOTED.search(rest):
         raise StoreUnusable(
-            f"ARBITER_DB: the {scheme} URL cannot be read; write it like postgresql://user:password@host:5432/arbiter"
-        ) from None
+            f"ARBITER_DB: in a URL like {EXAMPLE} other characters of a password than letters and digits are written as % and two "
+            "hexadecimal digits (@ as %40, / as %2F, # as %23, % as %25)"
+        )
+    try:
+        url = make_url(f"{scheme.lower()}://{rest}")
+    except (ArgumentError, ValueError):
+        raise StoreUnusable(f"ARBITER_DB: the {scheme} URL cannot be read; write it like {EXAMPLE}") from None
+    socket = url.host is not None and url.host.lower().startswith("%2f")
+    return url.set(host=unquote(url.host)) if socket and url.host else url
 
 
 def backend_of(url: URL) -> Backend:

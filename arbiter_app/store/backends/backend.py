@@ -77,6 +77,10 @@ class Backend(ABC):
     def strangers(self, connection: Connection) -> str:
         """What in the database Arbiter did not make and would be run in its name; empty when there is nothing."""
 
+    def unfit(self, engine: Engine) -> str:
+        """Why a store cannot be kept there, though it can be reached; empty when it can. `engine` has two connections."""
+        return ""
+
     @abstractmethod
     def unsound(self, connection: Connection) -> str:
         """What is wrong with the database by its own account; empty when nothing is."""

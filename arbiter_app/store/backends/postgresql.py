@@ -34,6 +34,7 @@ from arbiter_app.store.backends import trace_days
 from arbiter_app.store.backends.backend import TAUGHT, Backend, InsertRows, Row, StoreUnusable, Taught, upsert
 from arbiter_app.store.backends.channel import Channel
 from arbiter_app.store.backends.server import ServerState, server_state
+from arbiter_app.store.db_errors import in_words
 
 DRIVER = "psycopg"
 ONE_WRITER = 0x41524249544552
@@ -44,8 +45,20 @@ UNHEARD_MS = 5_000
 """After so long without a sign of the other machine, a connection to it is given up."""
 IDLE_MS = 10_000
 """The server ends a transaction in which nothing happened for so long: its process was stopped, or its machine is gone."""
-SESSION = {"jit": "off", "idle_in_transaction_session_timeout": str(IDLE_MS), "application_name": "arbiter"}
-"""Plans are not compiled: that takes longer than any of these queries."""
+SESSION = {
+    **{"application_name": "arbiter", "jit": "off", "idle_in_transaction_session_timeout": str(IDLE_MS)},
+    **{"statement_timeout": "0", "lock_timeout": "0", "idle_session_timeout": "0"},
+    **{"default_transaction_isolation": "read committed", "extra_float_digits": "1"},
+}
+"""What holds in our sessions, whatever the server's administrator has set for others: bounds on time are Arbiter's own, and numbers are
+told whole. Plans are not compiled: that takes longer than any of these queries."""
+SINCE_17 = {"transaction_timeout": "0"}
+FIT = """
+SELECT pg_backend_pid(), current_setting('server_encoding'), current_setting('server_version_num')::int, pg_is_in_recovery(),
+       (SELECT reset_val FROM pg_settings WHERE name = 'default_transaction_read_only') = 'on', current_schema(),
+       current_schema() IS NOT NULL AND has_schema_privilege(current_schema(), 'CREATE')
+"""
+OLDEST = 140_000
 
 
 class _WideColumns(PGDDLCompiler):
@@ -88,6 +101,8 @@ class PostgresqlBackend(Backend):
                 f"{self.shown} needs the driver {DRIVER}; install it with `pip install -r requirements-postgresql.txt`"
             )
         network = {
+            "connect_timeout": CONNECT_S,
+            "client_encoding": "utf8",
             "keepalives_idle": 5,
             "keepalives_interval": 2,
             "keepalives_count": 3,
@@ -95,7 +110,7 @@ class PostgresqlBackend(Backend):
         }
         engine = create_engine(
             self.url.set(drivername=f"postgresql+{DRIVER}"),
-            connect_args={"connect_timeout": CONNECT_S, **network},
+            connect_args={name: value for name, value in network.items() if name not in self.url.query},
             pool_size=connections,
             max_overflow=0,
             pool_pre_ping=read_only,
@@ -109,7 +124,8 @@ class PostgresqlBackend(Backend):
         @event.listens_for(engine, "connect")
         def _on_connect(connection: Any, _record: Any) -> None:
             connection.adapters.register_loader("numeric", _number_loader())
-            connection.execute(f"SELECT {', '.join(['set_config(%s, %s, false)'] * len(session))}", _flat(session))
+            ours = session | (SINCE_17 if connection.info.server_version >= 170_000 else {})
+            connection.execute(f"SELECT {', '.join(['set_config(%s, %s, false)'] * len(ours))}", _flat(ours))
             connection.commit()
 
         return engine
@@ -125,6 +141,24 @@ class PostgresqlBackend(Backend):
         """Who may make triggers is a matter of the server's own rights."""
         return ""
 
+    def unfit(self, engine: Engine) -> str:
+        """A standby, a database or a user that may not write, an encoding that lacks characters, or a pooler of transactions."""
+        with engine.connect() as connection:
+            pid, encoding, version, follows, read_only, schema, may_make = connection.exec_driver_sql(FIT).one()
+            connection.commit()
+            with engine.connect() as other:  # the one before is open, and at rest
+                same = other.exec_driver_sql("SELECT pg_backend_pid()").scalar_one() == pid
+        found = {
+            "is a pooler that gives a session to each transaction; name one in session mode, or the server itself": same,
+            f"is PostgreSQL {version // 10_000}, too old; 14 and later will do": version < OLDEST,
+            "is a standby, and takes no writes; name its primary": follows,
+            "takes no writes: default_transaction_read_only is on there": read_only and not follows,
+            f"has the encoding {encoding}; make the database with ENCODING 'UTF8'": encoding != "UTF8",
+            "has no schema to be in: look at its user's search_path": schema is None,
+            f"does not let its user make tables in the schema {schema}; let that user own the database": not may_make,
+        }
+        return next((f"{self.shown} {why}" for why, holds in found.items() if holds), "")
+
     def unsound(self, connection: Connection) -> str:
         """A server looks after its files itself."""
         connection.exec_driver_sql("SELECT 1")
@@ -132,7 +166,7 @@ class PostgresqlBackend(Backend):
 
     def in_words(self, error: Exception) -> str:
         """What the server or the driver says, in one line."""
-        said = " ".join(str(getattr(error, "orig", error)).split())
+        said = in_words(error)
         if self.url.password:
             said = said.replace(str(self.url.password), "***")
         return f"{self.shown} cannot be used: {said}"

@@ -118,6 +118,72 @@ def test_a_wrong_url_is_one_sentence_without_the_password(url: str, tmp_path: Pa
     assert SECRET not in said
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    {
+        f"postgresql://arbiter:{SECRET}@%#/?@127.0.0.1/a": "written as % and two hexadecimal digits",
+        f"postgresql://arbiter:100%{SECRET}@127.0.0.1/a": "written as % and two hexadecimal digits",
+        f"host=127.0.0.1 user=arbiter password={SECRET}": "keywords are not read",
+    }.items(),
+)
+def test_a_url_that_would_be_misread_is_refused_without_the_password(url: str, said: str) -> None:
+    with pytest.raises(StoreUnusable, match=said) as refused:
+        url_of(url)
+    assert SECRET not in str(refused.value)
+
+
+def test_urls_are_taken_in_the_forms_that_people_have() -> None:
+    for given in (" POSTGRES://u:p%40@[::1]:5433/a?sslmode=require ", '"postgresql+psycopg://u:p%40@[::1]:5433/a"'):
+        url = url_of(given)
+        assert (url.username, url.password, url.host, url.port, url.database) == ("u", "p@", "::1", 5433, "a")
+        assert backend_of(url).name == "postgresql"
+    assert url_of("postgresql://u@%2Frun%2Fpostgresql/a").host == "/run/postgresql"
+
+
+UNFIT = {
+    "ALTER DATABASE {} SET default_transaction_read_only = on": "takes no writes",
+    "ALTER DATABASE {} SET search_path = nowhere": "search_path",
+    "CREATE DATABASE {} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'": "has the encoding LATIN1",
+    "ALTER ROLE nobody_here LOGIN": "let that user own the database",
+}
+
+
+@pytest.mark.parametrize("statement", UNFIT)
+def test_a_database_that_is_unfit_is_refused_in_a_sentence_by_doctor_too(where: str, statement: str) -> None:
+    server, name = databases.postgres(), where.rpartition("/")[2]
+    if statement.startswith("CREATE"):
+        server.sql(f"DROP DATABASE {name}")
+    if "ROLE" in statement:
+        server.sql("DROP ROLE IF EXISTS nobody_here")
+        server.sql("CREATE ROLE nobody_here")
+        where = where.replace("postgres@", "nobody_here@")
+    server.sql(statement.format(name))
+    with pytest.raises(StoreUnusable, match=UNFIT[statement]) as refused:
+        open_store(where)
+    assert "\n" not in str(refused.value)
+    assert examine(where).problem == str(refused.value)
+
+
+def test_what_an_administrator_has_set_for_sessions_bounds_nothing_here(where: str) -> None:
+    name = where.rpartition("/")[2]
+    given = {
+        "statement_timeout": "50ms",
+        "idle_session_timeout": "50ms",
+        "lock_timeout": "1ms",
+        "extra_float_digits": "0",
+    }
+    for setting, value in (given | {"client_encoding": "LATIN1"}).items():
+        databases.postgres().sql(f"ALTER DATABASE {name} SET {setting} = '{value}'")
+    store = open_store(where)
+    odd = record(ts=NOW + 1 / 3, reason="by → the arrow")
+    run(lambda: store.ledger.record(odd))
+    call_now(store, lambda c: c.exec_driver_sql("SELECT pg_sleep(0.1)"))
+    kept = run(lambda: store.decision(odd.row["id"]))
+    assert (kept["ts"], kept["reason"]) == (NOW + 1 / 3, "by → the arrow")
+    assert store.writer.degraded == ""
+    store.close()
+
+
 def test_a_missing_driver_is_one_sentence_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.util as util\nfound = util.find_spec\n"
