@@ -105,7 +105,7 @@ def show_the_moment(browser: Browser, site: Site) -> None:
     page = context.new_page()
     open_page(page, DEMO)
     page.get_by_role("button", name="Find a favourite").click()
-    page.get_by_text(re.compile(r"^(\d+) of \1 prompts$")).wait_for()
+    page.get_by_text(re.compile(r"^([1-9]\d*) of \1 prompts$")).wait_for()
     page.get_by_role("button", name="Make it 8").click()
     page.locator(".chart", has_text="math → ").wait_for()
     page.get_by_text("150 of 150 prompts").wait_for()

@@ -162,7 +162,8 @@ def test_the_matrix(place: Site, who: str) -> None:
                 for turn in range(2):
                     await tab.send(f"{OURS[state].get_full_name()}.{handler}", **sent[state, handler])
                     said = f"{state} {handler} {turn}"  # once this is done, so is that: a tab's events take turns
-                    await tab.do("playground____playground.set_prompt", value=said)
+                    await tab.send(f"{OURS['Playground'].get_full_name()}.set_prompt", value=said)
+                    await tab.heard(said)
                 if acts(place) != before:
                     wrong.append(f"{state}.{handler}")
                     return

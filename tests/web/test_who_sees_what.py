@@ -28,11 +28,10 @@ class Tab:
         self.site, self.cookie, self.token = site, cookie, token or str(uuid.uuid4())
         self.said: list[str] = []
         self._client = socketio.AsyncClient(reconnection=False)
-        self._pong = asyncio.Event()
+        self._news = asyncio.Event()
 
     async def __aenter__(self) -> Tab:
         self._client.on("event", self._hear, namespace=NAMESPACE)
-        self._client.on("ping", self._ponged, namespace=NAMESPACE)
         headers = {"cookie": self.cookie} if self.cookie else {}
         address = f"{self.site.url}?token={self.token}"
         await self._client.connect(
@@ -45,14 +44,18 @@ class Tab:
 
     async def _hear(self, data: Any) -> None:
         self.said.append(json.dumps(data, default=str))
-
-    async def _ponged(self, data: Any) -> None:
-        self._pong.set()
+        self._news.set()
 
     async def send(self, name: str, **payload: Any) -> None:
         """One event, whatever comes of it: some change nothing, of which the server says nothing."""
         router = {"pathname": "/app", "asPath": "/app", "token": self.token}
         await self._client.emit("event", {"name": name, "payload": payload, "router_data": router}, NAMESPACE)
+
+    async def heard(self, text: str) -> None:
+        """Wait until the server has said this."""
+        while not any(text in one for one in self.said):
+            self._news.clear()
+            await asyncio.wait_for(self._news.wait(), 30)
 
     async def do(self, name: str, path: str = "/app", **payload: Any) -> str:
         """One event; what the server said to it. Names are of a state class and its handler."""
@@ -60,16 +63,9 @@ class Tab:
         router = {"pathname": path, "asPath": path, "token": self.token}
         full = name if name.startswith(STATE) else PAGES + name
         await self._client.emit("event", {"name": full, "payload": payload, "router_data": router}, NAMESPACE)
-        for _ in range(3000):
-            await asyncio.sleep(0.01)
-            if any('"final": true' in one or '"processing": false' in one for one in self.said[begun:]):
-                break
-            self._pong.clear()
-            await self._client.emit("ping", namespace=NAMESPACE)
-            await asyncio.wait_for(self._pong.wait(), 10)
-            if len(self.said) > begun:
-                await asyncio.sleep(0.2)
-                break
+        mark = uuid.uuid4().hex
+        await self.send(f"{PAGES}docs____docs.search", query=mark)  # a tab's events take turns
+        await self.heard(mark)
         return "".join(self.said[begun:])
 
 
