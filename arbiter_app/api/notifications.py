@@ -41,6 +41,7 @@ class NotificationRuleChange(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid")
     name: str | None = None
+    channel: str | None = Field(None, description="another one needs its address, too")
     address: str | None = None
     events: list[str] | None = Field(None, max_length=50)
     error_share: float | None = None
@@ -78,7 +79,7 @@ async def add(request: Request, body: NotificationRuleBody) -> MadeNotificationR
 
 
 @router.post("/v1/notifications/rules/{rule_id}")
-async def change(request: Request, rule_id: str, body: NotificationRuleChange) -> NotificationRuleRow:
+async def change(request: Request, rule_id: str, body: NotificationRuleChange) -> MadeNotificationRule:
     """Change a rule."""
     return await services_of(request).notification_rules.change(request.state.caller, rule_id, **body.model_dump())
 

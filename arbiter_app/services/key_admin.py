@@ -15,10 +15,10 @@ from arbiter_app.services.audit import entry
 from arbiter_app.services.keys import Keys
 from arbiter_app.services.periods import zone_of
 from arbiter_app.services.project_roles import is_operator, may, require
+from arbiter_app.services.projects import known_project
 from arbiter_app.services.rows import BudgetRow, KeyEntry, MintedEntry, ProjectRow
 from arbiter_app.store import Store, keys, projects
 from arbiter_app.store.keys import DEFAULT_PROJECT, PREFIX, StoredKey, digest_of, public_id, well_formed
-from arbiter_app.store.projects import StoredProject
 
 LONGEST_HOURS = 24.0 * 366
 """Of keeping contents."""
@@ -115,10 +115,10 @@ class KeyAdmin:
                 raise Unprocessable(f"no key {quoted(key_id, 40)}; see GET /v1/keys", param="subject")
             return known.line
         if scope == "project":
-            for one in await self._store.read(projects.everyone):
-                if said in (one.id, one.name):
-                    return one.id
-            raise Unprocessable(f"no project {quoted(said, 40)}; see GET /v1/projects", param="subject")
+            try:
+                return (await known_project(self._store, said, by_name=True)).id
+            except NotFound as error:
+                raise Unprocessable(error.message, param="subject") from None
         if well_formed(said):
             raise Unprocessable("this tag is a key; a budget of a key has the scope key", param="subject")
         return said
@@ -181,7 +181,7 @@ class KeyAdmin:
         require(by, project_id, ProjectRole.OWNER)
         if set(given) & {"content_hours", "redact"} and not is_operator(by):
             raise Forbidden("what is kept of contents is for operators to say")
-        known, fields = await self._project(project_id), self._project_fields(given)
+        known, fields = await known_project(self._store, project_id), self._project_fields(given)
         before = {name: getattr(known, name) for name in fields}
         act, now = entry(by, "project.change", project_id, before=before, after=fields), time.time()
         if fields and not await self._store.writer.call(lambda c: projects.change(c, project_id, fields, now, act)):
@@ -211,14 +211,8 @@ class KeyAdmin:
         wanted = subject if scope == "project" else DEFAULT_PROJECT
         if scope == "key":
             wanted = next((row["project_id"] for row in self._keys.listing() if row["key_id"] == subject), wanted)
-        known = {one.id: one.timezone for one in await self._store.read(projects.everyone)}
-        return known.get(wanted, "UTC")
-
-    async def _project(self, project_id: str) -> StoredProject:
-        for one in await self._store.read(projects.everyone):
-            if one.id == project_id:
-                return one
-        raise NotFound(f"no project {quoted(project_id, 40)}; see GET /v1/projects")
+        known = await self._store.read(projects.one, wanted)
+        return "UTC" if known is None else known.timezone
 
     async def _entry(self, key_id: str) -> KeyEntry:
         return next(row for row in await self.listing() if row["key_id"] == key_id)
@@ -236,7 +230,7 @@ class KeyAdmin:
         if expires is not None and not time.time() < expires < 1e11:
             raise Unprocessable("expires must be in the future, in unix seconds", param="expires")
         if "project_id" in fields:
-            await self._project(fields["project_id"])
+            await known_project(self._store, fields["project_id"])
         if fields.get("models") is not None:
             fields["models"] = _models(fields["models"])
         return fields

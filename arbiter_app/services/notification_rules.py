@@ -92,9 +92,11 @@ class NotificationRules:
         name: str | None = None,
         events: Sequence[str] | None = None,
         error_share: float | None = None,
+        channel: str | None = None,
         address: str | None = None,
-    ) -> NotificationRuleRow:
-        """Change what is given. A webhook keeps its signing secret. Raises NotFound, Unprocessable."""
+    ) -> MadeNotificationRule:
+        """Change what is given. A webhook keeps its signing secret; what becomes one has a new one in the answer, this once. Raises
+        NotFound, Unprocessable."""
         row = await self._row(rule_id)
         values: dict[str, Any] = {"changed": self._now()}
         if name is not None:
@@ -103,12 +105,19 @@ class NotificationRules:
             values["events"] = _events(events)
         if error_share is not None:
             values["error_share"] = _share(error_share)
+        kind, secret = row["channel"] if channel is None else _channel(channel), ""
+        if kind != row["channel"] and address is None:
+            raise Unprocessable("another channel has another address: give it, too", param="address")
         if address is not None:
-            kind, address = ChannelKind(row["channel"]), address.strip()
+            kind, address = ChannelKind(kind), address.strip()
             await self._check(kind, address)
-            signing = self.opened(row).signing if kind is ChannelKind.WEBHOOK else ()
-            values |= self._sealed(rule_id, ChannelSecrets(address, signing)) | {"shown": shown(kind, address)}
-        return await self._change(caller, row, values)
+            signing: Sequence[str] = ()
+            if kind is ChannelKind.WEBHOOK:
+                secret = "" if row["channel"] == kind else new_secret()
+                signing = [secret] if secret else self.opened(row).signing
+            values |= self._sealed(rule_id, ChannelSecrets(address, signing))
+            values |= {"channel": kind, "shown": shown(kind, address)}
+        return {**await self._change(caller, row, values), "signing_secret": secret or None}
 
     async def mute(self, caller: Caller, rule_id: str, hours: float) -> NotificationRuleRow:
         """Hold back what is for a rule for some hours; 0 ends it. Raises NotFound, Unprocessable."""

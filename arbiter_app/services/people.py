@@ -14,8 +14,9 @@ from arbiter_app.pipeline.plain import is_email, quoted
 from arbiter_app.pipeline.types import Caller, ProjectRole, Role
 from arbiter_app.services.audit import entry
 from arbiter_app.services.project_roles import home_of, is_operator, may, require
+from arbiter_app.services.projects import known_project
 from arbiter_app.services.rows import InvitationRow, MadeInvitation, MemberList, MemberRow, PeopleList, PersonRow
-from arbiter_app.store import Store, StoreError, people, projects
+from arbiter_app.store import Store, StoreError, people
 from arbiter_app.store.keys import DEFAULT_PROJECT, digest_of
 from arbiter_app.store.people import PREFIX, StoredInvitation, StoredPerson
 
@@ -94,7 +95,7 @@ class People:
     async def put_member(self, by: Caller, project_id: str, email: str, role: str | None) -> MemberRow:
         """Give somebody who is known a role in a project, or take it (None). Raises NotFound, Forbidden and Unprocessable."""
         require(by, project_id, ProjectRole.OWNER)
-        await self._check_project(project_id)
+        await known_project(self._store, project_id)
         if role is not None:
             _checked_role(role, tuple(ProjectRole))
         await self.refresh()
@@ -119,10 +120,6 @@ class People:
         if not is_operator(by) and role != ProjectRole.OWNER and owners == [known.id]:
             raise Unprocessable("a project keeps an owner; make somebody else one first", param="role")
 
-    async def _check_project(self, project_id: str) -> None:
-        if project_id not in {one.id for one in await self._store.read(projects.everyone)}:
-            raise NotFound(f"no project {quoted(project_id, 40)}; see GET /v1/projects")
-
     async def invite(
         self,
         by: Caller,
@@ -140,7 +137,7 @@ class People:
         _checked_role(role, tuple(ProjectRole) if project_id else (Role.OPERATOR,))
         if project_id:
             require(by, project_id, ProjectRole.OWNER)
-            await self._check_project(project_id)
+            await known_project(self._store, project_id)
         elif not is_operator(by):
             raise Forbidden("operators are invited by operators; name a project of yours, and a role in it")
         address, lasts = email.strip().lower(), LASTS_S if lasts_s is None else lasts_s

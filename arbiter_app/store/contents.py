@@ -101,7 +101,8 @@ def of_decisions(
     if before is not None:
         query = query.where(one.id < before)
     rows = connection.execute(query.order_by(one.id.desc()).limit(limit)).all()
-    return [KeptDecision(*row, decision=decisions.row_of(connection, row.id)) for row in rows]
+    known = decisions.rows_of(connection, [row.id for row in rows])
+    return [KeptDecision(*row, decision=known.get(row.id)) for row in rows]
 
 
 def has_decision(connection: Connection, decision_id: str, projects: Sequence[str] | None, now: float) -> bool:

@@ -6,7 +6,7 @@ A page comes from the few newest decisions that are not filed yet, and for the r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -126,7 +126,7 @@ def conversations(connection: Connection, limit: int) -> list[tuple[str, str, st
 def one(connection: Connection, decision_id: str) -> dict[str, Any] | None:
     """One decision with the models that were asked beside it and its trace (None once the trace has been retired); None when there
     is no such decision."""
-    row = row_of(connection, decision_id)
+    row = rows_of(connection, [decision_id]).get(decision_id)
     if row is None:
         return None
     trace = connection.execute(select(_TRACES.c.body).where(_TRACES.c.id == decision_id)).scalar()
@@ -142,10 +142,10 @@ def attempts(connection: Connection, narrowed: Filter, *, limit: int) -> list[di
     return [{**row, "attempts": made[row["id"]]} for row in rows if row["id"] in made]
 
 
-def row_of(connection: Connection, decision_id: str) -> dict[str, Any] | None:
-    """One decision without its trace."""
-    row = connection.execute(select(_DECISIONS).where(_DECISIONS.c.id == decision_id)).first()
-    return None if row is None else _row(row)
+def rows_of(connection: Connection, ids: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Several decisions by their ids, without their traces."""
+    found = connection.execute(select(_DECISIONS).where(_DECISIONS.c.id.in_(ids)))
+    return {row.id: _row(row) for row in found}
 
 
 def exists(connection: Connection, decision_id: str) -> bool:

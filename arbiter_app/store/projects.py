@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Select, func, insert, select, update
 
 from arbiter_app.pipeline.types import Json
 from arbiter_app.store import audit, contents
@@ -31,8 +31,22 @@ class StoredProject:
 
 def everyone(connection: Connection) -> list[StoredProject]:
     """Every project, in the order in which they were made."""
-    rows = connection.execute(select(_PROJECTS).order_by(_PROJECTS.c.created, _PROJECTS.c.id))
-    return [StoredProject(**{**row, "redact": tuple(orjson.loads(row["redact"]))}) for row in rows.mappings()]
+    return _several(connection, select(_PROJECTS).order_by(_PROJECTS.c.created, _PROJECTS.c.id))
+
+
+def one(connection: Connection, project_id: str) -> StoredProject | None:
+    """The project with this id."""
+    return next(iter(_several(connection, select(_PROJECTS).where(_PROJECTS.c.id == project_id))), None)
+
+
+def named(connection: Connection, name: str) -> StoredProject | None:
+    """The project with this name."""
+    return next(iter(_several(connection, select(_PROJECTS).where(_PROJECTS.c.name == name))), None)
+
+
+def _several(connection: Connection, query: Select[Any]) -> list[StoredProject]:
+    rows = connection.execute(query).mappings()
+    return [StoredProject(**{**row, "redact": tuple(orjson.loads(row["redact"]))}) for row in rows]
 
 
 def version(connection: Connection) -> tuple[float, ...]:

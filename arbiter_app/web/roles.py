@@ -34,6 +34,8 @@ EVENTS: dict[str, dict[str, str]] = {
         "change": _SIGNED_IN,
         "change_other": _OPERATOR,
         "mint": _OPERATOR,
+        "find": _OPERATOR,
+        "choose": _OPERATOR,
     },
     "KeyBudgets": {"load": _ANYBODY, "put": _OWNER, "drop": _OWNER},
     "Models": dict.fromkeys(("load", "set_tolerance", "set_without", "set_span", "between", "set_task"), _ANYBODY),

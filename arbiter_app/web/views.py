@@ -391,11 +391,17 @@ def content_hit(row: FoundContent) -> View:
     }
 
 
+def keys_with(rows: Iterable[KeyEntry], sought: str) -> list[KeyEntry]:
+    """The keys whose id, name or address has a text in it."""
+    return [one for one in rows if sought.lower() in f"{one['key_id']} {one['label']} {one['email']}".lower()]
+
+
 def key_row(row: KeyEntry, projects: Mapping[str, str]) -> View:
     """One key in the operator's list; `projects` are names by id."""
     used = row["last_used"]
     return {
         "project": projects.get(row["project_id"], row["project_id"]),
+        "to": f"/app/activity?key={row['key_id']}",
         "used": "" if used is None else f"{used:.0f}",
         "id": str(row.get("key_id")),
         "email": str(row.get("email") or row.get("label") or ""),

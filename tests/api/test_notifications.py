@@ -228,12 +228,22 @@ def test_an_event_is_for_the_rules_that_name_its_kind(told: Running, hook: Recei
     assert sorted(got.path for got in hook.got) == ["/a", "/b", "/b"]
 
 
-def test_a_slack_like_server_is_told_by_apprise(told: Running, hook: Receiver) -> None:
+def test_a_slack_like_server_is_told_by_apprise_and_a_rule_takes_another_channel(told: Running, hook: Receiver) -> None:
     rule(told, f"{hook.url}/hooks/secret-token?x=1", channel="slack")
     tell(told)
     until(lambda: messages(told, "sent"))
     assert hook.got[0].path == "/hooks/secret-token?x=1"
     assert hook.got[0].json == {"text": "*gpt-4o rests*\nIt failed 3 times in a row."}
+    rule_id = told.http.get("/v1/notifications/rules").json()["data"][0]["id"]
+    refused = told.http.post(f"/v1/notifications/rules/{rule_id}", json={"channel": "webhook"})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (422, "address")
+    webhook = {"channel": "webhook", "address": f"{hook.url}/signed"}
+    changed = told.http.post(f"/v1/notifications/rules/{rule_id}", json=webhook).json()
+    tell(told, "one more")
+    until(lambda: len(hook.got) == 2)
+    Webhook(changed["signing_secret"]).verify(hook.got[1].body, hook.got[1].headers)
+    slack = {"channel": "slack", "address": f"{hook.url}/hooks/secret-token?x=1"}
+    assert told.http.post(f"/v1/notifications/rules/{rule_id}", json=slack).json()["signing_secret"] is None
     hook.statuses = [500] * 4
     tell(told, "another")
     until(lambda: messages(told, "dead"))

@@ -138,6 +138,19 @@ def chips(rows: Records, drop: Callable[[rx.Var[str]], Any]) -> rx.Component:
     return rx.foreach(rows, chip)
 
 
+def project_picker(projects: Records, chosen: rx.Var[str], on_pick: Pick, everything: str) -> rx.Component:
+    """A small select of projects, by `id` and `name`; `everything` is none of them. Nothing where there is but one."""
+    select = rx.el.select(
+        rx.el.option(everything, value=""),
+        rx.foreach(projects, lambda one: rx.el.option(one["name"], value=one["id"])),
+        value=chosen,
+        on_change=on_pick,
+        class_name="input mini",
+        aria_label="Project",
+    )
+    return rx.cond(projects.length() > 1, select)
+
+
 def choice(options: list[tuple[str, str]], chosen: rx.Var[str], on_pick: Pick, label: str) -> rx.Component:
     """A small select with an invisible label."""
     return rx.el.select(

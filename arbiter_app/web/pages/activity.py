@@ -105,6 +105,9 @@ def _filters() -> rx.Component:
     return rx.el.div(
         find,
         atoms.chips(Activity.chips, lambda name: Activity.narrow(name, "")),
+        atoms.project_picker(
+            Activity.projects, Activity.project, lambda value: Activity.narrow("project", value), "all projects"
+        ),
         atoms.choice(orders, Activity.sort, lambda value: Activity.narrow("sort", value), "Order"),
         atoms.choice(tasks, Activity.task, lambda value: Activity.narrow("task", value), "Task"),
         model,

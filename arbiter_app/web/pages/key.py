@@ -159,7 +159,7 @@ def _everybody() -> rx.Component:
         )
         return rx.el.tr(
             rx.el.td(row["id"], class_name="m"),
-            rx.el.td(row["email"], class_name="whole"),
+            rx.el.td(link(row["email"], to=row["to"]), class_name="whole"),
             rx.el.td(row["role"], class_name="hide"),
             rx.el.td(_status(row["status"])),
             rx.el.td(row["project"], class_name="hide"),
@@ -182,6 +182,22 @@ def _everybody() -> rx.Component:
         reset_on_submit=True,
         class_name="row",
     )
+    search = rx.el.input(
+        placeholder="name, address or id",
+        on_change=Key.find.debounce(200),
+        default_value=Key.search,
+        class_name="input mini",
+        aria_label="Search keys",
+        custom_attrs={"data-search": "yes"},
+    )
+    narrow = rx.el.div(
+        search,
+        atoms.project_picker(Key.projects, Key.project, Key.choose, "all projects"),
+        rx.el.span(Key.found, class_name="small mute push num"),
+        class_name="row wrap toolbar",
+        role="search",
+        aria_label="Which keys",
+    )
     shown = rx.el.div(
         rx.el.p("The new key, shown this once:", class_name="small"),
         atoms.code(Key.minted),
@@ -191,9 +207,10 @@ def _everybody() -> rx.Component:
     return atoms.panel(
         "Every key",
         rx.cond(Key.minted != "", shown),
+        narrow,
         rx.cond(
             Key.keys.length() == 0,
-            atoms.empty("No minted keys", "Mint one above, or let people sign up."),
+            atoms.empty("No such keys", "Mint one above, or let people sign up."),
             rx.el.div(
                 rx.el.table(
                     data.heads("id", "whose", "role-", "status", "project-", "#last used-", "#made-", ""),

@@ -116,7 +116,6 @@ def _new() -> rx.Component:
                     *[rx.el.option(name, value=kind) for kind, name in CHANNELS.items()],
                     value=Notify.channel,
                     on_change=Notify.set_channel,
-                    disabled=Notify.editing != "",
                     class_name="input",
                 ),
             ),
@@ -127,8 +126,8 @@ def _new() -> rx.Component:
             rx.el.input(
                 name="address",
                 class_name="input num",
-                placeholder=either(Notify.editing != "", "as it is", address),
-                required=Notify.editing == "",
+                placeholder=either(Notify.was == Notify.channel, "as it is", address),
+                required=Notify.was != Notify.channel,
                 auto_complete="off",
                 spell_check=False,
                 max_length=2000,

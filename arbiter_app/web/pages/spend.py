@@ -48,16 +48,8 @@ def _range() -> rx.Component:
     return rx.el.div(
         rx.el.div(rx.foreach(Spent.presets, preset), class_name="seg", role="group", aria_label="Range"),
         atoms.days(Spent),
-        rx.cond(
-            Spent.projects.length() > 1,
-            rx.el.select(
-                rx.el.option("all my projects", value=""),
-                rx.foreach(Spent.projects, lambda one: rx.el.option(one["name"], value=one["id"])),
-                value=Spent.project,
-                on_change=lambda value: Spent.pick("project", value),
-                class_name="input mini",
-                aria_label="Project",
-            ),
+        atoms.project_picker(
+            Spent.projects, Spent.project, lambda value: Spent.pick("project", value), "all my projects"
         ),
         atoms.chips(Spent.chips, lambda name: Spent.pick(name, "")),
         class_name="row wrap toolbar",

@@ -55,6 +55,7 @@ class Activity(rx.State):
     before: rx.Field[str] = rx.field("")
     rows: Listed[View] = listed()
     models: Listed[str] = listed()
+    projects: Listed[View] = listed()
     older: rx.Field[str] = rx.field("")
     query: rx.Field[str] = rx.field("")
     narrowed: rx.Field[str] = rx.field("")
@@ -71,12 +72,16 @@ class Activity(rx.State):
         self._take(dict(self.router.url.query_parameters))
         reads = container.current().services.reads
         self.models = [row["id"] for row in reads.pricing()]
+        mine = await container.current().services.key_admin.projects(who) if who.key_id else []
+        self.projects = [{"id": one["id"], "name": one["name"]} for one in mine]
         try:
             narrowed = self._filter(who)
         except ArbiterError:  # a key or project that is not theirs
             self.rows, self.older, self.chips, self.loaded, self.narrowed = [], "", [], "yes", "yes"
             return
-        named = [{"name": one, "label": LABELS[one], "value": getattr(self, one)} for one in LABELS]
+        picked = len(mine) > 1 and self.project in {one["id"] for one in mine}  # the select says so
+        told = [one for one in LABELS if not (picked and one == "project")]
+        named = [{"name": one, "label": LABELS[one], "value": getattr(self, one)} for one in told]
         named.append({"name": "since", "label": "time", "value": _days(self.since, self.until)})
         self.chips = [one for one in named if one["value"]]
         if self.sort:

@@ -16,6 +16,7 @@ from arbiter_app.web.state.account import Account, sign_in_here
 from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
 from arbiter_app.web.views import View
 
+MOST_KEYS = 100
 STATUSES = {"pause": "paused", "resume": "active", "revoke": "revoked"}
 
 
@@ -27,6 +28,11 @@ class Key(rx.State):
     minted: rx.Field[str] = rx.field("")
     error: rx.Field[str] = rx.field("")
     sure: rx.Field[str] = rx.field("")
+    search: rx.Field[str] = rx.field("")
+    project: rx.Field[str] = rx.field("")
+    projects: Listed[View] = listed()
+    found: rx.Field[str] = rx.field("")
+    """How many of all keys are shown, in words."""
 
     @event
     async def load(self) -> None:
@@ -91,6 +97,20 @@ class Key(rx.State):
         self.minted = (await container.current().services.keys.mint("caller", email, "made by an operator")).secret
         await self._show(who)
 
+    @event
+    async def find(self, text: str) -> None:
+        """Show the keys whose id, name or address has this; for operators."""
+        who = await authz.current_caller(self)
+        self.search = arguments.text(text, 100)
+        await self._show(who)
+
+    @event
+    async def choose(self, project: str) -> None:
+        """Show the keys of one project, or of all; for operators."""
+        who = await authz.current_caller(self)
+        self.project = arguments.text(project, 60)
+        await self._show(who)
+
     async def _change(self, who: Caller, key_id: str, what: str) -> None:
         if not what:
             return
@@ -116,5 +136,10 @@ class Key(rx.State):
 
     async def _rows(self) -> list[View]:
         admin = container.current().services.key_admin
-        projects = {one["id"]: one["name"] for one in await admin.projects()}
-        return [views.key_row(one, projects) for one in await admin.listing()]
+        names, rows = {one["id"]: one["name"] for one in await admin.projects()}, await admin.listing()
+        self.projects = [{"id": one, "name": name} for one, name in names.items()]
+        mine = [one for one in rows if self.project in ("", one["project_id"])]
+        fits = views.keys_with(mine, self.search)
+        shown = fits[:MOST_KEYS]
+        self.found = f"{len(shown):,} of {len(rows):,}"
+        return [views.key_row(one, names) for one in shown]

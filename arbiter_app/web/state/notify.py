@@ -32,7 +32,8 @@ class Notify(rx.State):
     secret: rx.Field[str] = rx.field("")
     sure: rx.Field[str] = rx.field("")
     editing: rx.Field[str] = rx.field("")
-    """The rule that is changed; empty while a new one is made."""
+    """The rule that is changed; empty while a new one is made. Its channel is `was`."""
+    was: rx.Field[str] = rx.field("")
     name: rx.Field[str] = rx.field("")
     percent: rx.Field[str] = rx.field("5")
     ticked: Listed[str] = rx.field(default_factory=lambda: list(USUAL))  # type: ignore[assignment]
@@ -77,7 +78,9 @@ class Notify(rx.State):
         }
         self.secret = ""
         if self.editing:
-            made = await tried(self, rules.change(who, self.editing, address=address or None, **told))
+            made = await tried(
+                self, rules.change(who, self.editing, channel=self.channel, address=address or None, **told)
+            )
         else:
             made = await tried(self, rules.add(who, channel=self.channel, address=address, **told))
         if made is not None:
@@ -96,6 +99,7 @@ class Notify(rx.State):
         rule = next((one for one in rows if one["id"] == picked), None)
         if rule is not None:
             self.editing, self.channel, self.error, self.secret = picked, rule["channel"], "", ""
+            self.was = rule["channel"]
             self.name, self.percent = rule["name"], f"{100 * rule['error_share']:g}"
             self.ticked = list(rule["events"])
 
@@ -106,7 +110,7 @@ class Notify(rx.State):
         self._blank()
 
     def _blank(self) -> None:
-        self.editing, self.name, self.percent, self.ticked = "", "", "5", list(USUAL)
+        self.editing, self.was, self.name, self.percent, self.ticked = "", "", "", "5", list(USUAL)
 
     @event
     async def test(self, rule_id: str) -> None:

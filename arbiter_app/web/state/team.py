@@ -236,13 +236,12 @@ class Team(rx.State):
         ]
 
     def _show_keys(self, rows: Any, projects: dict[str, str]) -> None:
-        sought = self.search.lower()
         mine = [one for one in rows if one["project_id"] == self.project and one["status"] != "revoked"]
-        fits = [one for one in mine if sought in f"{one['key_id']} {one['label']} {one['email']}".lower()]
+        fits = views.keys_with(mine, self.search)
         self.found = f"{len(fits):,} of {len(mine):,}"
         self.keys = [
             views.key_row(one, projects)
-            | {"label": one["label"] or one["email"] or one["key_id"], "to": f"/app/activity?key={one['key_id']}"}
+            | {"label": one["label"] or one["email"] or one["key_id"]}
             | {"wish": next((name for name, value in WISHES.items() if value == one["tolerance"]), "own")}
             for one in fits[:MOST_KEYS]
         ]
