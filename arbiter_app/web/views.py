@@ -292,7 +292,7 @@ def _setting(name: str) -> str:
 
 def deployment_row(model: str, row: DeploymentRow) -> View:
     """A model on one runtime: its list prices there, and how it fared."""
-    rests = f"rests {count(row['resting_s'])} s" if row["resting_s"] > 0 else ""
+    ill = f"rests {count(row['resting_s'])} s" if row["resting_s"] > 0 else "tried next" if row["reason"] else ""
     return {
         "id": model,
         "runtime": row["runtime"],
@@ -303,9 +303,9 @@ def deployment_row(model: str, row: DeploymentRow) -> View:
         "failed": count(row["failed"]) if row["failed"] else "",
         "latency": ms(row["latency_ms"]),
         "cost": charge(row["cost_per_thousand"]) if row["cost_per_thousand"] is not None else NOTHING,
-        "state": rests or ("first" if row["serving"] else "") if row["listed"] else "not listed",
+        "state": ill or ("first" if row["serving"] else "") if row["listed"] else "not listed",
         "reason": row["reason"],
-        "kind": "good" if row["serving"] and row["listed"] and not rests else "",
+        "kind": "good" if row["serving"] and row["listed"] and not ill else "",
     }
 
 

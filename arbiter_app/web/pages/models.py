@@ -31,8 +31,9 @@ HOW = {
         "has the number of calls."
     ),
     "deployments": (
-        "The cheapest runtime that is healthy is asked first; the next stands in before another model is asked. Calls, latency "
-        "and charges are those of the newest decisions that the model answered."
+        "The cheapest runtime that is healthy is asked first; the next stands in before another model is asked. One that failed "
+        "rests, then the next request tries it. Calls, latency and charges are those of the newest 200 decisions that the model "
+        "answered."
     ),
 }
 

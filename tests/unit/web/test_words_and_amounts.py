@@ -53,6 +53,27 @@ def test_why_not_has_the_number_behind_it() -> None:
     assert said("words of another policy", 1e-4, "a", 1e-4) == "words of another policy"
 
 
+@pytest.mark.parametrize(
+    ("left_s", "reason", "state", "kind"),
+    [(0.0, "", "first", "good"), (12.0, "HTTP 500", "rests 12 s", ""), (0.0, "HTTP 500", "tried next", "")],
+)
+def test_a_deployment_that_failed_is_not_called_the_first_until_it_has_answered(
+    left_s: float, reason: str, state: str, kind: str
+) -> None:
+    fared = {
+        "calls": 3,
+        "failed": 1,
+        "latency_ms": 1.0,
+        "cost_per_thousand": None,
+        "resting_s": left_s,
+        "reason": reason,
+    }
+    place = {"runtime": "house", "runtime_name": "gpt-4o", "input_per_million": 1.0, "output_per_million": 4.0}
+    row: Any = {**place, **fared, "listed": True, "serving": True}
+    shown = views.deployment_row("gpt-4o", row)
+    assert (shown["state"], shown["kind"]) == (state, kind)
+
+
 def test_the_reason_is_said_in_words_of_users() -> None:
     said = "least expected loss: quality 0.92 (at least 0.85) for a bar of 0.95, 3% of the baseline's price"
     wanted = "the best value: quality 0.92, surely above 0.85 where the limit is 0.95; 3% of the baseline's price"
