@@ -82,10 +82,11 @@ _KINDS: tuple[_Kind, ...] = tuple(
         ("tags", ("tags",), (rf"{_A}tags\b[^.\n]{{0,80}}\b(?:the|this) {_TALK}{_TALK_ENDS}",)),
         (
             "follow-up questions",
-            ("follow", "[suggestion mode"),
+            ("follow", "[suggestion mode", "messages this user", "messages the user"),
             (
                 rf"{_A}follow[- ]?up (?:questions|prompts|suggestions)\b[^.\n]{{0,120}}"
                 rf"\b(?:user (?:might|may|could|would)\b|(?:this|the|our) {_TALK}{_TALK_ENDS})",
+                rf"{_ASKED}predict {_WORDS}messages (?:this|the) user (?:might|may|could|would|will)\b",
                 r"\[suggestion mode: ",
             ),
         ),
@@ -119,6 +120,7 @@ _KINDS: tuple[_Kind, ...] = tuple(
                 r"(?=\s*(?:$|[.,:;!?\n]|so far\b|above\b|below\b|between\b|provided\b))",
                 r"provide a detailed prompt for continuing our conversation\b",
                 rf"(?:briefly\*? )summari[sz]e this partial {_TALK}",
+                rf"{_ASKED}summari[sz]e (?:this|the) {_TALK} that will be compacted\b",
             ),
         ),
     )

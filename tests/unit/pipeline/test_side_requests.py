@@ -54,6 +54,16 @@ SIDE = [
     ("LobeChat in Chinese", "你是一名擅长会话的助理，你需要将用户的会话总结为 10 个字以内的标题", QUOTED),
     ("Zed summary", "", "Generate a detailed summary of this conversation. Include:\n1. A brief overview of what was discussed"),
     ("Gemini CLI", "You are the component that summarizes internal chat history into a given structure.\n\nWhen", QUOTED),
+    (
+        "Open WebUI follow-ups, 0.12",
+        "",
+        f"### Task:\nPredict 3-5 useful messages this user might naturally send next to advance their current objective.\n{HISTORY}",
+    ),
+    (
+        "Open WebUI compaction",
+        "",
+        f"### Task:\nSummarize the conversation history that will be compacted out of the active chat context.\n{HISTORY}",
+    ),
     ("Open WebUI autocomplete", "", f"### Task:\nYou are an autocompletion system. Continue the text in `<text>` based on\n{QUOTED}"),
     (
         "Open WebUI search",
