@@ -245,12 +245,6 @@ def _deployments() -> rx.Component:
         return rx.el.tr(
             rx.el.td(row["id"], class_name="m", title=row["id"]),
             rx.el.td(row["runtime"], title=row["name"]),
-            rx.el.td(row["input"], class_name="n"),
-            rx.el.td(row["output"], class_name="n"),
-            rx.el.td(row["calls"], class_name="n"),
-            rx.el.td(row["failed"], class_name="n hide"),
-            rx.el.td(row["latency"], class_name="n"),
-            rx.el.td(row["cost"], class_name="n"),
             rx.el.td(
                 rx.cond(
                     row["kind"] != "",
@@ -258,6 +252,12 @@ def _deployments() -> rx.Component:
                     rx.cond(row["state"] != "", rx.el.span(row["state"], class_name="tag", title=row["reason"])),
                 )
             ),
+            rx.el.td(row["input"], class_name="n"),
+            rx.el.td(row["output"], class_name="n"),
+            rx.el.td(row["calls"], class_name="n"),
+            rx.el.td(row["failed"], class_name="n hide"),
+            rx.el.td(row["latency"], class_name="n"),
+            rx.el.td(row["cost"], class_name="n"),
         )
 
     return atoms.panel(
@@ -267,13 +267,13 @@ def _deployments() -> rx.Component:
                 data.heads(
                     "model",
                     "runtime",
+                    "state",
                     "#input",
                     "#output",
                     "#calls",
                     "#failed-",
                     "#latency, ms",
                     "#$ a 1,000 tokens",
-                    "state",
                 ),
                 rx.el.tbody(rx.foreach(Models.deployments, line)),
                 class_name="feed long",
