@@ -44,7 +44,7 @@ def finish_of(stated: object, called: str = "") -> str | None:
 
     `called`: `tool_calls` or `function_call`, where the answer has one, else empty.
     """
-    word = _word(stated)
+    word = stated if isinstance(stated, str) and stated in _OURS else _word(stated)
     if word in _UNSAID:
         return None
     means = word if word in _OURS else _MEANS.get(word, "stop")
@@ -55,7 +55,7 @@ def finish_of(stated: object, called: str = "") -> str | None:
 
 def is_broken(stated: object) -> bool:
     """Whether the runtime says with that that it could not answer."""
-    return isinstance(stated, str) and _word(stated) in _BROKEN
+    return isinstance(stated, str) and stated not in _OURS and _word(stated) in _BROKEN
 
 
 def _word(stated: object) -> str:
@@ -64,6 +64,4 @@ def _word(stated: object) -> str:
         stated = stated.get("type")
     if not isinstance(stated, str):
         return ""
-    if stated in _OURS:
-        return str(stated)
     return stated.strip().lower().replace("-", "_").replace(" ", "_").removeprefix("finish_reason_")[:60]

@@ -8,7 +8,7 @@ import sys
 
 from tests.served import ROOT
 
-MOST_CALLS, MOST_FILES, MOST_MOVES = 365, 75, 197
+MOST_CALLS, MOST_FILES, MOST_MOVES = 369, 75, 198
 """Some more than there are; who adds a step looks whether an old one can go."""
 
 
