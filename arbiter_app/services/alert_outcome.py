@@ -72,17 +72,19 @@ def told(alert: Row) -> tuple[str, str]:
 
 
 def _settling(alert: Row, after: Sequence[Row], served: Sequence[tuple[int, Row]]) -> int | None:
-    """The place among the served requests from which on one model has served nearly all; None while there is none."""
+    """The place among the served requests from which on one model has served nearly all to this day, its own first one; None while
+    there is none. Who served for a while in between is not where traffic went."""
     least = LEAST
     if alert["kind"] == "new" and sum(_asked(row) == alert["model"] for row in after) < NEW_TRIES:
         least = NEW_LEAST
-    if len(after) < least:
+    start = len(served) - WINDOW
+    if len(after) < least or start < 0:
         return None
-    for start in range(len(served) - WINDOW + 1):
-        models = Counter(_asked(row) for _, row in served[start : start + WINDOW])
-        if models.most_common(1)[0][1] >= SETTLED * WINDOW:
-            return start
-    return None
+    models = [_asked(row) for _, row in served]
+    favourite = Counter(models[start:]).most_common(1)[0][0]
+    while start >= 0 and models[start : start + WINDOW].count(favourite) >= SETTLED * WINDOW:
+        start -= 1
+    return models.index(favourite, start + 1) if start < len(served) - WINDOW else None
 
 
 def _moved(alert: Row) -> str:
@@ -120,7 +122,8 @@ def _followed(alert: Row, seen: Row) -> str:
     elif now == then or then is None:
         parts.append(f"traffic {'stays with' if then else 'is with'} {now}")
     else:
-        parts.append(f"traffic moved from {then} to {now} in {_count(seen['moved_after'], 'request')}")
+        when = f"in {_count(seen['moved_after'], 'request')}" if seen["moved_after"] else "at once"
+        parts.append(f"traffic moved from {then} to {now} {when}")
     return "; ".join([*parts, *_difference(alert, seen)])
 
 

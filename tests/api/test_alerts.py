@@ -49,7 +49,7 @@ def test_a_price_alert_tells_what_it_cost_and_where_traffic_went(tmp_path: Path)
         tried = [row for row in newest if row["ts"] > told["ts"] and row["learning_cost"] is not None]
         assert 0 < seen["trials"] <= len(tried)
         assert 0 < seen["trial_usd"] <= sum(row["learning_cost"] for row in tried) + 1e-12
-        assert f"traffic moved from {favourite} to {seen['served_after']} in " in told["summary"]
+        assert f"traffic moved from {favourite} to {seen['served_after']} " in told["summary"]
         assert "times dearer; " in told["summary"] and " instead of $" in told["summary"]
         assert second.http.get("/v1/overview").json()["alerts"][-1]["summary"] == told["summary"]
         assert alerts(second)[-1] == told, "what has settled stays as it is"

@@ -39,11 +39,11 @@ def seen(alert: dict[str, Any], before: str, after: str, modes: str = "") -> dic
 def test_a_price_alarm_tells_trials_their_cost_and_where_traffic_went() -> None:
     after = seen(ALERT, "A" * 30, "ABACAB" + "B" * 20, "eeee")
     assert after["settled"] is not None
-    assert (after["outcome"]["trials"], after["outcome"]["moved_after"]) == (4, 4)
+    assert (after["outcome"]["trials"], after["outcome"]["moved_after"]) == (4, 5)
     moved, then = told(after)
     assert moved == "8 times dearer"
     assert then == (
-        "4 trials for $0.0020; traffic moved from A to B in 4 requests; 1,000 requests cost $0.15 instead of $0.80"
+        "4 trials for $0.0020; traffic moved from A to B in 5 requests; 1,000 requests cost $0.10 instead of $0.80"
     )
 
 
@@ -57,6 +57,9 @@ def test_traffic_that_stays_and_traffic_that_does_not_settle_is_said() -> None:
     assert gone.endswith("1,000 requests cost $0.10 instead of $0.80"), (
         "its last calls stand for those that were not made"
     )
+    between = seen(ALERT, "A" * 30, "C" * 18 + "A" + "B" * 25)
+    assert told(between)[1].startswith("traffic moved from A to B in 19 requests"), "C served for a while alone"
+    assert told(seen(ALERT, "A" * 30, "B" * 25 + "CCA"))[1].startswith("traffic moved from A to B at once")
     restless = seen(ALERT, "A" * 30, "AB" * 200)
     assert restless["settled"] == 399.0
     assert told(restless)[1].startswith("traffic did not settle on one model in 300 requests")
@@ -66,7 +69,7 @@ def test_quality_and_cheaper_prices_and_the_pool_have_their_own_words() -> None:
     quality = {**ALERT, "kind": "quality", "old_unit": 0.95, "new_unit": 0.3}
     moved, then = told(seen(quality, "A" * 30, "A" + "B" * 25))
     assert moved == "graded 0.95 before, 0.30 now"
-    assert then.startswith("traffic moved from A to B in 0 requests; ")
+    assert then.startswith("traffic moved from A to B in 1 request; ")
     assert then.endswith("answers are graded 0.90 instead of 0.30")
     assert told(seen({**ALERT, "new_unit": 0.25}, "A", "A" * 20))[0] == "75 % cheaper"
     new = {**ALERT, "kind": "new", "bucket": "", "model": "B", "old_unit": None, "new_unit": None}
