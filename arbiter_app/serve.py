@@ -56,6 +56,11 @@ class Application:
         elif self._dispatcher is not None:
             await self._dispatcher(scope, receive, send)
 
+    @property
+    def in_work(self) -> bool:
+        """Whether a request of the gateway runs."""
+        return self._gateway is not None and self._gateway.in_work
+
     def stop(self, at_once: bool) -> None:
         """A stop signal has come: the gateways answer 503 from now on, running requests go on for a while."""
         if self._workers is not None:
@@ -142,6 +147,8 @@ def serve(settings: Settings, announce: Announce, *, pages: bool = True) -> int:
         config_of(settings, TrustedHost(application, settings)),
         on_ready=lambda port: announce(port, application.first_key),
         on_stop=application.stop,
+        in_work=lambda: application.in_work,
+        drain_s=settings.drain_s,
     )
     server.run()
     return 0 if server.started else 3

@@ -35,15 +35,27 @@ once, the last would wait for a thousand turns, each as long as all that is in w
 class Server(uvicorn.Server):
     """Uvicorn with our signals: the first begins to drain and says so at once, the second ends.
 
-    `on_ready` gets the port once requests are accepted; `on_stop` is told for each signal whether to end at once.
+    `on_ready` gets the port once requests are accepted; `on_stop` is told for each signal whether to end at once. While `in_work`
+    says that requests run, for at most `drain_s` seconds, the port stays open, so that who comes hears why nobody serves, and a
+    balancer that it is not ready: a closed port tells neither from a crash.
     """
 
     def __init__(
-        self, config: uvicorn.Config, *, on_ready: Callable[[int], None], on_stop: Callable[[bool], None]
+        self,
+        config: uvicorn.Config,
+        *,
+        on_ready: Callable[[int], None],
+        on_stop: Callable[[bool], None],
+        in_work: Callable[[], bool],
+        drain_s: float,
     ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
         self._on_stop = on_stop
+        self._in_work = in_work
+        self._drain_s = drain_s
+        self._drained_at: float | None = None
+        """When draining is over at the latest, by the event loop's clock; None before a signal."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, and say so."""
@@ -74,7 +86,18 @@ class Server(uvicorn.Server):
                 os.close(os.dup(self.servers[0].sockets[0].fileno()))
             except OSError as error:
                 bounds.count("descriptors", f"no connection can be accepted: {error.strerror}; raise `ulimit -n`")
-        return await super().on_tick(counter)
+        return await super().on_tick(counter) or self._drained()
+
+    def _drained(self) -> bool:
+        """Whether a drain is over; then the rest has what is left of its time."""
+        if self._drained_at is None:
+            return False
+        left_s = self._drained_at - asyncio.get_running_loop().time()
+        if left_s > 0 and self._in_work():
+            return False
+        self.should_exit = True
+        self.config.timeout_graceful_shutdown = round(max(0.0, left_s)) + GOODBYE_S + CUT_S
+        return True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End. Who neither sends nor reads after the drain is cut off, so that nothing has to be cancelled, with a traceback."""
@@ -104,8 +127,8 @@ class Server(uvicorn.Server):
 
     def stop(self) -> None:
         """Drain and end; asked again, end at once."""
-        self.force_exit = self.should_exit
-        self.should_exit = True
+        self.force_exit = self.should_exit = self._drained_at is not None
+        self._drained_at = asyncio.get_running_loop().time() + self._drain_s
         self._on_stop(self.force_exit)
 
 

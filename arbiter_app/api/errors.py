@@ -33,6 +33,8 @@ def error_answer(error: ArbiterError, dialect: Dialect = openai_chat) -> tuple[i
     if error.retry_after_s is not None or error.status in (429, 503):
         wait_s = max(1, math.ceil(error.retry_after_s or 1.0))
         headers.append((b"retry-after", str(wait_s).encode()))
+    if error.code == "draining":  # what comes next over this connection is for another process
+        headers.append((b"connection", b"close"))
     if isinstance(error, BudgetExceeded):
         headers.append((REMAINING, error.left_usd.encode()))
         if error.renews:

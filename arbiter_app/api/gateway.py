@@ -91,6 +91,11 @@ class Gateway:
             max_age=PREFLIGHT_S,
         )
 
+    @property
+    def in_work(self) -> bool:
+        """Whether a request runs."""
+        return bool(self._services.requests.in_work)
+
     def drain(self, *, at_once: bool = False) -> None:
         """Refuse new work from now on; what still runs after `ARBITER_DRAIN_S` seconds, or at once, ends with an error."""
         if at_once:

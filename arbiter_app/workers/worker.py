@@ -54,6 +54,11 @@ class Worker:
         if self._link is not None:
             self._link.send("ready")
 
+    @property
+    def in_work(self) -> bool:
+        """Whether a request runs."""
+        return self._gateway is not None and self._gateway.in_work
+
     def stop(self, at_once: bool) -> None:
         """A signal has come."""
         if self._gateway is not None:
@@ -111,7 +116,13 @@ def main(words: Sequence[str]) -> int:
     logs.set_up(settings.log_level, content=settings.log_content, secrets=doctor.secrets_of(settings), limits=settings)
     raise_file_limit()
     worker = Worker(settings, socket.socket(fileno=int(link)), number, runtime)
-    server = Server(config_of(settings, TrustedHost(worker, settings)), on_ready=worker.ready, on_stop=worker.stop)
+    server = Server(
+        config_of(settings, TrustedHost(worker, settings)),
+        on_ready=worker.ready,
+        on_stop=worker.stop,
+        in_work=lambda: worker.in_work,
+        drain_s=settings.drain_s,
+    )
     server.run(sockets=[socket.socket(fileno=int(listening))])
     log.info("gateway worker %s has ended", number)
     return 0 if server.started else 3

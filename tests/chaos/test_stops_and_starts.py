@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -52,14 +51,26 @@ def ask(one: Served, *, stream: bool) -> tuple[int, str]:
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_what_runs_at_sigterm_is_finished(tmp_path: Path, workers: str) -> None:
     with runtime() as slow, served(tmp_path, ARBITER_WORKERS=workers, **over(slow)) as one:
-        slow.world.faults["*"] = Fault(stall_s=0.7)
+        slow.world.faults["*"] = Fault(stall_s=1.5)
         with ThreadPoolExecutor(2) as pool:
             asked = [pool.submit(ask, one, stream=stream) for stream in (False, True)]
             until(lambda: slow.world.open_requests == 2)
             one.process.send_signal(signal.SIGTERM)
+            who_comes_meanwhile_hears_why_nobody_serves(one.url)
             assert [future.result()[0] for future in asked] == [200, 200]
             assert asked[1].result()[1].endswith("data: [DONE]\n\n")
         assert one.process.wait(10) == 0
+
+
+def who_comes_meanwhile_hears_why_nobody_serves(url: str) -> None:
+    with httpx.Client(base_url=url, headers=KEY, verify=TLS) as client:
+        until(lambda: client.get("/readyz").status_code == 503)
+        assert "draining" in client.get("/readyz").json()["reasons"]
+        assert client.get("/health").status_code == 200
+        for path in (CHAT, "/v1/messages", "/v1/responses", "/v1/completions", "/v1/embeddings"):
+            refused = client.post(path, json=ASK)
+            assert (refused.status_code, refused.headers["connection"]) == (503, "close"), refused.text
+            assert "draining" in refused.text and int(refused.headers["retry-after"]) > 0
 
 
 def test_what_runs_longer_than_the_drain_ends_with_an_error_and_is_on_record(tmp_path: Path) -> None:
@@ -101,16 +112,10 @@ def test_a_second_sigterm_ends_at_once(tmp_path: Path, workers: str) -> None:
             asked = pool.submit(ask, one, stream=True)
             until(lambda: slow.world.open_requests == 1)
             one.process.send_signal(signal.SIGTERM)
-            port = int(one.url.rpartition(":")[2])
-            until(lambda: not listens(port))
+            until(lambda: httpx.get(one.url + "/readyz", verify=TLS).status_code == 503)
             one.process.send_signal(signal.SIGTERM)
             began = time.monotonic()
             one.process.wait(20)
             assert time.monotonic() - began < 5
             status, text = asked.result()
             assert (status, json.loads(text)["error"]["code"]) == (503, "draining")
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
