@@ -20,7 +20,8 @@ from arbiter_app.runtime.sandbox import SandboxServer
 from arbiter_app.runtime.sandbox.world import Fault
 from arbiter_app.store import open_store
 from arbiter_app.workers.worker_pool import WorkerPool, listen
-from tests.chaos.test_stops_and_starts import CHAT, KEY, listens, over, runtime
+from tests.bench.in_process import listens
+from tests.chaos.test_stops_and_starts import CHAT, KEY, over, runtime
 from tests.conftest import FAST, running
 from tests.receivers import receiver
 from tests.served import TLS, Served, free_port, served

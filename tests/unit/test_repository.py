@@ -101,6 +101,28 @@ def test_every_package_the_product_imports_is_required():
     assert missing == []
 
 
+ALONE = """
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+lines = Path("requirements.txt").read_text().splitlines()
+runtime = {line.split("[")[0].split("==")[0] for line in lines if "==" in line}
+known = {name.lower().replace("_", "-").replace(".", "-") for name in runtime}
+for top, of in packages_distributions().items():
+    if not known & {name.lower().replace("_", "-").replace(".", "-") for name in of}:
+        sys.modules.setdefault(top, None)
+import arbiter_app.cli, arbiter_app.serve, arbiter_app.web.container, arbiter_app.web.openid, arbiter_app.channels.apprise_child
+"""
+
+
+def test_the_product_starts_without_a_warning_where_only_its_own_requirements_are_installed():
+    done = subprocess.run(
+        [sys.executable, "-W", "default", "-c", ALONE], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_npm_packages_are_pinned_and_name_no_registry():
     wanted = json.loads((ROOT / "tests/package.json").read_text())["dependencies"]
     locked = json.loads((ROOT / "tests/package-lock.json").read_text())["packages"]
