@@ -20,7 +20,7 @@ EVENTS: dict[str, dict[str, str]] = {
     "DecisionPage": {"load": _ANYBODY},
     "DecisionContent": {"load": _ANYBODY, "show": _OPERATOR, "again": _OPERATOR, "remove": _OPERATOR},
     "ContentSearch": {"load": _ANYBODY, "search": _OPERATOR, "more": _OPERATOR},
-    "ProjectContents": {"load": _ANYBODY, "save": _OPERATOR},
+    "ProjectContents": {"load": _ANYBODY, "find": _OPERATOR, "save": _OPERATOR},
     "Calibrate": {"load": _ANYBODY, "estimate": _OPERATOR, "start": _OPERATOR, "cancel": _OPERATOR},
     "Chart": dict.fromkeys(("show", "close", "save", "open"), _ANYBODY),
     "Demo": {"load": _ANYBODY, "set_option": _ANYBODY}
@@ -52,7 +52,7 @@ EVENTS: dict[str, dict[str, str]] = {
     "Spent": dict.fromkeys(("load", "pick", "between"), _ANYBODY),
     "Start": dict.fromkeys(("load", "go", "move", "set_client", "mint"), _ANYBODY),
     "Integration": {"load": _ANYBODY},
-    "Team": {"load": _ANYBODY, "choose": _ANYBODY, "find": _ANYBODY}
+    "Team": dict.fromkeys(("load", "choose", "find", "find_project"), _ANYBODY)
     | {"make_project": _OPERATOR, "set_disabled": _OPERATOR}
     | dict.fromkeys(("invite", "withdraw", "set_role", "set_budget"), _OWNER)
     | dict.fromkeys(("make_key", "set_key", "set_wish"), _MEMBER),

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from arbiter_app.web import decision_views
+from arbiter_app.web.finding import SHOWN
 from tests.web.conftest import Site, open_page, sign_in
 
 
@@ -148,7 +149,21 @@ def test_keys_can_be_paused_and_revoked_on_a_phone(context: BrowserContext, page
     keys = page.locator("section.panel", has=page.get_by_role("heading", name="Every key"))
     expect(keys.get_by_role("button", name="Revoke").first).to_be_visible()
     right = keys.get_by_role("button", name="Revoke").first.evaluate("one => one.getBoundingClientRect().right")
-    assert right <= 390
+    assert right <= 390 >= page.evaluate("document.documentElement.scrollWidth")
+
+
+def test_a_project_is_found_among_many(context: BrowserContext, page: Page, site: Site) -> None:
+    for at in range(SHOWN + 2):
+        site.http.post("/v1/projects", json={"name": f"Other {at}"})
+    site.http.post("/v1/projects", json={"name": "Sought"})
+    sign_in(context, site)
+    open_page(page, "/app/team")
+    projects = page.locator("section.panel", has=page.get_by_role("heading", name="Projects"))
+    expect(projects.locator("tbody tr")).to_have_count(SHOWN)
+    page.get_by_label("Search projects").fill("sought")
+    expect(projects.locator("tbody tr")).to_have_count(1)
+    page.get_by_label("Search projects").fill("nowhere")
+    expect(projects).to_contain_text("No such project")
 
 
 def test_buttons_and_badges_of_a_row_do_not_touch(context: BrowserContext, page: Page, site: Site) -> None:

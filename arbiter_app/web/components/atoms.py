@@ -187,6 +187,13 @@ def button(text: Part, *, on_click: Any = None, kind: str = "", **props: Any) ->
     return rx.el.button(text, class_name=f"btn {kind}".strip(), **({"type": "button"} | props))
 
 
+def search(label: str, placeholder: str, on_change: Any, **props: Any) -> rx.Component:
+    """Looks for rows of a list while somebody types."""
+    return rx.el.input(
+        placeholder=placeholder, on_change=on_change, class_name="input mini", aria_label=label, type="search", **props
+    )
+
+
 def copy_button(text: Text = "", label: str = "Copy") -> rx.Component:
     """Copies `text`, or the code block it stands in when empty. The work is done by arbiter.js."""
     return rx.el.button(custom_attrs={"data-copy": text}, class_name="copy", type="button", aria_label=label)

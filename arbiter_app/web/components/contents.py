@@ -216,5 +216,11 @@ def of_projects() -> rx.Component:
         rx.cond(state.error != "", rx.el.p(state.error, class_name="error pad", role="alert")),
         body,
         explain=PROJECTS,
-        note="by project",
+        note=either(state.can == "yes", state.found + " projects", "by project"),
+        tools=(
+            rx.cond(
+                state.can == "yes",
+                atoms.search("Search projects", "project", state.find.debounce(200), default_value=state.search),
+            ),
+        ),
     )

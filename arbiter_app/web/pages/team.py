@@ -81,7 +81,20 @@ def _projects() -> rx.Component:
         class_name="feed long",
     )
     return atoms.panel(
-        "Projects", rx.el.div(table, class_name="scroll"), rx.cond(Team.may == "operator", form), explain=HOW
+        "Projects",
+        rx.cond(
+            Team.projects.length() > 0,
+            rx.el.div(table, class_name="scroll"),
+            atoms.empty("No such project", "None has all of these words."),
+        ),
+        rx.cond(Team.may == "operator", form),
+        note=Team.shown,
+        explain=HOW,
+        tools=(
+            atoms.search(
+                "Search projects", "name or time zone", Team.find_project.debounce(200), default_value=Team.sought
+            ),
+        ),
     )
 
 

@@ -15,6 +15,7 @@ from arbiter_app.services.redaction import MOST_CHARS, MOST_RULES
 from arbiter_app.services.rows import SecondAnswer
 from arbiter_app.store import StoreError
 from arbiter_app.web import container, views
+from arbiter_app.web.finding import found
 from arbiter_app.web.formats import amount, share
 from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.state.attempts import tried
@@ -22,6 +23,8 @@ from arbiter_app.web.typed import Listed, background, event, listed
 from arbiter_app.web.views import View
 
 FOUND = 20
+MOST_FORMS = 10
+"""Projects whose form is shown at once."""
 MOST_TURNS, MOST_TURN_CHARS = 100, 20_000
 """Of a conversation, its last turns are shown, each up to so many characters; the API gives all of it."""
 
@@ -154,6 +157,8 @@ class ProjectContents(rx.State):
     """For how long each project keeps contents, and what is taken out of them; for operators."""
 
     rows: Listed[View] = listed()
+    search: rx.Field[str] = rx.field("")
+    found: rx.Field[str] = rx.field("")
     can: rx.Field[str] = rx.field("")
     error: rx.Field[str] = rx.field("")
     done: rx.Field[str] = rx.field("")
@@ -162,9 +167,17 @@ class ProjectContents(rx.State):
     async def load(self) -> None:
         """Show it."""
         who = await authz.current_caller(self)
-        self.error = self.done = ""
+        self.error = self.done = self.search = ""
         self.can = "yes" if container.current().settings.content_keys else ""
         await self._show(who)
+
+    @event
+    async def find(self, text: str) -> None:
+        """Look for projects by name."""
+        who = await authz.current_caller(self)
+        if who.role is Role.OPERATOR:
+            self.search = arguments.text(text, 100)
+            await self._show(who)
 
     @event
     async def save(self, form: dict[str, Any]) -> None:
@@ -188,7 +201,7 @@ class ProjectContents(rx.State):
 
     async def _show(self, who: Caller) -> None:
         projects = await container.current().services.key_admin.projects() if who.role is Role.OPERATOR else []
-        self.rows = [
+        rows = [
             {
                 "id": one["id"],
                 "name": one["name"],
@@ -197,6 +210,7 @@ class ProjectContents(rx.State):
             }
             for one in projects
         ]
+        self.rows, self.found = found(rows, self.search, "name", "id", most=MOST_FORMS)
 
 
 def _owns(who: Caller) -> bool:

@@ -11,6 +11,7 @@ from arbiter_app.pipeline.types import Caller, ProjectRole, Role
 from arbiter_app.services.project_roles import is_operator, may, may_somewhere, role_in
 from arbiter_app.store.rollup_math import project_scope
 from arbiter_app.web import container, views
+from arbiter_app.web.finding import found
 from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.state.attempts import tried
 from arbiter_app.web.typed import Listed, event, listed
@@ -25,6 +26,7 @@ WISHES: dict[str, float | None] = {"usual": None, "best": 0.0, "cheapest": 1.0}
 class Team(rx.State):
     """What the page shows: the projects of whoever is signed in, and of the chosen one members, invitations and keys.
 
+    Of many projects those are shown that have the words `sought`; `shown` says how many.
     `may` is what they may do there; `made` is a link or key that was just made, shown once; `sure` what is about to be taken away.
     """
 
@@ -33,6 +35,8 @@ class Team(rx.State):
     project: rx.Field[str] = rx.field("")
     name: rx.Field[str] = rx.field("")
     search: rx.Field[str] = rx.field("")
+    sought: rx.Field[str] = rx.field("")
+    shown: rx.Field[str] = rx.field("")
     projects: Listed[View] = listed()
     members: Listed[View] = listed()
     invitations: Listed[View] = listed()
@@ -49,7 +53,7 @@ class Team(rx.State):
     async def load(self) -> None:
         """Show the projects, and the one that the URL names."""
         who = await authz.current_caller(self)
-        self.made, self.error, self.sure, self.search = "", "", "", ""
+        self.made, self.error, self.sure, self.search, self.sought = "", "", "", "", ""
         self.project = arguments.text(dict(self.router.url.query_parameters).get("project"), 60)
         await self._show(who)
 
@@ -65,6 +69,13 @@ class Team(rx.State):
         """Look for keys by id, name or address."""
         who = await authz.current_caller(self)
         self.search = arguments.text(text, 100)
+        await self._show(who)
+
+    @event
+    async def find_project(self, text: str) -> None:
+        """Look for projects by name or time zone."""
+        who = await authz.current_caller(self)
+        self.sought = arguments.text(text, 100)
         await self._show(who)
 
     @event
@@ -189,7 +200,7 @@ class Team(rx.State):
         ids = [one["id"] for one in rows]
         self.project = self.project if self.project in ids else ids[0]
         self.name = next(one["name"] for one in rows if one["id"] == self.project)
-        self.projects = [
+        projects = [
             {
                 "id": one["id"],
                 "name": one["name"],
@@ -200,6 +211,7 @@ class Team(rx.State):
             }
             for one in rows
         ]
+        self.projects, self.shown = found(projects, self.sought, "name", "id", "zone")
         self.may = next(
             (role for role in reversed(ROLES) if may(who, self.project, ProjectRole(role))), ProjectRole.VIEWER.value
         )
