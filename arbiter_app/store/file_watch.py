@@ -54,14 +54,14 @@ class FileWatch:
         for SQLite itself takes the log away with the last connection that does.
         """
         try:
-            found = self.path.stat()
+            found, itself = self.path.stat(), self.path.lstat()
         except FileNotFoundError:
             return (
                 f"the database file {self.path} was deleted or moved away; put it back, or restart to begin a new one"
             )
         except OSError as error:
             return f"the database file {self.path} cannot be reached: {error.strerror}"
-        if (_identity(found), _identity(self.path.lstat())) != self._same:
+        if (_identity(found), _identity(itself)) != self._same:
             return f"the database file {self.path} was replaced by another one; restart to use that, or put it back"
         if found.st_size < self._size:  # SQLite shortens a file with VACUUM only, which Arbiter does not use
             what = "truncated" if found.st_size else "emptied"

@@ -220,6 +220,13 @@ class Writer:
                         break
                     time.sleep(retry_s)
                     retry_s = min(LAST_RETRY_S, retry_s * 2)
+            except Exception as error:  # without this thread everybody would wait for ever
+                log.exception("the writer failed and tries again")
+                self._degrade(f"writing failed: {error!r}")
+                if self._closing:
+                    break
+                time.sleep(retry_s)
+                retry_s = min(LAST_RETRY_S, retry_s * 2)
             finally:
                 self._turning = None
         if unwritten := [*self._held, *self._queue]:

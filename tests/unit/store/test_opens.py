@@ -26,7 +26,9 @@ from arbiter_app.store.backends import StoreUnusable, backend_of, url_of
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import prepare
 from arbiter_app.store.file_watch import NOBODY, FileWatch
+from arbiter_app.store.waiting import WritesPaused
 from tests.stores import KEYS, NOW, call_now, connected, file_all, mixed, record
+from tests.waiting import until
 
 
 @contextmanager
@@ -313,3 +315,35 @@ def test_a_log_that_went_with_the_connection_that_held_it_is_no_fault(tmp_path: 
         (tmp_path / "arbiter.db-wal").unlink()
         assert watch.problem(lambda: next(holder)) == ""  # it was let go of meanwhile
         assert "the log of the database" in watch.problem(lambda: 2)
+
+
+def test_a_file_that_is_moved_while_it_is_looked_at_is_gone_or_there(tmp_path: Path) -> None:
+    path, away = tmp_path / "arbiter.db", tmp_path / "away.db"
+    open_store(str(path)).close()
+    watch = FileWatch(path)
+    moving = multiprocessing.get_context("spawn").Process(target=_move, args=(path, away))
+    moving.start()
+    seen = Counter[str]()
+    while moving.is_alive():
+        seen[watch.problem(lambda: 0).partition(" was ")[2].partition(";")[0]] += 1
+    watch.close()
+    assert seen.keys() == {"", "deleted or moved away"}
+
+
+def _move(path: Path, away: Path) -> None:
+    for _ in range(5_000):
+        path.rename(away)
+        away.rename(path)
+
+
+def test_a_writer_that_fails_says_so_and_writes_once_it_can(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "arbiter.db"))
+    watch = store._watch
+    assert watch is not None
+    there, watch.path = watch.path, None  # type: ignore[assignment]  # a fault of our own
+    with pytest.raises(WritesPaused, match="writing failed"):
+        asyncio.run(store.mint_key(role="caller", email="a@example.com", label=""))
+    watch.path = there
+    until(lambda: not store.ledger.degraded)
+    assert asyncio.run(store.mint_key(role="caller", email="a@example.com", label="")).secret
+    store.close()
