@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from importlib import util
 from typing import Any
 
@@ -189,7 +189,7 @@ class PostgresqlBackend(Backend):
         with driver.pipeline():
             driver.execute(f"SELECT pg_advisory_xact_lock({ONE_WRITER})")
             inserts()
-            driver.commit()
+            driver.execute("COMMIT")  # the driver's own `commit` would wait for what was sent
         connection.commit()  # nothing is sent for this: SQLAlchemy is told
 
     def commit(self, connection: Connection) -> None:
@@ -263,8 +263,10 @@ class PostgresqlBackend(Backend):
 
     @staticmethod
     def in_one_go(connection: Connection) -> AbstractContextManager[object]:
-        """A pipeline: statements go out without waiting for the one before."""
-        pipeline: AbstractContextManager[object] = _driver(connection).pipeline()
+        """A pipeline: statements go out without waiting for the one before. Within one they go on in that: to begin another one there
+        waits for what was sent, and so does its end."""
+        driver = _driver(connection)
+        pipeline: AbstractContextManager[object] = nullcontext() if driver.pgconn.pipeline_status else driver.pipeline()
         return pipeline
 
     @staticmethod

@@ -228,6 +228,21 @@ def test_a_burst_that_waited_for_another_process_shares_the_next_commit(store: S
     assert run(burst) == 1
 
 
+def test_a_batch_of_records_is_one_question_to_the_server(store: Store, tmp_path: Path) -> None:
+    async def write(several: int) -> None:
+        await asyncio.gather(*[store.ledger.record(one) for one in mixed(several)])
+
+    run(lambda: write(3))
+    driver: Any = store.writer._line.connected().connection.driver_connection
+    with (tmp_path / "trace").open("w+") as trace:
+        driver.pgconn.trace(trace.fileno())
+        before = store.writer.commits
+        run(lambda: write(8))  # fewer than are filed
+        driver.pgconn.untrace()
+        said = (tmp_path / "trace").read_text()
+    assert said.count("\tSync") == store.writer.commits - before
+
+
 def test_the_end_of_the_server_loses_and_doubles_nothing(tmp_path: Path) -> None:
     store = open_store(databases.place("postgres", tmp_path / "arbiter.db"))
     records = mixed(600)
