@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -45,6 +46,8 @@ USED_UP = 0.8
 HEARD_S = 60.0
 """So long after a budget was set every process has heard of it: a request that begins later reserves."""
 DAY_S = 86_400.0
+_GROUPED = re.compile(r"\d{1,3}(,\d{3})+(\.\d+)?")
+"""Thousands between commas."""
 EVERYTHING = 1 << 62
 """What is left where no balance was seen yet."""
 
@@ -416,12 +419,15 @@ def _known(name: str, value: str, known: Sequence[str]) -> None:
 
 
 def _pico(limit_usd: str | float) -> int:
+    """Pico-dollars of an amount as people write it, like `$1,250.50`. Raises Unprocessable: also for `1,5`, which may mean either."""
+    text = str(limit_usd).strip().removeprefix("$")
     try:
-        amount = Decimal(str(limit_usd).strip().removeprefix("$").replace(",", ""))
+        amount = Decimal(text.replace(",", "") if _GROUPED.fullmatch(text) else text)
     except ArithmeticError:
         amount = Decimal("NaN")
     if not amount.is_finite() or not 0 <= amount <= MOST_USD:
-        raise Unprocessable(f"limit_usd must be dollars between 0 and {MOST_USD:,}", param="limit_usd")
+        how = f"limit_usd must be dollars between 0 and {MOST_USD:,}, with a point before the cents"
+        raise Unprocessable(how, param="limit_usd")
     return int(amount * PICO_PER_USD)
 
 

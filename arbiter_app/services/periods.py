@@ -12,12 +12,16 @@ from arbiter_app.pipeline.plain import quoted
 
 DAY, WEEK, MONTH, ALL = "day", "week", "month", "all"
 PERIODS = (DAY, WEEK, MONTH, ALL)
+NO_PLACES = ("localtime", "posixrules", "Factory")
+"""Files beside those of time zones: on another host they say something else, or nothing."""
 
 
 @lru_cache(maxsize=256)
 def zone_of(name: str) -> ZoneInfo:
     """The time zone of an IANA name. Raises Unprocessable."""
     try:
+        if name in NO_PLACES or name.startswith(("posix/", "right/")):
+            raise ValueError
         return ZoneInfo(name)
     except (ValueError, OSError, KeyError):
         known = "an IANA name like UTC or Europe/Berlin"

@@ -193,8 +193,12 @@ def test_a_soft_limit_warns(gateway: Running) -> None:
         ("limit_usd", "NaN"),
         ("limit_usd", "1e9"),
         ("limit_usd", "much"),
+        ("limit_usd", "1,5"),
+        ("limit_usd", "1,2,3"),
         ("soft", 1.5),
         ("timezone", "Mars/Olympus"),
+        ("timezone", "localtime"),
+        ("timezone", "right/UTC"),
         ("subject", " "),
     ],
 )
