@@ -35,6 +35,9 @@ BUCKETS = ("code", "code:hard", "open", "translation")
 LENGTHS = (60, 200, 400, 900, 2_500)
 MODELS = tuple(PRICES)
 BASELINE = "big"
+PROJECTS = ("search", "support", "batch")
+HARD_FOR = {("search", "small"): 0.2, ("batch", "middle"): 0.3}
+"""How much of its quality a model has in a project, where it is not the same as elsewhere."""
 TOPICS = {False: "name the colour of", True: "prove the lemma about"}
 WORDS = "river stone cloud paper window garden music table winter letter".split()
 
@@ -76,7 +79,10 @@ class Life:
         bucket = draw.choices(BUCKETS, (8, 2, 4, 1))[0]
         length, cached = draw.choice(LENGTHS), draw.random() if own is not None else 0.0
         trials = draw.choices(tuple(Trials), (4, 5, 1))[0]
-        return RoutingAsk(bucket, prompt, models, length, 200, own, own, int(cached * length), trials)
+        segments = ("project", draw.choice(PROJECTS)), ("system", f"{draw.randrange(40):02d}")
+        return RoutingAsk(
+            bucket, prompt, models, length, 200, own, own, int(cached * length), trials, segments=segments
+        )
 
     def step(self) -> None:
         """One request from the choice to what is learned from it, and whatever else befalls a policy."""
@@ -123,6 +129,7 @@ class Life:
         good = QUALITY.get(model, 0.5) * (0.3 if model in self.worse else 1.0)
         if TOPICS[True] in ask.prompt and model in ("tiny", "small"):
             good *= 0.4
+        good *= HARD_FOR.get((dict(ask.segments)["project"], model), 1.0)
         usd = FACTS[model].list_usd(ask.tokens_in, 200) * self.price[model] if model in FACTS else 1e-4
         return Observation(
             bucket=ask.bucket,
@@ -136,6 +143,7 @@ class Life:
             latency_ms=100.0,
             mode=mode,
             asked_tokens=float(ask.tokens_in),
+            segments=ask.segments,
         )
 
     def _change(self, model: str) -> None:

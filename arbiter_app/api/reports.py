@@ -17,6 +17,7 @@ from arbiter_app.dialects.anthropic_messages.models import PAGE, model_of, page_
 from arbiter_app.pipeline.errors import NotFound, Unauthorized
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Json, Role
+from arbiter_app.services.project_roles import is_operator
 from arbiter_app.services.rows import (
     AlertList,
     DecisionList,
@@ -126,8 +127,8 @@ async def what_if(
 
 @router.get("/v1/policy")
 async def policy(request: Request) -> PolicyTable:
-    """Per bucket, rows of model, n, quality with interval, mean cost, chosen."""
-    return services_of(request).reads.policy()
+    """Per bucket, rows of model, n, quality with interval, mean cost, chosen; for operators the segments that differ, too."""
+    return services_of(request).reads.policy(segments=is_operator(request.state.caller))
 
 
 @router.get("/v1/recent")

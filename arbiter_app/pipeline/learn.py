@@ -161,12 +161,13 @@ class Learner:
         """Observations of new grades, in the order in which they are to be learned: of two answers the later one tells of both."""
         first = {served.model: 0, self._baseline(): 1}
         known: dict[str, Beside] = {}
+        segments = served.ask.segments if served.ask is not None else ()
         if served not in answers and served.grade.quality is not None:
             known[served.model] = self._beside(served)
         for one in sorted(answers, key=lambda one: first.get(one.model, 2)):
             other = known.get(self._baseline()) or known.get(served.model)
             if one.grade.quality is not None:
-                yield replace(self._judged(one, one.grade), beside=other)
+                yield replace(self._judged(one, one.grade), beside=other, segments=segments)
                 known[one.model] = self._beside(one)
 
     def _beside(self, decision: Decision) -> Beside:
@@ -218,6 +219,7 @@ class Learner:
             mode=str(mode),
             now=self._now(),
             asked_tokens=decision.eligible.prompt_tokens if decision.eligible else 0,
+            segments=decision.ask.segments if decision.ask is not None else (),
         )
 
     def _believed(self, bucket: str, grade: Grade) -> tuple[float | None, float]:
@@ -241,6 +243,7 @@ class Learner:
             latency_ms=None,
             mode=str(decision.mode),
             now=self._now(),
+            segments=decision.ask.segments if decision.ask is not None else (),
         )
 
     def _known(self, shift: Shift) -> Json:

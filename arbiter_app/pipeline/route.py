@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,12 +16,14 @@ from arbiter_app.pipeline.holdout import Holdout, drawn
 from arbiter_app.pipeline.messages import ids_of, open_calls
 from arbiter_app.pipeline.tokens import per_estimated
 from arbiter_app.pipeline.types import ChatRequest, Classification, Completion, Eligible, Json, Mode
-from arbiter_app.policy import Candidate, Policy, RoutingAsk, RoutingChoice, Trials
+from arbiter_app.policy import Candidate, Policy, RoutingAsk, RoutingChoice, Segment, Trials
 
 CONVERSATIONS = 10_000
 """As many are remembered."""
 CACHED_S = 300.0
 """How long providers keep the prompt of a conversation cached; each answer begins it anew."""
+SYSTEM_HEAD, DIGITS = 2_000, 12
+"""Characters at the beginning of a system prompt by which a segment is known, and hexadecimal digits of their digest."""
 _CHOSEN = frozenset({Mode.EXPLORE, Mode.EXPLOIT, Mode.ESCALATE})
 """Why a model served that the policy had chosen."""
 
@@ -163,6 +165,10 @@ class Router:
         calls = open_calls(decision.request.messages)
         in_loop = calls is not None
         cached_by, cached, decision.warm = self.conversations.cached(decision.request, now, in_loop=in_loop)
+        request, caller = decision.request, decision.request.caller
+        segments: tuple[Segment, ...] = ("key", caller.origin or caller.key_id), ("project", caller.project)
+        if request.tags or request.system or "tools" in request.payload:
+            segments += tuple(_told_apart_by(request))
         ask = RoutingAsk(
             bucket=seen.bucket,
             prompt=decision.request.ask,
@@ -175,6 +181,7 @@ class Router:
             wish=decision.request.wish,
             dollar_weight=decision.reservation.dollar_weight if decision.reservation is not None else 1.0,
             trials=self._trials_of(decision, in_loop=in_loop),
+            segments=segments,
         )
         decision.ask = ask
         choice = self._policy.choose(ask, now, seed)
@@ -271,6 +278,28 @@ def _stay(decision: Decision, choice: RoutingChoice, model: str) -> None:
     decision.choice = replace(choice, model=model, mode=Mode.EXPLOIT.value, propensity=1.0, ranking=ranking)
     decision.mode, decision.propensity = Mode.EXPLOIT, 1.0
     decision.reason = f"{model} called the tools, and stays until the loop ends"
+
+
+def _told_apart_by(request: ChatRequest) -> Iterator[Segment]:
+    """What else tells the caller's requests apart: the first tag that is no end user, the beginning of the system prompt, the names of the
+    tools it offers."""
+    tag = next((tag for tag in request.tags if not tag.startswith("user:")), None)
+    if tag is not None:
+        yield "tag", tag
+    if request.system:
+        yield "system", _digest("system", request.system[:SYSTEM_HEAD]).hex()[:DIGITS]
+    tools = request.payload.get("tools")
+    if isinstance(tools, list) and tools:
+        names = sorted(str(_named(tool)) for tool in tools)
+        yield "tools", _digest("tools", " ".join(names)).hex()[:DIGITS]
+
+
+def _named(tool: object) -> object:
+    """The name of a tool, or its type."""
+    if not isinstance(tool, dict):
+        return None
+    function = tool.get("function")
+    return function.get("name") if isinstance(function, dict) else tool.get("name") or tool.get("type")
 
 
 def _digest(key_id: str, call_id: str) -> bytes:

@@ -16,6 +16,7 @@ from arbiter_app.policy.types import (
     REACTION,
     Beside,
     Candidate,
+    Differing,
     Learned,
     ModelFacts,
     Objective,
@@ -24,6 +25,7 @@ from arbiter_app.policy.types import (
     PolicySnapshot,
     RoutingAsk,
     RoutingChoice,
+    Segment,
     Serve,
     Shift,
     Trials,
@@ -80,6 +82,8 @@ class Policy(Protocol):
 
     def outlook(self) -> list[BucketOutlook]: ...
 
+    def segments(self, models: Sequence[str]) -> list[Differing]: ...
+
     def licensed(self, bucket: str) -> frozenset[str]: ...
 
 
@@ -98,6 +102,7 @@ __all__ = [
     "Beside",
     "BucketOutlook",
     "Candidate",
+    "Differing",
     "RoutingChoice",
     "Learned",
     "ModelFacts",
@@ -112,6 +117,7 @@ __all__ = [
     "Shift",
     "Trials",
     "Wish",
+    "Segment",
     "build",
     "from_row",
 ]

@@ -36,10 +36,12 @@ from arbiter_app.policy.price import usd_at
 from arbiter_app.policy.prompt_regression import PromptRegression, features, head
 from arbiter_app.policy.rule import decide, learning_left_usd
 from arbiter_app.policy.scores import BucketPosterior
+from arbiter_app.policy.segments import BucketSegments, Segments
 from arbiter_app.policy.statistics import BEYOND, PAIR_FIELDS, ModelStats, Rows
 from arbiter_app.policy.types import (
     REACTION,
     UNLISTED,
+    Differing,
     Learned,
     ModelFacts,
     Objective,
@@ -47,6 +49,7 @@ from arbiter_app.policy.types import (
     PolicySettings,
     RoutingAsk,
     RoutingChoice,
+    Segment,
     Serve,
     Shift,
     Trials,
@@ -70,8 +73,9 @@ PRICE_SD_UNLISTED = 0.35
 """... and where no list price is known, and prompt and answer tokens are mixed in any proportion."""
 MOST_PAIRS = 20_000.0
 """More pairs are not told as a number: nobody waits for them."""
-SUMS, WATCH, TEXT = "sums", "watch", "text"
-"""Kinds of state, each stored by bucket and model: the sums that beliefs rest on, the tests for change, the regressions."""
+SUMS, WATCH, TEXT, SEGMENTS = "sums", "watch", "text", "segments"
+"""Kinds of state, each stored by bucket and model: the sums that beliefs rest on, the tests for change, the regressions. The last is
+stored by bucket and feature: its parts (see `segments`)."""
 Place = tuple[str, str]
 """A bucket and a model."""
 BeliefSums = tuple[Array, Array]
@@ -98,6 +102,9 @@ class ArbiterPolicy(BasePolicy):
         self._published: dict[str, dict[str, PromptRegression]] = {}
         self._unsaved: dict[tuple[str, Place], None] = {}
         self._views: dict[str, BucketPosterior] = {}
+        self._segments = Segments(self._settings.segment_sure)
+        self._segment_views: dict[str, tuple[BucketPosterior, dict[Segment, BucketPosterior]]] = {}
+        """The views of a bucket's parts, with that of the bucket that they were made of."""
         self._buckets: dict[str, Bucket] = {}
         self._trials = Trials.SERVED
         """How trials were made at the last choice: a model serves sooner where a trial serves the caller."""
@@ -116,11 +123,17 @@ class ArbiterPolicy(BasePolicy):
         """The model for one request; the same snapshot, ask and seed give the same."""
         self._trials = ask.trials
         self._fit(ask.eligible)
-        view, lost = self._with_prompt(self._view(ask.bucket), ask), self._lost_cache(ask)
-        if ask.wish is None:
-            return decide(view, ask, seed, self._pool, self._settings, self._falling, lost)
-        latency = self._latency(ask.bucket) if ask.wish.objective is Objective.LATENCY else None
-        return decide(view, ask, seed, self._pool, wished(self._settings, ask.wish), self._falling, lost, latency)
+        view, segment, asking = self._view(ask.bucket), None, None
+        if ask.bucket in self._segments.differing:
+            segment, view = self._of_segment(view, ask)
+        if segment is None and ask.bucket in self._segments.wondering:
+            asking = self._of_segment(view, ask, wondering=True)[1]
+        view, lost, settings, latency = self._with_prompt(view, ask), self._lost_cache(ask), self._settings, None
+        if ask.wish is not None:
+            latency = self._latency(ask.bucket) if ask.wish.objective is Objective.LATENCY else None
+            settings = wished(settings, ask.wish)
+        choice = decide(view, ask, seed, self._pool, settings, self._falling, lost, latency, asking)
+        return choice if segment is None else replace(choice, reason=f"{choice.reason}; by {' '.join(segment)}")
 
     def record(self, observation: Observation) -> Learned:
         """Fold one call in. A price alarm makes the model's cost be learned anew, a quality alarm its grades."""
@@ -134,6 +147,10 @@ class ArbiterPolicy(BasePolicy):
         self._learn_prompt(observation, known)
         shifts = self._quality_shift(detector, observation, known, delta)
         paired = self._paired(observation, bool(shifts))
+        if observation.segments and observation.quality is not None and not shifts:
+            due = self._segments.learn(observation, paired)
+            if due and observation.bucket in self._buckets:
+                self._look_at_segments(observation.bucket, due)
         if paired and paired[0][1] == observation.model:
             delta.add(paired.pop(0)[2])
         deltas = (
@@ -165,7 +182,12 @@ class ArbiterPolicy(BasePolicy):
         if shifts:
             deltas = (*deltas, *self._fold(observation.bucket, observation.model, delta).deltas)
             self._note_detector(place, True)
-        deltas = (*deltas, *self._folded(self._paired(observation, bool(shifts))))
+        paired = self._paired(observation, bool(shifts))
+        if observation.segments and not shifts:
+            due = self._segments.learn(observation, paired)
+            if due:
+                self._look_at_segments(observation.bucket, due)
+        deltas = (*deltas, *self._folded(paired))
         self._publish(place, False)
         return self._learned(observation.bucket, deltas, shifts)
 
@@ -183,6 +205,7 @@ class ArbiterPolicy(BasePolicy):
         self._regressions = dict(_stored(TEXT, state, PromptRegression.unpacked))
         for place in self._regressions:
             self._publish_as(place, PromptRegression.unpacked(state[_key(TEXT, place)]))
+        self._segments = Segments(self._settings.segment_sure, _stored(SEGMENTS, state, BucketSegments.unpacked))
         self._arrange((), dict(_stored(SUMS, state, _belief_sums)))
         if any(one.staleness > REFRESH_AFTER for one in self._buckets.values()) or self._much_is_news():
             self._sync_all()
@@ -203,12 +226,21 @@ class ArbiterPolicy(BasePolicy):
             elif place == (bucket, model) and kind == "quality":
                 detector.regrade()
                 self._note_detector(place, True)
+                self._segments.drop(bucket, model, model == self._baseline)
 
     def forget(self) -> None:
         """Drop everything learned."""
         super().forget()
-        for one in (self._detectors, self._falling, self._regressions, self._published, self._unsaved):
+        for one in (
+            self._detectors,
+            self._falling,
+            self._regressions,
+            self._published,
+            self._unsaved,
+            self._segment_views,
+        ):
             one.clear()
+        self._segments = Segments(self._settings.segment_sure)
         self._arrange((), {})
 
     def learning_left_usd(self, bucket: str) -> float:
@@ -219,22 +251,35 @@ class ArbiterPolicy(BasePolicy):
         """What is believed of each model in a bucket, and which one an exploiting request would get now."""
         if not models:
             return []
-        if self._settled is None or self._settled[0] != self._version:
-            first = 0.0 if self._trials is Trials.SERVED else self._settings.baseline_first
-            settings = replace(
-                self._settings, explore_share=0.0, baseline_first=first, repriced_share=0.0, recheck_share=0.0
-            )
-            settled = ArbiterPolicy(self._facts, self._baseline, settings)
-            settled.load(self._table.rows(), {})
-            self._settled = self._version, settled
-        trials = Trials.SERVED if self._trials is Trials.SERVED else Trials.NONE
-        choice = self._settled[1].choose(RoutingAsk(bucket, "", tuple(models), trials=trials), 0.0, 0)
+        choice = self._exploiting(RoutingAsk(bucket, "", tuple(models)))
         best = next((one.model for one in choice.candidates if not one.why_not), None)
         rows, to_go = self._rows(bucket, choice.candidates, best), self._pairs_to_go(bucket)
         for row in rows:
             if not row["licensed"]:
                 row["pairs_to_go"] = to_go.get(row["model"])
         return rows
+
+    def segments(self, models: Sequence[str]) -> list[Differing]:
+        """The parts of buckets that differ from one another, and which of these models an exploiting request would get there now."""
+        found = []
+        for bucket, part, chance, graded in self._segments.told() if models else ():
+            choice = self._exploiting(RoutingAsk(bucket, "", tuple(models), segments=(part,)))
+            quality = next(one.quality for one in choice.candidates if not one.why_not)
+            found.append(Differing(bucket, part, chance, graded, choice.model, quality))
+        return found
+
+    def _exploiting(self, ask: RoutingAsk) -> RoutingChoice:
+        """What would be chosen now where nothing is to be learned."""
+        if self._settled is None or self._settled[0] != self._version:
+            first = 0.0 if self._trials is Trials.SERVED else self._settings.baseline_first
+            settings = replace(
+                self._settings, explore_share=0.0, baseline_first=first, repriced_share=0.0, recheck_share=0.0
+            )
+            settled = ArbiterPolicy(self._facts, self._baseline, settings)
+            settled.load(self._table.rows(), self._state_of_segments())
+            self._settled = self._version, settled
+        trials = Trials.SERVED if self._trials is Trials.SERVED else Trials.NONE
+        return self._settled[1].choose(replace(ask, trials=trials), 0.0, 0)
 
     def outlook(self) -> list[BucketOutlook]:
         """What is expected to be saved in each bucket, from what is believed now."""
@@ -262,7 +307,12 @@ class ArbiterPolicy(BasePolicy):
     def _state(self) -> Mapping[str, bytes]:
         shown = [(bucket, model) for bucket, regressions in self._published.items() for model in regressions]
         kinds = (SUMS, self._belief_sums()), (WATCH, self._detectors), (TEXT, shown)
-        return {_key(kind, place): self._packed(kind, place) for kind, places in kinds for place in places}
+        state = {_key(kind, place): self._packed(kind, place) for kind, places in kinds for place in places}
+        return state | self._state_of_segments()
+
+    def _state_of_segments(self) -> dict[str, bytes]:
+        known = [place for place, parts in self._segments.parts.items() if parts.synced is not None]
+        return {_key(SEGMENTS, place): self._packed(SEGMENTS, place) for place in known}
 
     def _learned(
         self, bucket: str, deltas: tuple[tuple[str, str, ModelStats], ...], shifts: Sequence[Shift]
@@ -270,6 +320,8 @@ class ArbiterPolicy(BasePolicy):
         """What came of an observation, once beliefs have followed it, with the state that is to be stored for it."""
         if shifts:
             self._sync_all()
+            for feature in self._segments.dropped(bucket):
+                self._look_at_segments(bucket, feature)
         elif self._buckets[bucket].staleness > REFRESH_AFTER or self._licences_moved(bucket):
             self._mark_unsaved(bucket, self._buckets[bucket].sync())
             self._views.pop(bucket, None)
@@ -289,6 +341,8 @@ class ArbiterPolicy(BasePolicy):
     def _packed(self, kind: str, place: Place) -> bytes:
         if kind == WATCH:
             return self._detectors[place].packed()
+        if kind == SEGMENTS:
+            return self._segments.parts[place].packed()
         if kind == TEXT:
             return self._published[place[0]][place[1]].packed()
         here, at = self._buckets[place[0]], self._pool.index[place[1]]
@@ -392,6 +446,28 @@ class ArbiterPolicy(BasePolicy):
         elsewhere = self._shared.base_charges(here)
         money = expected_usd(sums, elsewhere, self._price, self._pool.base, self._settings.price_strength)
         return BucketPosterior(here, sums, self._shared.belief(here, sums), money, self._table.total)
+
+    def _of_segment(
+        self, view: BucketPosterior, ask: RoutingAsk, *, wondering: bool = False
+    ) -> tuple[Segment | None, BucketPosterior]:
+        """The segment of the bucket that the request belongs to, where they differ (or may), and the view with what is believed there."""
+        found = self._segments.belief(
+            ask.bucket, ask.segments, view.here, self._pool, self._shared, wondering=wondering
+        )
+        if found is None:
+            return None, view
+        part, belief, share = found
+        known = self._segment_views.get(ask.bucket)
+        if known is None or known[0] is not view:
+            known = self._segment_views[ask.bucket] = view, {}
+        its = known[1].get(part)
+        if its is None or its.belief is not belief or its.share != share:
+            its = known[1][part] = view.believing(belief, share)
+        return part, its
+
+    def _look_at_segments(self, bucket: str, feature: str) -> None:
+        self._segments.sync(bucket, feature, self._buckets[bucket], self._pool, self._shared)
+        self._unsaved[SEGMENTS, (bucket, feature)] = None
 
     def _with_prompt(self, view: BucketPosterior, ask: RoutingAsk) -> BucketPosterior:
         """The view with what this prompt tells, for models whose grades it has been shown to predict.
@@ -554,8 +630,10 @@ class ArbiterPolicy(BasePolicy):
         )
         if alarm is None:
             return []
-        if observation.model == self._baseline:
+        is_baseline = observation.model == self._baseline
+        if is_baseline:
             detector.grade.clear()
+        self._segments.drop(observation.bucket, observation.model, is_baseline)
         since = detector.grade
         delta.graded = since.n - known.graded
         delta.quality_sum = since.total - known.quality_sum

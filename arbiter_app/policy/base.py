@@ -14,6 +14,7 @@ from arbiter_app.policy.statistics import ModelStats, Rows, StatsTable
 from arbiter_app.policy.types import (
     UNLISTED,
     Candidate,
+    Differing,
     Learned,
     ModelFacts,
     Observation,
@@ -128,6 +129,10 @@ class BasePolicy:
 
     def outlook(self) -> list[BucketOutlook]:
         """What is expected to be saved in each bucket, from what is believed now; nothing where nothing is believed."""
+        return []
+
+    def segments(self, models: Sequence[str]) -> list[Differing]:
+        """The parts of buckets that differ from one another, for these models; none where they are not looked at."""
         return []
 
     def licensed(self, bucket: str) -> frozenset[str]:

@@ -21,6 +21,7 @@ from arbiter_app.policy.posterior import (
     BucketLikelihood,
     GapPrior,
     GradeEvidence,
+    PairEvidence,
     QualityPosterior,
     bucket_likelihood,
     gap_scale,
@@ -62,6 +63,17 @@ def benchmark_grades(models: Sequence[str], bucket: str, facts: Mapping[str, Mod
     priors = [facts[model].prior.get(task) if model in facts else None for model in models]
     columns = [(0.0, 0.0, 0.0) if one is None else (strength, strength * one, strength * one * one) for one in priors]
     return np.array(columns).T
+
+
+def said_by(
+    grades: Array, pairs: Array, baseline: int, evidence: GradeEvidence
+) -> tuple[GradeEvidence, PairEvidence | None]:
+    """What grades [3, K] say, read as `evidence`, apart from those that are in pairs with the baseline's [6, K], and what these say."""
+    if not pairs[0].any():
+        return evidence, None
+    weight = np.maximum(grades[0] - pairs[0], 0.0)
+    mean = np.clip((grades[1] - pairs[1]) / np.maximum(weight, LEAST), 0.0, 1.0)
+    return GradeEvidence(weight, mean, evidence.noise), pair_evidence(pairs, evidence.noise, baseline)
 
 
 class BucketSums:
@@ -114,13 +126,7 @@ class BucketSums:
         return found
 
     def _said(self, prior: GapPrior) -> BucketLikelihood:
-        evidence = self.evidence
-        if not self.pairs[0].any():
-            return bucket_likelihood(evidence, prior, self.gap_scale)
-        pairs = pair_evidence(self.pairs, evidence.noise, self._baseline)
-        weight = np.maximum(self.grades[0] - self.pairs[0], 0.0)
-        mean = (self.grades[1] - self.pairs[1]) / np.maximum(weight, LEAST)
-        alone = GradeEvidence(weight, np.clip(mean, 0.0, 1.0), evidence.noise)
+        alone, pairs = said_by(self.grades, self.pairs, self._baseline, self.evidence)
         return bucket_likelihood(alone, prior, self.gap_scale, pairs)
 
     @cached_property
@@ -256,6 +262,18 @@ class SharedPosterior:
         return (
             (n - here.shared.base_charged, max(usd - here.shared.base_usd, 0.0)) if here in self._at else self._charges
         )
+
+    @property
+    def moment(self) -> object:
+        """Another one whenever what all buckets say together changes."""
+        return self._moment
+
+    def elsewhere(self, here: Bucket) -> tuple[Array, Array]:
+        """What all other buckets say of the shared part: mean [K] and covariance [K, K]."""
+        total, size = self._all(), len(self.prior.mean)
+        if here in self._at:
+            total = total - self._likelihoods[self._at[here]]
+        return shared_posterior(self.prior, total[: self._cells].reshape(size, size), total[self._cells :])
 
     def belief(self, here: Bucket, own: BucketSums) -> QualityPosterior:
         """What is believed of the models of a bucket with these sums, and the shared ones of all others."""

@@ -305,22 +305,29 @@ def pair_evidence(pairs: Array, noise: Array, baseline: int) -> PairEvidence:
     return PairEvidence(weight, (own - slope * base) / count, np.maximum(left, NOISE_FLOOR), slope, baseline)
 
 
+def grade_information(evidence: GradeEvidence, size: float, pairs: PairEvidence | None) -> tuple[Array, Array]:
+    """What grades say of  x = (q - LEVEL) / size,  as a precision [K, K] and an information vector [K]; `pairs` are grades that `evidence`
+    does not hold, and models without any have no weight."""
+    known = evidence.weight / evidence.noise * size**2
+    precision, info = np.diag(known), known * (evidence.mean - LEVEL) / size
+    if pairs is not None:
+        base, slope, known = pairs.baseline, pairs.slope, pairs.weight / pairs.noise * size**2
+        told = known * (pairs.mean - LEVEL * (1 - slope)) / size
+        precision += np.diag(known)
+        precision[base] -= slope * known
+        precision[:, base] -= slope * known
+        precision[base, base] += float((slope * slope).dot(known))
+        info += told
+        info[base] -= float(slope.dot(told))
+    return precision, info
+
+
 def bucket_likelihood(
     evidence: GradeEvidence, prior: GapPrior, size: float, pairs: PairEvidence | None = None
 ) -> BucketLikelihood:
     """What the grades of a bucket whose gaps are of this size (see `gap_scale`) say; models without any have no weight. `pairs`
     are grades that `evidence` does not hold."""
-    known = evidence.weight / evidence.noise * size**2
-    precision_in, info = np.diag(known), known * (evidence.mean - LEVEL) / size
-    if pairs is not None:
-        base, slope, known = pairs.baseline, pairs.slope, pairs.weight / pairs.noise * size**2
-        told = known * (pairs.mean - LEVEL * (1 - slope)) / size
-        precision_in += np.diag(known)
-        precision_in[base] -= slope * known
-        precision_in[:, base] -= slope * known
-        precision_in[base, base] += float((slope * slope).dot(known))
-        info += told
-        info[base] -= float(slope.dot(told))
+    precision_in, info = grade_information(evidence, size, pairs)
     cov = prior.own + (LEVEL_SD / size) ** 2
     gain = _one_plus_inverse(cov @ precision_in)
     cov_given_shared = gain @ cov

@@ -30,10 +30,12 @@ def decide(
     price_falling: Container[tuple[str, str]] = (),
     lost_cache: Array | None = None,
     latency: Array | None = None,
+    asking: BucketPosterior | None = None,
 ) -> RoutingChoice:
     """The choice for one request. `price_falling`: the (bucket, model) whose last calls were cheaper than before; `lost_cache` [K]:
     what a model would cost more in this conversation, USD, for the cache that is lost with the one before; `latency` [K]: that of
-    the models over the baseline's, where the caller wants the quickest. Who has a wish, or little money left, is not tried upon."""
+    the models over the baseline's, where the caller wants the quickest; `asking`: what else others are asked beside the answer for. Who
+    has a wish, or little money left, is not tried upon."""
     caution = settings.caution if ask.trials is Trials.SERVED else settings.caution_shadow
     decision = view.decide_for(ask.eligible, ask.tokens_in, pool, settings, caution, ask.wish)
     if lost_cache is not None or latency is not None or ask.dollar_weight != 1.0:
@@ -42,7 +44,10 @@ def decide(
         return _serve_known(decision, ask, seed, pool, settings)
     if ask.trials is Trials.SERVED and settings.serve is Serve.BELIEVED:
         return _serve_or_try(decision, ask, seed, pool, settings, price_falling)
-    return _serve_best(decision, ask, seed, pool, settings, price_falling)
+    wondering = decision
+    if asking is not None:
+        wondering = asking.decide_for(ask.eligible, ask.tokens_in, pool, settings, caution, ask.wish)
+    return _serve_best(decision, wondering, ask, seed, pool, settings, price_falling)
 
 
 def _serve_known(
@@ -122,6 +127,7 @@ def _serve_or_try(
 
 def _serve_best(
     decision: ScoredDecision,
+    asking: ScoredDecision,
     ask: RoutingAsk,
     seed: int,
     pool: ModelIndex,
@@ -141,6 +147,8 @@ def _serve_best(
     shadows: tuple[str, ...] = ()
     if ask.trials is Trials.SHADOW:
         wanted, chance = decision.worth_asking(served, base), settings.shadow_share
+        if asking is not decision:
+            wanted = [*wanted, *asking.worth_asking(served, base)]
         if view.here.repriced_up or (wanted and chance < 1):
             rng = random.Random(seed)
             if view.here.repriced_up:

@@ -41,8 +41,16 @@ class BucketPosterior:
     totals `spent`."""
 
     def __init__(
-        self, here: Bucket, sums: BucketSums, belief: QualityPosterior, money: ExpectedCost, spent: ModelStats
+        self,
+        here: Bucket,
+        sums: BucketSums,
+        belief: QualityPosterior,
+        money: ExpectedCost,
+        spent: ModelStats,
+        share: float = 1.0,
     ) -> None:
+        """`share` is how much of the bucket's requests it is about."""
+        self.share = share
         self.here, self.sums, self.belief, self.money, self.spent = here, sums, belief, money, spent
         self._scores: ClearingCache[Way, CandidateScores] = ClearingCache(CACHE_SIZE)
         self._decisions: ClearingCache[tuple[Way, int], ScoredDecision] = ClearingCache(CACHE_SIZE)
@@ -57,9 +65,9 @@ class BucketPosterior:
         bets = wealth(self.sums.pairs, np.array([tolerance]))[:, 0]
         return pairs_to_a_licence(self.belief, self.sums.evidence.noise, bets, base, tolerance)
 
-    def believing(self, belief: QualityPosterior) -> BucketPosterior:
-        """The same with another belief."""
-        return BucketPosterior(self.here, self.sums, belief, self.money, self.spent)
+    def believing(self, belief: QualityPosterior, share: float = 1.0) -> BucketPosterior:
+        """The same with another belief, about a share of the requests."""
+        return BucketPosterior(self.here, self.sums, belief, self.money, self.spent, share)
 
     def decide_for(
         self,
@@ -118,7 +126,8 @@ class CandidateScores:
     @property
     def ahead(self) -> float:
         """The requests for which a trial has to pay."""
-        return self._settings.horizon_min + self._settings.horizon_growth * self.view.sums.requests
+        whole = self._settings.horizon_min + self._settings.horizon_growth * self.view.sums.requests
+        return whole * self.view.share
 
     def trial_index(self) -> Array:
         """What quality costs to reckon with [K] while a model can be tried and left again."""

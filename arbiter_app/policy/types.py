@@ -65,6 +65,7 @@ _SHARES = (
     "shadow_share",
     "repriced_share",
     "recheck_share",
+    "segment_sure",
     "holdout_share",
 )
 
@@ -155,6 +156,8 @@ class PolicySettings:
     """Evidence (CUSUM of standard deviations) that is a price alarm."""
     quality_alarm: float = 10.0
     """Evidence (CUSUM of log-likelihood ratios) that is a quality alarm."""
+    segment_sure: float = 0.7
+    """How likely the segments of a bucket have to differ, above this, for choices to be made for each of them; with 1 they never are."""
     holdout_share: float = 0.0
     """Share of routed requests that the baseline answers, at random, to measure the saving; 0.01 is a good one."""
     holdout_usd_per_day: float = 1.0
@@ -182,6 +185,10 @@ class Trials(StrEnum):
     NONE = "none"
 
 
+Segment = tuple[str, str]
+"""A part of a bucket: by which feature of a request it is told apart, and that feature's value (see `segments.py`)."""
+
+
 class Objective(StrEnum):
     """What a caller wants most: the least money, the operator's balance, the best answer, or the quickest good one."""
 
@@ -205,7 +212,8 @@ class RoutingAsk:
 
     `tokens_in` tells long prompts from short ones: any measure will do that is also given as `Observation.asked_tokens`.
     `cached_tokens` of the prompt are in the cache of `cached_by`, the model that served the conversation last: any other pays them in
-    full. `dollar_weight` is how many times as much as else a dollar weighs (see `pacing`).
+    full. `dollar_weight` is how many times as much as else a dollar weighs (see `pacing`). `segments` are those of its bucket that the
+    request belongs to, one by each feature.
     """
 
     bucket: str
@@ -219,6 +227,7 @@ class RoutingAsk:
     trials: Trials = Trials.SERVED
     wish: Wish | None = None
     dollar_weight: float = 1.0
+    segments: tuple[Segment, ...] = ()
 
 
 class Candidate(NamedTuple):
@@ -273,7 +282,8 @@ class Observation:
 
     `mode` is `shadow` for an answer that was asked beside another: its cost is learning money; and `reaction` for a weak grade that
     callers say, on which no alarm rests. `beside` is another answer to the same
-    prompt, known by now: the baseline's where there is one, else the one that was served. Of two answers the later one tells."""
+    prompt, known by now: the baseline's where there is one, else the one that was served. Of two answers the later one tells.
+    `segments` are those of the ask."""
 
     bucket: str
     model: str
@@ -288,6 +298,7 @@ class Observation:
     now: float = 0.0
     asked_tokens: float = 0.0
     beside: Beside | None = None
+    segments: tuple[Segment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +321,18 @@ class Learned:
     deltas: tuple[tuple[str, str, ModelStats], ...] = ()
     shifts: tuple[Shift, ...] = ()
     state: Mapping[str, bytes] = field(default_factory=dict)
+
+
+class Differing(NamedTuple):
+    """A part of a bucket that differs from its others: the chance of that, the weight of the grades in it, and the model that an exploiting
+    request would get now, with its quality as believed there."""
+
+    bucket: str
+    segment: Segment
+    chance: float
+    graded: float
+    model: str
+    quality: float | None
 
 
 @dataclass(frozen=True, slots=True)

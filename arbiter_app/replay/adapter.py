@@ -6,7 +6,20 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from arbiter_app.pipeline.tokens import estimate_tokens
-from arbiter_app.policy import Beside, ModelFacts, Observation, Policy, PolicySettings, RoutingAsk, Trials, build
+from arbiter_app.policy import (
+    Beside,
+    ModelFacts,
+    Observation,
+    Policy,
+    PolicySettings,
+    RoutingAsk,
+    Segment,
+    Trials,
+    build,
+)
+
+FEATURE = "segment"
+"""What requests are told apart by, where the traffic says of each to which segment it belongs."""
 
 
 class ReplayPolicy:
@@ -34,16 +47,18 @@ class ReplayPolicy:
         self._mode = "exploit"
         self._baseline, self._trials = baseline, trials or self.trials
         self._beside: Beside | None = None
+        self._segments: tuple[Segment, ...] = ()
 
     @property
     def resets(self) -> int:
         """Alarms so far."""
         return sum(self.alarms.values())
 
-    def choose(self, task: str, prompt: str, eligible: tuple[str, ...]) -> tuple[str, ...]:
+    def choose(self, task: str, prompt: str, eligible: tuple[str, ...], segment: str = "") -> tuple[str, ...]:
         """The model for the next request, and those that are asked beside it."""
         self._now += 1.0
-        ask = RoutingAsk(str(task), prompt, eligible, _tokens(prompt), trials=self._trials)
+        self._segments = ((FEATURE, segment),) if segment else ()
+        ask = RoutingAsk(str(task), prompt, eligible, _tokens(prompt), trials=self._trials, segments=self._segments)
         choice = self.policy.choose(ask, self._now, self._seed + int(self._now))
         self._mode, self._beside = choice.mode, None
         return choice.model, *choice.shadows
@@ -84,6 +99,7 @@ class ReplayPolicy:
             now=self._now,
             asked_tokens=_tokens(prompt),
             beside=None if mode == "calibrate" else self._beside,
+            segments=() if mode == "calibrate" else self._segments,
         )
         for shift in self.policy.record(seen).shifts:
             self.alarms[shift.kind] += 1

@@ -93,12 +93,14 @@ def run_seeded(
 def _reference(seeded: SeededStream, name: str, baseline: int) -> Run:
     single = baseline if name == "always_baseline" else seeded.best
     table = seeded.before if name == "hindsight_static" else dict.fromkeys(seeded.before, single)
-    return seeded.run(lambda place: [table[seeded.stream.tasks[place]]], lambda _: None)
+    return seeded.run(lambda place: [table[str(seeded.all_tasks[place])]], lambda _: None)
 
 
 def _choose(seeded: SeededStream, policy: ReplayPolicy, place: int) -> list[int]:
     stream = seeded.stream
-    return [stream.models.index(m) for m in policy.choose(stream.tasks[place], stream.prompts[place], stream.models)]
+    segment = stream.segments[place] if stream.segments else ""
+    chosen = policy.choose(stream.tasks[place], stream.prompts[place], stream.models, segment)
+    return [stream.models.index(model) for model in chosen]
 
 
 def _record(seeded: SeededStream, policy: ReplayPolicy, seen: Outcome) -> None:

@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.benchmark:
             benchmark.show(args, settings, Console(width=None if sys.stdout.isatty() else WIDE))
             return 0
-        found = streams(read_rows(args.file), dict(_mix(text) for text in args.mix))
+        found = streams(read_rows(args.file), dict(_mix(text) for text in args.mix), args.segment)
         chosen = [stream for stream in found if not args.stream or stream.name in args.stream]
         for stream in chosen:
             if args.baseline and args.baseline not in stream.models:
@@ -185,6 +185,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--calibrate", type=int, default=0, metavar="N", help="run N prompts on all models first")
     parser.add_argument(
         "--mix", action="append", default=[], metavar="NAME=PATTERN[:MODEL,...]", help="one more stream"
+    )
+    parser.add_argument(
+        "--segment",
+        default="",
+        metavar="COLUMN",
+        help="what tells segments of one task apart, which are judged apart then",
     )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument(

@@ -64,7 +64,7 @@ class SeededStream:
         """Shuffle, and work out the references."""
         stream = self.stream
         self.order = np.random.default_rng(10_000 + self.seed).permutation(len(stream))
-        self.all_tasks = np.array(stream.tasks)
+        self.all_tasks = np.array(stream.kinds)
         self.tasks = self.all_tasks[self.order]
         self.quality, self.cost = stream.quality[self.order].copy(), stream.cost[self.order].copy()
         self.half = len(stream) // 2

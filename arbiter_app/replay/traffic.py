@@ -28,7 +28,8 @@ class TrafficError(ValueError):
 
 @dataclass(frozen=True)
 class Stream:
-    """One recorded stream: tasks and prompts [n], models [m], quality 0..1, cost in USD and tokens [n, m] (NaN: unknown)."""
+    """One recorded stream: tasks and prompts [n], models [m], quality 0..1, cost in USD and tokens [n, m] (NaN: unknown). `segments` [n] tell
+    requests of one task apart, "" where nothing does; `kinds` [n] are both."""
 
     name: str
     tasks: tuple[str, ...]
@@ -37,6 +38,14 @@ class Stream:
     quality: Floats
     cost: Floats
     tokens: Floats
+    segments: tuple[str, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The task of each request, with its segment where there is one."""
+        if not any(self.segments):
+            return self.tasks
+        return tuple(f"{task}, {one}" for task, one in zip(self.tasks, self.segments, strict=True))
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -59,21 +68,22 @@ def read_table(path: Path) -> Iterator[Row]:
     return readers[path.suffix](path)
 
 
-def streams(rows: Sequence[Row], mixes: Mapping[str, str]) -> list[Stream]:
-    """One stream for each value of `dataset`, then the mixes: name -> `PATTERN` or `PATTERN:model,model`.
+def streams(rows: Sequence[Row], mixes: Mapping[str, str], segment: str = "") -> list[Stream]:
+    """One stream for each value of `dataset`, then the mixes: name -> `PATTERN` or `PATTERN:model,model`. `segment` is the column that
+    tells segments apart.
 
     Datasets of one family (the name before the first underscore) with the same pool of several models are mixed, too.
     """
     by_dataset: dict[str, list[Row]] = {}
     for row in rows:
         by_dataset.setdefault(str(row.get("dataset") or "traffic"), []).append(row)
-    found = [_stream(name, by_dataset[name], None) for name in sorted(by_dataset)]
+    found = [_stream(name, by_dataset[name], None, segment) for name in sorted(by_dataset)]
     for name, wanted in {**_families(found), **mixes}.items():
         pattern, _, models = wanted.partition(":")
         chosen = [row for dataset in sorted(by_dataset) if fnmatchcase(dataset, pattern) for row in by_dataset[dataset]]
         if not chosen:
             raise TrafficError(f"no dataset matches {pattern!r}")
-        found.append(_stream(name, chosen, set(models.split(",")) if models else None))
+        found.append(_stream(name, chosen, set(models.split(",")) if models else None, segment))
     return [stream for stream in found if len(stream)]
 
 
@@ -88,7 +98,7 @@ def _families(found: Iterable[Stream]) -> dict[str, str]:
     }
 
 
-def _stream(name: str, rows: Sequence[Row], wanted: set[str] | None) -> Stream:
+def _stream(name: str, rows: Sequence[Row], wanted: set[str] | None, segment: str) -> Stream:
     rows = [row for row in rows if wanted is None or row["model"] in wanted]
     models = sorted({str(row["model"]) for row in rows})
     prompts: dict[str, dict[str, Row]] = {}
@@ -97,12 +107,16 @@ def _stream(name: str, rows: Sequence[Row], wanted: set[str] | None) -> Stream:
         prompts.setdefault(key, {})[str(row["model"])] = row
     whole = [prompts[key] for key in sorted(prompts) if _complete(prompts[key], models)]
     firsts = [next(iter(one.values())) for one in whole]
+    quality, cost, tokens = (_matrix(whole, models, value) for value in (_quality, _cost, _tokens))
     return Stream(
         name,
         tuple(str(row["task"]) for row in firsts),
         tuple(str(row.get("prompt") or "") for row in firsts),
         tuple(models),
-        *(_matrix(whole, models, value) for value in (_quality, _cost, _tokens)),
+        quality,
+        cost,
+        tokens,
+        tuple(str(row.get(segment) or "") if segment else "" for row in firsts),
     )
 
 

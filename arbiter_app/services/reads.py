@@ -42,6 +42,7 @@ from arbiter_app.services.rows import (
     PolicyTable,
     PricePoint,
     ReportSums,
+    SegmentRow,
     State,
     TimeSlot,
     TracedDecision,
@@ -190,12 +191,28 @@ class Reads:
                 )
         return sorted(rows, key=lambda row: (not row["licensed"], row["bucket"], row["model"]))
 
-    def policy(self) -> PolicyTable:
-        """Per bucket, the models: n, quality with interval, mean cost, latency, and which one is chosen."""
+    def segments(self) -> list[SegmentRow]:
+        """The segments of buckets that differ; they name projects, keys and tags, and are for operators."""
+        return [
+            {
+                "bucket": one.bucket,
+                "feature": one.segment[0],
+                "value": one.segment[1],
+                "chance": one.chance,
+                "n": one.graded,
+                "model": one.model,
+                "quality": one.quality,
+            }
+            for one in self._policy.segments(self._catalog.now.names)
+        ]
+
+    def policy(self, *, segments: bool = False) -> PolicyTable:
+        """Per bucket, the models: n, quality with interval, mean cost, latency, and which one is chosen; with the `segments` that differ."""
         pool = self._catalog.now.names
         policy = self._policy
         buckets = {bucket: cast(list[KnownModel], policy.table(bucket, pool)) for bucket in policy.buckets()}
-        return {"policy": policy.name, "baseline": self._catalog.now.baseline, "buckets": buckets}
+        found = self.segments() if segments else []
+        return {"policy": policy.name, "baseline": self._catalog.now.baseline, "buckets": buckets, "segments": found}
 
     async def recent(self, narrowed: Filter, *, limit: int, before: int | None = None) -> list[DecisionRow]:
         """Decisions newest first; `before` is the `seq` of the last one seen."""

@@ -292,12 +292,26 @@ class LicenceRow(TypedDict):
     at_most_worse: float | None
 
 
+class SegmentRow(TypedDict):
+    """A segment of a bucket for which choices are made by itself: the requests whose `feature` has this `value`, the chance that it differs from
+    the others, the weight of its grades, and the model that would be chosen now, with its quality."""
+
+    bucket: str
+    feature: str
+    value: str
+    chance: float
+    n: float
+    model: str
+    quality: float | None
+
+
 class PolicyTable(TypedDict):
-    """What has been learned, by bucket."""
+    """What has been learned, by bucket; `segments` only for operators."""
 
     policy: str
     baseline: str
     buckets: dict[str, list[KnownModel]]
+    segments: list[SegmentRow]
 
 
 class DecisionRow(TypedDict):

@@ -22,6 +22,7 @@ from arbiter_app.services.rows import (
     Outlook,
     PolicyTable,
     ReportSums,
+    SegmentRow,
 )
 from arbiter_app.web import decision_words
 from arbiter_app.web.formats import (
@@ -255,6 +256,24 @@ def policy_row(bucket: str, row: KnownModel) -> View:
         "licence": licence(row),
         "licensed": "yes" if row.get("licensed") else "",
         "belief": decision_words.EXPECTED if not row.get("n") and quality is not None else "",
+    }
+
+
+FEATURES = {"system": "system prompt"}
+"""What a segment is told apart by, in words, where that is not its name."""
+
+
+def segment_row(row: SegmentRow) -> View:
+    """A segment of a bucket that differs from its others."""
+    return {
+        "bucket": row["bucket"],
+        "task": row["bucket"].split(":")[0],
+        "feature": FEATURES.get(row["feature"], row["feature"]),
+        "value": row["value"],
+        "chance": percent(100 * row["chance"], 0),
+        "n": sample(row["n"]),
+        "model": row["model"],
+        "quality": score(row["quality"]),
     }
 
 

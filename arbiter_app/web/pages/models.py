@@ -22,6 +22,10 @@ HOW = {
         "what is expected of a model of its price stands there with n 0. Licensed: grades on prompts that the baseline answered, too, "
         "prove at 95 %, however often one looks, that it is worse by no more than the tolerance."
     ),
+    "segments": (
+        "Requests of one task that are told apart by their project, key, first tag, system prompt or tools (a digest of these two), where "
+        "the grades say that models are not worth the same to them: there the choice is made for each by itself."
+    ),
     "prices": (
         "The charge of each decision, divided by its tokens, so that long and short answers compare. Lines: "
         "where a shift was noticed, and where the traffic settled after it."
@@ -44,6 +48,7 @@ def page() -> rx.Component:
     body = rx.fragment(
         _heat(),
         rx.el.div(_learned(), rx.el.div(_prices(), _latency(), class_name="stack"), class_name="two even"),
+        rx.cond(Models.segments.length() > 0, _segments()),
         _what_if(),
         calibration.panel(),
         pool.offers(),
@@ -196,6 +201,33 @@ def _learned() -> rx.Component:
         note="n: graded answers",
         tools=(atoms.choice([("", "all tasks"), *((t, t) for t in TASKS)], Models.task, Models.set_task, "Task"),),
     )
+
+
+def _segments() -> rx.Component:
+    def line(row: Record) -> rx.Component:
+        return rx.el.tr(
+            rx.el.td(
+                atoms.task_badge(row["task"]),
+                rx.cond(row["bucket"] != row["task"], rx.el.span(" hard", class_name="tiny mute")),
+            ),
+            rx.el.td(row["feature"]),
+            rx.el.td(row["value"], class_name="m", title=row["value"]),
+            rx.el.td(row["n"], class_name="n"),
+            rx.el.td(row["model"], class_name="m", title=row["model"]),
+            rx.el.td(row["quality"], class_name="n"),
+            rx.el.td(row["chance"], class_name="n hide"),
+            key=row["bucket"] + row["feature"] + row["value"],
+        )
+
+    heads = data.heads("task", "by", "segment", "#n", "chosen", "#quality", "#likely to differ-")
+    table = rx.el.div(
+        rx.el.table(heads, rx.el.tbody(rx.foreach(Models.segments, line)), class_name="feed"),
+        class_name="scroll",
+        tab_index=0,
+        role="region",
+        aria_label="Segments that differ",
+    )
+    return atoms.panel("Segments that differ", table, explain=HOW["segments"], note="n: graded answers")
 
 
 def _prices() -> rx.Component:

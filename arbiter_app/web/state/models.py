@@ -9,6 +9,7 @@ import reflex as rx
 
 from arbiter_app.pipeline.types import Caller
 from arbiter_app.pool import telling
+from arbiter_app.services.project_roles import is_operator
 from arbiter_app.web import container, estimates, ranges, views
 from arbiter_app.web.charts.chart import LearnedData, blank
 from arbiter_app.web.charts.parts import Figure
@@ -34,6 +35,7 @@ class Models(rx.State):
     catalog: Listed[str] = listed()
     deployments: Listed[View] = listed()
     notes: Listed[str] = listed()
+    segments: Listed[View] = listed()
     any_rows: rx.Field[str] = rx.field("")
     any_prices: rx.Field[str] = rx.field("")
     judge: rx.Field[str] = rx.field("")
@@ -56,6 +58,8 @@ class Models(rx.State):
         self.first, self.last = str(shown.first), str(shown.last)
         self.behind = ranges.decisions({}, self.span, zone, time.time())
         await self._list()
+        found = container.current().services.reads.segments() if is_operator(who) else []
+        self.segments = [views.segment_row(row) for row in found]
         await self._watch()
         self.tolerance = self.tolerance or f"{container.current().settings.routing.quality_tolerance:g}"
         await self._ask(who)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.policy_life import Life
+from tests.policy_life import MODELS, Life
 
 
 @pytest.mark.parametrize("name", ["arbiter", "classic"])
@@ -20,3 +20,4 @@ def test_a_fresh_policy_with_the_same_rows_and_state_chooses_the_same(name: str,
     assert min(life.votes, life.late) > 20
     assert life.alarms > 0
     assert life.beside > 100 or name == "classic"
+    assert any(one.segment[0] == "project" for one in life.policy.segments(MODELS)) or name == "classic"

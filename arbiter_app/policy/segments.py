@@ -1,0 +1,275 @@
+"""Segments: parts of a bucket that are told apart by a feature of the request, such as its project, tag or system prompt.
+
+Every grade counts in its bucket as ever. It counts in the parts that its request belongs to, too, one by each feature; whether parts
+differ is looked at again as grades come in (`parts.py`), and only where that is likely a choice rests on what is believed of its
+part, by the feature that tells most. Elsewhere nothing changes, and what ceases to differ is one bucket again.
+Bounded: a few parts by each feature, the others are the rest of the bucket; who is not heard of any more makes room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+
+import numpy as np
+import orjson
+
+from arbiter_app.policy.buckets import Bucket, SharedPosterior
+from arbiter_app.policy.candidates import ModelIndex
+from arbiter_app.policy.posterior import Array, QualityPosterior
+from arbiter_app.policy.segment_posterior import (
+    GRADES,
+    ROWS,
+    Common,
+    chance_of_difference,
+    evidence_of_difference,
+    segment_beliefs,
+    segment_information,
+)
+from arbiter_app.policy.statistics import BEYOND, PAIR_FIELDS, ModelStats
+from arbiter_app.policy.types import Observation, Segment
+
+MOST_SEGMENTS = 12
+"""BucketSegments of a bucket by one feature, at most; the others are its rest, of which the bucket's own belief is held."""
+IDLE = 200.0
+"""Grades of a bucket after which a part that had none of them makes room for a new one."""
+FIRST = 16.0
+"""Grades before parts are looked at ..."""
+GROWTH = 1 / 16
+"""... and the share by which they have to grow before they are again: what takes a few milliseconds happens ever less often."""
+DOUBT = 0.05
+"""How likely parts have to differ for others to be asked beside answers as if they might."""
+NO_CHANCE = -1e9
+"""Evidence where nothing can be told."""
+_PAIR = attrgetter(*PAIR_FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSums:
+    """The parts of a bucket as choices know them: sums [P, ROWS, K] by model and value, the rest of the bucket last, and the evidence that
+    they differ."""
+
+    models: tuple[str, ...]
+    values: tuple[str, ...]
+    sums: Array
+    evidence: float
+
+    @property
+    def chance(self) -> float:
+        """How likely the parts are to differ."""
+        return chance_of_difference(self.evidence)
+
+    def beliefs(self, pool: ModelIndex, common: Common) -> dict[str, QualityPosterior]:
+        """What is believed of the models of each part, but for the rest."""
+        told = segment_information(_ordered(self.sums, self.models, pool.models), pool.base)
+        return dict(zip(self.values, segment_beliefs(told, common, self.chance), strict=False))
+
+
+class BucketSegments:
+    """The parts of one bucket by one feature: their `sums` [ROWS, K] as they are, and as choices know them (`synced`). `heard` says how many
+    grades there were when a part was heard of last, and at `due` of them it is time to look again."""
+
+    def __init__(self) -> None:
+        self.synced: SegmentSums | None = None
+        self.index: dict[str, int] = {}
+        self.sums: dict[str, Array] = {}
+        self.heard: dict[str, float] = {}
+        self.graded, self.due = 0.0, FIRST
+        self._beliefs: tuple[object, ModelIndex, dict[str, QualityPosterior]] | None = None
+
+    def place(self, value: str, models: Sequence[str]) -> Array | None:
+        """The sums of a part, with columns for these models; None where it has no place."""
+        if value not in self.sums:
+            if len(self.sums) >= MOST_SEGMENTS:
+                idle = min(self.heard, key=self.heard.__getitem__)
+                if self.graded - self.heard[idle] < IDLE:
+                    return None
+                del self.sums[idle], self.heard[idle]
+            self.sums[value] = np.zeros((ROWS, len(self.index)))
+        for model in models:
+            if model not in self.index:
+                self.index[model] = len(self.index)
+                self.sums = {one: np.pad(sums, ((0, 0), (0, 1))) for one, sums in self.sums.items()}
+        return self.sums[value]
+
+    def drop(self, model: str, all_pairs: bool) -> None:
+        """What was known of a model is not true any more; nor are any pairs, where it is the baseline."""
+        self.due = 0.0
+        for sums in self.sums.values():
+            if model in self.index:
+                sums[:, self.index[model]] = 0.0
+            if all_pairs:
+                sums[GRADES:] = 0.0
+
+    def sync(self, here: Bucket, pool: ModelIndex, common: Common) -> None:
+        """Let choices know them as they are. The rest is what the bucket knows beyond them."""
+        self.due = max(FIRST, self.graded * (1 + GROWTH))
+        parts = _ordered(np.array(list(self.sums.values())), tuple(self.index), pool.models)
+        whole = np.concatenate((here.synced.grades, here.synced.pairs))
+        sums = np.concatenate((parts, np.maximum(whole - parts.sum(axis=0), 0.0)[None]))
+        evidence = evidence_of_difference(segment_information(sums, pool.base), common)
+        self.synced = SegmentSums(pool.models, tuple(self.sums), sums, evidence if np.isfinite(evidence) else NO_CHANCE)
+        self._beliefs = None
+
+    def belief(
+        self, value: str, moment: object, pool: ModelIndex, common: Callable[[], Common]
+    ) -> QualityPosterior | None:
+        """What is believed of the models of a part; None where it has no place."""
+        if self.synced is None or value not in self.synced.values:
+            return None
+        if self._beliefs is None or self._beliefs[0] is not moment or self._beliefs[1] is not pool:
+            self._beliefs = moment, pool, self.synced.beliefs(pool, common())
+        return self._beliefs[2][value]
+
+    def share(self, value: str) -> float:
+        """The part's share of the grades, as choices know it."""
+        if self.synced is None:
+            return 0.0
+        weights = self.synced.sums[:, 0].sum(axis=1)
+        return float(weights[self.synced.values.index(value)] / max(weights.sum(), 1.0))
+
+    def packed(self) -> bytes:
+        """What choices rest on, to be stored."""
+        if self.synced is None:
+            return b""
+        one, heard = self.synced, [self.heard.get(value, 0.0) for value in self.synced.values]
+        head = one.models, one.values, one.evidence, self.graded, heard
+        return orjson.dumps(head) + b"\n" + one.sums.astype("<f8").tobytes()
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> BucketSegments:
+        """The parts as choices knew them. Raises ValueError when these bytes are none."""
+        head, _, rest = data.partition(b"\n")
+        try:
+            models, values, evidence, graded, heard = orjson.loads(head)
+            flat = np.frombuffer(rest, dtype="<f8").astype(np.float64)
+            sums = flat.reshape(len(values) + 1, ROWS, len(models))
+            numbers = np.array([evidence, graded, *heard], dtype=np.float64)
+        except TypeError as error:
+            raise ValueError("not the parts of a bucket") from error
+        sound = len(values) <= MOST_SEGMENTS and len(heard) == len(values) and np.isfinite(numbers).all()
+        if not (sound and (np.isfinite(sums) & (np.abs(sums) < BEYOND)).all()):
+            raise ValueError("not the parts of a bucket")
+        found = cls()
+        found.synced = SegmentSums(tuple(models), tuple(values), sums, float(evidence))
+        found.index = {model: at for at, model in enumerate(models)}
+        found.graded, found.due = graded, max(FIRST, graded * (1 + GROWTH))
+        found.sums = {value: sums[at].copy() for at, value in enumerate(values)}
+        found.heard = dict(zip(values, heard, strict=True))
+        return found
+
+
+class Segments:
+    """The parts of all buckets, by bucket and feature."""
+
+    def __init__(self, sure: float, parts: Iterable[tuple[tuple[str, str], BucketSegments]] = ()) -> None:
+        """`sure` is the chance of differing above which choices are made by parts; with 1 nothing is learned of them."""
+        self.parts = dict(parts) if sure < 1 else {}
+        self._sure = sure
+        self.wondering: dict[str, dict[str, BucketSegments]] = {}
+        """The same for parts that may differ, and are not likely enough to."""
+        self.differing: dict[str, dict[str, BucketSegments]] = {}
+        """By bucket, the features by which its parts differ, those first that tell most."""
+        for bucket in {bucket for bucket, _ in self.parts}:
+            self._look(bucket)
+
+    def learn(self, observation: Observation, paired: Sequence[tuple[str, str, ModelStats]]) -> str:
+        """Count a grade, and what a pair with the baseline's adds to a model, in each part that its request belongs to; a feature by
+        which it is time to look at the parts again, or nothing."""
+        pair = paired[0][1:] if paired else None
+        quality, weight, due = observation.quality or 0.0, observation.quality_weight, ""
+        for feature, value in observation.segments if self._sure < 1 else ():
+            parts = self.parts.get((observation.bucket, feature))
+            if parts is None:
+                parts = self.parts[observation.bucket, feature] = BucketSegments()
+            parts.graded += weight
+            sums, index = parts.sums.get(value), parts.index
+            if sums is None or observation.model not in index or (pair is not None and pair[0] not in index):
+                models = [observation.model] if pair is None else [observation.model, pair[0]]
+                sums = parts.place(value, models)
+                if sums is None:
+                    continue
+            parts.heard[value] = parts.graded
+            sums[:GRADES, parts.index[observation.model]] += weight, weight * quality, weight * quality * quality
+            if pair is not None:
+                sums[GRADES:, parts.index[pair[0]]] += _PAIR(pair[1])
+            if parts.graded >= parts.due and len(parts.sums) > 1:
+                due = feature
+        return due
+
+    def drop(self, bucket: str, model: str, all_pairs: bool) -> None:
+        """A model of a bucket is not what it was."""
+        for (its, _), parts in self.parts.items():
+            if its == bucket:
+                parts.drop(model, all_pairs)
+
+    def dropped(self, bucket: str) -> list[str]:
+        """The features by which the parts of a bucket are not what choices know of them, since a model is not what it was."""
+        return [
+            feature for (its, feature), parts in self.parts.items() if its == bucket and not parts.due and parts.sums
+        ]
+
+    def sync(self, bucket: str, feature: str, here: Bucket, pool: ModelIndex, shared: SharedPosterior) -> None:
+        """Look again at one bucket's parts by a feature."""
+        self.parts[bucket, feature].sync(here, pool, _common(here, shared))
+        self._look(bucket)
+
+    def belief(
+        self,
+        bucket: str,
+        segments: Sequence[Segment],
+        here: Bucket,
+        pool: ModelIndex,
+        shared: SharedPosterior,
+        *,
+        wondering: bool = False,
+    ) -> tuple[Segment, QualityPosterior, float] | None:
+        """What is believed of the models for such requests, and by which part; None where they are like all others of the bucket."""
+        for feature, parts in (self.wondering if wondering else self.differing).get(bucket, {}).items():
+            for one in segments:
+                if one[0] == feature:
+                    belief = parts.belief(one[1], shared.moment, pool, lambda: _common(here, shared))
+                    if belief is not None:
+                        return one, belief, parts.share(one[1]) if wondering else 1.0
+        return None
+
+    def told(self) -> Iterator[tuple[str, Segment, float, float]]:
+        """The parts by which choices are made now, of the feature that tells most in each bucket: with the chance that they differ, and the
+        weight of their grades."""
+        for bucket, differing in self.differing.items():
+            feature, parts = next(iter(differing.items()))
+            if parts.synced is not None:
+                graded = parts.synced.sums[:, 0].sum(axis=1).tolist()
+                for value, weight in zip(parts.synced.values, graded, strict=False):
+                    yield bucket, (feature, value), parts.synced.chance, weight
+
+    def _look(self, bucket: str) -> None:
+        """Keep in mind by which features the parts of a bucket differ."""
+        found = [
+            (parts.synced.evidence, feature, parts)
+            for (its, feature), parts in self.parts.items()
+            if its == bucket and parts.synced is not None and parts.synced.chance > DOUBT
+        ]
+        found.sort(key=lambda one: (-one[0], one[1]))
+        self.differing.pop(bucket, None)
+        self.wondering.pop(bucket, None)
+        for evidence, feature, parts in found:
+            into = self.differing if chance_of_difference(evidence) > self._sure else self.wondering
+            into.setdefault(bucket, {})[feature] = parts
+
+
+def _common(here: Bucket, shared: SharedPosterior) -> Common:
+    return Common(*shared.elsewhere(here), shared.prior)
+
+
+def _ordered(sums: Array, models: Sequence[str], wanted: Sequence[str]) -> Array:
+    """Sums [P, ROWS, K] with the models in another order; 0 for those that have none."""
+    if tuple(models) == tuple(wanted):
+        return sums
+    index = {model: at for at, model in enumerate(wanted)}
+    found = np.zeros((*sums.shape[:2], len(wanted)))
+    for at, model in enumerate(models):
+        if model in index:
+            found[..., index[model]] = sums[..., at]
+    return found

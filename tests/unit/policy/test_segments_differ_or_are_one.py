@@ -1,0 +1,128 @@
+"""Segments of a bucket are chosen for by themselves where the grades say that they differ, and only there."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from arbiter_app.policy import Beside, ModelFacts, Observation, Policy, PolicySettings, RoutingAsk, Trials, build
+from arbiter_app.policy.posterior import LEVEL, GapPrior
+from arbiter_app.policy.segment_posterior import (
+    DIFFER,
+    Common,
+    SegmentInformation,
+    chance_of_difference,
+    evidence_of_difference,
+    segment_beliefs,
+)
+from arbiter_app.policy.segments import MOST_SEGMENTS, BucketSegments
+
+PRICES = {"small": 0.1, "middle": 0.6, "big": 1.0}
+MODELS = tuple(PRICES)
+APART = {"easy": {"small": 0.9, "middle": 0.7, "big": 0.9}, "odd": {"small": 0.5, "middle": 0.7, "big": 0.9}}
+ALIKE = dict.fromkeys(("easy", "odd"), APART["easy"])
+Qualities = dict[str, dict[str, float]]
+
+
+def made(**settings: float) -> Policy:
+    facts = {model: ModelFacts(coarse_request_usd=usd) for model, usd in PRICES.items()}
+    return build("arbiter", catalog=facts, baseline="big", settings=PolicySettings(**settings))
+
+
+def live(policy: Policy, requests: int, quality: Qualities, feature: str = "project") -> list[tuple[str, str, str]]:
+    """Requests of each segment in turn, with seeded grades: the segment, who served, and why."""
+    draw, served = np.random.default_rng(1), []
+    for at in range(requests):
+        value = list(quality)[at % len(quality)]
+        segments = ((feature, value),)
+        choice = policy.choose(RoutingAsk("open", "", MODELS, trials=Trials.SHADOW, segments=segments), 0.0, at)
+        beside: Beside | None = None
+        for model in (choice.model, *choice.shadows):
+            grade = float(draw.random() < quality[value][model])
+            mode = choice.mode if model == choice.model else "shadow"
+            seen = Observation("open", model, cost_usd=PRICES[model], quality=grade, mode=mode, beside=beside)
+            policy.record(
+                Observation(**{name: getattr(seen, name) for name in seen.__slots__} | {"segments": segments})
+            )
+            beside = Beside(model, grade) if beside is None or model == "big" else beside
+        served.append((value, choice.model, choice.reason))
+    return served
+
+
+def test_each_workload_gets_its_own_model_where_they_differ() -> None:
+    late = live(policy := made(), 800, APART)[-200:]
+    by = {value: Counter(model for its, model, _ in late if its == value) for value in APART}
+    assert by["easy"].most_common(1)[0][0] == "small", by
+    assert by["odd"]["small"] < 5, by
+    assert all(reason.endswith(f"; by project {value}") for value, _, reason in late)
+    told = {one.segment: one for one in policy.segments(MODELS)}
+    assert {("project", "easy"), ("project", "odd")} == set(told)
+    assert told["project", "easy"].model == "small" != told["project", "odd"].model
+    unknown = policy.choose(RoutingAsk("open", "", MODELS, segments=(("project", "new"),)), 0.0, 0)
+    nothing = policy.choose(RoutingAsk("open", "", MODELS), 0.0, 0)
+    assert unknown == nothing
+
+
+def test_nothing_changes_where_workloads_are_alike_or_nobody_tells_them_apart() -> None:
+    alike, never = live(policy := made(), 800, ALIKE), live(made(segment_sure=1.0), 800, ALIKE)
+    assert alike == never
+    assert policy.segments(MODELS) == []
+    assert live(made(segment_sure=1.0), 200, APART) == live(made(segment_sure=1.0), 200, APART, "tag")
+
+
+def test_after_a_model_got_worse_its_grades_of_before_count_in_no_part() -> None:
+    live(policy := made(), 600, APART)
+    worse = {value: known | {"small": 0.05} for value, known in APART.items()}
+    late = live(policy, 400, worse)[-100:]
+    assert not [one for one in late if one[1] == "small"]
+
+
+def test_the_number_of_parts_is_bounded_and_who_is_not_heard_of_makes_room() -> None:
+    parts, found = BucketSegments(), []
+    for at in range(1_000):
+        parts.graded += 1
+        value = f"{at // 250}" if at % 2 else f"once {at}"
+        if parts.place(value, ["small"]) is not None:
+            parts.heard[value] = parts.graded
+            found.append(value)
+    assert len(parts.sums) == MOST_SEGMENTS
+    assert {"0", "3"} <= set(found) and "3" in parts.sums and "0" not in parts.sums
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[1,2,3,4,5]\n", b'[["a"],["x"],0.0,1.0,[1.0]]\n' + b"\xff" * 144])
+def test_bytes_that_are_no_parts_are_refused(data: bytes) -> None:
+    with pytest.raises(ValueError):
+        BucketSegments.unpacked(data)
+
+
+def test_beliefs_and_evidence_are_those_of_the_joint_gaussian() -> None:
+    draw, parts, models = np.random.default_rng(2), 3, 4
+    roots = draw.normal(size=(2, models, models)) * 0.1
+    shared, own = (one @ one.T for one in roots)
+    common = Common(draw.normal(size=models) * 0.1, shared * 0.5, GapPrior(np.zeros(models), shared, own))
+    precision = np.array([np.diag(one) for one in draw.uniform(0, 90, (parts, models))])
+    precision[:, 2, 2] = 0.0
+    info = (
+        precision @ draw.normal(size=models) + np.einsum("pii->pi", precision) * draw.normal(size=(parts, models)) / 9
+    )
+    told = SegmentInformation(precision, info, 0.8)
+    whole, flat = np.zeros((parts * models,) * 2), info.ravel()
+    for at in range(parts):
+        whole[at * models : (at + 1) * models, at * models : (at + 1) * models] = precision[at]
+    mean, found = np.tile(common.mean, parts), []
+    for differ in (DIFFER, 0.0):
+        both, each = told.prior(common, differ)
+        cov = np.kron(np.ones((parts, parts)), both) + np.kron(np.eye(parts), each)
+        gain = np.linalg.inv(np.eye(len(cov)) + cov @ whole)
+        centred = flat - whole @ mean
+        fit = centred @ gain @ cov @ centred / 2 - np.linalg.slogdet(np.eye(len(cov)) + cov @ whole)[1] / 2
+        found.append((fit, mean + gain @ cov @ centred, gain @ cov))
+    assert evidence_of_difference(told, common) == pytest.approx(found[0][0] - found[1][0])
+    for chance, (_, expected, cov) in ((1.0, found[0]), (0.0, found[1])):
+        for at, one in enumerate(segment_beliefs(told, common, chance)):
+            here = slice(at * models, (at + 1) * models)
+            assert one.mean == pytest.approx(LEVEL + 0.8 * expected[here])
+            assert one.cov == pytest.approx(0.64 * cov[here, here])
+    assert chance_of_difference(0.0) == pytest.approx(0.2) and chance_of_difference(-1e9) == 0.0
