@@ -45,7 +45,13 @@ def serve_for(work: Callable[[int], Awaitable[None]]) -> None:
         settings = load_settings(environ, None)
         application = Application(settings, with_pages=False, listening=None)
         begun = asyncio.Event()
-        server = Server(config_of(settings, application), on_ready=lambda _: begun.set(), on_stop=application.stop)
+        server = Server(
+            config_of(settings, application),
+            on_ready=lambda _: begun.set(),
+            on_stop=application.stop,
+            in_work=lambda: application.in_work,
+            drain_s=settings.drain_s,
+        )
         if len(CORES) > 1:
             os.sched_setaffinity(0, CORES[:1])
 
