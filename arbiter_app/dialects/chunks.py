@@ -162,6 +162,7 @@ class EventReader:
 
     def __init__(self) -> None:
         self._chunks = Chunks()
+        self.stray = False
 
     @property
     def ended(self) -> bool:
@@ -178,6 +179,7 @@ class EventReader:
         event = parsed(data) if said is None else said
         kind = event.get("type") if isinstance(event, dict) else None
         handle = self.handlers.get(kind) if isinstance(kind, str) else None
+        self.stray = kind is None and data.strip() != DONE
         if handle is not None:
             handle(self, event)
         elif kind is None or "choices" in event:

@@ -9,7 +9,6 @@ import orjson
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.lifecycle import Streamed
 from arbiter_app.pipeline.native import NativeEvents
-from arbiter_app.pipeline.types import Json
 
 
 def passed_whole(decision: Decision) -> Sequence[bytes | memoryview] | None:
@@ -21,7 +20,7 @@ def passed_whole(decision: Decision) -> Sequence[bytes | memoryview] | None:
 
 
 async def passed_frames(
-    streamed: Streamed, native: NativeEvents, ended: Callable[[list[bytes], Json], list[bytes]]
+    streamed: Streamed, native: NativeEvents, ended: Callable[[list[bytes], Decision], list[bytes]]
 ) -> AsyncIterator[bytes]:
     """A streamed answer as it came, event by event; `ended` puts our object into its last events. Raises ArbiterError when it breaks
     off.
@@ -29,7 +28,7 @@ async def passed_frames(
     async for _ in streamed.chunks:
         if events := native.taken():
             yield _counted(streamed, events)
-    yield _counted(streamed, [*native.taken(), *ended(native.ending, streamed.decision.public())])
+    yield _counted(streamed, [*native.taken(), *ended(native.ending, streamed.decision)])
 
 
 def _counted(streamed: Streamed, events: list[bytes]) -> bytes:

@@ -35,6 +35,11 @@ class Reader(Protocol):
     def failed(self) -> bool:
         """Whether it has ended in an error."""
 
+    @property
+    def stray(self) -> bool:
+        """Whether what was read last is nothing that a caller of the dialect takes as it is: a whole answer that lacks members, or
+        contradicts itself; an event of another dialect, or another beginning."""
+
     def whole(self, answer: Json, body: bytes) -> Json:
         """A whole answer, parsed and as it came, as a chat completion. Raises ValueError for what is no answer."""
 

@@ -106,7 +106,7 @@ def translated(
     answer, body = _object_of(headers, body)
     chat = chat_of(reader, answer, body)
     completed(chat, time.time_ns())
-    spoken = b"" if chat is answer else without_own_bytes(body.strip())
+    spoken = b"" if chat is answer or reader.stray else without_own_bytes(body.strip())
     return Reply(headers, orjson.dumps(chat), first_byte_ms, chat, hold), spoken
 
 

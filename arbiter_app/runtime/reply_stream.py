@@ -51,6 +51,8 @@ class HttpReplyStream:
         self._reader = reader
         self.dropped = dropped
         self.native: NativeEvents | None = None
+        self._spoken = False
+        """Whether an event of the runtime's own dialect has come."""
         self.headers: Mapping[str, str] = decoded(answer.headers)
         self.first_byte_ms = 0.0
         self._started = started
@@ -82,6 +84,8 @@ class HttpReplyStream:
                 if data and self._begins(data.strip()):
                     self.first_byte_ms = (time.perf_counter() - self._started) * 1000
                     del self._ready[: self._silent(looked)]
+                    if not self._spoken:
+                        self.native = None  # it speaks another dialect than was said
                     return
                 looked += 1
             if not await self._more():
@@ -221,10 +225,11 @@ class HttpReplyStream:
 
     def _pass(self, event: bytes, data: bytes, *, strict: bool) -> None:
         """Keep an event as it came, where its caller speaks this dialect; a `strict` one is known to be what strict readers take."""
-        if self.native is None or self._reader is None or self._reader.failed:
+        if self.native is None or self._reader is None or self._reader.failed or self._reader.stray:
             return
+        self._spoken = self._spoken or data.strip() != DONE
         kept = event if strict and not may_name_own(data) else passable(event, data)
-        if kept:
+        if kept and self._spoken:
             passed = self.native.ending if self._reader.ended else self.native.ready
             passed.append(kept + b"\n\n")
 

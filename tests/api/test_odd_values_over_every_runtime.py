@@ -155,3 +155,85 @@ def test_signs_of_life_of_runtimes_are_no_part_of_an_answer(
             lines = [line for line in text.decode().split("\n") if line]
             assert status == 200 and not any('"error"' in line and "broke off" in line for line in lines), text
             assert all(line.startswith(("data: {", "data: [DONE]", "event: ")) for line in lines), lines
+
+
+def events_of(text: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line[6:]) for line in text.splitlines() if line.startswith(b"data: {")]
+
+
+def spoken(wire: str, answer: Answer) -> list[dict[str, Any]]:
+    return events_of(dialects.said_by(wire, answer, streamed=True)[2])
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("wire", [MESSAGES, RESPONSES])
+def test_a_chat_from_a_runtime_of_another_dialect_is_told_in_the_callers(
+    client: http.client.HTTPConnection, runtimes: Runtimes, wire: str, streamed: bool
+) -> None:
+    runtimes[wire].say = lambda _: dialects.said_by(CHAT, Answer("Blue."), streamed=True)
+    status, text = told(client, wire, asked(wire, wire, streamed=streamed))
+    assert status == 200 and b"Blue." in text and b"choices" not in text and text.count(b'"arbiter":{') == 1
+    if streamed:
+        last = events_of(text)[-1]["type"]
+        assert last == ("message_stop" if wire == MESSAGES else "response.completed") and b"[DONE]" not in text
+
+
+@pytest.mark.parametrize("calls", [0, 1])
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("odd_one", ["another end", "no end", "two beginnings"])
+def test_a_message_begins_once_and_ends_as_its_blocks_say(
+    client: http.client.HTTPConnection, runtimes: Runtimes, odd_one: str, streamed: bool, calls: int
+) -> None:
+    events = spoken(MESSAGES, Answer("Blue.", calls=calls))
+    (end,) = [one for one in events if one["type"] == "message_delta"]
+    if odd_one == "two beginnings":
+        events.insert(0, events[0])
+    elif odd_one == "no end":
+        events.remove(end)
+    else:
+        end["delta"]["stop_reason"] = "end_turn" if calls else "tool_use"
+    runtimes[MESSAGES].say = lambda _: (
+        200,
+        STREAM,
+        b"".join(b"data: %b\n\n" % json.dumps(one).encode() for one in events),
+    )
+    status, text = told(client, MESSAGES, asked(MESSAGES, MESSAGES, streamed=streamed))
+    assert status == 200
+    said = events_of(text) if streamed else [json.loads(text)]
+    assert [one["type"] for one in said].count("message_start") == int(streamed)
+    (ended,) = [one.get("delta", one) for one in said if one["type"] in ("message_delta", "message")]
+    assert ended["stop_reason"] == ("tool_use" if calls else "end_turn") and text.count(b'"arbiter":{') == 1
+
+
+def test_a_response_ends_with_the_output_that_its_events_have_told(
+    client: http.client.HTTPConnection, runtimes: Runtimes
+) -> None:
+    events = spoken(RESPONSES, Answer("Blue."))
+    events[-1]["response"]["output"] = []
+    runtimes[RESPONSES].say = lambda _: (
+        200,
+        STREAM,
+        b"".join(b"data: %b\n\n" % json.dumps(one).encode() for one in events),
+    )
+    _, text = told(client, RESPONSES, asked(RESPONSES, RESPONSES, streamed=True))
+    (item,) = events_of(text)[-1]["response"]["output"]
+    assert item["content"][0]["text"] == "Blue."
+
+
+@pytest.mark.parametrize("lacks", ["stop_reason", "usage", "type", "id", "model"])
+def test_a_message_that_lacks_what_every_message_has_is_made_whole(
+    client: http.client.HTTPConnection, runtimes: Runtimes, lacks: str
+) -> None:
+    whole = json.loads(dialects.said_by(MESSAGES, Answer("Blue."), streamed=False)[2])
+    del whole[lacks]
+    runtimes[MESSAGES].say = lambda _: (200, "application/json", json.dumps(whole).encode())
+    _, text = told(client, MESSAGES, asked(MESSAGES, MESSAGES, streamed=False))
+    assert json.loads(text)[lacks] and b"Blue." in text
+
+
+def test_a_response_that_is_not_finished_is_no_answer(client: http.client.HTTPConnection, runtimes: Runtimes) -> None:
+    queued = {"id": "r", "object": "response", "status": "queued", "output": []}
+    runtimes[RESPONSES].say = lambda _: (200, "application/json", json.dumps(queued).encode())
+    body = {**asked(RESPONSES, RESPONSES, streamed=False), "arbiter_pin": MODELS[RESPONSES]}
+    status, text = told(client, RESPONSES, body)
+    assert status == 502 and b"not finished" in text

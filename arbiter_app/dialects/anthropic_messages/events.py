@@ -7,6 +7,7 @@ still comes of a call that was whole has no place any more.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from arbiter_app.pipeline.messages import content_text
 from arbiter_app.pipeline.types import Json
 
 PING: Json = {"type": "ping"}
+_STOP = re.compile(rb'("stop_reason"\s*:\s*)"(?:end_turn|tool_use)"')
 
 
 def event(data: Json) -> bytes:
@@ -36,17 +38,34 @@ def event(data: Json) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (data["type"].encode(), line)
 
 
-def ended_with(events: list[bytes], arbiter: Json) -> list[bytes]:
-    """The last events of an answer as its runtime sent them, with the `arbiter` object; what of them is missing is added."""
-    made, stopped = [], False
+def ended_with(events: list[bytes], decision: Decision) -> list[bytes]:
+    """The last events of an answer as its runtime sent them, with the `arbiter` object; what of them is missing is added, and an end
+    that says otherwise than the blocks whether there is a call is put right."""
+    made, stopped, arbiter = [], False, decision.public()
+    done = decision.completion
+    right = rb'\1"tool_use"' if done is not None and done.tool_calls else rb'\1"end_turn"'
     for one in events:
         data = data_of(one)
         if arbiter and b"message_delta" in one:
+            data = data if done is None or done.large else _STOP.sub(right, data)
             one = b'event: message_delta\ndata: %b,"arbiter":%b}\n\n' % (data.rstrip()[:-1], orjson.dumps(arbiter))
             arbiter = {}
-        stopped = stopped or b"message_stop" in one
+        elif b"message_stop" in one:
+            stopped = True
+            made += _without_delta(decision, arbiter)
+            arbiter = {}
         made.append(one)
-    return made if stopped else [*made, event({"type": "message_stop"})]
+    return made if stopped else [*made, *_without_delta(decision, arbiter), event({"type": "message_stop"})]
+
+
+def _without_delta(decision: Decision, arbiter: Json) -> list[bytes]:
+    """Why an answer ended, where its runtime has not said so (the `arbiter` object is not told then)."""
+    if not arbiter:
+        return []
+    done = decision.completion
+    reason = "tool_use" if done is not None and done.tool_calls else "end_turn"
+    told = {"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None}, "usage": usage(decision)}
+    return [event({**told, "arbiter": arbiter})]
 
 
 @dataclass(slots=True)

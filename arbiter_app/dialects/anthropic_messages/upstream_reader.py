@@ -19,6 +19,10 @@ _REASONS = {
 }
 
 
+_MEMBERS = frozenset({"id", "type", "role", "model", "content", "stop_reason", "usage"})
+"""What every message has."""
+
+
 class MessagesReader(EventReader):
     """Reads one answer (`dialects.wire.Reader`)."""
 
@@ -27,6 +31,7 @@ class MessagesReader(EventReader):
         self._usage: Json = {}
         self._blocks: dict[object, _OpenBlock] = {}
         self._last: object = None
+        self._begun = False
 
     def whole(self, answer: Json, body: bytes) -> Json:
         """A message as a chat completion. Raises ValueError for what is none."""
@@ -34,7 +39,8 @@ class MessagesReader(EventReader):
             raise ValueError("it has no content")
         said = exact_json.whole(exact_json.exact(body)) if b"tool_use" in body else answer
         message, usage = _message(said["content"]), usage_of(answer.get("usage"))
-        finish, more = _ended(answer, bool(message.get("tool_calls")))
+        finish, more = _ended(answer, called := bool(message.get("tool_calls")))
+        self.stray = not answer.keys() >= _MEMBERS or called is not (answer["stop_reason"] == "tool_use")
         if finish == "content_filter" and (why := _why_refused(answer)) and not message["content"]:
             message["refusal"] = why
         head = {name: answer[name] for name in ("id", "model") if isinstance(answer.get(name), str)}
@@ -42,7 +48,7 @@ class MessagesReader(EventReader):
         return {**made, "usage": usage} if usage is not None else made
 
     def _message_start(self, event: Json) -> None:
-        message = event.get("message")
+        message, self.stray, self._begun = event.get("message"), self._begun, True
         if isinstance(message, dict):
             self._chunks.begin(message.get("id"), message.get("model"))
             self._count(message.get("usage"))

@@ -10,14 +10,11 @@ import orjson
 from arbiter_app.dialects import openai_chat
 from arbiter_app.dialects.openai_chat import status_of
 from arbiter_app.dialects.openai_responses.answer import IN_PROGRESS, failed, finished, response
-from arbiter_app.dialects.openai_responses.events import Output, ended_with, framed
+from arbiter_app.dialects.openai_responses.events import Output, ended_with, framed, output_of
 from arbiter_app.dialects.openai_responses.request import parse
 from arbiter_app.dialects.passing import passed_frames, passed_whole
-from arbiter_app.dialects.translation import body_of
-from arbiter_app.pipeline.completions import first_choice
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.errors import ArbiterError
-from arbiter_app.pipeline.events import Chunk
 from arbiter_app.pipeline.lifecycle import Streamed
 from arbiter_app.pipeline.ports import LARGE_BYTES
 from arbiter_app.pipeline.types import Json
@@ -34,12 +31,7 @@ def whole(decision: Decision) -> Sequence[bytes | memoryview]:
     """A whole answer: the response, with our object as its last member."""
     if (passed := passed_whole(decision)) is not None:
         return passed
-    choice = first_choice(body_of(decision.completion)) or {}
-    said = choice.get("message")
-    output = Output(decision)
-    at_once = Chunk(None, {"choices": [{**choice, "index": 0, "delta": said if isinstance(said, dict) else {}}]})
-    for _ in (*output.of(at_once), *output.end()):
-        pass
+    output = output_of(decision)
     return (orjson.dumps(finished(decision, output.items, output.finish)),)
 
 

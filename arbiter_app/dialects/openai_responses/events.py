@@ -25,7 +25,8 @@ from arbiter_app.dialects.openai_responses.answer import (
 from arbiter_app.dialects.openai_responses.tools import Tool
 from arbiter_app.dialects.passing import data_of
 from arbiter_app.dialects.reasoning import Carried, details_of, extra_of, grouped, sealed
-from arbiter_app.dialects.translation import FirstChoice, arguments_of, line_of, thought
+from arbiter_app.dialects.translation import FirstChoice, arguments_of, body_of, line_of, thought
+from arbiter_app.pipeline.completions import first_choice
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.events import Chunk
 from arbiter_app.pipeline.messages import content_text
@@ -45,16 +46,20 @@ def framed(event: Json, number: int) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), data)
 
 
-def ended_with(events: list[bytes], arbiter: Json) -> list[bytes]:
-    """The last events of an answer as its runtime sent them, with the `arbiter` object in the response."""
-    made = []
+def ended_with(events: list[bytes], decision: Decision) -> list[bytes]:
+    """The last events of an answer as its runtime sent them, with the `arbiter` object in the response; and with its output, where some
+    runtimes leave out what they have told in events."""
+    made, arbiter, done = [], decision.public(), decision.completion
     for one in events:
         try:
             told = exact_json.exact(data_of(one))
         except ValueError:
             told = None
         if isinstance(told, dict) and isinstance(told.get("response"), dict):
-            told["response"] = {**told["response"], "arbiter": arbiter}
+            output = told["response"].get("output")
+            if not output and done is not None and (done.text or done.tool_calls):
+                output = output_of(decision).items
+            told["response"] = {**told["response"], "output": output, "arbiter": arbiter}
             one = b"event: %b\ndata: %b\n\n" % (str(told.get("type")).encode(), exact_json.dumps(told))
         made.append(one)
     return made
@@ -99,6 +104,16 @@ class _Item:
         if self.kind == "message":
             return message(self.id, status, list(self.parts))
         return call(self.id, status, self.call_id, self.name, self.tool, self.text)
+
+
+def output_of(decision: Decision) -> Output:
+    """The whole output of a finished answer."""
+    choice = first_choice(body_of(decision.completion)) or {}
+    said, output = choice.get("message"), Output(decision)
+    at_once = Chunk(None, {"choices": [{**choice, "index": 0, "delta": said if isinstance(said, dict) else {}}]})
+    for _ in (*output.of(at_once), *output.end()):
+        pass
+    return output
 
 
 class Output:

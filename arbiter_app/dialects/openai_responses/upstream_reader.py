@@ -12,6 +12,8 @@ from arbiter_app.dialects.translation import count_of
 from arbiter_app.pipeline.types import Json
 
 _FINISH = {"max_output_tokens": "length", "content_filter": "content_filter"}
+_MEMBERS = frozenset({"id", "object", "status", "output"})
+"""What every response has."""
 _LOST = "the response failed, and the runtime did not say why"
 
 
@@ -30,6 +32,9 @@ class ResponsesReader(EventReader):
             raise ValueError("it has no output")
         if answer.get("status") in ("failed", "cancelled"):
             raise ValueError(_LOST)
+        if not output and answer.get("status") in ("queued", "in_progress"):
+            raise ValueError("the response is not finished")
+        self.stray = not answer.keys() >= _MEMBERS
         message, usage = _message(output), usage_of(answer.get("usage"))
         head = {name: answer[name] for name in ("id", "model", "service_tier") if isinstance(answer.get(name), str)}
         finish = _finish(answer, bool(message.get("tool_calls")))
@@ -135,7 +140,7 @@ class ResponsesReader(EventReader):
     def _failed(self, event: Json) -> None:
         response = event.get("response")
         error = response.get("error") if isinstance(response, dict) else None
-        self._chunks.error(error or {"message": _LOST})
+        self._chunks.error(error or event.get("error") or {"message": _LOST})
 
     def _error(self, event: Json) -> None:
         inner = event.get("error")
