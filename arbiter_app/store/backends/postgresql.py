@@ -183,13 +183,20 @@ class PostgresqlBackend(Backend):
             _driver(connection).execute(f"SELECT pg_advisory_xact_lock({ONE_WRITER})")
 
     def pass_through(self, connection: Connection, inserts: Callable[[], None]) -> None:
-        """The lock, the inserts and the commit in one pipeline."""
+        """The transaction in one pipeline; the driver's own begin and commit would each wait for what was sent."""
         connection.begin()
         driver = _driver(connection)
-        with driver.pipeline():
-            driver.execute(f"SELECT pg_advisory_xact_lock({ONE_WRITER})")
-            inserts()
-            driver.execute("COMMIT")  # the driver's own `commit` would wait for what was sent
+        driver.autocommit = True
+        try:
+            with driver.pipeline():
+                driver.execute("BEGIN")
+                driver.execute(f"SELECT pg_advisory_xact_lock({ONE_WRITER})")
+                inserts()
+                driver.execute("COMMIT")
+        finally:
+            with contextlib.suppress(Exception):  # the connection is gone
+                driver.rollback()
+                driver.autocommit = False
         connection.commit()  # nothing is sent for this: SQLAlchemy is told
 
     def commit(self, connection: Connection) -> None:

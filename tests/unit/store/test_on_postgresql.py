@@ -233,6 +233,8 @@ def test_a_batch_of_records_is_one_question_to_the_server(store: Store, tmp_path
         await asyncio.gather(*[store.ledger.record(one) for one in mixed(several)])
 
     run(lambda: write(3))
+    for _ in range(3):
+        call_now(store, lambda c: None)  # after each the writer looks once what has to be filed
     driver: Any = store.writer._line.connected().connection.driver_connection
     with (tmp_path / "trace").open("w+") as trace:
         driver.pgconn.trace(trace.fileno())
