@@ -14,6 +14,8 @@ from arbiter_app.pipeline.messages import content_text
 from arbiter_app.pipeline.types import Json
 
 MAX_ID_CHARS = 64
+_Waiting = tuple[str, list["Turn"]]
+"""A call without a result so far: its id, and where the result goes."""
 _UNFIT = re.compile(r"[^a-zA-Z0-9_-]")
 _SILENT: dict[str, tuple[Any, ...]] = {
     "n": (1,),
@@ -82,6 +84,12 @@ def most_tokens(given: Json) -> int | None:
     return None
 
 
+def odd_ids(messages: list[Json]) -> bool:
+    """Whether calls go by ids that strict runtimes refuse: of other forms, or two of them by one."""
+    ids = [call["id"] for message in messages for call in message.get("tool_calls", ())]
+    return list(dict.fromkeys(map(fit_id, ids))) != ids
+
+
 def fit_id(stated: str) -> str:
     """The id of a call as strict runtimes take it: itself, where it fits, else one that is made of it, always the same."""
     if len(stated) <= MAX_ID_CHARS and stated and _UNFIT.search(stated) is None:
@@ -96,6 +104,22 @@ class Call(NamedTuple):
     id: str
     name: str
     arguments: str
+
+
+class CallIds:
+    """Gives each call of a history an id that strict runtimes take, and under which no other goes: its own, or one made of that."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, int] = {}
+
+    def own(self, stated: str) -> str:
+        """For the next call, which goes by this one."""
+        found = fit = fit_id(stated)
+        while found in self._given:
+            self._given[fit] += 1
+            found = fit_id(f"{fit}_{self._given[fit]}")
+        self._given[found] = 1
+        return found
 
 
 class Turn(NamedTuple):
@@ -115,18 +139,24 @@ class Turn(NamedTuple):
 def turns_of(given: Json) -> list[Turn]:
     """The messages of a chat request with the results of tools directly behind their calls, in the order of these.
 
-    What stood between them comes after; results without calls, and calls without results, stay where they are.
+    What stood between them comes after; results without calls, and calls without results, stay where they are. No two calls go by one
+    id, which strict runtimes refuse, and models that count anew in each turn bring about.
     """
     groups: list[tuple[Turn, list[Turn]]] = []
-    waiting: dict[str, tuple[Turn, list[Turn]]] = {}
+    waiting: dict[str, list[_Waiting]] = {}
+    ids = CallIds()
     for at, message in enumerate(given.get("messages") or ()):
         turn = _turn(at, message, waiting)
-        group: tuple[Turn, list[Turn]] = (turn, [])
-        if turn.answers and turn.answers in waiting:
-            waiting.pop(turn.answers)[1].append(turn)
+        if turn.answers and waiting.get(turn.answers):
+            answered, behind = waiting[turn.answers].pop(0)
+            behind.append(turn._replace(answers=answered))
             continue
-        groups.append(group)
-        waiting.update({call.id: group for call in turn.calls})
+        results: list[Turn] = []
+        waiting |= {call.id: [] for call in turn.calls}
+        calls = [call._replace(id=ids.own(call.id)) for call in turn.calls]
+        for stated, call in zip(turn.calls, calls, strict=True):
+            waiting[stated.id].append((call.id, results))
+        groups.append((turn._replace(calls=calls), results))
     made: list[Turn] = []
     for turn, results in groups:
         order = {call.id: place for place, call in enumerate(turn.calls)}
@@ -134,7 +164,7 @@ def turns_of(given: Json) -> list[Turn]:
     return made
 
 
-def _turn(at: int, message: Json, waiting: dict[str, Any]) -> Turn:
+def _turn(at: int, message: Json, waiting: dict[str, list[_Waiting]]) -> Turn:
     role = message.get("role")
     if role == "assistant":
         return Turn("assistant", message, _calls(at, message))
@@ -142,8 +172,8 @@ def _turn(at: int, message: Json, waiting: dict[str, Any]) -> Turn:
         stated = message.get("tool_call_id")
         return Turn("tool", message, [], fit_id(stated if isinstance(stated, str) else f"call_{at}"))
     if role == "function":  # as it was before ids
-        last = next((one for one in reversed(waiting) if one.startswith("function_call_")), f"function_call_{at}")
-        return Turn("tool", message, [], last)
+        named = (one for one in reversed(waiting) if one.startswith("function_call_") and waiting[one])
+        return Turn("tool", message, [], next(named, f"function_call_{at}"))
     return Turn("system" if role in ("system", "developer") else "user", message, [])
 
 

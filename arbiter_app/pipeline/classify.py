@@ -62,6 +62,8 @@ class Classifier:
 
     def try_rules(self, request: ChatRequest) -> Classification | None:
         """The classification by rules alone, without waiting; None when they are unsure."""
+        if request.max_tokens == 0:
+            return Classification(Task.OPEN, False, ClassifiedBy.RULES, "it asks for no answer", teaches=False)
         ask, read = request.ask, reading(request.ask)
         json_format = _json_format(request)
         if request.task is not None and not json_format:

@@ -36,6 +36,8 @@ def _grade(request: ChatRequest, seen: Classification, done: Completion) -> Grad
         return Grade(None, "the answer broke off", "none")
     if refused(done):
         return Grade(None, "the model refused", "none")
+    if request.max_tokens == 0:
+        return Grade(None, "no answer was asked for", "none")
     if done.large:
         return Grade(None, "the answer is too long to check", "none")
     asked_format, schema = response_format(request)

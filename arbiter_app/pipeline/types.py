@@ -181,6 +181,7 @@ class ChatRequest:
     stream: bool = False
     include_usage: bool = False
     max_tokens: int | None = None
+    """The caller's bound on the answer, in tokens; 0 where it fills a prompt cache and asks for no answer."""
     needs: frozenset[Capability] = frozenset()
     max_cost_usd: float | None = None
     max_latency_s: float | None = None

@@ -680,6 +680,26 @@ def test_hosted_tools_are_refused_where_no_runtime_has_them(over: Running, runti
 
 
 @pytest.mark.parametrize("dialect", [MESSAGES, RESPONSES])
+def test_to_fill_a_cache_goes_to_a_runtime_that_has_one_and_teaches_nothing(
+    over: Running, runtimes: Runtimes, dialect: str
+) -> None:
+    warm: dict[str, Any] = {MESSAGES: {"max_tokens": 0}, RESPONSES: {"prompt_cache_options": {"prewarm": True}}}[
+        dialect
+    ]
+    asked = asked_by(dialect, dialect, CASES["plain"]) | warm
+    del asked["arbiter_pin"]
+    runtimes[dialect].say = lambda _: said_by(dialect, Answer(""), streamed=False)
+    answer = over.http.post(PATHS[dialect], json=asked)
+    assert answer.status_code == 200, answer.text
+    told = answer.json()["arbiter"]
+    assert (told["model"], told["eligible_models"]) == (MODELS[dialect], 1)
+    assert (told["quality"], told["quality_reason"]) == (None, "no answer was asked for")
+    assert warm.items() <= json.loads(runtimes[dialect].last).items()
+    refused = over.http.post(PATHS[dialect], json={**asked, "arbiter_pin": MODELS[CHAT]})
+    assert refused.status_code == 400 and "asks for no answer" in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("dialect", [MESSAGES, RESPONSES])
 def test_hosted_tools_go_to_nobody_else_after_a_failure(over: Running, runtimes: Runtimes, dialect: str) -> None:
     asked = asked_by(dialect, dialect, CASES["plain"]) | {"tools": HOSTED[dialect]}
     del asked["arbiter_pin"]

@@ -7,12 +7,13 @@ text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from arbiter_app import exact_json
+from arbiter_app.dialects.history import CallIds
 from arbiter_app.dialects.reasoning import put_back, unsealed
-from arbiter_app.dialects.translation import Dropped
+from arbiter_app.dialects.translation import MAX_DROPPED_CHARS, Dropped
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Json
@@ -29,6 +30,8 @@ _FOREIGN = (
 )
 """Types of blocks that mean something to their maker alone, beside the results of its tools (`_RESULT`)."""
 _RESULT = "_tool_result"
+_PLACED = ("text", "image", "document", "search_result", "tool_use", "tool_result", "tool_reference", *THOUGHTS)
+"""Types of blocks that have their place, and mean nothing in another; of any else, only a runtime of Messages may know what it is."""
 _KEPT_OF_CACHE = ("type", "ttl")
 """Members of `cache_control` that are documented; strict runtimes refuse any other."""
 BILLING = "x-anthropic-billing-header"
@@ -138,7 +141,11 @@ class _Parts:
             raise wrong(where, "must be an object")
         kind = block.get("type")
         if kind not in kinds:
-            raise wrong(f"{where}.type", f"must be one of {', '.join(kinds)}, not {quoted(kind, 60)}")
+            refused = wrong(f"{where}.type", f"must be one of {', '.join(kinds)}, not {quoted(kind, 60)}")
+            if type(kind) is not str or kind in _PLACED:
+                raise refused
+            self._dropped.cannot(refused)
+            return [{"type": "text", "text": f"({kind[:MAX_DROPPED_CHARS]})"}]
         if kind == "text":
             text = text_of(block.get("text"), f"{where}.text")
             return [{"type": "text", "text": text, **cached(block, where)}] if text else []
@@ -159,7 +166,7 @@ class _Parts:
         elif kind == "url":
             url = text_of(source.get("url"), f"{where_in}.url")
         else:
-            raise _unreachable(kind, where_in, "base64 or url")
+            url = self._kept(kind, where_in, "base64 or url")
         return {"type": "image_url", "image_url": {"url": url}, **cached(block, where)}
 
     def _document(self, block: Json, where: str) -> list[Json]:
@@ -182,9 +189,17 @@ class _Parts:
         elif kind == "url":
             data = text_of(source.get("url"), f"{where_in}.url")
         else:
-            raise _unreachable(kind, where_in, "base64, text, content or url")
+            data = self._kept(kind, where_in, "base64, text, content or url")
         file = {"filename": named or "document.pdf", "file_data": data}
         return [*before[1 if named else 0 :], {"type": "file", "file": file, **mark}]
+
+    def _kept(self, kind: Any, where: str, known: str) -> str:
+        """What stands for a source that can be read where it is kept alone, by models that see all the same."""
+        refused = _unreachable(kind, where, known)
+        if type(kind) is not str:
+            raise refused
+        self._dropped.cannot(refused)
+        return ""
 
     def _found(self, block: Json, where: str) -> list[Json]:
         head = [text_of(block.get(name), f"{where}.{name}") for name in ("title", "source")]
@@ -313,6 +328,22 @@ def _strip_end(message: Json) -> None:
         message["content"] = content.rstrip()
     elif content and content[-1]["type"] == "text":
         content[-1] = {**content[-1], "text": content[-1]["text"].rstrip()}
+
+
+def with_own_ids(history: list[Any]) -> list[Any]:
+    """The same messages with ids of calls as strict runtimes take them, no two alike (`CallIds`)."""
+    ids, renamed = CallIds(), dict[str, str]()
+    made = []
+    for message in history:
+        blocks = message["content"] if isinstance(message.get("content"), list) else []
+        renamed |= {block["id"]: ids.own(block["id"]) for block in blocks if block.get("type") == "tool_use"}
+        made.append({**message, "content": [_renamed(block, renamed) for block in blocks]} if blocks else message)
+    return made
+
+
+def _renamed(block: Json, names: Mapping[str, str]) -> Json:
+    member = {"tool_use": "id", "tool_result": "tool_use_id"}.get(block.get("type") or "", "")
+    return {**block, member: names.get(block[member], block[member])} if member else block
 
 
 def _is_foreign(block: Json) -> bool:

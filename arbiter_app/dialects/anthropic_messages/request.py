@@ -14,9 +14,11 @@ from arbiter_app.dialects.anthropic_messages.content import (
     listed,
     system_messages,
     text_of,
+    with_own_ids,
     wrong,
 )
 from arbiter_app.dialects.anthropic_messages.thinking import settled
+from arbiter_app.dialects.history import odd_ids
 from arbiter_app.dialects.reasoning import MESSAGES, native_of
 from arbiter_app.dialects.strict_json import load_json
 from arbiter_app.dialects.translation import Dropped, exactly
@@ -68,6 +70,9 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         numbers = {name: exact_json.Written(written[name]) for name in _NUMBERS if name in made}
         return {**said, **numbers, "messages": made["messages"]}
 
+    native = native_of(MESSAGES, written, "messages", settle=settled, passes=("anthropic-beta",))
+    if odd_ids(made["messages"]):
+        native = native.with_history(with_own_ids(exact_json.exact(native.members["messages"].encode())))
     return openai_chat.translated(
         made,
         caller,
@@ -77,8 +82,9 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         dropped=dropped.names,
         setting=_setting(given),
         show_thoughts=_shows_thoughts(given.get("thinking")),
-        native=native_of(MESSAGES, written, "messages", settle=settled, passes=("anthropic-beta",)),
+        native=native,
         untranslatable=dropped.untranslatable,
+        **({"max_tokens": 0} if made.get("max_tokens") == 0 else {}),
     )
 
 
@@ -118,9 +124,12 @@ def _members(given: Json, dropped: Dropped) -> Json:
     return made
 
 
-def _max_tokens(value: Any, where: str, _: Dropped) -> Json:
-    if type(value) is not int or value < 1:
-        raise wrong(where, "must be a whole number above 0")
+def _max_tokens(value: Any, where: str, dropped: Dropped) -> Json:
+    if type(value) is not int or value < 0:
+        raise wrong(where, "must be a whole number, 0 or more")
+    if value == 0:
+        why = "0 fills the prompt cache of a runtime of Messages and asks for no answer, which no model that may serve this can do"
+        dropped.cannot(wrong(where, why))
     return {"max_tokens": value}
 
 

@@ -82,6 +82,7 @@ def _read(
         "conversation": _conversation(messages) if named is None else conversation_of(str(named)),
         "named": named is not None,
         "setting": stated_by(given),
+        "max_tokens": _max_tokens(given),
         **own,
         **more,
     }
@@ -95,7 +96,6 @@ def _read(
         system=system,
         stream=bool(stream),
         include_usage=options is not None and options.get("include_usage") is True,
-        max_tokens=_max_tokens(given),
         needs=frozenset(one for one, needed in needs.items() if needed),
         body_bytes=body_bytes,
         **fields,

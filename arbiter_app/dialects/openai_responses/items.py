@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from arbiter_app.dialects.history import CallIds
 from arbiter_app.dialects.openai_responses.refusals import kind, text_of, unsupported, wrong
 from arbiter_app.dialects.openai_responses.tools import arguments_of, function_name
 from arbiter_app.dialects.reasoning import put_back, unsealed
-from arbiter_app.dialects.translation import Dropped
+from arbiter_app.dialects.translation import MAX_DROPPED_CHARS, Dropped
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Json
@@ -21,6 +22,8 @@ from arbiter_app.pipeline.types import Json
 SYSTEM = ("system", "developer")
 FOREIGN = ("reasoning", "web_search_call", "file_search_call", "tool_search_call", "tool_search_output")
 """Types of items that mean something to their maker alone, or whose outcome stands in the text that follows them."""
+CALLS = ("function_call", "custom_tool_call")
+OUTPUTS = ("function_call_output", "custom_tool_call_output")
 TEXTS = ("input_text", "output_text", "text")
 
 
@@ -55,6 +58,19 @@ def chat_messages(given: Any, dropped: Dropped) -> list[Json]:
     if not messages:
         raise wrong("input", "holds nothing that a model could answer")
     return messages
+
+
+def with_own_ids(items: list[Any]) -> list[Any]:
+    """The same items with ids of calls as strict runtimes take them, no two alike (`CallIds`)."""
+    ids, renamed = CallIds(), dict[str, str]()
+    made = []
+    for item in items:
+        kind_of = item.get("type")
+        if kind_of in CALLS:
+            renamed[item["call_id"]] = ids.own(item["call_id"])
+        own = kind_of in CALLS or kind_of in OUTPUTS
+        made.append({**item, "call_id": renamed[item["call_id"]]} if own else item)
+    return made
 
 
 class _History:
@@ -111,17 +127,17 @@ class _History:
         if role == "assistant":
             self._assistant(content, f"{where}.content")
         elif role in SYSTEM:
-            texts, others = _parts(content, f"{where}.content")
+            texts, others = _parts(content, f"{where}.content", self._dropped)
             if others:
                 raise wrong(f"{where}.content", f"a message of the role {role} holds text alone")
             self._turns.append(_Turn({"role": "system", "content": "\n".join(texts)}))
         elif role == "user":
-            self._turns.append(_Turn({"role": "user", "content": _user(content, f"{where}.content")}))
+            self._turns.append(_Turn({"role": "user", "content": _user(content, f"{where}.content", self._dropped)}))
         else:
             raise wrong(f"{where}.role", f"must be user, assistant, system or developer, not {quoted(role, 40)}")
 
     def _assistant(self, content: Any, where: str) -> None:
-        texts, others = _parts(content, where)
+        texts, others = _parts(content, where, self._dropped)
         refusals = [part["refusal"] for part in others if part["type"] == "refusal"]
         if len(refusals) != len(others):
             raise wrong(where, "a message of the assistant holds text and refusals alone")
@@ -173,7 +189,7 @@ class _History:
         if turn is None:
             said = f"No tool call found for function call output with call_id {call_id[:200]}."
             raise BadRequest(said, param="input")
-        texts, others = _parts(item.get("output"), f"{where}.output")
+        texts, others = _parts(item.get("output"), f"{where}.output", self._dropped)
         turn.results.append({"role": "tool", "tool_call_id": call_id, "content": "\n".join(texts)})
         if any(part["type"] == "refusal" for part in others):
             raise wrong(f"{where}.output", "a result holds no refusal")
@@ -196,9 +212,9 @@ def _call_id(item: Json, where: str) -> str:
     return call_id
 
 
-def _user(content: Any, where: str) -> str | list[Json]:
+def _user(content: Any, where: str, dropped: Dropped) -> str | list[Json]:
     """What a user says: as one text where it is one, else as parts in their order; empty texts beside others are left out."""
-    parts = _in_order(content, where)
+    parts = _in_order(content, where, dropped)
     if any(part["type"] == "refusal" for part in parts):
         raise wrong(where, "a message of the user holds no refusal")
     if len(parts) == 1 and parts[0]["type"] == "text":
@@ -207,14 +223,14 @@ def _user(content: Any, where: str) -> str | list[Json]:
     return [part for part in parts if part.get("text") != ""] or ""
 
 
-def _parts(content: Any, where: str) -> tuple[list[str], list[Json]]:
+def _parts(content: Any, where: str, dropped: Dropped) -> tuple[list[str], list[Json]]:
     """The texts of a content, and its other parts."""
-    parts = _in_order(content, where)
+    parts = _in_order(content, where, dropped)
     texts = [part["text"] for part in parts if part["type"] == "text"]
     return texts, [part for part in parts if part["type"] != "text"]
 
 
-def _in_order(content: Any, where: str) -> list[Json]:
+def _in_order(content: Any, where: str, dropped: Dropped) -> list[Json]:
     """The parts of a content in a chat's form."""
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
@@ -225,30 +241,35 @@ def _in_order(content: Any, where: str) -> list[Json]:
         here = f"{where}[{at}]"
         if not isinstance(part, dict):
             raise wrong(here, f"must be an object, not {kind(part)}")
-        made.append(_part(part, here))
+        made.append(_part(part, here, dropped))
     return made
 
 
-def _part(part: Json, where: str) -> Json:
+def _part(part: Json, where: str, dropped: Dropped) -> Json:
     named = part.get("type")
     if named in TEXTS:
         return {"type": "text", "text": text_of(part.get("text"), f"{where}.text")}
     if named == "refusal":
         return {"type": "refusal", "refusal": text_of(part.get("refusal"), f"{where}.refusal")}
     if named == "input_image":
-        return _image(part, where)
+        return _image(part, where, dropped)
     if named == "input_file":
-        return _file(part, where)
+        return _file(part, where, dropped)
     if named == "input_audio" and isinstance(part.get("input_audio"), dict):
         return {"type": "input_audio", "input_audio": part["input_audio"]}
-    raise wrong(
-        f"{where}.type", f"{quoted(named, 60)} is no part of a message; known are input_text, input_image, input_file"
-    )
+    known = "known are input_text, input_image, input_file"
+    if not isinstance(named, str):
+        raise wrong(f"{where}.type", f"{quoted(named, 60)} is no part of a message; {known}")
+    dropped.cannot(unsupported(f"{where}.type", f"{quoted(named, 60)} cannot be said in a chat; {known}"))
+    return {"type": "text", "text": f"({named[:MAX_DROPPED_CHARS]})"}
 
 
-def _image(part: Json, where: str) -> Json:
+def _image(part: Json, where: str, dropped: Dropped) -> Json:
     if part.get("image_url") is None and part.get("file_id") is not None:
-        raise unsupported(f"{where}.file_id", "Arbiter keeps no files; send the picture as image_url, or in it as data")
+        dropped.cannot(
+            unsupported(f"{where}.file_id", "Arbiter keeps no files; send the picture as image_url, or in it as data")
+        )
+        return {"type": "image_url", "image_url": {"url": ""}}
     url = part.get("image_url")
     url = url.get("url") if isinstance(url, dict) else url
     shown: Json = {"url": text_of(url, f"{where}.image_url")}
@@ -257,12 +278,12 @@ def _image(part: Json, where: str) -> Json:
     return {"type": "image_url", "image_url": shown}
 
 
-def _file(part: Json, where: str) -> Json:
-    if part.get("file_data") is None:
-        named = next((name for name in ("file_url", "file_id") if part.get(name) is not None), "")
-        if named:
-            raise unsupported(f"{where}.{named}", "a chat holds no file by its address or id; send it as file_data")
-    sent = {"file_data": text_of(part.get("file_data"), f"{where}.file_data")}
+def _file(part: Json, where: str, dropped: Dropped) -> Json:
+    named = next((name for name in ("file_data", "file_url", "file_id") if part.get(name) is not None), "file_data")
+    if named == "file_id":
+        dropped.cannot(unsupported(f"{where}.file_id", "Arbiter keeps no files; send it as file_data"))
+        return {"type": "file", "file": {}}
+    sent = {"file_data": text_of(part.get(named), f"{where}.{named}")}
     if part.get("filename") is not None:
         sent["filename"] = text_of(part["filename"], f"{where}.filename")
     return {"type": "file", "file": sent}

@@ -8,7 +8,8 @@ from typing import Any
 
 from arbiter_app import exact_json
 from arbiter_app.dialects import openai_chat
-from arbiter_app.dialects.openai_responses.items import chat_messages
+from arbiter_app.dialects.history import odd_ids
+from arbiter_app.dialects.openai_responses.items import chat_messages, with_own_ids
 from arbiter_app.dialects.openai_responses.refusals import kind, object_of, text_of, unsupported, wrong
 from arbiter_app.dialects.openai_responses.thinking import settled
 from arbiter_app.dialects.openai_responses.tools import chat_tools, offers_hosted
@@ -16,10 +17,12 @@ from arbiter_app.dialects.reasoning import RESPONSES, native_of
 from arbiter_app.dialects.strict_json import load_json
 from arbiter_app.dialects.translation import Dropped, exactly
 from arbiter_app.pipeline.errors import BadRequest
+from arbiter_app.pipeline.native import NativeRequest
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Caller, ChatRequest, Json
 
 MAX_NAME_CHARS = 60
+CACHE_OPTIONS = "prompt_cache_options"
 ENCRYPTED = "reasoning.encrypted_content"
 REFUSED = {
     "previous_response_id": "Arbiter keeps no contents (ARBITER_KEEP_CONTENT_HOURS is off), so that there is nothing to go on from; send "
@@ -72,16 +75,25 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     more: Json = {
         "dropped": dropped.names,
         "repeated": {name: given[name] for name in REPEATED if given.get(name) is not None},
-        "native": native_of(RESPONSES, written, "input", settle=settled),
+        "native": _native(written, made["messages"]),
         "storable": given.get("store") is not False,
         "untranslatable": dropped.untranslatable,
         "hosted": offers_hosted(given.get("tools")),
         "stored": given.get("store") is True,
     }
+    if _prewarms(given):
+        more["max_tokens"] = 0
     metadata, key = given.get("metadata"), given.get("prompt_cache_key")
     if key and not (isinstance(metadata, dict) and metadata.get("conversation_id") is not None):
         more |= {"named": True, "conversation": openai_chat.conversation_of(key)}
     return openai_chat.translated(made, caller, request_id, len(body), exactly=exact, **more)
+
+
+def _native(written: dict[str, str], messages: list[Json]) -> NativeRequest:
+    native = native_of(RESPONSES, written, "input", settle=settled)
+    if odd_ids(messages):
+        return native.with_history(with_own_ids(exact_json.exact(native.members["input"].encode())))
+    return native
 
 
 def translated(given: Json, dropped: Dropped) -> Json:
@@ -137,6 +149,18 @@ def _metadata(value: Any, where: str, _: Dropped) -> Json:
     return {where: object_of(value, where)}
 
 
+def _prewarms(given: Json) -> bool:
+    return object_of(given.get(CACHE_OPTIONS), CACHE_OPTIONS).get("prewarm") is True
+
+
+def _cache_options(value: Any, where: str, dropped: Dropped) -> Json:
+    if _prewarms({where: value}):
+        why = "fills the prompt cache of a runtime of Responses and asks for no answer, which no model that may serve this can do"
+        dropped.cannot(unsupported(f"{where}.prewarm", why))
+    dropped.add(where)
+    return {}
+
+
 def _include(value: Any, where: str, dropped: Dropped) -> Json:
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise wrong(where, "must be a list of strings")
@@ -183,6 +207,7 @@ MEMBERS: dict[str, Callable[[Any, str, Dropped], Json]] = {
     "max_output_tokens": _max_output_tokens,
     "metadata": _metadata,
     "include": _include,
+    CACHE_OPTIONS: _cache_options,
     "reasoning": _reasoning,
     "text": _text_form,
     **dict.fromkeys(PASSED_AS_TEXT, _text),

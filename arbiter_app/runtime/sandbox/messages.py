@@ -37,7 +37,7 @@ def chat_of(given: Json, headers: dict[str, str]) -> Json:
     """The chat request that a Messages request means. Raises SandboxRefusal."""
     refuse_unless(headers.get("anthropic-version"), "anthropic-version: header is required")
     most = given.get("max_tokens")
-    refuse_unless(type(most) is int and most > 0, "max_tokens: Field required")
+    refuse_unless(type(most) is int and most >= 0, "max_tokens: Field required")
     history: list[Any] = given.get("messages") or []
     refuse_unless(isinstance(history, list) and history, "messages: at least one message is required")
     thinking = given.get("thinking") or {}

@@ -153,6 +153,26 @@ def test_ids_that_fit_survive_and_others_are_made_fit_on_both_sides() -> None:
     assert [block["tool_use_id"] for block in told[2]["content"]] == ids
 
 
+def test_calls_that_go_by_one_id_get_each_its_own_and_each_its_result() -> None:
+    odd = "functions.weather:0"
+    told = messages(
+        USER,
+        called("call_0", "call_0"),
+        result("call_0", "Rain"),
+        result("call_0", "Snow"),
+        called("call_0"),
+        result("call_0", "Wind"),
+        called(odd),
+        called(odd),
+        result(odd, "Sun"),
+        tools=[TOOL],
+    )
+    uses = [one["id"] for turn in told for one in turn["content"] if one["type"] == "tool_use"]
+    results = {one["tool_use_id"]: one["content"] for turn in told for one in turn["content"] if "tool_use_id" in one}
+    assert uses[:3] == ["call_0", "call_0_2", "call_0_3"] and len(set(uses)) == 5
+    assert results == dict(zip([*uses[:3], uses[4]], ["Rain", "Snow", "Wind", "Sun"], strict=True))
+
+
 def test_arguments_go_out_as_they_were_written_and_what_is_no_object_stands_in_one() -> None:
     written = '{"n":123456789012345678901234567890,"x":1.0}'
     call = called("a")

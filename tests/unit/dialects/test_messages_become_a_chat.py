@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -202,6 +203,56 @@ def test_tools_of_anthropics_are_no_chat() -> None:
     assert read(tools=[own]).untranslatable is None
 
 
+@pytest.mark.parametrize(
+    ("messages", "members", "param", "needs"),
+    [
+        ([user({"type": "hologram", "x": 1})], {}, "messages.0.content.0.type", set()),
+        (
+            [user({"type": "image", "source": {"type": "file", "file_id": "f"}})],
+            {},
+            "messages.0.content.0.source",
+            {Capability.VISION},
+        ),
+        (
+            [user({"type": "document", "source": {"type": "ftp"}})],
+            {},
+            "messages.0.content.0.source.type",
+            {Capability.VISION},
+        ),
+        ([ASK], {"max_tokens": 0}, "max_tokens", set()),
+    ],
+    ids=["block", "image", "document", "no answer"],
+)
+def test_what_only_a_runtime_of_messages_can_do_is_told_with_the_chat(
+    messages: Any, members: Any, param: str, needs: set[Capability]
+) -> None:
+    chat = read(*messages, **members)
+    assert chat.untranslatable is not None and chat.untranslatable.param == param
+    assert chat.needs == needs and chat.max_tokens == members.get("max_tokens")
+    assert chat.native is not None and json.loads(chat.native.sent("m")) == {
+        "model": "m",
+        "messages": messages,
+        **members,
+    }
+
+
+def test_ids_of_calls_by_models_of_others_are_made_fit_where_they_pass_untranslated() -> None:
+    odd = "functions.look:0"
+    talk = [ASK, assistant(call(odd)), user(result(odd)), assistant(call(odd)), user(result(odd, "no"))]
+    native = read(*talk).native
+    assert native is not None
+    told = json.loads(native.sent("m"))["messages"]
+    uses = [turn["content"][0] for turn in told if turn["role"] == "assistant"]
+    assert len({one["id"] for one in uses}) == 2 and all(
+        re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", one["id"]) for one in uses
+    )
+    assert [one["id"] for one in uses] == [turn["content"][0]["tool_use_id"] for turn in told[2::2]]
+    talk[3], talk[4] = assistant(call("a")), user(result("a"))
+    talk[1], talk[2] = assistant(call("b")), user(result("b"))
+    native = read(*talk).native
+    assert native is not None and json.loads(native.sent("m"))["messages"] == talk
+
+
 def test_tools_and_their_choice() -> None:
     tool = {"name": "n", "description": "d", "input_schema": {"type": "object"}, "strict": True, **MARK}
     chat = read(tools=[tool], tool_choice={"type": "tool", "name": "n", "disable_parallel_tool_use": True})
@@ -294,13 +345,12 @@ def test_what_claude_code_tells_its_maker_about_itself_is_no_instruction() -> No
         ({"messages": [{"role": "user", "content": 5}]}, "messages.0.content"),
         ({"messages": [{"role": "user", "content": ""}]}, "messages"),
         ({"messages": [user("x")]}, "messages.0.content.0"),
-        ({"messages": [user({"type": "hologram"})]}, "messages.0.content.0.type"),
+        ({"messages": [user({"type": "tool_use"})]}, "messages.0.content.0.type"),
         ({"messages": [user({"type": ["text"]})]}, "messages.0.content.0.type"),
         ({"messages": [user({"type": "text", "text": 5})]}, "messages.0.content.0.text"),
         ({"messages": [user({"type": "text", "text": "x", "cache_control": 1})]}, "messages.0.content.0.cache_control"),
         ({"messages": [user({"type": "image"})]}, "messages.0.content.0.source"),
-        ({"messages": [user({"type": "image", "source": {"type": "ftp"}})]}, "messages.0.content.0.source.type"),
-        ({"messages": [user({"type": "image", "source": {"type": "file"}})]}, "messages.0.content.0.source"),
+        ({"messages": [user({"type": "image", "source": {}})]}, "messages.0.content.0.source.type"),
         (
             {"messages": [user({"type": "image", "source": {"type": "base64", "media_type": "image/png"}})]},
             "messages.0.content.0.source.data",
@@ -319,6 +369,7 @@ def test_what_claude_code_tells_its_maker_about_itself_is_no_instruction() -> No
         ({"messages": [ASK], "system": [{"type": "image"}]}, "system.0.type"),
         ({"messages": [ASK], "max_tokens": "5"}, "max_tokens"),
         ({"messages": [ASK], "max_tokens": 1.5}, "max_tokens"),
+        ({"messages": [ASK], "max_tokens": -1}, "max_tokens"),
         ({"messages": [ASK], "max_tokens": True}, "max_tokens"),
         ({"messages": [ASK], "temperature": "hot"}, "temperature"),
         ({"messages": [ASK], "stream": "yes"}, "stream"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -190,3 +191,9 @@ def test_the_same_prompt_at_the_same_time_pays_one_round_trip() -> None:
 )
 def test_the_models_word_is_parsed_strictly(text: str, task: Task | None) -> None:
     assert parse_task(text) is task
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_what_asks_for_no_answer_teaches_nothing(most: int) -> None:
+    seen = Classifier(Model().ask).try_rules(replace(request("Calculate 37 * 24"), max_tokens=most))
+    assert seen is not None and (seen.task, seen.teaches) == ((Task.MATH, True) if most else (Task.OPEN, False))
