@@ -123,10 +123,40 @@ def test_a_server_that_says_nothing_is_not_waited_for() -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("url", ["", "valkey", "http://127.0.0.1:6379", "postgresql://h/x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "valkey", "http://127.0.0.1:6379", "postgresql://h/x", "valkey://h/0?nonsense=1"),
+        *("valkey://:a-sec@ret@h/0", "valkey://:a-sec#ret@h/0", "valkey://:a-sec/ret@h/0"),
+    ],
+)
 def test_what_is_no_url_is_said(url: str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError) as said:
         ValkeyAnswers(url, ttl_s=1.0, wait_s=1.0)
+    assert "ret" not in str(said.value)
+
+
+def test_a_server_that_takes_no_writes_is_found_out_and_still_read(url: str) -> None:
+    async def work(shared: ValkeyAnswers) -> None:
+        shared.put("before", b"one")
+        await written(shared)
+        assert await shared.ping() == ""
+        await shared._client.config_set("maxmemory", "1")
+        try:
+            assert "maxmemory" in await shared.ping()
+            shared.put("after", b"two")
+            await written(shared)
+            assert not shared.resting and await shared.get("before") == b"one"
+        finally:
+            await shared._client.config_set("maxmemory", "0")
+
+    with_answers(url, work)
+
+
+def test_no_part_of_a_password_is_shown() -> None:
+    for given in ("valkey://u:pass%2Fword@h:1/0", "valkey://h:1/0?password=pass"):
+        shown = ValkeyAnswers(given, ttl_s=1.0, wait_s=1.0).where
+        assert "pass" not in shown and "word" not in shown
 
 
 def test_only_what_another_host_has_packed_is_unpacked() -> None:
