@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from typing import Any, NamedTuple
 
@@ -77,11 +78,21 @@ def rest(given: Json, known: tuple[str, ...], dropped: Dropped) -> None:
 
 
 def most_tokens(given: Json) -> int | None:
-    """The caller's bound on the answer."""
+    """The caller's bound on the answer; below 0 it is none, as runtimes of their own take it. Raises RuntimeFault for what is no number of
+    tokens: to go on without a bound would be dear.
+    """
     for name in ("max_completion_tokens", "max_tokens"):
-        if type(given.get(name)) is int and given[name] > 0:
-            return int(given[name])
+        value = given.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or value == 0 or value != _whole(value):
+            raise unable(name, "this runtime takes a whole number of tokens above 0")
+        return int(value) if value > 0 else None
     return None
+
+
+def _whole(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def odd_ids(messages: list[Json]) -> bool:
@@ -170,7 +181,9 @@ def _turn(at: int, message: Json, waiting: dict[str, list[_Waiting]]) -> Turn:
         return Turn("assistant", message, _calls(at, message))
     if role == "tool":
         stated = message.get("tool_call_id")
-        return Turn("tool", message, [], fit_id(stated if isinstance(stated, str) else f"call_{at}"))
+        if not isinstance(stated, str) or not stated:  # it answers the next call
+            return Turn("tool", message, [], next((one for one in waiting if waiting[one]), f"call_{at}"))
+        return Turn("tool", message, [], fit_id(stated))
     if role == "function":  # as it was before ids
         named = (one for one in reversed(waiting) if one.startswith("function_call_") and waiting[one])
         return Turn("tool", message, [], next(named, f"function_call_{at}"))

@@ -173,6 +173,28 @@ def test_calls_that_go_by_one_id_get_each_its_own_and_each_its_result() -> None:
     assert results == dict(zip([*uses[:3], uses[4]], ["Rain", "Snow", "Wind", "Sun"], strict=True))
 
 
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_results_without_an_id_follow_the_calls_in_their_order(nothing: Any) -> None:
+    calls = called("a", "b")
+    for one in calls["tool_calls"]:
+        one["id"] = nothing
+    told = messages(
+        USER, calls, {**result(""), "tool_call_id": nothing}, {"role": "tool", "content": "Snow"}, tools=[TOOL]
+    )
+    results = [(one["tool_use_id"], one["content"]) for one in told[2]["content"]]
+    assert results == list(zip([one["id"] for one in told[1]["content"]], ["Rain", "Snow"], strict=True))
+
+
+@pytest.mark.parametrize(("most", "sent"), [(5, 5), (7.0, 7), (-1, 32_000), (None, 32_000)])
+def test_a_bound_is_a_number_of_tokens(most: Any, sent: int) -> None:
+    assert asked(max_tokens=most)[0]["max_tokens"] == sent
+
+
+@pytest.mark.parametrize("most", [0, "5", True, [], 1.5])
+def test_no_answer_is_made_without_a_bound_where_one_was_meant(most: Any) -> None:
+    assert "whole number of tokens" in refused(max_tokens=most).message
+
+
 def test_arguments_go_out_as_they_were_written_and_what_is_no_object_stands_in_one() -> None:
     written = '{"n":123456789012345678901234567890,"x":1.0}'
     call = called("a")
