@@ -426,7 +426,7 @@ def _pico(limit_usd: str | float) -> int:
     except ArithmeticError:
         amount = Decimal("NaN")
     if not amount.is_finite() or not 0 <= amount <= MOST_USD:
-        how = f"limit_usd must be dollars between 0 and {MOST_USD:,}, with a point before the cents"
+        how = f"a limit is dollars between 0 and {MOST_USD:,}, with a point before the cents"
         raise Unprocessable(how, param="limit_usd")
     return int(amount * PICO_PER_USD)
 

@@ -163,6 +163,17 @@ class KeyAdmin:
             if by is None or may(by, one.id, ProjectRole.VIEWER)
         ]
 
+    async def names(self) -> dict[str, str]:
+        """The names of projects and keys by their ids."""
+        return {one.id: one.name for one in await self._store.read(projects.everyone)} | self.key_names()
+
+    def key_names(self) -> dict[str, str]:
+        """What keys are called, by their ids: their name, and whose they are."""
+        return {
+            row["key_id"]: " · ".join(one for one in (row["label"], row["email"]) if one)
+            for row in self._keys.listing()
+        }
+
     async def make_project(self, by: Caller, name: str, timezone: str = "UTC") -> ProjectRow:
         """A new project. Raises Unprocessable."""
         named = _named("name", name)

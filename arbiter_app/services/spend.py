@@ -99,7 +99,7 @@ class Spend:
         if "project" in by:
             found["project"] = {one["id"]: one["name"] for one in await self._admin.projects()}
         if "key" in by:
-            found["key"] = {one["key_id"]: one["label"] or one["email"] for one in await self._admin.listing()}
+            found["key"] = self._admin.key_names()
         return found
 
 

@@ -96,8 +96,8 @@ def days_of(first: str, last: str, zone: str, now: float) -> Days:
     return Days(max(start, end - timedelta(days=LONGEST_DAYS)), end, tz)
 
 
-def presets(zone: str, now: float) -> list[View]:
-    """Ranges that are asked for often, each with its dates."""
+def presets(zone: str, now: float, shown: Days) -> list[View]:
+    """Ranges that are asked for often, each with its dates; the first that is shown is `on`."""
     today = moment(now, ZoneInfo(zone)).date()
     month = today.replace(day=1)
     last = month - timedelta(days=1)
@@ -108,7 +108,11 @@ def presets(zone: str, now: float) -> list[View]:
         "This month": (month, today),
         "Last month": (last.replace(day=1), last),
     }
-    return [{"name": name, "first": str(first), "last": str(end)} for name, (first, end) in named.items()]
+    chosen = next((name for name, ends in named.items() if ends == (shown.first, shown.last)), "")
+    return [
+        {"name": name, "first": str(first), "last": str(end), "on": "yes" if name == chosen else ""}
+        for name, (first, end) in named.items()
+    ]
 
 
 def span_of(text: str, zone: str, now: float) -> str:

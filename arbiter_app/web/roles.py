@@ -55,7 +55,7 @@ EVENTS: dict[str, dict[str, str]] = {
     "Team": dict.fromkeys(("load", "choose", "find", "find_project"), _ANYBODY)
     | {"make_project": _OPERATOR, "set_disabled": _OPERATOR}
     | dict.fromkeys(("invite", "withdraw", "set_role", "set_budget"), _OWNER)
-    | dict.fromkeys(("make_key", "set_key", "set_wish"), _MEMBER),
+    | dict.fromkeys(("make_key", "set_key", "rotate_key", "set_wish"), _MEMBER),
 }
 """State class -> handler -> rule."""
 

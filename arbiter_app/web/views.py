@@ -365,9 +365,9 @@ def views(rows: Iterable[DecisionRow]) -> list[View]:
     return [feed_row(row) for row in rows]
 
 
-def budget_row(row: BudgetRow, projects: Mapping[str, str]) -> View:
-    """One budget in its present period; the bar has what is spent and what is reserved. `projects` are names by id."""
-    subject = projects.get(row["subject"], row["subject"]) if row["scope"] == "project" else row["subject"]
+def budget_row(row: BudgetRow, names: Mapping[str, str]) -> View:
+    """One budget in its present period; the bar has what is spent and what is reserved. `names` are those of projects and keys by id."""
+    subject = row["subject"] if row["scope"] == "tag" else names.get(row["subject"]) or row["subject"]
     limit, used = row["limit_usd"], row["spent_usd"] + row["reserved_usd"]
     taken = used / limit if limit else 1.0
     length = "in all" if row["period"] == "all" else f"a {row['period']}"
@@ -376,6 +376,7 @@ def budget_row(row: BudgetRow, projects: Mapping[str, str]) -> View:
         "id": row["id"],
         "scope": row["scope"],
         "subject": subject,
+        "named": row["subject"],
         "period": row["period"],
         "what": f"{amount(limit)} {length}, {whose}",
         "spent_of": f"{amount(row['spent_usd'])} of {amount(limit)}",

@@ -45,7 +45,7 @@ def key_made(page: Page, label: str) -> str:
     keys.get_by_label("Name of the key").fill(label)
     keys.get_by_role("button", name="Make a key").click()
     expect(page.locator("[role=status] code").first).to_contain_text("arb_")
-    expect(keys.get_by_text(label)).to_be_visible()
+    expect(keys.get_by_role("link", name=label)).to_be_visible()
     return page.locator("[role=status] code").first.inner_text().strip()
 
 
@@ -78,6 +78,10 @@ def test_the_data_team_gets_200_dollars_a_month_and_two_keys_that_want_different
         expect(page.locator("tr", has_text=label).get_by_label("What its requests get")).to_have_value(wish.split()[0])
         found = next(row for row in site.http.get("/v1/keys").json()["data"] if row["label"] == label)
         assert found["tolerance"] == tolerance
+    page.locator("tr", has_text="batch job").get_by_role("button", name="Rotate").click()
+    expect(page.get_by_text("The new key batch job, shown this once")).to_be_visible()
+    after = page.locator("[role=status] code").first.inner_text().strip()
+    ask(site, after, "Calculate 1 + 1")  # and the old one goes on for a day
     fits(page)
     for at in range(3):
         ask(site, batch, f"Calculate {at} + 2")
@@ -88,7 +92,7 @@ def test_the_data_team_gets_200_dollars_a_month_and_two_keys_that_want_different
     expect(page.get_by_role("link", name="nightly")).to_be_visible()
     fits(page)
     page.get_by_role("link", name="nightly").click()
-    expect(page.locator("tbody tr")).to_have_count(6)
+    expect(page.locator("tbody tr")).to_have_count(7)
     expect(page.get_by_text("tag nightly")).to_be_visible()
     fits(page)
 

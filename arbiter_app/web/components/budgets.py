@@ -48,7 +48,7 @@ def glance() -> rx.Component:
     def one(row: Record) -> rx.Component:
         return rx.el.div(
             rx.el.div(
-                rx.el.span(row["scope"], " ", rx.el.b(row["subject"]), class_name="small"),
+                rx.el.span(row["scope"], " ", rx.el.b(row["subject"]), class_name="small", title=row["named"]),
                 rx.el.span(row["spent_of"], " a ", row["period"], class_name="num small push", white_space="nowrap"),
                 class_name="row",
             ),
@@ -74,7 +74,9 @@ def every() -> rx.Component:
             kind="mini danger",
         )
         return rx.el.tr(
-            rx.el.td(rx.el.span(row["scope"], class_name="tag"), " ", row["subject"], class_name="m"),
+            rx.el.td(
+                rx.el.span(row["scope"], class_name="tag"), " ", row["subject"], class_name="m", title=row["named"]
+            ),
             rx.el.td(row["period"], class_name="hide"),
             rx.el.td(
                 rx.el.span(row["spent_of"], class_name="num"),
@@ -131,7 +133,7 @@ def _form() -> rx.Component:
 
 def counted(row: Record) -> rx.Component:
     """What of a budget had been spent before it was set."""
-    return rx.cond(row["counted"] != "", rx.el.span(row["counted"], class_name="small mute"))
+    return rx.cond(row["counted"] != "", rx.el.small(row["counted"], class_name="why-thin"))
 
 
 def _renewal(row: Record) -> rx.Component:

@@ -182,14 +182,7 @@ def _everybody() -> rx.Component:
         reset_on_submit=True,
         class_name="row",
     )
-    search = rx.el.input(
-        placeholder="name, address or id",
-        on_change=Key.find.debounce(200),
-        default_value=Key.search,
-        class_name="input mini",
-        aria_label="Search keys",
-        custom_attrs={"data-search": "yes"},
-    )
+    search = atoms.search("Search keys", "name, address or id", Key.find.debounce(200), default_value=Key.search)
     narrow = rx.el.div(
         search,
         atoms.project_picker(Key.projects, Key.project, Key.choose, "all projects"),

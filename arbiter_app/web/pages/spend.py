@@ -36,7 +36,7 @@ def _closed() -> rx.Component:
 
 def _range() -> rx.Component:
     def preset(one: Record) -> rx.Component:
-        chosen = (Spent.first == one["first"]) & (Spent.last == one["last"])
+        chosen = one["on"] != ""
         return rx.el.button(
             one["name"],
             on_click=Spent.between(one["first"], one["last"]),

@@ -20,7 +20,7 @@ HOW = (
 def page() -> rx.Component:
     """The page."""
     left = rx.el.div(_projects(), rx.cond(Team.may == "operator", _people()), class_name="stack")
-    right = rx.el.div(_made(), _members(), _budget(), _keys(), class_name="stack")
+    right = rx.el.div(_members(), _budget(), _keys(), class_name="stack")
     return shell(
         "team", "Team", rx.cond(Team.closed == "yes", _closed(), rx.el.div(left, right, class_name="two even"))
     )
@@ -37,15 +37,16 @@ def _closed() -> rx.Component:
     )
 
 
-def _made() -> rx.Component:
+def _said(at: str) -> rx.Component:
+    """What was made in this panel, or went wrong there."""
     return rx.fragment(
-        rx.cond(Team.error != "", rx.el.p(Team.error, class_name="error", role="alert")),
+        rx.cond((Team.at == at) & (Team.error != ""), rx.el.p(Team.error, class_name="error pad", role="alert")),
         rx.cond(
-            Team.made != "",
+            (Team.at == at) & (Team.made != ""),
             rx.el.div(
                 rx.el.p(Team.made_what, class_name="small"),
                 atoms.code(Team.made),
-                class_name="stack tight",
+                class_name="stack tight pad",
                 role="status",
             ),
         ),
@@ -87,6 +88,7 @@ def _projects() -> rx.Component:
             rx.el.div(table, class_name="scroll"),
             atoms.empty("No such project", "None has all of these words."),
         ),
+        _said("projects"),
         rx.cond(Team.may == "operator", form),
         note=Team.shown,
         explain=HOW,
@@ -122,6 +124,7 @@ def _people() -> rx.Component:
                 "Nobody signs in without a key yet", "Invite somebody, or set up sign-in with your organisation."
             ),
         ),
+        _said("people"),
         note="who signs in without a key",
     )
 
@@ -161,6 +164,7 @@ def _members() -> rx.Component:
     return atoms.panel(
         rx.Var.create("Members of ") + Team.name,
         body,
+        _said("members"),
         rx.cond(own, rx.fragment(_invite(), rx.cond(Team.invitations.length() > 0, _invitations()))),
         explain=HOW,
     )
@@ -241,6 +245,7 @@ def _budget() -> rx.Component:
     return atoms.panel(
         rx.Var.create("Budget of ") + Team.name,
         rx.cond(Team.budgets.length() > 0, bars, nothing),
+        _said("budget"),
         rx.cond(own, form),
         explain="Spent and reserved never exceed it: what would is refused with 402. Past half of it routing is thriftier.",
         note="by the project's clock",
@@ -254,6 +259,7 @@ def _keys() -> rx.Component:
             atoms.button("Resume", on_click=Team.set_key(row["id"], "active"), kind="mini"),
             atoms.button("Pause", on_click=Team.set_key(row["id"], "paused"), kind="mini"),
         )
+        rotate = atoms.button("Rotate", on_click=Team.rotate_key(row["id"]), kind="mini")
         revoke = atoms.button(
             either(Team.sure == row["id"], "Really revoke", "Revoke"),
             on_click=Team.set_key(row["id"], "revoked"),
@@ -263,7 +269,7 @@ def _keys() -> rx.Component:
             rx.el.td(link(row["label"], to=row["to"], title=row["id"]), class_name="m"),
             rx.el.td(rx.cond(Team.may == "viewer", rx.el.span(row["wish"]), wish(row))),
             rx.el.td(either(row["used"] != "", atoms.day_clock(row["used"]), "never"), class_name="n hide"),
-            rx.el.td(rx.cond(Team.may != "viewer", rx.el.span(pause, revoke, class_name="row buttons"))),
+            rx.el.td(rx.cond(Team.may != "viewer", rx.el.span(pause, rotate, revoke, class_name="row buttons wrap"))),
             key=row["id"],
         )
 
@@ -302,6 +308,7 @@ def _keys() -> rx.Component:
             rx.el.div(table, class_name="scroll"),
             atoms.empty("No keys", "None in this project fits. A key made here counts for its budgets."),
         ),
+        _said("keys"),
         rx.cond(Team.may != "viewer", form),
         note=Team.found,
         tools=(search,),

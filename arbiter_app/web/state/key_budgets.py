@@ -87,6 +87,6 @@ class KeyBudgets(rx.State):
         sees = may_somewhere(who, ProjectRole.VIEWER)
         every = await services.key_admin.budgets_seen(who, await services.budgets.listing()) if sees else []
         self.may = "yes" if may_somewhere(who, ProjectRole.OWNER) else ""
-        projects = {one["id"]: one["name"] for one in await services.key_admin.projects()} if own or every else {}
-        self.own = [views.budget_row(row, projects) for row in own]
-        self.every = [views.budget_row(row, projects) for row in every]
+        names = await services.key_admin.names() if own or every else {}
+        self.own = [views.budget_row(row, names) for row in own]
+        self.every = [views.budget_row(row, names) for row in every]

@@ -60,7 +60,7 @@ class Spent(rx.State):
         self.zone = settings.time_zone
         asked = ranges.days_of(self.first, self.last, self.zone, time.time())
         self.first, self.last, self.words = str(asked.first), str(asked.last), asked.words
-        self.presets = ranges.presets(self.zone, time.time())
+        self.presets = ranges.presets(self.zone, time.time(), asked)
         self.projects = [{"id": one["id"], "name": one["name"]} for one in await services.key_admin.projects(who)]
         self.error = ""
         try:

@@ -47,6 +47,8 @@ class Team(rx.State):
     made: rx.Field[str] = rx.field("")
     made_what: rx.Field[str] = rx.field("")
     error: rx.Field[str] = rx.field("")
+    at: rx.Field[str] = rx.field("")
+    """The panel that what was made, or went wrong, belongs to."""
     sure: rx.Field[str] = rx.field("")
 
     @event
@@ -83,6 +85,7 @@ class Team(rx.State):
         """A new project; for operators."""
         who = await authz.current_caller(self)
         if is_operator(who) and isinstance(form, dict):
+            self.at, self.made = "projects", ""
             zone = arguments.text(form.get("timezone"), 60) or "UTC"
             admin = container.current().services.key_admin
             row = await tried(self, admin.make_project(who, arguments.text(form.get("name"), 101), zone))
@@ -96,7 +99,7 @@ class Team(rx.State):
         if not isinstance(form, dict):
             return
         role = arguments.choice(form.get("role"), (*ROLES, Role.OPERATOR.value), "")
-        self.made = ""
+        self.at, self.made = "members", ""
         email, project = arguments.text(form.get("email"), MAX_EMAIL_CHARS + 1), self.project
         into = project if role in ROLES else ""
         row = await tried(self, container.current().services.people.invite(who, email, project_id=into, role=role))
@@ -111,6 +114,7 @@ class Team(rx.State):
     async def withdraw(self, invitation_id: str) -> None:
         """Let a link work no longer."""
         who = await authz.current_caller(self)
+        self.at = "members"
         await tried(self, container.current().services.people.withdraw(who, arguments.text(invitation_id, 60)))
         await self._show(who)
 
@@ -122,7 +126,7 @@ class Team(rx.State):
         if wanted == "none" and self.sure != address:
             self.sure = address
             return
-        self.sure = ""
+        self.sure, self.at = "", "members"
         given = None if wanted == "none" else wanted
         await tried(self, container.current().services.people.put_member(who, self.project, address, given))
         await self._show(who)
@@ -132,7 +136,7 @@ class Team(rx.State):
         """Let somebody in no longer, or again; for operators."""
         who = await authz.current_caller(self)
         if is_operator(who):
-            people = container.current().services.people
+            self.at, people = "people", container.current().services.people
             await tried(self, people.change(who, arguments.text(person_id, 60), None, bool(disabled)))
             await self._show(who)
 
@@ -143,18 +147,31 @@ class Team(rx.State):
         if not isinstance(form, dict) or not may_somewhere(who, ProjectRole.MEMBER):
             return
         given: dict[str, Any] = {"project_id": self.project, "label": arguments.text(form.get("label"), 101)}
-        self.made = ""
+        self.at, self.made = "keys", ""
         row = await tried(self, container.current().services.key_admin.make(who, Role.CALLER.value, given))
         if row is not None:
-            self.made, self.made_what = row["api_key"], "The key, shown this once"
+            self.made, self.made_what = row["api_key"], f"The key {given['label']}, shown this once"
         await self._show(who)
+
+    @event
+    async def rotate_key(self, key_id: str) -> None:
+        """A new key in the place of one, which stays good for a day."""
+        who = await authz.current_caller(self)
+        if may_somewhere(who, ProjectRole.MEMBER):
+            self.at, self.made = "keys", ""
+            row = await tried(self, container.current().services.key_admin.rotate(who, arguments.text(key_id, 60)))
+            if row is not None:
+                said = row["key"]["label"] or row["key"]["email"] or key_id
+                self.made = row["api_key"]
+                self.made_what = f"The new key {said}, shown this once; the old one works for another day"
+            await self._show(who)
 
     @event
     async def set_wish(self, key_id: str, wish: str) -> None:
         """Whether a key's requests get what is cheapest, or the best answers, where they say nothing themselves."""
         who = await authz.current_caller(self)
         if may_somewhere(who, ProjectRole.MEMBER):
-            given = {"tolerance": WISHES[arguments.choice(wish, WISHES, "usual")]}
+            self.at, given = "keys", {"tolerance": WISHES[arguments.choice(wish, WISHES, "usual")]}
             await tried(self, container.current().services.key_admin.change(who, arguments.text(key_id, 60), given))
             await self._show(who)
 
@@ -165,7 +182,7 @@ class Team(rx.State):
         services = container.current().services
         if not isinstance(form, dict) or not services.key_admin.may_limit(who, "project", self.project):
             return
-        zone = await services.key_admin.timezone_of("project", self.project)
+        self.at, zone = "budget", await services.key_admin.timezone_of("project", self.project)
         limit = arguments.text(form.get("dollars"), 40)
         budget: dict[str, Any] = {
             "scope": "project",
@@ -185,7 +202,7 @@ class Team(rx.State):
         if wanted == "revoked" and self.sure != key:
             self.sure = key
             return
-        self.sure = ""
+        self.sure, self.at = "", "keys"
         if wanted and may_somewhere(who, ProjectRole.MEMBER):
             await tried(self, container.current().services.key_admin.set_status(who, key, wanted))
             await self._show(who)
