@@ -520,6 +520,7 @@ class Services:
             self.judging,
             self.reacting,
             self.shadows,
+            self.alerting,
         )
         kept = [part for part in (self.cache, self.meaning, self.shared) if part is not None]
         return Memory([part.forget for part in (*learned, self.prices, *kept)])

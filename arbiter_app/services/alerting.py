@@ -50,6 +50,7 @@ class Alerting:
         self._alerts = alerts
         self._feed = feed
         self._pool: frozenset[str] | None = None
+        self._noted = False
         self._refused: frozenset[tuple[str, Refused]] = frozenset()
         self._open = True
 
@@ -78,18 +79,26 @@ class Alerting:
         A model that the runtime says it does not serve has left. Who has, is kept for the next start.
         """
         health, gone = self._health, self._health.gone()
-        pool = frozenset(self._catalog.now.names) - self._deployments.gone()
-        if pool == self._pool:
+        pool, known = self._present(), self._pool
+        if self._noted and pool == known:
             return
         now = time.time()
         kept = {
             model: {**rest, "at": now} for model, rest in health.snapshot(time.monotonic()).items() if model in gone
         }
 
-        raised = await self._store.writer.call(lambda connection: alerts.note_pool(connection, pool, now, kept))
-        self._pool = pool
+        raised = await self._store.writer.call(lambda c: alerts.note_pool(c, pool, now, kept, known=known))
+        self._pool, self._noted = pool, True
         if raised:
             self._alerts.raised(raised)
+
+    def forget(self) -> None:
+        """The store has forgotten its alerts and who is in the pool; whoever rests as gone has to be forgotten before (operator reset)."""
+        self._pool, self._noted = self._present(), False
+        self._refused = frozenset()  # what lasts is said again
+
+    def _present(self) -> frozenset[str]:
+        return frozenset(self._catalog.now.names) - self._deployments.gone()
 
     async def note_standing(self) -> None:
         """Raise an alert when the runtime refuses its key, or says that its account is out of credit; once each time."""

@@ -46,9 +46,15 @@ def follow(connection: Connection, alert_id: int, outcome: Mapping[str, Any], se
 
 
 def note_pool(
-    connection: Connection, pool: Set[str], now: float, gone: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    connection: Connection,
+    pool: Set[str],
+    now: float,
+    gone: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    *,
+    known: Set[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Note who is in the pool; returns the new alerts of those who joined or left since it was last noted (none at first).
+    """Note who is in the pool; returns the new alerts of those who joined or left since it was last noted, or else since it was `known`
+    (none at first).
 
     A runtime whose list names others each time raises few.
     `gone`: which models the runtime does not serve, and how long they rest (see `gone_models`).
@@ -57,7 +63,7 @@ def note_pool(
     if gone:
         connection.execute(insert(_STATE).values(key=GONE, value=orjson.dumps(dict(gone))))
     noted = connection.execute(select(_STATE.c.value).where(_STATE.c.key == POOL)).scalar()
-    before = set(orjson.loads(noted)) if noted is not None else set(pool)
+    before = set(orjson.loads(noted)) if noted is not None else known if known is not None else pool
     connection.execute(delete(_STATE).where(_STATE.c.key == POOL))
     connection.execute(insert(_STATE).values(key=POOL, value=orjson.dumps(sorted(pool))))
     return [

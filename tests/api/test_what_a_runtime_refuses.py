@@ -90,18 +90,33 @@ class Scripted:
         self.server.server_close()
 
 
-@pytest.fixture
-def runtime() -> Iterator[Scripted]:
+@pytest.fixture(scope="module")
+def _scripted() -> Iterator[Scripted]:
     one = Scripted()
     yield one
     one.stop()
 
 
-@pytest.fixture
-def live(runtime: Scripted, tmp_path: Path) -> Iterator[Running]:
-    """A gateway in front of the scripted runtime."""
-    with running(tmp_path, GATEWAY_API_KEY=KEY, BTL_BASE_URL=runtime.url, ARBITER_JUDGE_SAMPLE="0") as one:
+@pytest.fixture(scope="module")
+def _live(_scripted: Scripted, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    environ = {"GATEWAY_API_KEY": KEY, "BTL_BASE_URL": _scripted.url, "ARBITER_JUDGE_SAMPLE": "0"}
+    with running(tmp_path_factory.mktemp("refused"), **environ) as one:
         yield one
+
+
+@pytest.fixture
+def runtime(_scripted: Scripted) -> Scripted:
+    """A runtime that answers everything, until a test says something else."""
+    _scripted.says.clear()
+    _scripted.calls.clear()
+    return _scripted
+
+
+@pytest.fixture
+def live(_live: Running, runtime: Scripted) -> Running:
+    """A gateway in front of the scripted runtime that has learned nothing yet."""
+    assert _live.http.post("/v1/reset").status_code == 200
+    return _live
 
 
 def ask(live: Running, **fields: Any) -> httpx.Response:
