@@ -49,6 +49,15 @@ def over(runtime: Stranger, tmp_path: Path) -> Iterator[Running]:
         yield one
 
 
+@pytest.fixture(scope="module")
+def unedited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """For what changes nothing."""
+    with stranger() as one:
+        lists(one, *HERE, NEW, "house-model")
+        with running(tmp_path_factory.mktemp("unedited"), **one.settings, **NO_JOIN) as gateway:
+            yield gateway
+
+
 def models(over: Running) -> dict[str, dict[str, Any]]:
     return {row["id"]: row for row in over.http.get("/v1/pool/models").json()["data"]}
 
@@ -137,11 +146,11 @@ WRONG: list[tuple[str, str, Any]] = [
 
 
 @pytest.mark.parametrize(("method", "path", "body"), WRONG)
-def test_what_breaks_a_rule_is_refused_and_changes_nothing(over: Running, method: str, path: str, body: Any) -> None:
-    before = models(over)
-    answer = over.http.request(method, path, json=body)
+def test_what_breaks_a_rule_is_refused_and_changes_nothing(unedited: Running, method: str, path: str, body: Any) -> None:
+    before = models(unedited)
+    answer = unedited.http.request(method, path, json=body)
     assert answer.status_code == 422, answer.text
-    assert models(over) == before and acts(over) == []
+    assert models(unedited) == before and acts(unedited) == []
 
 
 def test_nobody_but_operators_and_no_model_that_is_not_there(over: Running) -> None:
@@ -194,12 +203,12 @@ BAD_FILES = (
 
 
 @pytest.mark.parametrize("text", BAD_FILES)
-def test_a_file_with_one_fault_changes_nothing(over: Running, text: str) -> None:
-    before = models(over)
+def test_a_file_with_one_fault_changes_nothing(unedited: Running, text: str) -> None:
+    before = models(unedited)
     for apply in (False, True):
-        answer = over.http.post("/v1/pool/prices", json={"text": text, "apply": apply})
+        answer = unedited.http.post("/v1/pool/prices", json={"text": text, "apply": apply})
         assert answer.status_code == 422 and answer.json()["error"]["message"], answer.text
-    assert models(over) == before
+    assert models(unedited) == before
 
 
 def test_a_new_model_is_tried_alone_and_within_its_cap(over: Running, runtime: Stranger) -> None:
