@@ -35,6 +35,22 @@ def over(runtime: Stranger, tmp_path: Path) -> Iterator[Running]:
         yield one
 
 
+@pytest.fixture(scope="module")
+def _common(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stranger, Running]]:
+    with stranger() as one:
+        shows(one, *FOUR)
+        with running(tmp_path_factory.mktemp("pool"), **one.settings, **OFTEN) as gateway:
+            yield one, gateway
+
+
+@pytest.fixture
+def common(_common: tuple[Stranger, Running]) -> tuple[Stranger, Running]:
+    """A runtime and a gateway as at first, for what is put right by the next list."""
+    shows(_common[0], *FOUR)
+    until(lambda: pool(_common[1]) == set(FOUR))
+    return _common
+
+
 def says(*rows: Any) -> Said:
     return 200, "application/json", json.dumps({"object": "list", "data": rows}).encode()
 
@@ -128,7 +144,8 @@ NO_LISTS: dict[str, Said] = {
 
 
 @pytest.mark.parametrize("name", NO_LISTS)
-def test_what_is_no_list_changes_nothing_and_the_next_list_counts(runtime: Stranger, over: Running, name: str) -> None:
+def test_what_is_no_list_changes_nothing_and_the_next_list_counts(common: tuple[Stranger, Running], name: str) -> None:
+    runtime, over = common
     runtime.listing = lambda: NO_LISTS[name]
     asked(runtime)
     assert pool(over) == set(FOUR) and answers(over) in FOUR
@@ -167,7 +184,8 @@ ABSURD: dict[str, str] = {
 
 
 @pytest.mark.parametrize("name", ABSURD)
-def test_absurd_facts_are_set_aside_and_the_models_serve(runtime: Stranger, over: Running, name: str) -> None:
+def test_absurd_facts_are_set_aside_and_the_models_serve(common: tuple[Stranger, Running], name: str) -> None:
+    runtime, over = common
     before = {row["id"]: row for row in over.http.get("/v1/pricing").json()["data"]}
     rows = ",".join(f'{{"id":"{model}",{ABSURD[name]}}}' for model in FOUR)
     runtime.listing = lambda: (200, "application/json", f'{{"data":[{rows}]}}'.encode())
