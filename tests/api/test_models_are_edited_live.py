@@ -146,7 +146,9 @@ WRONG: list[tuple[str, str, Any]] = [
 
 
 @pytest.mark.parametrize(("method", "path", "body"), WRONG)
-def test_what_breaks_a_rule_is_refused_and_changes_nothing(unedited: Running, method: str, path: str, body: Any) -> None:
+def test_what_breaks_a_rule_is_refused_and_changes_nothing(
+    unedited: Running, method: str, path: str, body: Any
+) -> None:
     before = models(unedited)
     answer = unedited.http.request(method, path, json=body)
     assert answer.status_code == 422, answer.text

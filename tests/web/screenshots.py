@@ -56,13 +56,27 @@ def after_a_day(directory: Path) -> Site:
     build.ensure_pages()
     begins = time.time() + STARTS_IN_S
     clock = {"PYTHONPATH": str(Path(__file__).parent / "played_day"), "PLAYED_DAY_S": str(DAY_S)}
-    site = start_site(directory, **clock, PLAYED_FROM=str(begins), ARBITER_SANDBOX_LATENCY="0.05")
+    much = dict.fromkeys(("ARBITER_LIMIT_6H", "ARBITER_LIMIT_WEEK"), "100000")
+    site = start_site(directory, **clock, **much, PLAYED_FROM=str(begins), ARBITER_SANDBOX_LATENCY="0.05")
     play(site, begins)
     return site
 
 
+def team(site: Site) -> list[str]:
+    """Three projects with a key each, and a budget of one of them; the keys."""
+    keys = []
+    for name in ("Support desk", "Search", "Nightly reports"):
+        project = site.http.post("/v1/projects", json={"name": name}).raise_for_status().json()["id"]
+        fields = {"label": name.lower(), "email": f"{name.split()[0].lower()}@example.com", "project_id": project}
+        keys.append(site.http.post("/v1/keys", json=fields).raise_for_status().json()["api_key"])
+    budget = {"scope": "project", "subject": project, "period": "month", "limit_usd": "0.20"}
+    site.http.post("/v1/budgets", json=budget).raise_for_status()
+    return keys
+
+
 def play(site: Site, begins: float) -> None:
-    """A workload at a pace that follows the hours, with a price shift in it."""
+    """A workload of a team at a pace that follows the hours, with a price shift in it."""
+    keys = team(site)
     asks, moments = workload(REQUESTS, seed=11, stream_share=0.0), paced(REQUESTS)
     shift = next(at for at, moment in enumerate(moments) if moment > DEARER_AT)
 
@@ -70,7 +84,8 @@ def play(site: Site, begins: float) -> None:
         time.sleep(max(0.0, begins + moments[at] * DAY_S - time.time()))
         if at == shift:
             dearer(site)
-        site.http.post("/v1/chat/completions", json=asks[at].body).raise_for_status()
+        bearer = {"authorization": f"Bearer {keys[0 if at % 5 < 3 else at % 5 - 2]}"}
+        site.http.post("/v1/chat/completions", json=asks[at].body, headers=bearer).raise_for_status()
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(one, range(REQUESTS)))
