@@ -79,3 +79,13 @@ def test_only_operators_see_rules(page: Page, site: Site) -> None:
     open_page(page, "/app/notifications")
     expect(page.get_by_text("For operators")).to_be_visible()
     expect(page.get_by_role("heading", name="New rule")).to_have_count(0)
+
+
+@pytest.mark.parametrize("path", ["/app/notifications", "/app/hosts"])
+def test_nobody_is_turned_away_before_it_is_known_who_comes(page: Page, path: str) -> None:
+    page.add_init_script(
+        "window.WebSocket = class extends EventTarget { close() {} send() {} }"
+    )  # the server says nothing
+    page.goto(path)
+    expect(page.locator("main .hold").first).to_be_attached()
+    expect(page.get_by_text("For operators")).to_have_count(0)

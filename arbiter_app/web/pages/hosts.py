@@ -19,7 +19,9 @@ HOW = (
 def page() -> rx.Component:
     """The page."""
     body = rx.fragment(_hosts(), _database())
-    return shell("hosts", "Hosts", rx.cond(HostsPage.may == "yes", body, _closed()))
+    unknown = rx.el.div(class_name="hold")
+    closed = rx.cond(HostsPage.may == "no", _closed(), unknown)
+    return shell("hosts", "Hosts", rx.cond(HostsPage.may == "yes", body, closed))
 
 
 def _closed() -> rx.Component:

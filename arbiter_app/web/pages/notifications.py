@@ -23,7 +23,9 @@ MUTES = (("1", "1 h"), ("8", "8 h"), ("24", "1 day"), ("168", "1 week"))
 def page() -> rx.Component:
     """The page."""
     body = rx.fragment(rx.el.div(_rules(), _new(), class_name="two even"), _messages())
-    return shell("notifications", "Notifications", rx.cond(Notify.may == "yes", body, _closed()))
+    unknown = rx.el.div(class_name="hold")
+    closed = rx.cond(Notify.may == "no", _closed(), unknown)
+    return shell("notifications", "Notifications", rx.cond(Notify.may == "yes", body, closed))
 
 
 def _closed() -> rx.Component:
