@@ -28,6 +28,7 @@ from websockets.http11 import Request
 
 from arbiter_app.connections import ConnectionLimiter, ConnectionRefusal
 from arbiter_app.notices import bounds
+from arbiter_app.turns import next_large_turn
 
 Call = Callable[[], None]
 Headers = list[tuple[bytes, bytes]]
@@ -105,7 +106,7 @@ async def send_in_pieces(send: Send, part: bytes | memoryview) -> None:
     view = memoryview(part)
     for at in range(0, len(view), ANSWER_PIECE_BYTES):
         await send({"type": "http.response.body", "body": bytes(view[at : at + ANSWER_PIECE_BYTES]), "more_body": True})
-        await asyncio.sleep(0)  # whoever is to say that nobody takes any more has a turn
+        await next_large_turn()  # also for whoever is to say that nobody takes any more
 
 
 def _is_plain(cycle: RequestResponseCycle) -> bool:

@@ -11,6 +11,7 @@ from collections import deque
 
 from arbiter_app.notices import bounds
 from arbiter_app.pipeline.errors import Overloaded
+from arbiter_app.turns import next_large_turn
 
 FREE_BYTES = 256 * 1024
 """Of each answer, that are not counted: most are shorter."""
@@ -23,8 +24,6 @@ class Budget:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.held = 0
-        self.turns = asyncio.Lock()
-        """Held by who looks at a piece of an answer: one at a time, so that others are served in between."""
         self._leader: int | None = None  # its `id`: a reference would keep an answer that nobody knows of any more
         self._waiting: deque[tuple[Hold, int, asyncio.Future[None]]] = deque()
 
@@ -86,6 +85,7 @@ class Hold:
             self.counted += more
         else:
             await self._budget.wait(self, more, deadline)
+        await next_large_turn()
 
     def shrink(self, size: int) -> None:
         """The answer holds no more than `size` bytes now."""

@@ -22,10 +22,11 @@ from arbiter_app.runtime.claims import secrets
 from arbiter_app.runtime.claims.facts import Rows, rows_of
 from arbiter_app.runtime.encoding import EncodingError, decoder_of
 from arbiter_app.runtime.faults import fault_of, refusal, stated_error
-from arbiter_app.runtime.large import PIECE_BYTES, outline_of, without_end
+from arbiter_app.runtime.large import outline_of, without_end
 from arbiter_app.runtime.replies import UNREADABLE, decoded, joined, parsed, reply_of, translated
 from arbiter_app.runtime.reply_stream import HttpReplyStream
 from arbiter_app.runtime.transport import FOREVER_S, HttpResponse, PooledTransport, Timeouts, origin_of
+from arbiter_app.turns import PIECE_BYTES
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_ANSWERS_BYTES = 64_000_000
@@ -147,7 +148,7 @@ class HttpRuntime:
                 reply, body = translated(reader, headers, whole, first_byte_ms, hold)
             return replace(reply, dropped=asked.dropped, native=body if native is not None else b"")
         if sum(map(len, pieces)) > LARGE_BYTES:
-            outline = await outline_of(pieces, self._budget.turns)
+            outline = await outline_of(pieces)
             if outline is not None:
                 return Reply(headers, b"", first_byte_ms, outline, hold, without_end(pieces), asked.dropped)
         reply = reply_of(headers, joined(pieces), first_byte_ms, hold)
@@ -196,7 +197,7 @@ class HttpRuntime:
         headers, hold = decoded(response.headers), Hold(self._budget)
         body = joined(await self._read(response, self._max_answer_bytes, hold, deadline)).strip()
         try:
-            outline = await vectors.outline_of(body, self._budget.turns)
+            outline = await vectors.outline_of(body)
             if (error := stated_error(outline, headers, body)) is not None:
                 raise error
             vectors.hold_vectors(outline, texts)

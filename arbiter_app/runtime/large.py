@@ -21,9 +21,8 @@ from arbiter_app.pipeline.ports import LARGE_BYTES
 from arbiter_app.pipeline.types import Json
 from arbiter_app.runtime.claims.refusals import states_error
 from arbiter_app.runtime.claims.secrets import in_any
+from arbiter_app.turns import PIECE_BYTES, large_turn
 
-PIECE_BYTES = 256 * 1024
-"""How much is looked at before others have their turn."""
 LONG_BYTES = 4_096
 """Strings up to this length are in the outline as they are."""
 _ESCAPE_BYTES = 6
@@ -31,14 +30,13 @@ _INSIDE = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u(?![dD][89a-fA-F]
 """What a string holds, without halves of surrogate pairs."""
 
 
-async def outline_of(pieces: Sequence[bytes], turns: asyncio.Lock) -> Json | None:
-    """The outline of an answer, parsed; None for one that has to be looked at as a whole. With `turns`, one piece of one
-    answer is looked at in a turn of the event loop, however many answers there are."""
+async def outline_of(pieces: Sequence[bytes]) -> Json | None:
+    """The outline of an answer, parsed; None for one that has to be looked at as a whole."""
     kept: list[bytes] = []
     size = 0
-    looked_at = zip(_outlined(pieces), in_any(pieces), strict=False)
+    looked_at = zip(_outlined(_small(pieces)), in_any(_small(pieces)), strict=False)
     while True:
-        async with turns:
+        async with large_turn():
             part, secret = next(looked_at, (b"", None))
             await asyncio.sleep(0)
         if secret is None:
@@ -67,13 +65,19 @@ def without_end(pieces: Sequence[bytes]) -> list[bytes]:
     return [kept[0].removeprefix(BOM), *kept[1:]]
 
 
-def _outlined(pieces: Sequence[bytes]) -> Iterator[bytes | None]:
-    """What of each piece is in the outline; None once something is no strict JSON."""
+def _small(pieces: Sequence[bytes]) -> Iterator[bytes]:
+    """The same in pieces of which each takes a short time."""
+    return (piece[at : at + PIECE_BYTES] for piece in pieces for at in range(0, len(piece), PIECE_BYTES))
+
+
+def _outlined(pieces: Iterator[bytes]) -> Iterator[bytes | None]:
+    """What of each piece is in the outline; None once something is no strict JSON. (A character that is cut off at the end stands in no
+    string that has ended: the outline is no JSON then.)"""
     text = codecs.getincrementaldecoder("utf-8")()
     inside, string, rest = False, b"", b""
     for number, piece in enumerate(pieces):
         try:
-            text.decode(piece, final=number == len(pieces) - 1)
+            text.decode(piece)
         except UnicodeDecodeError:
             yield None
             return

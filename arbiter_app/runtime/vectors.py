@@ -15,6 +15,7 @@ import orjson
 from arbiter_app import exact_json
 from arbiter_app.pipeline.ports import LARGE_BYTES
 from arbiter_app.pipeline.types import Json
+from arbiter_app.turns import large_turn
 
 PIECE_BYTES = 128 * 1024
 """How much is looked at before others have their turn."""
@@ -35,12 +36,12 @@ class NoVectors(ValueError):
     """An answer that holds no vectors, and why, in words."""
 
 
-async def outline_of(body: bytes, turns: asyncio.Lock) -> Json:
+async def outline_of(body: bytes) -> Json:
     """The outline of an answer, parsed. Raises NoVectors for what is no JSON, and for a list with something beside numbers in it."""
     kept: list[bytes] = []
     size, parts = 0, _outlined(body)
     while True:
-        async with turns:
+        async with large_turn():
             part = next(parts, None)
             await asyncio.sleep(0)
         if part is None:

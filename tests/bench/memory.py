@@ -2,7 +2,8 @@
 
 The others, from a process of their own, all at once: 1,000 connections that say nothing, 300 with half a head or half a body,
 60 downloads that nobody reads, 20 answers of 30 MB. Who is cut off comes back a second later. Prints the resident size of the
-gateway before, at its largest and after, and what chat requests and `/health` took meanwhile, beside what is promised.
+gateway before, at its largest and after, and what chat requests and `/health` took meanwhile, beside what is promised; and what
+a server took that does nothing else, asked like `/health`: what attack, runtime and load take of the machine is in both.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Seen:
 
     chat: list[float] = field(default_factory=list)
     health: list[float] = field(default_factory=list)
+    idle: list[float] = field(default_factory=list)
     peak: int = 0
     failed: Counter[str] = field(default_factory=Counter)
 
@@ -56,18 +58,19 @@ async def main(seconds: float) -> None:
     """Measure three stretches, before, during and after, and print."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        runtime = free_port()
+        runtime, idle = free_port(), free_port()
         stack.enter_context(module("tests.bench.runtime", str(runtime)))
+        stack.enter_context(module("tests.bench.runtime", str(idle)))
         live = {"GATEWAY_API_KEY": "memory", "BTL_BASE_URL": f"http://127.0.0.1:{runtime}/v1"}
         one = stack.enter_context(served(directory, ARBITER_LOG_LEVEL="error", **live))
         port, pid = int(one.url.rpartition(":")[2]), one.process.pid
         for stream in (False, True):
             await send(port, OPERATOR, n=WARM // 2, concurrency=16, stream=stream)
-        normal = await stretch(port, pid, seconds)
+        normal = await stretch(port, idle, pid, seconds)
         before = memory(pid)
         with module("tests.bench.memory", "--attack", str(port)):
-            attacked = await stretch(port, pid, seconds)
-        afterwards = await stretch(port, pid, seconds)
+            attacked = await stretch(port, idle, pid, seconds)
+        afterwards = await stretch(port, idle, pid, seconds)
         after = memory(pid)
         for name, seen in (("before", normal), ("attacked", attacked), ("after", afterwards)):
             _tell(name, seen)
@@ -84,10 +87,11 @@ async def main(seconds: float) -> None:
             print(f"  {name:<38} {found:8.1f}  of {most:g}: {'kept' if found <= most else 'BROKEN'}")
 
 
-async def stretch(port: int, pid: int, seconds: float) -> Seen:
+async def stretch(port: int, idle: int, pid: int, seconds: float) -> Seen:
     """The load for so long, with probes beside it."""
     seen, until = Seen(), time.monotonic() + seconds
-    await asyncio.gather(_load(port, seen, until), _probe(port, seen, until), _look(pid, seen, until))
+    probes = _probe(port, seen, seen.health, until), _probe(idle, seen, seen.idle, until)
+    await asyncio.gather(_load(port, seen, until), *probes, _look(pid, seen, until))
     return seen
 
 
@@ -122,7 +126,7 @@ async def _ask(port: int, free: list[tuple[Reader, Writer]], seen: Seen, *, stre
     free.append((reader, writer))
 
 
-async def _probe(port: int, seen: Seen, until: float) -> None:
+async def _probe(port: int, seen: Seen, took: list[float], until: float) -> None:
     """`/health`, each time over a new connection, as a balancer looks."""
     while time.monotonic() < until:
         started = time.perf_counter()
@@ -132,7 +136,7 @@ async def _probe(port: int, seen: Seen, until: float) -> None:
             writer.close()
         except (OSError, EOFError, TimeoutError) as error:
             seen.failed[f"/health {type(error).__name__}"] += 1
-        seen.health.append((time.perf_counter() - started) * 1000)
+        took.append((time.perf_counter() - started) * 1000)
         await asyncio.sleep(PROBE_S)
 
 
@@ -206,11 +210,12 @@ def _p95(found: list[float]) -> float:
 
 
 def _tell(name: str, seen: Seen) -> None:
-    chat, health = quantiles(seen.chat, n=100), quantiles(seen.health, n=100)
+    chat, health, idle = (quantiles(one, n=100) for one in (seen.chat, seen.health, seen.idle))
     failed = ", ".join(f"{times} x {why}" for why, times in seen.failed.items()) or "none"
     print(
         f"{name:<9} chat {len(seen.chat):6}  p50 {chat[49]:7.1f}  p95 {chat[94]:7.1f}  longest {max(seen.chat):8.1f} ms"
-        f"   /health p95 {health[94]:7.1f}  longest {max(seen.health):8.1f} ms   failed: {failed}",
+        f"   /health p95 {health[94]:7.1f}  longest {max(seen.health):8.1f} ms"
+        f"   an idle server p95 {idle[94]:7.1f}  longest {max(seen.idle):8.1f} ms   failed: {failed}",
         flush=True,
     )
 

@@ -35,7 +35,7 @@ def cut(data: bytes, seed: int, most: int = 4_000) -> list[bytes]:
 
 
 def outline(pieces: list[bytes]) -> dict[str, Any] | None:
-    return asyncio.run(outline_of(pieces, asyncio.Lock()))
+    return asyncio.run(outline_of(pieces))
 
 
 @pytest.mark.parametrize("seed", range(20))

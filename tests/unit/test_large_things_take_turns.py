@@ -1,0 +1,35 @@
+"""However many large things there are: one piece of one of them is worked on in a turn of the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from arbiter_app.runtime.budget import Budget, Hold
+from arbiter_app.turns import next_large_turn
+
+
+async def pieces_by_turn(grow: bool) -> Counter[int]:
+    worked, now, left = Counter[int](), 0, 8
+
+    async def large() -> None:
+        nonlocal left
+        hold = Hold(Budget(10**9))
+        for at in range(1, 21):
+            worked[now] += 1
+            await (hold.grow(at * 10**6, 10**9) if grow else next_large_turn())
+        left -= 1
+
+    tasks = [asyncio.create_task(large()) for _ in range(left)]
+    while left:
+        now += 1
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    return worked
+
+
+def test_a_turn_has_one_piece_of_all_that_is_written_and_of_all_that_is_read() -> None:
+    for grow in (False, True):
+        worked = asyncio.run(pieces_by_turn(grow))
+        first, *others = [worked[at] for at in sorted(worked)]
+        assert first == 8 and max(others) == 1, "the first piece of each, then one after the other"
