@@ -62,8 +62,9 @@ def chat_of(payload: bytes) -> Json:
     written."""
     given: Json = exact_json.loads(payload)
     if any(name in given for name in _SCHEMAS):
-        said = exact_json.exact(payload)
-        given |= {name: exact_json.whole(said[name]) for name in _SCHEMAS if name in given}
+        written = exact_json.members(payload)
+        said = {name: exact_json.exact(written[name].encode()) for name in _SCHEMAS if name in given}
+        given |= {name: exact_json.whole(schema) for name, schema in said.items()}
     return given
 
 
@@ -160,14 +161,16 @@ def turns_of(given: Json) -> list[Turn]:
         turn = _turn(at, message, waiting)
         if turn.answers and waiting.get(turn.answers):
             answered, behind = waiting[turn.answers].pop(0)
-            behind.append(turn._replace(answers=answered))
+            behind.append(turn if turn.answers == answered else turn._replace(answers=answered))
             continue
         results: list[Turn] = []
         waiting |= {call.id: [] for call in turn.calls}
-        calls = [call._replace(id=ids.own(call.id)) for call in turn.calls]
-        for stated, call in zip(turn.calls, calls, strict=True):
-            waiting[stated.id].append((call.id, results))
-        groups.append((turn._replace(calls=calls), results))
+        for at_call, call in enumerate(turn.calls):
+            own = ids.own(call.id)
+            waiting[call.id].append((own, results))
+            if own != call.id:
+                turn.calls[at_call] = call._replace(id=own)
+        groups.append((turn, results))
     made: list[Turn] = []
     for turn, results in groups:
         order = {call.id: place for place, call in enumerate(turn.calls)}
