@@ -54,7 +54,7 @@ def refusal(error: BaseException) -> str | None:
     if state is not None:
         return _told(original, _ADVICE_ON_STATES.get(state)) if state.startswith(_REFUSING_STATES) else None
     if isinstance(error, DBAPIError) and error.connection_invalidated or _is_connection_trouble(original):
-        return _told(original, None)
+        return f"the database refuses writes: {in_words(error)}"
     return None
 
 

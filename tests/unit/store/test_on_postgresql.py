@@ -145,6 +145,7 @@ UNFIT = {
     "ALTER DATABASE {} SET search_path = nowhere": "search_path",
     "CREATE DATABASE {} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'": "has the encoding LATIN1",
     "ALTER ROLE nobody_here LOGIN": "let that user own the database",
+    "ALTER ROLE nobody_here LOGIN CONNECTION LIMIT 1": "raise its max_connections, or lower ARBITER_DB_CONNECTIONS",
 }
 
 
