@@ -13,7 +13,7 @@ from arbiter_app.web.state.start import Integration
 def page() -> rx.Component:
     """The page."""
     intro = rx.el.p(
-        "Arbiter speaks the OpenAI chat protocol. Point a client at this address and put a key of this Arbiter where "
+        "Arbiter speaks OpenAI's chat completions and Responses and Anthropic's Messages. Point a client at this address and put a key of this Arbiter where "
         "the client asks for one; the model name does not matter, choosing it is Arbiter's job. ",
         link("Get a key", to="/start", class_name="link"),
         ".",

@@ -11,7 +11,7 @@ from arbiter_app.web.state.start import Integration
 from arbiter_app.web.typed import either
 
 STEPS = (
-    ("1", "Point", "Change the base address of any OpenAI client. Keep everything else."),
+    ("1", "Point", "Change the base address of a client or a coding agent. Keep everything else."),
     ("2", "Route", "Each prompt goes to the cheapest model that is known to answer its kind well."),
     ("3", "Prove", "Answers are checked, prices are watched, and what was saved is measured with its interval."),
 )
@@ -26,7 +26,7 @@ def _hero() -> rx.Component:
     return rx.el.section(
         rx.el.h1("The cheapest model that still gets it right."),
         rx.el.p(
-            "Arbiter is a self-hosted router in front of your models. It speaks the OpenAI protocol, decides per prompt, "
+            "Arbiter is a self-hosted router in front of your models. It speaks as OpenAI and Anthropic do, decides per prompt, "
             "checks every answer it can, learns from the result, and shows you why."
         ),
         rx.el.div(

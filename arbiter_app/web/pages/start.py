@@ -77,7 +77,7 @@ def _what() -> rx.Component:
     return rx.fragment(
         rx.el.h1("One address. The right model for every prompt."),
         rx.el.p(
-            "Arbiter speaks the OpenAI protocol. Your client sends a chat request as before; Arbiter picks, per request, "
+            "Arbiter speaks as OpenAI and Anthropic do. Your client asks as before; Arbiter picks, per request, "
             "the cheapest model that answers that kind of prompt well, checks the answer, and learns.",
         ),
         rx.el.p("You change one line: the base address. Everything it decides can be looked at afterwards."),
