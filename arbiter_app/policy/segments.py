@@ -22,6 +22,7 @@ from arbiter_app.policy.segment_posterior import (
     GRADES,
     ROWS,
     Common,
+    SegmentInformation,
     chance_of_difference,
     evidence_of_difference,
     segment_beliefs,
@@ -60,9 +61,12 @@ class SegmentSums:
         """How likely the parts are to differ."""
         return chance_of_difference(self.evidence)
 
-    def beliefs(self, pool: ModelIndex, common: Common) -> dict[str, QualityPosterior]:
-        """What is believed of the models of each part, but for the rest."""
-        told = segment_information(_ordered(self.sums, self.models, pool.models), pool.base)
+    def information(self, pool: ModelIndex) -> SegmentInformation:
+        """What the grades of all parts say."""
+        return segment_information(_ordered(self.sums, self.models, pool.models), pool.base)
+
+    def beliefs(self, told: SegmentInformation, common: Common) -> dict[str, QualityPosterior]:
+        """What is believed of the models of each part, but for the rest, by what their grades say."""
         return dict(zip(self.values, segment_beliefs(told, common, self.chance), strict=False))
 
 
@@ -76,6 +80,7 @@ class BucketSegments:
         self.sums: dict[str, Array] = {}
         self.heard: dict[str, float] = {}
         self.graded, self.due = 0.0, FIRST
+        self._told: tuple[ModelIndex, SegmentInformation] | None = None
         self._beliefs: tuple[object, ModelIndex, dict[str, QualityPosterior]] | None = None
 
     def place(self, value: str, models: Sequence[str]) -> Array | None:
@@ -108,9 +113,10 @@ class BucketSegments:
         parts = _ordered(np.array(list(self.sums.values())), tuple(self.index), pool.models)
         whole = np.concatenate((here.synced.grades, here.synced.pairs))
         sums = np.concatenate((parts, np.maximum(whole - parts.sum(axis=0), 0.0)[None]))
-        evidence = evidence_of_difference(segment_information(sums, pool.base), common)
+        told = segment_information(sums, pool.base)
+        evidence = evidence_of_difference(told, common)
         self.synced = SegmentSums(pool.models, tuple(self.sums), sums, evidence if np.isfinite(evidence) else NO_CHANCE)
-        self._beliefs = None
+        self._told, self._beliefs = (pool, told), None
 
     def belief(
         self, value: str, moment: object, pool: ModelIndex, common: Callable[[], Common]
@@ -119,7 +125,9 @@ class BucketSegments:
         if self.synced is None or value not in self.synced.values:
             return None
         if self._beliefs is None or self._beliefs[0] is not moment or self._beliefs[1] is not pool:
-            self._beliefs = moment, pool, self.synced.beliefs(pool, common())
+            if self._told is None or self._told[0] is not pool:
+                self._told = pool, self.synced.information(pool)
+            self._beliefs = moment, pool, self.synced.beliefs(self._told[1], common())
         return self._beliefs[2][value]
 
     def share(self, value: str) -> float:

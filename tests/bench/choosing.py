@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import TypeVar
 
@@ -23,10 +24,20 @@ NAMES = tuple(f"model-{at:02d}" for at in range(MODELS))
 FACTS = {model: ModelFacts(1e-7 * 1.5**at, 4e-7 * 1.5**at) for at, model in enumerate(NAMES)}
 LENGTHS = (60, 200, 400, 900, 2_500)
 ASKS = [
-    RoutingAsk(f"bucket-{at}", "a prompt", NAMES, length, 250, trials=Trials.SHADOW)
+    RoutingAsk(
+        f"bucket-{at}",
+        "a prompt",
+        NAMES,
+        length,
+        250,
+        trials=Trials.SHADOW,
+    )
     for at in range(BUCKETS)
     for length in LENGTHS
 ]
+
+TOLD_APART = [replace(ask, segments=(("key", "one"), ("system", str(ask.tokens_in)))) for ask in ASKS]
+"""The same with a system prompt for each length, which makes no difference to anybody's quality."""
 
 
 def main() -> None:
@@ -36,10 +47,13 @@ def main() -> None:
     asks = [[draw.choice(ASKS) for _ in range(BLOCK)] for _ in range(BLOCKS)]
     decided, beside = _lived_us(policy, asks, draw)
     ungraded, _ = _lived_us(policy, asks, None)
+    other = build("arbiter", catalog=FACTS, baseline=NAMES[-1], settings=PolicySettings())
+    apart, _ = _lived_us(other, [[draw.choice(TOLD_APART) for _ in range(BLOCK)] for _ in range(BLOCKS)], draw)
     unit = median(_each_us(block, lambda _: np.linalg.inv(np.eye(MODELS) + 0.1)) for block in asks)
     for name, took_us in (
         ("choose + record", decided),
         ("... without a grade", ungraded),
+        ("... five segments a bucket", apart),
         ("record what was asked beside", beside),
     ):
         print(f"{name:30s} {took_us:6.0f} us, {took_us / unit:5.1f} inversions of {MODELS} x {MODELS}")
@@ -87,6 +101,7 @@ def _seen(ask: RoutingAsk, model: str, mode: str, beside: Beside | None, draw: r
         mode=mode,
         asked_tokens=ask.tokens_in,
         beside=beside,
+        segments=ask.segments,
     )
 
 
