@@ -319,10 +319,10 @@ class Settings(_ByName):
     shadow: bool = _env(
         "ARBITER_SHADOW", True, "ask models to be tried beside the answer; off: a trial serves the caller"
     )
-    shadow_concurrency: int = _env("ARBITER_SHADOW_CONCURRENCY", 16, "models asked beside answers at once", gt=0)
+    shadow_concurrency: int = _env("ARBITER_SHADOW_CONCURRENCY", 64, "models asked beside answers at once", gt=0)
     shadow_per_s: float = _env(
         "ARBITER_SHADOW_PER_S",
-        40.0,
+        100.0,
         "models asked beside answers in a second, at most; fewer while the process has more to do than it can",
         gt=0,
     )
