@@ -109,6 +109,8 @@ def unsealed(text: object, shown: str = "") -> list[Json] | None:
 
 def put_back(message: Json, details: list[Json]) -> None:
     """Give an assistant's message what was sealed in it."""
+    if not details:
+        return
     extra = {one["call"]: one for one in details if one.get("type") == _EXTRA and isinstance(one.get("call"), str)}
     kept = _joined([one for one in details if one.get("type") != _EXTRA])
     if kept:

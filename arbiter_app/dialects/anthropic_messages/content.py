@@ -113,9 +113,10 @@ def chat_messages(messages: Any, dropped: Dropped) -> list[Json]:
 
 def joined(parts: list[Json], between: str) -> str | list[Json]:
     """Parts as plain text where they are nothing but that, else as they are."""
-    if all([part["type"] == "text" and len(part) == 2 for part in parts]):
-        return between.join(part["text"] for part in parts)
-    return parts
+    if not all([part["type"] == "text" and len(part) == 2 for part in parts]):
+        return parts
+    text: str = parts[0]["text"] if len(parts) == 1 else between.join([part["text"] for part in parts])
+    return text
 
 
 class _Parts:
@@ -309,9 +310,11 @@ def _call(block: Json, where: str, called: dict[str, str], dropped: Dropped) -> 
     return {"id": call, "type": "function", "function": function}
 
 
-def _has_fractions(value: Any) -> bool:
-    inner = value.values() if type(value) is dict else value if type(value) is list else ()
-    return type(value) is float or any(_has_fractions(one) for one in inner)
+def _has_fractions(value: Json | list[Any]) -> bool:
+    for one in value.values() if type(value) is dict else value:
+        if type(one) is float or ((type(one) is dict or type(one) is list) and _has_fractions(one)):
+            return True
+    return False
 
 
 def _all_answered(called: dict[str, str], where: str) -> None:
