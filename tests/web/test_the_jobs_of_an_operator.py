@@ -80,6 +80,11 @@ def test_the_data_team_gets_200_dollars_a_month_and_two_keys_that_want_different
         assert found["tolerance"] == tolerance
     page.locator("tr", has_text="batch job").get_by_role("button", name="Rotate").click()
     expect(page.get_by_text("The new key batch job, shown this once")).to_be_visible()
+    page.get_by_label("Dollars a month").fill("1,5")
+    page.get_by_role("button", name="Set the budget").click()
+    budget = page.locator(".panel", has=page.get_by_role("heading", name="Budget of Data team"))
+    expect(budget.get_by_role("alert")).to_contain_text("with a point before the cents")
+    expect(budget.get_by_role("status")).to_have_count(0)  # the key stays in the panel of keys
     after = page.locator("[role=status] code").first.inner_text().strip()
     ask(site, after, "Calculate 1 + 1")  # and the old one goes on for a day
     fits(page)

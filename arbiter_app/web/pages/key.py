@@ -159,7 +159,7 @@ def _everybody() -> rx.Component:
         )
         return rx.el.tr(
             rx.el.td(row["id"], class_name="m"),
-            rx.el.td(link(row["email"], to=row["to"]), class_name="whole"),
+            rx.el.td(link(row["email"], to=row["to"]), class_name="whole", style={"min_width": "84px"}),
             rx.el.td(row["role"], class_name="hide"),
             rx.el.td(_status(row["status"])),
             rx.el.td(row["project"], class_name="hide"),

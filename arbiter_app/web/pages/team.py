@@ -42,7 +42,7 @@ def _said(at: str) -> rx.Component:
     return rx.fragment(
         rx.cond((Team.at == at) & (Team.error != ""), rx.el.p(Team.error, class_name="error pad", role="alert")),
         rx.cond(
-            (Team.at == at) & (Team.made != ""),
+            (Team.made_at == at) & (Team.made != ""),
             rx.el.div(
                 rx.el.p(Team.made_what, class_name="small"),
                 atoms.code(Team.made),

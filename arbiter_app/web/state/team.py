@@ -48,7 +48,8 @@ class Team(rx.State):
     made_what: rx.Field[str] = rx.field("")
     error: rx.Field[str] = rx.field("")
     at: rx.Field[str] = rx.field("")
-    """The panel that what was made, or went wrong, belongs to."""
+    """The panel in which something was done last, where it may have gone wrong; `made_at` is that of what was made."""
+    made_at: rx.Field[str] = rx.field("")
     sure: rx.Field[str] = rx.field("")
 
     @event
@@ -85,7 +86,7 @@ class Team(rx.State):
         """A new project; for operators."""
         who = await authz.current_caller(self)
         if is_operator(who) and isinstance(form, dict):
-            self.at, self.made = "projects", ""
+            self.at = "projects"
             zone = arguments.text(form.get("timezone"), 60) or "UTC"
             admin = container.current().services.key_admin
             row = await tried(self, admin.make_project(who, arguments.text(form.get("name"), 101), zone))
@@ -99,7 +100,7 @@ class Team(rx.State):
         if not isinstance(form, dict):
             return
         role = arguments.choice(form.get("role"), (*ROLES, Role.OPERATOR.value), "")
-        self.at, self.made = "members", ""
+        self.at, self.made_at, self.made = "members", "members", ""
         email, project = arguments.text(form.get("email"), MAX_EMAIL_CHARS + 1), self.project
         into = project if role in ROLES else ""
         row = await tried(self, container.current().services.people.invite(who, email, project_id=into, role=role))
@@ -147,7 +148,7 @@ class Team(rx.State):
         if not isinstance(form, dict) or not may_somewhere(who, ProjectRole.MEMBER):
             return
         given: dict[str, Any] = {"project_id": self.project, "label": arguments.text(form.get("label"), 101)}
-        self.at, self.made = "keys", ""
+        self.at, self.made_at, self.made = "keys", "keys", ""
         row = await tried(self, container.current().services.key_admin.make(who, Role.CALLER.value, given))
         if row is not None:
             self.made, self.made_what = row["api_key"], f"The key {given['label']}, shown this once"
@@ -158,7 +159,7 @@ class Team(rx.State):
         """A new key in the place of one, which stays good for a day."""
         who = await authz.current_caller(self)
         if may_somewhere(who, ProjectRole.MEMBER):
-            self.at, self.made = "keys", ""
+            self.at, self.made_at, self.made = "keys", "keys", ""
             row = await tried(self, container.current().services.key_admin.rotate(who, arguments.text(key_id, 60)))
             if row is not None:
                 said = row["key"]["label"] or row["key"]["email"] or key_id
