@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 from pathlib import Path
 
 from alembic.config import Config
@@ -64,6 +65,7 @@ def revision(engine: Engine) -> str | None:
         return None if found is None else str(found)
 
 
+@cache
 def head() -> str:
     """The revision that this version of Arbiter works with."""
     return ScriptDirectory.from_config(migrations()).get_current_head() or ""
