@@ -165,6 +165,8 @@ def _backup(settings: Settings, given: argparse.Namespace) -> int:
     if given.file.exists():
         print(f"arbiter: {given.file} exists; choose another name", file=sys.stderr)
         return 1
+    if not _is_there(settings):
+        return 1
     code = _with_store(settings, lambda store: store.back_up(given.file))
     print(f"{given.file}: {given.file.stat().st_size:,} bytes")
     return code
@@ -190,6 +192,8 @@ def _move(settings: Settings, given: argparse.Namespace) -> int:
 
 def _export(settings: Settings, given: argparse.Namespace) -> int:
     since = time.time() - given.hours * 3600 if given.hours is not None else None
+    if not _is_there(settings):
+        return 1
     narrowed = Filter(task=given.task, model=given.model, mode=given.mode, status=given.status, since=since)
 
     async def write(store: Store) -> int:
@@ -222,6 +226,15 @@ def cell(value: object) -> object:
     if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t"):
         return f"'{value}"
     return "" if value is None else value
+
+
+def _is_there(settings: Settings) -> bool:
+    """Whether there is a database to read; says so where there is none, as where `ARBITER_DB` is relative to another directory."""
+    path = backend_of(url_of(settings.db)).path
+    if path is None or path.exists():
+        return True
+    print(f"arbiter: there is no database {path.absolute()}; ARBITER_DB says where it is", file=sys.stderr)
+    return False
 
 
 def _with_store(settings: Settings, work: Callable[[Store], Any]) -> int:

@@ -13,6 +13,7 @@ import re
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -100,6 +101,25 @@ def _origin(text: str) -> str:
     return origin
 
 
+def _host(name: str) -> str:
+    """A host name, `*.` before it for all below, or an address; without scheme and port. Raises ValueError for what no request names."""
+    if not re.fullmatch(r"(?:\*\.)?[\w.-]+|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]+\]?", name) or ("[" in name) is not (
+        "]" in name
+    ):
+        raise ValueError(f"{name[:100]!r} is no host name; write it like router.example.com, without scheme and port")
+    return name
+
+
+def _network(text: str) -> str:
+    """An address, a network, or `*`. Raises ValueError for a name, by which no proxy is known."""
+    try:
+        if text != "*":
+            ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"{text[:100]!r} is no address; write it like 10.0.0.5 or 10.1.0.0/16") from None
+    return text
+
+
 def _prefix(path: str) -> str:
     """A path prefix with its first slash and without its last; empty for none. Raises ValueError."""
     prefix = f"/{path.strip('/')}" if path.strip("/") else ""
@@ -109,6 +129,8 @@ def _prefix(path: str) -> str:
 
 
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_names)]
+Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], BeforeValidator(_names)]
+Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_names)]
 Prefix = Annotated[str, AfterValidator(_prefix)]
 
 
@@ -119,7 +141,9 @@ def _env(name: str, default: Any, why: str, **limits: Any) -> Any:
 class _ByName(BaseSettings):
     """Settings by the environment names that are their fields' aliases, from layers of such names (`_built`)."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=True, enable_decoding=False)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", case_sensitive=True, enable_decoding=False, allow_inf_nan=False
+    )
 
 
 class Settings(_ByName):
@@ -236,10 +260,10 @@ class Settings(_ByName):
         "ARBITER_LOG_LINES_PER_S", 50.0, "lines logged, in bursts of ten times as many; more are dropped", gt=0
     )
     log_lines_per_request: int = _env("ARBITER_LOG_LINES_PER_REQUEST", 1, "warnings and errors of one request", gt=0)
-    allowed_hosts: Names = _env(
+    allowed_hosts: Hosts = _env(
         "ARBITER_ALLOWED_HOSTS", (), "host names that Arbiter is reached by, beside loopback's and its addresses"
     )
-    trusted_proxies: Names = _env(
+    trusted_proxies: Networks = _env(
         "ARBITER_TRUSTED_PROXIES", (), "addresses or networks of proxies whose X-Forwarded-For and -Proto are believed"
     )
     keep_content_hours: float = _env(

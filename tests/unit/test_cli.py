@@ -252,8 +252,16 @@ def test_a_store_is_moved_with_one_command(tmp_path: Path, used: Run) -> None:
     assert code == 1 and "holds a store already" in err
 
 
-def test_a_backup_that_cannot_be_made_is_one_line(arbiter, tmp_path):
-    code, out, told = arbiter("backup", str(tmp_path / "nowhere" / "a.db"))
+@pytest.mark.parametrize("words", [("backup", "b.db"), ("export",), ("export", "--out", "all.csv")])
+def test_what_is_not_there_is_neither_backed_up_nor_exported(arbiter, tmp_path, words):
+    before = sorted(tmp_path.iterdir())
+    code, out, told = arbiter(*words)
+    assert (code, out) == (1, "") and told.startswith("arbiter: there is no database") and told.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before, "nor made"
+
+
+def test_a_backup_that_cannot_be_made_is_one_line(used, tmp_path):
+    code, out, told = used("backup", str(tmp_path / "nowhere" / "a.db"))
     assert (code, out) == (1, "") and told.startswith("arbiter: no backup was made in") and told.count("\n") == 1
 
 

@@ -113,8 +113,9 @@ def test_an_address_without_a_key_is_no_silent_sandbox() -> None:
     ],
 )
 def test_lists_are_read_with_commas_and_as_json(given: str, read: tuple[str, ...]) -> None:
-    for name, field in (("ARBITER_JOIN", "join"), ("ARBITER_ALLOWED_HOSTS", "allowed_hosts")):
-        assert getattr(load_settings({name: given}, env_file=None), field) == read
+    assert load_settings({"ARBITER_JOIN": given}, env_file=None).join == read
+    if "!" not in given:  # what no host is called
+        assert load_settings({"ARBITER_ALLOWED_HOSTS": given}, env_file=None).allowed_hosts == read
 
 
 @pytest.mark.parametrize("given", ['["a", "b"', '"a","b"', "[1, 2]", '["a", null]', '[["a"]]', '["a"],b'])
@@ -160,3 +161,33 @@ def test_values_stand_in_for_others_as_in_a_shell(tmp_path: Path) -> None:
     path = tmp_path / ".env"
     path.write_text("HOST=example.com\nBTL_BASE_URL=https://${HOST}/v1\nGATEWAY_API_KEY=k\n")
     assert loaded(path).base_url == "https://example.com/v1"
+
+
+@pytest.mark.parametrize(
+    "name", ["REQUEST_TIMEOUT", "ARBITER_DRAIN_S", "ARBITER_CATALOG_REFRESH_S", "ARBITER_QUARANTINE_S"]
+)
+@pytest.mark.parametrize("value", ["inf", "1e999", "nan"])
+def test_no_setting_is_without_end(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        load_settings({name: value}, env_file=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ARBITER_ALLOWED_HOSTS", "https://router.example.com"),
+        ("ARBITER_ALLOWED_HOSTS", "router.example.com:8443"),
+        ("ARBITER_ALLOWED_HOSTS", "router.example.com/arbiter"),
+        ("ARBITER_TRUSTED_PROXIES", "nginx"),
+        ("ARBITER_TRUSTED_PROXIES", "10.0.0.5:80"),
+    ],
+)
+def test_a_host_or_proxy_that_no_request_could_come_by_is_said(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        load_settings({name: value}, env_file=None)
+
+
+def test_hosts_and_proxies_are_names_and_addresses() -> None:
+    hosts = "router.example.com,*.example.com,127.0.0.1,::1,[::1],host_1"
+    given = {"ARBITER_ALLOWED_HOSTS": hosts, "ARBITER_TRUSTED_PROXIES": "10.0.0.5,10.1.0.9/16,::1,*"}
+    assert len(load_settings(given, env_file=None).allowed_hosts) == 6
