@@ -80,8 +80,8 @@ class BucketPosterior:
     ) -> ScoredDecision:
         """What follows for these models and a prompt of this length (0: not known), with this caution for who is to serve, by the
         settings that a wish leads to."""
-        way = models, caution, wish
-        key = way, self.sums.size.step(length)
+        way, size = (models, caution, wish), self.sums.size
+        key = way, size.step(length) if size.slope > 0 else 0
         found = self._decisions.get(key)
         if found is None:
             scores = self._scores.get(way)
