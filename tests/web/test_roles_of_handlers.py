@@ -108,6 +108,7 @@ def payloads(site: Site) -> dict[tuple[str, str], dict[str, Any]]:
     by_handler: dict[tuple[str, str], dict[str, Any]] = {
         ("Key", "change_other"): {"key_id": made, "what": "pause"},
         ("Team", "set_key"): {"key_id": made, "status": "paused"},
+        ("Team", "rotate_key"): {"key_id": made},
         ("Team", "set_role"): {"email": "x@example.com", "role": "owner"},
         ("Team", "withdraw"): {"invitation_id": invited},
         ("Team", "set_disabled"): {"person_id": "per_none", "disabled": True},
@@ -148,7 +149,7 @@ def test_the_matrix(place: Site, who: str) -> None:
     if who.startswith("project "):
         caller = Caller("per_1", Role.CALLER, memberships=(("p", ProjectRole(who.partition(" ")[2])),))
     denied = [(one, name) for one, name in CELLS if not roles.allows(roles.EVENTS[one][name], caller, sandbox=True)]
-    inside = [("Team", name) for name in ("set_key", "set_role", "withdraw")] + [
+    inside = [("Team", name) for name in ("set_key", "rotate_key", "set_role", "withdraw")] + [
         ("KeyBudgets", "drop"),
         ("KeyBudgets", "put"),
     ]
