@@ -58,7 +58,11 @@ def after_a_day(directory: Path) -> Site:
     clock = {"PYTHONPATH": str(Path(__file__).parent / "played_day"), "PLAYED_DAY_S": str(DAY_S)}
     much = dict.fromkeys(("ARBITER_LIMIT_6H", "ARBITER_LIMIT_WEEK"), "100000")
     site = start_site(directory, **clock, **much, PLAYED_FROM=str(begins), ARBITER_SANDBOX_LATENCY="0.05")
-    play(site, begins)
+    try:
+        play(site, begins)
+    except BaseException:
+        stop_site(site)
+        raise
     return site
 
 
