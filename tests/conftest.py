@@ -20,7 +20,7 @@ from arbiter_app import bootstrap
 from arbiter_app.api.gateway import Gateway
 from arbiter_app.bootstrap import Services
 from arbiter_app.runtime.sandbox.world import World
-from arbiter_app.server import config_of
+from arbiter_app.server import UndatedServer, config_of
 from arbiter_app.settings import Settings, load_settings
 from arbiter_app.store import Store, open_store
 from tests import databases
@@ -76,7 +76,7 @@ class Running:
 
         config = config_of(self.settings, app)
         config.lifespan, config.timeout_graceful_shutdown = "off", 2
-        self._server = uvicorn.Server(config)
+        self._server = UndatedServer(config)
         task = asyncio.create_task(self._server.serve())
         while not self._server.started:  # noqa: ASYNC110 - uvicorn tells by this flag only
             await asyncio.sleep(0.005)

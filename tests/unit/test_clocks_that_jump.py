@@ -9,9 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 
 from arbiter_app.api.roles import ROLES
 from arbiter_app.pipeline.health import Health
+from arbiter_app.server import UndatedServer
 from arbiter_app.services.sessions import COOKIE
 from arbiter_app.store import Store, alerts, calibrations, feedback, rollups
 from arbiter_app.store.usage import WINDOWS_S
@@ -189,6 +191,17 @@ def test_no_time_that_was_is_or_will_be_breaks_a_read(clock: Clock, tmp_path: Pa
             assert [answer.text for answer in asked if answer.status_code >= 500] == []
             read = {path: one.http.get(path) for path in READS}
             assert {path: answer.text for path, answer in read.items() if answer.status_code != 200} == {}
+
+
+def test_a_server_outlives_a_clock_past_every_calendar(clock: Clock) -> None:
+    async def ticks() -> None:
+        server = UndatedServer(uvicorn.Config(lambda: None))
+        clock.off_s = 3e11
+        assert await server.on_tick(0) is False
+        server.should_exit = True
+        assert await server.on_tick(10) is True
+
+    asyncio.run(ticks())
 
 
 def _within_limits(one: Running, key: str) -> None:

@@ -110,12 +110,17 @@ WRONG = {
 
 
 @pytest.mark.parametrize("url", WRONG)
-def test_a_wrong_url_is_one_sentence_without_the_password(url: str, tmp_path: Path) -> None:
-    given = url.replace("PORT", str(databases.postgres().port))
-    said = _keys_list(given, tmp_path)
-    assert WRONG[url] in said
-    assert said.startswith("arbiter: ") and said.count("\n") == 1
-    assert SECRET not in said
+def test_a_wrong_url_is_one_sentence_without_the_password(url: str) -> None:
+    with pytest.raises(StoreUnusable) as refused:
+        open_store(url.replace("PORT", str(databases.postgres().port)))
+    said = str(refused.value)
+    assert WRONG[url] in said and "\n" not in said and SECRET not in said
+
+
+def test_a_command_says_that_sentence_and_nothing_else(tmp_path: Path) -> None:
+    said = _keys_list(next(iter(WRONG)), tmp_path)
+    assert WRONG[next(iter(WRONG))] in said
+    assert said.startswith("arbiter: ") and said.count("\n") == 1 and SECRET not in said
 
 
 @pytest.mark.parametrize(

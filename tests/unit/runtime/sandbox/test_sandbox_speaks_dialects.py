@@ -157,7 +157,7 @@ def test_structured_output(claude: anthropic.Anthropic, gpt: openai.OpenAI) -> N
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": -1}, "max_tokens"),
         ({"thinking": {"type": "enabled", "budget_tokens": 4_000}}, "must be greater than"),
         ({"thinking": THINKS, "tools": [WEATHER], "tool_choice": {"type": "any"}}, "forces tool use"),
         ({"messages": [{"role": "user", "content": ""}]}, "non-empty"),
