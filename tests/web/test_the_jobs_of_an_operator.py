@@ -29,7 +29,8 @@ def day(
     page = context.new_page()
     open_page(page, "/app/key")
     page.get_by_label("API key").fill(OPERATOR)
-    page.get_by_role("button", name="Sign in", exact=True).click()
+    with page.expect_response("**/session"):  # which brings the cookie that the next page is asked for with
+        page.get_by_role("button", name="Sign in", exact=True).click()
     expect(page.get_by_text("operator", exact=True).first).to_be_visible()
     yield site, page
     context.close()

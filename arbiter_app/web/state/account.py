@@ -12,7 +12,8 @@ from arbiter_app.web import container
 from arbiter_app.web.state import authz
 from arbiter_app.web.typed import event
 
-_FETCH_COOKIE = """fetch("/session", {{method: "POST", headers: {{"content-type": "application/json"}}, body: {0}}})"""
+_FETCH_COOKIE = """fetch("/session", {{method: "POST", headers: {{"content-type": "application/json"}}, body: {0}, keepalive: true}})"""
+"""Whoever leaves the page at once has signed in all the same."""
 _END = """fetch("/session", {method: "DELETE"}).then(() => location.assign("/app/key"))"""
 
 
