@@ -187,6 +187,11 @@ def button(text: Part, *, on_click: Any = None, kind: str = "", **props: Any) ->
     return rx.el.button(text, class_name=f"btn {kind}".strip(), **({"type": "button"} | props))
 
 
+def region(*parts: Any, aria_label: str, **props: Any) -> rx.Component:
+    """What may scroll by itself: named, and reached by the keyboard."""
+    return rx.el.div(*parts, tab_index=0, role="region", aria_label=aria_label, **props)
+
+
 def search(label: str, placeholder: str, on_change: Any, **props: Any) -> rx.Component:
     """Looks for rows of a list while somebody types."""
     return rx.el.input(

@@ -86,15 +86,13 @@ def _table() -> rx.Component:
             key=row["bucket"] + row["model"],
         )
 
-    table = rx.el.div(
+    table = atoms.region(
         rx.el.table(
             data.heads("task", "model", "#quality", "#cost a call", "#n"),
             rx.el.tbody(rx.foreach(Calibrate.outcomes, line)),
             class_name="feed",
         ),
         class_name="scroll high",
-        tab_index=0,
-        role="region",
         aria_label="What the calibration found",
     )
     return rx.cond(Calibrate.outcomes.length() > 0, table)

@@ -48,12 +48,10 @@ def _conversation() -> rx.Component:
     def turn(one: Record) -> rx.Component:
         return rx.el.div(rx.el.span(one["role"], class_name="tag"), rx.el.p(one["text"], class_name="answer"))
 
-    return rx.el.div(
+    return atoms.region(
         rx.foreach(DecisionContent.turns, turn),
         class_name="stack pad",
-        role="region",
         aria_label="The request",
-        tab_index=0,
     )
 
 

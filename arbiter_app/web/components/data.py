@@ -136,11 +136,9 @@ def candidate_table(rows: Records) -> rx.Component:
             key=one["model"],
         )
 
-    return rx.el.div(
+    return atoms.region(
         rx.el.table(heads("candidate", "#quality", "#n-", "#cost", "why not"), rx.el.tbody(rx.foreach(rows, line))),
         class_name="cand",
-        tab_index=0,
-        role="region",
         aria_label="Candidates",
     )
 
@@ -162,11 +160,9 @@ def shadow_table(rows: Records) -> rx.Component:
             key=one["model"],
         )
 
-    return rx.el.div(
+    return atoms.region(
         rx.el.table(heads("model", "#quality", "#cost", "#time-", "grade"), rx.el.tbody(rx.foreach(rows, line))),
         class_name="cand",
-        tab_index=0,
-        role="region",
         aria_label="Models asked beside the answer",
     )
 
@@ -268,14 +264,12 @@ def table_view() -> rx.Component:
                         class_name="tools",
                     ),
                 ),
-                rx.el.div(
+                atoms.region(
                     rx.el.table(
                         rx.el.thead(rx.el.tr(rx.foreach(Chart.head, lambda name: rx.el.th(name, scope="col")))),
                         rx.el.tbody(rx.foreach(Chart.rows, line)),
                     ),
                     class_name="scroll tall",
-                    tab_index=0,
-                    role="region",
                     aria_label="Table",
                 ),
                 class_name="panel dialog",

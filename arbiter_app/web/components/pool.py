@@ -36,15 +36,13 @@ def catalog() -> rx.Component:
             rx.el.p(PoolPanel.error, class_name="note bad stays", role="alert"),
         ),
         rx.cond(PoolPanel.draft["title"] != "", _form()),
-        rx.el.div(
+        atoms.region(
             rx.el.table(
                 data.heads("model", "#input", "#output", "#context, tokens-", "can-", "from-", "state", ""),
                 rx.el.tbody(rx.foreach(PoolPanel.rows, _line)),
                 class_name="feed long names",
             ),
             class_name="scroll",
-            tab_index=0,
-            role="region",
             aria_label="The catalog",
         ),
         explain=HOW["catalog"],
@@ -221,15 +219,13 @@ def offers() -> rx.Component:
             key=row["id"],
         )
 
-    table = rx.el.div(
+    table = atoms.region(
         rx.el.table(
             data.heads("model", "#input", "#output", "#context, tokens-", "can-", "price from-", "runtime-", ""),
             rx.el.tbody(rx.foreach(PoolPanel.offers, line)),
             class_name="feed long names",
         ),
         class_name="scroll high",
-        tab_index=0,
-        role="region",
         aria_label="Models that the runtimes offer",
     )
     return rx.cond(
@@ -264,15 +260,13 @@ def price_list() -> rx.Component:
     shown = rx.el.div(
         rx.cond(
             PoolPanel.changes.length() > 0,
-            rx.el.div(
+            atoms.region(
                 rx.el.table(
                     data.heads("model", "what", "#now", "#then"),
                     rx.el.tbody(rx.foreach(PoolPanel.changes, line)),
                     class_name="feed long names",
                 ),
                 class_name="scroll high",
-                tab_index=0,
-                role="region",
                 aria_label="What the price list changes",
             ),
         ),
@@ -319,15 +313,13 @@ def acts() -> rx.Component:
             key=row["id"],
         )
 
-    table = rx.el.div(
+    table = atoms.region(
         rx.el.table(
             data.heads("time", "who-", "what", "of", "before-", "after"),
             rx.el.tbody(rx.foreach(PoolPanel.acts, line)),
             class_name="feed long names",
         ),
         class_name="scroll",
-        tab_index=0,
-        role="region",
         aria_label="Who changed what",
     )
     return rx.cond(

@@ -77,7 +77,7 @@ def _hosts() -> rx.Component:
             key=row["id"],
         )
 
-    table = rx.el.div(
+    table = atoms.region(
         rx.el.table(
             data.heads(
                 *("host", "state", "version-", "#in work", "#requests/s", "#CPU-", "#memory-", "#behind", "#clock-"),
@@ -87,8 +87,6 @@ def _hosts() -> rx.Component:
             class_name="names",
         ),
         class_name="scroll",
-        tab_index=0,
-        role="region",
         aria_label="Hosts",
     )
     return atoms.panel(

@@ -66,11 +66,9 @@ def _heat() -> rx.Component:
         rx.cond(
             Models.any_rows == "yes",
             rx.fragment(
-                rx.el.div(
+                atoms.region(
                     data.chart(Models.charts["heat"], "heat", "Mean quality per task and model", 430),
                     class_name="pad scroll wide-chart",
-                    tab_index=0,
-                    role="region",
                     aria_label="Heat map of tasks and models",
                 ),
                 rx.el.p("Scroll sideways for the other models.", class_name="only-s pad tiny mute"),
@@ -182,15 +180,13 @@ def _learned() -> rx.Component:
             ),
         )
 
-    table = rx.el.div(
+    table = atoms.region(
         rx.el.table(
             data.heads("task", "model", "#n", "95 % interval, 0 to 1-", "#quality", "#cost", "#ms-", ""),
             rx.el.tbody(rx.foreach(Models.rows, line)),
             class_name="feed",
         ),
         class_name="scroll high",
-        tab_index=0,
-        role="region",
         aria_label="What is known per task and model",
     )
     return atoms.panel(
@@ -220,11 +216,9 @@ def _segments() -> rx.Component:
         )
 
     heads = data.heads("task", "by", "segment", "#n", "chosen", "#quality", "#likely to differ-")
-    table = rx.el.div(
+    table = atoms.region(
         rx.el.table(heads, rx.el.tbody(rx.foreach(Models.segments, line)), class_name="feed"),
         class_name="scroll",
-        tab_index=0,
-        role="region",
         aria_label="Segments that differ",
     )
     return atoms.panel("Segments that differ", table, explain=HOW["segments"], note="n: graded answers")
@@ -294,7 +288,7 @@ def _deployments() -> rx.Component:
 
     return atoms.panel(
         "Deployments",
-        rx.el.div(
+        atoms.region(
             rx.el.table(
                 data.heads(
                     "model",
@@ -311,8 +305,6 @@ def _deployments() -> rx.Component:
                 class_name="feed long",
             ),
             class_name="scroll",
-            tab_index=0,
-            role="region",
             aria_label="The runtimes of each model",
         ),
         explain=HOW["deployments"],

@@ -213,15 +213,13 @@ def _messages() -> rx.Component:
             key=row["id"],
         )
 
-    table = rx.el.div(
+    table = atoms.region(
         rx.el.table(
             data.heads("when-", "message", "#tries-", "state"),
             rx.el.tbody(rx.foreach(Notify.rows, line)),
             class_name="feed long",
         ),
         class_name="scroll high",
-        tab_index=0,
-        role="region",
         aria_label="Messages",
     )
     return atoms.panel(

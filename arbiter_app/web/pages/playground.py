@@ -182,12 +182,10 @@ def _answer() -> rx.Component:
         class_name="facts",
     )
     body = rx.el.div(
-        rx.el.div(
+        atoms.region(
             Playground.answer,
             class_name=either(Playground.busy, "answer busy", "answer"),
             id="answer",
-            tab_index=0,
-            role="region",
             aria_label="Answer",
             aria_busy=Playground.busy,
         ),

@@ -15,6 +15,7 @@ HOW = (
     "A viewer looks at what the project asks and spends. A member also asks, and makes keys of their own. An owner also manages keys, "
     "budgets and members, and invites to the project. Operators may do everything everywhere."
 )
+OWNS = (Team.may == "owner") | (Team.may == "operator")
 
 
 def page() -> rx.Component:
@@ -140,8 +141,6 @@ def _roles(value: rx.Var[str], on_change: object, label: str) -> rx.Component:
 
 
 def _members() -> rx.Component:
-    own = (Team.may == "owner") | (Team.may == "operator")
-
     def line(row: Record) -> rx.Component:
         take = atoms.button(
             either(Team.sure == row["email"], "Really take", "Take away"),
@@ -151,8 +150,8 @@ def _members() -> rx.Component:
         picked = _roles(row["role"], lambda role: Team.set_role(row["email"], role), "Role")
         return rx.el.tr(
             rx.el.td(row["name"], title=row["email"], class_name="m"),
-            rx.el.td(rx.cond(own, picked, rx.el.span(row["role"]))),
-            rx.el.td(rx.cond(own, take)),
+            rx.el.td(rx.cond(OWNS, picked, rx.el.span(row["role"]))),
+            rx.el.td(rx.cond(OWNS, take)),
             key=row["email"],
         )
 
@@ -165,7 +164,7 @@ def _members() -> rx.Component:
         rx.Var.create("Members of ") + Team.name,
         body,
         _said("members"),
-        rx.cond(own, rx.fragment(_invite(), rx.cond(Team.invitations.length() > 0, _invitations()))),
+        rx.cond(OWNS, rx.fragment(_invite(), rx.cond(Team.invitations.length() > 0, _invitations()))),
         explain=HOW,
     )
 
@@ -240,13 +239,12 @@ def _budget() -> rx.Component:
         class_name="row end wrap pad",
     )
     bars = rx.el.div(rx.foreach(Team.budgets, one), class_name="stack pad")
-    own = (Team.may == "owner") | (Team.may == "operator")
     nothing = rx.el.p("No budget limits this project.", class_name="small mute pad")
     return atoms.panel(
         rx.Var.create("Budget of ") + Team.name,
         rx.cond(Team.budgets.length() > 0, bars, nothing),
         _said("budget"),
-        rx.cond(own, form),
+        rx.cond(OWNS, form),
         explain="Spent and reserved never exceed it: what would is refused with 402. Past half of it routing is thriftier.",
         note="by the project's clock",
     )
@@ -283,12 +281,11 @@ def _keys() -> rx.Component:
             aria_label="What its requests get",
         )
 
-    search = rx.el.input(
-        placeholder="name, address or id",
-        on_change=Team.find.debounce(200),
+    search = atoms.search(
+        "Search keys",
+        "name, address or id",
+        Team.find.debounce(200),
         default_value=Team.search,
-        class_name="input mini",
-        aria_label="Search keys",
         custom_attrs={"data-search": "yes"},
     )
     form = rx.el.form(
