@@ -14,9 +14,9 @@ from arbiter_app.api.visibility import Seen
 from arbiter_app.bootstrap import Services
 from arbiter_app.dialects import anthropic_messages
 from arbiter_app.dialects.anthropic_messages.models import PAGE, model_of, page_of
-from arbiter_app.pipeline.errors import NotFound, Unauthorized
+from arbiter_app.pipeline.errors import NotFound, Unauthorized, Unprocessable
 from arbiter_app.pipeline.plain import quoted
-from arbiter_app.pipeline.types import Json, Role
+from arbiter_app.pipeline.types import Json
 from arbiter_app.services.project_roles import is_operator
 from arbiter_app.services.rows import (
     AlertList,
@@ -85,26 +85,40 @@ async def model(request: Request, model: str, beta: Word = None) -> ListedModel 
 
 
 @router.get("/v1/report")
-async def report(request: Request, days: Days = None, project: Word = None, key: Word = None) -> ReportAnswer:
-    """Calls, actual spend, baseline spend, saving with interval, and the breakdown. A caller sees its own calls."""
+async def report(
+    request: Request,
+    days: Days = None,
+    since: Time = None,
+    until: Time = None,
+    project: Word = None,
+    key: Word = None,
+) -> ReportAnswer:
+    """Calls, actual spend, baseline spend, saving with interval, and the breakdown. A caller sees its own calls.
+
+    Of the last so many days, or between two times: `until` is now when absent, `since` the beginning.
+    """
     services, own = services_of(request), _seen(request, project, key).scope
-    since = None if days is None else time.time() - days * 86_400
-    report = await services.reads.report(since=since, scope=own)
+    if days is not None and (since is not None or until is not None):
+        raise Unprocessable("days counts back from now: leave it out beside since and until", param="days")
+    first = since if days is None else time.time() - days * 86_400
+    report = await services.reads.report(since=first, until=until, scope=own)
+    placebos = await services.what_if.placebos(days=days, since=since, until=until, scope=own)
     limits = await services.budgets.of_scope(own, request.state.caller)
-    return {**report, "placebos": await services.what_if.placebos(days=days, scope=own), "budgets": limits}
+    return {**report, "placebos": placebos, "budgets": limits}
 
 
 @router.get("/v1/spend-change")
 async def spend_change(
     request: Request,
     hours: Annotated[float, Query(ge=1, le=8_760, description="the length of both periods")] = 24,
+    until: Annotated[float | None, Query(ge=0, le=1e11, description="when the later one ends; now when absent")] = None,
     project: Word = None,
     key: Word = None,
 ) -> SpendChangeAnswer:
     """What changed since the period before: the change in spend, apart into causes that add up to it, and by task, model and key."""
-    operator = request.state.caller is not None and request.state.caller.role is Role.OPERATOR
-    changes = services_of(request).spend_changes
-    return await changes.since_before(seconds=hours * 3_600, scope=_seen(request, project, key).scope, keys=operator)
+    operator = request.state.caller is not None and is_operator(request.state.caller)
+    changes, scope = services_of(request).spend_changes, _seen(request, project, key).scope
+    return await changes.since_before(seconds=hours * 3_600, until=until, scope=scope, keys=operator)
 
 
 @router.get("/v1/what-if")
@@ -184,13 +198,17 @@ async def timeseries(
     request: Request,
     bucket_seconds: Annotated[int, Query(ge=300, le=2_592_000)] = 3600,
     buckets: Annotated[int, Query(ge=1, le=1000)] = 24,
+    since: Time = None,
     project: Word = None,
     key: Word = None,
 ) -> TimeSeries:
-    """Calls and spend per time slot, oldest first. Slots are whole multiples of five minutes."""
-    size = bucket_seconds // FIVE_MINUTES * FIVE_MINUTES
-    scope = _seen(request, project, key).scope
-    rows = await services_of(request).reads.timeseries(bucket_s=size, buckets=buckets, scope=scope)
+    """Calls and spend per time slot, oldest first. Slots are whole multiples of five minutes.
+
+    The first slot has `since` in its first five minutes; the last one is that of now when it is absent.
+    """
+    size, scope = bucket_seconds // FIVE_MINUTES * FIVE_MINUTES, _seen(request, project, key).scope
+    first = None if since is None else int(since) // FIVE_MINUTES * FIVE_MINUTES
+    rows = await services_of(request).reads.timeseries(bucket_s=size, buckets=buckets, first=first, scope=scope)
     return {"bucket_seconds": size, "data": rows}
 
 

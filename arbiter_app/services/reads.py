@@ -120,6 +120,7 @@ class Reads:
         return {
             **money,
             "since": since,
+            "until": until,
             "baseline_model": catalog.baseline,
             **certain,
             "outlook": savings_report.outlook(ahead, certain, money["saved"], unsure),

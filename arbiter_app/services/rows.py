@@ -135,9 +135,10 @@ class Exploration(TypedDict):
 
 
 class ReportSums(Money, Certainty, Exploration):
-    """Calls, spend, baseline and saving of a period, with a breakdown."""
+    """Calls, spend, baseline and saving of a period (`until`: now where it is null), with a breakdown."""
 
     since: float | None
+    until: float | None
     baseline_model: str
     unmeasured_calls: int
     learning_spend: float

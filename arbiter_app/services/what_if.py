@@ -12,7 +12,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from arbiter_app import policy as brain
 from arbiter_app.pipeline.errors import Unprocessable
@@ -36,9 +36,16 @@ LEAST_TOLERANCE = 0.001
 """What a tolerance of nothing is taken for: losses are counted in tolerances."""
 BLEND = 1e-12
 
-Seen = tuple[float | None, str | None, str | None, float | None]
-"""Days, a key or project (see `rollup_math.project_scope`), a model that could have served, and when the days end; None for all, and for
-now."""
+
+class Selection(NamedTuple):
+    """Which decisions are looked at: the last so many `days`, or those `since` a time (unix seconds), both until a time or until now;
+    of a key or project (see `rollup_math.project_scope`); that a model was `able` to serve. None does not narrow."""
+
+    days: float | None
+    scope: str | None
+    able: str | None = None
+    since: float | None = None
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +73,9 @@ class WhatIf:
         self._catalog = catalog
         self._policy = policy
         self._routing = routing
-        self._kept: dict[Seen, Kept] = {}
-        self._told: dict[Seen, tuple[LoggedData, Placebos]] = {}
-        self._reading: dict[Seen, asyncio.Task[LoggedData]] = {}
+        self._kept: dict[Selection, Kept] = {}
+        self._told: dict[Selection, tuple[LoggedData, Placebos]] = {}
+        self._reading: dict[Selection, asyncio.Task[LoggedData]] = {}
 
     async def ask(
         self, *, tolerance: float, without: Collection[str], days: float | None, scope: str | None = None
@@ -83,15 +90,22 @@ class WhatIf:
         without += [name for name, one in self._catalog.now.variants.items() if one.base in without]
         if not set(self._pool()) - set(without):
             raise Unprocessable("without these models nobody is left to serve", param="without")
-        seen = await self._evidence((days, scope, None, None))
+        seen = await self._evidence(Selection(days, scope))
         learned = [(bucket, model, replace(stats)) for bucket, model, stats in self._policy.rows()]
         answer = partial(self._answer, seen, learned, tolerance, frozenset(without))
         told = await self._store.in_turn(answer)
         return {"tolerance": tolerance, "without": sorted(set(without)), "days": days, **told}
 
-    async def placebos(self, *, days: float | None, scope: str | None, until: float | None = None) -> Placebos:
+    async def placebos(
+        self,
+        *,
+        days: float | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        scope: str | None = None,
+    ) -> Placebos:
         """What careless routing would have done with what the baseline could have served: see `_placebos`."""
-        asked = (days, scope, self._catalog.now.baseline, until)
+        asked = Selection(days, scope, self._catalog.now.baseline, since, until)
         seen = await self._evidence(asked)
         told = self._told.get(asked)
         if told is None or told[0] is not seen:
@@ -104,7 +118,7 @@ class WhatIf:
         self._kept.clear()
         self._told.clear()
 
-    async def _evidence(self, asked: Seen) -> LoggedData:
+    async def _evidence(self, asked: Selection) -> LoggedData:
         """What is kept, or is being read, or is read now."""
         kept = self._kept.get(asked)
         if kept is not None and time.monotonic() - kept.at < KEEP * kept.took:
@@ -115,10 +129,10 @@ class WhatIf:
             task.add_done_callback(lambda _: self._reading.pop(asked, None))
         return await asyncio.shield(task)
 
-    async def _read(self, asked: Seen) -> LoggedData:
-        days, scope, able, until = asked
-        since = None if days is None else (until or time.time()) - days * 86_400
-        seen, took = await self._store.read(_timed, since, until, scope, able)
+    async def _read(self, asked: Selection) -> LoggedData:
+        until = asked.until
+        since = asked.since if asked.days is None else (until or time.time()) - asked.days * 86_400
+        seen, took = await self._store.read(_timed, since, until, asked.scope, asked.able)
         self._kept.pop(asked, None)
         self._kept = {**dict(list(self._kept.items())[-KEPT + 1 :]), asked: Kept(seen, time.monotonic(), took)}
         return seen

@@ -47,16 +47,16 @@ def totals(
     scope: str | None = None,
     now: float | None = None,
 ) -> list[dict[str, Any]]:
-    """Sums grouped by some of bucket, model, mode, from `since` until before `until`, or until now. No `since` means ever, also what a
-    clock that was ahead left for days to come. `connection` has to read from one snapshot.
+    """Sums grouped by some of bucket, model, mode, from `since`, or the first, until before `until`, or until now. Neither means ever, also
+    what a clock that was ahead left for days to come. `connection` has to read from one snapshot.
 
     `since` is rounded down to five minutes, `until` up; to an hour beyond FINE_DAYS and to a day beyond HOURLY_DAYS, as finer sums
     are retired then.
     """
-    if since is None:
+    if since is None and until is None:
         return _added(connection, by, [(RESOLUTIONS[-1], None, None)], (None, None), scope)
     clock = time.time() if now is None else now
-    parts = stretches(since, clock if until is None else min(until - 1, clock), clock)
+    parts = stretches(since or 0.0, clock if until is None else min(until - 1, clock), clock)
     return _added(connection, by, parts, (min(first for _, first, _ in parts), max(end for _, _, end in parts)), scope)
 
 

@@ -32,7 +32,7 @@ def headline(told: SpendChangeAnswer) -> View:
     share = f", {told['change'] / then['spend']:+.0%}".replace("-", "−") if then["spend"] else ""
     return {
         "said": f"{_sign(told['change'])}{change}{share}",
-        "sub": f"{before} for {count(then['calls'])} calls before, {after} for {count(now['calls'])} now",
+        "sub": f"{before} for {count(then['calls'])} calls in the period before, {after} for {count(now['calls'])} in this one",
         "kind": "bad" if told["change"] > 0 else "good",
     }
 

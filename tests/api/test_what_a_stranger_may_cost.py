@@ -246,9 +246,10 @@ def test_unknown_names_in_a_query_are_named(gateway: Running, path: str, known: 
 ODD = ("0", "-1", "1" + "0" * 30, "NaN", "Infinity", "1e400", "", "9223372036854775808", "true", "\x00", "\u202e", "ü")
 NAMES = {
     "/v1/recent": ("limit", "before", "task", "model", "mode", "status", "since", "until"),
-    "/v1/report": ("days",),
+    "/v1/report": ("days", "since", "until"),
+    "/v1/spend-change": ("hours", "until"),
     "/v1/what-if": ("tolerance", "without", "days"),
-    "/v1/timeseries": ("bucket_seconds", "buckets"),
+    "/v1/timeseries": ("bucket_seconds", "buckets", "since"),
     "/v1/alerts": ("limit", "before"),
 }
 

@@ -266,3 +266,22 @@ def test_the_last_days_of_a_report_leave_out_days_to_come(tmp_path: Path) -> Non
     with running(tmp_path, database="sqlite", ARBITER_PUBLIC_READS="1") as over:
         assert [asked(over, f"/v1/report?days={days}")["calls"] for days in (1, 30)] == [1, 2]
         assert asked(over, "/v1/report")["calls"] == 4
+
+
+def test_what_was_between_two_times_is_asked_for(tmp_path: Path) -> None:
+    """A report, the slots of a chart, and what changed since the period before."""
+    hours = (-49.5, -30.5, -29.5, -6.5, -0.5)
+    rows = [record(NOW + at * 3_600).row | {"id": f"dec_{at}", "cost_pico": 10**12} for at in hours]
+    fill(databases.place("sqlite", tmp_path / "arbiter.db"), rows, filed=False)
+    day = NOW - DAY_S
+    with running(tmp_path, database="sqlite", ARBITER_PUBLIC_READS="1") as over:
+        told = asked(over, f"/v1/report?since={day - DAY_S}&until={day}")
+        assert (told["calls"], told["since"], told["until"]) == (2, day - DAY_S, day)
+        assert asked(over, f"/v1/report?until={day}")["calls"] == 3
+        assert asked(over, f"/v1/report?since={day}")["calls"] == 2
+        change = asked(over, f"/v1/spend-change?hours=24&until={day}")
+        assert (change["before"]["calls"], change["after"]["calls"]) == (1, 2)
+        slots = asked(over, f"/v1/timeseries?since={day - DAY_S}&bucket_seconds=86400&buckets=1")["data"]
+        assert [slot["calls"] for slot in slots] == [2]
+        both = over.http.get(f"/v1/report?days=1&since={day}")
+        assert (both.status_code, both.json()["error"]["param"]) == (422, "days")
