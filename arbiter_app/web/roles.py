@@ -54,7 +54,7 @@ EVENTS: dict[str, dict[str, str]] = {
     "Integration": {"load": _ANYBODY},
     "Team": dict.fromkeys(("load", "choose", "find", "find_project"), _ANYBODY)
     | {"make_project": _OPERATOR, "set_disabled": _OPERATOR}
-    | dict.fromkeys(("invite", "withdraw", "set_role", "set_budget"), _OWNER)
+    | dict.fromkeys(("invite", "withdraw", "set_role", "set_budget", "drop_budget"), _OWNER)
     | dict.fromkeys(("make_key", "set_key", "rotate_key", "set_wish"), _MEMBER),
 }
 """State class -> handler -> rule."""

@@ -378,6 +378,7 @@ def budget_row(row: BudgetRow, names: Mapping[str, str]) -> View:
         "subject": subject,
         "named": row["subject"],
         "period": row["period"],
+        "length": length,
         "what": f"{amount(limit)} {length}, {whose}",
         "spent_of": f"{amount(row['spent_usd'])} of {amount(limit)}",
         "left": f"{amount(row['left_usd'])} left"

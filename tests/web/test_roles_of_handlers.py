@@ -86,6 +86,7 @@ def payloads(site: Site) -> dict[tuple[str, str], dict[str, Any]]:
     """What does something where it is allowed, about what is another's: a key, a budget and a link of the default project."""
     made = site.http.post("/v1/keys", json={"label": "victim"}).json()["key"]["key_id"]
     budget = {"scope": "project", "subject": "default", "period": "month", "limit_usd": "1000"}
+    budget_id = site.http.post("/v1/budgets", json=budget).json()["id"]
     invited = site.http.post("/v1/people/invitations", json={"email": "x@example.com"}).json()["id"]
     rule = {"name": "hook", "channel": "webhook", "address": "https://example.com/x", "events": ["price_shift"]}
     rule_id = site.http.post("/v1/notifications/rules", json=rule).json()["id"]
@@ -112,7 +113,8 @@ def payloads(site: Site) -> dict[tuple[str, str], dict[str, Any]]:
         ("Team", "set_role"): {"email": "x@example.com", "role": "owner"},
         ("Team", "withdraw"): {"invitation_id": invited},
         ("Team", "set_disabled"): {"person_id": "per_none", "disabled": True},
-        ("KeyBudgets", "drop"): {"budget_id": site.http.post("/v1/budgets", json=budget).json()["id"]},
+        ("Team", "drop_budget"): {"budget_id": budget_id},
+        ("KeyBudgets", "drop"): {"budget_id": budget_id},
         ("Notify", "test"): {"rule_id": rule_id},
         ("Notify", "mute"): {"rule_id": rule_id, "hours": "5"},
         ("Notify", "remove"): {"rule_id": rule_id},
@@ -149,7 +151,7 @@ def test_the_matrix(place: Site, who: str) -> None:
     if who.startswith("project "):
         caller = Caller("per_1", Role.CALLER, memberships=(("p", ProjectRole(who.partition(" ")[2])),))
     denied = [(one, name) for one, name in CELLS if not roles.allows(roles.EVENTS[one][name], caller, sandbox=True)]
-    inside = [("Team", name) for name in ("set_key", "rotate_key", "set_role", "withdraw")] + [
+    inside = [("Team", name) for name in ("set_key", "rotate_key", "set_role", "withdraw", "drop_budget")] + [
         ("KeyBudgets", "drop"),
         ("KeyBudgets", "put"),
     ]

@@ -86,6 +86,12 @@ def test_the_data_team_gets_200_dollars_a_month_and_two_keys_that_want_different
     budget = page.locator(".panel", has=page.get_by_role("heading", name="Budget of Data team"))
     expect(budget.get_by_role("alert")).to_contain_text("with a point before the cents")
     expect(budget.get_by_role("status")).to_have_count(0)  # the key stays in the panel of keys
+    budget.get_by_role("button", name="Remove").click()
+    budget.get_by_role("button", name="Really remove").click()
+    expect(budget).to_contain_text("No budget limits this project.")
+    page.get_by_label("Dollars a month").fill("200")
+    page.get_by_role("button", name="Set the budget").click()
+    expect(budget).to_contain_text("of $200.00 a month")
     after = page.locator("[role=status] code").first.inner_text().strip()
     ask(site, after, "Calculate 1 + 1")  # and the old one goes on for a day
     fits(page)

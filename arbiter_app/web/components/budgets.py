@@ -49,7 +49,7 @@ def glance() -> rx.Component:
         return rx.el.div(
             rx.el.div(
                 rx.el.span(row["scope"], " ", rx.el.b(row["subject"]), class_name="small", title=row["named"]),
-                rx.el.span(row["spent_of"], " a ", row["period"], class_name="num small push", white_space="nowrap"),
+                rx.el.span(row["spent_of"], " ", row["length"], class_name="num small push", white_space="nowrap"),
                 class_name="row",
             ),
             atoms.meter(row["width"], row["label"], row["hot"] == "yes"),

@@ -210,11 +210,17 @@ def _invitations() -> rx.Component:
 
 def _budget() -> rx.Component:
     def one(row: Record) -> rx.Component:
+        remove = atoms.button(
+            either(Team.sure == row["id"], "Really remove", "Remove"),
+            on_click=Team.drop_budget(row["id"]),
+            kind="mini danger",
+        )
         return rx.el.div(
             rx.el.div(
-                rx.el.span(row["spent_of"], " a ", row["period"], class_name="num small"),
+                rx.el.span(row["spent_of"], " ", row["length"], class_name="num small"),
                 rx.el.span(row["left"], class_name="small push"),
-                class_name="row",
+                rx.cond(OWNS, remove),
+                class_name="row wrap",
             ),
             atoms.meter(row["width"], row["label"], row["hot"] == "yes"),
             counted(row),

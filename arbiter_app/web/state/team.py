@@ -196,6 +196,21 @@ class Team(rx.State):
         await self._show(who)
 
     @event
+    async def drop_budget(self, budget_id: str) -> None:
+        """Remove a budget of the chosen project, which is asked twice."""
+        who = await authz.current_caller(self)
+        services, picked = container.current().services, arguments.text(budget_id, 40)
+        own = any(one["id"] == picked for one in self.budgets)
+        if not own or not services.key_admin.may_limit(who, "project", self.project):
+            return
+        if self.sure != picked:
+            self.sure = picked
+            return
+        self.sure, self.at = "", "budget"
+        await tried(self, services.budgets.drop(who, picked))
+        await self._show(who)
+
+    @event
     async def set_key(self, key_id: str, status: str) -> None:
         """Pause, resume or revoke a key of the project; revoking is asked twice."""
         who = await authz.current_caller(self)
