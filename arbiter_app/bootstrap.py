@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from arbiter_app import policy as brain
-from arbiter_app.catalog import Catalog, catalog_of
+from arbiter_app.catalog import Catalog
+from arbiter_app.catalog_file import catalog_of
 from arbiter_app.channels import Sender
 from arbiter_app.dialects.openai_chat.upstream import CHAT
 from arbiter_app.dialects.wires import WIRES

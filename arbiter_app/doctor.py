@@ -15,7 +15,8 @@ import orjson
 from pydantic import SecretStr
 
 from arbiter_app import __version__
-from arbiter_app.catalog import Catalog, catalog_of
+from arbiter_app.catalog import Catalog
+from arbiter_app.catalog_file import catalog_of
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.policy import POLICIES
 from arbiter_app.pool import telling

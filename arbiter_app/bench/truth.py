@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from arbiter_app.catalog import catalog_of
+from arbiter_app.catalog_file import catalog_of
 from arbiter_app.pipeline.types import Json
 from arbiter_app.runtime.sandbox.making import make_answer
 from arbiter_app.runtime.sandbox.world import World

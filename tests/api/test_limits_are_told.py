@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from arbiter_app.api.limits import duration, headers
-from arbiter_app.catalog import load_catalog
+from arbiter_app.catalog_file import load_catalog
 from arbiter_app.store.usage import Window
 from tests.conftest import Running, running
 from tests.waiting import until

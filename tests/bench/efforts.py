@@ -20,7 +20,8 @@ from pathlib import Path
 
 from arbiter_app.bench.client import Client
 from arbiter_app.bench.workload import workload
-from arbiter_app.catalog import Catalog, load_catalog
+from arbiter_app.catalog import Catalog
+from arbiter_app.catalog_file import load_catalog
 from arbiter_app.pipeline.types import Json, Model, Task
 from arbiter_app.runtime.sandbox.answers import bucket_of
 from arbiter_app.runtime.sandbox.making import make_answer

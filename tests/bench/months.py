@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from arbiter_app.catalog import load_catalog
+from arbiter_app.catalog_file import load_catalog
 from arbiter_app.pipeline.types import PICO_PER_USD, Caller, Role
 from arbiter_app.policy import Observation, Policy, PolicySettings, RoutingAsk, Trials, build
 from arbiter_app.runtime.sandbox.skills import SKILLS, TASKS

@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from arbiter_app.catalog import load_catalog
+from arbiter_app.catalog_file import load_catalog
 from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.store import Store, open_store
 from arbiter_app.store.decisions import Filter

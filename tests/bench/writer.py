@@ -19,7 +19,7 @@ from statistics import median, quantiles
 
 import uvloop
 
-from arbiter_app.catalog import load_catalog
+from arbiter_app.catalog_file import load_catalog
 from arbiter_app.pipeline.ports import DecisionRecord
 from arbiter_app.store import Store, labels, open_store
 from tests.bench.seed_store import some

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from arbiter_app.bench.client import Client
-from arbiter_app.catalog import load_catalog
+from arbiter_app.catalog_file import load_catalog
 from arbiter_app.runtime.sandbox import SandboxServer, start_sandbox
 from arbiter_app.runtime.sandbox.world import Fault
 from tests.served import OPERATOR, TLS, Served, served

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from arbiter_app.catalog import CatalogError, load_catalog
+from arbiter_app.catalog import CatalogError
+from arbiter_app.catalog_file import load_catalog
 from arbiter_app.pipeline.wishes import BUILT_IN, Preset
 from arbiter_app.policy import Objective
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from arbiter_app.catalog import PACKAGED, Catalog, CatalogError, catalog_of, load_catalog
+from arbiter_app.catalog import Catalog, CatalogError
+from arbiter_app.catalog_file import PACKAGED, catalog_of, load_catalog
 from arbiter_app.pipeline.types import DEFAULT_RUNTIME
 from arbiter_app.pool.edits import ModelEdit
 from arbiter_app.runtime.claims import secrets

@@ -7,7 +7,7 @@ import asyncio
 import signal
 import sys
 
-from arbiter_app.catalog import load_catalog
+from arbiter_app.catalog_file import load_catalog
 from arbiter_app.runtime.sandbox import start_sandbox
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import reflex as rx
 
-from arbiter_app.catalog import MAX_NAME_CHARS
+from arbiter_app.catalog_file import MAX_NAME_CHARS
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, Capability, Json, Role
 from arbiter_app.store import StoreError

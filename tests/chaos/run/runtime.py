@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from arbiter_app.catalog import load_catalog
+from arbiter_app.catalog_file import load_catalog
 from arbiter_app.pipeline.types import PICO_PER_USD, Usage
 from arbiter_app.runtime.cost import computed_pico
 from tests.chaos.run import lies

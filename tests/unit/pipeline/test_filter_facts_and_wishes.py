@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from arbiter_app.catalog import load_catalog
+from arbiter_app.catalog_file import load_catalog
 from arbiter_app.dialects.openai_chat import parse
 from arbiter_app.pipeline.errors import BadRequest, ContextLengthExceeded, NoCapableModel, Unprocessable
 from arbiter_app.pipeline.filter import eligible, everybody

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from arbiter_app.catalog import load_catalog
+from arbiter_app.catalog_file import load_catalog
 from arbiter_app.policy import Beside, Observation, PolicySettings, RoutingAsk, Trials, build
 from arbiter_app.runtime.sandbox.answers import bucket_of
 from arbiter_app.runtime.sandbox.world import World

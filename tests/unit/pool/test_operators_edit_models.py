@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from arbiter_app.catalog import Catalog, CatalogError, load_catalog
+from arbiter_app.catalog import Catalog, CatalogError
+from arbiter_app.catalog_file import load_catalog
 from arbiter_app.pool.edits import ModelEdit
 
 PER_MILLION = 1e-6

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from arbiter_app.catalog import CatalogError, load_catalog
+from arbiter_app.catalog import CatalogError
+from arbiter_app.catalog_file import load_catalog
 from arbiter_app.pipeline.types import CostState, Model, Usage
 from arbiter_app.pool.rates import rates_of
 from arbiter_app.runtime.cost import cost_of, usage_of

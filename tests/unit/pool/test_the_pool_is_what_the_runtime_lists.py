@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from arbiter_app.catalog import Catalog, load_catalog
+from arbiter_app.catalog import Catalog
+from arbiter_app.catalog_file import load_catalog
 from arbiter_app.pool import names
 from arbiter_app.pool.edits import ModelEdit
 from arbiter_app.pool.price_list import FILE

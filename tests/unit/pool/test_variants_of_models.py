@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from arbiter_app.catalog import Catalog, CatalogError, load_catalog
+from arbiter_app.catalog import Catalog, CatalogError
+from arbiter_app.catalog_file import load_catalog
 from arbiter_app.pipeline.effort import Setting
 from arbiter_app.services.catalog_holder import facts_of
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from arbiter_app.catalog import load_catalog
+from arbiter_app.catalog_file import load_catalog
 from arbiter_app.pipeline.types import Json
 from arbiter_app.runtime.cost import cost_of
 from arbiter_app.runtime.sandbox.agent import next_step, signature

@@ -24,7 +24,7 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbiter_app.catalog import load_catalog
+from arbiter_app.catalog_file import load_catalog
 from arbiter_app.pipeline.graders.arithmetic import contains_value
 from arbiter_app.pipeline.graders.code import grade_code
 from arbiter_app.pipeline.graders.structured import grade_structured

@@ -10,7 +10,7 @@ import anthropic
 import openai
 import pytest
 
-from arbiter_app.catalog import load_catalog
+from arbiter_app.catalog_file import load_catalog
 from arbiter_app.runtime.sandbox import SandboxServer, start_sandbox
 from arbiter_app.runtime.sandbox.world import Fault
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from arbiter_app.catalog import load_catalog
+from arbiter_app.catalog_file import load_catalog
 from arbiter_app.pipeline.types import Task
 from arbiter_app.runtime.sandbox.effort import CURVES, effort_of, quality_at
 from arbiter_app.runtime.sandbox.making import make_answer
