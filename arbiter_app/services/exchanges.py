@@ -108,11 +108,13 @@ class Exchanges:
         version = await self._store.read(projects.version)
         if version == self._version:
             return
-        self._rules = {
-            one.id: Rule(one.content_hours, redactor(one.redact))
-            for one in await self._store.read(projects.everyone)
-            if one.content_hours > 0
-        }
+        self._rules = {}
+        for one in await self._store.read(projects.everyone):
+            if one.content_hours > 0:
+                try:
+                    self._rules[one.id] = Rule(one.content_hours, redactor(one.redact))
+                except Unprocessable as error:
+                    log.warning("contents of the project %s are not kept: %s", one.id, error)
         self._version = version
         if self._rules and not self._encryption.on:
             log.warning("projects want contents kept, and without ARBITER_CONTENT_KEYS none are")

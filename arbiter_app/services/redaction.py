@@ -1,26 +1,34 @@
 """What is taken out of contents before they are kept: what looks like a key always, and what a project's rules name.
 
 A rule is a name of RULES, or a regular expression of the project's own. Those run by `regex`, which gives up after a time; what cannot
-be redacted in that time is not kept.
+be redacted in that time, or would grow by it, is not kept.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import regex
 
+from arbiter_app import expressions
 from arbiter_app.pipeline.errors import Unprocessable
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.runtime.claims import secrets
 
 MOST_RULES, MOST_CHARS = 20, 200
 PATIENCE_S = 2.0
-"""How long a project's own rule may look at one text."""
+"""How long a project's own rules may look at one content."""
+MOST_GROWTH = 6
+"""How many times as long rules may make a text: what they put in is longer than what they may have taken out."""
+REDACTED = "[redacted]"
+_SEVERAL = re.compile(r"(?:\[redacted\]){2,}")
 
 Rule = Callable[[str], str]
+Step = Callable[[str, float], str]
+"""A text without what a rule names, and when that has to be done, by `time.monotonic`."""
 
 
 class Unredacted(Exception):
@@ -64,39 +72,49 @@ def redactor(rules: Sequence[str]) -> Callable[[Any], Any]:
     """What takes everything that the rules name out of the strings of a JSON value. Raises Unprocessable; what it gives, Unredacted."""
     steps = [_rule(one) for one in rules]
 
-    def text_without(text: str) -> str:
+    def text_without(text: str, until: float) -> str:
         text = secrets.without_foreign(secrets.hide(text))
+        most = MOST_GROWTH * (len(text) + MOST_CHARS)
         for step in steps:
-            text = step(text)
+            text = step(text, until)
+            if len(text) > most:
+                raise Unredacted(f"the rules made a text more than {MOST_GROWTH} times as long")
         return text
 
-    def without(value: Any) -> Any:
+    def without(value: Any, until: float) -> Any:
         if isinstance(value, str):
-            return text_without(value)
+            return text_without(value, until)
         if isinstance(value, list):
-            return [without(one) for one in value]
+            return [without(one, until) for one in value]
         if isinstance(value, dict):
-            return {name: without(one) for name, one in value.items()}
+            return {name: without(one, until) for name, one in value.items()}
         return value
 
-    return without
+    return lambda value: without(value, time.monotonic() + PATIENCE_S)
 
 
-def _rule(rule: str) -> Rule:
-    if rule in RULES:
-        return RULES[rule]
+def _rule(rule: str) -> Step:
+    if (named := RULES.get(rule)) is not None:
+        return lambda text, until: named(text)
     try:
-        pattern = regex.compile(rule)
-    except regex.error as error:
+        pattern = expressions.compiled(rule)
+    except expressions.Unfit as error:
         raise Unprocessable(
             f"{quoted(rule)} is neither of {', '.join(RULES)} nor a regular expression: {error}", param="redact"
         ) from None
 
-    def replaced(text: str) -> str:
+    def replaced(text: str, until: float) -> str:
+        left = until - time.monotonic()
         try:
-            told: str = pattern.sub("[redacted]", text, timeout=PATIENCE_S, concurrent=True)
-        except TimeoutError:
-            raise Unredacted(f"the rule {quoted(rule)} took longer than {PATIENCE_S:g} s") from None
-        return told
+            told: str = pattern.sub(_redacted, text, timeout=max(left, 0.001), concurrent=True)
+        except (TimeoutError, MemoryError) as error:
+            cost = "memory" if isinstance(error, MemoryError) else f"time: {PATIENCE_S:g} s are the most for a content"
+            raise Unredacted(f"the rule {quoted(rule)} took too much {cost}") from None
+        return _SEVERAL.sub(REDACTED, told)
 
     return replaced
+
+
+def _redacted(found: regex.Match[str]) -> str:
+    """What stands in the place of what was found; where that is nothing, nothing."""
+    return REDACTED if found[0] else ""

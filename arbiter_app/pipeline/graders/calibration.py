@@ -13,10 +13,10 @@ from fractions import Fraction
 from typing import Any
 
 import orjson
-import regex
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
+from arbiter_app import expressions
 from arbiter_app.pipeline.errors import Unprocessable
 from arbiter_app.pipeline.grade import grade
 from arbiter_app.pipeline.graders.arithmetic import contains_value
@@ -116,10 +116,10 @@ def _plain(text: str) -> str:
 
 
 def _matches(answer: str, pattern: str) -> bool | None:
-    """Whether the pattern is found; None when that takes longer than REGEX_S (`re` could not be stopped, `regex` can)."""
+    """Whether the pattern is found; None when that takes longer than REGEX_S (`re` could not be stopped, `regex` can), or too much memory."""
     try:
-        return regex.search(pattern, answer, timeout=REGEX_S) is not None
-    except TimeoutError:
+        return expressions.compiled(pattern).search(answer, timeout=REGEX_S) is not None
+    except (TimeoutError, MemoryError):
         return None
 
 
@@ -174,7 +174,7 @@ def _wanted(check: str, value: Any) -> Any:
             )
         return value.strip()
     try:
-        regex.compile(value)
-    except regex.error as error:
+        expressions.compiled(value)
+    except expressions.Unfit as error:
         raise ValueError(f"regex cannot be read: {error}") from error
     return value

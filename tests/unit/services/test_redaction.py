@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from arbiter_app.pipeline.errors import Unprocessable
@@ -48,12 +50,38 @@ def test_one_that_takes_too_long_gives_up(monkeypatch: pytest.MonkeyPatch) -> No
         redactor(["(a|aa)+$"])("a" * 60 + "b")
 
 
+def test_all_strings_of_a_content_share_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "PATIENCE_S", 0.05)
+    without, began = redactor(["(a|aa)+$"]), time.monotonic()
+    with pytest.raises(Unredacted):
+        without(["a" * 22 + "b"] * 2_000)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    "rules", [["x*"], ["x*", "y*", "z*"], [""" + '"."' + """], ["[a-z]"] * 1 + ["[redact]", "e", "d"]]
+)
+def test_a_text_does_not_grow_without_end(rules: list[str]) -> None:
+    try:
+        told = redactor(rules)("abc def " * 10_000)
+    except Unredacted:
+        return
+    assert len(told) <= redaction.MOST_GROWTH * (80_000 + redaction.MOST_CHARS)
+
+
+def test_what_was_taken_out_stands_once_and_nothing_stays_nothing() -> None:
+    assert redactor([r"\d"])("a12b3") == "a[redacted]b[redacted]"
+    assert redactor([r"\d*"])("a12b") == "a[redacted]b"
+
+
 def test_large_texts_are_read_in_no_time() -> None:
     for text in ("a." * 200_000, "1 " * 200_000, "a@" + "a." * 100_000, "+1 " * 100_000):
         NAMED(text)
 
 
-@pytest.mark.parametrize("rules", [["(open"], [""], ["x" * 201], [f"r{at}" for at in range(21)]])
+@pytest.mark.parametrize(
+    "rules", [["((a{1000}){1000}){1000}"], ["(open"], [""], ["x" * 201], [f"r{at}" for at in range(21)]]
+)
 def test_rules_that_are_none(rules: list[str]) -> None:
     with pytest.raises(Unprocessable):
         checked(rules)
