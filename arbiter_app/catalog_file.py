@@ -15,7 +15,7 @@ from typing import Any
 from arbiter_app.catalog import Catalog, CatalogError, by_price, dearest, on_runtime
 from arbiter_app.pipeline.effort import EFFORTS, USUAL_EFFORT, Setting
 from arbiter_app.pipeline.plain import is_plain
-from arbiter_app.pipeline.types import DEFAULT_RUNTIME, ROUTED, Capability, Deployment, Model, Task, capabilities
+from arbiter_app.pipeline.types import DEFAULT_RUNTIME, Capability, Deployment, Model, Task, capabilities, leaves_choice
 from arbiter_app.pipeline.wishes import BUILT_IN, Preset
 from arbiter_app.pool import listing
 from arbiter_app.pool.edits import NO_EDITS, Edits, merged
@@ -165,6 +165,10 @@ def _all_deployments(
 
 def _added(key: str, table: Any, models: Mapping[str, Model], cautious: Known) -> Model:
     """A model that is not in the file: what an operator says of it, else what is known of such a model, else cautious prices."""
+    if any(part in ("", ".", "..") for part in key.split("/")):
+        raise CatalogError(
+            f"model {key!r}: its name is a part of paths, in which clients read ., .. and // as something else"
+        )
     known = listing.known_of(key, models)
     priced = {name for name in ("input", "output") if name in table}
     if len(priced) == 1 and known.input_usd is None:
@@ -186,7 +190,7 @@ def _read(source: Path) -> dict[str, Any]:
     """The tables of a catalog file, with `models` among them."""
     try:
         raw = tomllib.loads(source.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise CatalogError(f"{source}: {error}") from error
     except RecursionError as error:
         raise CatalogError(f"{source}: nested too deeply") from error
@@ -357,7 +361,7 @@ def _distinct(ids: Iterable[str], aliases: Mapping[str, Sequence[str]]) -> None:
     """Raises CatalogError for a name of two models, and for one by which callers leave the choice to Arbiter."""
     owners: dict[str, str] = {}
     for key in ids:
-        if folded(key) in ROUTED:
+        if leaves_choice(key):
             raise CatalogError(
                 f"model {key!r}: by this name callers leave the choice to Arbiter; give it another, and keep this one as the `model` of"
                 " a deployment"
@@ -366,7 +370,7 @@ def _distinct(ids: Iterable[str], aliases: Mapping[str, Sequence[str]]) -> None:
             raise CatalogError(f"model {key!r}: so the model {other!r} is called, too; names differ in more than case")
     for key, several in aliases.items():
         for alias in several:
-            if folded(alias) in ROUTED:
+            if leaves_choice(alias):
                 raise CatalogError(f"model {key!r}: by the alias {alias!r} callers leave the choice to Arbiter")
             if (other := owners.setdefault(folded(alias), key)) != key:
                 raise CatalogError(
@@ -376,6 +380,8 @@ def _distinct(ids: Iterable[str], aliases: Mapping[str, Sequence[str]]) -> None:
 
 def _aliases(key: str, table: Mapping[str, Any]) -> tuple[str, ...]:
     stated = table["aliases"]
-    if not isinstance(stated, list) or not all(isinstance(one, str) and one for one in stated):
-        raise CatalogError(f"model {key!r}: aliases must be a list of names")
+    if not isinstance(stated, list) or not all(isinstance(one, str) and _is_name(one) for one in stated):
+        raise CatalogError(
+            f"model {key!r}: aliases must be a list of names of up to {MAX_NAME_CHARS} visible characters"
+        )
     return tuple(stated)

@@ -6,7 +6,7 @@ from arbiter_app.dialects.openai_chat import REQUEST_ID, error_body, error_frame
 from arbiter_app.dialects.strict_json import load_json
 from arbiter_app.pipeline.errors import BadRequest, Unprocessable
 from arbiter_app.pipeline.plain import is_plain, quoted
-from arbiter_app.pipeline.types import ROUTED, Caller, ChatRequest
+from arbiter_app.pipeline.types import Caller, ChatRequest, leaves_choice
 
 __all__ = ["PATHS", "REQUEST_ID", "error_body", "error_frame", "frames", "parse", "status_of", "whole"]
 
@@ -25,7 +25,7 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     if own is not None:
         raise Unprocessable(f"{quoted(own, 60)} is for requests that are routed; embeddings are not", param=own[:60])
     name, texts = given.get("model"), given.get("input")
-    if not isinstance(name, str) or name.lower() in {"", *ROUTED}:
+    if not isinstance(name, str) or not name or leaves_choice(name):
         raise BadRequest(
             "model must name the embedding model that is to serve: vectors of different models do not mix, so that Arbiter chooses none",
             param="model",

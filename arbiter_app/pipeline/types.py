@@ -25,10 +25,17 @@ from arbiter_app.policy import Objective, Wish
 PICO_PER_USD = 1_000_000_000_000
 DEFAULT_RUNTIME = "btl"
 """The name of the runtime that the settings give (BTL_BASE_URL, GATEWAY_API_KEY)."""
-ROUTED = frozenset({"auto", "arbiter"})
-"""Names, in lower case, by which callers leave the choice of a model to Arbiter: no model of the pool goes by one."""
+_ROUTED = frozenset({"auto", "arbiter"})
 
 Json = dict[str, Any]
+
+
+def leaves_choice(name: str) -> bool:
+    """Whether it is a name by which callers leave the choice of a model to Arbiter (`auto`, `arbiter`, presets such as `auto:cheap`): no
+    model of the pool goes by one.
+    """
+    plain = name.strip().casefold()
+    return plain in _ROUTED or plain.startswith("auto:")
 
 
 class Task(StrEnum):

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 from urllib.parse import quote
 
-from arbiter_app.pipeline.types import ROUTED, Capability, Deployment, Json, Model, capabilities
+from arbiter_app.pipeline.types import Capability, Deployment, Json, Model, capabilities, leaves_choice
 from arbiter_app.pool import names
 from arbiter_app.pool.price_list import lookup
 from arbiter_app.runtime.claims.facts import Known, facts_of, name_of, no_chat
@@ -129,7 +129,7 @@ def _unreserved(claims: Sequence[Claim], taken: Set[str], others: list[str], dou
     (`taken`). That of another Arbiter is as it should be, and among `others`."""
     kept = []
     for claim in claims:
-        if names.folded(claim.name) not in ROUTED or claim.name in taken:
+        if not leaves_choice(claim.name) or claim.name in taken:
             kept.append(claim)
         elif claim.row.get("owned_by") == "arbiter":
             others.append(claim.name)
@@ -155,7 +155,7 @@ def restate(
 def offered(rows: Iterable[Json], taken: Set[str], models: Mapping[str, Model], dearest: Known) -> list[Model]:
     """What a runtime lists beyond the names that are `taken`, as the models that would join."""
     claims, _, doubts = read(rows)
-    beyond = [claim for claim in claims if claim.name not in taken and names.folded(claim.name) not in ROUTED]
+    beyond = [claim for claim in claims if claim.name not in taken and not leaves_choice(claim.name)]
     return [_joined(claim, models, None, dearest, doubts) for claim in beyond]
 
 

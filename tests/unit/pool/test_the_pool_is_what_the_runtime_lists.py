@@ -350,7 +350,7 @@ def test_a_price_in_another_currency_is_set_aside_and_said() -> None:
     assert len(doubts) == 2 and "CNY" in doubts[0]
 
 
-@pytest.mark.parametrize("name", ["auto", "Auto", "arbiter"])
+@pytest.mark.parametrize("name", ["auto", "Auto", "arbiter", "auto:cheap", "AUTO:best"])
 def test_a_listed_model_that_goes_by_our_own_name_is_left_out_and_that_is_said(name: str) -> None:
     after = listed(name, "gpt-4o")
     assert after.names == ("gpt-4o",)
