@@ -16,6 +16,8 @@ PRICES = ("input", "output", *SPECIAL)
 KEYS = (*PRICES, "context", *map(str, Capability), "routable")
 """What a file may say of a model, in the order in which it is written."""
 MOST_MODELS = 2_000
+MOST_POINTS = 50
+"""In a line of TOML: a key of n parts takes n squared steps to be read."""
 DIGITS = 9
 """Digits after the point of a price in USD per 1,000,000 tokens: a thousandth of a pico-dollar a token."""
 HEAD = "# Prices in USD per 1,000,000 tokens, context in tokens: the keys of the catalog. What a model does not say is not changed.\n"
@@ -68,7 +70,7 @@ def parsed(text: str) -> dict[str, Json]:
     for model, table in found.items():
         if not isinstance(table, dict) or not table.keys() <= set(KEYS):
             unknown = sorted(table.keys() - set(KEYS)) if isinstance(table, dict) else table
-            raise PriceFileError(f"model {model[:80]!r}: unknown keys {unknown}; known are {', '.join(KEYS)}")
+            raise PriceFileError(f"model {model[:80]!r}: unknown keys {str(unknown)[:80]}; known are {', '.join(KEYS)}")
     return found
 
 
@@ -99,9 +101,11 @@ def _cell(value: Any) -> str:
 
 
 def _of_toml(text: str) -> dict[str, Any]:
+    if any(line.count(".") > MOST_POINTS for line in text.splitlines()):
+        raise PriceFileError(f"a line has more than {MOST_POINTS} points")
     try:
         tables = tomllib.loads(text).get("models")
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise PriceFileError(f"this is neither TOML nor CSV with a column `model`: {error}") from error
     if not isinstance(tables, dict):
         raise PriceFileError('the file has no [models."NAME"] table')
@@ -110,7 +114,11 @@ def _of_toml(text: str) -> dict[str, Any]:
 
 def _of_csv(text: str) -> dict[str, Any]:
     plain = text.lstrip("\ufeff")
-    rows = list(csv.reader(io.StringIO(plain), delimiter=";" if plain.lstrip().lower().startswith("model;") else ","))
+    delimiter = ";" if plain.lstrip().lower().startswith("model;") else ","
+    try:
+        rows = list(csv.reader(io.StringIO(plain), delimiter=delimiter))
+    except csv.Error as error:
+        raise PriceFileError(f"this CSV cannot be read: {error}") from error
     rows = [row for row in rows if any(cell.strip() for cell in row)]
     head = [cell.strip().lower() for cell in rows[0]]
     found: dict[str, Any] = {}

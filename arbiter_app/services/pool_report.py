@@ -51,7 +51,7 @@ class PoolReport:
     async def take_file(self, caller: Caller, text: str, *, apply: bool) -> PriceFileAnswer:
         """What a price list would change; with `apply` it is changed, all of it or nothing. Raises Unprocessable."""
         try:
-            tables = price_file.parsed(text)
+            tables = await asyncio.to_thread(price_file.parsed, text)
         except PriceFileError as error:
             raise Unprocessable(str(error), param="text") from error
         catalog = self._catalog.now

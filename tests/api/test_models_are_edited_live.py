@@ -201,6 +201,10 @@ BAD_FILES = (
     "model,input\ngpt-4o,1,2,3",
     "model,input\ngpt-4o,-1",
     "[" * 10_000,
+    "model,input\n" + "x" * 200_000 + ",1",
+    "a = " + "9" * 5_000,
+    "[models.x]\ninput = 2026-99-99",
+    "[[models.x]]\n" * 3,
 )
 
 
@@ -211,6 +215,19 @@ def test_a_file_with_one_fault_changes_nothing(unedited: Running, text: str) -> 
         answer = unedited.http.post("/v1/pool/prices", json={"text": text, "apply": apply})
         assert answer.status_code == 422 and answer.json()["error"]["message"], answer.text
     assert models(unedited) == before
+
+
+@pytest.mark.parametrize(
+    "text", ["a" + ".a" * 400_000 + " = 1", '[models."x".' + "a." * 400_000 + "b]", "x = {" + "a." * 400_000 + "b = 1}"]
+)
+def test_keys_of_many_parts_cost_no_time(unedited: Running, text: str) -> None:
+    answers: list[int] = []
+
+    def send() -> None:
+        answers.append(unedited.http.post("/v1/pool/prices", json={"text": text}).status_code)
+
+    assert unedited.longest_step_s(send) < 0.5
+    assert answers == [422]
 
 
 def test_a_new_model_is_tried_alone_and_within_its_cap(over: Running, runtime: Stranger) -> None:
