@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
@@ -144,8 +145,22 @@ def _methods(request: Request) -> list[str]:
 async def _told_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first: dict[str, Any] = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"][1:])
+    where = ".".join(_place(first["loc"], error.body))
     return _answer(request, Unprocessable(f"{where or 'the body'}: {first['msg']}", param=where or None))
+
+
+def _place(place: Sequence[str | int], body: Any) -> Iterator[str]:
+    """The names on the way to what is wrong; without those of the kinds that a value could have been."""
+    source, *way = place
+    for part in way:
+        if source == "body":
+            if isinstance(body, dict):
+                body = body.get(part)
+            elif isinstance(body, list) and isinstance(part, int):
+                body = body[part]
+            else:
+                return
+        yield str(part)
 
 
 async def _told_defect(request: Request, error: Exception) -> Response:

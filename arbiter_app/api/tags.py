@@ -7,11 +7,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from arbiter_app.pipeline.plain import MAX_TAG_CHARS, is_tag
+
 TAGS = b"x-arbiter-tags"
-MOST_TAGS, MOST_CHARS = 16, 100
+MOST_TAGS = 16
 USER = "user"
 _SAYING = ("metadata", "user", "safety_identifier")
-MOST_USER_CHARS = MOST_CHARS - len(USER) - 1
+MOST_USER_CHARS = MAX_TAG_CHARS - len(USER) - 1
 
 
 def tags_of(headers: Collection[tuple[bytes, bytes]], payload: Mapping[str, Any]) -> tuple[str, ...]:
@@ -20,14 +22,22 @@ def tags_of(headers: Collection[tuple[bytes, bytes]], payload: Mapping[str, Any]
     """
     if payload.keys().isdisjoint(_SAYING) and not any(name == TAGS for name, _ in headers):
         return ()
-    said = [part for name, value in headers if name == TAGS for part in value.decode("latin-1").split(",")]
+    said = [part for name, value in headers if name == TAGS for part in _text(value).split(",")]
     metadata, user = payload.get("metadata"), end_user_of(payload)
     if isinstance(metadata, dict):
         said += [f"{name}:{value}" for name, value in list(metadata.items())[:MOST_TAGS] if isinstance(value, str)]
     if user:
         said.insert(0, f"{USER}:{user}")
-    tags = [tag for one in said[: 4 * MOST_TAGS] if 0 < len(tag := one.strip()) <= MOST_CHARS and tag.isprintable()]
+    tags = [tag for one in said[: 4 * MOST_TAGS] if is_tag(tag := one.strip())]
     return tuple(dict.fromkeys(tags))[:MOST_TAGS]
+
+
+def _text(value: bytes) -> str:
+    """A header's text: UTF-8, as nearly all write what is not ASCII, else Latin-1, as HTTP once had it."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def end_user_of(payload: Mapping[str, Any]) -> str:

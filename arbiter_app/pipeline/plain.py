@@ -8,6 +8,7 @@ from collections.abc import Iterable
 QUOTED_CHARS = 80
 QUOTED_NAMES = 5
 MAX_EMAIL_CHARS = 254
+MAX_TAG_CHARS = 100
 _HIDDEN = ("C", "Zl", "Zp")
 _LOCAL_BANNED = frozenset('"(),:;<>@[]\\')
 
@@ -16,6 +17,11 @@ def is_plain(text: str) -> bool:
     """Whether a line holds nothing but what is seen: no control, direction, zero-width or unassigned characters, no
     surrogates and no line breaks (Unicode categories C, Zl and Zp)."""
     return not any(unicodedata.category(char).startswith(_HIDDEN) for char in text)
+
+
+def is_tag(text: str) -> bool:
+    """Whether this can be a tag of a request: short, without outer space, nothing in it that cannot be shown."""
+    return 0 < len(text) <= MAX_TAG_CHARS and text.isprintable() and text == text.strip()
 
 
 def is_email(text: str) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 
 from arbiter_app.moments import moment
 from arbiter_app.pipeline.errors import BudgetExceeded, NotFound, Overloaded, Unprocessable
-from arbiter_app.pipeline.plain import quoted
+from arbiter_app.pipeline.plain import MAX_TAG_CHARS, is_tag, quoted
 from arbiter_app.pipeline.ports import Settlement
 from arbiter_app.pipeline.types import PICO_PER_USD, Caller, ChatRequest, Json, Role
 from arbiter_app.policy.pacing import dollar_weight
@@ -132,6 +132,10 @@ class Budgets:
         if not 0 < len(subject) <= MOST_SUBJECT_CHARS:
             raise Unprocessable(
                 f"subject must name the {scope}, in at most {MOST_SUBJECT_CHARS} characters", param="subject"
+            )
+        if scope == TAG and not is_tag(subject):
+            raise Unprocessable(
+                f"no request can have this tag: tags are 1 to {MAX_TAG_CHARS} visible characters", param="subject"
             )
         share = SOFT if soft is None else soft
         if not 0 <= share <= 1:

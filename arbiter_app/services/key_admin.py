@@ -84,7 +84,7 @@ class KeyAdmin:
         """A new key with the rights, budgets and limits of one, which stays good for the overlap. Raises NotFound and Forbidden."""
         known, lasts_s = self._managed(by, key_id), OVERLAP_S if overlap_s is None else overlap_s
         if not 0 <= lasts_s <= LONGEST_OVERLAP_S:
-            raise Unprocessable(f"overlap_s must be between 0 and {LONGEST_OVERLAP_S:g}", param="overlap_s")
+            raise Unprocessable(f"overlap_s must be between 0 and {LONGEST_OVERLAP_S:,.0f}", param="overlap_s")
         act, now = entry(by, "key.rotate", known.id, after={"overlap_s": lasts_s}), time.time()
         minted = await self._store.writer.call(lambda c: keys.rotate(c, key_id, lasts_s, now, act))
         if minted is None:
@@ -211,7 +211,7 @@ class KeyAdmin:
             fields["redact"] = redaction.checked(fields["redact"])
         hours = fields.get("content_hours", 0)
         if not 0 <= hours <= LONGEST_HOURS:
-            raise Unprocessable(f"content_hours must be between 0 and {LONGEST_HOURS:g}", param="content_hours")
+            raise Unprocessable(f"content_hours must be between 0 and {LONGEST_HOURS:,.0f}", param="content_hours")
         if hours > 0 and not self._keeps:
             why = "contents are kept encrypted or not at all: set ARBITER_CONTENT_KEYS first"
             raise Unprocessable(why, param="content_hours")

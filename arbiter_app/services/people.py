@@ -144,7 +144,7 @@ class People:
         if not is_email(address):
             raise Unprocessable(f"{quoted(email)} is not an e-mail address", param="email")
         if not 60 <= lasts <= LONGEST_S:
-            raise Unprocessable(f"lasts_s must be between 60 and {LONGEST_S:g}", param="lasts_s")
+            raise Unprocessable(f"lasts_s must be between 60 and {LONGEST_S:,.0f}", param="lasts_s")
         code, now = secrets.token_urlsafe(CODE_BYTES), time.time()
         row = StoredInvitation(
             f"inv_{secrets.token_hex(6)}", digest_of(code), address, now, now + lasts, project_id, role

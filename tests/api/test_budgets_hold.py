@@ -155,6 +155,29 @@ def test_a_tag_and_a_project_are_limited_wherever_they_are_named(gateway: Runnin
     ]
 
 
+@pytest.mark.parametrize("written", ["utf-8", "latin-1"])
+def test_a_tag_that_is_not_ascii_is_limited_however_the_header_is_written(gateway: Running, written: str) -> None:
+    made = budget(gateway, "größe", "0", scope="tag")
+    headers = {b"x-arbiter-tags": "a, größe".encode(written)}
+    answer = gateway.http.post("/v1/chat/completions", json={**ASK, **PAID}, headers=list(headers.items()))
+    gateway.http.delete(f"/v1/budgets/{made['id']}")
+    assert answer.status_code == 402, answer.text
+
+
+@pytest.mark.parametrize("tag", ["x" * 101, "a\u202eb", "a\u200bb", "a\nb"])
+def test_a_budget_of_a_tag_that_no_request_can_have_is_refused(gateway: Running, tag: str) -> None:
+    body = {"scope": "tag", "subject": tag, "period": "month", "limit_usd": "1"}
+    answer = gateway.http.post("/v1/budgets", json=body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, "subject"), answer.text
+
+
+@pytest.mark.parametrize("limit", [True, [1], None])
+def test_a_wrong_limit_is_named_as_it_was_sent(gateway: Running, limit: Any) -> None:
+    body = {"scope": "project", "subject": "default", "period": "month", "limit_usd": limit}
+    answer = gateway.http.post("/v1/budgets", json=body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, "limit_usd"), answer.text
+
+
 def test_where_a_model_does_not_fit_a_cheaper_one_serves(gateway: Running) -> None:
     with gateway.client(gateway.caller()) as caller:
         budget(gateway, caller.get("/v1/key").json()["key_id"], "0.0005")
