@@ -9,6 +9,8 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 
+from tests.waiting import PATIENCE_S
+
 
 class _Balancer:
     def __init__(self, ports: Sequence[int]) -> None:
@@ -31,7 +33,7 @@ class _Balancer:
         self._closing.set()
         socket.create_connection(self.listening.getsockname()).close()  # wakes `accept`
         for thread in self._threads:
-            thread.join(10)
+            thread.join(PATIENCE_S)
         self.listening.close()
 
     def _relay(self, caller: socket.socket) -> None:
@@ -68,4 +70,4 @@ def balanced(ports: Sequence[int]) -> Iterator[str]:
         yield f"http://127.0.0.1:{balancer.listening.getsockname()[1]}"
     finally:
         balancer.close()
-        thread.join(10)
+        thread.join(PATIENCE_S)

@@ -25,6 +25,7 @@ from arbiter_app.settings import Settings, load_settings
 from arbiter_app.store import Store, open_store
 from tests import databases
 from tests.served import TLS
+from tests.waiting import PATIENCE_S
 
 pytest_plugins = ["tests.sharing"]
 T = TypeVar("T")
@@ -52,7 +53,7 @@ class Running:
         self._server: uvicorn.Server | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        if not self._ready.wait(30):
+        if not self._ready.wait(PATIENCE_S):
             raise RuntimeError("the gateway did not start")
         if self._failure is not None:
             raise self._failure
@@ -95,7 +96,7 @@ class Running:
     def client(self, key: str | None) -> httpx.Client:
         """An HTTP client with a key."""
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=60, verify=TLS)
+        return httpx.Client(base_url=self.url, headers=headers, verify=TLS)
 
     def run(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run a coroutine on the gateway's event loop."""
@@ -103,7 +104,7 @@ class Running:
         async def call() -> T:
             return await work()
 
-        return asyncio.run_coroutine_threadsafe(call(), self.loop).result(30)
+        return asyncio.run_coroutine_threadsafe(call(), self.loop).result(PATIENCE_S)
 
     def longest_step_s(self, work: Callable[[], object]) -> float:
         """The longest CPU time that the gateway's loop spent at one go while `work` ran."""
@@ -121,7 +122,7 @@ class Running:
             work()
         finally:
             done.set()
-            ticking.result(10)
+            ticking.result(PATIENCE_S)
         return longest
 
     def settle(self) -> None:
@@ -144,7 +145,7 @@ class Running:
         self.http.close()
         if self._server is not None:
             self._server.should_exit = True
-        self._thread.join(30)
+        self._thread.join(PATIENCE_S)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -153,7 +154,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Take the option."""
+    """Take the option, and have each HTTP client of this process wait as long as a busy machine may take."""
+    usual = httpx.get.__kwdefaults__["timeout"]  # the one object that is the default of them all
+    usual.connect = usual.read = usual.write = usual.pool = PATIENCE_S
     databases.chosen = config.getoption("--database")
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tests.waiting import PATIENCE_S
+
 FAILS = 0.05
 """Share of calls that end with a status of 500 before their first byte, or break off after it."""
 WORD = "word "
@@ -26,7 +28,7 @@ class Metered:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(PATIENCE_S)
 
     @property
     def settings(self) -> dict[str, str]:
@@ -36,7 +38,7 @@ class Metered:
     def close(self) -> None:
         """End it."""
         self._loop.call_soon_threadsafe(self._ended.set)
-        self._thread.join(10)
+        self._thread.join(PATIENCE_S)
 
     async def _run(self) -> None:
         self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from tests.served import ROOT, TLS, free_port
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 CONTROL = "/control"
 People = Mapping[str, Mapping[str, Any]]
@@ -54,7 +54,7 @@ def provider(people: People) -> Iterator[Provider]:
         yield one
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_S)
 
 
 def main(port: int, people: People) -> None:

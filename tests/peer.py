@@ -12,6 +12,7 @@ import uvloop
 from arbiter_app.pipeline.ports import ReplyStream, RuntimeFault
 from arbiter_app.runtime.client import HttpRuntime
 from arbiter_app.runtime.transport import PooledTransport
+from tests.waiting import PATIENCE_S
 
 KEY = "sk-secret-0123456789"
 ANSWER = (
@@ -100,7 +101,7 @@ async def serving(script: Script, **options: object) -> AsyncIterator[tuple[Serv
 def run(test: Awaitable[None]) -> None:
     """Run on the loop that production uses."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(asyncio.wait_for(test, 20))
+        runner.run(asyncio.wait_for(test, PATIENCE_S))
 
 
 async def until(holds: Callable[[], object]) -> None:
@@ -109,7 +110,7 @@ async def until(holds: Callable[[], object]) -> None:
         await asyncio.sleep(0.002)
 
 
-def soon(seconds: float = 5.0) -> float:
+def soon(seconds: float = PATIENCE_S) -> float:
     return asyncio.get_running_loop().time() + seconds
 
 
@@ -168,7 +169,7 @@ def open_connections(runtime: HttpRuntime) -> int:
     return len(transport._busy) + sum(one.usable for idle in transport._idle.values() for one in idle)
 
 
-async def fault_of(runtime: HttpRuntime, *, stream: bool = False, deadline_s: float = 5.0) -> RuntimeFault:
+async def fault_of(runtime: HttpRuntime, *, stream: bool = False, deadline_s: float = PATIENCE_S) -> RuntimeFault:
     """The fault that a call ends in, streamed to its end or not."""
     with pytest.raises(RuntimeFault) as caught:
         if stream:

@@ -16,6 +16,8 @@ from typing import Any
 import orjson
 from aiosmtpd.controller import Controller
 
+from tests.waiting import PATIENCE_S
+
 
 @dataclass(slots=True)
 class Got:
@@ -54,7 +56,7 @@ def receiver(*statuses: int, silent: bool = False) -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             one.got.append(Got(self.path, {name.lower(): value for name, value in self.headers.items()}, body))
             if one.silent:
-                one.release.wait(60)
+                one.release.wait(PATIENCE_S)
             with contextlib.suppress(OSError):  # who asked may have gone
                 self._answer()
 
@@ -78,7 +80,7 @@ def receiver(*statuses: int, silent: bool = False) -> Iterator[Receiver]:
         one.release.set()
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(PATIENCE_S)
 
 
 class _Mailbox:

@@ -18,11 +18,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.waiting import PATIENCE_S
+
 ROOT = Path(__file__).resolve().parent.parent
 OPERATOR = "operator-of-the-tests"
 TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For httpx clients here, which speak plain HTTP: without it, each reads all certificates, which takes 40 ms of CPU."""
-READY_S = 60.0
+READY_S = 120.0
 POLL_S = 0.02
 FOREIGN = ("ARBITER_", "GATEWAY_", "PYTHONDONTWRITEBYTECODE")
 
@@ -38,12 +40,12 @@ class Served:
     def stop(self) -> int:
         """SIGTERM, and the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE_S)
 
     def kill(self) -> None:
         """SIGKILL: nothing gets a chance to say goodbye."""
         self.process.kill()
-        self.process.wait(30)
+        self.process.wait(PATIENCE_S)
 
 
 def _ports() -> Iterator[int]:
@@ -109,7 +111,7 @@ def _wait_until_ready(one: Served) -> None:
         if one.process.poll() is not None:
             raise RuntimeError(f"Arbiter ended with {one.process.returncode}:\n{one.output.read_text()[-4000:]}")
         try:
-            with urllib.request.urlopen(f"{one.url}/readyz", timeout=2):
+            with urllib.request.urlopen(f"{one.url}/readyz", timeout=PATIENCE_S):
                 return
         except OSError:  # refused, reset, or late
             time.sleep(POLL_S)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import httpx
 
+from tests.waiting import PATIENCE_S
+
 CALLERS, WAVES = 256, 2
 
 
@@ -24,7 +26,10 @@ async def storm(
     """What came of the calls: how many had which status, were `left`, or were `broken`. `heard` is told of each that ended."""
     rng, seen = random.Random(seed), Counter[str]()
     async with httpx.AsyncClient(
-        headers={"authorization": f"Bearer {key}"}, timeout=60, limits=httpx.Limits(max_connections=None), verify=False
+        headers={"authorization": f"Bearer {key}"},
+        timeout=PATIENCE_S,
+        limits=httpx.Limits(max_connections=None),
+        verify=False,
     ) as client:
 
         async def call(at: int) -> None:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.waiting import PATIENCE_S
+
 Said = tuple[int, str, bytes]
 STREAM = "text/event-stream"
 NO_LIST: Said = 404, "application/json", b'{"error":{"message":"no list here"}}'
@@ -98,7 +100,7 @@ class Stranger:
         """End it."""
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(10)
+        self._thread.join(PATIENCE_S)
 
 
 @contextmanager

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-PATIENCE_S = 30.0
-"""For what is no promise about time: how long a busy machine may take. A promise about time is told with its own."""
+PATIENCE_S = 60.0
+"""For what is no promise about time: how long a busy machine may take, for anything. A promise about time is told with its own."""
+FAR_S = 600.0
+"""Further away than anybody waits, for time-outs and deadlines of the product that must not be what ends a test."""
 LOOK_S = 0.01
 
 

@@ -6,12 +6,13 @@ import contextlib
 import socket
 
 from tests.served import Served
+from tests.waiting import PATIENCE_S
 
 
 def connected(to: Served, *, own: str = "127.0.0.1") -> socket.socket:
     """A connection, from an address of this machine."""
     address = ("127.0.0.1", int(to.url.rpartition(":")[2]))
-    return socket.create_connection(address, timeout=20, source_address=(own, 0))
+    return socket.create_connection(address, timeout=PATIENCE_S, source_address=(own, 0))
 
 
 def heard(connection: socket.socket) -> bytes:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import Running, running
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 PICO = 10**12
 PRICES = {
@@ -147,7 +147,7 @@ def scripted(invoice: Invoice) -> Iterator[str]:
             usage = usage_of(model, so_far, min(thought, so_far[4]), 1)
             told = {"usage": {**usage, "cost": charge} if invoice.states else usage} if early else {}
             self._chunk(head | told, {"role": "assistant", "content": "17 * 23"})
-            gone.wait(20)
+            gone.wait(PATIENCE_S)
             self.close_connection = True
 
         def _whole(self, status: int, value: Any, headers: dict[str, str] | None = None) -> None:
@@ -188,7 +188,7 @@ def scripted(invoice: Invoice) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(PATIENCE_S)
 
 
 @dataclass(frozen=True, slots=True)

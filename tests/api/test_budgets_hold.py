@@ -17,7 +17,7 @@ from arbiter_app.store.tables import StoredDecision, StoredReservation, table
 from tests.conftest import Running, running
 from tests.metered import Metered, metered
 from tests.storm import storm
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_a_storm_of_streams_on_one_key_spends_no_more_than_its_budget(over_meter
 def test_a_budget_that_is_set_in_the_middle_of_a_storm_counts_all_of_it(over_meter: tuple[Running, Metered]) -> None:
     one, _ = over_meter
     key, ended, under_way = one.caller(), itertools.count(), threading.Event()
-    setting = threading.Thread(target=lambda: (under_way.wait(20), budget(one, key[:12], "100", period="day")))
+    setting = threading.Thread(target=lambda: (under_way.wait(PATIENCE_S), budget(one, key[:12], "100", period="day")))
     setting.start()
     asyncio.run(
         storm([one.url], key, 5, callers=96, waves=1, heard=lambda: under_way.set() if next(ended) == 10 else None)

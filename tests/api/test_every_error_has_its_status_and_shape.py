@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.conftest import OPERATOR, Running
+from tests.waiting import PATIENCE_S
 
 ASK = {"messages": [{"role": "user", "content": "What is the capital of France?"}]}
 CHAT = "/v1/chat/completions"
@@ -275,7 +276,7 @@ def test_a_failure_is_recorded_with_its_error_and_teaches_nothing(own_gateway: R
 
 
 def test_a_header_that_is_no_http_is_answered_and_the_gateway_lives_on(gateway: Running) -> None:
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=5) as raw:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE_S) as raw:
         raw.sendall(b"\x16\x03\x01 nonsense\r\n\r\n")
         assert raw.recv(100).startswith(b"HTTP/1.1 400")
     assert gateway.http.get("/health").status_code == 200

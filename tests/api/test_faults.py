@@ -17,7 +17,7 @@ from starlette.types import Message
 
 from arbiter_app.runtime.sandbox.world import Fault
 from tests.conftest import OPERATOR, Running, running
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 FACT = "What is the capital of France?"
 SHORT = {"ARBITER_FIRST_BYTE_TIMEOUT_S": "0.3", "ARBITER_GAP_TIMEOUT_S": "0.3", "REQUEST_TIMEOUT": "2"}
@@ -128,7 +128,7 @@ def test_a_caller_who_does_not_read_gives_up_its_place(tmp_path: Path, stream: b
                 if message["type"] == "http.response.body":
                     await asyncio.Event().wait()
 
-            await asyncio.wait_for(gateway.gateway(scope, receive, send), 5)
+            await asyncio.wait_for(gateway.gateway(scope, receive, send), PATIENCE_S)
 
         gateway.run(ask)
         assert gateway.arbiter.requests.admission.running == 0
@@ -140,7 +140,7 @@ def test_a_caller_who_does_not_read_gives_up_its_place(tmp_path: Path, stream: b
 def test_a_body_that_does_not_arrive_is_not_waited_for(tmp_path: Path, path: str) -> None:
     with running(tmp_path, ARBITER_BODY_TIMEOUT_S="0.2") as gateway:
         head = f"POST {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {OPERATOR}\r\ncontent-length: 20\r\n\r\n{{"
-        with socket.create_connection(("127.0.0.1", gateway.port), 10) as raw:
+        with socket.create_connection(("127.0.0.1", gateway.port), PATIENCE_S) as raw:
             raw.sendall(head.encode())
             answer = raw.recv(4096)
         assert answer.startswith(b"HTTP/1.1 408 ")

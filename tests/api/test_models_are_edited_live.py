@@ -269,15 +269,12 @@ def test_every_worker_hears_of_an_edit_within_two_seconds(runtime: Stranger, tmp
         def statuses(model: str) -> set[int]:
             """Over connections of their own, so that both workers get some."""
             body = {"messages": [{"role": "user", "content": "Hello."}], "arbiter_pin": model, "arbiter_no_cache": True}
-            asked = [
-                httpx.post(f"{url}/v1/chat/completions", json=body, headers=head, timeout=30, verify=TLS)
-                for _ in range(16)
-            ]
+            asked = [httpx.post(f"{url}/v1/chat/completions", json=body, headers=head, verify=TLS) for _ in range(16)]
             return {one.status_code for one in asked}
 
         assert statuses(NEW) == {422}
-        added = httpx.post(f"{url}/v1/pool/models", json={"id": NEW}, headers=head, timeout=30, verify=TLS)
+        added = httpx.post(f"{url}/v1/pool/models", json={"id": NEW}, headers=head, verify=TLS)
         assert added.status_code == 200, added.text
         until(lambda: statuses(NEW) == {200}, 5)
-        httpx.delete(f"{url}/v1/pool/models/{NEW}", headers=head, timeout=30, verify=TLS).raise_for_status()
+        httpx.delete(f"{url}/v1/pool/models/{NEW}", headers=head, verify=TLS).raise_for_status()
         until(lambda: statuses(NEW) == {422}, 5)

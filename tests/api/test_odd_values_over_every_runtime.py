@@ -15,6 +15,7 @@ from tests.api.test_every_dialect_over_every_runtime import CHAT, MESSAGES, MODE
 from tests.conftest import OPERATOR, Running, running
 from tests.stranger import STREAM, stranger
 from tests.unit.dialects.test_odd_answers_are_read import odd
+from tests.waiting import PATIENCE_S
 
 FRONTS = dialects.FRONTS
 RICH = Answer("I look.", dialects.THOUGHT, 2)
@@ -42,7 +43,7 @@ def over(runtimes: Runtimes, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 def client(over: Running) -> Iterator[http.client.HTTPConnection]:
-    one = http.client.HTTPConnection(over.url.removeprefix("http://"), timeout=20)
+    one = http.client.HTTPConnection(over.url.removeprefix("http://"), timeout=PATIENCE_S)
     yield one
     one.close()
 

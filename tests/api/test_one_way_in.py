@@ -12,6 +12,7 @@ from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller
 from arbiter_app.web.ask import Asked, request_of
 from tests.conftest import Running, running
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def by_page(
 
     async def run() -> ArbiterError | None:
         try:
-            await asyncio.wait_for(Asked(gateway.arbiter.requests, chat).run(take), 10)
+            await asyncio.wait_for(Asked(gateway.arbiter.requests, chat).run(take), PATIENCE_S)
         except ArbiterError as error:
             return error
         return None

@@ -39,7 +39,7 @@ def cookie(secret: str) -> dict[str, str]:
 
 
 def status(url: str, secret: str, path: str = "/v1/key") -> int:
-    return httpx.get(url + path, headers=cookie(secret), verify=TLS, timeout=30).status_code
+    return httpx.get(url + path, headers=cookie(secret), verify=TLS).status_code
 
 
 @pytest.fixture(scope="module")

@@ -338,14 +338,12 @@ def test_every_gateway_worker_knows_who_rests_and_all_calls_are_told(
         key = {"authorization": f"Bearer {SERVED_KEY}"}
 
         def read(path: str) -> Any:
-            return httpx.get(f"{one.url}{path}", headers=key, timeout=30, verify=TLS).json()
+            return httpx.get(f"{one.url}{path}", headers=key, verify=TLS).json()
 
         def ask() -> str:
             """The runtime that answers, over a connection of its own, so that both workers get some."""
             body = {"messages": [{"role": "user", "content": FACT}], **PINNED}
-            answer = httpx.post(
-                f"http://127.0.0.1:{port}/v1/chat/completions", json=body, headers=key, timeout=30, verify=TLS
-            )
+            answer = httpx.post(f"http://127.0.0.1:{port}/v1/chat/completions", json=body, headers=key, verify=TLS)
             assert answer.status_code == 200, answer.text
             return str(answer.json()["arbiter"]["runtime"])
 

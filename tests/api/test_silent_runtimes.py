@@ -23,6 +23,7 @@ from tests.api.test_streams_cut_anywhere import FRONTS, PATHS, STREAMS, asked, e
 from tests.conftest import OPERATOR, Running, running
 from tests.raw_runtime import EVENTS, HEAD, UNTIL_CLOSED, RawRuntime, raw_runtime, silent, waiting
 from tests.stranger import stranger
+from tests.waiting import PATIENCE_S
 
 DRIP_S = 0.1
 REQUEST_S, SILENCE_S, PING_S = 2.5, 1.2, 0.1
@@ -81,7 +82,7 @@ def body_of(front: str, wire: str, *, streamed: bool) -> dict[str, Any]:
 
 def post(over: Running, front: str, body: dict[str, Any]) -> tuple[int, str, float]:
     """Status, text and the seconds it took."""
-    client, began = http.client.HTTPConnection(over.url.removeprefix("http://"), timeout=20), time.monotonic()
+    client, began = http.client.HTTPConnection(over.url.removeprefix("http://"), timeout=PATIENCE_S), time.monotonic()
     try:
         path = "/v1/embeddings" if front == EMBEDDINGS else PATHS[front]
         client.request("POST", path, json.dumps(body), {"authorization": f"Bearer {OPERATOR}"})
@@ -155,11 +156,11 @@ def test_a_caller_who_hangs_up_is_noticed_and_its_runtime_let_go(
 ) -> None:
     begun = STREAM_HEAD + STREAMS[wire][: FIRST[wire]]
     runtime.say = waiting(begun) if streamed and front != EMBEDDINGS else silent
-    client = http.client.HTTPConnection(over.url.removeprefix("http://"), timeout=20)
+    client = http.client.HTTPConnection(over.url.removeprefix("http://"), timeout=PATIENCE_S)
     path = "/v1/embeddings" if front == EMBEDDINGS else PATHS[front]
     body = json.dumps(body_of(front, wire, streamed=streamed))
     client.request("POST", path, body, {"authorization": f"Bearer {OPERATOR}"})
-    assert runtime.asked.wait(10)
+    assert runtime.asked.wait(PATIENCE_S)
     assert client.sock is not None
     client.sock.close()
     client.close()
@@ -178,7 +179,7 @@ def test_a_caller_gets_signs_of_life_while_its_model_is_silent(
         out.write(whole[FIRST[wire] :])
 
     runtime.say = say
-    client = http.client.HTTPConnection(over.url.removeprefix("http://"), timeout=20)
+    client = http.client.HTTPConnection(over.url.removeprefix("http://"), timeout=PATIENCE_S)
     try:
         client.request("POST", PATHS[front], json.dumps(asked(front, wire)), {"authorization": f"Bearer {OPERATOR}"})
         answer, text, pings = client.getresponse(), "", 0

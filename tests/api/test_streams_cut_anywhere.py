@@ -25,6 +25,7 @@ from tests.conftest import OPERATOR, Running, running
 from tests.raw_runtime import EVENTS, UNTIL_CLOSED, RawRuntime, raw_runtime
 from tests.sdk_types import adapter
 from tests.stranger import stranger
+from tests.waiting import PATIENCE_S
 
 TEXTS = "openai-completions"
 FRONTS = [*dialects.FRONTS, TEXTS]
@@ -166,7 +167,7 @@ def test_any_byte_of_a_stream_may_be_its_last(
     over.http.post("/v1/reset")
     end = finished_at(wire)
     whole = 0
-    client = http.client.HTTPConnection(over.url.removeprefix("http://"), timeout=20)
+    client = http.client.HTTPConnection(over.url.removeprefix("http://"), timeout=PATIENCE_S)
     request.addfinalizer(client.close)
     bodies = {front: json.dumps(asked(front, wire)) for front in FRONTS}
     for at, until in enumerate(lasts(wire)):

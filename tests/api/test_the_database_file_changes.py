@@ -21,7 +21,7 @@ from arbiter_app.store.engine import StoreUnusable
 from arbiter_app.store.upkeep import restore
 from tests.conftest import Running, running
 from tests.served import start
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 DATABASES = ("sqlite",)
 
@@ -118,7 +118,7 @@ def over(path: Path, content: bytes) -> None:
 
 
 def changed(path: Path, statement: str) -> None:
-    with contextlib.closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as connection:
+    with contextlib.closing(sqlite3.connect(path, timeout=PATIENCE_S, isolation_level=None)) as connection:
         connection.execute(statement)
 
 

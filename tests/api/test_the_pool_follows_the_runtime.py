@@ -15,7 +15,7 @@ from tests.conftest import Running, running
 from tests.served import OPERATOR as SERVED_KEY
 from tests.served import TLS, free_port, served
 from tests.stranger import NO_LIST, Said, Stranger, plain, stranger
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 FOUR = ("gpt-4o", "gpt-4o-mini", "gemini-2.5-flash", "house-model")
 OFTEN = {"ARBITER_CATALOG_REFRESH_S": "0.1"}
@@ -158,11 +158,11 @@ def test_a_list_that_never_comes_keeps_nobody_waiting(runtime: Stranger, over: R
 
     def late() -> Said:
         waiting.set()
-        come.wait(30)
+        come.wait(PATIENCE_S)
         return NO_LISTS["an error of the server"]
 
     runtime.listing = late
-    assert waiting.wait(30)
+    assert waiting.wait(PATIENCE_S)
     assert pool(over) == set(FOUR) and answers(over) in FOUR
     come.set()
     shows(runtime, *FOUR, "new-model")
@@ -226,7 +226,7 @@ def test_every_gateway_worker_follows_the_list(runtime: Stranger, tmp_path: Path
             """Of requests for the new model, each over a connection of its own, so that both workers get some."""
             body = {"messages": [{"role": "user", "content": "Hello."}], "arbiter_pin": "new-model"}
             url, key = f"http://127.0.0.1:{port}/v1/chat/completions", {"authorization": f"Bearer {SERVED_KEY}"}
-            return {httpx.post(url, json=body, headers=key, timeout=30, verify=TLS).status_code for _ in range(16)}
+            return {httpx.post(url, json=body, headers=key, verify=TLS).status_code for _ in range(16)}
 
         assert statuses() == {422}
         shows(runtime, *FOUR, "new-model")

@@ -20,7 +20,7 @@ from tests.metered import metered
 from tests.served import OPERATOR, free_port, served, start
 from tests.stores import run
 from tests.storm import storm
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 ROUNDS = int(os.environ.get("KILLS", "4"))
 LIMIT_USD = 1 + ROUNDS // 4
@@ -73,7 +73,7 @@ def test_reservations_expire_and_the_books_equal_the_outcomes(tmp_path: Path) ->
                 if ended[0] >= 12:
                     enough.set()
 
-            killer = threading.Thread(target=lambda one=one, enough=enough: (enough.wait(20), one.kill()))
+            killer = threading.Thread(target=lambda one=one, enough=enough: (enough.wait(PATIENCE_S), one.kill()))
             killer.start()
             asyncio.run(storm([one.url], key, at, callers=96, waves=1, heard=heard))
             killer.join()
@@ -99,7 +99,7 @@ def test_several_processes_share_one_budget_exactly(tmp_path: Path) -> None:
         key = limited(one.url, "0.30")
         until(lambda: _counts(one.url, key) and _counts(f"http://127.0.0.1:{port}", key))
         under_way, ended = threading.Event(), iter(range(1_000))
-        another = threading.Thread(target=lambda: (under_way.wait(20), set_one(one.url, key, "month", "100")))
+        another = threading.Thread(target=lambda: (under_way.wait(PATIENCE_S), set_one(one.url, key, "month", "100")))
         another.start()
         seen = asyncio.run(
             storm(

@@ -26,7 +26,7 @@ from arbiter_app.store import Store, open_store
 from arbiter_app.store.decisions import Filter
 from tests.served import OPERATOR, Served, served, start
 from tests.stores import connected, rounded
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 ROUNDS = int(os.environ.get("KILLS", "12"))
 CALLERS = 6
@@ -48,13 +48,13 @@ class Load:
     def wait_for(self, n: int) -> None:
         """Until `n` requests have been answered."""
         with self._more:
-            assert self._more.wait_for(lambda: len(self.answered) >= n, 60), "no answers any more"
+            assert self._more.wait_for(lambda: len(self.answered) >= n, PATIENCE_S), "no answers any more"
 
     def stop(self) -> None:
         """End the callers."""
         self._stopped.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(PATIENCE_S)
         self._client.close()
 
     def _call(self, at: int) -> None:

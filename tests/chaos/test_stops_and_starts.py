@@ -18,7 +18,7 @@ from arbiter_app.catalog_file import load_catalog
 from arbiter_app.runtime.sandbox import SandboxServer, start_sandbox
 from arbiter_app.runtime.sandbox.world import Fault
 from tests.served import OPERATOR, TLS, Served, served
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 from tests.wire import connected, heard, told
 
 KEY = {"authorization": f"Bearer {OPERATOR}"}
@@ -42,9 +42,7 @@ def over(one: SandboxServer) -> dict[str, str]:
 
 def ask(one: Served, *, stream: bool) -> tuple[int, str]:
     """A request that takes as long as it takes: status and text."""
-    with httpx.stream(
-        "POST", one.url + CHAT, json={**ASK, "stream": stream}, headers=KEY, timeout=60, verify=TLS
-    ) as answer:
+    with httpx.stream("POST", one.url + CHAT, json={**ASK, "stream": stream}, headers=KEY, verify=TLS) as answer:
         return answer.status_code, "".join(answer.iter_text())
 
 
@@ -59,7 +57,7 @@ def test_what_runs_at_sigterm_is_finished(tmp_path: Path, workers: str) -> None:
             who_comes_meanwhile_hears_why_nobody_serves(one.url)
             assert [future.result()[0] for future in asked] == [200, 200]
             assert asked[1].result()[1].endswith("data: [DONE]\n\n")
-        assert one.process.wait(10) == 0
+        assert one.process.wait(PATIENCE_S) == 0
 
 
 def who_comes_meanwhile_hears_why_nobody_serves(url: str) -> None:
@@ -82,7 +80,7 @@ def test_what_runs_longer_than_the_drain_ends_with_an_error_and_is_on_record(tmp
             time.sleep(0.4)  # the stream's first byte has left
             one.process.send_signal(signal.SIGTERM)
             (plain_status, plain), (status, streamed) = (future.result() for future in asked)
-        assert one.process.wait(10) == 0
+        assert one.process.wait(PATIENCE_S) == 0
     assert (plain_status, json.loads(plain)["error"]["code"]) == (503, "draining")
     *_, last, end = streamed.split("\n\n")
     assert (status, end) == (200, "")
@@ -100,7 +98,7 @@ def test_who_has_not_sent_all_of_a_request_by_then_is_cut_off_without_a_tracebac
         assert told(one, b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")  # read after it
         one.process.send_signal(signal.SIGTERM)
         assert heard(connection) == b""
-        assert one.process.wait(10) == 0
+        assert one.process.wait(PATIENCE_S) == 0
     assert "Traceback" not in one.output.read_text()
 
 
@@ -115,7 +113,7 @@ def test_a_second_sigterm_ends_at_once(tmp_path: Path, workers: str) -> None:
             until(lambda: httpx.get(one.url + "/readyz", verify=TLS).status_code == 503)
             one.process.send_signal(signal.SIGTERM)
             began = time.monotonic()
-            one.process.wait(20)
+            one.process.wait(PATIENCE_S)
             assert time.monotonic() - began < 5
             status, text = asked.result()
             assert (status, json.loads(text)["error"]["code"]) == (503, "draining")

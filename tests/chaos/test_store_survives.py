@@ -18,6 +18,7 @@ from arbiter_app.pipeline.types import Grade
 from arbiter_app.store import Store, WritesPaused, open_store, projections, rollups
 from arbiter_app.store.decisions import Filter
 from tests.stores import Pragma, mixed, record, run
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WRITING = """
@@ -118,7 +119,7 @@ def test_a_full_or_read_only_disk_pauses_learning_and_recovers_without_restart(
         await asyncio.to_thread(refusing.set, pragma)
         waiting = [store.ledger.record(one) for one in during[:200]]
         waiting.append(late_grade(store, during[1].row["id"]))
-        await asyncio.wait_for(asyncio.gather(*waiting), 5)  # answers go on
+        await asyncio.wait_for(asyncio.gather(*waiting), PATIENCE_S)  # answers go on
 
         assert re.search(says, store.ledger.degraded)
         started = time.perf_counter()
@@ -171,7 +172,7 @@ def test_a_short_lock_of_another_process_is_waited_for(store: Store) -> None:
         waiting = store.ledger.record(record())
         assert not waiting.done()
         _release(other)
-        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(waiting, PATIENCE_S)
         assert store.ledger.degraded == ""
 
     run(live)

@@ -28,7 +28,7 @@ from arbiter_app.store.decisions import Filter
 from tests import databases
 from tests.conftest import running
 from tests.served import OPERATOR, Served, served, start
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 OUTAGE_S = float(os.environ.get("OUTAGE", "5"))
 BACK_S = 5.0
@@ -58,14 +58,14 @@ class Load:
     def __exit__(self, *_: object) -> None:
         self._ending.set()
         for thread in self._threads:
-            thread.join(60)
+            thread.join(PATIENCE_S)
         self._client.close()
 
     def more(self, n: int) -> None:
         """Until so many more have been answered."""
         with self._more:
             wanted = len(self.answered) + n
-            assert self._more.wait_for(lambda: len(self.answered) >= wanted, 60), "no answers any more"
+            assert self._more.wait_for(lambda: len(self.answered) >= wanted, PATIENCE_S), "no answers any more"
 
     def _call(self) -> None:
         while not self._ending.is_set():
@@ -90,13 +90,13 @@ def gone() -> Iterator[None]:
 
 
 def health(one: Served) -> dict[str, Any]:
-    told: dict[str, Any] = httpx.get(f"{one.url}/health", timeout=30).json()
+    told: dict[str, Any] = httpx.get(f"{one.url}/health").json()
     return told
 
 
 def at_work(one: Served) -> bool:
     """Whether something is still to be judged or written."""
-    told = httpx.get(f"{one.url}/metrics", timeout=30).text
+    told = httpx.get(f"{one.url}/metrics").text
     values = dict(line.rsplit(" ", 1) for line in told.splitlines() if not line.startswith("#"))
     names = "arbiter_judgements_pending", "arbiter_store_pending", "arbiter_journal_entries"
     return any(float(values[name]) for name in names)
@@ -114,7 +114,7 @@ def test_answers_go_on_while_it_is_gone_and_all_of_them_are_on_record_afterwards
                 said = health(one)
                 assert "refuses writes" in said["store"] and said["learning"] == "paused"
                 assert "entries wait for the database" in said["journal"]
-                assert httpx.get(f"{one.url}/readyz", timeout=30).status_code == 200
+                assert httpx.get(f"{one.url}/readyz").status_code == 200
                 while time.monotonic() < until_s:
                     load.more(10)
                 during = len(load.answered) - before

@@ -20,7 +20,7 @@ from pathlib import Path
 from arbiter_app.bench.client import Client
 from arbiter_app.bench.workload import workload
 from tests.served import FOREIGN, OPERATOR, ROOT, free_port, served
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 SPARE, IDLE = 30, 200
 ASKED, PIPE_BYTES, LINE_BYTES = 60, 4_096, 1_000
@@ -72,13 +72,13 @@ def test_nobody_reads_the_log(tmp_path: Path) -> None:
             reading = -1
             assert {client.chat(ask).status for ask in asks[ASKED:]} == {502}
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        process.wait(PATIENCE_S)
     finally:
         if reading >= 0:
             os.close(reading)
         if process.poll() is None:
             process.kill()
-            process.wait(30)
+            process.wait(PATIENCE_S)
     assert process.returncode == 0
 
 
@@ -93,7 +93,7 @@ def answers(url: str) -> bool:
     """Whether `/health` is answered."""
     with (
         contextlib.suppress(urllib.error.URLError, OSError),
-        urllib.request.urlopen(f"{url}/health", timeout=2) as answer,
+        urllib.request.urlopen(f"{url}/health", timeout=PATIENCE_S) as answer,
     ):
         return answer.status == 200
     return False

@@ -25,7 +25,7 @@ from tests.chaos.test_stops_and_starts import CHAT, KEY, over, runtime
 from tests.conftest import FAST, running
 from tests.receivers import receiver
 from tests.served import TLS, Served, free_port, served
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 LIMIT = 10
 
@@ -36,8 +36,8 @@ class Team:
     def __init__(self, one: Served, port: int) -> None:
         self.one = one
         self.port = port
-        self.pages = httpx.Client(base_url=one.url, headers=KEY, timeout=30, verify=TLS)
-        self.gateway = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=KEY, timeout=30, verify=TLS)
+        self.pages = httpx.Client(base_url=one.url, headers=KEY, verify=TLS)
+        self.gateway = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=KEY, verify=TLS)
 
     def close(self) -> None:
         """Close the clients."""
@@ -52,7 +52,7 @@ class Team:
     def ask(self, body: dict[str, Any], key: str = "") -> httpx.Response:
         """One request over a connection of its own, so that either worker may get it."""
         headers = {"authorization": f"Bearer {key}"} if key else KEY
-        return httpx.post(f"http://127.0.0.1:{self.port}{CHAT}", json=body, headers=headers, timeout=30, verify=TLS)
+        return httpx.post(f"http://127.0.0.1:{self.port}{CHAT}", json=body, headers=headers, verify=TLS)
 
     def metric(self, name: str) -> dict[str, float]:
         """A metric's sum by process."""
@@ -199,7 +199,7 @@ def test_the_feed_of_the_pages_shows_what_workers_do(tmp_path: Path, monkeypatch
                 with arbiter.feed.subscribe() as events:
                     await pool.complete.wait()
                     answer = await client.post(f"http://127.0.0.1:{port}{CHAT}", json=about(1))
-                    event = await asyncio.wait_for(events.get(), 5)
+                    event = await asyncio.wait_for(events.get(), PATIENCE_S)
                     return answer.json()["arbiter"]["decision_id"], f"{event.kind} {event.data['id']}"
 
         decision, told = master.run(follow)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.served import OPERATOR, Served, served
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +30,7 @@ def minted(base_url: str) -> str:
     """A freshly minted caller's key."""
     body = json.dumps({"email": "dev@example.com"}).encode()
     request = urllib.request.Request(f"{base_url}/register", body, {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
         return str(json.load(answer)["api_key"])
 
 

@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from arbiter_app.channels import ChannelKind, OutgoingMessage, Sender, Severity
 from tests.stores import run
+from tests.waiting import PATIENCE_S
 
 HOSTS = ("hooks.slack.com", "prod-12.westeurope.logic.azure.com", "events.pagerduty.com", "events.eu.pagerduty.com")
 SLACK = "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
@@ -85,7 +86,7 @@ def proxy(directory: Path) -> Iterator[tuple[str, Proxied]]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(PATIENCE_S)
 
 
 def certified(directory: Path) -> Path:

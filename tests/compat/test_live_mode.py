@@ -13,6 +13,7 @@ import openai
 import pytest
 
 from tests.served import OPERATOR, ROOT, Served, served
+from tests.waiting import PATIENCE_S
 
 RUNTIME_KEY = "sandbox"
 
@@ -25,7 +26,7 @@ def runtime() -> Iterator[str]:
     assert process.stdout is not None
     yield process.stdout.readline().split()[-1]
     process.terminate()
-    process.wait(10)
+    process.wait(PATIENCE_S)
     process.stdout.close()
 
 
@@ -45,7 +46,7 @@ def test_an_answer_is_routed_to_the_runtime(live: Served) -> None:
 
 
 def test_it_says_that_it_is_live(live: Served) -> None:
-    with urllib.request.urlopen(f"{live.url}/health", timeout=5) as answer:
+    with urllib.request.urlopen(f"{live.url}/health", timeout=PATIENCE_S) as answer:
         assert b'"mode":"live"' in answer.read()
     console = live.output.read_text()
     assert "SANDBOX" not in console and "/v1" in console and RUNTIME_KEY not in console
@@ -54,7 +55,7 @@ def test_it_says_that_it_is_live(live: Served) -> None:
 @pytest.mark.parametrize("path", ["/v1/report", "/v1/recent"])
 def test_anonymous_reads_are_closed(live: Served, path: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(live.url + path, timeout=5)
+        urllib.request.urlopen(live.url + path, timeout=PATIENCE_S)
     assert caught.value.code == 401
     caught.value.close()
 
@@ -64,7 +65,7 @@ def test_sign_up_is_closed(live: Served) -> None:
         f"{live.url}/v1/register", b'{"email":"a@example.com"}', {"content-type": "application/json"}
     )
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(request, timeout=5)
+        urllib.request.urlopen(request, timeout=PATIENCE_S)
     assert caught.value.code in (401, 403)
     caught.value.close()
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.browser import NODE
+from tests.waiting import PATIENCE_S
 
 SCRIPT = Path(__file__).with_name("openai_npm.mjs")
 
@@ -17,7 +18,9 @@ SCRIPT = Path(__file__).with_name("openai_npm.mjs")
 @pytest.fixture(scope="module")
 def seen(base_url: str, key: str) -> dict[str, Any]:
     """One run of the script."""
-    done = subprocess.run([NODE, SCRIPT, base_url, key], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [NODE, SCRIPT, base_url, key], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
     return result

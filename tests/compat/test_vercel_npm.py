@@ -11,6 +11,7 @@ import pytest
 
 from tests.browser import NODE
 from tests.served import Served
+from tests.waiting import PATIENCE_S
 
 SCRIPT = Path(__file__).with_name("vercel_npm.mjs")
 
@@ -18,7 +19,9 @@ SCRIPT = Path(__file__).with_name("vercel_npm.mjs")
 @pytest.fixture(scope="module")
 def both(arbiter: Served, key: str) -> dict[str, Any]:
     """One run of the script."""
-    done = subprocess.run([NODE, SCRIPT, arbiter.url, key], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [NODE, SCRIPT, arbiter.url, key], capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
     return result

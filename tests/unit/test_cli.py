@@ -17,6 +17,7 @@ from arbiter_app.cli import cell, main
 from tests.conftest import OPERATOR, Running, running
 from tests.served import ROOT, free_port
 from tests.stranger import stranger
+from tests.waiting import PATIENCE_S
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -282,4 +283,4 @@ def test_whoever_reads_its_output_may_go(tmp_path: Path) -> None:
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as one:
         assert one.stdout is not None and one.stderr is not None
         one.stdout.close()
-        assert (one.stderr.read(), one.wait(30)) == (b"", 1)
+        assert (one.stderr.read(), one.wait(PATIENCE_S)) == (b"", 1)

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arbiter_app import logs
+from tests.waiting import PATIENCE_S
 
 KEY = "arb_" + "k3y9" * 12
 Read = Callable[[], list[dict[str, Any]]]
@@ -135,7 +136,7 @@ def test_a_reader_that_stands_still_holds_nobody_up(monkeypatch):
 
     class Stuck(io.StringIO):
         def write(self, text: str) -> int:
-            gate.wait(10)
+            gate.wait(PATIENCE_S)
             written.append(text)
             return len(text)
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -18,7 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 from arbiter_app.notices import bounds
 from arbiter_app.server import config_of
 from arbiter_app.settings import load_settings
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 SETTINGS = load_settings({"ARBITER_MAX_SOCKETS": "2", "ARBITER_PORT": "0"}, env_file=None)
 
@@ -41,7 +42,7 @@ def serving(app: ASGIApp) -> Iterator[uvicorn.Server]:
     until(lambda: server.started)
     yield server
     server.should_exit = True
-    thread.join(20)
+    thread.join(PATIENCE_S)
 
 
 def port_of(server: uvicorn.Server) -> int:
@@ -55,27 +56,31 @@ def url() -> Iterator[str]:
         yield f"ws://127.0.0.1:{port_of(server)}/"
 
 
+def connected(url: str, **how: Any) -> ClientConnection:
+    return connect(url, open_timeout=PATIENCE_S, ping_timeout=None, **how)
+
+
 def closed_by(page: ClientConnection) -> int | None:
     """Read until the other side closes: its code."""
     with pytest.raises(ConnectionClosed) as caught:
         while True:
-            page.recv(20)
+            page.recv(PATIENCE_S)
     return caught.value.rcvd.code if caught.value.rcvd else None
 
 
 def test_ordinary_messages_pass(url: str) -> None:
-    with connect(url) as page:
+    with connected(url) as page:
         for at in range(150):
             page.send(f"{at}")
-            assert page.recv(20) == f"{at}"
+            assert page.recv(PATIENCE_S) == f"{at}"
         page.send("x" * 200_000)
-        assert len(page.recv(20)) == 200_000
+        assert len(page.recv(PATIENCE_S)) == 200_000
 
 
 @pytest.mark.parametrize("kind", ["text", "ping", "fragments"])
 def test_a_flood_of_frames_ends_the_socket(url: str, kind: str) -> None:
     before = bounds.counts["socket_frames"]
-    with connect(url, close_timeout=1) as page:
+    with connected(url, close_timeout=1) as page:
         try:
             if kind == "fragments":
                 page.send("" for _ in range(20_000))
@@ -89,7 +94,7 @@ def test_a_flood_of_frames_ends_the_socket(url: str, kind: str) -> None:
 
 def test_a_large_message_ends_the_socket(url: str) -> None:
     before = bounds.counts["socket_bytes"]
-    with connect(url, close_timeout=1) as page:
+    with connected(url, close_timeout=1) as page:
         page.send("x" * 300_000)
         assert closed_by(page) == 1009
     assert bounds.counts["socket_bytes"] == before + 1
@@ -98,12 +103,12 @@ def test_a_large_message_ends_the_socket(url: str) -> None:
 def test_sockets_are_bounded_in_number(url: str) -> None:
     from websockets.exceptions import InvalidStatus
 
-    with connect(url), connect(url), pytest.raises(InvalidStatus, match="503"):
-        connect(url)
+    with connected(url), connected(url), pytest.raises(InvalidStatus, match="503"):
+        connected(url)
 
     def again() -> bool:
         try:
-            with connect(url):
+            with connected(url):
                 return True
         except InvalidStatus:
             return False
@@ -117,12 +122,12 @@ def test_what_comes_before_the_handshake_is_answered_breaks_nothing(caplog: pyte
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        await asyncio.to_thread(arrived.wait, 20)
+        await asyncio.to_thread(arrived.wait, PATIENCE_S)
         await send({"type": "websocket.accept"})
         while (await receive())["type"] != "websocket.disconnect":
             pass
 
-    with serving(slow) as server, socket.create_connection(("127.0.0.1", port_of(server)), timeout=20) as raw:
+    with serving(slow) as server, socket.create_connection(("127.0.0.1", port_of(server)), timeout=PATIENCE_S) as raw:
         raw.sendall(HANDSHAKE)
         until(lambda: bool(server.server_state.tasks))
         raw.sendall(b"\xff" * 300)

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from arbiter_app.connections import ConnectionLimiter
 from arbiter_app.protocol import TimedTransport, answer, protocols
 from arbiter_app.settings import load_settings
+from tests.waiting import PATIENCE_S
 
 HEADERS = [(b"content-type", b"application/json"), (b"x-arbiter-model", b"m")]
 BODY = b'{"ok":true}'
@@ -46,13 +47,13 @@ def port() -> Iterator[int]:
     thread.start()
     yield listening.getsockname()[1]
     server.should_exit = True
-    thread.join(10)
+    thread.join(PATIENCE_S)
 
 
 def heard(port: int, *requests: str) -> bytes:
     """What comes back for these requests, sent together on one connection, until that is closed."""
     sent = "\r\n".join(f"{one} HTTP/1.1\r\nhost: a\r\n" for one in requests)
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
         connection.sendall(sent.encode() + b"connection: close\r\n\r\n")
         return b"".join(iter(lambda: connection.recv(65536), b""))
 

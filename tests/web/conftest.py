@@ -18,12 +18,13 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
 from arbiter_app.web.build import ensure_pages
 from tests.browser import FLAGS, ROOT, chromium
 from tests.served import TLS, free_port
+from tests.waiting import PATIENCE_S
 
 OPERATOR = "operator-of-the-pages"
 PATHS = ("/", "/start", "/app", "/app/playground", "/app/activity", "/app/models", "/app/key", "/app/integration")
@@ -39,6 +40,7 @@ FOCUSED = """() => {
   return one.getAttribute('aria-label') || (one.labels && one.labels.length ? one.labels[0] : one).innerText.trim();
 }"""
 READY = "Arbiter .* on http"
+expect.set_options(timeout=PATIENCE_S * 1000)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -120,7 +122,7 @@ def start_site(directory: Path, **environ: str) -> Site:
     reader = threading.Thread(target=said.extend, args=(process.stdout,), daemon=True)
     reader.start()
     url = f"http://127.0.0.1:{port}"
-    http = httpx.Client(base_url=url, timeout=30, headers={"authorization": f"Bearer {OPERATOR}"}, verify=TLS)
+    http = httpx.Client(base_url=url, headers={"authorization": f"Bearer {OPERATOR}"}, verify=TLS)
     return Site(url, process, http, said, reader, directory / "arbiter.db")
 
 
@@ -129,11 +131,11 @@ def stop_site(site: Site) -> None:
     site.http.close()
     site.process.terminate()
     try:
-        site.process.wait(15)
+        site.process.wait(PATIENCE_S)
     except subprocess.TimeoutExpired:
         site.process.kill()
-        site.process.wait(5)
-    site.reader.join(5)
+        site.process.wait(PATIENCE_S)
+    site.reader.join(PATIENCE_S)
     if site.process.stdout is not None:
         site.process.stdout.close()
 
@@ -163,7 +165,7 @@ def context(browser: Browser, site: Site) -> Iterator[BrowserContext]:
     """A visitor who has been here before, not signed in."""
     one = browser.new_context(base_url=site.url, viewport={"width": 1440, "height": 900}, accept_downloads=True)
     one.add_init_script("localStorage.setItem('arbiter-seen', '1')")
-    one.set_default_timeout(10_000)
+    one.set_default_timeout(PATIENCE_S * 1000)
     yield one
     for tab in one.pages:
         with suppress(PlaywrightError):  # closed in the middle of a navigation, a context may never be done with it

@@ -18,6 +18,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin
 
+from tests.waiting import PATIENCE_S
 from tests.web.conftest import OPERATOR, Site, in_own_loop, start_site, stop_site
 
 NAMESPACE = "/_event"
@@ -89,14 +90,15 @@ def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 async def attack(site: Site, batch: list[dict[str, Any]]) -> list[str]:
     """Send a batch over one socket; everything the server said, as text."""
-    client, said = socketio.AsyncClient(reconnection=False), []
+    client, said = socketio.AsyncClient(reconnection=False, request_timeout=PATIENCE_S), []
 
     @client.on("event", namespace=NAMESPACE)
     async def _(data: Any) -> None:
         said.append(json.dumps(data, default=str))
 
     address = f"{site.url}?token={uuid.uuid4()}"
-    await client.connect(address, socketio_path="_event", namespaces=[NAMESPACE], transports=["websocket"])
+    where: dict[str, Any] = {"socketio_path": "_event", "namespaces": [NAMESPACE], "transports": ["websocket"]}
+    await client.connect(address, wait_timeout=PATIENCE_S, **where)
     for event in batch:
         await client.emit("event", event, namespace=NAMESPACE)
     await answered(client)
@@ -113,7 +115,7 @@ async def answered(client: socketio.AsyncClient) -> None:
         pong.set()
 
     await client.emit("ping", namespace=NAMESPACE)
-    await asyncio.wait_for(pong.wait(), 10)
+    await asyncio.wait_for(pong.wait(), PATIENCE_S)
 
 
 def state_of(site: Site) -> dict[str, Any]:
@@ -167,13 +169,13 @@ def test_odd_frames_write_a_line_of_each_kind_and_nothing_that_stood_in_them(pri
     address = private.url.replace("http", "ws", 1) + "/_event/?EIO=4&transport=websocket"
 
     async def send(frame: bytes | str, token: str) -> None:
-        async with connect(address + token, origin=Origin(private.url)) as socket:
+        async with connect(address + token, origin=Origin(private.url), open_timeout=PATIENCE_S) as socket:
             await socket.send("40/_event,")
             for _ in range(5):
                 await socket.send(frame)
             await socket.send('42/_event,["ping"]')  # handled in order: answered once the others were taken in
             with suppress(ConnectionClosed, TimeoutError):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(PATIENCE_S):
                     while "pong" not in str(await socket.recv()):
                         pass
 
@@ -192,7 +194,7 @@ def test_odd_frames_write_a_line_of_each_kind_and_nothing_that_stood_in_them(pri
 
 async def opened(address: str, origin: str) -> None:
     """Open a socket and close it."""
-    async with connect(address, origin=Origin(origin)):
+    async with connect(address, origin=Origin(origin), open_timeout=PATIENCE_S):
         pass
 
 

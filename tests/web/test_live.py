@@ -45,10 +45,10 @@ def test_two_tabs_show_the_same_decision(context: BrowserContext, page: Page, si
     decision = site.chat("What is 123 * 456?")["arbiter"]
     for tab in (page, other):
         first = tab.locator("table.feed tbody tr").first
-        expect(first.locator("i.fresh")).to_be_attached(timeout=15_000)
+        expect(first.locator("i.fresh")).to_be_attached()
         first.click()
         expect(tab.locator("section", has_text="Decision").locator("em .num").first).to_have_text(
-            decision["decision_id"], timeout=15_000
+            decision["decision_id"]
         )
 
 
@@ -57,9 +57,9 @@ def test_a_lost_connection_shows_a_banner_and_recovers(context: BrowserContext, 
     page.locator("table.feed tbody tr").first.wait_for()
     page.evaluate("() => { window.dispatchEvent(new Event('offline')) }")
     context.set_offline(True)
-    expect(page.get_by_text("Connection lost")).to_be_visible(timeout=40_000)
+    expect(page.get_by_text("Connection lost")).to_be_visible()
     context.set_offline(False)
-    expect(page.get_by_text("Connection lost")).to_be_hidden(timeout=40_000)
+    expect(page.get_by_text("Connection lost")).to_be_hidden()
     site.chat("What is 5 * 5001?")
     expect(page.locator("table.feed tbody tr").first).to_contain_text("math")
 

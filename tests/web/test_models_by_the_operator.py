@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.stranger import Said, Stranger, plain, stranger
+from tests.waiting import PATIENCE_S
 from tests.web.conftest import OPERATOR, Site, start_site, stop_site
 
 TODAY = "claude-sonnet-4-5"
@@ -38,7 +39,7 @@ def visitor(browser: Browser, site: Site, width: str) -> Iterator[Page]:
     """Somebody who has never been here, and signs in by the form."""
     w, h = WIDTHS[width]
     context = browser.new_context(base_url=site.url, viewport={"width": w, "height": h}, accept_downloads=True)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_S * 1000)
     page = context.new_page()
     page.goto("/app")
     page.wait_for_url("**/start**")
@@ -81,7 +82,7 @@ def test_add_the_model_that_came_out_today(browser: Browser, over: tuple[Site, S
         page.get_by_label("A trial for at most, USD").fill("0.5")
         page.get_by_role("button", name="Try it").click()
         calibrate = panel(page, "Calibrate")
-        expect(calibrate.get_by_role("status").first).to_contain_text("done: 20 of 20 calls", timeout=30_000)
+        expect(calibrate.get_by_role("status").first).to_contain_text("done: 20 of 20 calls")
         log = panel(page, "Who changed what").locator("tbody tr")
         expect(log).to_have_count(2)
         expect(log.nth(0)).to_contain_text("input 2.5")

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.waiting import PATIENCE_S
 from tests.web.conftest import OPERATOR, Site, open_page, start_site, stop_site
 
 SCREENS = {"desk": (1440, 900), "phone": (390, 844)}
@@ -25,7 +26,7 @@ def day(
         base_url=site.url, viewport={"width": width, "height": height}, reduced_motion="reduce"
     )
     context.add_init_script("localStorage.setItem('arbiter-seen', '1')")
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE_S * 1000)
     page = context.new_page()
     open_page(page, "/app/key")
     page.get_by_label("API key").fill(OPERATOR)
@@ -55,7 +56,6 @@ def ask(site: Site, key: str, prompt: str) -> dict[str, object]:
         f"{site.url}/v1/chat/completions",
         json={"messages": [{"role": "user", "content": prompt}], "max_tokens": 50, "user": "ada"},
         headers={"authorization": f"Bearer {key}", "x-arbiter-tags": "nightly"},
-        timeout=60,
     )
     assert answer.status_code == 200, answer.text
     return dict(answer.json()["arbiter"])

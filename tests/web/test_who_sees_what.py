@@ -13,6 +13,7 @@ import pytest
 import socketio
 
 from arbiter_app.api import visibility
+from tests.waiting import PATIENCE_S
 from tests.web.conftest import OPERATOR, Site, in_own_loop, start_site, stop_site
 
 NAMESPACE = "/_event"
@@ -27,7 +28,7 @@ class Tab:
     def __init__(self, site: Site, cookie: str = "", token: str = "") -> None:
         self.site, self.cookie, self.token = site, cookie, token or str(uuid.uuid4())
         self.said: list[str] = []
-        self._client = socketio.AsyncClient(reconnection=False)
+        self._client = socketio.AsyncClient(reconnection=False, request_timeout=PATIENCE_S)
         self._news = asyncio.Event()
 
     async def __aenter__(self) -> Tab:
@@ -35,7 +36,12 @@ class Tab:
         headers = {"cookie": self.cookie} if self.cookie else {}
         address = f"{self.site.url}?token={self.token}"
         await self._client.connect(
-            address, headers, socketio_path="_event", namespaces=[NAMESPACE], transports=["websocket"]
+            address,
+            headers,
+            transports=["websocket"],
+            namespaces=[NAMESPACE],
+            socketio_path="_event",
+            wait_timeout=PATIENCE_S,
         )
         return self
 
@@ -55,7 +61,7 @@ class Tab:
         """Wait until the server has said this."""
         while not any(text in one for one in self.said):
             self._news.clear()
-            await asyncio.wait_for(self._news.wait(), 30)
+            await asyncio.wait_for(self._news.wait(), PATIENCE_S)
 
     async def do(self, name: str, path: str = "/app", **payload: Any) -> str:
         """One event; what the server said to it. Names are of a state class and its handler."""

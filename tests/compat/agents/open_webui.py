@@ -25,7 +25,7 @@ from playwright.sync_api import expect, sync_playwright
 from tests.browser import FLAGS, chromium
 from tests.conftest import OPERATOR, running
 from tests.served import free_port
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 START_S = 120.0
 PAGE_MS = 60_000
@@ -61,12 +61,12 @@ def open_webui(program: str, home: Path, base_url: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE_S)
 
 
 def _answers(url: str) -> bool:
     with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(url, timeout=5).status_code == 200
+        return httpx.get(url, timeout=PATIENCE_S).status_code == 200
     return False
 
 

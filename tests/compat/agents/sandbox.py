@@ -28,6 +28,7 @@ from pathlib import Path
 
 from arbiter_app.runtime.sandbox.world import Fault
 from tests.conftest import OPERATOR, Running, running
+from tests.waiting import PATIENCE_S
 
 LIMIT_S = 120
 ASK = "Change beta to gamma in notes.txt, run `cat notes.txt`, and report."
@@ -117,7 +118,7 @@ def ill_in_the_middle(gateway: Running) -> Iterator[list[str]]:
         yield ill
     finally:
         over.set()
-        watching.join(5)
+        watching.join(PATIENCE_S)
 
 
 def run(agent: str, program: str, dialect: str = "openai-chat") -> int:

@@ -11,6 +11,7 @@ import pytest
 from arbiter_app.pipeline.classify import SYSTEM, Classifier
 from arbiter_app.pipeline.messages import latest_ask
 from arbiter_app.pipeline.types import Caller, ChatRequest, Classification, ClassifiedBy, Cost, CostState, Role, Task
+from tests.waiting import PATIENCE_S
 
 COST = Cost(7, CostState.SETTLED)
 
@@ -42,7 +43,7 @@ class Gate:
 
 def run(work: Callable[[], Awaitable[Any]]) -> Any:
     async def bounded() -> Any:
-        return await asyncio.wait_for(work(), 5)
+        return await asyncio.wait_for(work(), PATIENCE_S)
 
     return asyncio.run(bounded())
 

@@ -34,6 +34,7 @@ from tests.peer import (
     soon,
     until,
 )
+from tests.waiting import FAR_S, PATIENCE_S
 
 
 def test_connections_are_kept_and_reused_by_plain_and_streamed_answers() -> None:
@@ -158,7 +159,7 @@ def test_a_new_connection_that_is_reset_at_any_moment_harms_no_other_call(steps:
             transport, request = PooledTransport(), b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 
             def ask(port: int) -> asyncio.Task[HttpResponse]:
-                return asyncio.create_task(transport.ask(("http", "127.0.0.1", port), request, Timeouts(), soon(5)))
+                return asyncio.create_task(transport.ask(("http", "127.0.0.1", port), request, Timeouts(), soon()))
 
             with socket.create_server(("127.0.0.1", 0)) as listening:
                 reset = [ask(listening.getsockname()[1]) for _ in range(3)]
@@ -208,7 +209,7 @@ def test_a_silent_runtime_ends_at_the_first_byte_timeout_and_is_hung_up_on() -> 
             started = time.monotonic()
             assert (await fault_of(runtime, stream=True)).kind == "timeout"
             assert time.monotonic() - started < 1
-            await asyncio.wait_for(server.hung_up.wait(), 1)
+            await asyncio.wait_for(server.hung_up.wait(), PATIENCE_S)
 
     run(test())
 
@@ -252,7 +253,7 @@ def test_a_gap_in_the_middle_ends_in_a_timeout(stream: bool) -> None:
         async with serving(script, gap_timeout_s=0.1) as (server, runtime):
             fault = await fault_of(runtime, stream=stream)
             assert fault.kind == "timeout" and "0.1 s" in fault.message
-            await asyncio.wait_for(server.hung_up.wait(), 1)
+            await asyncio.wait_for(server.hung_up.wait(), PATIENCE_S)
 
     run(test())
 
@@ -286,7 +287,7 @@ def test_a_head_that_drips_is_held_to_the_first_byte_timeout() -> None:
 
     async def test() -> None:
         async with serving(script, first_byte_timeout_s=0.3) as (_, runtime):
-            assert (await fault_of(runtime)).kind == "timeout"
+            assert (await fault_of(runtime, stream=True, deadline_s=FAR_S)).kind == "timeout"
 
     run(test())
 
@@ -300,10 +301,10 @@ def test_cancelling_a_call_closes_its_connection_at_once(said: bytes) -> None:
 
     async def test() -> None:
         async with serving(script) as (server, runtime):
-            call = asyncio.create_task(runtime.complete(b"{}", deadline=soon(60)))
-            await asyncio.wait_for(server.answered.wait(), 5)
+            call = asyncio.create_task(runtime.complete(b"{}", deadline=soon(FAR_S)))
+            await asyncio.wait_for(server.answered.wait(), PATIENCE_S)
             call.cancel()
-            await asyncio.wait_for(server.hung_up.wait(), 1)
+            await asyncio.wait_for(server.hung_up.wait(), PATIENCE_S)
             with pytest.raises(asyncio.CancelledError):
                 await call
             assert open_connections(runtime) == 0
@@ -319,10 +320,10 @@ def test_closing_a_stream_early_closes_its_connection_at_once() -> None:
 
     async def test() -> None:
         async with serving(script) as (server, runtime):
-            stream = await runtime.stream(b"{}", deadline=soon(60))
+            stream = await runtime.stream(b"{}", deadline=soon(FAR_S))
             assert list(await stream.together()) == [CHUNK.strip()]
             await stream.aclose()
-            await asyncio.wait_for(server.hung_up.wait(), 1)
+            await asyncio.wait_for(server.hung_up.wait(), PATIENCE_S)
             assert open_connections(runtime) == 0
 
     run(test())
@@ -331,10 +332,10 @@ def test_closing_a_stream_early_closes_its_connection_at_once() -> None:
 def test_closing_the_client_ends_calls_under_way_in_a_fault() -> None:
     async def test() -> None:
         async with serving(silent) as (server, runtime):
-            call = asyncio.create_task(fault_of(runtime, deadline_s=60))
+            call = asyncio.create_task(fault_of(runtime, deadline_s=FAR_S))
             await until(lambda: server.requests)
             await runtime.aclose()
-            assert (await asyncio.wait_for(call, 1)).kind == "transport"
+            assert (await asyncio.wait_for(call, PATIENCE_S)).kind == "transport"
 
     run(test())
 

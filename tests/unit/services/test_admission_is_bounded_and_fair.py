@@ -10,6 +10,7 @@ import pytest
 
 from arbiter_app.pipeline.errors import Overloaded
 from arbiter_app.services.admission import Admission
+from tests.waiting import PATIENCE_S
 
 
 def on_a_loop(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
@@ -17,7 +18,7 @@ def on_a_loop(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
 
     @functools.wraps(test)
     def run() -> None:
-        asyncio.run(asyncio.wait_for(test(), 10))
+        asyncio.run(asyncio.wait_for(test(), PATIENCE_S))
 
     return run
 
@@ -109,6 +110,6 @@ async def test_who_is_content_to_be_last_waits_for_all_others_without_being_refu
     await asyncio.sleep(0)
     assert other.done() and not last.done()
     admission.leave()
-    await asyncio.wait_for(last, 1)
+    await asyncio.wait_for(last, PATIENCE_S)
     admission.leave()
     assert admission.running == 0

@@ -31,7 +31,7 @@ from arbiter_app.store.health import examine
 from arbiter_app.store.tables import LISTS
 from tests import databases
 from tests.stores import NOW, call_now, file_all, mixed, record, rows_of, run
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 SECRET = "hunter2-is-a-secret"
 
@@ -75,7 +75,7 @@ def test_processes_that_start_at_once_make_the_tables_once(where: str) -> None:
     for process in starting:
         process.start()
     for process in starting:
-        process.join(60)
+        process.join(PATIENCE_S)
     assert [process.exitcode for process in starting] == [0, 0, 0]
 
 

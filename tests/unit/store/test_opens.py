@@ -28,7 +28,7 @@ from arbiter_app.store.engine import prepare
 from arbiter_app.store.file_watch import NOBODY, FileWatch
 from arbiter_app.store.waiting import WritesPaused
 from tests.stores import KEYS, NOW, call_now, connected, file_all, mixed, record
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 
 @contextmanager
@@ -217,7 +217,7 @@ def test_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:
     for process in starting:
         process.start()
     for process in starting:
-        process.join(60)
+        process.join(PATIENCE_S)
     assert [process.exitcode for process in starting] == [0, 0]
     with connected(path) as now:
         assert now.execute("SELECT count(*) FROM rollup WHERE key_id = 'a' AND resolution = 3600").fetchone() == (2,)

@@ -42,6 +42,7 @@ from arbiter_app.runtime.sandbox.skills import SKILLS, TASKS, Skill
 from arbiter_app.runtime.sandbox.world import Fault
 from arbiter_app.runtime.sse import StreamAssembler
 from tests.clock import least_cpu_s
+from tests.waiting import PATIENCE_S
 
 PERFECT, HOPELESS = (Skill((value,) * 5, (value,) * 5, 0, 0) for value in (1.0, 0.0))
 TOLERANCE = 0.05
@@ -615,7 +616,7 @@ def test_it_runs_on_its_own_and_stops_whichever_thread_is_told() -> None:
             assert response.status == 200
         _, other, *_ = sorted(int(thread) for thread in os.listdir(f"/proc/{process.pid}/task"))
         assert ctypes.CDLL(None).tgkill(process.pid, other, signal.SIGTERM) == 0
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE_S) == 0
 
 
 PERSON: Json = {
