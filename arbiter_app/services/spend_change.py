@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from fractions import Fraction
-from typing import NamedTuple
+from decimal import Decimal, localcontext
+from functools import partial
+from typing import Any, NamedTuple
 
 from arbiter_app.pipeline.types import PICO_PER_USD, Json
 from arbiter_app.services.rows import SpendChangeAnswer, SpendGroup
@@ -17,8 +19,12 @@ CAUSES = ("volume", "keys", "tasks", "models", "size", "price")
 left, at other prices a token."""
 DAY_S = 86_400.0
 MOST_GROUPS = 12
+DIGITS = 60
+"""Of what is priced on the way, before it is rounded to whole pico-dollars."""
 Cell = tuple[str, str, str]
 """Key, kind of prompt, model."""
+Part = tuple[str, ...]
+"""The first parts of a cell."""
 
 
 class Sums(NamedTuple):
@@ -40,16 +46,15 @@ def causes(before: Cells, after: Cells) -> dict[str, int]:
     kind of prompt, of the model there, and that times how much longer its calls became. From one pricing to the next it is a
     cause's share. A group that is new has the mean of the wider one.
     """
+    then, now = _by_parts(before), _by_parts(after)
     paid, pays = _total(before), _total(after)
     if not paid.calls:
         return dict.fromkeys(CAUSES, 0) | {"volume": pays.pico - paid.pico}
-    means = [_means(before, wide) for wide in range(4)]
-    points = [Fraction(paid.pico)]
-    points += [sum((n.calls * _mean(means, cell, wide) for cell, n in after.items()), Fraction(0)) for wide in range(4)]
-    points.append(
-        sum((n.calls * _mean(means, cell, 3) * _longer(before, cell, n) for cell, n in after.items()), Fraction(0))
-    )
-    ends = [*[round(point) for point in points], pays.pico]
+    with localcontext(prec=DIGITS):
+        points = [sum((_priced(n.calls, then, part) for part, n in wide.items()), Decimal()) for wide in now]
+        longer = (_priced(n.calls, then, cell) * _longer(before, cell, n) for cell, n in after.items())
+        points.append(sum(longer, Decimal()))
+        ends = [paid.pico, *map(round, points), pays.pico]
     return {name: ends[at + 1] - ends[at] for at, name in enumerate(CAUSES)}
 
 
@@ -80,22 +85,27 @@ class SpendChanges:
         size = max(step, int(seconds) // step * step)
         end = (int(self._now()) // step + 1) * step if until is None else -(-int(until) // step) * step
         now = self._now()
-        before, after = [
-            _cells(await self._store.period_totals(first, first + size, scope=scope, now=now))
-            for first in (end - 2 * size, end - size)
-        ]
-        paid, pays = _total(before), _total(after)
-        return {
-            "since": end - size,
-            "until": end,
-            "before": {"spend": _usd(paid.pico), "calls": paid.calls},
-            "after": {"spend": _usd(pays.pico), "calls": pays.calls},
-            "change": _usd(pays.pico - paid.pico),
-            "causes": [{"cause": name, "change": _usd(pico)} for name, pico in causes(before, after).items()],
-            "by_task": _shown(groups(before, after, 1)),
-            "by_model": _shown(groups(before, after, 2)),
-            "by_key": _shown(groups(before, after, 0)) if keys else [],
-        }
+        before, after = await asyncio.gather(
+            *[self._store.period_totals(at, at + size, scope=scope, now=now) for at in (end - 2 * size, end - size)]
+        )
+        return await self._store.in_turn(partial(_told, before, after, end - size, end, keys))
+
+
+def _told(before: list[Json], after: list[Json], since: int, until: int, keys: bool) -> SpendChangeAnswer:
+    """Thousands of cells take tens of milliseconds."""
+    then, now = _cells(before), _cells(after)
+    paid, pays = _total(then), _total(now)
+    return {
+        "since": since,
+        "until": until,
+        "before": {"spend": _usd(paid.pico), "calls": paid.calls},
+        "after": {"spend": _usd(pays.pico), "calls": pays.calls},
+        "change": _usd(pays.pico - paid.pico),
+        "causes": [{"cause": name, "change": _usd(pico)} for name, pico in causes(then, now).items()],
+        "by_task": _shown(groups(then, now, 1)),
+        "by_model": _shown(groups(then, now, 2)),
+        "by_key": _shown(groups(then, now, 0)) if keys else [],
+    }
 
 
 def _cells(rows: Iterable[Json]) -> dict[Cell, Sums]:
@@ -115,28 +125,33 @@ def _total(cells: Cells) -> Sums:
 
 
 def _added(one: Sums, other: Sums) -> Sums:
-    return Sums(*(a + b for a, b in zip(one, other, strict=True)))
+    return Sums(one.calls + other.calls, one.pico + other.pico, one.tokens + other.tokens)
 
 
-def _means(cells: Cells, wide: int) -> dict[tuple[str, ...], Fraction]:
-    """The mean cost of a call by the first parts of a cell."""
-    found: dict[tuple[str, ...], Sums] = {}
-    for cell, sums in cells.items():
-        found[cell[:wide]] = _added(found.get(cell[:wide], NOTHING), sums)
-    return {part: Fraction(sums.pico, sums.calls) for part, sums in found.items() if sums.calls}
+def _by_parts(cells: Mapping[Any, Sums]) -> list[Mapping[Part, Sums]]:
+    """The sums by the first parts of a cell: by none, by one, by two and by all three of them."""
+    found: list[Mapping[Part, Sums]] = [cells]
+    for parts in (2, 1, 0):
+        wider: dict[Part, Sums] = {}
+        for part, sums in found[0].items():
+            wider[part[:parts]] = _added(wider.get(part[:parts], NOTHING), sums)
+        found.insert(0, wider)
+    return found
 
 
-def _mean(means: Sequence[Mapping[tuple[str, ...], Fraction]], cell: Cell, wide: int) -> Fraction:
-    """That of the narrowest group of the cell, not narrower than `wide` parts, which was there before."""
-    return next(means[parts][cell[:parts]] for parts in range(wide, -1, -1) if cell[:parts] in means[parts])
+def _priced(calls: int, then: Sequence[Mapping[Part, Sums]], part: Part) -> Decimal:
+    """What so many calls would have cost, at the mean of the narrowest group of theirs that was there before."""
+    groups_of_it = (then[parts].get(part[:parts], NOTHING) for parts in range(len(part), -1, -1))
+    sums = next(sums for sums in groups_of_it if sums.calls)
+    return Decimal(calls * sums.pico) / sums.calls
 
 
-def _longer(before: Cells, cell: Cell, now: Sums) -> Fraction:
+def _longer(before: Cells, cell: Cell, now: Sums) -> Decimal:
     """How many times as many tokens a call of a cell has; 1 where that is not known."""
     then = before.get(cell, NOTHING)
     if not (then.calls and now.calls and then.tokens > 0 and now.tokens > 0):
-        return Fraction(1)
-    return Fraction(now.tokens, now.calls) / Fraction(then.tokens, then.calls)
+        return Decimal(1)
+    return Decimal(now.tokens * then.calls) / (now.calls * then.tokens)
 
 
 def _shown(found: Sequence[tuple[str, Sums, Sums]]) -> list[SpendGroup]:

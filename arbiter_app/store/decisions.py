@@ -25,7 +25,7 @@ SEARCHED = 100_000
 """Decisions among which a request is looked for: no index has the ids that callers give."""
 RANKED = 5_000
 """Decisions among which the dearest, slowest and worst are found: the newest that match."""
-ORDERS: dict[str, tuple[Callable[[Mapping[str, Any]], Any], bool]] = {
+ORDERS: dict[str, tuple[Callable[[Mapping[Any, Any]], Any], bool]] = {
     "dearest": (itemgetter("cost_pico"), True),
     "slowest": (itemgetter("latency_ms"), True),
     "worst": (itemgetter("quality"), False),
@@ -35,6 +35,8 @@ ORDERS: dict[str, tuple[Callable[[Mapping[str, Any]], Any], bool]] = {
 
 _DECISIONS, _TRACES, _SPANS, _LABELS = table(StoredDecision), table(DecisionTrace), table(Span), table(ListedLabel)
 _D = _DECISIONS.c
+FIGURES = (_D.seq, _D.cost_pico, _D.latency_ms, _D.quality, _D.baseline_pico)
+"""What ORDERS look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,30 +86,36 @@ class Filter:
 
 def page(connection: Connection, narrowed: Filter, *, limit: int, before: int | None = None) -> list[dict[str, Any]]:
     """Decisions newest first, older than the cursor `before` (a `seq`)."""
-    return _page(connection, narrowed, max(1, min(limit, MAX_PAGE)), before)
+    return [_row(row) for row in _found(connection, narrowed, max(1, min(limit, MAX_PAGE)), before)]
 
 
 def ranked(connection: Connection, narrowed: Filter, order: str, *, limit: int) -> list[dict[str, Any]]:
     """The first of the RANKED newest decisions by one of ORDERS, the newer one first of equals; those without the figure are left out."""
     figure, largest = ORDERS[order]
-    found = [row for row in _page(connection, narrowed, RANKED, None) if figure(row) is not None]
-    found.sort(key=figure, reverse=largest)
-    return found[: max(1, min(limit, MAX_PAGE))]
+    told = [(figure(row._mapping), row.seq) for row in _found(connection, narrowed, RANKED, None, FIGURES)]
+    found = [one for one in told if one[0] is not None]
+    found.sort(key=itemgetter(0), reverse=largest)
+    first = [seq for _, seq in found[: max(1, min(limit, MAX_PAGE))]]
+    rows = {row.seq: _row(row) for row in connection.execute(select(_DECISIONS).where(_D.seq.in_(first)))}
+    return [rows[seq] for seq in first if seq in rows]
 
 
 def _saved(baseline_pico: int | None, cost_pico: int | None) -> int | None:
     return None if baseline_pico is None or cost_pico is None else baseline_pico - cost_pico
 
 
-def _page(connection: Connection, narrowed: Filter, limit: int, before: int | None) -> list[dict[str, Any]]:
+def _found(
+    connection: Connection, narrowed: Filter, limit: int, before: int | None, columns: Sequence[Any] = (_DECISIONS,)
+) -> list[Row[Any]]:
+    """Columns of decisions, newest first."""
     filed = projections.listed(connection)  # read first: what is filed meanwhile is in both places
     found: list[Row[Any]] = []
     if before is None or before > filed + 1:
-        found += _newest(connection, narrowed, filed, before, limit)
+        found += _newest(connection, narrowed, filed, before, limit, columns)
     if len(found) < limit:
         end = filed + 1 if before is None else min(before, filed + 1)
-        found += _listed(connection, narrowed, end, limit - len(found))
-    return [_row(row) for row in found]
+        found += _listed(connection, narrowed, end, limit - len(found), columns)
+    return found
 
 
 def after(connection: Connection, seq: int, limit: int = MAX_PAGE) -> list[dict[str, Any]]:
@@ -153,23 +161,28 @@ def exists(connection: Connection, decision_id: str) -> bool:
     return connection.execute(select(_DECISIONS.c.seq).where(_DECISIONS.c.id == decision_id)).first() is not None
 
 
-def _newest(connection: Connection, narrowed: Filter, after: int, before: int | None, limit: int) -> Sequence[Row[Any]]:
+def _newest(
+    connection: Connection, narrowed: Filter, after: int, before: int | None, limit: int, columns: Sequence[Any]
+) -> Sequence[Row[Any]]:
     """Those that no list has yet."""
-    query = _timed(select(_DECISIONS).where(_D.seq > after), narrowed)
+    query = _timed(select(*columns).where(_D.seq > after), narrowed)
     query = query.where(*[_D[name] == value for name, value in narrowed.columns.items()])
     if before is not None:
         query = query.where(_D.seq < before)
     return connection.execute(query.order_by(_D.seq.desc()).limit(limit)).all()
 
 
-def _listed(connection: Connection, narrowed: Filter, before: int, limit: int) -> Sequence[Row[Any]]:
+def _listed(
+    connection: Connection, narrowed: Filter, before: int, limit: int, columns: Sequence[Any]
+) -> Sequence[Row[Any]]:
     """Those filed in lists, by the list of the narrowest value; all of them in their own order when there is none."""
     wanted, label = narrowed.columns, narrowed.label
     answered = wanted.get("status") == "ok"  # almost all are: a column to look at, not a list
     by = next((LISTS[name] for name in LISTS if name in wanted and not (answered and name == "status")), None)
     by = by if label is None else _LABELS
     seq = _D.seq if by is None else by.c.seq
-    query = select(_DECISIONS) if by is None else select(_DECISIONS).join_from(by, _DECISIONS, by.c.seq == _D.seq)
+    query = select(*columns).select_from(_DECISIONS)
+    query = query if by is None else select(*columns).join_from(by, _DECISIONS, by.c.seq == _D.seq)
     query = query if label is None else query.where(_LABELS.c.label == label)
     for name, value in wanted.items():
         query = query.where((by.c[name] if by is not None and name in by.c else _D[name]) == value)

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, case, func, select
+from sqlalchemy import ColumnElement, Connection, case, func, literal_column, select
 
 from arbiter_app.pipeline.types import PICO_PER_USD, Mode
 from arbiter_app.policy.ope import MIN_PROPENSITY, ArmSums, LoggedData, WeightedSums, logged_data
@@ -20,6 +20,8 @@ NEWEST = 50_000
 CHOSEN = (Mode.EXPLORE, Mode.EXPLOIT, Mode.ESCALATE, Mode.HOLDOUT)
 
 _DECISIONS = table(StoredDecision)
+_ONCE: ColumnElement[int] = literal_column("0")
+"""An OFFSET keeps a database from computing a subquery's columns anew wherever the query around it names them."""
 
 
 def evidence(
@@ -60,7 +62,7 @@ def evidence(
         picked = picked.where(columns.rejected.is_(None) | ~named)
     if since is not None:
         picked = picked.where(columns.ts >= since, columns.ts <= min(until or math.inf, time.time()))
-    newest = picked.subquery()
+    newest = picked.offset(_ONCE).subquery()
     groups = (newest.c.bucket, newest.c.asked, newest.c.rejected)
     routed = func.sum(case((newest.c.routed, 1), else_=0))
     sums = (*_sums(newest.c.usd, newest.c.weight), *_sums(newest.c.grade, newest.c.weight))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, select, union_all
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, union_all
 
 from arbiter_app.store import projections, rollup_math, rollup_sql
 from arbiter_app.store.backends.backend import TAUGHT
@@ -29,6 +29,8 @@ from arbiter_app.store.tables import Counter, LateGrade, Rollup, Slot, StoredDec
 FINE_DAYS = 45
 HOURLY_DAYS = 400
 RETIRE_DAYS = {FIVE_MINUTES: FINE_DAYS, HOUR: HOURLY_DAYS}
+PERIOD_SUMS = ("calls", "cost_pico", "judge_pico", "prompt_tokens", "completion_tokens")
+"""What is told of a period key by key: adding up all that is known of each key and kind of prompt takes three times as long."""
 
 _ROLLUPS, _SLOTS, _DECISIONS, _LATES = table(Rollup), table(Slot), table(StoredDecision), table(LateGrade)
 _COUNTERS = table(Counter)
@@ -63,13 +65,14 @@ def totals(
 def period_totals(
     connection: Connection, first: int, end: int, *, scope: str | None, now: float
 ) -> list[dict[str, Any]]:
-    """Sums by key, bucket and model of the time from `first` until before `end`, of a key or of each.
+    """PERIOD_SUMS by key, bucket and model of the time from `first` until before `end`, of a key or of each.
 
     Both are whole five minutes; rounded as in `totals` where `first` is old. A project's are not told by key (empty then).
     """
     of_project = scope is not None and scope.startswith(EVERYBODY)
     by = ("bucket", "model") if of_project else ("key_id", "bucket", "model")
-    found = _added(connection, by, stretches(first, end - 1, now), (first, end), scope, each=scope is None)
+    parts = stretches(first, end - 1, now)
+    found = _added(connection, by, parts, (first, end), scope, each=scope is None, sums=PERIOD_SUMS)
     return [{"key_id": "", **row} for row in found]
 
 
@@ -98,19 +101,26 @@ def _added(
     scope: str | None,
     *,
     each: bool = False,
+    sums: Sequence[str] = ROLLUP_SUMS,
 ) -> list[dict[str, Any]]:
-    whose = rollup_sql.of_key(_ROLLUPS.c) if each else _of(_ROLLUPS.c, scope)
+    whose = _of_each_key() if each else _of(_ROLLUPS.c, scope)
     after = projections.summed(connection)
-    grouped = [_by(by, _ROLLUPS.c, _SUM_OF).where(whose, _within(_ROLLUPS.c, part)) for part in parts]
-    grouped.append(_open(_by(by, _ROLLUPS.c, _SUM_OF), scope, times))
-    grouped.append(rollup_sql.behind(_by(by, _DECISIONS.c, rollup_sql.SUM_OF), after, scope, *times))
-    grouped.append(rollup_sql.graded_late(_by(by, _LATES.c, rollup_sql.LATE_SUM_OF), scope, *times))
-    merged: dict[tuple[Any, ...], list[Any]] = {} if by else {(): [0] * len(ROLLUP_SUMS)}
+    rows = select(*[_ROLLUPS.c[name] for name in (*by, *sums)])
+    kept = [rows.where(whose, _within(_ROLLUPS.c, part)) for part in parts]
+    settled = union_all(*kept, _open(rows, scope, times)).subquery().c
+    grouped = [
+        _by(by, settled, {name: rollup_sql.known(settled[name]) for name in sums}),
+        rollup_sql.behind(
+            _by(by, _DECISIONS.c, {name: rollup_sql.SUM_OF[name] for name in sums}), after, scope, *times
+        ),
+        rollup_sql.graded_late(_by(by, _LATES.c, {name: rollup_sql.LATE_SUM_OF[name] for name in sums}), scope, *times),
+    ]
+    merged: dict[tuple[Any, ...], list[Any]] = {} if by else {(): [0] * len(sums)}
     for row in connection.execute(union_all(*grouped)).all():
         group, values = tuple(row[: len(by)]), [value or 0 for value in row[len(by) :]]
         known = merged.get(group)
         merged[group] = values if known is None else [a + b for a, b in zip(known, values, strict=True)]
-    return [dict(zip((*by, *ROLLUP_SUMS), (*group, *values), strict=True)) for group, values in merged.items()]
+    return [dict(zip((*by, *sums), (*group, *values), strict=True)) for group, values in merged.items()]
 
 
 def series(
@@ -145,7 +155,7 @@ def stretches(since: float, upto: float, now: float) -> list[tuple[int, int, int
     """How to cover all from `since` up to a time with the fewest slots: (resolution, first start, end), fine at the ends only.
 
     `since` is rounded down to a slot of the finest resolution that is still kept for it, the end up to one, or to five minutes where
-    it is now.
+    it is now. There is always one, which is empty where nothing is to be covered.
     """
     finest = next((one for one in RESOLUTIONS if now - since < RETIRE_DAYS.get(one, math.inf) * DAY), DAY)
     at = int(since) // finest * finest
@@ -157,12 +167,13 @@ def stretches(since: float, upto: float, now: float) -> list[tuple[int, int, int
         down = max(end // coarser * coarser, up)
         found += [(resolution, at, up), (resolution, down, end)]
         at, end = up, down
-    return [*found, (RESOLUTIONS[-1], at, end)]
+    found.append((RESOLUTIONS[-1], at, end))
+    return [one for one in found if one[1] < one[2]] or found[-1:]
 
 
-def _by(by: Sequence[str], columns: Any, sum_of: Any) -> Select[Any]:
+def _by(by: Sequence[str], columns: Any, sum_of: Mapping[str, Any]) -> Select[Any]:
     keys = [columns[name] for name in by]
-    return select(*keys, *[sum_of[name] for name in ROLLUP_SUMS]).group_by(*keys)
+    return select(*keys, *sum_of.values()).group_by(*keys)
 
 
 def _open(query: Select[Any], scope: str | None, times: Times) -> Select[Any]:
@@ -188,6 +199,16 @@ def _of(columns: Any, scope: str | None) -> ColumnElement[bool]:
     return same
 
 
+def _of_each_key() -> ColumnElement[bool]:
+    """Whether sums are of one of the keys that there are, which are found by one look each: those of a time lie apart, key by key."""
+    scope = _ROLLUPS.alias().c
+    at_last = scope.resolution == RESOLUTIONS[-1]
+    known = select(func.min(scope.key_id).label("key_id")).where(at_last).cte("known", recursive=True)
+    following = select(func.min(scope.key_id)).where(at_last, scope.key_id > known.c.key_id).scalar_subquery()
+    known = known.union_all(select(following).where(known.c.key_id.is_not(None)))
+    return _ROLLUPS.c.key_id.in_(select(known.c.key_id)) & rollup_sql.of_key(_ROLLUPS.c)
+
+
 def _within(columns: Any, part: Stretch) -> ColumnElement[bool]:
     resolution, first, end = part
     conditions: list[ColumnElement[bool]] = [columns.resolution == resolution]
@@ -207,6 +228,3 @@ def _shown(start: int, slot: rollup_math.Slot) -> dict[str, Any]:
         "p50_ms": quantile(slot["latency"], 0.5),
         "p95_ms": quantile(slot["latency"], 0.95),
     }
-
-
-_SUM_OF = {name: rollup_sql.known(_ROLLUPS.c[name]) for name in ROLLUP_SUMS}

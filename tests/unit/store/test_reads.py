@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -416,3 +418,16 @@ def test_the_last_days_end_now_whatever_a_clock_that_was_ahead_left(tmp_path: Pa
             assert got[0]["calls"] == len(wanted), (now - NOW, days)
     assert store.read_now(rollups.totals, (), now=NOW)[0]["calls"] == len(ago)
     store.close()
+
+
+def test_a_time_is_covered_by_stretches_of_which_none_is_empty() -> None:
+    """An empty one is not free: without its key a server goes through all sums of that fineness."""
+    rng = random.Random(3)
+    for _ in range(2_000):
+        since = NOW - rng.choice((60, 4_000, 90_000, 40 * 86_400, 500 * 86_400)) * rng.random()
+        upto = rng.choice((NOW, since + (NOW - since) * rng.random()))
+        parts = sorted((first, end) for _, first, end in rollups.stretches(since, upto, NOW))
+        assert parts[0][0] <= since and parts[-1][1] > upto
+        assert all(first < end for first, end in parts)
+        assert all(before[1] == after[0] for before, after in itertools.pairwise(parts))
+    assert rollups.stretches(NOW + 9_000, NOW, NOW)[0][1:] == (int(NOW + 9_000) // 300 * 300,) * 2
