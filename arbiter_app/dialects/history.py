@@ -18,6 +18,8 @@ MAX_ID_CHARS = 64
 _Waiting = tuple[str, list["Turn"]]
 """A call without a result so far: its id, and where the result goes."""
 _UNFIT = re.compile(r"[^a-zA-Z0-9_-]")
+_FIT = re.compile(rf"(?:[a-zA-Z0-9_-]{{1,{MAX_ID_CHARS}}}(?: |\Z))*")
+"""Ids that need not be made fit, with spaces between them."""
 _SILENT: dict[str, tuple[Any, ...]] = {
     "n": (1,),
     "logprobs": (False,),
@@ -98,8 +100,8 @@ def _whole(value: Any) -> int | None:
 
 def odd_ids(messages: list[Json]) -> bool:
     """Whether calls go by ids that strict runtimes refuse: of other forms, or two of them by one."""
-    ids = [call["id"] for message in messages for call in message.get("tool_calls", ())]
-    return list(dict.fromkeys(map(fit_id, ids))) != ids
+    ids = [call["id"] for message in messages if "tool_calls" in message for call in message["tool_calls"]]
+    return len(set(ids)) < len(ids) or _FIT.fullmatch(" ".join(ids)) is None
 
 
 def fit_id(stated: str) -> str:

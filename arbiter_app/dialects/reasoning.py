@@ -168,12 +168,13 @@ def native_of(
     *,
     settle: Settle,
     passes: tuple[str, ...] = (),
+    signed: bool = True,
 ) -> NativeRequest:
     """A request as it came (`exact_json.members`), for runtimes of its dialect: without what Arbiter sealed in it, which models of
-    others made.
+    others made. `signed`: whether a history may hold thoughts.
     """
-    native = NativeRequest(dialect, written, history, passes, settle=settle)
-    if SEAL not in (text := written.get(history, "")):
+    native = NativeRequest(dialect, written, history, passes, settle=settle, signed=signed)
+    if not signed or SEAL not in (text := written.get(history, "")):
         return native
     given = exact_json.exact(text.encode())
     return native.with_history(_unsealed_of(given)) if isinstance(given, list) else native

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -36,6 +36,11 @@ class Dropped:
         """One more; positions in lists are not part of a name."""
         if len(self._names) < MAX_DROPPED:
             self._names[name[:MAX_DROPPED_CHARS]] = None
+
+    def all(self, names: Iterable[str]) -> None:
+        """Several of them."""
+        for name in names:
+            self.add(name)
 
     def cannot(self, error: BadRequest) -> None:
         """What no chat has a word for and the request does not mean the same without; the first is told."""

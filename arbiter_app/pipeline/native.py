@@ -36,6 +36,8 @@ class NativeRequest:
     passes: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     settle: Settle | None = None
+    signed: bool = True
+    """Whether thoughts may be in the history that a model signed."""
 
     def settled(self, setting: Setting, model: str) -> tuple[NativeRequest, tuple[str, ...]]:
         """The same with a setting that its caller left open, and the names of the members that do not go with it."""
@@ -62,7 +64,7 @@ class NativeRequest:
         A model of Messages that is to think would refuse to go on with calls that it sees no thought before: then it is not to.
         """
         history = self.members.get(self.history, "")
-        if not any(is_foreign(one) for one in set(_MARK.findall(history))):
+        if not self.signed or not any(is_foreign(one) for one in set(_MARK.findall(history))):
             return self
         given = exact_json.exact(history.encode())
         kept = readable(given, is_foreign) if isinstance(given, list) else given

@@ -39,8 +39,8 @@ def request_of(key: str, *, stream: bool) -> bytes:
 
 
 def posted(path: str, key: str, asked: dict[str, object]) -> bytes:
-    """A request as bytes."""
-    body = json.dumps(asked).encode()
+    """A request as bytes, as compact as official clients write it."""
+    body = json.dumps(asked, separators=(",", ":")).encode()
     head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {key}\r\n"
     return f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
 

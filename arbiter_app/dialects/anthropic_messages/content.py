@@ -11,8 +11,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from arbiter_app import exact_json
+from arbiter_app.dialects.anthropic_messages.turns import (
+    assistant_message,
+    has_fractions,
+    marked,
+    result_message,
+    says_anything,
+    strip_end,
+    system_message,
+    user_message,
+)
 from arbiter_app.dialects.history import CallIds
-from arbiter_app.dialects.reasoning import put_back, unsealed
+from arbiter_app.dialects.reasoning import unsealed
 from arbiter_app.dialects.translation import MAX_DROPPED_CHARS, Dropped
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.plain import quoted
@@ -32,13 +42,6 @@ _FOREIGN = (
 _RESULT = "_tool_result"
 _PLACED = ("text", "image", "document", "search_result", "tool_use", "tool_result", "tool_reference", *THOUGHTS)
 """Types of blocks that have their place, and mean nothing in another; of any else, only a runtime of Messages may know what it is."""
-_KEPT_OF_CACHE = ("type", "ttl")
-"""Members of `cache_control` that are documented; strict runtimes refuse any other."""
-BILLING = "x-anthropic-billing-header"
-"""Begins a system block in which Claude Code tells its maker about itself, anew with each version: no instruction to any model, and at
-the head of a prompt it would keep what follows from being found in a cache."""
-FAILED = "Error: "
-"""Stands before the result of a tool that failed: a chat has no field for it."""
 
 
 def wrong(where: str, why: str) -> BadRequest:
@@ -67,18 +70,14 @@ def cached(block: Json, where: str) -> Json:
         return {}
     if not isinstance(given, dict):
         raise wrong(f"{where}.cache_control", "must be an object")
-    return {"cache_control": {name: given[name] for name in _KEPT_OF_CACHE if name in given}}
+    return marked(given)
 
 
 def system_messages(system: Any, dropped: Dropped) -> list[Json]:
     """The system prompt, a string or text blocks, as messages: one or none."""
     if system is None:
         return []
-    parts = _Parts(dropped).of(system, "system", ("text",))
-    if parts and parts[0]["text"].startswith(f"{BILLING}:"):
-        dropped.add(f"system.{BILLING}")
-        del parts[0]
-    return [{"role": "system", "content": joined(parts, "\n\n")}] if parts else []
+    return system_message(_Parts(dropped).of(system, "system", ("text",)), dropped)
 
 
 def chat_messages(messages: Any, dropped: Dropped) -> list[Json]:
@@ -104,19 +103,10 @@ def chat_messages(messages: Any, dropped: Dropped) -> list[Json]:
             _all_answered(called, where)
             made += _assistant(content, where, called, dropped)
     _all_answered(called, "messages")
-    if made and made[-1]["role"] == "assistant":
-        _strip_end(made[-1])
-    if not any(one["role"] != "system" for one in made):
+    strip_end(made)
+    if not says_anything(made):
         raise wrong("messages", "no message says anything")
     return made
-
-
-def joined(parts: list[Json], between: str) -> str | list[Json]:
-    """Parts as plain text where they are nothing but that, else as they are."""
-    if not all([part["type"] == "text" and len(part) == 2 for part in parts]):
-        return parts
-    text: str = parts[0]["text"] if len(parts) == 1 else between.join([part["text"] for part in parts])
-    return text
 
 
 class _Parts:
@@ -228,9 +218,7 @@ def _user(content: Any, where: str, called: dict[str, str], dropped: Dropped) ->
     if not isinstance(content, list):
         rest = parts.of(content, where, ("text",))
     _all_answered(called, where)
-    rest = pictures + rest
-    alone = rest[0]["text"] if len(rest) == 1 and rest[0].keys() == {"type", "text"} else rest
-    return [*results, {"role": "user", "content": alone}] if rest else results
+    return [*results, *user_message(pictures + rest)]
 
 
 def _result(block: Json, where: str, called: dict[str, str], parts: _Parts) -> tuple[Json, list[Json]]:
@@ -249,15 +237,10 @@ def _result(block: Json, where: str, called: dict[str, str], parts: _Parts) -> t
     told = parts.of(content, f"{where}.content", kinds) if content is not None else []
     texts = [part for part in told if part["type"] == "text"]
     others = [part for part in told if part["type"] != "text"]
-    if failed:
-        first = texts[0] if texts else {"type": "text", "text": ""}
-        texts = [{**first, "text": FAILED + first["text"]}, *texts[1:]]
+    result = result_message(call, texts, cached(block, where), failed=failed is True, more=bool(others))
     if others:
-        texts.append({"type": "text", "text": "(What else it gave is in the message after this.)"})
         others.insert(0, {"type": "text", "text": f"This was given by the tool call {call}:"})
-    if mark := cached(block, where):
-        texts = [*texts[:-1], {**texts[-1], **mark}] if texts else []
-    return {"role": "tool", "tool_call_id": call, "content": joined(texts, "\n")}, others
+    return result, others
 
 
 def _assistant(content: Any, where: str, called: dict[str, str], dropped: Dropped) -> list[Json]:
@@ -277,13 +260,7 @@ def _assistant(content: Any, where: str, called: dict[str, str], dropped: Droppe
             parts += makes.block(block, inside, ("text", "tool_use", "image"))
     if not isinstance(content, list):
         parts = makes.of(content, where, ("text",))
-    if not parts and not calls:
-        return []
-    message: Json = {"role": "assistant", "content": joined(parts, "") if parts else None}
-    if calls:
-        message["tool_calls"] = calls
-    put_back(message, signed)
-    return [message]
+    return assistant_message(parts, calls, signed)
 
 
 def _unsealed(block: Json) -> list[Json] | None:
@@ -305,16 +282,9 @@ def _call(block: Json, where: str, called: dict[str, str], dropped: Dropped) -> 
     if block.get("cache_control") is not None:
         dropped.add("messages.content.tool_use.cache_control")
     called[call] = where
-    dropped.rounded = dropped.rounded or _has_fractions(given)
+    dropped.rounded = dropped.rounded or has_fractions(given)
     function = {"name": name, "arguments": exact_json.dumps(given).decode()}
     return {"id": call, "type": "function", "function": function}
-
-
-def _has_fractions(value: Json | list[Any]) -> bool:
-    for one in value.values() if type(value) is dict else value:
-        if type(one) is float or ((type(one) is dict or type(one) is list) and _has_fractions(one)):
-            return True
-    return False
 
 
 def _all_answered(called: dict[str, str], where: str) -> None:
@@ -322,15 +292,6 @@ def _all_answered(called: dict[str, str], where: str) -> None:
     if called:
         call = next(iter(called))
         raise wrong(where, f"the tool_use {quoted(call, 80)} has no tool_result in the message after it")
-
-
-def _strip_end(message: Json) -> None:
-    """Drop white space at the end of what the assistant is to go on from: runtimes refuse it."""
-    content = message["content"]
-    if isinstance(content, str):
-        message["content"] = content.rstrip()
-    elif content and content[-1]["type"] == "text":
-        content[-1] = {**content[-1], "text": content[-1]["text"].rstrip()}
 
 
 def with_own_ids(history: list[Any]) -> list[Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from arbiter_app import exact_json
 from arbiter_app.dialects import openai_chat
+from arbiter_app.dialects.anthropic_messages import typed
 from arbiter_app.dialects.anthropic_messages.content import (
     cached,
     chat_messages,
@@ -20,10 +21,9 @@ from arbiter_app.dialects.anthropic_messages.content import (
 from arbiter_app.dialects.anthropic_messages.thinking import settled
 from arbiter_app.dialects.history import odd_ids
 from arbiter_app.dialects.reasoning import MESSAGES, native_of
-from arbiter_app.dialects.strict_json import load_json
+from arbiter_app.dialects.strict_json import History, load_members
 from arbiter_app.dialects.translation import Dropped, exactly
 from arbiter_app.pipeline.effort import Setting, budget_of
-from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Caller, ChatRequest, Json
 
@@ -57,11 +57,9 @@ _TOOL = ("type", "name", "description", "input_schema", "strict", "cache_control
 
 def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     """One Messages request. Raises BadRequest for what is none, Unprocessable for a wrong `arbiter_*` field."""
-    given, dropped = load_json(body, halves=True), Dropped()
-    if not isinstance(given, dict):
-        raise BadRequest("the body must be a JSON object", code="invalid_json")
-    written = exact_json.members(body)
-    made = translated(given, dropped)
+    dropped = Dropped()
+    written, given, history = load_members(body, "messages", typed.history)
+    made = translated(given, dropped, history)
     if dropped.rounded:
         made["messages"] = _all_messages(exactly(given, written, ("messages",)), Dropped())
 
@@ -70,7 +68,14 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
         numbers = {name: exact_json.Written(written[name]) for name in _NUMBERS if name in made}
         return {**said, **numbers, "messages": made["messages"]}
 
-    native = native_of(MESSAGES, written, "messages", settle=settled, passes=("anthropic-beta",))
+    native = native_of(
+        MESSAGES,
+        written,
+        "messages",
+        settle=settled,
+        passes=("anthropic-beta",),
+        signed=history is None or history.signed,
+    )
     if odd_ids(made["messages"]):
         native = native.with_history(with_own_ids(exact_json.exact(native.members["messages"].encode())))
     return openai_chat.translated(
@@ -97,11 +102,16 @@ def _setting(given: Json) -> Setting | None:
     return None if thinking is None else budget_of(thinking)
 
 
-def translated(given: Json, dropped: Dropped) -> Json:
-    """The chat request that a Messages request means. Raises BadRequest."""
+def translated(given: Json, dropped: Dropped, history: History | None = None) -> Json:
+    """The chat request that a Messages request means, of which the history may have been read already. Raises BadRequest."""
     own = [name for name in given if name.startswith("arbiter_")]
     dropped.rest(given, (*_KNOWN, *own))
-    return {**_members(given, dropped), "messages": _all_messages(given, dropped)}
+    made = _members(given, dropped)
+    if history is None:
+        return {**made, "messages": _all_messages(given, dropped)}
+    system = system_messages(given.get("system"), dropped)
+    dropped.all(history.dropped)
+    return {**made, "messages": system + history.messages}
 
 
 def _all_messages(given: Json, dropped: Dropped) -> list[Json]:

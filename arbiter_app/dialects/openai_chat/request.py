@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import orjson
 
 from arbiter_app import exact_json
-from arbiter_app.dialects.strict_json import load_json
+from arbiter_app.dialects.strict_json import kind, load_json
 from arbiter_app.dialects.translation import WrittenLater
 from arbiter_app.pipeline.effort import stated_by
 from arbiter_app.pipeline.errors import BadRequest, Unprocessable
@@ -32,6 +32,7 @@ _VIDEO = ("video_url", "input_video", "video")
 def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     """One chat request. Raises BadRequest for what is no JSON object, Unprocessable for what means nothing."""
     given = load_object(body)
+    _hold_messages(given)
     return _read(given, _without_own(exact_json.members(body)), caller, request_id, len(body))
 
 
@@ -42,6 +43,7 @@ def translated(
     values of `exact_json.exact`. Raises as `parse` does.
     """
     _hold_known(made)
+    _hold_few(made["messages"])
 
     def write() -> dict[str, str]:
         return {name: exact_json.dumps(value).decode() for name, value in _without_own(exactly()).items()}
@@ -57,23 +59,23 @@ def _read(
     given: Json, written: Mapping[str, str], caller: Caller, request_id: str, body_bytes: int, **more: Any
 ) -> ChatRequest:
     """The request in an object, whose members but ours are `written` so, with `more` of its fields."""
-    messages = _messages(given)
+    messages = given["messages"]
     payload = _without_own(given)
     system = system_prompt(messages)
     stream, options = given.get("stream"), given.get("stream_options")
     if stream is not None and not isinstance(stream, bool):
         raise Unprocessable("stream must be true or false", param="stream")
     if options is not None and not isinstance(options, dict):
-        raise Unprocessable(f"stream_options must be an object, not {_kind(options)}", param="stream_options")
+        raise Unprocessable(f"stream_options must be an object, not {kind(options)}", param="stream_options")
     asked_format, metadata = given.get("response_format"), given.get("metadata")
     named = metadata.get("conversation_id") if isinstance(metadata, dict) else None
     tools, tool_choice = offered(given)
     contents = [message.get("content") for message in messages]
     parts = [part.get("type") for content in contents if isinstance(content, list) for part in content]
     needs = {
-        Capability.VISION: any(kind in _SEEN for kind in parts),
-        Capability.AUDIO: any(kind in _AUDIO for kind in parts),
-        Capability.VIDEO: any(kind in _VIDEO for kind in parts),
+        Capability.VISION: any(part in _SEEN for part in parts),
+        Capability.AUDIO: any(part in _AUDIO for part in parts),
+        Capability.VIDEO: any(part in _VIDEO for part in parts),
         Capability.TOOLS: bool(tools) and tool_choice != "none",
         Capability.JSON_SCHEMA: isinstance(asked_format, dict) and asked_format.get("type") == "json_schema",
     }
@@ -106,7 +108,7 @@ def load_object(body: bytes) -> Json:
     """A JSON object without unknown `arbiter_*` fields."""
     given = load_json(body, halves=True)
     if not isinstance(given, dict):
-        raise BadRequest(f"the body must be a JSON object, not {_kind(given)}", code="invalid_json")
+        raise BadRequest(f"the body must be a JSON object, not {kind(given)}", code="invalid_json")
     _hold_known(given)
     return given
 
@@ -119,28 +121,31 @@ def _hold_known(given: Json) -> None:
         )
 
 
-def _messages(given: Json) -> list[Json]:
+def _hold_few(messages: list[Any]) -> None:
+    if len(messages) > MAX_MESSAGES:
+        raise Unprocessable(f"messages holds {len(messages)} messages; {MAX_MESSAGES} are the most", param="messages")
+
+
+def _hold_messages(given: Json) -> None:
     messages = given.get("messages")
     if not isinstance(messages, list) or not messages:
         raise Unprocessable("messages is required: a list with at least one message", param="messages")
-    if len(messages) > MAX_MESSAGES:
-        raise Unprocessable(f"messages holds {len(messages)} messages; {MAX_MESSAGES} are the most", param="messages")
+    _hold_few(messages)
     for at, message in enumerate(messages):
         if not isinstance(message, dict):
-            raise Unprocessable(f"messages[{at}] must be an object, not {_kind(message)}", param=f"messages[{at}]")
+            raise Unprocessable(f"messages[{at}] must be an object, not {kind(message)}", param=f"messages[{at}]")
         if not isinstance(message.get("role"), str):
             raise Unprocessable(f"messages[{at}].role must be a string", param=f"messages[{at}].role")
         content = message.get("content")
         if content is not None and not isinstance(content, str | list):
             raise Unprocessable(
-                f"messages[{at}].content must be a string or a list of parts, not {_kind(content)}",
+                f"messages[{at}].content must be a string or a list of parts, not {kind(content)}",
                 param=f"messages[{at}].content",
             )
         if isinstance(content, list) and not all(isinstance(part, dict) for part in content):
             raise Unprocessable(
                 f"messages[{at}].content holds a part that is no object", param=f"messages[{at}].content"
             )
-    return messages
 
 
 def _amount(name: str, value: Any, *, zero: bool = False) -> float:
@@ -223,8 +228,3 @@ def _unmarked(content: list[Json]) -> Any:
     """A content in one form, whether or not some of it is marked to be cached."""
     parts = [{name: value for name, value in part.items() if name != "cache_control"} for part in content]
     return parts[0].get("text") if len(parts) == 1 and parts[0].keys() == {"type", "text"} else parts
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
-    return names.get(type(value), "null")

@@ -6,8 +6,8 @@ from typing import Any
 
 from arbiter_app import exact_json
 from arbiter_app.dialects import openai_chat
-from arbiter_app.dialects.openai_responses.refusals import kind, unsupported
-from arbiter_app.dialects.strict_json import load_json
+from arbiter_app.dialects.openai_responses.refusals import unsupported
+from arbiter_app.dialects.strict_json import kind, load_json
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.types import Caller, ChatRequest, Json
 

@@ -7,13 +7,14 @@ pictures and files in them follow as the user's, for a result of a chat is text.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from arbiter_app.dialects.history import CallIds
-from arbiter_app.dialects.openai_responses.refusals import kind, text_of, unsupported, wrong
+from arbiter_app.dialects.openai_responses.refusals import text_of, unsupported, wrong
 from arbiter_app.dialects.openai_responses.tools import arguments_of, function_name
-from arbiter_app.dialects.reasoning import put_back, unsealed
+from arbiter_app.dialects.openai_responses.turns import Turns
+from arbiter_app.dialects.reasoning import unsealed
+from arbiter_app.dialects.strict_json import kind
 from arbiter_app.dialects.translation import MAX_DROPPED_CHARS, Dropped
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.plain import quoted
@@ -25,21 +26,6 @@ FOREIGN = ("reasoning", "web_search_call", "file_search_call", "tool_search_call
 CALLS = ("function_call", "custom_tool_call")
 OUTPUTS = ("function_call_output", "custom_tool_call_output")
 TEXTS = ("input_text", "output_text", "text")
-
-
-@dataclass(slots=True)
-class _Turn:
-    """A message on its way; `results` of its calls, then `seen`, what these show beside text; `signed` is what its model signed."""
-
-    message: Json
-    signed: list[Json] = field(default_factory=list)
-    results: list[Json] = field(default_factory=list)
-    seen: list[Json] = field(default_factory=list)
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether it is a model's turn that more can belong to."""
-        return self.message["role"] == "assistant" and not self.results
 
 
 def chat_messages(given: Any, dropped: Dropped) -> list[Json]:
@@ -76,9 +62,7 @@ def with_own_ids(items: list[Any]) -> list[Any]:
 class _History:
     def __init__(self, dropped: Dropped) -> None:
         self._dropped = dropped
-        self._turns: list[_Turn] = []
-        self._open: dict[str, _Turn] = {}
-        self._signed: list[Json] = []
+        self._turns = Turns()
         self._items: dict[str, Callable[[Json, str], None]] = {
             "message": self._message,
             "function_call": self._function_call,
@@ -91,7 +75,7 @@ class _History:
         """One item more."""
         named = item.get("type", "message" if "role" in item else None)
         if named == "reasoning" and (signed := _unsealed(item)) is not None:
-            self._signed += signed
+            self._turns.sign(signed)
         elif isinstance(named, str) and named in FOREIGN:
             self._dropped.add(f"input.{named}")
         elif isinstance(named, str) and named in self._items:
@@ -110,17 +94,10 @@ class _History:
 
     def messages(self) -> list[Json]:
         """All messages. Raises BadRequest where a call has no result."""
-        if self._open:
-            raise BadRequest(f"No tool output found for function call {next(iter(self._open))[:200]}.", param="input")
-        made: list[Json] = []
-        for turn in self._turns:
-            if turn.message.get("content") or turn.message["role"] != "assistant" or len(turn.message) > 2:
-                put_back(turn.message, turn.signed)
-                made.append(turn.message)
-            made += turn.results
-            if turn.seen:
-                made.append({"role": "user", "content": turn.seen})
-        return made
+        if self._turns.open:
+            waits = next(iter(self._turns.open))[:200]
+            raise BadRequest(f"No tool output found for function call {waits}.", param="input")
+        return self._turns.messages()
 
     def _message(self, item: Json, where: str) -> None:
         role, content = text_of(item.get("role"), f"{where}.role"), item.get("content")
@@ -130,9 +107,9 @@ class _History:
             texts, others = _parts(content, f"{where}.content", self._dropped)
             if others:
                 raise wrong(f"{where}.content", f"a message of the role {role} holds text alone")
-            self._turns.append(_Turn({"role": "system", "content": "\n".join(texts)}))
+            self._turns.say("system", "\n".join(texts))
         elif role == "user":
-            self._turns.append(_Turn({"role": "user", "content": _user(content, f"{where}.content", self._dropped)}))
+            self._turns.say("user", _user(content, f"{where}.content", self._dropped))
         else:
             raise wrong(f"{where}.role", f"must be user, assistant, system or developer, not {quoted(role, 40)}")
 
@@ -141,17 +118,7 @@ class _History:
         refusals = [part["refusal"] for part in others if part["type"] == "refusal"]
         if len(refusals) != len(others):
             raise wrong(where, "a message of the assistant holds text and refusals alone")
-        text = "".join(texts)
-        last = self._turns[-1] if self._turns else None
-        if last is not None and last.goes_on and last.message.get("tool_calls"):
-            last.message["content"] = (last.message["content"] or "") + text or None
-            message = last.message
-        else:
-            message = {"role": "assistant", "content": text or None}
-            self._turns.append(_Turn(message))
-        self._sign()
-        if refusals:
-            message["refusal"] = "".join(refusals)
+        self._turns.answer("".join(texts), "".join(refusals) if refusals else None)
 
     def _function_call(self, item: Json, where: str) -> None:
         arguments = text_of(item.get("arguments"), f"{where}.arguments")
@@ -168,32 +135,19 @@ class _History:
         if not name:
             raise wrong(f"{where}.name", "must not be empty")
         call_id = _call_id(item, where)
-        if call_id in self._open:
+        if call_id in self._turns.open:
             raise BadRequest(f"{where}.call_id: {quoted(call_id)} is that of a call before it", param="input")
-        if not self._turns or not self._turns[-1].goes_on:
-            self._turns.append(_Turn({"role": "assistant", "content": None}))
-        turn = self._turns[-1]
-        self._sign()
-        call = {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
-        turn.message.setdefault("tool_calls", []).append(call)
-        self._open[call_id] = turn
-
-    def _sign(self) -> None:
-        """What was signed before belongs to the turn that is under way."""
-        self._turns[-1].signed += self._signed
-        self._signed = []
+        self._turns.call(call_id, name, arguments)
 
     def _output(self, item: Json, where: str) -> None:
         call_id = _call_id(item, where)
-        turn = self._open.pop(call_id, None)
-        if turn is None:
+        if call_id not in self._turns.open:
             said = f"No tool call found for function call output with call_id {call_id[:200]}."
             raise BadRequest(said, param="input")
         texts, others = _parts(item.get("output"), f"{where}.output", self._dropped)
-        turn.results.append({"role": "tool", "tool_call_id": call_id, "content": "\n".join(texts)})
         if any(part["type"] == "refusal" for part in others):
             raise wrong(f"{where}.output", "a result holds no refusal")
-        turn.seen += others
+        self._turns.result(call_id, "\n".join(texts), others)
 
 
 def _unsealed(item: Json) -> list[Json] | None:

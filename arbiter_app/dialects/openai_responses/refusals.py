@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from arbiter_app import exact_json
+from arbiter_app.dialects.strict_json import kind
 from arbiter_app.pipeline.errors import BadRequest, Unprocessable
 from arbiter_app.pipeline.types import Json
 
@@ -35,10 +36,3 @@ def object_of(value: Any, where: str) -> Json:
     if not isinstance(value, dict):
         raise wrong(where, f"must be an object, not {kind(value)}")
     return value
-
-
-def kind(value: Any) -> str:
-    """What a JSON value is, in words."""
-    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
-    names |= dict.fromkeys((int, float, exact_json.Written), "a number")
-    return names.get(type(value), "null")

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from arbiter_app import exact_json
 from arbiter_app.dialects import openai_chat
 from arbiter_app.dialects.history import odd_ids
+from arbiter_app.dialects.openai_responses import typed
 from arbiter_app.dialects.openai_responses.items import chat_messages, with_own_ids
-from arbiter_app.dialects.openai_responses.refusals import kind, object_of, text_of, unsupported, wrong
+from arbiter_app.dialects.openai_responses.refusals import object_of, text_of, unsupported, wrong
 from arbiter_app.dialects.openai_responses.thinking import settled
 from arbiter_app.dialects.openai_responses.tools import chat_tools, offers_hosted
 from arbiter_app.dialects.reasoning import RESPONSES, native_of
-from arbiter_app.dialects.strict_json import load_json
+from arbiter_app.dialects.strict_json import History, kind, load_members
 from arbiter_app.dialects.translation import Dropped, exactly
-from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.native import NativeRequest
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Caller, ChatRequest, Json
@@ -61,11 +61,9 @@ REPEATED = (
 def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     """One Responses request. Raises BadRequest for what is no JSON object or cannot be had here, Unprocessable for what means
     nothing."""
-    given, dropped = load_json(body, halves=True), Dropped()
-    if not isinstance(given, dict):
-        raise BadRequest(f"the body must be a JSON object, not {kind(given)}", code="invalid_json")
-    written = exact_json.members(body)
-    made = translated(given, dropped)
+    dropped = Dropped()
+    written, given, history = load_members(body, "input", typed.history)
+    made = translated(given, dropped, history)
 
     def exact() -> Json:
         said = _members(exactly(given, written, _SCHEMAS), Dropped())
@@ -75,7 +73,7 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     more: Json = {
         "dropped": dropped.names,
         "repeated": {name: given[name] for name in REPEATED if given.get(name) is not None},
-        "native": _native(written, made["messages"]),
+        "native": _native(written, made["messages"], signed=history is None or history.signed),
         "storable": given.get("store") is not False,
         "untranslatable": dropped.untranslatable,
         "hosted": offers_hosted(given.get("tools")),
@@ -89,20 +87,26 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     return openai_chat.translated(made, caller, request_id, len(body), exactly=exact, **more)
 
 
-def _native(written: dict[str, str], messages: list[Json]) -> NativeRequest:
-    native = native_of(RESPONSES, written, "input", settle=settled)
+def _native(written: Mapping[str, str], messages: list[Json], *, signed: bool) -> NativeRequest:
+    native = native_of(RESPONSES, written, "input", settle=settled, signed=signed)
     if odd_ids(messages):
         return native.with_history(with_own_ids(exact_json.exact(native.members["input"].encode())))
     return native
 
 
-def translated(given: Json, dropped: Dropped) -> Json:
-    """The chat request that a Responses request means. Raises BadRequest and Unprocessable."""
+def translated(given: Json, dropped: Dropped, history: History | None = None) -> Json:
+    """The chat request that a Responses request means, of which the history may have been read already. Raises BadRequest and
+    Unprocessable.
+    """
     for name, why in REFUSED.items():
         if given.get(name) not in (None, False):
             raise unsupported(name, why)
     made = _members(given, dropped)
-    messages = chat_messages(given.get("input"), dropped)
+    if history is None:
+        messages = chat_messages(given.get("input"), dropped)
+    else:
+        messages = history.messages
+        dropped.all(history.dropped)
     if given.get("instructions") is not None:
         messages.insert(0, {"role": "system", "content": text_of(given["instructions"], "instructions")})
     if given.get("truncation") == "auto":

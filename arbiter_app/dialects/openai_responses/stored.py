@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from arbiter_app import exact_json
-from arbiter_app.dialects.openai_responses.refusals import kind, wrong
+from arbiter_app.dialects.openai_responses.refusals import wrong
 from arbiter_app.dialects.openai_responses.request import ENCRYPTED
 from arbiter_app.dialects.reasoning import RESPONSES
+from arbiter_app.dialects.strict_json import kind
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import ChatRequest, Json

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from arbiter_app.dialects.openai_responses.refusals import kind, text_of, unsupported, wrong
+from arbiter_app.dialects.openai_responses.refusals import text_of, unsupported, wrong
+from arbiter_app.dialects.strict_json import kind
 from arbiter_app.dialects.translation import Dropped
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.plain import quoted
