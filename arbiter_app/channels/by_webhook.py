@@ -18,6 +18,7 @@ from standardwebhooks import Webhook
 
 from arbiter_app.channels.message import OutgoingMessage, SendResult
 from arbiter_app.moments import moment
+from arbiter_app.pipeline.plain import is_digits
 from arbiter_app.runtime.claims.waits import MOST_S
 
 CONNECT_S = 5.0
@@ -84,5 +85,5 @@ def _client() -> httpx.AsyncClient:
 def _result(status: int, retry_after: str) -> SendResult:
     if 200 <= status < 300:
         return SendResult(True)
-    wait_s = min(float(retry_after), MOST_S) if retry_after.isdecimal() and len(retry_after) < 10 else None
+    wait_s = min(float(retry_after), MOST_S) if is_digits(retry_after, 9) else None
     return SendResult(False, f"it answered {status}", final=status == GONE, retry_after_s=wait_s)

@@ -12,6 +12,7 @@ from typing import Any
 
 from arbiter_app import exact_json
 from arbiter_app.pipeline.finish_reasons import CALLS, OLD_CALL, finish_of
+from arbiter_app.pipeline.plain import is_digits
 from arbiter_app.pipeline.signed import MEMBER
 from arbiter_app.pipeline.types import Json
 
@@ -190,7 +191,7 @@ def index_of(choice: Json) -> int:
     """The number of a choice; 0 where it says none."""
     index = choice.get("index", 0)
     if isinstance(index, exact_json.Written):
-        return int(index) if index.isdecimal() and len(index) < 6 else 0
+        return int(index) if is_digits(index, 5) else 0
     return index if type(index) is int else 0
 
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from arbiter_app.pipeline.plain import is_digits
+
 EFFORTS = {"none": 1.0, "minimal": 1.2, "low": 2.0, "medium": 4.0, "high": 8.0, "xhigh": 16.0, "max": 16.0}
 """The efforts that providers know, least first, and the tokens, thinking included, that an answer is expected to take against one that is
 not thought (a guess for the first calls: twice from one to the next; what calls cost outweighs it soon)."""
@@ -72,4 +74,4 @@ def stated_by(given: Mapping[str, Any]) -> Setting | None:
 def budget_of(thinking: object) -> Setting:
     """The budget that is stated in `thinking`, in Anthropic's words; neither effort nor budget where none is."""
     tokens = str(thinking.get("budget_tokens")) if isinstance(thinking, dict) else ""
-    return Setting(budget_tokens=int(tokens) if tokens.isascii() and tokens.isdecimal() and len(tokens) < 9 else 0)
+    return Setting(budget_tokens=int(tokens) if is_digits(tokens, 8) else 0)

@@ -9,6 +9,7 @@ QUOTED_CHARS = 80
 QUOTED_NAMES = 5
 MAX_EMAIL_CHARS = 254
 MAX_TAG_CHARS = 100
+MOST_DIGITS = 18
 _HIDDEN = ("C", "Zl", "Zp")
 _LOCAL_BANNED = frozenset('"(),:;<>@[]\\')
 
@@ -17,6 +18,11 @@ def is_plain(text: str) -> bool:
     """Whether a line holds nothing but what is seen: no control, direction, zero-width or unassigned characters, no
     surrogates and no line breaks (Unicode categories C, Zl and Zp)."""
     return not any(unicodedata.category(char).startswith(_HIDDEN) for char in text)
+
+
+def is_digits(text: str, most_digits: int = MOST_DIGITS) -> bool:
+    """Whether it is a whole number in ASCII digits that a database can hold: `str.isdigit` takes `\u00b2`, too, which `int` does not."""
+    return len(text) <= most_digits and text.isascii() and text.isdigit()
 
 
 def is_tag(text: str) -> bool:

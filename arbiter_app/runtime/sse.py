@@ -11,6 +11,7 @@ from arbiter_app.pipeline.completions import calls_completed, choices_of, delta_
 from arbiter_app.pipeline.events import ChunkEvent
 from arbiter_app.pipeline.finish_reasons import CALLS, OLD_CALL, finish_of
 from arbiter_app.pipeline.messages import content_text
+from arbiter_app.pipeline.plain import is_digits
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.signed import MEMBER
 from arbiter_app.pipeline.types import Json
@@ -455,4 +456,4 @@ def _is_object(parts: list[str]) -> bool:
 def _number(index: object) -> int | None:
     if type(index) is int:
         return index
-    return int(index) if isinstance(index, str) and index.isdecimal() and len(index) < 6 else None
+    return int(index) if isinstance(index, str) and is_digits(index, 5) else None

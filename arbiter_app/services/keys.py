@@ -19,7 +19,7 @@ from arbiter_app.pipeline.errors import (
     Unauthorized,
     Unprocessable,
 )
-from arbiter_app.pipeline.plain import is_email, quoted
+from arbiter_app.pipeline.plain import is_digits, is_email, quoted
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.policy.clearing_cache import ClearingCache
 from arbiter_app.services.allowance import Allowance
@@ -170,7 +170,7 @@ class Keys:
         if self._people is not None and is_person(key_id):
             return self._people.known(key_id)
         name, _, at = key_id.rpartition("-")
-        if name == SETTINGS_KEY and at.isdigit() and int(at) in self._operators.values():
+        if name == SETTINGS_KEY and is_digits(at) and int(at) in self._operators.values():
             return Caller(key_id, Role.OPERATOR)
         key = self._by_id.get(key_id)
         if key is None or key.status == "revoked" or (key.expires is not None and time.time() >= key.expires):

@@ -131,6 +131,8 @@ def month_bounds(month: str, zone: str) -> tuple[int, int]:
     """When a month (`2026-11`) begins and ends by the clock of a time zone. Raises Unprocessable."""
     tz = zone_of(zone)
     try:
+        if not month.isascii():
+            raise ValueError
         middle = datetime.strptime(month, "%Y-%m").replace(day=15, tzinfo=tz)
         if not 2000 <= middle.year < 3000:
             raise ValueError

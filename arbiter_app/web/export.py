@@ -27,6 +27,7 @@ from arbiter_app.bootstrap import Services
 from arbiter_app.dialects.openai_chat import error_body
 from arbiter_app.notices import bounds
 from arbiter_app.pipeline.errors import ArbiterError, Unauthorized, Unprocessable
+from arbiter_app.pipeline.plain import is_digits
 from arbiter_app.pipeline.types import Caller
 from arbiter_app.services.csv_text import as_csv, inert
 from arbiter_app.services.reads import shown
@@ -206,7 +207,7 @@ def _time(name: str, text: str | None) -> float | None:
     """Unix seconds. Raises Unprocessable."""
     if not text:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
+    if not is_digits(text, MOST_DIGITS):
         raise Unprocessable(f"{name} must be in whole unix seconds", param=name)
     return float(text)
 

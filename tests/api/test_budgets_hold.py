@@ -171,6 +171,13 @@ def test_a_budget_of_a_tag_that_no_request_can_have_is_refused(gateway: Running,
     assert (answer.status_code, answer.json()["error"]["param"]) == (422, "subject"), answer.text
 
 
+@pytest.mark.parametrize("key", ["settings-²", "settings-٣", "settings-" + "9" * 180, "settings-"])
+def test_a_budget_of_what_is_no_key_is_refused(gateway: Running, key: str) -> None:
+    body = {"scope": "key", "subject": key, "period": "month", "limit_usd": "1"}
+    answer = gateway.http.post("/v1/budgets", json=body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, "subject"), answer.text
+
+
 @pytest.mark.parametrize("limit", [True, [1], None])
 def test_a_wrong_limit_is_named_as_it_was_sent(gateway: Running, limit: Any) -> None:
     body = {"scope": "project", "subject": "default", "period": "month", "limit_usd": limit}

@@ -144,5 +144,5 @@ def test_a_caller_sees_its_own_alone_and_nobody_sees_who(gateway: Running, teams
 def test_what_makes_no_sense_is_said(gateway: Running, wrong: dict[str, str]) -> None:
     answer = gateway.http.get("/v1/spend", params=wrong)
     assert answer.status_code == 422 and answer.json()["error"]["param"] in ("by", "bucket_seconds", "since")
-    for month in ("2026-13", "soon", "0001-01"):
+    for month in ("2026-13", "soon", "0001-01", "\uff12\uff10\uff12\uff16-11", "\u0662026-11"):
         assert gateway.http.get("/v1/spend.csv", params={"month": month}).status_code == 422

@@ -44,6 +44,14 @@ def test_signing_in_by_form_and_out_again(page: Page, site: Site) -> None:
     expect(page.get_by_label("API key")).to_be_visible()
 
 
+@pytest.mark.parametrize("query", ["since=²", "until=٣", "before=²", "before=99999999999999999999", "before=-1"])
+def test_what_is_no_number_in_an_address_is_left_out(page: Page, site: Site, query: str) -> None:
+    site.chat("What is 2 + 70001?")
+    open_page(page, f"/app/activity?{query}")
+    expect(page.locator("tbody tr").first).to_be_visible()
+    expect(page.get_by_text("That did not work")).to_have_count(0)
+
+
 def test_activity_filters_stand_in_the_url_and_pages_go_on(page: Page, site: Site) -> None:
     for at in range(30):
         site.chat(f"What is {at} + 70000?")

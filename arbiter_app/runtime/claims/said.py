@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from arbiter_app.pipeline.completions import first_choice
+from arbiter_app.pipeline.plain import is_digits
 from arbiter_app.runtime.claims import secrets
 
 MAX_MESSAGE_CHARS = 2_000
@@ -117,7 +118,7 @@ def _collect_object(value: dict[str, Any], found: Said, depth: int) -> None:
         _take_code(value.get(key), found)
     for key in _TYPES:
         one = value.get(key)
-        if isinstance(one, str) and not one.isdecimal():
+        if isinstance(one, str) and not is_digits(one):
             found.types.append(_word(one))
         else:
             _take_code(one, found, named=False)
@@ -158,7 +159,7 @@ def _take_message(text: str, found: Said, depth: int) -> None:
 def _take_code(one: Any, found: Said, *, named: bool = True) -> None:
     if isinstance(one, bool):
         return
-    if isinstance(one, int) or (isinstance(one, str) and one.isascii() and one.isdecimal() and len(one) < 6):
+    if isinstance(one, int) or (isinstance(one, str) and is_digits(one, 5)):
         number = int(one)
         if 400 <= number < 600:
             found.statuses.append(number)

@@ -19,6 +19,8 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from arbiter_app.pipeline.plain import is_digits
+
 log = logging.getLogger("arbiter.store")
 
 NAME = "arbiter"
@@ -125,7 +127,7 @@ class Channel:
     def _take(self, payload: str) -> None:
         """A piece of a message; the message is heard once it is whole. What others send is checked: it is a claim."""
         host, number, count, text = (payload.split(":", 3) + ["", "", ""])[:4]
-        if host == self.host or not count.isdigit():
+        if host == self.host or not is_digits(count, 9):
             return
         pieces = self._pieces.setdefault((host, number), [])
         pieces.append(text)

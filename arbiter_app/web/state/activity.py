@@ -13,6 +13,7 @@ import reflex as rx
 from arbiter_app.api import visibility
 from arbiter_app.moments import moment
 from arbiter_app.pipeline.errors import ArbiterError
+from arbiter_app.pipeline.plain import is_digits
 from arbiter_app.pipeline.types import Caller, Mode
 from arbiter_app.store.decisions import ORDERS, Filter
 from arbiter_app.web import container, decision_views, spend_table, views
@@ -152,9 +153,9 @@ class Activity(rx.State):
             setattr(self, name, arguments.text(given.get(name), 200))
         for name in ("since", "until"):
             at = arguments.text(given.get(name), 12)
-            setattr(self, name, at if at.isdigit() else "")
+            setattr(self, name, at if is_digits(at) else "")
         before = arguments.text(given.get("before"), 20)
-        self.before = before if before.isdigit() else ""
+        self.before = before if is_digits(before) else ""
 
     def _filters(self) -> dict[str, str]:
         return {name: value for name in FILTERS if (value := getattr(self, name))}
