@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 import uvicorn
+from hypothesis import HealthCheck
+from hypothesis import settings as examples
 from starlette.types import Receive, Scope, Send
 
 from arbiter_app import bootstrap
@@ -157,6 +159,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Take the option, and have each HTTP client of this process wait as long as a busy machine may take."""
     usual = httpx.get.__kwdefaults__["timeout"]  # the one object that is the default of them all
     usual.connect = usual.read = usual.write = usual.pool = PATIENCE_S
+    calm = {"derandomize": True, "deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+    examples.register_profile("calm", **calm)  # the same ones every time, however long a busy machine takes for them
+    examples.load_profile("calm")
     databases.chosen = config.getoption("--database")
 
 

@@ -257,7 +257,7 @@ _deltas = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 @given(st.lists(_deltas, max_size=12))
 def test_any_stream_keeps_the_grammar_and_loses_nothing(deltas: list[Json]) -> None:
     parsed = streamed(*(chunk(delta) for delta in deltas), chunk({}, "stop"))

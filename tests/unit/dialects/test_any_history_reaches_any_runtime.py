@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arbiter_app.dialects.anthropic_messages import upstream as messages
@@ -83,7 +83,7 @@ def ids_of(chat: dict[str, Any]) -> list[str]:
     return [fit_id(call["id"]) for one in chat["messages"] for call in one.get("tool_calls", [])]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(_chats())
 def test_over_messages(chat: dict[str, Any]) -> None:
     made = json.loads(messages.WIRE.ask(json.dumps(chat).encode()).body)
@@ -105,7 +105,7 @@ def test_over_messages(chat: dict[str, Any]) -> None:
         assert "temperature" not in made and made.get("tool_choice", {}).get("type") not in ("any", "tool")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(_chats())
 def test_over_responses(chat: dict[str, Any]) -> None:
     made = json.loads(responses.WIRE.ask(json.dumps(chat).encode()).body)
@@ -136,7 +136,7 @@ _odd = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_odd)
 def test_what_is_no_message_is_never_a_failure_of_ours(odd: Any) -> None:
     answer = {"role": "assistant", "content": odd, "tool_calls": odd, "reasoning_details": odd}

@@ -426,7 +426,7 @@ _said = st.fixed_dictionaries({"role": _words, "content": st.one_of(_values, st.
 _members = ("system", "tools", "tool_choice", "thinking", "output_config", "metadata", "stop_sequences", "max_tokens")
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=400)
 @given(st.lists(_said, max_size=4), st.dictionaries(st.sampled_from(_members), _values, max_size=3))
 def test_any_json_is_a_chat_or_a_refusal(messages: list[Any], members: dict[str, Any]) -> None:
     try:

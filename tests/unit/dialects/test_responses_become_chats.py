@@ -381,7 +381,7 @@ ODD = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=400)
 @given(st.dictionaries(st.sampled_from(["input", *NAMES]), ODD, max_size=6))
 def test_whatever_comes_is_a_request_or_a_refusal(request_):
     try:

@@ -204,7 +204,7 @@ PIECES = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 @given(st.lists(PIECES, max_size=12), st.sampled_from(["stop", "length", None, "tool_calls"]))
 def test_any_stream_has_the_grammar(deltas, finish):
     grammar(*told(*deltas, finish=finish))

@@ -88,7 +88,7 @@ def test_what_is_shown_is_bounded_and_keeps_both_ends() -> None:
     assert message.count("END") == 2 and "START" in message
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text())
 def test_parsing_never_raises(text: str) -> None:
     score = parse_judgement(text)

@@ -89,7 +89,7 @@ def test_what_came_before_is_not_measured_again() -> None:
     assert min(again) >= first + 5
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=300), st.text(max_size=300))
 def test_an_estimate_is_whole_and_grows_with_the_text(one: str, other: str) -> None:
     assert 0 <= estimate_tokens(one) <= 5 * len(one) + 1

@@ -137,7 +137,7 @@ OUTCOMES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(OUTCOMES, st.permutations(MODELS), st.integers(0, 99))
 def test_the_order_in_which_models_are_listed_does_not_matter_when_exploiting(
     outcomes: list[Any], order: list[str], seed: int
@@ -148,7 +148,7 @@ def test_the_order_in_which_models_are_listed_does_not_matter_when_exploiting(
     assert one.choose(ask(tuple(order)), 0.0, seed).model == one.choose(ask(), 0.0, seed).model
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(OUTCOMES, st.sampled_from([1e-6, 0.125, 8.0, 1e6]), st.integers(0, 99))
 def test_scaling_every_cost_changes_no_choice(outcomes: list[Any], scale: float, seed: int) -> None:
     plain, scaled = policy(), policy()
@@ -158,7 +158,7 @@ def test_scaling_every_cost_changes_no_choice(outcomes: list[Any], scale: float,
     assert plain.choose(ask(), 0.0, seed).model == scaled.choose(ask(), 0.0, seed).model
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(OUTCOMES, st.randoms(use_true_random=False))
 def test_deltas_of_several_processes_merge_in_any_order(outcomes: list[Any], rng: random.Random) -> None:
     whole, deltas = policy(replace(CALM, price_shift=1e6, price_shift_calls=10**6)), []
@@ -172,7 +172,7 @@ def test_deltas_of_several_processes_merge_in_any_order(outcomes: list[Any], rng
             assert getattr(a, name) == pytest.approx(getattr(b, name))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(OUTCOMES, st.integers(0, 2**48 - 1))
 def test_a_stored_decision_replays_to_the_same_model(outcomes: list[Any], seed: int) -> None:
     one = policy(PolicySettings(epsilon=0.5))

@@ -42,7 +42,7 @@ def expressions(draw: Any, depth: int = 3) -> str:
     return f"({left}) ** {draw(st.integers(0, 6))}" if operator == "**" else f"({left}) {operator} ({right})"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(expressions())
 def test_the_evaluator_agrees_with_python(text: str) -> None:
     try:
@@ -253,7 +253,7 @@ def test_no_answer_takes_a_grader_long(task: Task, name: str) -> None:
         assert least_cpu_s(partial(graded, task, ask, BIG[name])) < 0.1, ask
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(), st.text(), st.sampled_from(list(Task)))
 def test_grading_never_raises(ask: str, answer: str, task: Task) -> None:
     one = graded(task, ask, answer)
