@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
+from tests.waiting import PATIENCE_S
+
 HEAD = b"HTTP/1.1 200 OK\r\n"
 EVENTS = HEAD + b"content-type: text/event-stream\r\n"
 UNTIL_CLOSED = b"connection: close\r\n\r\n"
-SOON_S = 20.0
 
 
 class RawRuntime(socketserver.ThreadingTCPServer):
@@ -49,7 +50,7 @@ class _Answer(socketserver.StreamRequestHandler):
             server.say(head, body, self.wfile)
         if server.say is not silent and not getattr(server.say, "waits", False):
             return
-        self.connection.settimeout(SOON_S)
+        self.connection.settimeout(PATIENCE_S)
         with contextlib.suppress(OSError):
             while self.connection.recv(4_096):
                 pass

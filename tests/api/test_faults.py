@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +16,7 @@ from starlette.types import Message
 
 from arbiter_app.runtime.sandbox.world import Fault
 from tests.conftest import OPERATOR, Running, running
-from tests.waiting import PATIENCE_S, until
+from tests.waiting import FAR_S, PATIENCE_S, soon, until
 
 FACT = "What is the capital of France?"
 SHORT = {"ARBITER_FIRST_BYTE_TIMEOUT_S": "0.3", "ARBITER_GAP_TIMEOUT_S": "0.3", "REQUEST_TIMEOUT": "2"}
@@ -65,20 +64,15 @@ def test_a_pinned_model_that_fails_is_not_replaced(own_gateway: Running) -> None
 
 
 def test_a_silent_runtime_ends_in_504_at_the_deadline(hasty: Running) -> None:
-    hasty.world.faults["*"] = Fault(stall_s=30)
-    started = time.monotonic()
+    hasty.world.faults["*"] = Fault(stall_s=FAR_S)
     answer = hasty.chat(FACT)
     assert answer.status_code in (502, 504)
-    assert time.monotonic() - started < 3
     assert "sent nothing in time" in answer.json()["error"]["message"]
 
 
 def test_a_runtime_that_drips_is_cut_at_the_whole_deadline(hasty: Running) -> None:
     hasty.world.faults["*"] = Fault(drip_s=0.2)
-    started = time.monotonic()
-    answer = hasty.chat(FACT)
-    assert answer.status_code == 504
-    assert time.monotonic() - started < 3
+    assert hasty.chat(FACT).status_code == 504
 
 
 def test_a_cut_plain_answer_fails_over(own_gateway: Running) -> None:
@@ -89,10 +83,8 @@ def test_a_cut_plain_answer_fails_over(own_gateway: Running) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_caller_who_hangs_up_closes_the_runtimes_connection_within_a_second(
-    own_gateway: Running, stream: bool
-) -> None:
-    own_gateway.world.faults["*"] = Fault(drip_s=0.05) if stream else Fault(stall_s=30)
+def test_a_caller_who_hangs_up_closes_the_runtimes_connection(own_gateway: Running, stream: bool) -> None:
+    own_gateway.world.faults["*"] = Fault(drip_s=0.05) if stream else Fault(stall_s=FAR_S)
     body = json.dumps({"stream": stream, "messages": [{"role": "user", "content": FACT}]}).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {OPERATOR}\r\n"
     with socket.create_connection(("127.0.0.1", own_gateway.port)) as raw:
@@ -100,7 +92,7 @@ def test_a_caller_who_hangs_up_closes_the_runtimes_connection_within_a_second(
         until(lambda: own_gateway.world.open_requests == 1)
         if stream:
             assert b"200" in raw.recv(4096)
-    until(lambda: own_gateway.world.hung_up == 1, 1)
+    soon(lambda: own_gateway.world.hung_up == 1)
     row = newest(own_gateway)
     assert (row["status"], row["error_code"]) == ("aborted", "caller_gone")
     assert own_gateway.http.get("/v1/policy").json()["buckets"] == {}

@@ -15,11 +15,8 @@ from arbiter_app.services.rows import HostList, HostRow
 from arbiter_app.store import hosts
 from tests import databases
 from tests.conftest import Running, running
-from tests.waiting import until
+from tests.waiting import soon, until
 
-SOON_S = 1.0
-BUSY = 3.0
-"""How much longer a machine that runs other tests meanwhile may take."""
 Pair = tuple[Running, Running]
 
 
@@ -30,10 +27,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     west = {"ARBITER_DB": where, "ARBITER_HOST_NAME": "west"}
     with running(directory, ARBITER_DB=where, ARBITER_HOST_NAME="east") as one, running(directory, **west) as other:
         yield one, other
-
-
-def soon(condition: object) -> None:
-    until(condition, SOON_S * BUSY)  # type: ignore[arg-type]
 
 
 def listed(host: Running) -> dict[str, HostRow]:

@@ -19,7 +19,7 @@ from tests.conftest import Running, running
 from tests.served import OPERATOR as SERVED_KEY
 from tests.served import TLS, free_port, served
 from tests.stranger import Said, Stranger, plain, stranger
-from tests.waiting import until
+from tests.waiting import soon, until
 
 HERE = ("gpt-4o", "gpt-4o-mini")
 NEW = "claude-sonnet-4-5"
@@ -275,6 +275,6 @@ def test_every_worker_hears_of_an_edit_within_two_seconds(runtime: Stranger, tmp
         assert statuses(NEW) == {422}
         added = httpx.post(f"{url}/v1/pool/models", json={"id": NEW}, headers=head, verify=TLS)
         assert added.status_code == 200, added.text
-        until(lambda: statuses(NEW) == {200}, 5)
+        soon(lambda: statuses(NEW) == {200})
         httpx.delete(f"{url}/v1/pool/models/{NEW}", headers=head, verify=TLS).raise_for_status()
-        until(lambda: statuses(NEW) == {422}, 5)
+        soon(lambda: statuses(NEW) == {422})

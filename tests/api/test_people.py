@@ -15,9 +15,8 @@ import pytest
 from arbiter_app.services.sessions import COOKIE
 from tests import databases
 from tests.served import OPERATOR, TLS, Served, served
-from tests.waiting import until
+from tests.waiting import soon
 
-SOON_S, BUSY = 1.0, 3.0
 KEY = {"authorization": f"Bearer {OPERATOR}"}
 
 
@@ -139,7 +138,7 @@ def test_people_are_the_same_at_every_host_and_no_code_is_stored(tmp_path: Path)
         assert isinstance(person, dict) and person == who(other.url, entered)
         place = f"{other.url}/v1/people/{person['key_id']}"
         httpx.post(place, json={"disabled": True}, headers=KEY, verify=TLS)
-        until(lambda: who(one.url, entered) == 401, SOON_S * BUSY)
+        soon(lambda: who(one.url, entered) == 401)
     with served(folders[0]) as alone:
         code = code_of(invite(alone.url, "secret@example.com"))
     with sqlite3.connect(folders[0] / "arbiter.db") as store:

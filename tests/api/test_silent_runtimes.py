@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import anthropic
@@ -23,10 +25,12 @@ from tests.api.test_streams_cut_anywhere import FRONTS, PATHS, STREAMS, asked, e
 from tests.conftest import OPERATOR, Running, running
 from tests.raw_runtime import EVENTS, HEAD, UNTIL_CLOSED, RawRuntime, raw_runtime, silent, waiting
 from tests.stranger import stranger
-from tests.waiting import PATIENCE_S
+from tests.waiting import FAR_S, PATIENCE_S
 
 DRIP_S = 0.1
-REQUEST_S, SILENCE_S, PING_S = 2.5, 1.2, 0.1
+REQUEST_S, SILENCE_S, PING_S = 2.5, 1.5, 0.1
+REQUEST, SILENCE = "REQUEST_TIMEOUT", ("ARBITER_FIRST_BYTE_TIMEOUT_S", "ARBITER_GAP_TIMEOUT_S")
+"""Settings of the bounds: on a whole request, and on a runtime's silence."""
 EMBEDDINGS = "openai-embeddings"
 JSON_HEAD = HEAD + b"content-type: application/json\r\ncontent-length: 500\r\n\r\n"
 STREAM_HEAD = EVENTS + UNTIL_CLOSED
@@ -44,24 +48,41 @@ def runtime() -> Iterator[RawRuntime]:
         yield one
 
 
-@pytest.fixture(scope="module")
-def over(runtime: RawRuntime, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    directory = tmp_path_factory.mktemp("silent")
+@contextmanager
+def bounded(runtime: RawRuntime, directory: Path, **near: float) -> Iterator[Running]:
+    """A gateway of which these bounds alone are near: no other can be what ends a request, however busy the machine is."""
     path = directory / "catalog.toml"
     path.write_text(dialects.CATALOG.format(claude=runtime.url, gpt=runtime.url))
     parts = dict.fromkeys(("BASELINE_MODEL", "ARBITER_CLASSIFIER_MODEL", "ARBITER_JUDGE_MODEL"), MODELS[CHAT])
     quiet = {"ARBITER_JUDGE_SAMPLE": "0", "ARBITER_CASCADE": "0", "ARBITER_CATALOG": str(path)}
     rests = {"ARBITER_QUARANTINE_S": "1e-9", "ARBITER_QUARANTINE_MAX_S": "1e-9", "CLAUDE_KEY": "k", "GPT_KEY": "k"}
-    times = {
-        "REQUEST_TIMEOUT": str(REQUEST_S),
-        "ARBITER_FIRST_BYTE_TIMEOUT_S": str(SILENCE_S),
-        "ARBITER_GAP_TIMEOUT_S": str(SILENCE_S),
-        "ARBITER_PING_S": str(PING_S),
-    }
+    times = {name: str(near.get(name, FAR_S)) for name in (REQUEST, *SILENCE)}
+    times["ARBITER_PING_S"] = str(PING_S)
     with stranger() as lists:
         settings = {**lists.settings, **parts, **quiet, **rests, **times, "BTL_BASE_URL": runtime.url}
         with running(directory, **settings) as one:
             yield one
+
+
+@pytest.fixture(scope="module")
+def over(runtime: RawRuntime, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Neither bound is near."""
+    with bounded(runtime, tmp_path_factory.mktemp("patient")) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def hurried(runtime: RawRuntime, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A whole request has little time."""
+    with bounded(runtime, tmp_path_factory.mktemp("hurried"), **{REQUEST: REQUEST_S}) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def wary(runtime: RawRuntime, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A runtime may not be silent for long."""
+    with bounded(runtime, tmp_path_factory.mktemp("wary"), **dict.fromkeys(SILENCE, SILENCE_S)) as one:
+        yield one
 
 
 @pytest.fixture(autouse=True)
@@ -93,12 +114,11 @@ def post(over: Running, front: str, body: dict[str, Any]) -> tuple[int, str, flo
 
 
 def dripping(begun: bytes, drop: bytes) -> Any:
-    """One drop now and then, for ever."""
+    """One drop now and then, until nobody takes them."""
 
     def say(head: bytes, body: bytes, out: BinaryIO) -> None:
         out.write(begun)
-        until = time.monotonic() + 2 * REQUEST_S
-        while time.monotonic() < until:
+        while True:
             out.write(drop)
             threading.Event().wait(DRIP_S)
 
@@ -119,33 +139,37 @@ def all_of(over: Running, cells: list[tuple[str, str]], *, streamed: bool) -> li
 
 
 @pytest.mark.parametrize("how", ["nothing", "head", "drip"])
-def test_a_plain_answer_that_does_not_come_ends_at_the_deadline(over: Running, runtime: RawRuntime, how: str) -> None:
+def test_a_plain_answer_that_does_not_come_ends_at_the_deadline(
+    hurried: Running, runtime: RawRuntime, how: str
+) -> None:
     runtime.say = {"nothing": silent, "head": waiting(JSON_HEAD), "drip": dripping(JSON_HEAD, b" ")}[how]
-    for front, wire, status, text, took_s in all_of(over, [*CELLS, (EMBEDDINGS, CHAT)], streamed=False):
-        assert status == 504 and REQUEST_S - 0.1 < took_s < REQUEST_S + 1, (front, wire, text)
+    for front, wire, status, text, took_s in all_of(hurried, [*CELLS, (EMBEDDINGS, CHAT)], streamed=False):
+        assert status == 504 and took_s > REQUEST_S - 0.1, (front, wire, text)
         assert "message" in json.loads(text)["error"]
 
 
 @pytest.mark.parametrize("how", ["nothing", "head", "comments"])
-def test_a_stream_that_does_not_begin_is_an_error_with_its_status(over: Running, runtime: RawRuntime, how: str) -> None:
+def test_a_stream_that_does_not_begin_is_an_error_with_its_status(
+    hurried: Running, wary: Running, runtime: RawRuntime, how: str
+) -> None:
     drips = dripping(STREAM_HEAD, b": still at work\n\n")
     runtime.say = {"nothing": silent, "head": waiting(STREAM_HEAD), "comments": drips}[how]
-    bound_s = REQUEST_S if how == "comments" else SILENCE_S
-    for front, wire, status, text, took_s in all_of(over, CELLS, streamed=True):
-        assert status == 504 and bound_s - 0.1 < took_s < bound_s + 1, (front, wire, text)
+    near, bound_s = (hurried, REQUEST_S) if how == "comments" else (wary, SILENCE_S)
+    for front, wire, status, text, took_s in all_of(near, CELLS, streamed=True):
+        assert status == 504 and took_s > bound_s - 0.1, (front, wire, text)
         assert "message" in json.loads(text)["error"]
 
 
 @pytest.mark.parametrize("how", ["stall", "drip"])
 @pytest.mark.parametrize("wire", dialects.FRONTS)
 def test_a_stream_that_stops_ends_in_an_error_of_its_callers_dialect(
-    over: Running, runtime: RawRuntime, wire: str, how: str
+    hurried: Running, wary: Running, runtime: RawRuntime, wire: str, how: str
 ) -> None:
     begun = STREAM_HEAD + STREAMS[wire][: FIRST[wire]]
     runtime.say = waiting(begun) if how == "stall" else dripping(begun + b"data: {", b" ")
-    bound_s = SILENCE_S if how == "stall" else REQUEST_S
-    for front, _, status, text, took_s in all_of(over, [(front, wire) for front in FRONTS], streamed=True):
-        assert status == 200 and bound_s - 0.1 < took_s < bound_s + 1, (front, text)
+    near, bound_s = (wary, SILENCE_S) if how == "stall" else (hurried, REQUEST_S)
+    for front, _, status, text, took_s in all_of(near, [(front, wire) for front in FRONTS], streamed=True):
+        assert status == 200 and took_s > bound_s - 0.1, (front, text)
         assert ends_whole(front, text) is False
 
 
@@ -164,7 +188,7 @@ def test_a_caller_who_hangs_up_is_noticed_and_its_runtime_let_go(
     assert client.sock is not None
     client.sock.close()
     client.close()
-    assert runtime.gone.wait(SILENCE_S / 2)
+    assert runtime.gone.wait(PATIENCE_S)
 
 
 @pytest.mark.parametrize(("front", "wire"), CELLS)
@@ -175,7 +199,7 @@ def test_a_caller_gets_signs_of_life_while_its_model_is_silent(
 
     def say(head: bytes, body: bytes, out: BinaryIO) -> None:
         out.write(STREAM_HEAD + whole[: FIRST[wire]])
-        enough.wait(SILENCE_S)
+        enough.wait(PATIENCE_S)
         out.write(whole[FIRST[wire] :])
 
     runtime.say = say

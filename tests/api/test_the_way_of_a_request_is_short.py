@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from tests.served import ROOT
+from tests.waiting import FAR_S
 
 MOST_CALLS, MOST_FILES, MOST_MOVES = 369, 75, 198
 """Some more than there are; who adds a step looks whether an old one can go."""
@@ -14,7 +15,7 @@ MOST_CALLS, MOST_FILES, MOST_MOVES = 369, 75, 198
 
 def test_a_plain_request_takes_few_calls() -> None:
     said = subprocess.run(
-        [sys.executable, "-m", "tests.bench.hops"], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "tests.bench.hops"], cwd=ROOT, capture_output=True, text=True, timeout=FAR_S
     )
     found = re.match(r"(\d+) calls, (\d+) files, (\d+) moves", said.stdout)
     assert found is not None, said.stderr

@@ -15,7 +15,7 @@ import pytest
 from arbiter_app.runtime.sandbox.world import Fault
 from arbiter_app.store import open_store
 from tests.conftest import Running, running
-from tests.waiting import until
+from tests.waiting import soon
 
 CHAT = "/v1/chat/completions"
 
@@ -172,7 +172,7 @@ def test_a_key_changed_by_another_process_counts_within_two_seconds(own_gateway:
             asyncio.run(other.set_key_status(key_id, "revoked"))
         finally:
             other.close()
-        until(lambda: caller.get("/v1/key").status_code == 401, 2)
+        soon(lambda: caller.get("/v1/key").status_code == 401, 2)
 
 
 def test_while_draining_new_work_is_refused_and_readiness_says_so(own_gateway: Running) -> None:

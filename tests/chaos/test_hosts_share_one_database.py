@@ -28,15 +28,11 @@ from tests.balancer import balanced
 from tests.chaos.test_kill9_loses_nothing_that_was_answered import outcomes
 from tests.served import OPERATOR, Served, free_port, start
 from tests.stores import rows_of
-from tests.waiting import until
+from tests.waiting import soon, until
 
 HOSTS = 3
 ROUNDS = int(os.environ.get("KILLS", "6"))
 ASK = {"messages": [{"role": "user", "content": "Calculate 2 + 2"}]}
-SOON_S = 1.0
-"""What happens at one host is known to the others within."""
-BUSY = 3.0
-"""How much longer a machine that runs other tests meanwhile may take."""
 
 
 class Cluster:
@@ -115,7 +111,7 @@ def test_a_key_that_is_revoked_at_one_host_is_refused_at_all_within_a_second(thr
     def refused() -> bool:
         return all(httpx.get(f"{host.url}/v1/key", headers=headers).status_code == 401 for host in three.hosts)
 
-    until(refused, within_s=SOON_S * BUSY)
+    soon(refused)
 
 
 def test_a_limit_of_fifty_lets_exactly_fifty_through_while_a_host_is_killed(tmp_path: Path) -> None:
@@ -150,7 +146,7 @@ def test_a_workload_through_a_balancer_is_learned_by_all_and_adds_up_to_the_last
         client.close()
         assert Counter(answer.status for answer in answers) == {200: 300}
         until(lambda: not any(hosts.at_work(at) for at in range(HOSTS)))
-        until(lambda: hosts.learned(0) == hosts.learned(1) == hosts.learned(2) != {}, within_s=SOON_S * BUSY)
+        soon(lambda: hosts.learned(0) == hosts.learned(1) == hosts.learned(2) != {})
         reports = [hosts.get(at, "/v1/report") for at in range(HOSTS)]
         assert [report["calls"] for report in reports] == [300] * HOSTS
     _look_at_the_books(hosts.where, {answer.arbiter["decision_id"] for answer in answers}, taught=True)

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.served import ROOT
+from tests.waiting import FAR_S
 
 BUSY = ("memory is flat", "longest wait for an answer", "it was alive and ended as it should")
 
@@ -15,7 +16,7 @@ BUSY = ("memory is flat", "longest wait for an answer", "it was alive and ended 
 @pytest.mark.parametrize("phases", ["everything at once, kill -9, clock jumps", "workers, full disk, moved away"])
 def test_a_short_run_keeps_what_was_promised(phases: str) -> None:
     words = [sys.executable, "-m", "tests.chaos.run", "--seconds", "3", "--seed", "1", "--phases", phases]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=170, check=False)
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=FAR_S, check=False)
     broken = [line for line in done.stdout.splitlines() if line.startswith("BROKEN") and not line[8:].startswith(BUSY)]
     assert broken == [] and "seed 1: " in done.stdout, f"{done.stdout}\n{done.stderr}"
     assert "every answer is on record once               0 of" in done.stdout

@@ -28,13 +28,11 @@ from arbiter_app.store.decisions import Filter
 from tests import databases
 from tests.conftest import running
 from tests.served import OPERATOR, Served, served, start
-from tests.waiting import PATIENCE_S, until
+from tests.waiting import PATIENCE_S, soon, until
 
 OUTAGE_S = float(os.environ.get("OUTAGE", "5"))
 BACK_S = 5.0
 """Writes go through again so soon after the database is back."""
-BUSY = 4.0
-"""How much longer a machine that runs other tests meanwhile may take."""
 SETTINGS = {"ARBITER_JUDGE_SAMPLE": "1", "ARBITER_CACHE": "0"}
 
 
@@ -119,7 +117,7 @@ def test_answers_go_on_while_it_is_gone_and_all_of_them_are_on_record_afterwards
                     load.more(10)
                 during = len(load.answered) - before
             back = time.monotonic()
-            until(lambda: health(one)["store"] == "ok", within_s=BACK_S * BUSY)
+            soon(lambda: health(one)["store"] == "ok", BACK_S)
             took_s = time.monotonic() - back
             load.more(50)
         until(lambda: not at_work(one))

@@ -25,7 +25,7 @@ from tests.chaos.test_stops_and_starts import CHAT, KEY, over, runtime
 from tests.conftest import FAST, running
 from tests.receivers import receiver
 from tests.served import TLS, Served, free_port, served
-from tests.waiting import PATIENCE_S, until
+from tests.waiting import PATIENCE_S, soon, until
 
 LIMIT = 10
 
@@ -108,14 +108,14 @@ def test_what_one_learns_all_know_and_nothing_counts_twice(team: Team) -> None:
     assert team.pages.post(CHAT, json=about(1)).status_code == 200
     took = team.metric("arbiter_requests_total")
     assert sum(took.values()) == 161 and took["0"] == 1 and took["1"] > 10 and took["2"] > 10
-    until(lambda: policy(team.pages) == policy(team.gateway), 3)
+    soon(lambda: policy(team.pages) == policy(team.gateway), 3)
     store = open_store(str(team.one.output.parent / "arbiter.db"))
     try:
         rows, _ = asyncio.run(store.load_policy())
     finally:
         store.close()
     stored = {(bucket, model): sums.calls for bucket, model, sums in rows if sums.calls}
-    until(lambda: {key: value[1] for key, value in policy(team.pages).items()} == stored, 3)
+    soon(lambda: {key: value[1] for key, value in policy(team.pages).items()} == stored, 3)
 
 
 def test_a_limit_is_exact_across_workers(team: Team) -> None:
@@ -131,8 +131,8 @@ def minted(team: Team) -> str:
         key = asyncio.run(store.mint_key(role="caller", email="a@b.cd", label="")).secret
     finally:
         store.close()
-    until(lambda: team.gateway.get("/v1/key", headers={"authorization": f"Bearer {key}"}).status_code == 200, 3)
-    until(lambda: _known_by_all(team, key), 3)
+    soon(lambda: team.gateway.get("/v1/key", headers={"authorization": f"Bearer {key}"}).status_code == 200, 3)
+    soon(lambda: _known_by_all(team, key), 3)
     return key
 
 
@@ -153,23 +153,23 @@ def test_a_socket_at_the_workers_port_is_refused(team: Team) -> None:
 
 def test_prices_and_quarantines_are_known_to_all(team: Team, slow: SandboxServer) -> None:
     assert team.pages.post("/v1/simulate-price", json={"model": "gpt-4o", "multiplier": 3.0}).status_code == 200
-    until(lambda: team.gateway.get("/v1/overview").json()["active_price_overrides"] == {"gpt-4o": 3.0}, 2)
+    soon(lambda: team.gateway.get("/v1/overview").json()["active_price_overrides"] == {"gpt-4o": 3.0}, 2)
     slow.world.faults["gpt-4.1"] = Fault(status=503, retry_after="60")
     assert team.ask({**about(1), "arbiter_pin": "gpt-4.1"}).status_code == 503
-    until(lambda: "gpt-4.1" in team.pages.get("/v1/overview").json()["quarantined"], 2)
+    soon(lambda: "gpt-4.1" in team.pages.get("/v1/overview").json()["quarantined"], 2)
     assert team.metric("arbiter_quarantined") == {"0": 1.0, "1": 1.0, "2": 1.0}
     slow.world.faults.clear()
     assert team.pages.post("/v1/reset").status_code == 200
-    until(lambda: team.gateway.get("/v1/overview").json()["active_price_overrides"] == {}, 2)
-    until(lambda: policy(team.gateway) == {} == policy(team.pages), 3)
+    soon(lambda: team.gateway.get("/v1/overview").json()["active_price_overrides"] == {}, 2)
+    soon(lambda: policy(team.gateway) == {} == policy(team.pages), 3)
 
 
 def test_a_killed_worker_is_replaced_and_the_other_serves_meanwhile(team: Team) -> None:
     before = team.pids()
     os.kill(before[0], signal.SIGKILL)
     assert [team.ask(about(at)).status_code for at in range(5)] == [200] * 5
-    until(lambda: len(team.pids()) == 2 and before[0] not in team.pids(), 5)
-    until(lambda: set(team.metric("arbiter_build_info")) == {"0", "1", "2"}, 10)
+    soon(lambda: len(team.pids()) == 2 and before[0] not in team.pids(), 5)
+    soon(lambda: set(team.metric("arbiter_build_info")) == {"0", "1", "2"}, 10)
 
 
 def test_workers_end_with_the_process_that_started_them(tmp_path: Path, slow: SandboxServer) -> None:
@@ -179,7 +179,7 @@ def test_workers_end_with_the_process_that_started_them(tmp_path: Path, slow: Sa
         team = Team(one, port)
         (pid,) = team.pids()
         one.kill()
-        until(lambda: not _command(pid) and not listens(port), 3)
+        soon(lambda: not _command(pid) and not listens(port), 3)
         with served(tmp_path, **settings):
             assert team.ask(about(1)).status_code == 200
         team.close()

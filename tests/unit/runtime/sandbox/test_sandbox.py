@@ -42,7 +42,7 @@ from arbiter_app.runtime.sandbox.skills import SKILLS, TASKS, Skill
 from arbiter_app.runtime.sandbox.world import Fault
 from arbiter_app.runtime.sse import StreamAssembler
 from tests.clock import least_cpu_s
-from tests.waiting import PATIENCE_S
+from tests.waiting import FAR_S, PATIENCE_S
 
 PERFECT, HOPELESS = (Skill((value,) * 5, (value,) * 5, 0, 0) for value in (1.0, 0.0))
 TOLERANCE = 0.05
@@ -71,9 +71,9 @@ def use(server: SandboxServer, test: Callable[[HttpRuntime], Awaitable[Any]]) ->
     """Run `test` with a client of the sandbox."""
 
     async def main() -> Any:
-        runtime = HttpRuntime(server.url, server.key, gap_timeout_s=1)
+        runtime = HttpRuntime(server.url, server.key, gap_timeout_s=PATIENCE_S)
         try:
-            return await asyncio.wait_for(test(runtime), 20)
+            return await asyncio.wait_for(test(runtime), 2 * PATIENCE_S)
         finally:
             await runtime.aclose()
 
@@ -83,7 +83,7 @@ def use(server: SandboxServer, test: Callable[[HttpRuntime], Awaitable[Any]]) ->
 
 def complete(server: SandboxServer, payload: Json) -> Reply:
     async def test(runtime: HttpRuntime) -> Reply:
-        return await runtime.complete(orjson.dumps(payload), deadline=asyncio.get_running_loop().time() + 5)
+        return await runtime.complete(orjson.dumps(payload), deadline=asyncio.get_running_loop().time() + PATIENCE_S)
 
     reply: Reply = use(server, test)
     return reply
@@ -91,7 +91,7 @@ def complete(server: SandboxServer, payload: Json) -> Reply:
 
 def streamed(server: SandboxServer, payload: Json) -> tuple[list[bytes], StreamAssembler]:
     async def test(runtime: HttpRuntime) -> tuple[list[bytes], StreamAssembler]:
-        deadline = asyncio.get_running_loop().time() + 5
+        deadline = asyncio.get_running_loop().time() + PATIENCE_S
         stream = await runtime.stream(orjson.dumps({**payload, "stream": True}), deadline=deadline)
         assembler, events = StreamAssembler(), []
         try:
@@ -456,8 +456,8 @@ def test_judged_scores_follow_true_quality_with_little_noise() -> None:
         ({"body": "<html>", "content_type": "text/html"}, "protocol", 0),
         ({"body": '{"choices": '}, "protocol", 0),
         ({"cut_after": 2}, "transport", 0),
-        ({"stall_s": 30}, "timeout", 0),
-        ({"drip_s": 30}, "timeout", 0),
+        ({"stall_s": FAR_S}, "timeout", 0),
+        ({"drip_s": FAR_S}, "timeout", 0),
     ],
 )
 def test_faults_strike_as_they_were_ordered(
@@ -467,7 +467,7 @@ def test_faults_strike_as_they_were_ordered(
 
     async def test(runtime: HttpRuntime) -> RuntimeFault:
         with pytest.raises(RuntimeFault) as caught:
-            deadline = asyncio.get_running_loop().time() + 0.5
+            deadline = asyncio.get_running_loop().time() + (0.5 if kind == "timeout" else PATIENCE_S)
             if not stream:
                 await runtime.complete(orjson.dumps(chat("Hi")), deadline=deadline)
             else:
@@ -499,7 +499,7 @@ def test_a_fault_rate_is_a_share_of_the_calls_and_an_empty_fault_lifts_it(server
     control(server, "faults", {"model": "gpt-4o", "status": 500, "rate": 0.5})
 
     async def test(runtime: HttpRuntime) -> int:
-        failed, deadline = 0, asyncio.get_running_loop().time() + 10
+        failed, deadline = 0, asyncio.get_running_loop().time() + PATIENCE_S
         for n in range(100):
             try:
                 await runtime.complete(orjson.dumps(chat(f"Hi {n}")), deadline=deadline)
@@ -566,17 +566,15 @@ def test_calls_are_counted_and_payloads_kept_but_not_huge_ones(server: SandboxSe
     assert [payload.get("odd_field") for payload in seen["payloads"]] == [1]
 
 
-def test_a_caller_that_hangs_up_is_noticed_within_a_second(server: SandboxServer) -> None:
-    server.world.faults["*"] = Fault(stall_s=30)
+def test_a_caller_that_hangs_up_is_noticed(server: SandboxServer) -> None:
+    server.world.faults["*"] = Fault(stall_s=FAR_S)
 
     async def test(runtime: HttpRuntime) -> None:
         call = asyncio.create_task(runtime.complete(b'{"model":"gpt-4o","messages":[{"role":"user"}]}', deadline=1e9))
-        end = time.monotonic() + 5
-        while not server.world.open_requests and time.monotonic() < end:  # noqa: ASYNC110
+        while not server.world.open_requests:  # noqa: ASYNC110
             await asyncio.sleep(0.002)
         call.cancel()
-        end = time.monotonic() + 1
-        while not server.world.hung_up and time.monotonic() < end:  # noqa: ASYNC110
+        while not server.world.hung_up:  # noqa: ASYNC110
             await asyncio.sleep(0.002)
 
     use(server, test)
@@ -587,14 +585,14 @@ def test_latency_is_simulated_and_streams_are_paced(server: SandboxServer) -> No
     server.world.latency = 0.2
     started = time.monotonic()
     complete(server, chat("Why is the sky blue?"))
-    assert 0.06 < time.monotonic() - started < 2
+    assert time.monotonic() - started > 0.06
     events, _ = streamed(server, chat("Why is the sky blue?"))
     assert len(events) > 10
 
 
 def test_it_carries_the_load_of_a_test_suite(server: SandboxServer) -> None:
     async def test(runtime: HttpRuntime) -> float:
-        started, deadline = time.monotonic(), asyncio.get_running_loop().time() + 20
+        started, deadline = time.process_time(), asyncio.get_running_loop().time() + PATIENCE_S
         payload = orjson.dumps(chat("Calculate 37 * 24"))
 
         async def caller() -> None:
@@ -602,9 +600,9 @@ def test_it_carries_the_load_of_a_test_suite(server: SandboxServer) -> None:
                 await runtime.complete(payload, deadline=deadline)
 
         await asyncio.gather(*(caller() for _ in range(16)))
-        return 800 / (time.monotonic() - started)
+        return 800 / (time.process_time() - started)
 
-    assert use(server, test) > 150  # measured with client and sandbox in one process: over 1,500 on an idle core
+    assert use(server, test) > 150  # a second of CPU time of client and sandbox; over 1,500 on an idle core
 
 
 def test_it_runs_on_its_own_and_stops_whichever_thread_is_told() -> None:
