@@ -32,10 +32,9 @@ CHAT_ERRORS = {
 MESSAGES_ERRORS = {status: why for status, why in CHAT_ERRORS.items() if status != 422} | {
     400: "malformed JSON, no Messages request, a prompt that fits no window, no capable model, or the runtime's own refusal"
 }
-RESPONSES_ERRORS = CHAT_ERRORS | {
-    400: "malformed JSON, what needs contents that are not kept, or a tool of OpenAI's own, a prompt that fits no window, no capable model, or "
-    "the runtime's own refusal",
-    422: "`input` is missing or no list of items, or a field has the wrong type",
+RESPONSES_ERRORS = {status: why for status, why in CHAT_ERRORS.items() if status != 422} | {
+    400: "malformed JSON, no Responses request, what needs contents that are not kept, or a tool of OpenAI's own, a prompt that fits no window, "
+    "no capable model, or the runtime's own refusal",
 }
 COMPLETIONS_ERRORS = CHAT_ERRORS | {
     400: "malformed JSON, no text as prompt, what a chat cannot give (`logprobs`, `echo`, several completions), a prompt that fits no "

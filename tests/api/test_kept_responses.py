@@ -204,9 +204,9 @@ def test_a_runtime_of_responses_need_not_keep_anything(client: openai.OpenAI, gp
 
 @pytest.mark.parametrize("previous", [7, ["resp_1"], {}])
 def test_what_is_no_id_is_said(client: openai.OpenAI, previous: Any) -> None:
-    with pytest.raises(openai.UnprocessableEntityError) as caught:
+    with pytest.raises(openai.BadRequestError) as caught:
         client.responses.create(model="auto", input="Go on", previous_response_id=previous)
-    assert caught.value.param == "previous_response_id"
+    assert (caught.value.param, caught.value.code) == ("previous_response_id", "invalid_type")
 
 
 def test_a_conversation_beyond_the_largest_body_is_refused(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_responses_are_ordinary_too(seen):
     assert responses["tool"]["text"] and set(responses["structured"]) == {"name", "age"}
     assert responses["errors"] == {
         "wrong key": ["AuthenticationError", 401, "invalid_api_key"],
-        "input": ["UnprocessableEntityError", 422, "invalid_value"],
+        "input": ["BadRequestError", 400, "missing_required_parameter"],
         "stored": ["BadRequestError", 400, "unsupported_parameter"],
         "fetched": ["BadRequestError", 400, "unsupported_parameter"],
     }

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 import orjson
 
 from arbiter_app.dialects import openai_chat
-from arbiter_app.dialects.openai_chat import status_of
 from arbiter_app.dialects.openai_responses.answer import IN_PROGRESS, failed, finished, response
 from arbiter_app.dialects.openai_responses.events import Output, ended_with, framed, output_of
 from arbiter_app.dialects.openai_responses.request import parse
@@ -62,6 +61,11 @@ async def frames(streamed: Streamed) -> AsyncIterator[bytes]:
         return last + told([{"type": f"response.{ended['status']}", "response": ended}])
 
     yield ending() if sent < LARGE_BYTES else await asyncio.to_thread(ending)  # all is said again
+
+
+def status_of(error: ArbiterError) -> int:
+    """The status of an error: 400 for all that is wrong with a request, well-formed or not, as OpenAI's Responses have it."""
+    return 400 if error.status == 422 else error.status
 
 
 def error_body(error: ArbiterError) -> bytes:

@@ -10,11 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from arbiter_app.dialects.history import CallIds
-from arbiter_app.dialects.openai_responses.refusals import text_of, unsupported, wrong
+from arbiter_app.dialects.openai_responses.refusals import missing, mistyped, text_of, unsupported, wrong
 from arbiter_app.dialects.openai_responses.tools import arguments_of, function_name
 from arbiter_app.dialects.openai_responses.turns import Turns
 from arbiter_app.dialects.reasoning import unsealed
-from arbiter_app.dialects.strict_json import kind
 from arbiter_app.dialects.translation import MAX_DROPPED_CHARS, Dropped
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.plain import quoted
@@ -29,16 +28,18 @@ TEXTS = ("input_text", "output_text", "text")
 
 
 def chat_messages(given: Any, dropped: Dropped) -> list[Json]:
-    """The messages that `input` means. Raises Unprocessable for what is none, BadRequest for what no chat can say."""
+    """The messages that `input` means. Raises BadRequest."""
     if isinstance(given, str):
         return [{"role": "user", "content": given}]
-    if not isinstance(given, list) or not given:
-        raise wrong("input", "is required: a string, or a list with at least one item")
+    if given is None or given == []:
+        raise missing("input")
+    if not isinstance(given, list):
+        raise mistyped("input", "a string or a list of items", given)
     history = _History(dropped)
     for at, item in enumerate(given):
         where = f"input[{at}]"
         if not isinstance(item, dict):
-            raise wrong(where, f"must be an object, not {kind(item)}")
+            raise mistyped(where, "an object", item)
         history.take(item, where)
     messages = history.messages()
     if not messages:
@@ -189,12 +190,12 @@ def _in_order(content: Any, where: str, dropped: Dropped) -> list[Json]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     if not isinstance(content, list):
-        raise wrong(where, f"must be a string or a list of parts, not {kind(content)}")
+        raise mistyped(where, "a string or a list of parts", content)
     made = []
     for at, part in enumerate(content):
         here = f"{where}[{at}]"
         if not isinstance(part, dict):
-            raise wrong(here, f"must be an object, not {kind(part)}")
+            raise mistyped(here, "an object", part)
         made.append(_part(part, here, dropped))
     return made
 

@@ -11,11 +11,11 @@ from arbiter_app.dialects import openai_chat
 from arbiter_app.dialects.history import odd_ids
 from arbiter_app.dialects.openai_responses import typed
 from arbiter_app.dialects.openai_responses.items import chat_messages, with_own_ids
-from arbiter_app.dialects.openai_responses.refusals import object_of, text_of, unsupported, wrong
+from arbiter_app.dialects.openai_responses.refusals import mistyped, object_of, text_of, unsupported, wrong
 from arbiter_app.dialects.openai_responses.thinking import settled
 from arbiter_app.dialects.openai_responses.tools import chat_tools, offers_hosted
 from arbiter_app.dialects.reasoning import RESPONSES, native_of
-from arbiter_app.dialects.strict_json import History, kind, load_members
+from arbiter_app.dialects.strict_json import History, load_members
 from arbiter_app.dialects.translation import Dropped, exactly
 from arbiter_app.pipeline.native import NativeRequest
 from arbiter_app.pipeline.plain import quoted
@@ -59,8 +59,7 @@ REPEATED = (
 
 
 def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
-    """One Responses request. Raises BadRequest for what is no JSON object or cannot be had here, Unprocessable for what means
-    nothing."""
+    """One Responses request. Raises BadRequest, and Unprocessable for a wrong `arbiter_*` field."""
     dropped = Dropped()
     written, given, history = load_members(body, "input", typed.history)
     made = translated(given, dropped, history)
@@ -95,9 +94,7 @@ def _native(written: Mapping[str, str], messages: list[Json], *, signed: bool) -
 
 
 def translated(given: Json, dropped: Dropped, history: History | None = None) -> Json:
-    """The chat request that a Responses request means, of which the history may have been read already. Raises BadRequest and
-    Unprocessable.
-    """
+    """The chat request that a Responses request means, of which the history may have been read already. Raises BadRequest."""
     for name, why in REFUSED.items():
         if given.get(name) not in (None, False):
             raise unsupported(name, why)
@@ -129,7 +126,9 @@ def _members(given: Json, dropped: Dropped) -> Json:
     return {**made, **chat_tools(given, dropped)}
 
 
-def _passed(value: Any, where: str, _: Dropped) -> Json:
+def _switch(value: Any, where: str, _: Dropped) -> Json:
+    if not isinstance(value, bool):
+        raise mistyped(where, "true or false", value)
     return {where: value}
 
 
@@ -139,13 +138,15 @@ def _text(value: Any, where: str, _: Dropped) -> Json:
 
 def _number(value: Any, where: str, _: Dropped) -> Json:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise wrong(where, f"must be a number, not {kind(value)}")
+        raise mistyped(where, "a number", value)
     return {where: value}
 
 
 def _max_output_tokens(value: Any, where: str, _: Dropped) -> Json:
-    if type(value) is not int or value < 1:
-        raise wrong(where, f"must be a whole number above 0, not {quoted(value, 40)}")
+    if type(value) is not int:
+        raise mistyped(where, "a whole number", value)
+    if value < 1:
+        raise wrong(where, f"must be above 0, not {quoted(value, 40)}", "integer_below_min_value")
     return {"max_completion_tokens": value}
 
 
@@ -167,7 +168,7 @@ def _cache_options(value: Any, where: str, dropped: Dropped) -> Json:
 
 def _include(value: Any, where: str, dropped: Dropped) -> Json:
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise wrong(where, "must be a list of strings")
+        raise wrong(where, "must be a list of strings", "invalid_type")
     for one in value:
         if one != ENCRYPTED:  # which is given wherever there is any
             dropped.add(f"include.{one[:MAX_NAME_CHARS]}")
@@ -197,15 +198,15 @@ def _text_form(value: Any, where: str, dropped: Dropped) -> Json:
             f"{where}.format.type", f"must be text, json_object or json_schema, not {quoted(form.get('type'), 40)}"
         )
     if not isinstance(form.get("schema"), dict):
-        raise wrong(f"{where}.format.schema", f"must be a JSON schema, not {kind(form.get('schema'))}")
+        raise mistyped(f"{where}.format.schema", "a JSON schema", form.get("schema"))
     text_of(form.get("name"), f"{where}.format.name")
     told = {name: form[name] for name in ("name", "schema", "strict", "description") if form.get(name) is not None}
     return made | {"response_format": {"type": "json_schema", "json_schema": told}}
 
 
 MEMBERS: dict[str, Callable[[Any, str, Dropped], Json]] = {
-    "model": _passed,
-    "stream": _passed,
+    "model": _text,
+    "stream": _switch,
     "temperature": _number,
     "top_p": _number,
     "max_output_tokens": _max_output_tokens,

@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from arbiter_app import exact_json
-from arbiter_app.dialects.openai_responses.refusals import wrong
+from arbiter_app.dialects.openai_responses.refusals import mistyped
 from arbiter_app.dialects.openai_responses.request import ENCRYPTED
 from arbiter_app.dialects.reasoning import RESPONSES
-from arbiter_app.dialects.strict_json import kind
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import ChatRequest, Json
@@ -49,7 +48,7 @@ def refers(body: bytes) -> bool:
 
 
 def recalled(body: bytes, look: Look) -> Recalled:
-    """A request with the contents that it refers to in their place. Raises BadRequest for what is not kept, Unprocessable."""
+    """A request with the contents that it refers to in their place. Raises BadRequest for what is not kept, or no string."""
     try:
         members = exact_json.members(body)
     except ValueError:
@@ -72,7 +71,7 @@ def recalled(body: bytes, look: Look) -> Recalled:
 def _previous(text: str) -> str | None:
     stated = json.loads(text)
     if stated is not None and not isinstance(stated, str):
-        raise wrong(PREVIOUS, f"must be a string, not {kind(stated)}")
+        raise mistyped(PREVIOUS, "a string", stated)
     return stated or None
 
 

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from arbiter_app.dialects.openai_responses.refusals import text_of, unsupported, wrong
-from arbiter_app.dialects.strict_json import kind
+from arbiter_app.dialects.openai_responses.refusals import mistyped, text_of, unsupported, wrong
 from arbiter_app.dialects.translation import Dropped
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.plain import quoted
@@ -98,7 +97,7 @@ def chat_tools(given: Json, dropped: Dropped) -> Json:
         return {}
     parallel = given.get("parallel_tool_calls")
     if parallel is not None and not isinstance(parallel, bool):
-        raise wrong("parallel_tool_calls", "must be true or false")
+        raise mistyped("parallel_tool_calls", "true or false", parallel)
     return {
         "tools": made,
         **({"tool_choice": choice} if choice is not None else {}),
@@ -127,20 +126,20 @@ def input_of(arguments: str) -> str:
 
 
 def _checked(tools: Any, where: str) -> Iterator[tuple[str, Json]]:
-    """The tools of a list, those of namespaces among them. Raises Unprocessable for what is none."""
+    """The tools of a list, those of namespaces among them. Raises BadRequest for what is none."""
     if not isinstance(tools, list):
-        raise wrong(where, f"must be a list of tools, not {kind(tools)}")
+        raise mistyped(where, "a list of tools", tools)
     for at, tool in enumerate(tools):
         here = f"{where}[{at}]"
         if not isinstance(tool, dict):
-            raise wrong(here, f"must be an object, not {kind(tool)}")
+            raise mistyped(here, "an object", tool)
         of_chat = tool.get("function") if tool.get("type") == "function" and "name" not in tool else None
         given = of_chat if isinstance(of_chat, dict) else tool
         if tool.get("type") in OWN:
             if not text_of(given.get("name"), f"{here}.name"):
                 raise wrong(f"{here}.name", "must not be empty")
             if given.get("parameters") is not None and not isinstance(given["parameters"], dict):
-                raise wrong(f"{here}.parameters", f"must be a JSON schema, not {kind(given['parameters'])}")
+                raise mistyped(f"{here}.parameters", "a JSON schema", given["parameters"])
             if given.get("description") is not None:
                 text_of(given["description"], f"{here}.description")
         yield here, tool

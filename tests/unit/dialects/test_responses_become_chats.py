@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arbiter_app.dialects.openai_responses import parse
-from arbiter_app.pipeline.errors import ArbiterError, BadRequest, Unprocessable
+from arbiter_app.dialects.openai_responses import parse, status_of
+from arbiter_app.pipeline.errors import ArbiterError, BadRequest
 from arbiter_app.pipeline.types import Caller, Capability, ChatRequest, Role
 
 CALLER = Caller("k_1", Role.CALLER)
@@ -345,10 +345,50 @@ def test_calls_and_outputs_belong_together(items):
     ],
     ids=lambda value: json.dumps(value)[-60:] if isinstance(value, dict) else value,
 )
-def test_what_means_nothing_is_422_and_names_the_field(request_, param):
-    with pytest.raises(Unprocessable) as caught:
+def test_what_means_nothing_is_400_as_at_openai_and_names_the_field(request_, param):
+    with pytest.raises(ArbiterError) as caught:
         read(**{"input": "hi", **request_})
-    assert (caught.value.status, caught.value.param) == (422, param)
+    assert (status_of(caught.value), caught.value.type, caught.value.param) == (400, "invalid_request_error", param)
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "param"),
+    [
+        ({"input": None}, "missing_required_parameter", "input"),
+        ({"input": []}, "missing_required_parameter", "input"),
+        ({"input": 0}, "invalid_type", "input"),
+        ({"input": ["hi"]}, "invalid_type", "input[0]"),
+        ({"input": [{"role": "user"}]}, "missing_required_parameter", "input[0].content"),
+        ({"input": [{"role": "judge", "content": "x"}]}, "invalid_value", "input[0].role"),
+        (
+            {"input": [{"type": "function_call", "call_id": "c", "name": "f"}]},
+            "missing_required_parameter",
+            "input[0].arguments",
+        ),
+        ({"stream": "yes"}, "invalid_type", "stream"),
+        ({"model": 5}, "invalid_type", "model"),
+        ({"max_output_tokens": "5"}, "invalid_type", "max_output_tokens"),
+        ({"max_output_tokens": 0}, "integer_below_min_value", "max_output_tokens"),
+        ({"text": {"format": {"type": "xml"}}}, "invalid_value", "text.format.type"),
+        (
+            {"text": {"format": {"type": "json_schema", "name": "n"}}},
+            "missing_required_parameter",
+            "text.format.schema",
+        ),
+        ({"text": {"format": {"type": "json_schema", "schema": {}}}}, "missing_required_parameter", "text.format.name"),
+        (
+            {"text": {"format": {"type": "json_schema", "name": "n", "schema": []}}},
+            "invalid_type",
+            "text.format.schema",
+        ),
+        ({"tools": [{"type": "function", "name": "f", "parameters": "x"}]}, "invalid_type", "tools[0].parameters"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_goes_by_the_codes_of_openai(request_, code, param):
+    with pytest.raises(BadRequest) as caught:
+        read(**{"input": "hi", **request_})
+    assert (caught.value.code, caught.value.param) == (code, param)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'{"input": NaN}', b"\xff"])
