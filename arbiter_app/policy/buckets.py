@@ -243,6 +243,7 @@ class SharedPosterior:
         """Another one whenever the `shared` sums change."""
         self._total: Array | None = None
         self._charges: tuple[float, float] | None = None
+        self._elsewhere: dict[int, tuple[Array, Array]] = {}
 
     def refresh(self) -> None:
         """The `shared` sums of some buckets are others; what is believed changes where their grades are."""
@@ -252,6 +253,7 @@ class SharedPosterior:
             for known, one in zip(self._of, self._buckets, strict=True)
         ):
             self._moment, self._total = object(), None
+            self._elsewhere.clear()
 
     def base_charges(self, here: Bucket) -> tuple[float, float]:
         """The baseline's charged calls, and their USD, in all buckets but this one."""
@@ -270,10 +272,13 @@ class SharedPosterior:
 
     def elsewhere(self, here: Bucket) -> tuple[Array, Array]:
         """What all other buckets say of the shared part: mean [K] and covariance [K, K]."""
-        total, size = self._all(), len(self.prior.mean)
-        if here in self._at:
-            total = total - self._likelihoods[self._at[here]]
-        return shared_posterior(self.prior, total[: self._cells].reshape(size, size), total[self._cells :])
+        at, size = self._at.get(here, -1), len(self.prior.mean)
+        found = self._elsewhere.get(at)
+        if found is None:
+            total = self._all() if at < 0 else self._all() - self._likelihoods[at]
+            precision, info = total[: self._cells].reshape(size, size), total[self._cells :]
+            found = self._elsewhere[at] = shared_posterior(self.prior, precision, info)
+        return found
 
     def belief(self, here: Bucket, own: BucketSums) -> QualityPosterior:
         """What is believed of the models of a bucket with these sums, and the shared ones of all others."""

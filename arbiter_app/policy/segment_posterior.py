@@ -14,11 +14,15 @@ With S_p = k C + (1 - a) L^2 11' and what a part's grades say (precision D, info
     c | all y      ~ N(m, V),     V = (I + S_c sum_p D G)^-1 S_c,     m = V sum_p b G + (I + S_c sum_p D G)^-1 m_c
     x_p | all y    ~ N(G S_p b + G m,  G S_p + G V G')
 
-and c has the prior N(m_c, S_c) that all other buckets leave it.
+and c has the prior N(m_c, S_c) that all other buckets leave it. Where k = 0, S_p is of rank one and G has a closed form (Sherman and Morrison,
+Annals of Mathematical Statistics 21, 1950): with d = D 1, f = (1 - a) L^2 / (1 + (1 - a) L^2 1'd),
+
+    G = I - f 1 d',     D G = D - f d d',     b G = b - f (b'1) d,     G S_p = f 1 1',     |G| = 1 / (1 + (1 - a) L^2 1'd)
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import exp, log
 
@@ -47,18 +51,18 @@ DIFFER_PRIOR = 0.2
 """How likely parts are to differ before anything is known (0.5 cost short streams 0.04: `brain.md`, What we tried)."""
 LEAST_ODDS = -700.0
 """The logarithm of odds under which a chance is none: its exponential is beyond what floats hold."""
+Said = tuple[Array, Array]
+"""A precision [K, K] and an information vector [K]."""
 LEVEL_SHARED = 0.5
 """Share of the variance of a part's level that is its bucket's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What other buckets leave to believe of the part of quality that a bucket has in common: mean [K], covariance [K, K]; with the prior
-    of gaps."""
+    """What other buckets leave to believe of the part of quality that a bucket has in common: mean [K], covariance [K, K]."""
 
     mean: Array
     cov: Array
-    prior: GapPrior
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,35 +73,79 @@ class SegmentInformation:
     info: Array
     size: float
 
-    def prior(self, common: Common, differ: float) -> tuple[Array, Array]:
-        """The covariances of what parts have in common, and of what is a part's own [K, K]."""
-        gaps, level = common.prior.shared + common.prior.own, np.full_like(common.cov, (LEVEL_SD / self.size) ** 2)
-        return common.cov + common.prior.own + LEVEL_SHARED * level, differ * gaps + (1 - LEVEL_SHARED) * level
+
+@dataclass(frozen=True, slots=True)
+class SegmentLikelihood:
+    """The same for one k. Of c, all parts together: `precision` [K, K] and `info` [K]. Of a part, were c known: mean `residual` + `gain` c,
+    covariance `cov_given_common` ([P, K], [P, K, K] and [P, K, K]). `log_gain` is the logarithm of the product of all |G|."""
+
+    precision: Array
+    info: Array
+    residual: Array
+    gain: Array
+    cov_given_common: Array
+    log_gain: float
+
+    def given(self, mean: Array, cov: Array) -> tuple[Array, Array]:
+        """Mean [P, K] and covariance [P, K, K] of x in each part, from those of c."""
+        return self.residual + self.gain @ mean, self.cov_given_common + self.gain @ cov @ self.gain.transpose(0, 2, 1)
 
 
-def segment_information(sums: Array, baseline: int) -> SegmentInformation:
-    """From the sums of all parts [P, ROWS, K]; gaps have the size that the baseline's grades in all of them call for."""
+class SegmentGrades:
+    """What the grades of a bucket's parts say, where they differ and where they do not: worked out once, since it does not depend on what
+    other buckets say."""
+
+    def __init__(self, told: SegmentInformation, prior: GapPrior) -> None:
+        level = (LEVEL_SD / told.size) ** 2
+        self.told, self._more = told, prior.own + LEVEL_SHARED * level
+        own = DIFFER * (prior.shared + prior.own) + (1 - LEVEL_SHARED) * level
+        self._either = _differing(told, own), _alike(told, (1 - LEVEL_SHARED) * level)
+
+    def evidence_of_difference(self, common: Common) -> float:
+        """The logarithm of how many times likelier the grades are where the parts differ than where they do not."""
+        prior, info = common.cov + self._more, self.told.info - self.told.precision @ common.mean
+        found = []
+        for one in self._either:
+            whole, told = np.eye(len(prior)) + prior @ one.precision, one.info - one.precision @ common.mean
+            fit = np.einsum("pi,pij,pj->", info, one.cov_given_common, info) + told @ np.linalg.solve(
+                whole, prior @ told
+            )
+            found.append(float(fit + one.log_gain - np.linalg.slogdet(whole)[1]) / 2)
+        return found[0] - found[1]
+
+    def beliefs(self, common: Common, chance: float) -> list[QualityPosterior]:
+        """What is believed of the models in each part, where the parts differ with this chance: the mixture's mean and covariance."""
+        prior, given = common.cov + self._more, []
+        for one in self._either:
+            left = np.linalg.inv(np.eye(len(prior)) + prior @ one.precision)
+            given.append(one.given(left @ (prior @ one.info + common.mean), left @ prior))
+        mean, cov = (np.array(several) for several in zip(*given, strict=True))
+        weights, size = (chance, 1 - chance), self.told.size
+        mixed = np.tensordot(weights, mean, 1)
+        off = mean - mixed
+        spread = np.tensordot(weights, cov + off[..., :, None] * off[..., None, :], 1)
+        return [QualityPosterior(LEVEL + size * one, size * size * its) for one, its in zip(mixed, spread, strict=True)]
+
+
+def said_by_each(sums: Array, baseline: int, known: Mapping[bytes, Said]) -> dict[bytes, Said]:
+    """What the grades of each part say by themselves, were the size of gaps 1, by its sums [ROWS, K]; `known` is what was worked out before:
+    most parts are as they were."""
+    found = {}
+    for one in sums:
+        key = one.tobytes()
+        found[key] = known[key] if key in known else _said(one, baseline)
+    return found
+
+
+def segment_information(sums: Array, baseline: int, said: Mapping[bytes, Said]) -> SegmentInformation:
+    """From the sums of all parts [P, ROWS, K], and what each says by itself; gaps have the size that the baseline's grades in all of them
+    call for."""
     weight, total = sums[:, :2, baseline].sum(axis=0).tolist()
     size = gap_scale(weight, total)
-    said = [
-        grade_information(alone, size, pairs)
-        for alone, pairs in (
-            said_by(one[:GRADES], one[GRADES:], baseline, grade_evidence(one[:GRADES])) for one in sums
-        )
-    ]
-    return SegmentInformation(np.array([one for one, _ in said]), np.array([one for _, one in said]), size)
-
-
-def evidence_of_difference(told: SegmentInformation, common: Common) -> float:
-    """The logarithm of how many times likelier the grades are where the parts differ than where they do not."""
-    graded = np.flatnonzero(told.precision.any(axis=(0, 1)))
-    info = told.info - told.precision @ common.mean
-    precision, info = told.precision[:, graded[:, None], graded], info[:, graded]
-    found = []
-    for differ in (DIFFER, 0.0):
-        shared, own = (one[np.ix_(graded, graded)] for one in told.prior(common, differ))
-        found.append(_log_marginal(precision, info, shared, own))
-    return found[0] - found[1]
+    each = [said[one.tobytes()] for one in sums]
+    return SegmentInformation(
+        size * size * np.array([one for one, _ in each]), size * np.array([one for _, one in each]), size
+    )
 
 
 def chance_of_difference(evidence: float) -> float:
@@ -106,40 +154,38 @@ def chance_of_difference(evidence: float) -> float:
     return 1 / (1 + exp(-odds)) if odds > LEAST_ODDS else 0.0
 
 
-def segment_beliefs(told: SegmentInformation, common: Common, chance: float) -> list[QualityPosterior]:
-    """What is believed of the models in each part, where the parts differ with this chance: the mixture's mean and covariance."""
-    given = [_given(told, common, one) for one in (DIFFER, 0.0)]
-    mean, cov = np.array([one for one, _ in given]), np.array([one for _, one in given])
-    weights = chance, 1 - chance
-    mixed = np.tensordot(weights, mean, 1)
-    off = mean - mixed
-    spread = np.tensordot(weights, cov + off[..., :, None] * off[..., None, :], 1)
-    size = told.size
-    return [QualityPosterior(LEVEL + size * one, size * size * its) for one, its in zip(mixed, spread, strict=True)]
+def _said(sums: Array, baseline: int) -> Said:
+    grades = sums[:GRADES]
+    alone, pairs = said_by(grades, sums[GRADES:], baseline, grade_evidence(grades))
+    return grade_information(alone, 1.0, pairs)
 
 
-def _given(told: SegmentInformation, common: Common, differ: float) -> tuple[Array, Array]:
-    """Mean [P, K] and covariance [P, K, K] of x in each part."""
-    shared, own = told.prior(common, differ)
-    one = np.eye(len(shared))
-    gain = np.linalg.inv(one + own @ told.precision)
-    left = np.linalg.inv(one + shared @ (told.precision @ gain).sum(axis=0))
-    cov = left @ shared
-    mean = cov @ np.einsum("pi,pij->j", told.info, gain) + left @ common.mean
+def _differing(told: SegmentInformation, own: Array) -> SegmentLikelihood:
+    """For parts whose own part of quality has this covariance [K, K]."""
+    out = np.eye(len(own)) + own @ told.precision
+    gain = np.asarray(np.linalg.inv(out), dtype=np.float64)
     alone = gain @ own
-    return (
-        (alone @ told.info[..., None])[..., 0] + gain @ mean,
-        alone + gain @ cov @ gain.transpose(0, 2, 1),
+    return SegmentLikelihood(
+        (told.precision @ gain).sum(axis=0),
+        np.einsum("pi,pij->j", told.info, gain),
+        (alone @ told.info[..., None])[..., 0],
+        gain,
+        alone,
+        -float(np.linalg.slogdet(out)[1].sum()),
     )
 
 
-def _log_marginal(precision: Array, info: Array, shared: Array, own: Array) -> float:
-    """The logarithm of how likely grades that say this of parts of mean 0 are, up to what does not depend on the prior."""
-    one = np.eye(len(shared))
-    out = one + own @ precision
-    gain = np.linalg.inv(out)
-    whole = one + shared @ (precision @ gain).sum(axis=0)
-    told = np.einsum("pi,pij->j", info, gain)
-    size = np.linalg.slogdet(out)[1].sum() + np.linalg.slogdet(whole)[1]
-    fit = np.einsum("pi,pij,pj->", info, gain @ own, info) + told @ np.linalg.solve(whole, shared @ told)
-    return float(fit - size) / 2
+def _alike(told: SegmentInformation, level: float) -> SegmentLikelihood:
+    """For parts that have nothing of their own but a level of this variance."""
+    known, models = told.precision.sum(axis=2), told.info.shape[1]
+    out = 1 + level * known.sum(axis=1)
+    share, whole = level / out, told.info.sum(axis=1)
+    scaled = share[:, None] * known
+    return SegmentLikelihood(
+        told.precision.sum(axis=0) - scaled.T @ known,
+        told.info.sum(axis=0) - whole @ scaled,
+        np.repeat((share * whole)[:, None], models, axis=1),
+        np.eye(models) - np.repeat(scaled[:, None, :], models, axis=1),
+        np.broadcast_to(share[:, None, None], (len(share), models, models)),
+        -float(np.log(out).sum()),
+    )

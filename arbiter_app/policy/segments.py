@@ -8,7 +8,7 @@ Bounded: a few parts by each feature, the others are the rest of the bucket; who
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -17,15 +17,15 @@ import orjson
 
 from arbiter_app.policy.buckets import Bucket, SharedPosterior
 from arbiter_app.policy.candidates import ModelIndex
-from arbiter_app.policy.posterior import Array, QualityPosterior
+from arbiter_app.policy.posterior import Array, GapPrior, QualityPosterior
 from arbiter_app.policy.segment_posterior import (
     GRADES,
     ROWS,
     Common,
-    SegmentInformation,
+    Said,
+    SegmentGrades,
     chance_of_difference,
-    evidence_of_difference,
-    segment_beliefs,
+    said_by_each,
     segment_information,
 )
 from arbiter_app.policy.statistics import BEYOND, PAIR_FIELDS, ModelStats
@@ -61,13 +61,9 @@ class SegmentSums:
         """How likely the parts are to differ."""
         return chance_of_difference(self.evidence)
 
-    def information(self, pool: ModelIndex) -> SegmentInformation:
-        """What the grades of all parts say."""
-        return segment_information(_ordered(self.sums, self.models, pool.models), pool.base)
-
-    def beliefs(self, told: SegmentInformation, common: Common) -> dict[str, QualityPosterior]:
+    def beliefs(self, told: SegmentGrades, common: Common) -> dict[str, QualityPosterior]:
         """What is believed of the models of each part, but for the rest, by what their grades say."""
-        return dict(zip(self.values, segment_beliefs(told, common, self.chance), strict=False))
+        return dict(zip(self.values, told.beliefs(common, self.chance), strict=False))
 
 
 class BucketSegments:
@@ -80,7 +76,8 @@ class BucketSegments:
         self.sums: dict[str, Array] = {}
         self.heard: dict[str, float] = {}
         self.graded, self.due = 0.0, FIRST
-        self._told: tuple[ModelIndex, SegmentInformation] | None = None
+        self._said: tuple[ModelIndex, dict[bytes, Said]] | None = None
+        self._told: tuple[ModelIndex, SegmentGrades] | None = None
         self._beliefs: tuple[object, ModelIndex, dict[str, QualityPosterior]] | None = None
 
     def place(self, value: str, models: Sequence[str]) -> Array | None:
@@ -107,28 +104,34 @@ class BucketSegments:
             if all_pairs:
                 sums[GRADES:] = 0.0
 
-    def sync(self, here: Bucket, pool: ModelIndex, common: Common) -> None:
+    def sync(self, here: Bucket, pool: ModelIndex, prior: GapPrior, common: Common) -> None:
         """Let choices know them as they are. The rest is what the bucket knows beyond them."""
         self.due = max(FIRST, self.graded * (1 + GROWTH))
         parts = _ordered(np.array(list(self.sums.values())), tuple(self.index), pool.models)
         whole = np.concatenate((here.synced.grades, here.synced.pairs))
         sums = np.concatenate((parts, np.maximum(whole - parts.sum(axis=0), 0.0)[None]))
-        told = segment_information(sums, pool.base)
-        evidence = evidence_of_difference(told, common)
+        told = self._tell(sums, pool, prior)
+        evidence = told.evidence_of_difference(common)
         self.synced = SegmentSums(pool.models, tuple(self.sums), sums, evidence if np.isfinite(evidence) else NO_CHANCE)
         self._told, self._beliefs = (pool, told), None
 
-    def belief(
-        self, value: str, moment: object, pool: ModelIndex, common: Callable[[], Common]
-    ) -> QualityPosterior | None:
+    def belief(self, value: str, pool: ModelIndex, here: Bucket, shared: SharedPosterior) -> QualityPosterior | None:
         """What is believed of the models of a part; None where it has no place."""
         if self.synced is None or value not in self.synced.values:
             return None
-        if self._beliefs is None or self._beliefs[0] is not moment or self._beliefs[1] is not pool:
+        if self._beliefs is None or self._beliefs[0] is not shared.moment or self._beliefs[1] is not pool:
             if self._told is None or self._told[0] is not pool:
-                self._told = pool, self.synced.information(pool)
-            self._beliefs = moment, pool, self.synced.beliefs(self._told[1], common())
+                sums = _ordered(self.synced.sums, self.synced.models, pool.models)
+                self._told = pool, self._tell(sums, pool, shared.prior)
+            self._beliefs = shared.moment, pool, self.synced.beliefs(self._told[1], Common(*shared.elsewhere(here)))
         return self._beliefs[2][value]
+
+    def _tell(self, sums: Array, pool: ModelIndex, prior: GapPrior) -> SegmentGrades:
+        """What the grades of all parts say; what parts say that have not changed is not worked out again."""
+        known = self._said[1] if self._said is not None and self._said[0] is pool else {}
+        said = said_by_each(sums, pool.base, known)
+        self._said = pool, said
+        return SegmentGrades(segment_information(sums, pool.base, said), prior)
 
     def share(self, value: str) -> float:
         """The part's share of the grades, as choices know it."""
@@ -220,7 +223,7 @@ class Segments:
 
     def sync(self, bucket: str, feature: str, here: Bucket, pool: ModelIndex, shared: SharedPosterior) -> None:
         """Look again at one bucket's parts by a feature."""
-        self.parts[bucket, feature].sync(here, pool, _common(here, shared))
+        self.parts[bucket, feature].sync(here, pool, shared.prior, Common(*shared.elsewhere(here)))
         self._look(bucket)
 
     def belief(
@@ -237,7 +240,7 @@ class Segments:
         for feature, parts in (self.wondering if wondering else self.differing).get(bucket, {}).items():
             for one in segments:
                 if one[0] == feature:
-                    belief = parts.belief(one[1], shared.moment, pool, lambda: _common(here, shared))
+                    belief = parts.belief(one[1], pool, here, shared)
                     if belief is not None:
                         return one, belief, parts.share(one[1]) if wondering else 1.0
         return None
@@ -265,10 +268,6 @@ class Segments:
         for evidence, feature, parts in found:
             into = self.differing if chance_of_difference(evidence) > self._sure else self.wondering
             into.setdefault(bucket, {})[feature] = parts
-
-
-def _common(here: Bucket, shared: SharedPosterior) -> Common:
-    return Common(*shared.elsewhere(here), shared.prior)
 
 
 def _ordered(sums: Array, models: Sequence[str], wanted: Sequence[str]) -> Array:

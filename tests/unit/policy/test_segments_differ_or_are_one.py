@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from arbiter_app.policy import Beside, ModelFacts, Observation, Policy, PolicySettings, RoutingAsk, Trials, build
-from arbiter_app.policy.posterior import LEVEL, GapPrior
+from arbiter_app.policy.posterior import LEVEL, LEVEL_SD, GapPrior
 from arbiter_app.policy.segment_posterior import (
     DIFFER,
+    LEVEL_SHARED,
     Common,
+    SegmentGrades,
     SegmentInformation,
     chance_of_difference,
-    evidence_of_difference,
-    segment_beliefs,
 )
 from arbiter_app.policy.segments import MOST_SEGMENTS, BucketSegments
 
@@ -101,27 +101,28 @@ def test_beliefs_and_evidence_are_those_of_the_joint_gaussian() -> None:
     draw, parts, models = np.random.default_rng(2), 3, 4
     roots = draw.normal(size=(2, models, models)) * 0.1
     shared, own = (one @ one.T for one in roots)
-    common = Common(draw.normal(size=models) * 0.1, shared * 0.5, GapPrior(np.zeros(models), shared, own))
+    common, prior = Common(draw.normal(size=models) * 0.1, shared * 0.5), GapPrior(np.zeros(models), shared, own)
     precision = np.array([np.diag(one) for one in draw.uniform(0, 90, (parts, models))])
     precision[:, 2, 2] = 0.0
     info = (
         precision @ draw.normal(size=models) + np.einsum("pii->pi", precision) * draw.normal(size=(parts, models)) / 9
     )
-    told = SegmentInformation(precision, info, 0.8)
+    told, level = SegmentGrades(SegmentInformation(precision, info, 0.8), prior), (LEVEL_SD / 0.8) ** 2
     whole, flat = np.zeros((parts * models,) * 2), info.ravel()
     for at in range(parts):
         whole[at * models : (at + 1) * models, at * models : (at + 1) * models] = precision[at]
     mean, found = np.tile(common.mean, parts), []
     for differ in (DIFFER, 0.0):
-        both, each = told.prior(common, differ)
+        both = common.cov + own + LEVEL_SHARED * level
+        each = differ * (shared + own) + (1 - LEVEL_SHARED) * level
         cov = np.kron(np.ones((parts, parts)), both) + np.kron(np.eye(parts), each)
         gain = np.linalg.inv(np.eye(len(cov)) + cov @ whole)
         centred = flat - whole @ mean
         fit = centred @ gain @ cov @ centred / 2 - np.linalg.slogdet(np.eye(len(cov)) + cov @ whole)[1] / 2
         found.append((fit, mean + gain @ cov @ centred, gain @ cov))
-    assert evidence_of_difference(told, common) == pytest.approx(found[0][0] - found[1][0])
+    assert told.evidence_of_difference(common) == pytest.approx(found[0][0] - found[1][0])
     for chance, (_, expected, cov) in ((1.0, found[0]), (0.0, found[1])):
-        for at, one in enumerate(segment_beliefs(told, common, chance)):
+        for at, one in enumerate(told.beliefs(common, chance)):
             here = slice(at * models, (at + 1) * models)
             assert one.mean == pytest.approx(LEVEL + 0.8 * expected[here])
             assert one.cov == pytest.approx(0.64 * cov[here, here])
