@@ -105,7 +105,8 @@ class Life:
             self._learned(self.policy.grade(self.waiting.pop(draw.randrange(len(self.waiting)))))
         if draw.random() < 0.02:
             self.votes += 1
-            self._learned(self.policy.vote(ask.bucket, choice.model, draw.random() < 0.7, draw.random() < 0.1))
+            up, withdrawn = draw.random() < 0.7, draw.random() < 0.1
+            self._learned(self.policy.vote(ask.bucket, choice.model, up, withdrawn, ask.segments))
         self._change(choice.model)
 
     def differences(self, compared: int) -> Iterator[tuple[RoutingChoice, RoutingChoice]]:

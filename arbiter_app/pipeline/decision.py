@@ -328,6 +328,7 @@ class Decision:
             "seed": choice.seed,
             "candidates": list(map(tuple, choice.candidates)),
             **({"cached_by": ask.cached_by, "cached_tokens": ask.cached_tokens} if ask and ask.cached_tokens else {}),
+            **({"segments": ask.segments} if ask and ask.segments else {}),
             **({"shadows": choice.shadows} if choice.shadows else {}),
             **({"dollar_weight": ask.dollar_weight} if ask and ask.dollar_weight != 1.0 else {}),
         }

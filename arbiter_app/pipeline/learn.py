@@ -20,7 +20,7 @@ from arbiter_app.pipeline.beside import shadow_row
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.ports import DecisionRecord, Delta, Ledger, Lesson, Pairing, Settlement
 from arbiter_app.pipeline.types import UNGRADED, Completion, Cost, Grade, Json, Mode
-from arbiter_app.policy import REACTION, Beside, Learned, Observation, Policy, Shift
+from arbiter_app.policy import REACTION, Beside, Learned, Observation, Policy, Segment, Shift
 from arbiter_app.policy.agreement import Trust
 
 log = logging.getLogger("arbiter.learn")
@@ -186,10 +186,18 @@ class Learner:
         return self._ledger.adjust(self._lesson(learned, pairs))
 
     def vote(
-        self, bucket: str, model: str, *, up: bool, withdrawn: bool = False, pairs: Sequence[Pairing] = ()
+        self,
+        bucket: str,
+        model: str,
+        *,
+        up: bool,
+        withdrawn: bool = False,
+        segments: Sequence[Segment] = (),
+        pairs: Sequence[Pairing] = (),
     ) -> asyncio.Future[None]:
-        """A human's thumb, or taking one back: weighs like several grades (see the policy's vote weight)."""
-        learned = [self._policy.vote(bucket, model, up, withdrawn)]
+        """A human's thumb on an answer to a request of these segments, or taking one back: weighs like several grades (see the policy's
+        vote weight)."""
+        learned = [self._policy.vote(bucket, model, up, withdrawn, segments)]
         return self._ledger.adjust(self._lesson(learned, pairs))
 
     def _lesson(self, learned: list[Learned], pairs: Sequence[Pairing] = ()) -> Lesson:

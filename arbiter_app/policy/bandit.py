@@ -191,10 +191,15 @@ class ArbiterPolicy(BasePolicy):
         self._publish(place, False)
         return self._learned(observation.bucket, deltas, shifts)
 
-    def vote(self, bucket: str, model: str, up: bool, withdrawn: bool = False) -> Learned:
-        """A human's thumb weighs several grades: what is believed is looked at anew."""
+    def vote(
+        self, bucket: str, model: str, up: bool, withdrawn: bool = False, segments: Sequence[Segment] = ()
+    ) -> Learned:
+        """A human's thumb weighs several grades, in its segments, too: what is believed is looked at anew."""
         deltas = super().vote(bucket, model, up, withdrawn).deltas
         self._sync_all()
+        weight = -self._settings.vote_weight if withdrawn else self._settings.vote_weight
+        for feature in self._segments.vote(bucket, segments, model, weight, up):
+            self._look_at_segments(bucket, feature)
         return self._learned(bucket, deltas, ())
 
     def load(self, rows: Rows, state: Mapping[str, bytes]) -> None:

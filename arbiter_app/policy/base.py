@@ -20,6 +20,7 @@ from arbiter_app.policy.types import (
     Observation,
     PolicySettings,
     PolicySnapshot,
+    Segment,
 )
 
 
@@ -55,8 +56,10 @@ class BasePolicy:
             observation.bucket, observation.model, graded(observation.quality, observation.quality_weight)
         )
 
-    def vote(self, bucket: str, model: str, up: bool, withdrawn: bool = False) -> Learned:
-        """A human's thumb, or taking one back."""
+    def vote(
+        self, bucket: str, model: str, up: bool, withdrawn: bool = False, segments: Sequence[Segment] = ()
+    ) -> Learned:
+        """A human's thumb on an answer to a request of these segments, or taking one back."""
         sign = -1.0 if withdrawn else 1.0
         return self._fold(bucket, model, ModelStats(votes=sign, votes_sum=sign if up else 0.0))
 

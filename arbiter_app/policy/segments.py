@@ -209,6 +209,25 @@ class Segments:
                 due = feature
         return due
 
+    def vote(self, bucket: str, segments: Sequence[Segment], model: str, weight: float, up: bool) -> list[str]:
+        """Count a thumb of this weight, less than 0 where it is taken back, in each part that its request belongs to; the features by which
+        it is time to look at the parts again."""
+        due = []
+        for feature, value in segments if self._sure < 1 else ():
+            parts = self.parts.get((bucket, feature))
+            if weight > 0:
+                parts = parts or self.parts.setdefault((bucket, feature), BucketSegments())
+                parts.place(value, [model])
+            if parts is None or value not in parts.sums or model not in parts.index:
+                continue
+            parts.graded = max(parts.graded + weight, 0.0)
+            parts.heard[value] = parts.graded
+            grades = parts.sums[value][:GRADES, parts.index[model]]
+            np.maximum(grades + np.array((weight, weight * up, weight * up)), 0.0, out=grades)
+            if len(parts.sums) > 1 and (parts.synced is not None or parts.graded >= parts.due):
+                due.append(feature)
+        return due
+
     def drop(self, bucket: str, model: str, all_pairs: bool) -> None:
         """A model of a bucket is not what it was."""
         for (its, _), parts in self.parts.items():

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 
 from arbiter_app.pipeline.errors import NotFound, Unprocessable
 from arbiter_app.pipeline.learn import Learner
 from arbiter_app.pipeline.prices import PriceOverrides
 from arbiter_app.pipeline.types import Caller, Json, Mode, Role, Task
+from arbiter_app.policy import Segment
 from arbiter_app.services.audit import Audit
 from arbiter_app.services.broadcast import Broadcast
 from arbiter_app.services.catalog_holder import CatalogHolder
@@ -64,7 +66,8 @@ class Actions:
             raise Unprocessable("this request was not answered, so there is nothing to rate", param="decision_id")
         score = row["quality"] if row["quality_source"] == "judge" else None
         about = {"conversation": row["conversation"], "counted": row["mode"] not in UNROUTED}
-        return await self._vote(caller, row["bucket"], row["model"], up, decision_id, score, about)
+        segments = _segments(row["trace"])
+        return await self._vote(caller, row["bucket"], row["model"], up, decision_id, score, about, segments)
 
     async def vote_on_model(self, caller: Caller, model: str, task: str, rating: str) -> VoteAnswer:
         """An operator's thumb on a model for a task."""
@@ -105,6 +108,7 @@ class Actions:
         decision_id: str | None,
         score: float | None = None,
         about: Json | None = None,
+        segments: Sequence[Segment] = (),
     ) -> VoteAnswer:
         rating = "up" if up else "down"
         row = {"ts": time.time(), "decision_id": decision_id, "key_id": caller.key_id, "bucket": bucket, "model": model}
@@ -118,9 +122,10 @@ class Actions:
             if before is not None and before.counted:
                 up_then = RATINGS[before.rating]
                 pairs = judging.voted(bucket, before.score, up_then, withdrawn=True)
-                await learner.vote(bucket, model, up=up_then, withdrawn=True, pairs=pairs)
+                await learner.vote(bucket, model, up=up_then, withdrawn=True, segments=segments, pairs=pairs)
             if counts:
-                await learner.vote(bucket, model, up=up, pairs=judging.voted(bucket, score, up))
+                pairs = judging.voted(bucket, score, up)
+                await learner.vote(bucket, model, up=up, segments=segments, pairs=pairs)
             await judging.learn_trust()
         return {"status": "recorded", "decision_id": decision_id, "task": bucket, "model": model, "rating": rating}
 
@@ -131,6 +136,12 @@ class Actions:
             listed = ", ".join(sorted(self._catalog.now.models))
             raise Unprocessable(f"unknown model {model[:80]!r}; known are {listed}", param="model")
         return found
+
+
+def _segments(trace: Json | None) -> list[Segment]:
+    """The segments of its bucket that the request of a trace belongs to; none once the trace has been retired."""
+    route = None if trace is None else trace.get("route")
+    return [] if route is None else [(feature, value) for feature, value in route.get("segments", ())]
 
 
 def _rating(rating: str) -> bool:

@@ -23,6 +23,26 @@ def asked(gateway: Running, at: int, tag: str, **fields: Any) -> str:
     return str(told["reason"])
 
 
+def weights(gateway: Running) -> dict[str, float]:
+    """The weight of the grades in each segment."""
+    return {row["value"]: row["n"] for row in gateway.http.get("/v1/policy").json()["segments"]}
+
+
+def test_a_thumb_counts_in_the_segment_of_its_decision(tmp_path: Path) -> None:
+    with running(tmp_path, **QUICK) as one:
+        for at in range(24):
+            asked(one, at, ("red", "blue")[at % 2])
+        told = one.chat("Calculate 40 * 24", metadata={"work": "red"}, arbiter_no_shadow=True).json()["arbiter"]
+        one.settle()
+        trace = one.http.get(f"/v1/decisions/{told['decision_id']}").json()["trace"]
+        assert ["tag", "work:red"] in trace["route"]["segments"]
+    with running(tmp_path, **QUICK) as again:
+        before, thumb = weights(again), {"decision_id": told["decision_id"]}
+        for rating, more in (("up", 3.0), ("up", 3.0), ("down", 3.0)):
+            assert again.http.post("/v1/feedback", json={**thumb, "rating": rating}).status_code == 200
+            assert weights(again) == {"work:red": before["work:red"] + more, "work:blue": before["work:blue"]}
+
+
 def test_a_segment_is_learned_kept_and_told(tmp_path: Path) -> None:
     with running(tmp_path, **QUICK) as one:
         for at in range(24):

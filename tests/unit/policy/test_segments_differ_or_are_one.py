@@ -79,6 +79,39 @@ def test_after_a_model_got_worse_its_grades_of_before_count_in_no_part() -> None
     assert not [one for one in late if one[1] == "small"]
 
 
+def test_a_thumb_counts_in_the_segment_of_its_request_and_is_taken_back_there() -> None:
+    live(policy := made(), 400, APART)
+
+    def believed(value: str) -> float:
+        ask = RoutingAsk("open", "", MODELS, segments=(("project", value),))
+        found = {one.model: one.quality for one in policy.choose(ask, 0.0, 0).candidates}["small"]
+        assert found is not None
+        return found
+
+    def thumbs_down(withdrawn: bool) -> None:
+        for _ in range(10):
+            policy.vote("open", "small", False, withdrawn, (("project", "easy"), ("project", "new")))
+
+    thumbs_down(False)
+    thumbs_down(True)
+    easy, odd = believed("easy"), believed("odd")
+    thumbs_down(False)
+    assert believed("easy") < easy - 0.1
+    assert believed("odd") == pytest.approx(odd, abs=0.05)
+    thumbs_down(True)
+    assert (believed("easy"), believed("odd")) == pytest.approx((easy, odd))
+    policy.vote("open", "small", False, True, (("project", "unheard of"),))
+
+
+def test_segments_that_only_people_grade_are_told_apart_by_thumbs() -> None:
+    policy = made()
+    for at in range(60):
+        for value, up in (("easy", True), ("odd", False)):
+            policy.vote("open", "small", up, segments=(("project", value),))
+            policy.vote("open", "big", at % 6 > 0, segments=(("project", value),))
+    assert {one.segment[1] for one in policy.segments(MODELS)} == {"easy", "odd"}
+
+
 def test_the_number_of_parts_is_bounded_and_who_is_not_heard_of_makes_room() -> None:
     parts, found = BucketSegments(), []
     for at in range(1_000):
