@@ -79,7 +79,7 @@ class ReplicaSync:
 
     async def follow(self) -> None:
         """Keep the policy up with what other processes teach, for as long as the process runs."""
-        self._caught_up_at = time.monotonic()
+        self._caught_up_at, said = time.monotonic(), ""
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hurry.wait(), FOLLOW_S)
@@ -88,7 +88,11 @@ class ReplicaSync:
                 await self.catch_up()
                 self._caught_up_at = time.monotonic()
             except StoreError as error:
-                log.info("what others learned comes later: %s", error)
+                if str(error) != said:
+                    log.info("what others learned comes later: %s", error)
+                said = str(error)
+            else:
+                said = ""
 
     async def catch_up(self) -> None:
         """Add what other processes have taught since, if anything."""

@@ -35,10 +35,12 @@ _ADVICE_ON_STATES = {
     "53300": "raise its max_connections, or lower ARBITER_DB_CONNECTIONS",
     "55P03": "another process holds its lock",
     "42501": "let its user own the database",
+    "28P01": "if it was changed, put the new one into ARBITER_DB and start anew, or into the file that its `passfile` names",
 }
 _ADVICE_ON_WORDS = {
     "too many connections": "53300",
     "remaining connection slots": "53300",
+    "password authentication failed": "28P01",
 }
 """What is said where no session begins, which has no state."""
 _NO_TABLE = "42P01"

@@ -38,11 +38,18 @@ class Outage:
     yet: until then what comes after records goes there, too, behind those."""
 
     def __init__(
-        self, journal: Journal, line: WritingConnection, entries: EntryWriter, *, ring: Callable[[], None]
+        self,
+        journal: Journal,
+        line: WritingConnection,
+        entries: EntryWriter,
+        *,
+        ring: Callable[[], None],
+        tell: Callable[[str], None],
     ) -> None:
-        """`line` is a connection of the outage's own; `ring` is called by its thread when the database is back."""
+        """`line` is a connection of the outage's own. Its thread calls `ring` when the database is back, and `tell` with why it still is
+        not: a server that was stopped may come back and refuse."""
         self.journal = journal
-        self._line, self._entries, self._ring = line, entries, ring
+        self._line, self._entries, self._ring, self._tell = line, entries, ring, tell
         self._ending = threading.Event()
         self._gate = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -97,6 +104,8 @@ class Outage:
                 retry_s = min(LAST_RETRY_S, max(FIRST_RETRY_S, retry_s * 2))
                 if (told := refusal(error) or f"the journal cannot be written: {error}") != said:
                     log.info("still out: %s", told)
+                    if not self.over:
+                        self._tell(told)
                 said = told
                 continue
             retry_s = 0.0 if more else REST_S

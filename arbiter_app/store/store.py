@@ -37,7 +37,7 @@ from arbiter_app.store import (
 from arbiter_app.store.backends import StoreUnusable, Taught, backend_of, url_of
 from arbiter_app.store.backends.channel import Channel
 from arbiter_app.store.backends.sqlite import back_up
-from arbiter_app.store.db_errors import is_damage, is_gone, refusal
+from arbiter_app.store.db_errors import in_words, is_damage, is_gone, refusal
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import prepare
 from arbiter_app.store.entries import FollowUp
@@ -172,7 +172,7 @@ class Store:
             if self._watch is not None and is_damage(error):
                 what = getattr(error, "orig", error)
                 self._watch.damage = f"{self.path} is damaged ({what}); stop Arbiter and restore a backup"
-            raise StoreError(f"the database cannot be read: {getattr(error, 'orig', error)}") from error
+            raise StoreError(f"the database cannot be read: {in_words(error)}") from error
 
     async def seal(self, *, anew: bool) -> None:
         """Know this database from any other from now on: by a new number, or by the one that another process has given it."""

@@ -98,7 +98,7 @@ class Writer:
         if journal is not None:
             ring = partial(self._bell.put, None)
             line = WritingConnection(backend, engine, max_wait_s=max_wait_s)
-            self._outage = Outage(journal, line, self.entries, ring=ring)
+            self._outage = Outage(journal, line, self.entries, ring=ring, tell=self._still_out)
             self._outage.catch_up()
         self._thread = threading.Thread(target=self._run, name="arbiter-writer", daemon=True)
         self._thread.start()
@@ -410,6 +410,11 @@ class Writer:
         tell(waiting, [None if item.keep else Failure(WritesPaused(why)) for item in waiting])
         self._queue.extendleft(reversed([item for item in waiting if item.keep]))
         self._in_hand = 0
+
+    def _still_out(self, why: str) -> None:
+        """Why the database is out now; by the thread that looks for it."""
+        if self.degraded:
+            self.degraded = why
 
     def _sit_out(self, outage: Outage) -> None:
         """Put what waits into the journal, until the database is back. What cannot go there is held in memory, and all after it."""

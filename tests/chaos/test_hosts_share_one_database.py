@@ -10,6 +10,7 @@ import contextlib
 import os
 import random
 import re
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -112,6 +113,24 @@ def test_a_key_that_is_revoked_at_one_host_is_refused_at_all_within_a_second(thr
         return all(httpx.get(f"{host.url}/v1/key", headers=headers).status_code == 401 for host in three.hosts)
 
     soon(refused)
+
+
+def test_a_host_that_stands_still_keeps_the_house_no_longer(three: Cluster) -> None:
+    """Its connection stays open, as that of a machine that is gone without a word does."""
+
+    def leading(asked: int) -> list[str]:
+        return [row["name"] for row in three.get(asked, "/v1/hosts")["data"] if row["leads"]]
+
+    until(lambda: leading(0))
+    (before,) = leading(0)
+    still = next(at for at in range(HOSTS) if before.endswith(f":{three.ports[at]}"))
+    other = (still + 1) % HOSTS
+    three.hosts[still].process.send_signal(signal.SIGSTOP)
+    try:
+        until(lambda: set(leading(other)) - {before})
+    finally:
+        three.hosts[still].process.send_signal(signal.SIGCONT)
+    until(lambda: len(leading(still)) == 1 and leading(still) != [before])
 
 
 def test_a_limit_of_fifty_lets_exactly_fifty_through_while_a_host_is_killed(tmp_path: Path) -> None:

@@ -162,6 +162,29 @@ def test_a_host_goes_on_while_the_next_version_migrates(tmp_path: Path) -> None:
     look_at_the_books(where, load.answered)
 
 
+def test_it_is_said_what_the_server_says_now_not_what_it_said_at_first(tmp_path: Path) -> None:
+    """Its sessions end, as in a restart; then it lets nobody in, as after a change of the password."""
+    server, role = databases.postgres(), f"r_{os.getpid()}"
+    server.sql(f"CREATE ROLE {role} LOGIN")
+    server.sql(f"CREATE DATABASE {role} OWNER {role}")
+    where = server.url(role).replace("postgres@", f"{role}@")
+    with served(tmp_path, ARBITER_DB=where, **SETTINGS) as one:
+        with Load(one.url) as load:
+            load.more(20)
+            server.sql(f"ALTER ROLE {role} NOLOGIN")
+            server.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'")
+            until(lambda: "is not permitted to log in" in health(one)["store"])
+            load.more(20)
+            read = httpx.get(f"{one.url}/v1/recent", headers={"authorization": f"Bearer {OPERATOR}"}, timeout=30)
+            assert read.status_code == 503 and "is not permitted to log in" in read.json()["error"]["message"]
+            assert "\n" not in read.json()["error"]["message"]
+            server.sql(f"ALTER ROLE {role} LOGIN")
+            until(lambda: health(one)["store"] == "ok")
+        until(lambda: not at_work(one))
+        assert load.said.keys() == {200}
+    look_at_the_books(where, load.answered)
+
+
 def test_a_database_that_stands_still_holds_up_answers_for_a_moment_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

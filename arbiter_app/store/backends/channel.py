@@ -12,6 +12,7 @@ import secrets
 import select
 import socket
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +30,9 @@ HOUSEKEEPER = 0x41524249544B45
 PIECE = 7_000
 """Characters of a message that travel in one notification; PostgreSQL takes 8,000 bytes."""
 LOOK_S = 1.0
+SILENT_MS = 10_000
+"""The server ends a connection on which it heard nothing for so long, and with it the housekeeping of a host that stands still, or whose
+machine is gone without a word: it asks every LOOK_S whether anybody is there."""
 RETRY_S = 0.5
 WAITING = 1_000
 """Messages that wait to be sent at most, the oldest giving way: what they say is read from the store, or said anew, when the
@@ -103,8 +107,10 @@ class Channel:
             driver: Any = connection.connection.driver_connection
             driver.autocommit = True
             try:
+                driver.execute(f"SET idle_session_timeout = {SILENT_MS}")
                 driver.execute(f"LISTEN {NAME}")
                 self._joined()
+                asked = time.monotonic()
                 while not self._closing:
                     self.leads = self.leads or bool(_one(driver, f"SELECT pg_try_advisory_lock({HOUSEKEEPER})"))
                     self.settled.set()
@@ -112,8 +118,9 @@ class Channel:
                     ready, _, _ = select.select([driver.fileno(), self._ours], [], [], LOOK_S)
                     if self._ours in ready:
                         self._ours.recv(4_096)
-                    if not ready:
+                    if time.monotonic() - asked >= LOOK_S:
                         driver.execute("SELECT 1")  # is anybody there?
+                        asked = time.monotonic()
                     for notified in driver.notifies(timeout=0):
                         self._take(notified.payload)
             finally:
