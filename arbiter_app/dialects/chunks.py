@@ -29,7 +29,7 @@ class Chunks:
         self._pieces: list[str] = []
         self._of: str | int = ""
         """What the pieces are of: a member of a message, or the call whose arguments they are."""
-        self._said = False
+        self.said = False
         self.calls = 0
         self.ended = self.failed = False
 
@@ -43,14 +43,14 @@ class Chunks:
         """A piece of what is said."""
         if isinstance(text, str) and text:
             self._flush()
-            self._said = True
+            self.said = True
             self._gather("content", text)
 
     def refusal(self, text: object) -> None:
         """A piece of what is said in place of an answer."""
         if isinstance(text, str) and text:
             self._flush()
-            self._said = True
+            self.said = True
             self._gather("refusal", text)
 
     def thought(self, text: object) -> None:
@@ -62,7 +62,7 @@ class Chunks:
     def signed(self, details: list[Json]) -> None:
         """What ends a thought; it waits for what comes after, where something stood before."""
         self._held += details
-        if not self._said:
+        if not self.said:
             self._flush()
 
     def call(self, stated: object, name: object) -> int:
@@ -72,7 +72,7 @@ class Chunks:
         if self._held:
             self._held = [{**one, "before": named} for one in self._held]
             self._flush()
-        self._said = True
+        self.said = True
         function = {"name": name if isinstance(name, str) else "", "arguments": ""}
         self._delta({"tool_calls": [{"index": number, "id": named, "type": "function", "function": function}]})
         return number

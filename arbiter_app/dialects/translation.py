@@ -18,8 +18,6 @@ MAX_DROPPED = 100
 """As many names are told; a caller can send thousands."""
 MAX_DROPPED_CHARS = 100
 """Of a name: it is told, recorded and shown, and whoever asks has chosen it."""
-MOST_TOKENS = 2**53
-"""Where numbers stop to be whole ones in JavaScript: no count comes near."""
 
 
 class Dropped:
@@ -84,11 +82,6 @@ class WrittenLater(Mapping[str, str]):
 def exactly(given: Json, written: Mapping[str, str], names: Sequence[str]) -> Json:
     """A request in which these members have their numbers as they were written."""
     return {**given, **{name: exact_json.exact(written[name].encode()) for name in names if name in given}}
-
-
-def count_of(stated: object) -> int | None:
-    """A number of tokens as a runtime states it; None for what can be none."""
-    return stated if type(stated) is int and 0 <= stated < MOST_TOKENS else None
 
 
 def line_of(value: Json) -> bytes:

@@ -19,6 +19,8 @@ from arbiter_app.pipeline.types import Json
 OWN = "arbiter"
 WHOLE = "chat.completion"
 NS_PER_S = 10**9
+MOST_TOKENS = 2**53
+"""Where numbers stop to be whole ones in JavaScript: no count comes near."""
 LONG_BYTES = 1_000_000
 _OWN_MEMBER = re.compile(rb'"arbiter"\s*:\s*')
 _COMMA = re.compile(rb"\s*,")
@@ -93,13 +95,33 @@ def first_choice(body: Json) -> Json | None:
 def usage_in(body: Json) -> Json | None:
     """What an answer, or a piece of one, says it used: in `usage`, or where Groq (`x_groq`) and Moonshot (the choice) say it in streams."""
     usage = body.get("usage")
-    if isinstance(usage, dict):
-        return usage
-    if "x_groq" in body and isinstance(body["x_groq"], dict):
-        usage = body["x_groq"].get("usage")
-    elif (first := first_choice(body)) is not None:
-        usage = first.get("usage")
-    return usage if isinstance(usage, dict) else None
+    if not isinstance(usage, dict):
+        if "x_groq" in body and isinstance(body["x_groq"], dict):
+            usage = body["x_groq"].get("usage")
+        elif (first := first_choice(body)) is not None:
+            usage = first.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    _counted(usage)
+    return usage
+
+
+def count_of(stated: object) -> int | None:
+    """A number of tokens as runtimes state it, also as text or as a float; None for what can be none."""
+    if isinstance(stated, float) and stated.is_integer() or isinstance(stated, str) and is_digits(stated):
+        stated = int(stated)
+    return stated if type(stated) is int and 0 <= stated < MOST_TOKENS else None
+
+
+def _counted(usage: Json) -> bool:
+    """Make numbers of the tokens that are counted in text; says whether any were."""
+    changed = False
+    for name, stated in usage.items():
+        if type(stated) is str and name.endswith("_tokens") and (count := count_of(stated)) is not None:
+            usage[name], changed = count, True
+        elif isinstance(stated, dict) and name.endswith("_details"):
+            changed = _counted(stated) or changed
+    return changed
 
 
 def completed(body: Json, now_ns: int) -> bool:
@@ -115,6 +137,8 @@ def completed(body: Json, now_ns: int) -> bool:
         return False
     if body.get("error"):
         del body["error"]
+        changed = True
+    if isinstance(body.get("usage"), dict) and _counted(body["usage"]):
         changed = True
     if "usage" not in body and (usage := usage_in(body)) is not None:
         body["usage"] = usage
@@ -185,6 +209,11 @@ def calls_completed(message: Json, name: str) -> bool:
 def call_id_of(name: str, number: int) -> str:
     """The id of a call that the runtime gave none: the same for each of its pieces, another in every answer (`name`)."""
     return f"call_{name.removeprefix('chatcmpl-')}_{number}"
+
+
+def name_added(known: str, told: str) -> str:
+    """What a piece of a call adds to its name: the next part of it, or what is new where all of it so far is told again."""
+    return told.removeprefix(known)
 
 
 def index_of(choice: Json) -> int:

@@ -7,7 +7,15 @@ import re
 import orjson
 
 from arbiter_app import exact_json
-from arbiter_app.pipeline.completions import calls_completed, choices_of, delta_of, first_choice, index_of, usage_in
+from arbiter_app.pipeline.completions import (
+    calls_completed,
+    choices_of,
+    delta_of,
+    first_choice,
+    index_of,
+    name_added,
+    usage_in,
+)
 from arbiter_app.pipeline.events import ChunkEvent
 from arbiter_app.pipeline.finish_reasons import CALLS, OLD_CALL, finish_of
 from arbiter_app.pipeline.messages import content_text
@@ -392,8 +400,8 @@ class _ToolCalls:
         call = self._calls[position]
         if isinstance(piece.get("id"), str) and piece["id"].strip():
             call["id"] = piece["id"]
-        if isinstance(name, str) and name != call["name"]:
-            call["name"] += name
+        if isinstance(name, str):
+            call["name"] += name_added(call["name"], name)
         if isinstance(arguments, dict):
             arguments = orjson.dumps(exact_json.whole(arguments)).decode()
         self.added = len(arguments) if isinstance(arguments, str) else 0
@@ -413,7 +421,7 @@ class _ToolCalls:
             known = len(self._calls) - 1
         if known is not None:
             call = self._calls[known]
-            other = bool(call["arguments"]) and begins and name != call["name"]
+            other = any(call["arguments"]) and begins and call["name"] not in ("", name)
             again = (
                 begins and not named and any(call["arguments"]) and (stated is None or _is_object(call["arguments"]))
             )

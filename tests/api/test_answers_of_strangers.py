@@ -286,6 +286,74 @@ def test_two_calls_with_ids_and_no_index_are_two_calls(runtime: Stranger, over: 
     assert (chunks[-1]["arbiter"]["quality"], chunks[-1]["arbiter"]["quality_reason"][:12]) == (1.0, "2 tool calls")
 
 
+def piece(name: str | None = None, arguments: str | None = None, **more: Any) -> dict[str, Any]:
+    """A piece of the first call of a stream."""
+    function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
+    return chunk({"tool_calls": [{"index": 0, **more, "function": function}]})
+
+
+ARGUMENTS = piece(None, '{"city":"Oslo"}')
+NAMES_IN_PIECES = {
+    "without an id": [piece("get_", ""), piece("weather", ""), ARGUMENTS],
+    "with an id": [piece("get_", "", id="a"), piece("weather", "", id="a"), ARGUMENTS],
+    "with an id at first": [piece("get_", "", id="a"), piece("weather"), ARGUMENTS],
+    "without a number": [chunk({"tool_calls": [{"function": {"name": one}}]}) for one in ("get_", "weather")]
+    + [ARGUMENTS],
+    "told anew as it grows": [
+        piece("get_", id="a"),
+        piece("get_weather", id="a"),
+        piece("get_weather", '{"city":"Oslo"}'),
+    ],
+    "after the id": [chunk({"tool_calls": [{"index": 0, "id": "a"}]}), piece("get_weather", ""), ARGUMENTS],
+    "after some arguments": [piece(None, '{"city":', id="a"), piece("get_weather", '"Oslo"}')],
+}
+
+
+@pytest.mark.parametrize("name", NAMES_IN_PIECES)
+def test_a_name_of_a_call_may_come_in_pieces(runtime: Stranger, over: Running, name: str) -> None:
+    runtime.say = lambda body: stream(ROLE, *NAMES_IN_PIECES[name], chunk({}, "tool_calls"))
+    chunks = events(ask(over, stream=True, tools=[WEATHER]))
+    pieces = [one for each in chunks for choice in each["choices"] for one in choice["delta"].get("tool_calls") or ()]
+    joined = {
+        key: "".join(one["function"].get(key) or "" for one in pieces if one["index"] == 0)
+        for key in ("name", "arguments")
+    }
+    assert joined == {"name": "get_weather", "arguments": '{"city":"Oslo"}'} and {one["index"] for one in pieces} == {0}
+    assert chunks[-1]["arbiter"]["quality"] == 1.0, chunks[-1]["arbiter"]["quality_reason"]
+    own = {"name": "get_weather", "input_schema": WEATHER["function"]["parameters"]}
+    body = {"messages": [{"role": "user", "content": "Weather?"}], "max_tokens": 99, "stream": True}
+    told = over.http.post("/v1/messages", json={**body, "model": "auto", "tools": [own], "arbiter_no_cache": True}).text
+    (begun,) = [one for one in events_in(told) if one["type"] == "content_block_start"]
+    assert begun["content_block"]["name"] == "get_weather"
+    body = {"input": "Weather?", "stream": True, "tools": [{"type": "function", **WEATHER["function"]}]}
+    told = over.http.post("/v1/responses", json={**body, "arbiter_no_cache": True}).text
+    calls = [one["item"] for one in events_in(told) if one["type"].startswith("response.output_item")]
+    assert [one["name"] for one in calls] == ["get_weather"] * 2 and calls[1]["arguments"] == '{"city":"Oslo"}'
+
+
+def events_in(text: str) -> list[dict[str, Any]]:
+    """The data of a stream's events."""
+    return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_tokens_counted_in_text_are_numbers_to_the_caller_and_priced(
+    runtime: Stranger, over: Running, streamed: bool
+) -> None:
+    usage = {"prompt_tokens": "10", "completion_tokens": "5", "prompt_tokens_details": {"cached_tokens": "4"}}
+    last = {**chunk({}), "choices": [], "usage": usage}
+    runtime.say = lambda body: (
+        stream(chunk({"content": "Paris."}), chunk({}, "stop"), last)
+        if b'"stream":true' in body
+        else plain(usage=usage)
+    )
+    answer = ask(over, stream=streamed, **({"stream_options": {"include_usage": True}} if streamed else {}))
+    told = events(answer)[-1] if streamed else json.loads(answer)
+    assert told["usage"]["prompt_tokens"] == 10 and told["usage"]["completion_tokens"] == 5
+    assert told["usage"]["prompt_tokens_details"] == {"cached_tokens": 4}
+    assert told["arbiter"]["cost_state"] == "computed"
+
+
 @pytest.mark.parametrize("streamed", [(True, True), (False, True), (False, False), (True, False)], ids=str)
 def test_the_second_answer_to_the_same_has_all_that_the_first_had(
     runtime: Stranger, over: Running, streamed: tuple[bool, bool]

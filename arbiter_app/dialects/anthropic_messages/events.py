@@ -20,12 +20,14 @@ from arbiter_app.dialects.anthropic_messages.answer import call_id, ended, head,
 from arbiter_app.dialects.passing import data_of
 from arbiter_app.dialects.reasoning import Carried, details_of, extra_of, grouped, sealed
 from arbiter_app.dialects.translation import FirstChoice, arguments_of, line_of, thought
+from arbiter_app.pipeline.completions import name_added
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.events import Chunk
 from arbiter_app.pipeline.messages import content_text
 from arbiter_app.pipeline.types import Json
 
 PING: Json = {"type": "ping"}
+CALL = "tool_use"
 _STOP = re.compile(rb'("stop_reason"\s*:\s*)"(?:end_turn|tool_use)"')
 
 
@@ -83,9 +85,14 @@ class _Block:
     open: bool = False
 
     @property
+    def named(self) -> bool:
+        """Whether it is known what a call calls: its name may come in pieces, until its arguments do."""
+        return self.start["type"] != CALL or bool(self.start["name"] and self.waiting)
+
+    @property
     def whole(self) -> bool:
         """Whether the next may begin."""
-        if self.start["type"] != "tool_use":
+        if self.start["type"] != CALL:
             return True
         text = "".join(self.arguments)
         if not text.rstrip().endswith("}"):
@@ -186,12 +193,10 @@ class Events:
         function = function if isinstance(function, dict) else {}
         block, name = self._calls.get(number), function.get("name")
         if block is None:
-            called = {
-                "id": call_id(self._decision, stated, len(self._calls)),
-                "name": name if type(name) is str else "",
-            }
-            begin = {"type": "tool_use", **called, "input": {}}
+            begin = {"type": CALL, "id": call_id(self._decision, stated, len(self._calls)), "name": "", "input": {}}
             block = self._calls[number] = self._begun(_Block(begin, "input_json_delta", "partial_json"))
+        if type(name) is str and not block.open:
+            block.start["name"] += name_added(block.start["name"], name)
         if arguments := arguments_of(function):
             block.waiting.append(arguments)
             block.arguments.append(arguments)
@@ -204,7 +209,9 @@ class Events:
     def _ready(self, *, at_end: bool = False) -> Iterator[bytes]:
         """Send what may be sent: of the first block all there is, of the next ones once it is whole."""
         while self._blocks:
-            block = self._blocks[0]
+            block, alone = self._blocks[0], len(self._blocks) == 1 and not at_end
+            if alone and not block.open and not block.named:
+                return
             if not block.open:
                 block.open = True
                 yield event({"type": "content_block_start", "index": self._index, "content_block": block.start})
@@ -212,7 +219,7 @@ class Events:
                 block.waiting.clear()
                 delta = {"type": block.delta, block.member: text}
                 yield event({"type": "content_block_delta", "index": self._index, "delta": delta})
-            if not at_end and (len(self._blocks) == 1 or not block.whole):
+            if alone or not (at_end or block.whole):
                 return
             if block.signature:
                 delta = {"type": "signature_delta", "signature": block.signature}

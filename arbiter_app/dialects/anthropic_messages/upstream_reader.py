@@ -8,7 +8,7 @@ from typing import Any
 from arbiter_app import exact_json
 from arbiter_app.dialects.chunks import EventReader, place_of
 from arbiter_app.dialects.reasoning import MEMBER, MESSAGES
-from arbiter_app.dialects.translation import count_of
+from arbiter_app.pipeline.completions import count_of
 from arbiter_app.pipeline.types import Json
 
 _REASONS = {

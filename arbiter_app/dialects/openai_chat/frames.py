@@ -22,6 +22,7 @@ from arbiter_app.pipeline.completions import (
     delta_of,
     identified,
     index_of,
+    name_added,
     usage_in,
     without_own,
 )
@@ -178,8 +179,9 @@ class Frames:
             piece = {**piece, "id": made, "type": "function"}
         else:
             piece = {key: value for key, value in piece.items() if key not in ("id", "type")}
-            if function.get("name") in ("", None, call.name):
-                function.pop("name", None)
+            told = function.pop("name", None)
+            if added := name_added(call.name, told) if isinstance(told, str) else "":
+                function["name"], call.name = added, call.name + added
         call.said = call.said or bool(function["arguments"])
         return {**piece, "index": _written(number), "function": function}
 

@@ -26,7 +26,7 @@ from arbiter_app.dialects.openai_responses.tools import Tool
 from arbiter_app.dialects.passing import data_of
 from arbiter_app.dialects.reasoning import Carried, details_of, extra_of, grouped, sealed
 from arbiter_app.dialects.translation import FirstChoice, arguments_of, body_of, line_of, thought
-from arbiter_app.pipeline.completions import first_choice
+from arbiter_app.pipeline.completions import first_choice, name_added
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.events import Chunk
 from arbiter_app.pipeline.messages import content_text
@@ -221,17 +221,17 @@ class Output:
             item = self._calls[number] = self._begun("call", "fc")
         if not item.told:
             name = function.get("name")
-            item.name = item.name or (name if isinstance(name, str) else "")
+            item.name += name_added(item.name, name) if isinstance(name, str) else ""
             item.call_id = item.call_id or (stated if isinstance(stated, str) and stated.strip() else "")
-            if item.name:
-                yield self._told(item)
-                if item.pieces and not _is_custom(item):
-                    yield {"type": "response.function_call_arguments.delta", **_where(item), "delta": item.text}
-        if (piece := item.add(arguments_of(function))) and item.told and not _is_custom(item):
+        piece = item.add(arguments_of(function))
+        if not item.told and item.name and item.pieces:
+            yield self._told(item)
+            piece = item.text
+        if piece and item.told and not _is_custom(item):
             yield {"type": "response.function_call_arguments.delta", **_where(item), "delta": piece}
 
     def _told(self, item: _Item) -> Json:
-        """A call is told of once its name has come: only then it is known what it calls."""
+        """A call is told of once its arguments begin: its name may come in pieces, and only then it is known what it calls."""
         item.told = True
         item.tool = self._tools.get(item.name)
         item.call_id = item.call_id or f"call_{self._named}_{item.index}"

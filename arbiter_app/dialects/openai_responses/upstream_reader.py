@@ -8,7 +8,7 @@ from typing import Any
 from arbiter_app import exact_json
 from arbiter_app.dialects.chunks import EventReader, place_of
 from arbiter_app.dialects.reasoning import MEMBER, RESPONSES
-from arbiter_app.dialects.translation import count_of
+from arbiter_app.pipeline.completions import count_of
 from arbiter_app.pipeline.types import Json
 
 _FINISH = {"max_output_tokens": "length", "content_filter": "content_filter"}
@@ -34,7 +34,9 @@ class ResponsesReader(EventReader):
             raise ValueError(_LOST)
         if not output and answer.get("status") in ("queued", "in_progress"):
             raise ValueError("the response is not finished")
-        self.stray = not answer.keys() >= _MEMBERS
+        said = _said_alone(answer)
+        output = output or said
+        self.stray = bool(said) or not answer.keys() >= _MEMBERS
         message, usage = _message(output), usage_of(answer.get("usage"))
         head = {name: answer[name] for name in ("id", "model", "service_tier") if isinstance(answer.get(name), str)}
         finish = _finish(answer, bool(message.get("tool_calls")))
@@ -134,6 +136,8 @@ class ResponsesReader(EventReader):
             known = self._items.get(at) or self._items.get(place_of(item.get("id"), None))
             if known is None or not known.done:
                 self._finish(known or _OpenItem(), item)
+        for item in () if self._chunks.said else _said_alone(response):
+            self._finish(_OpenItem(), item)
         self._chunks.end(_finish(response, self._chunks.calls > 0), usage_of(response.get("usage")))
         self._chunks.done()
 
@@ -232,6 +236,14 @@ def _message(output: list[Any]) -> Json:
     if details:
         made[MEMBER] = details
     return {**made, "tool_calls": calls} if calls else made
+
+
+def _said_alone(response: Json) -> list[Json]:
+    """The message of a response that says its text beside an empty output, where OpenAI's libraries put it for their users."""
+    text = response.get("output_text")
+    if response.get("output") or not isinstance(text, str) or not text:
+        return []
+    return [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}]
 
 
 def _text_of(stated: object) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from decimal import ROUND_CEILING, Decimal
 
 from arbiter_app import notices
-from arbiter_app.pipeline.completions import first_choice
+from arbiter_app.pipeline.completions import count_of, first_choice
 from arbiter_app.pipeline.types import PICO_PER_USD, Json, Model, Usage
 from arbiter_app.pool.rates import Rates, price, rates_of
 
@@ -180,13 +180,11 @@ def _written(usage: Json, counts: dict[str, int], details: Json, inner: dict[str
 
 
 def _counts(stated: Json) -> dict[str, int]:
-    """The members that are numbers of tokens; whole numbers written as floats count."""
+    """The members that are numbers of tokens."""
     found = {}
     for name, number in stated.items():
-        if isinstance(number, float) and number.is_integer():
-            number = int(number)
-        if type(number) is int and 0 <= number <= MOST_TOKENS:
-            found[name] = number
+        if (count := count_of(number)) is not None and count <= MOST_TOKENS:
+            found[name] = count
     return found
 
 

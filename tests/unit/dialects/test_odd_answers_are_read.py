@@ -126,6 +126,20 @@ def test_calls_that_are_no_list_are_none() -> None:
     assert become_messages.whole({"content": "A", "tool_calls": 5})["content"] == [{"type": "text", "text": "A"}]
 
 
+def test_a_text_beside_an_empty_output_is_the_answer() -> None:
+    response = {"id": "r", "object": "response", "status": "completed", "output": [], "output_text": "Hello"}
+    ended = {"type": "response.completed", "response": response}
+    (choice,) = fed(RESPONSES, [ended]).body()["choices"]
+    assert choice["message"]["content"] == "Hello"
+    reader = WIRES[RESPONSES].reader()
+    assert reader is not None
+    (choice,) = reader.whole(response, b"")["choices"]
+    assert (choice["message"]["content"], reader.stray) == ("Hello", True)
+    said = {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "Hello"}
+    (choice,) = fed(RESPONSES, [said, ended]).body()["choices"]
+    assert choice["message"]["content"] == "Hello", "and it is said once"
+
+
 @pytest.mark.parametrize("arguments", ['{"city":"Oslo"}', {"city": "Oslo"}], ids=["text", "an object"])
 def test_what_a_response_says_at_once_is_read_like_pieces(arguments: Any) -> None:
     item = {"id": "f", "type": "function_call", "call_id": "c1", "name": "weather", "arguments": ""}

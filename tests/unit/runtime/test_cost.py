@@ -143,6 +143,7 @@ def test_without_usage_a_charge_is_bounded_by_the_window() -> None:
         {"cache_read_input_tokens": 9_000},
         {"prompt_cache_hit_tokens": 9_000, "prompt_cache_miss_tokens": 1_000},
         {"cached_tokens": 9_000},
+        {"prompt_tokens_details": {"cached_tokens": "9000"}},
     ],
 )
 def test_cached_tokens_cost_the_cached_rate(cached: dict[str, object]) -> None:
@@ -151,7 +152,7 @@ def test_cached_tokens_cost_the_cached_rate(cached: dict[str, object]) -> None:
     assert cost_of({}, body, replace(MINI, cached_usd=0.015 / 1e6)).pico == 1_000 * 150_000 + 9_000 * 15_000
 
 
-@pytest.mark.parametrize("cached", [10_001, -1, True, "9000", 10**18, None, {}])
+@pytest.mark.parametrize("cached", [10_001, -1, True, "9,000", "-1", "10001", 10**18, None, {}])
 def test_implausible_cached_tokens_are_none(cached: object) -> None:
     body = {
         "usage": {"prompt_tokens": 10_000, "completion_tokens": 0, "prompt_tokens_details": {"cached_tokens": cached}}
@@ -159,7 +160,10 @@ def test_implausible_cached_tokens_are_none(cached: object) -> None:
     assert cost_of({}, body, MINI).pico == 10_000 * 150_000
 
 
-@pytest.mark.parametrize("tokens", [-1, True, "12", 10**18, 1.5, float("nan"), [3]])
+@pytest.mark.parametrize(
+    "tokens",
+    [-1, True, "1.2", "-12", "\u0661\u0662", "\u00b2", "9" * 400, "12 tokens", "", 10**18, 1.5, float("nan"), [3]],
+)
 @pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens"])
 def test_token_counts_that_cannot_be_true_are_set_aside(name: str, tokens: object) -> None:
     before = notices.claims.counts["usage"]
@@ -173,3 +177,5 @@ def test_usage_is_bounded_by_what_was_sent_and_what_came() -> None:
     assert usage_of({"usage": {**USED, "prompt_tokens": 1_000_000}}, 3_000_000) == Usage(1_000_000, 100)
     assert usage_of({"choices": [], "usage": {**USED, "completion_tokens": 5_000_000}}) is None
     assert usage_of({"usage": {"prompt_tokens": 7.0, "completion_tokens": 2.0}}) == Usage(7, 2)
+    assert usage_of({"usage": {"prompt_tokens": "7", "completion_tokens": "2", "total_tokens": "9"}}) == Usage(7, 2)
+    assert usage_of({"usage": {"input_tokens": "7", "output_tokens": 2}}) == Usage(7, 2)
