@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
+from arbiter_app import values
 from arbiter_app.pipeline.ports import Refusal, Refused, RuntimeFault
 from arbiter_app.pipeline.types import Json
 
 _VERSIONED = re.compile(r"/v\d|/openai(?:/|$)|/api/")
 
 
-@dataclass(frozen=True, slots=True)
+@values.value(frozen=True, slots=True)
 class WireRequest:
     """A request as a runtime gets it; `dropped` are the members of the chat request that it has no word for."""
 

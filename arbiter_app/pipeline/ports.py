@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from arbiter_app import values
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.native import NativeEvents
 from arbiter_app.pipeline.types import ChatRequest, Grade, Json
@@ -91,7 +92,7 @@ LARGE_BYTES = 1_000_000
 """Larger answers are passed on, and neither graded nor kept: looking at them would cost several times their size."""
 
 
-@dataclass(frozen=True, slots=True)
+@values.value(frozen=True, slots=True)
 class Reply:
     """A whole answer of the runtime: status 2xx, lower-case headers, its body and that parsed, time to first byte.
 

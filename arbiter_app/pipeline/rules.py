@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from arbiter_app import values
 from arbiter_app.pipeline.graders.arithmetic import find_expression
 from arbiter_app.pipeline.types import Task
 
@@ -239,7 +240,7 @@ _COMMON = _words(
 _WORD = re.compile(r"[a-z]+")
 
 
-@dataclass(frozen=True, slots=True)
+@values.value(frozen=True, slots=True)
 class Reading:
     """An ask as the rules read it: its window in lower case, the words of that, in order and as a set, and its numbers."""
 

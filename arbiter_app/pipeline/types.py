@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from arbiter_app import values
 from arbiter_app.pipeline.effort import EFFORTS, USUAL_EFFORT, Setting
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.native import NativeRequest
@@ -166,7 +167,7 @@ _UNWRITTEN: Mapping[str, str] = MappingProxyType({})
 """Stands for the members of a request that nobody sent."""
 
 
-@dataclass(frozen=True, slots=True)
+@values.value(frozen=True, slots=True)
 class ChatRequest:
     """One parsed `POST /v1/chat/completions`.
 
@@ -250,7 +251,7 @@ class ChatRequest:
         return ("{" + ",".join([f"{json.dumps(name)}:{text}" for name, text in members.items()]) + "}").encode()
 
 
-@dataclass(frozen=True, slots=True)
+@values.value(frozen=True, slots=True)
 class Usage:
     """Token counts as the runtime reported them. All but the first two are of a kind with a price of its own, and among those two.
 
@@ -288,7 +289,7 @@ class Usage:
         return bool(prompt or media or self.reasoning_tokens)
 
 
-@dataclass(frozen=True, slots=True)
+@values.value(frozen=True, slots=True)
 class Cost:
     """What one call cost, and how we know. `pico` is None exactly when `state` is `unknown`.
 
@@ -313,7 +314,7 @@ class Cost:
 UNKNOWN_COST = Cost(None, CostState.UNKNOWN)
 
 
-@dataclass(frozen=True, slots=True)
+@values.value(frozen=True, slots=True)
 class Classification:
     """Stage 1: the task and how it was decided. `cost` is what asking a model cost, None when none was asked."""
 
@@ -335,7 +336,7 @@ class Classification:
         object.__setattr__(self, "difficulty", "hard" if self.hard else "easy")
 
 
-@dataclass(frozen=True, slots=True)
+@values.value(frozen=True, slots=True)
 class Eligible:
     """Stage 2: who can serve. `rejected` maps each other model to the gate that dropped it, in words."""
 
@@ -348,7 +349,7 @@ class Eligible:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@values.value(frozen=True, slots=True)
 class Attempt:
     """One call of one model, good or bad. `error` is empty on success; `runtime` where there is but one."""
 
@@ -365,7 +366,7 @@ class Attempt:
         return f"{self.model} on {self.runtime}" if self.runtime else self.model
 
 
-@dataclass(frozen=True, slots=True)
+@values.value(frozen=True, slots=True)
 class Completion:
     """Stage 4: the answer that was received, whole or cut short.
 
@@ -395,7 +396,7 @@ class Completion:
     runtime: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@values.value(frozen=True, slots=True)
 class Grade:
     """Stage 5: quality in 0..1, or None when it could not be judged. `source`: objective, judge, learned or none."""
 

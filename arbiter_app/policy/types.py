@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import NamedTuple
 
+from arbiter_app import values
 from arbiter_app.policy.statistics import ModelStats
 
 
@@ -206,7 +207,7 @@ class Wish:
     tolerance: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@values.value(frozen=True, slots=True)
 class RoutingAsk:
     """One request to route. Token counts are estimates, 0 when unknown; `prompt` is the latest human ask.
 
@@ -245,7 +246,7 @@ class Candidate(NamedTuple):
     why_not: str
 
 
-@dataclass(frozen=True, slots=True)
+@values.value(frozen=True, slots=True)
 class RoutingChoice:
     """The policy's decision. `ranking` lists every eligible model, chosen first, then in failover order.
 
@@ -275,7 +276,7 @@ REACTION = "reaction"
 """The mode of an observation that is what the next turn said of an answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@values.value(frozen=True, slots=True)
 class Observation:
     """What one call showed. None means unknown, and an unknown never moves a statistic; nor does `asked_tokens` (the
     estimate that the ask carried) of 0.
@@ -314,7 +315,7 @@ class Shift:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@values.value(frozen=True, slots=True)
 class Learned:
     """What an observation changed: additive deltas by (bucket, model), shifts, and blobs of non-additive state."""
 

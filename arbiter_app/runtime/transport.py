@@ -18,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from arbiter_app import values
 from arbiter_app.runtime.connection import ClosedEarly, HttpConnection, Outbox
 
 DRAIN_S = 1.0
@@ -40,7 +41,7 @@ class Timeouts:
     first_gap_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@values.value(frozen=True, slots=True)
 class HttpResponse:
     """The head of an answer, with lower-case names of headers, and its body, still to be read."""
 

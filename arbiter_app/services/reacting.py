@@ -11,8 +11,8 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+from arbiter_app import values
 from arbiter_app.metrics import Metrics
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.learn import Learner
@@ -35,7 +35,7 @@ _CHOSEN = frozenset({Mode.EXPLORE, Mode.EXPLOIT, Mode.ESCALATE, Mode.HOLDOUT})
 """Of whom something is learned: callers say nothing of a model that they chose themselves."""
 
 
-@dataclass(frozen=True, slots=True)
+@values.value(frozen=True, slots=True)
 class LastAnswer:
     """Where an answer stood: its bucket, its model, and how many messages the request had that it answered; with its grade (`form`: that
     is of the form of a call), and whether it has one that counts already or will (`graded`)."""
