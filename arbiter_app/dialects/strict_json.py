@@ -44,7 +44,7 @@ def load_json(body: bytes, *, halves: bool = False, most: int = MAX_VALUES) -> A
             value = exact_json.by_grammar(body)
         except ValueError:
             raise BadRequest(f"the body is not valid JSON: {_why(body) or error}", code="invalid_json") from None
-    if isinstance(value, dict | list) and _is_deep(value):
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and isinstance(value, dict | list) and _is_deep(value):
         raise BadRequest(f"the body is nested deeper than {MAX_DEPTH} levels", code="invalid_json")
     return value
 

@@ -37,6 +37,7 @@ _BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [first + second for first in _BASE32 for second in _BASE32]
 # Ids must be unlike each other, not secret: one system call a process instead of one a request.
 _RANDOM = random.Random()
+_CAPABILITIES = tuple((one.value, one) for one in Capability)
 _WORST_FIRST = (CostState.UNKNOWN, CostState.ESTIMATED, CostState.COMPUTED, CostState.SETTLED)
 
 
@@ -406,7 +407,7 @@ def _request_view(request: ChatRequest) -> Json:
         **({"tags": list(request.tags)} if request.tags else {}),
         "ask_chars": len(request.ask),
         "stream": request.stream,
-        **{one.value: one in request.needs for one in Capability},
+        **{name: one in request.needs for name, one in _CAPABILITIES},
         "max_tokens": request.max_tokens,
         "max_cost": request.max_cost_usd,
         "max_latency": request.max_latency_s,

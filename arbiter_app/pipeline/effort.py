@@ -66,7 +66,7 @@ def stated_by(given: Mapping[str, Any]) -> Setting | None:
     effort = given.get("reasoning_effort")
     if effort is not None:
         return Setting(effort if isinstance(effort, str) else "")
-    if all(given.get(name) is None for name in _STATED):
+    if given.keys().isdisjoint(_STATED) or all(given.get(name) is None for name in _STATED):
         return None
     return budget_of(given.get("thinking"))
 

@@ -124,8 +124,8 @@ def _has_result(content: list[object]) -> bool:
 
 def system_prompt(messages: list[Json]) -> str:
     """The system and developer messages, joined."""
-    texts = (content_text(one.get("content")) for one in messages if one.get("role") in ("system", "developer"))
-    return "\n".join(text for text in texts if text)
+    texts = [content_text(one.get("content")) for one in messages if one.get("role") in ("system", "developer")]
+    return "\n".join(filter(None, texts))
 
 
 def _bare(text: str) -> str:

@@ -6,7 +6,6 @@ Units are in the names: `_s` seconds, `_ms` milliseconds, `_usd` dollars as floa
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from arbiter_app import values
+from arbiter_app import exact_json, values
 from arbiter_app.pipeline.effort import EFFORTS, USUAL_EFFORT, Setting
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.native import NativeRequest
@@ -244,11 +243,10 @@ class ChatRequest:
 
     def body(self, *, without: Collection[str] = (), **own: Any) -> bytes:
         """The body for a runtime: every member as the caller wrote it, but for our `own`, and `without` some."""
-        members = dict(self.written)
-        members.update((name, orjson.dumps(value).decode()) for name, value in own.items())
+        members = {**self.written, **{name: orjson.dumps(value).decode() for name, value in own.items()}}
         for name in without:
             members.pop(name, None)
-        return ("{" + ",".join([f"{json.dumps(name)}:{text}" for name, text in members.items()]) + "}").encode()
+        return exact_json.of_members(members)
 
 
 @values.value(frozen=True, slots=True)

@@ -25,8 +25,12 @@ T = TypeVar("T")
 MAX_MESSAGES = 10_000
 _SEEN = ("image_url", "input_image", "image", "file", "input_file", "document")
 """Images, and documents: these are read by the models that see, for their pages are pictures."""
-_AUDIO = ("input_audio", "audio_url", "audio")
-_VIDEO = ("video_url", "input_video", "video")
+_MEDIA = {
+    Capability.VISION: _SEEN,
+    Capability.AUDIO: ("input_audio", "audio_url", "audio"),
+    Capability.VIDEO: ("video_url", "input_video", "video"),
+}
+"""What a part of a message has to be for a model to need this."""
 
 
 def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
@@ -52,7 +56,7 @@ def translated(
 
 
 def _without_own(members: Mapping[str, T]) -> dict[str, T]:
-    return {name: value for name, value in members.items() if name not in FIELDS}
+    return {name: value for name, value in members.items() if name not in _OWN}
 
 
 def _read(
@@ -72,14 +76,13 @@ def _read(
     tools, tool_choice = offered(given)
     contents = [message.get("content") for message in messages]
     parts = [part.get("type") for content in contents if isinstance(content, list) for part in content]
-    needs = {
-        Capability.VISION: any(part in _SEEN for part in parts),
-        Capability.AUDIO: any(part in _AUDIO for part in parts),
-        Capability.VIDEO: any(part in _VIDEO for part in parts),
-        Capability.TOOLS: bool(tools) and tool_choice != "none",
-        Capability.JSON_SCHEMA: isinstance(asked_format, dict) and asked_format.get("type") == "json_schema",
-    }
-    own = {name: read(field, given[field]) for field, (name, read) in _OWN.items() if given.get(field) is not None}
+    needs = {one for one, kinds in _MEDIA.items() if any(part in kinds for part in parts)} if parts else set()
+    if tools and tool_choice != "none":
+        needs.add(Capability.TOOLS)
+    if isinstance(asked_format, dict) and asked_format.get("type") == "json_schema":
+        needs.add(Capability.JSON_SCHEMA)
+    stated = [(_OWN[field], field) for field, value in given.items() if field in _OWN and value is not None]
+    own = {name: read(field, given[field]) for (name, read), field in stated}
     fields: dict[str, Any] = {
         "conversation": _conversation(messages) if named is None else conversation_of(str(named)),
         "named": named is not None,
@@ -98,7 +101,7 @@ def _read(
         system=system,
         stream=bool(stream),
         include_usage=options is not None and options.get("include_usage") is True,
-        needs=frozenset(one for one, needed in needs.items() if needed),
+        needs=frozenset(needs),
         body_bytes=body_bytes,
         **fields,
     )
@@ -114,7 +117,7 @@ def load_object(body: bytes) -> Json:
 
 
 def _hold_known(given: Json) -> None:
-    unknown = [name for name in given if name.startswith("arbiter_") and name not in FIELDS]
+    unknown = [name for name in given if name.startswith("arbiter_") and name not in _OWN]
     if unknown:
         raise Unprocessable(
             f"unknown field {quoted(unknown[0], 60)}; known are {', '.join(FIELDS)}", param=unknown[0][:60]
