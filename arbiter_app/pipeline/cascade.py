@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from arbiter_app.pipeline.call import Calls
 from arbiter_app.pipeline.decision import CheapAnswer, Decision
 from arbiter_app.pipeline.errors import ArbiterError
-from arbiter_app.pipeline.record import harmless
 from arbiter_app.pipeline.route import Router
 from arbiter_app.pipeline.types import Mode
 
@@ -33,12 +32,13 @@ class Cascade:
             return False
         better = None
         decision.timing.enter("call_ms")
-        with harmless(decision, "escalated"):
-            try:
-                better = await self.calls.complete(decision, (stronger,))
-            except ArbiterError as error:
-                said = {"decision": decision.id, "error": error.code}
-                log.info("escalation failed, the first answer stands", extra=said)
+        try:
+            better = await self.calls.complete(decision, (stronger,))
+        except ArbiterError as error:
+            said = {"decision": decision.id, "error": error.code}
+            log.info("escalation failed, the first answer stands", extra=said)
+        except Exception:
+            log.exception("an answer was not escalated", extra={"decision": decision.id})
         if better is None:
             return False
         decision.cascade = CheapAnswer(cheap, failed)

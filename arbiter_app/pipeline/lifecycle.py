@@ -3,13 +3,14 @@
     classify -> filter -> route -> call -> grade -> learn
 
 `answer` serves a plain request, `stream` a streamed one. Whatever happens to a request, exactly one decision record is
-written; `Recorder.guard` is the one place where failures are handled. Once there is an answer, no trouble in grading, learning or
+written; `Recorder.ended` is the one place where failures are handled. Once there is an answer, no trouble in grading, learning or
 recording costs the caller that answer.
 """
 
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -24,12 +25,14 @@ from arbiter_app.pipeline.events import Chunk, chunks_of
 from arbiter_app.pipeline.grade import grade
 from arbiter_app.pipeline.native import NativeEvents
 from arbiter_app.pipeline.ports import RuntimeFault
-from arbiter_app.pipeline.record import Recorder, harmless
+from arbiter_app.pipeline.record import Recorder
 from arbiter_app.pipeline.refused import broken_off
 from arbiter_app.pipeline.relay import Assembler, Relay
 from arbiter_app.pipeline.route import Router
 from arbiter_app.pipeline.types import ChatRequest, Completion
 from arbiter_app.pipeline.wishes import Wishes
+
+log = logging.getLogger("arbiter.lifecycle")
 
 
 @dataclass(slots=True)
@@ -72,7 +75,7 @@ class Lifecycle:
     async def answer(self, request: ChatRequest) -> Decision:
         """A plain answer: the decision with its completion. Raises ArbiterError; a failure is on record by then."""
         decision = self._begin(request)
-        async with self.recorder.guard(decision):
+        try:
             if not await self._decide(decision):
                 decision.timing.enter("call_ms")
                 decision.completion = await self.calls.complete(decision, self.router.order(decision))
@@ -81,12 +84,15 @@ class Lifecycle:
                 if quality is not None and quality < self.cascade.below and await self.cascade.escalate(decision):
                     self._grade(decision)
             await self._learn(decision)
+        except BaseException as error:
+            await self.recorder.ended(decision, error)
+            raise
         return decision
 
     async def stream(self, request: ChatRequest) -> Streamed:
         """A streamed answer, returned once the first byte has come. Raises ArbiterError before that."""
         decision = self._begin(request)
-        async with self.recorder.guard(decision):
+        try:
             native = None
             if await self._decide(decision):
                 chunks = self._replay(decision)
@@ -95,6 +101,9 @@ class Lifecycle:
                 opened = await self.calls.open(decision, self.router.order(decision))
                 decision.timing.enter("")
                 chunks, native = self._relay(decision, opened), opened.stream.native
+        except BaseException as error:
+            await self.recorder.ended(decision, error)
+            raise
         await anext(chunks)  # it has begun, so that closing it records the decision and ends the call
         return Streamed(decision, chunks, native)
 
@@ -138,13 +147,15 @@ class Lifecycle:
 
     async def _learn(self, decision: Decision) -> None:
         """Stage 6, until the record is durable; then what is done with a finished answer."""
-        with harmless(decision, "learned from"):
+        try:
             decision.baseline_pico = self.estimates.baseline_pico(decision)
             decision.beyond_pico = self.estimates.beyond_pico(decision)
             decision.judge_pending = self.wants_judge(decision)
             self.estimates.learned(decision)
             self.router.served(decision)
-        with harmless(decision, "recorded"):
+        except Exception:
+            log.exception("an answer was not learned from", extra={"decision": decision.id})
+        try:
             await self.recorder.record(decision)
             if decision.cache_keys is not None:
                 self.kept.keep(decision)
@@ -153,6 +164,8 @@ class Lifecycle:
             shadows = decision.choice.shadows if decision.choice is not None else ()
             if not shadows or not self.beside(decision, shadows):
                 self.judge(decision)
+        except Exception:
+            log.exception("an answer was not recorded", extra={"decision": decision.id})
 
     async def _relay(self, decision: Decision, opened: Opened) -> AsyncGenerator[Sequence[Chunk]]:
         """Stages 4 to 6 of a streamed answer: hand it on, then grade and learn."""
@@ -162,26 +175,31 @@ class Lifecycle:
             return self.calls.streamed(decision, opened, relay.body(), aborted=why)
 
         try:
-            async with self.recorder.guard(decision, so_far):
-                yield ()
-                try:
-                    with decision.timing.waiting():
-                        async for chunks in relay.chunks():
-                            yield chunks
-                except RuntimeFault as fault:
-                    self.calls.broke(opened, fault)
-                    raise broken_off(opened.model, fault) from fault
-                decision.completion = self.calls.streamed(decision, opened, relay.body(), large=relay.large)
-                if not relay.whole:
-                    decision.cache_keys = None  # what is kept has to be the whole answer
-                self._grade(decision)
-                await self._learn(decision)
+            yield ()
+            try:
+                with decision.timing.waiting():
+                    async for chunks in relay.chunks():
+                        yield chunks
+            except RuntimeFault as fault:
+                self.calls.broke(opened, fault)
+                raise broken_off(opened.model, fault) from fault
+            decision.completion = self.calls.streamed(decision, opened, relay.body(), large=relay.large)
+            if not relay.whole:
+                decision.cache_keys = None  # what is kept has to be the whole answer
+            self._grade(decision)
+            await self._learn(decision)
+        except BaseException as error:
+            await self.recorder.ended(decision, error, so_far)
+            raise
         finally:
             await opened.stream.aclose()
 
     async def _replay(self, decision: Decision) -> AsyncGenerator[Sequence[Chunk]]:
         """A kept answer as a stream."""
-        async with self.recorder.guard(decision):
+        try:
             yield ()
             yield chunks_of(decision.completion.raw if decision.completion else b"{}")
             await self._learn(decision)
+        except BaseException as error:
+            await self.recorder.ended(decision, error)
+            raise

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from arbiter_app.pipeline.decision import Decision
@@ -38,37 +37,29 @@ class Recorder:
         finally:
             decision.degraded = self.learner.paused
 
-    @asynccontextmanager
-    async def guard(self, decision: Decision, so_far: SoFar | None = None) -> AsyncIterator[None]:
-        """Whatever goes wrong inside is on record before the caller hears of it, as an ArbiterError."""
-        try:
-            yield
-        except (asyncio.CancelledError, GeneratorExit):
+    async def ended(self, decision: Decision, error: BaseException, so_far: SoFar | None = None) -> None:
+        """Put on record what has ended a request, before the caller hears of it. Raises InternalError for a defect of ours."""
+        if isinstance(error, asyncio.CancelledError | GeneratorExit):
             if not decision.on_record:  # nobody waits until that is durable
                 status, code = ("failed", "draining") if self.ending else ("aborted", "caller_gone")
                 _fail(decision, status, code, self.ending or "the caller hung up", so_far)
                 self.learner.learn(decision)
-            raise
-        except Exception as error:
-            told = error if isinstance(error, ArbiterError) else _internal(decision)
-            told.decision_id = decision.id
-            if told is not error:
-                log.exception("a request failed inside Arbiter", extra={"decision": decision.id})
-            if not decision.on_record:
-                what = told.code, told.message if told is error else type(error).__name__
-                with harmless(decision, "recorded"):
-                    _fail(decision, "failed", *what, so_far)
-                    await self.record(decision)
-            raise told from (None if told is error else error)
-
-
-@contextmanager
-def harmless(decision: Decision, what: str) -> Iterator[None]:
-    """A defect of ours inside is logged, and the answer goes on its way."""
-    try:
-        yield
-    except Exception:
-        log.exception("an answer was not %s", what, extra={"decision": decision.id})
+            return
+        if not isinstance(error, Exception):
+            return
+        told = error if isinstance(error, ArbiterError) else _internal(decision)
+        told.decision_id = decision.id
+        if told is not error:
+            log.exception("a request failed inside Arbiter", extra={"decision": decision.id})
+        if not decision.on_record:
+            what = told.code, told.message if told is error else type(error).__name__
+            try:
+                _fail(decision, "failed", *what, so_far)
+                await self.record(decision)
+            except Exception:
+                log.exception("a failure was not recorded", extra={"decision": decision.id})
+        if told is not error:
+            raise told from error
 
 
 def _fail(decision: Decision, status: str, code: str, why: str, so_far: SoFar | None) -> None:

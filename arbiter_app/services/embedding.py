@@ -77,12 +77,15 @@ class Embeddings:
         decision = new_decision(request, timeout_s=self._timeout_s)
         decision.mode, decision.reason = Mode.EMBEDDING, "passed to the model that was named"
         decision.reservation = self._spending.begin(request)
-        async with self._recorder.guard(decision):
+        try:
             decision.timing.enter("call_ms")
             with decision.timing.waiting():
                 decision.completion = await self._asked(decision, request)
             decision.timing.enter("")
             await self._recorder.record(decision)
+        except BaseException as error:
+            await self._recorder.ended(decision, error)
+            raise
         return decision
 
     async def _asked(self, decision: Decision, request: ChatRequest) -> Completion:
