@@ -6,9 +6,8 @@ A price shift is learned anew by adding the negative of the cost sums: resets ar
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from operator import attrgetter
 
 SIZE_FIELDS = ("sized_n", "sized_usd", "sized_sq", "size_sum", "size_sq", "size_usd")
 COST_FIELDS = (
@@ -78,9 +77,7 @@ class ModelStats:
 
     def add(self, other: ModelStats) -> None:
         """Add another's sums to these."""
-        for name, mine, more in zip(FIELDS, _ALL(self), _ALL(other), strict=True):
-            if more:
-                setattr(self, name, mine + more)
+        _ADD(self, other)
 
     def as_dict(self) -> dict[str, float]:
         """The sums that are not zero, by name."""
@@ -128,7 +125,18 @@ class ModelStats:
 
 
 FIELDS: tuple[str, ...] = tuple(spec.name for spec in fields(ModelStats))
-_ALL = attrgetter(*FIELDS)
+
+
+def _adding() -> Callable[[ModelStats, ModelStats], None]:
+    """What adds one's sums to another's, a line for each, as dataclasses write `__init__`: a loop over their names takes three times as
+    long (4.8 us against 1.6), and it is done twice for each call."""
+    lines = [f"    if more.{name}: into.{name} += more.{name}" for name in FIELDS]
+    made: dict[str, Callable[[ModelStats, ModelStats], None]] = {}
+    exec("\n".join(["def add(into, more):", *lines]), made)  # noqa: S102 - of names that stand above
+    return made["add"]
+
+
+_ADD = _adding()
 
 Rows = Iterable[tuple[str, str, ModelStats]]
 
