@@ -91,7 +91,11 @@ class Chat:
 
     async def _serve(self, scope: Scope, receive: Receive, request: Request, reply: _Reply) -> None:
         """Read the request, only while there is a chance that it is served, and answer it."""
-        caller = await self._caller(scope)
+        caller = await caller_of(self._keys, scope)
+        if caller is None:
+            raise Unauthorized(
+                "an API key is needed: send it as `Authorization: Bearer arb_...`", code="missing_api_key"
+            )
         self._requests.refuse_early(caller)
         chat, reply.keeping = await self._read(scope, receive, caller, reply.request_id)
         await request.admit(caller)
@@ -102,15 +106,6 @@ class Chat:
             await reply.stream(streamed, Pings(streamed, between(scope), self._ping_s))
         else:
             await reply.whole(await self._answer(chat))
-
-    async def _caller(self, scope: Scope) -> Caller:
-        """Who calls. Raises Unauthorized."""
-        caller = await caller_of(self._keys, scope)
-        if caller is None:
-            raise Unauthorized(
-                "an API key is needed: send it as `Authorization: Bearer arb_...`", code="missing_api_key"
-            )
-        return caller
 
     async def _read(
         self, scope: Scope, receive: Receive, caller: Caller, request_id: str

@@ -257,6 +257,7 @@ class Calls:
         `faults` takes in the last fault of each.
         """
         tried = too_small = 0
+        unlimited = decision.reservation is None or decision.request.max_tokens is not None
         for at in order:
             if tried >= self._max_attempts or (faults and decision.deadline - time.monotonic() < LEAST_LEFT_S):
                 break
@@ -265,10 +266,11 @@ class Calls:
             if decision.reservation is not None and not await self._covered(decision, decision.reservation, at):
                 continue
             tried += 1
+            ask = self._sent if unlimited else self._sent_limited
             self._health.begin(at.key)
             started = time.perf_counter()
             try:
-                answer = await self._sent(decision, at, send, own)
+                answer = await ask(decision, at, send, own)
             except RuntimeFault as fault:
                 decision.timing.waited_ms += (time.perf_counter() - started) * 1000
                 self._note(decision, at, fault, started, faults.values())
@@ -296,14 +298,12 @@ class Calls:
             decision.reason += f"; {at.key} might cost more than the budgets leave"
         return covered
 
-    async def _sent(self, decision: Decision, at: Deployment, send: Send[T], own: Json) -> T:
-        """Its answer, which is limited to what is reserved for it where budgets apply and its caller sets no limit."""
-        if decision.reservation is None or decision.request.max_tokens is not None:
-            return await self._sent_optional(decision, at, send, own)
+    async def _sent_limited(self, decision: Decision, at: Deployment, send: Send[T], own: Json) -> T:
+        """Its answer, which is limited to what is reserved for it: budgets apply, and its caller sets no limit."""
         limit = self._answer_limits.of(at.key, self._ceilings.answer_tokens(decision.request, at.model))
         started = time.monotonic()
         try:
-            return await self._sent_optional(decision, at, send, limited(own, decision.request, limit, NATIVE))
+            return await self._sent(decision, at, send, limited(own, decision.request, limit, NATIVE))
         except RuntimeFault as fault:
             other = self._answer_limits.after(at.key, limit, fault.refusal)
             if other is None or decision.once or decision.deadline - time.monotonic() < LEAST_LEFT_S:
@@ -312,9 +312,9 @@ class Calls:
             decision.attempts.append(
                 Attempt(at.model.id, fault.status, said, took_ms, UNKNOWN_COST, at.runtime if self._several else "")
             )
-            return await self._sent_optional(decision, at, send, limited(own, decision.request, other, NATIVE))
+            return await self._sent(decision, at, send, limited(own, decision.request, other, NATIVE))
 
-    async def _sent_optional(self, decision: Decision, at: Deployment, send: Send[T], own: Json) -> T:
+    async def _sent(self, decision: Decision, at: Deployment, send: Send[T], own: Json) -> T:
         """Its answer; one that refuses a field without meaning for it is asked once again without all such fields."""
         request, now = decision.request, time.monotonic()
         known = () if request.untranslatable is not None else self._limits.unwanted(at.key, now)

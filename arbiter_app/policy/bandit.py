@@ -155,7 +155,8 @@ class ArbiterPolicy(BasePolicy):
             delta.add(paired.pop(0)[2])
         deltas = (
             *self._follow_list_price(detector, observation, facts),
-            *self._folded([(observation.bucket, observation.model, delta), *paired]),
+            self._fold(observation.bucket, observation.model, delta),
+            *[self._fold(*one) for one in paired],
         )
         alarm = self._price_alarm(detector, observation, delta, facts) if delta.unit_n else None
         if alarm is not None:
@@ -180,14 +181,14 @@ class ArbiterPolicy(BasePolicy):
         detector, delta = self._detector(place), ModelStats()
         shifts = self._quality_shift(detector, observation, self._table.known(*place), delta)
         if shifts:
-            deltas = (*deltas, *self._fold(observation.bucket, observation.model, delta).deltas)
+            deltas = (*deltas, self._fold(observation.bucket, observation.model, delta))
             self._note_detector(place, True)
         paired = self._paired(observation, bool(shifts))
         if observation.segments and not shifts:
             due = self._segments.learn(observation, paired)
             if due:
                 self._look_at_segments(observation.bucket, due)
-        deltas = (*deltas, *self._folded(paired))
+        deltas = (*deltas, *[self._fold(*one) for one in paired])
         self._publish(place, False)
         return self._learned(observation.bucket, deltas, shifts)
 
@@ -373,11 +374,11 @@ class ArbiterPolicy(BasePolicy):
         self._shared.refresh()
         self._views.clear()
 
-    def _fold(self, bucket: str, model: str, delta: ModelStats) -> Learned:
+    def _fold(self, bucket: str, model: str, delta: ModelStats) -> Delta:
         if model not in self._pool.index:  # its first call ended after it had left the pool
             self._arrange((model,), self._belief_sums())
         self._known.add(model)
-        learned = super()._fold(bucket, model, delta)
+        folded = super()._fold(bucket, model, delta)
         if bucket not in self._buckets:
             self._buckets = dict(sorted({**self._buckets, bucket: self._bucket(bucket)}.items()))
             self._shared = SharedPosterior(self._buckets, self._prior)
@@ -385,7 +386,7 @@ class ArbiterPolicy(BasePolicy):
             self._share_all()
         else:
             self._put(bucket, model)
-        return learned
+        return folded
 
     def _put(self, bucket: str, model: str) -> None:
         self._buckets[bucket].put(self._pool.index[model], self._table.known(bucket, model))
@@ -575,7 +576,7 @@ class ArbiterPolicy(BasePolicy):
             if known.cost_n > 0:
                 usd = alarm.since.mean if place == noticed else usd_at(alarm.new, known, facts)
                 delta = known.repriced(usd, alarm.new > alarm.old)
-                deltas.extend(self._fold(*place, delta).deltas)
+                deltas.append(self._fold(*place, delta))
                 if place != noticed:
                     self._detector(place).reprice()
                     self._note_detector(place, True)
@@ -598,14 +599,9 @@ class ArbiterPolicy(BasePolicy):
             return ()
         if abs(known.mean_cost_usd - was) > was * self._settings.price_shift_floor:
             return ()
-        deltas = self._fold(observation.bucket, observation.model, known.repriced(now, now > was)).deltas
+        folded = self._fold(observation.bucket, observation.model, known.repriced(now, now > was))
         self._sync_all()
-        return deltas
-
-    def _folded(self, deltas: Iterable[Delta]) -> Iterator[Delta]:
-        """Fold several changes in."""
-        for delta in deltas:
-            yield from self._fold(*delta).deltas
+        return (folded,)
 
     def _paired(self, observation: Observation, shifted: bool) -> list[Delta]:
         """What an answer and the baseline's to the same prompt say together. After a quality alarm, that what pairs with that

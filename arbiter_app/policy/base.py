@@ -52,16 +52,15 @@ class BasePolicy:
         """A grade that came after the call was recorded."""
         if observation.quality is None:
             return Learned()
-        return self._fold(
-            observation.bucket, observation.model, graded(observation.quality, observation.quality_weight)
-        )
+        delta = graded(observation.quality, observation.quality_weight)
+        return Learned((self._fold(observation.bucket, observation.model, delta),))
 
     def vote(
         self, bucket: str, model: str, up: bool, withdrawn: bool = False, segments: Sequence[Segment] = ()
     ) -> Learned:
         """A human's thumb on an answer to a request of these segments, or taking one back."""
         sign = -1.0 if withdrawn else 1.0
-        return self._fold(bucket, model, ModelStats(votes=sign, votes_sum=sign if up else 0.0))
+        return Learned((self._fold(bucket, model, ModelStats(votes=sign, votes_sum=sign if up else 0.0)),))
 
     def load(self, rows: Rows, state: Mapping[str, bytes]) -> None:
         """Start from stored statistics."""
@@ -144,10 +143,12 @@ class BasePolicy:
         rows = self._table.bucket(bucket).items()
         return frozenset({self._baseline, *(model for model, known in rows if licence_of(known, tolerance).granted)})
 
-    def _fold(self, bucket: str, model: str, delta: ModelStats) -> Learned:
+    def _fold(self, bucket: str, model: str, delta: ModelStats) -> tuple[str, str, ModelStats]:
+        """Add to the sums of a model in a bucket; returns what is to be added to those of a store."""
         self._version += 1
-        self._table.add([(bucket, model, delta)])
-        return Learned(((bucket, model, delta),))
+        folded = bucket, model, delta
+        self._table.add((folded,))
+        return folded
 
     def _rows(self, bucket: str, rated: Sequence[Candidate], best: str | None) -> list[dict[str, Any]]:
         tolerance = self._settings.quality_tolerance

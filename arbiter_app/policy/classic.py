@@ -54,9 +54,8 @@ class ClassicPolicy(BasePolicy):
         delta = delta_of(observation, facts)
         if shift is not None:
             delta.add(known.cost_reset())
-        return replace(
-            self._fold(observation.bucket, observation.model, delta), shifts=(shift,) if shift is not None else ()
-        )
+        folded = self._fold(observation.bucket, observation.model, delta)
+        return Learned((folded,), (shift,) if shift is not None else ())
 
     def table(self, bucket: str, models: Sequence[str]) -> list[dict[str, Any]]:
         """What is known of each model in a bucket, and which one an exploiting request would get now."""

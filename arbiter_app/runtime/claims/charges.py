@@ -9,7 +9,7 @@ always possible: credits, discounts and free tiers exist.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import ROUND_CEILING, Decimal
 
 from arbiter_app import notices
@@ -94,7 +94,7 @@ def usage_of(body: Json, sent_bytes: int | None = None) -> Usage | None:
 
 def _totals(body: Json, usage: Json, counts: dict[str, int]) -> tuple[int, int] | None:
     """All tokens of the prompt and of the answer, whatever kinds are counted apart; None where they make no sense."""
-    said_in, said_out = (next((one for one in names if usage.get(one) is not None), "") for names in _TOKENS)
+    said_in, said_out = [_first_of(names, usage) for names in _TOKENS]
     tokens_in, tokens_out, total = counts.get(said_in), counts.get(said_out), counts.get("total_tokens", 0)
     if tokens_in is not None and not said_out and "total_tokens" in counts and total >= tokens_in:
         tokens_out = total - tokens_in
@@ -116,10 +116,11 @@ def _totals(body: Json, usage: Json, counts: dict[str, int]) -> tuple[int, int] 
 
 def _by_kind(usage: Json, counts: dict[str, int], tokens_in: int, tokens_out: int) -> Usage:
     """The usage with these totals, and which of them are of a kind with a price of its own."""
-    nested = any(isinstance(one, dict) for one in usage.values())
+    nested = any([isinstance(one, dict) for one in usage.values()])
     details = _details(usage, "prompt_tokens_details") or _details(usage, "input_tokens_details") if nested else {}
     inner = _counts(details) if details else {}
-    cached = inner.get("cached_tokens") or next((counts[name] for name in _CACHED if counts.get(name)), 0)
+    apart = () if counts.keys().isdisjoint(_CACHED) else _CACHED
+    cached = inner.get("cached_tokens") or next((counts[name] for name in apart if counts.get(name)), 0)
     if cached > tokens_in:
         notices.claims.count(
             "usage", "more cached tokens than tokens of the prompt were stated: none are counted as cached"
@@ -186,6 +187,14 @@ def _counts(stated: Json) -> dict[str, int]:
         if (count := count_of(number)) is not None and count <= MOST_TOKENS:
             found[name] = count
     return found
+
+
+def _first_of(names: Iterable[str], usage: Json) -> str:
+    """The first of these members that is stated; empty where none is."""
+    for name in names:
+        if usage.get(name) is not None:
+            return name
+    return ""
 
 
 def _has_text(body: Json) -> bool:
