@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -37,12 +36,14 @@ def create(gateway: Running, jsonl: str, **fields: Any) -> dict[str, Any]:
 
 def ended(gateway: Running, calibration_id: str) -> dict[str, Any]:
     """The calibration once it runs no more."""
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        seen: dict[str, Any] = gateway.http.get(f"{PRICES}/{calibration_id}").json()
-        if seen["state"] != "running":
-            return seen
-    raise AssertionError("it did not end")
+    seen: dict[str, Any] = {"state": "running"}
+
+    def is_over() -> bool:
+        seen.update(gateway.http.get(f"{PRICES}/{calibration_id}").json())
+        return seen["state"] != "running"
+
+    until(is_over)
+    return seen
 
 
 def go_on(gateway: Running, calibration_id: str, **fields: Any) -> None:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tests.api.fuzz import Fuzz
 from tests.conftest import Running
 from tests.served import OPERATOR, TLS, Served, served
+from tests.waiting import PATIENCE_S
 
-LIMIT_S = 10.0
 STATUS = re.compile(rb"^HTTP/1\.1 (\d{3})", re.MULTILINE)
 ROOTS = ("/", "/v1/", "/session", "/export/decisions.csv", "/_event", "/app/", "/docs/", "/health", "/v1/models/")
 METHODS = ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE", "CONNECT", "BREW")
@@ -129,7 +129,7 @@ def exchange(one: Served, data: bytes) -> bytes:
     """What is answered to these bytes, of which no more come."""
     port = int(one.url.rpartition(":")[2])
     answer = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=LIMIT_S) as caller:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as caller:
         try:
             caller.sendall(data)
             caller.shutdown(socket.SHUT_WR)

@@ -35,7 +35,7 @@ FILLED = '"is_hydrated_rx_state_":true'
 NAMESPACE = "/_event"
 TOGETHER = 5
 CONNECTIONS = 32
-READ_S = 20.0
+READ_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Tab:
 async def tab(url: str, path: str = "/app") -> AsyncIterator[Tab]:
     """A page that is open for as long as the block runs, with everything on it shown."""
     address = f"{url.replace('http', 'ws', 1)}/_event/?token={uuid.uuid4()}&EIO=4&transport=websocket"
-    async with connect(address, compression=None, max_size=None, ping_interval=None) as socket:
+    async with connect(address, compression=None, max_size=None, ping_interval=None, open_timeout=READ_S) as socket:
         await socket.recv()
         where = {"pathname": path, "asPath": path}
         opening = {"event": {"name": OPENING, "payload": {"hashes": []}, "router_data": where}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from arbiter_app.store.decisions import Filter
 from tests.conftest import Running, running
 from tests.stores import Pragma
+from tests.waiting import until
 
 CODE = "Write a Python function that adds two numbers."
 
@@ -66,9 +66,7 @@ def test_answers_go_on_learning_is_paused_and_recovers_without_a_restart(gateway
     assert "refuses writes" in store and (learning, ready, degraded) == ("paused", gateway.arbiter.store.journals, True)
 
     refusing.clear()
-    until = time.monotonic() + 20
-    while gateway.arbiter.store.ledger.degraded:
-        assert time.monotonic() < until
+    until(lambda: not gateway.arbiter.store.ledger.degraded)
     assert gateway.chat(CODE).json()["arbiter"]["degraded"] is None
     assert learned(gateway) == stored(gateway) == asked + 1
     ids = [row["id"] for row in gateway.arbiter.store.stretch(Filter())]

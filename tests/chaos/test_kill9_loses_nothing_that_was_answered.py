@@ -17,8 +17,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from arbiter_app.bench.client import BenchAnswer, Client
 from arbiter_app.bench.workload import workload
 from arbiter_app.services.alert_outcome import concerned
@@ -99,7 +97,6 @@ def outcomes(rows: list[dict[str, Any]], beside: list[tuple[Any, ...]]) -> tuple
     return calls, +explored
 
 
-@pytest.mark.timeout(420)
 def test_kills_under_load_lose_no_answer(tmp_path):
     rng = random.Random(9)
     answered: list[BenchAnswer] = []

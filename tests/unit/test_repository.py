@@ -344,7 +344,6 @@ def test_each_migration_follows_the_one_before():
     assert chain == [[number, before] for number, before in zip(numbers, ["", *numbers], strict=False)]
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "tool", [["ruff", "check", "--no-cache"], ["ruff", "format", "--check", "--no-cache"], ["mypy"]]
 )

