@@ -23,11 +23,12 @@ from arbiter_app.api.gateway import Gateway
 from arbiter_app.bootstrap import Services
 from arbiter_app.runtime.sandbox.world import World
 from arbiter_app.server import UndatedServer, config_of
+from arbiter_app.services import shadows
 from arbiter_app.settings import Settings, load_settings
 from arbiter_app.store import Store, open_store
 from tests import databases
 from tests.served import TLS
-from tests.waiting import PATIENCE_S
+from tests.waiting import FAR_S, PATIENCE_S
 
 pytest_plugins = ["tests.sharing"]
 T = TypeVar("T")
@@ -162,6 +163,7 @@ def pytest_configure(config: pytest.Config) -> None:
     calm = {"derandomize": True, "deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
     examples.register_profile("calm", **calm)  # the same ones every time, however long a busy machine takes for them
     examples.load_profile("calm")
+    shadows.LATE_S = FAR_S  # a busy machine has late event loops: nothing would be learned beside answers
     databases.chosen = config.getoption("--database")
 
 

@@ -21,7 +21,7 @@ from arbiter_app.runtime.sandbox.world import Fault
 from arbiter_app.services.shadows import CHOSEN
 from tests.conftest import Running, running
 from tests.stores import Pragma
-from tests.waiting import until
+from tests.waiting import FAR_S, until
 
 QUICK = {
     "ARBITER_SHADOW": "on",
@@ -278,12 +278,12 @@ def test_trials_serve_callers_while_nothing_can_be_asked_beside_so_that_learning
         assert any(each["mode"] == "explore" and each["model"] != "gpt-4o" for each in told)
         one.settle()
         assert one.http.post("/v1/reset").status_code == 200
-        one.arbiter.shadows._late_s, one.arbiter.shadows._late_at = 1.0, time.monotonic() + 60
+        one.arbiter.shadows._late_s, one.arbiter.shadows._late_at = 2 * FAR_S, time.monotonic() + FAR_S
         told = [served_by(one, f"Calculate {at} * 41") for at in range(40)]
         assert any(each["mode"] == "explore" and each["model"] != "gpt-4o" for each in told), "nor a late loop"
+        one.arbiter.shadows._late_s = 0.0
         for at in range(20):
             one.settle()
-            one.arbiter.shadows._late_s = 0.0  # whatever the machine that runs this is busy with
             assert served_by(one, f"Calculate {at} * 43")["mode"] != "explore"
 
 
@@ -318,13 +318,15 @@ def gateway_calls(gateway: Running, ask: str) -> int:
 def test_nothing_is_asked_beside_while_the_loop_is_late(quick: Running) -> None:
     tried(quick)
     shadows = quick.arbiter.shadows
-    shadows._late_s, shadows._late_at = 1.0, time.monotonic() + 60
+    shadows._late_s, shadows._late_at = 2 * FAR_S, time.monotonic() + FAR_S
     assert [gateway_calls(quick, f"Calculate {at} * 37") for at in range(4)] == [1] * 4
     shadows._late_s = 0.0
     assert tried(quick)
 
 
-def test_the_pace_halves_while_the_loop_has_too_much_to_do_and_comes_back(quick: Running) -> None:
+def test_the_pace_halves_while_the_loop_has_too_much_to_do_and_comes_back(
+    quick: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shadows = quick.arbiter.shadows
 
     async def turn(busy_s: float) -> float:
@@ -339,6 +341,7 @@ def test_the_pace_halves_while_the_loop_has_too_much_to_do_and_comes_back(quick:
         return [await turn(busy_s) for busy_s in (0.03, 0.03, 0.03)]
 
     assert quick.run(turns) == [2.0, 4.0, 8.0]
+    monkeypatch.setattr("arbiter_app.services.shadows.TURN_LATE_S", FAR_S)  # from now on no turn is late
     until(lambda: quick.run(lambda: turn(0.0)) == 1.0)
     shadows._late_s = 0.0
 

@@ -160,7 +160,7 @@ def test_one_that_is_on_record_as_ended_can_be_started_at_once(own_gateway: Runn
 def test_of_two_that_are_started_in_one_moment_one_runs(own_gateway: Running) -> None:
     one, other = create(own_gateway, prompts(1)), create(own_gateway, prompts(2))
     calibrations = own_gateway.arbiter.calibrations
-    own_gateway.world.faults["*"] = Fault(stall_s=0.5, count=1)  # it runs while the other one is looked at
+    own_gateway.world.faults["*"] = Fault(stall_s=2, count=1)  # it runs while the other one is looked at
 
     async def both() -> list[dict[str, Any] | BaseException]:
         return await asyncio.gather(*[calibrations.start(it["id"]) for it in (one, other)], return_exceptions=True)
