@@ -34,12 +34,24 @@ _FOREIGN = (
     "server_tool_use",
     "mcp_tool_use",
     "mcp_tool_result",
+    "mcp_tool_listing",
     "container_upload",
-    "compaction",
     "fallback",
 )
 """Types of blocks that mean something to their maker alone, beside the results of its tools (`_RESULT`)."""
 _RESULT = "_tool_result"
+_MEMBERS = {
+    "text": ("type", "text", "cache_control"),
+    "image": ("type", "source", "cache_control"),
+    "document": ("type", "source", "title", "context", "citations", "cache_control"),
+    "search_result": ("type", "source", "title", "content", "citations", "cache_control"),
+    "tool_reference": ("type", "tool_name", "cache_control"),
+    "tool_use": ("type", "id", "name", "input", "caller", "cache_control"),
+    "tool_result": ("type", "tool_use_id", "content", "is_error", "cache_control"),
+}
+"""Members of blocks that are carried, or mean nothing elsewhere."""
+COMPACTED = "compaction"
+SUMMARY = "(A summary of the conversation before this:)"
 _PLACED = ("text", "image", "document", "search_result", "tool_use", "tool_result", "tool_reference", *THOUGHTS)
 """Types of blocks that have their place, and mean nothing in another; of any else, only a runtime of Messages may know what it is."""
 
@@ -137,6 +149,7 @@ class _Parts:
                 raise refused
             self._dropped.cannot(refused)
             return [{"type": "text", "text": f"({kind[:MAX_DROPPED_CHARS]})"}]
+        self._dropped.rest(block, _MEMBERS[str(kind)], f"messages.content.{kind}.")
         if kind == "text":
             text = text_of(block.get("text"), f"{where}.text")
             return [{"type": "text", "text": text, **cached(block, where)}] if text else []
@@ -165,9 +178,7 @@ class _Parts:
         kind, where_in = source.get("type"), f"{where}.source"
         title, context = block.get("title"), block.get("context")
         named = text_of(title, f"{where}.title") if title is not None else ""
-        citations = block.get("citations")
-        if isinstance(citations, dict) and citations.get("enabled"):
-            self._dropped.add("messages.content.citations")
+        self._uncited(block)
         head = [named, text_of(context, f"{where}.context") if context is not None else ""]
         before: list[Json] = [{"type": "text", "text": one} for one in head if one]
         if kind == "text":
@@ -184,6 +195,11 @@ class _Parts:
         file = {"filename": named or "document.pdf", "file_data": data}
         return [*before[1 if named else 0 :], {"type": "file", "file": file, **mark}]
 
+    def _uncited(self, block: Json) -> None:
+        citations = block.get("citations")
+        if isinstance(citations, dict) and citations.get("enabled"):
+            self._dropped.add("messages.content.citations")
+
     def _kept(self, kind: Any, where: str, known: str) -> str:
         """What stands for a source that can be read where it is kept alone, by models that see all the same."""
         refused = _unreachable(kind, where, known)
@@ -193,6 +209,7 @@ class _Parts:
         return ""
 
     def _found(self, block: Json, where: str) -> list[Json]:
+        self._uncited(block)
         head = [text_of(block.get(name), f"{where}.{name}") for name in ("title", "source")]
         parts = self.of(block.get("content"), f"{where}.content", ("text",))
         return [{"type": "text", "text": "\n".join(filter(None, head))}, *parts]
@@ -213,6 +230,8 @@ def _user(content: Any, where: str, called: dict[str, str], dropped: Dropped) ->
             pictures += seen
         elif isinstance(block, dict) and _is_foreign(block):
             dropped.add(f"messages.content.{block['type']}")
+        elif isinstance(block, dict) and block.get("type") == COMPACTED:
+            rest += _summary(block, inside, dropped)
         else:
             rest += parts.block(block, inside, ("text", "image", "document", "search_result", "tool_result"))
     if not isinstance(content, list):
@@ -256,11 +275,24 @@ def _assistant(content: Any, where: str, called: dict[str, str], dropped: Droppe
             signed += own
         elif isinstance(block, dict) and _is_foreign(block):
             dropped.add(f"messages.content.{block['type']}")
+        elif isinstance(block, dict) and block.get("type") == COMPACTED:
+            parts += _summary(block, inside, dropped)
         else:
             parts += makes.block(block, inside, ("text", "tool_use", "image"))
     if not isinstance(content, list):
         parts = makes.of(content, where, ("text",))
     return assistant_message(parts, calls, signed)
+
+
+def _summary(block: Json, where: str, dropped: Dropped) -> list[Json]:
+    """What stands for messages before it that their maker has summed up; nothing where that failed."""
+    said = block.get("content")
+    if isinstance(said, str) and said:
+        dropped.rest(block, ("type", "content", "cache_control"), f"messages.content.{COMPACTED}.")
+        return [{"type": "text", "text": f"{SUMMARY}\n{said}", **cached(block, where)}]
+    if block.get("encrypted_content") is not None:
+        dropped.cannot(wrong(where, "a summary that only its maker can read stands for what was said before"))
+    return []
 
 
 def _unsealed(block: Json) -> list[Json] | None:
@@ -276,6 +308,7 @@ def _call(block: Json, where: str, called: dict[str, str], dropped: Dropped) -> 
         raise wrong(where, "id and name of a tool_use must not be empty")
     if call in called:
         raise wrong(f"{where}.id", f"{quoted(call, 80)} is the id of two tool_use blocks")
+    dropped.rest(block, _MEMBERS["tool_use"], "messages.content.tool_use.")
     given = block.get("input")
     if not isinstance(given, dict):
         raise wrong(f"{where}.input", "must be an object")

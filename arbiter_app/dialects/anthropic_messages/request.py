@@ -19,6 +19,7 @@ from arbiter_app.dialects.anthropic_messages.content import (
     wrong,
 )
 from arbiter_app.dialects.anthropic_messages.thinking import settled
+from arbiter_app.dialects.anthropic_messages.turns import mark_end
 from arbiter_app.dialects.history import odd_ids
 from arbiter_app.dialects.reasoning import MESSAGES, native_of
 from arbiter_app.dialects.strict_json import History, load_members
@@ -51,7 +52,18 @@ _KNOWN = (
     "thinking",
     "output_config",
     "output_format",
+    "cache_control",
 )
+_MEANT = {
+    "compaction": "asks for a summary in place of an answer",
+    "thread": "goes on from, or is to be kept as, what a provider keeps of a conversation",
+    "mcp_servers": "names servers that a provider asks for its model",
+    "inference_geo": "confines where the answer is made",
+    "billing_policy": "has the answer paid for by another account at its provider",
+}
+"""Members that a request means something else without, and what each does: only a runtime of Messages can serve it."""
+_MEANS_NOTHING: tuple[Any, ...] = ([], {}, "global", {"type": "billing_policy", "bill_to": "self"})
+"""Values of these that ask for what is the case anyway."""
 _TOOL = ("type", "name", "description", "input_schema", "strict", "cache_control")
 
 
@@ -106,16 +118,25 @@ def translated(given: Json, dropped: Dropped, history: History | None = None) ->
     """The chat request that a Messages request means, of which the history may have been read already. Raises BadRequest."""
     own = [name for name in given if name.startswith("arbiter_")]
     dropped.rest(given, (*_KNOWN, *own))
-    made = _members(given, dropped)
+    for name, why in _MEANT.items():
+        if given.get(name) is not None and given[name] not in _MEANS_NOTHING:
+            dropped.cannot(wrong(name, f"{why}, which no model that may serve this can do"))
+    return {**_members(given, dropped), "messages": _all_messages(given, dropped, history)}
+
+
+def _all_messages(given: Json, dropped: Dropped, history: History | None = None) -> list[Json]:
+    made = system_messages(given.get("system"), dropped)
     if history is None:
-        return {**made, "messages": _all_messages(given, dropped)}
-    system = system_messages(given.get("system"), dropped)
-    dropped.all(history.dropped)
-    return {**made, "messages": system + history.messages}
-
-
-def _all_messages(given: Json, dropped: Dropped) -> list[Json]:
-    return system_messages(given.get("system"), dropped) + chat_messages(given.get("messages"), dropped)
+        made += chat_messages(given.get("messages"), dropped)
+    else:
+        made += history.messages
+        dropped.all(history.dropped)
+    mark = given.get("cache_control")
+    if mark is not None:
+        if not isinstance(mark, dict):
+            raise wrong("cache_control", "must be an object")
+        mark_end(made, mark)
+    return made
 
 
 def _members(given: Json, dropped: Dropped) -> Json:

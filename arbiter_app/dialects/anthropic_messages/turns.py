@@ -62,6 +62,16 @@ def marked(mark: Json | None) -> Json:
     return {} if mark is None else {"cache_control": {name: mark[name] for name in _KEPT_OF_CACHE if name in mark}}
 
 
+def mark_end(made: list[Json], mark: Json) -> None:
+    """Mark the last part of a history that can be marked to be cached, where it is not."""
+    for message in reversed(made):
+        content = message["content"]
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) and content else content
+        if parts:
+            message["content"] = [*parts[:-1], {**marked(mark), **parts[-1]}]
+            return
+
+
 def joined(parts: list[Json], between: str) -> str | list[Json]:
     """Parts as plain text where they are nothing but that, else as they are."""
     if len(parts) == 1 and len(parts[0]) == 2 and parts[0]["type"] == "text":

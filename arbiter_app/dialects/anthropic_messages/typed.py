@@ -72,6 +72,7 @@ class _Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 _HISTORY = msgspec.json.Decoder(list[_Message])
+_SEPARATORS = re.compile("[\u2028\u2029]")
 _LOOSE = re.compile(r"\[\s|\[{\s|.{,24}[:,]\s")
 """How JSON begins that is not written as compactly as it can be."""
 
@@ -165,7 +166,7 @@ class _Reader:
         if not written.startswith("{"):
             raise Unusual
         hold_flat(written)
-        if self._compact and "\\" not in written:
+        if self._compact and "\\" not in written and (written.isascii() or _SEPARATORS.search(written) is None):
             return written
         given = orjson.loads(written)
         return exact_json.dumps(exact_json.exact(written.encode()) if has_fractions(given) else given).decode()

@@ -24,6 +24,29 @@ FOREIGN = ("reasoning", "web_search_call", "file_search_call", "tool_search_call
 """Types of items that mean something to their maker alone, or whose outcome stands in the text that follows them."""
 CALLS = ("function_call", "custom_tool_call")
 OUTPUTS = ("function_call_output", "custom_tool_call_output")
+_MEMBERS = (
+    *(
+        "type",
+        "role",
+        "content",
+        "id",
+        "status",
+        "phase",
+        "call_id",
+        "name",
+        "namespace",
+        "arguments",
+        "input",
+        "output",
+    ),
+    *("summary", "encrypted_content"),
+)
+"""Members of items that are carried, or mean nothing elsewhere ..."""
+_OF_PARTS = (
+    *("type", "text", "refusal", "annotations", "logprobs", "image_url", "detail", "file_id", "file_url", "file_data"),
+    *("filename", "input_audio"),
+)
+"""... and of their parts."""
 TEXTS = ("input_text", "output_text", "text")
 
 
@@ -80,6 +103,7 @@ class _History:
         elif isinstance(named, str) and named in FOREIGN:
             self._dropped.add(f"input.{named}")
         elif isinstance(named, str) and named in self._items:
+            self._dropped.rest(item, _MEMBERS, "input.")
             self._items[named](item, where)
         elif named == "item_reference":
             raise unsupported(
@@ -202,6 +226,7 @@ def _in_order(content: Any, where: str, dropped: Dropped) -> list[Json]:
 
 def _part(part: Json, where: str, dropped: Dropped) -> Json:
     named = part.get("type")
+    dropped.rest(part, _OF_PARTS, "input.content.")
     if named in TEXTS:
         return {"type": "text", "text": text_of(part.get("text"), f"{where}.text")}
     if named == "refusal":

@@ -204,6 +204,13 @@ def _text_form(value: Any, where: str, dropped: Dropped) -> Json:
     return made | {"response_format": {"type": "json_schema", "json_schema": told}}
 
 
+def _moderation(value: Any, where: str, dropped: Dropped) -> Json:
+    if object_of(value, where):
+        why = "has the answer checked by its provider, which no model that may serve this can do"
+        dropped.cannot(unsupported(where, why))
+    return {}
+
+
 MEMBERS: dict[str, Callable[[Any, str, Dropped], Json]] = {
     "model": _text,
     "stream": _switch,
@@ -215,5 +222,6 @@ MEMBERS: dict[str, Callable[[Any, str, Dropped], Json]] = {
     CACHE_OPTIONS: _cache_options,
     "reasoning": _reasoning,
     "text": _text_form,
+    "moderation": _moderation,
     **dict.fromkeys(PASSED_AS_TEXT, _text),
 }
