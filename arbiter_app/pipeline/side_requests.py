@@ -32,6 +32,9 @@ _CLAUSE = re.compile(r"[^.:!?\n\"'`<。：]*")
 _OPENING = re.compile(
     r"(?:\s|\*|#{1,6} ?(?:[a-z ]{1,40}:|[^\n]{1,60}\n)|<[^>\n]{1,80}>|(?:task|instructions?):|x-anthropic-billing-header[^\n]*\n)*+"
 )
+_TEXT_ONLY = "CRITICAL: Respond with TEXT ONLY"
+_WITHOUT_TOOLS = re.compile(r"[^\n]{0,200}\n(?:(?:- [^\n]{0,200})?\n){0,12}+")
+"""That no tool is to be called, and why: Claude Code says it before what it asks for."""
 _ROLE = re.compile(r"you are\b[^.!\n]*+(?:[.!\n]|$)")
 _CLAUDE = re.compile(r"you are (?:a )?claude (?:code|agent)\b")
 _AT_WORK = re.compile(r"\b(?:agent|engineer|developer|programmer|coder|architect|pair[- ]programm\w+)\b")
@@ -134,10 +137,22 @@ def side_request(request: ChatRequest) -> str:
     Instructions that come with tools are those of an agent at work, though its next message may be a side request.
     """
     instructions = "" if request.payload.get("tools") else request.system
-    return _kind(request.ask) or (_kind(instructions) if instructions else "")
+    found = _kind(request.ask) or (_kind(instructions) if instructions else "")
+    return found or _kind(_last_text(request))
+
+
+def _last_text(request: ChatRequest) -> str:
+    """What a client has put behind the person's words, in a part of its own; empty where there is no such part."""
+    content = request.messages[-1].get("content")
+    if not isinstance(content, list) or len(content) < 2 or not isinstance(content[-1].get("text"), str):
+        return ""
+    text: str = content[-1]["text"]
+    return text
 
 
 def _kind(text: str) -> str:
+    if text.startswith(_TEXT_ONLY):
+        text = text[_end(_WITHOUT_TOOLS, text, 0) :]
     head = text[:HEAD_CHARS].lower()
     for cue in _CUES:
         if cue in head:

@@ -156,6 +156,26 @@ def test_instructions_beside_tools_are_those_of_an_agent_at_work() -> None:
     assert side_request(request_of(system, compaction, tools=tools)) == "a summary to go on from"
 
 
+COMPACTION = (
+    "CRITICAL: Respond with TEXT ONLY. Do NOT call any tools.\n\n- Do NOT use Read, Bash, Grep, Glob, Edit, Write, or ANY other tool.\n"
+    "- You already have all the context you need in the conversation above.\n- Tool calls will be REJECTED and will waste your only turn \u2014 you "
+    "will fail the task.\n- Your entire response must be plain text: an <analysis> block followed by a <summary> block.\n\n"
+    "Your task is to create a detailed summary of the conversation so far, paying close attention to the user's explicit requests"
+)
+"""How Claude Code 2.1.332 asks for it."""
+
+
+@pytest.mark.parametrize("before", [[], ["Write a Python function that sorts.\n"]])
+def test_a_compaction_behind_the_words_of_the_person_is_one(before: list[str]) -> None:
+    tools = [{"type": "function", "function": {"name": "edit"}}]
+    parts = [{"type": "text", "text": one} for one in [*before, COMPACTION]]
+    assert side_request(request_of("You are Claude Code.", parts, tools=tools)) == "a summary to go on from"
+    parts.append({"type": "text", "text": SORT})
+    assert side_request(request_of("You are Claude Code.", parts, tools=tools)) == (
+        "" if before else "a summary to go on from"
+    )
+
+
 def test_reading_is_quick_whatever_stands_at_the_beginning() -> None:
     hostile = [
         "write a title " + "very " * 200,
@@ -164,13 +184,14 @@ def test_reading_is_quick_whatever_stands_at_the_beginning() -> None:
         "<title>" * 200,
         "generate " + "a-title, " * 200 + "for this " + "chat " * 99,
         "generate title summarizing " + "the " * 300,
+        "CRITICAL: Respond with TEXT ONLY\n" + "- no\n" * 5_000 + "\n" * 5_000,
     ]
     for text in hostile:
         request = request_of(text, text)
         assert least_cpu_s(partial(side_request, request)) < 0.002
 
 
-def request_of(system: str, ask: str, **more: object) -> ChatRequest:
+def request_of(system: str, ask: object, **more: object) -> ChatRequest:
     messages = [{"role": "system", "content": system}] if system else []
     body = {"messages": [*messages, {"role": "user", "content": ask}], **more}
     return parse(orjson.dumps(body), Caller("k", Role.CALLER), "r")
