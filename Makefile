@@ -1,6 +1,7 @@
 # make run: serve on 127.0.0.1:8000. make test: everything. Both set up what they need, once, as root or not.
 # make chaos SECONDS=600 SEED=7 and make fuzz REQUESTS=20000 SEED=7 look for faults; without a seed they draw one.
-.PHONY: run test lint fmt bench chaos fuzz screenshots clean
+# make postgresql adds the driver that ARBITER_DB=postgresql://... needs.
+.PHONY: run postgresql test lint fmt bench chaos fuzz screenshots clean
 .DELETE_ON_ERROR:
 
 PY := .venv/bin/python
@@ -9,6 +10,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 run: .venv/runtime.done
 	@exec $(PY) -m arbiter_app serve
+
+postgresql: .venv/postgresql.done
 
 test: .venv/dev.done tests/node_modules/.package-lock.json
 	@.ci/browser >/dev/null
@@ -44,6 +47,11 @@ clean:
 	@.ci/venv
 	@echo "setup: installing the packages of requirements.txt" >&2
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/postgresql.done: requirements-postgresql.txt .venv/runtime.done
+	@echo "setup: installing the packages of requirements-postgresql.txt" >&2
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-postgresql.txt
 	@touch $@
 
 .venv/dev.done: requirements-dev.txt tests/requirements-alone.txt .venv/runtime.done

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import logging
 import subprocess
@@ -49,9 +50,18 @@ def built() -> bool:
 
 
 def ensure_pages() -> bool:
-    """Have the pages built, building them if need be (10-60 s). False when that is impossible; the log says why."""
+    """Have the pages built, building them if need be (10-60 s). False when that is impossible; the log says why.
+
+    Several hosts that are started from one checkout build them once: the others wait.
+    """
     if built():
         return True
+    with (ROOT / "rxconfig.py").open() as held:  # Reflex makes all of .web anew, so that a lock there would not last
+        fcntl.flock(held, fcntl.LOCK_EX)
+        return built() or _build()
+
+
+def _build() -> bool:
     log.warning("building the web pages (once; about half a minute, more when packages must be fetched)")
     began, wanted = time.monotonic(), fingerprint()
     try:

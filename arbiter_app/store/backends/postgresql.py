@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib import util
@@ -98,7 +99,8 @@ class PostgresqlBackend(Backend):
         """Sessions that look for the server before each use, so that they outlive its restart."""
         if util.find_spec(DRIVER) is None:
             raise StoreUnusable(
-                f"{self.shown} needs the driver {DRIVER}; install it with `pip install -r requirements-postgresql.txt`"
+                f"{self.shown} needs the driver {DRIVER}; install it with "
+                f"`{sys.executable} -m pip install -r requirements-postgresql.txt`"
             )
         network = {
             "connect_timeout": CONNECT_S,
