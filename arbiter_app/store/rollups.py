@@ -73,7 +73,7 @@ def period_totals(
     by = ("bucket", "model") if of_project else ("key_id", "bucket", "model")
     parts = stretches(first, end - 1, now)
     found = _added(connection, by, parts, (first, end), scope, each=scope is None, sums=PERIOD_SUMS)
-    return [{"key_id": "", **row} for row in found]
+    return [{"key_id": "", **row} for row in found] if of_project else found
 
 
 def day_totals(connection: Connection, by: Sequence[str], *, now: float) -> list[dict[str, Any]]:

@@ -74,7 +74,7 @@ def main() -> None:
         place(stack.enter_context(module("tests.bench.runtime", str(runtime))).pid, CORES[1:])
         place(os.getpid(), CORES[1:])
         live = {"GATEWAY_API_KEY": "bench", "BTL_BASE_URL": f"http://127.0.0.1:{runtime}/v1"}
-        live |= {"ARBITER_LOG_LEVEL": "error", "ARBITER_JUDGE_SAMPLE": "0"}
+        live |= {"ARBITER_LOG_LEVEL": "error", "ARBITER_JUDGE_SAMPLE": "0", "ARBITER_PUBLIC_READS": "1"}
         place_of = given.store if "://" in given.store else str(Path(given.store).resolve())
         stores = {"full": place_of} | ({} if given.reads else {"empty": str(directory / "empty" / "arbiter.db")})
         gateways = {}

@@ -319,6 +319,9 @@ def _number_loader() -> type[Any]:
     class Number(Loader):
         def load(self, data: Any) -> int | float:
             text = bytes(data)
-            return int(text) if text.lstrip(b"-").isdigit() else float(text)
+            try:
+                return int(text)
+            except ValueError:
+                return float(text)
 
     return Number
