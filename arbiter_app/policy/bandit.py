@@ -31,11 +31,13 @@ from arbiter_app.policy.candidates import ModelIndex
 from arbiter_app.policy.changepoint import Alarm, ChangeDetector, update_price, update_quality
 from arbiter_app.policy.licence import licensed
 from arbiter_app.policy.outlook import BucketOutlook, bucket_outlook
-from arbiter_app.policy.posterior import Array, GapPrior, QualityPosterior, Variants, cheapness, gap_prior
+from arbiter_app.policy.pool_prior import pool_prior, typical_usd
+from arbiter_app.policy.posterior import Array, QualityPosterior
 from arbiter_app.policy.price import usd_at
 from arbiter_app.policy.prompt_regression import PromptRegression, features, head
 from arbiter_app.policy.rule import decide, learning_left_usd
 from arbiter_app.policy.scores import BucketPosterior
+from arbiter_app.policy.segment_views import SegmentViews
 from arbiter_app.policy.segments import BucketSegments, Segments
 from arbiter_app.policy.statistics import BEYOND, PAIR_FIELDS, ModelStats, Rows
 from arbiter_app.policy.types import (
@@ -56,8 +58,6 @@ from arbiter_app.policy.types import (
 )
 from arbiter_app.policy.wishes import relative_latency, wished
 
-TYPICAL_TOKENS = (1000.0, 300.0)
-"""Tokens of prompt and answer at which list prices are compared before anything was called (what chats were recorded with)."""
 DETECTOR_EVERY = 8.0
 """Calls of a model in a bucket after which its tests for change are stored anew (a restart loses at most so many calls of
 evidence; choices read only what is stored at once)."""
@@ -71,6 +71,9 @@ PRICE_SD_LISTED = 0.1
 rounding) ..."""
 PRICE_SD_UNLISTED = 0.35
 """... and where no list price is known, and prompt and answer tokens are mixed in any proportion."""
+WONDER_EVERY = 4
+"""Of so many requests one looks whom else to ask beside it because segments might differ: that takes as long as choosing, and what is worth
+asking is so a moment later, too (no effect on what is learned: `brain.md`)."""
 MOST_PAIRS = 20_000.0
 """More pairs are not told as a number: nobody waits for them."""
 SUMS, WATCH, TEXT, SEGMENTS = "sums", "watch", "text", "segments"
@@ -103,8 +106,7 @@ class ArbiterPolicy(BasePolicy):
         self._unsaved: dict[tuple[str, Place], None] = {}
         self._views: dict[str, BucketPosterior] = {}
         self._segments = Segments(self._settings.segment_sure)
-        self._segment_views: dict[str, tuple[BucketPosterior, dict[Segment, BucketPosterior]]] = {}
-        """The views of a bucket's parts, with that of the bucket that they were made of."""
+        self._segment_views = SegmentViews()
         self._buckets: dict[str, Bucket] = {}
         self._trials = Trials.SERVED
         """How trials were made at the last choice: a model serves sooner where a trial serves the caller."""
@@ -125,9 +127,10 @@ class ArbiterPolicy(BasePolicy):
         self._fit(ask.eligible)
         view, segment, asking = self._view(ask.bucket), None, None
         if ask.bucket in self._segments.differing:
-            segment, view = self._of_segment(view, ask)
-        if segment is None and ask.bucket in self._segments.wondering:
-            asking = self._of_segment(view, ask, wondering=True)[1]
+            segment, view = self._segment_views.view(self._segments, view, ask, self._pool, self._shared)
+        if segment is None and seed % WONDER_EVERY == 0 and ask.bucket in self._segments.wondering:
+            views, known = self._segment_views, self._segments
+            asking = views.view(known, view, ask, self._pool, self._shared, wondering=True)[1]
         view, lost, settings, latency = self._with_prompt(view, ask), self._lost_cache(ask), self._settings, None
         if ask.wish is not None:
             latency = self._latency(ask.bucket) if ask.wish.objective is Objective.LATENCY else None
@@ -243,10 +246,9 @@ class ArbiterPolicy(BasePolicy):
             self._regressions,
             self._published,
             self._unsaved,
-            self._segment_views,
         ):
             one.clear()
-        self._segments = Segments(self._settings.segment_sure)
+        self._segments, self._segment_views = Segments(self._settings.segment_sure), SegmentViews()
         self._arrange((), {})
 
     def learning_left_usd(self, bucket: str) -> float:
@@ -414,8 +416,8 @@ class ArbiterPolicy(BasePolicy):
         self._known = {self._baseline, *self._facts, *(model for _, model, _ in rows)}
         variant_of = {model: facts.variant_of for model, facts in self._facts.items() if facts.variant_of}
         self._pool = ModelIndex(tuple(self._known.union(more)), self._baseline, variant_of)
-        self._price = np.array([_typical_usd(self._facts.get(model, UNLISTED)) for model in self._pool.models])
-        self._prior = _prior(self._price, self._pool, self._facts, self._settings)
+        self._price = np.array([typical_usd(self._facts.get(model, UNLISTED)) for model in self._pool.models])
+        self._prior = pool_prior(self._price, self._pool, self._facts, self._settings)
         self._buckets = {}
         self._buckets = {bucket: self._bucket(bucket) for bucket in self._table.buckets()}
         for bucket, model, _ in rows:
@@ -452,24 +454,6 @@ class ArbiterPolicy(BasePolicy):
         elsewhere = self._shared.base_charges(here)
         money = expected_usd(sums, elsewhere, self._price, self._pool.base, self._settings.price_strength)
         return BucketPosterior(here, sums, self._shared.belief(here, sums), money, self._table.total)
-
-    def _of_segment(
-        self, view: BucketPosterior, ask: RoutingAsk, *, wondering: bool = False
-    ) -> tuple[Segment | None, BucketPosterior]:
-        """The segment of the bucket that the request belongs to, where they differ (or may), and the view with what is believed there."""
-        found = self._segments.belief(
-            ask.bucket, ask.segments, view.here, self._pool, self._shared, wondering=wondering
-        )
-        if found is None:
-            return None, view
-        part, belief, share = found
-        known = self._segment_views.get(ask.bucket)
-        if known is None or known[0] is not view:
-            known = self._segment_views[ask.bucket] = view, {}
-        its = known[1].get(part)
-        if its is None or its.belief is not belief or its.share != share:
-            its = known[1][part] = view.believing(belief, share)
-        return part, its
 
     def _look_at_segments(self, bucket: str, feature: str) -> None:
         self._segments.sync(bucket, feature, self._buckets[bucket], self._pool, self._shared)
@@ -640,33 +624,6 @@ class ArbiterPolicy(BasePolicy):
         delta.quality_sum = since.total - known.quality_sum
         delta.quality_sq = since.square - known.quality_sq
         return [_shift("quality", observation, alarm, "down", f"its last grades average {alarm.new:.2f}")]
-
-
-def _prior(price: Array, pool: ModelIndex, facts: Mapping[str, ModelFacts], settings: PolicySettings) -> GapPrior:
-    return gap_prior(
-        cheapness(price[pool.of], pool.base),
-        pool.base,
-        mean=settings.gap_mean,
-        slope=settings.gap_slope,
-        sd=(settings.gap_common_sd, settings.gap_slope_sd, settings.gap_own_sd),
-        shared=settings.gap_shared,
-        variants=_variants(pool, facts) if len(set(pool.of)) < len(pool.of) else None,
-    )
-
-
-def _variants(pool: ModelIndex, facts: Mapping[str, ModelFacts]) -> Variants:
-    of = np.array(pool.of)
-    tokens = np.log([facts.get(model, UNLISTED).output_scale for model in pool.models])
-    thought = tokens - tokens[of]
-    return Variants((of[:, None] == of).astype(np.float64), thought)
-
-
-def _typical_usd(facts: ModelFacts) -> float:
-    """Price of a typical request, for comparing models before they were called."""
-    if facts.coarse_request_usd is not None:
-        return facts.coarse_request_usd
-    tokens_in, tokens_out = TYPICAL_TOKENS
-    return facts.list_usd(tokens_in, tokens_out * facts.output_scale)
 
 
 def _shift(kind: str, observation: Observation, alarm: Alarm, direction: str, words: str) -> Shift:

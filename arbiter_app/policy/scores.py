@@ -7,7 +7,6 @@ decisions cost a few comparisons. Calls, trials and dollars are counted live: bu
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -95,8 +94,9 @@ class BucketPosterior:
 
 class CandidateScores:
     """What is at stake for the models that may serve, whatever the prompt's size. Lists are [K]: `price` over the baseline's
-    mean, `usd` expected, `listed_usd` at list prices, and the weight of what was `graded`. Where a licence is needed, `serving` are
-    those of them that have one, or all where none has."""
+    mean, `usd` expected, `listed_usd` at list prices, and the weight of what was `graded`; `columns` are those of the models
+    that may serve, as `Candidate` begins with them. Where a licence is needed, `serving` are those of them that have one, or all
+    where none has."""
 
     def __init__(
         self, view: BucketPosterior, may: CandidateMask, pool: ModelIndex, settings: PolicySettings, caution: float
@@ -108,18 +108,13 @@ class CandidateScores:
         self.usd: list[float] = view.money.usd.tolist()
         self.listed_usd: list[float] = view.money.listed.tolist()
         self.graded: list[float] = view.sums.graded.round(GRADE_DIGITS).tolist()
-        self._models = pool.models
+        columns = pool.models, self.graded, *view.belief.interval()
+        self.columns = [[column[at] for at in may.places] for column in columns]
         self._trial_index: Array | None = None
         self.unlicensed: set[int] = set()
         if settings.serve is Serve.LICENSED:
             self.unlicensed = view.unlicensed(may, pool.base, settings.quality_tolerance)
         self.serving = may.without(self.unlicensed)
-
-    @cached_property
-    def columns(self) -> list[list[Any]]:
-        """What `Candidate` begins with, of the models that may serve."""
-        columns = self._models, self.graded, *self.view.belief.interval()
-        return [[column[at] for at in self.may.places] for column in columns]
 
     @cached_property
     def chance_graded(self) -> Array:
@@ -144,7 +139,7 @@ class CandidateScores:
 
 class ScoredDecision:
     """What follows for prompts of one size, `times` as dear as those of mean length: the `loss` [K] counts money at that size,
-    `best` is the place of the least. `lost_cache` [K] is in USD, beyond what a model costs else;
+    `best` is the place of the least, and `explanation` has the words. `lost_cache` [K] is in USD, beyond what a model costs else;
     `latency` [K], over the baseline's, takes the place of money where it is given. Money counts `weight` times."""
 
     def __init__(
@@ -159,7 +154,6 @@ class ScoredDecision:
     ) -> None:
         self.view, self.may, self.at, self.times, self.scores = scores.view, scores.may, scores.at, times, scores
         self._pool, self._settings = pool, settings
-        self._lost_cache = lost_cache
         self._lost = 0.0 if lost_cache is None else lost_cache / self.view.money.unit
         money = self.at.price * times + self._lost
         self._loss = self.at.expected_excess + (money if latency is None else latency)
@@ -169,30 +163,26 @@ class ScoredDecision:
         self.loss: list[float] = self._loss.tolist()
         self.serving = scores.serving
         self.best = self.among(self.serving)
-        self._trial_index: Array | None = None
-        self._best_trial = -1
-        self._wanted: dict[int, list[int]] = {}
-
-    @cached_property
-    def explanation(self) -> Explanation:
-        """The words: of what is only asked beside there are none."""
         mean, lows, _ = self.view.belief.interval()
-        return Explanation(
-            models=self._pool.models,
-            base=self._pool.base,
+        self.explanation = Explanation(
+            models=pool.models,
+            base=pool.base,
             eligible=self.may.places,
             mean=mean,
             lows=lows,
-            bar=mean[self.at.reference] - self._settings.quality_tolerance,
+            bar=mean[self.at.reference] - settings.quality_tolerance,
             loss=self.loss,
-            price=self.scores.price,
-            graded=self.scores.graded,
-            usd=self.scores.usd,
-            columns=self.scores.columns,
-            times=self.times,
-            last=self.scores.unlicensed,
-            lost_cache=None if self._lost_cache is None else self._lost_cache.tolist(),
+            price=scores.price,
+            graded=scores.graded,
+            usd=scores.usd,
+            columns=scores.columns,
+            times=times,
+            last=scores.unlicensed,
+            lost_cache=None if lost_cache is None else lost_cache.tolist(),
         )
+        self._trial_index: Array | None = None
+        self._best_trial = -1
+        self._wanted: dict[int, list[int]] = {}
 
     def under(self, lost_cache: Array | None, latency: Array | None, weight: float) -> ScoredDecision:
         """The same in a conversation whose cache the others [K] do not have, USD; where time counts in the place of money; or where
