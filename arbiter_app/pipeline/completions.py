@@ -80,6 +80,8 @@ def may_name_own(raw: bytes) -> bool:
 def choices_of(body: Json) -> list[Json] | None:
     """The choices of what may be an answer or a piece of one; None where it says nothing of choices. A lone object is one."""
     choices = body.get("choices")
+    if type(choices) is list and len(choices) == 1 and type(choices[0]) is dict:  # so is nearly every piece
+        return choices
     if isinstance(choices, dict):
         return [choices]
     return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else None

@@ -20,6 +20,7 @@ from arbiter_app.runtime.faults import fault_of, stated_error
 from arbiter_app.runtime.json_lines import chat_of_ollama, events_in_lines
 from arbiter_app.runtime.replies import chat_of, decoded, events_in, joined, looks_streamed, take
 from arbiter_app.runtime.sse import (
+    AGAIN,
     DONE,
     EventSplitter,
     EventTooLarge,
@@ -206,7 +207,8 @@ class HttpReplyStream:
     def _read(self, events: list[bytes]) -> list[bytes]:
         """What came as events of a chat, without secrets."""
         if self._reader is None:
-            return [hide_bytes(one) for event in events for one in separated(event)]
+            several = [separated(event) if AGAIN in event else (event,) for event in events]
+            return [hide_bytes(one) for events in several for one in events]
         made: list[bytes] = []
         for event in map(hide_bytes, events):
             if (plainly := told_plainly(event)) is not None:

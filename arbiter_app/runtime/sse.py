@@ -11,7 +11,6 @@ from arbiter_app.pipeline.completions import (
     calls_completed,
     choices_of,
     delta_of,
-    first_choice,
     index_of,
     name_added,
     usage_in,
@@ -29,10 +28,13 @@ MAX_EVENT_BYTES = 8 * 1024 * 1024
 MAX_ASSEMBLED_CHARS = 1_000_000
 """Of a streamed answer that is put together, to be graded; more is passed on all the same."""
 DONE = b"[DONE]"
+AGAIN = b"\ndata:"
+"""Where an event has data for the second time: it may be several (`separated`)."""
 _ALIVE = re.compile(rb"\s*(?::[^{\n]{0,200}|(?i:ping|heart-?beat|keep-?alive)[\w .-]{0,40})\s*")
 """What says only that somebody is still at work, sent as data: a comment, or a word for that."""
 _HEAD = ("id", "created", "model", "system_fingerprint", "service_tier")
 _KNOWN = frozenset({"id", "object", "created", "model", "choices", "usage", "arbiter"})
+_IDENTITY = frozenset({"id", "created", "model"})
 _SIMPLE_DELTA = frozenset(
     {"role", "content", "refusal", "reasoning", "reasoning_content", "tool_calls", "function_call"}
 )
@@ -107,7 +109,7 @@ class EventSplitter:
 
 def separated(event: bytes) -> list[bytes]:
     """The events in one, where a runtime leaves out the blank lines between them; else that one."""
-    if b"\ndata:" not in event or _is_json(event_data(event)):
+    if AGAIN not in event or _is_json(event_data(event)):
         return [event]
     lines = [data for line in event.split(b"\n") if (data := _line_data(line)) is not None]
     if not all(_is_json(data) or data.strip() == DONE or _ALIVE.fullmatch(data) for data in lines):
@@ -140,7 +142,12 @@ def _is_json(data: bytes) -> bool:
 
 def event_data(event: bytes) -> bytes:
     """The data of an event: its `data:` lines joined by newlines; empty for comments and other fields, and for signs of life."""
-    data = _joined(event) if b"\n" in event else _line_data(event) or b""
+    if b"\n" not in event:
+        if event.startswith(b"data: {"):
+            return event[6:]
+        data = _line_data(event) or b""
+    else:
+        data = _joined(event)
     return data if data.startswith(b"{") or _ALIVE.fullmatch(data) is None else b""
 
 
@@ -193,10 +200,10 @@ def events_of(answer: object) -> list[bytes]:
 def _ends(chunk: Json) -> bool:
     """Whether a chunk is no part of an answer, or ends one: then it may be an error."""
     choices = chunk.get("choices")
-    if not isinstance(choices, list | dict) or not choices:
+    if not choices or not isinstance(choices, list | dict):
         return True
-    first = first_choice(chunk)
-    return first is not None and first.get("finish_reason") is not None
+    first = choices[0] if type(choices) is list else choices
+    return isinstance(first, dict) and first.get("finish_reason") is not None
 
 
 def _line_data(line: bytes) -> bytes | None:
@@ -238,6 +245,9 @@ class StreamAssembler:
             self._take(event.chunk)
             return event.chunk
         data = event_data(event)
+        if data == DONE:
+            self.done = True
+            return None
         try:
             chunk = orjson.loads(data)
         except orjson.JSONDecodeError:
@@ -277,11 +287,11 @@ class StreamAssembler:
         head = self._head
         for key, value in chunk.items():
             if key not in _KNOWN:
-                if value is not None:
+                if value is not None and head.get(key) != value:  # most say the same in each chunk
                     head[key] = exact_json.whole(value)
                     self.whole = self.whole and not isinstance(value, dict | list)
-            elif key in ("id", "created", "model"):
-                head.setdefault(key, exact_json.whole(value))
+            elif key in _IDENTITY and key not in head:
+                head[key] = exact_json.whole(value)
         usage = usage_in(chunk)
         if usage is not None:
             self._usage = usage
@@ -346,7 +356,7 @@ class _Choice:
             self.odd = True
             choice["finish_reason"] = finish_of(reason, self.called)
             self.finish_reason = self.finish_reason or choice["finish_reason"]
-        return whole and not _more(delta, _SIMPLE_DELTA)
+        return whole and (delta.keys() <= _SIMPLE_DELTA or not _more(delta, _SIMPLE_DELTA))
 
     @property
     def called(self) -> str:
