@@ -163,11 +163,12 @@ class _Reply:
         headers = [JSON, *_named(decision)]
         if self.keeping is not None:
             await self.keeping.whole(parts)
-        if sum(map(len, parts)) <= ANSWER_PIECE_BYTES:
-            await self._respond(200, headers, b"".join(parts))
-            return
+        headers += [*self.limits, NOSNIFF, *self._ids]
         self._begun = True
-        await answer_in_pieces(self._send, 200, [*headers, *self.limits, NOSNIFF, *self._ids], parts)
+        if sum(map(len, parts)) <= ANSWER_PIECE_BYTES:
+            await answer(self._send, 200, headers, b"".join(parts))
+        else:
+            await answer_in_pieces(self._send, 200, headers, parts)
 
     async def stream(self, streamed: Streamed, pings: Pings) -> None:
         headers = [*STREAM, *_named(streamed.decision), *self.limits, NOSNIFF, *self._ids]
@@ -198,9 +199,6 @@ class _Reply:
         if self._begun:
             return
         status, headers, data = error_answer(error, self._dialect)
-        await self._respond(status, headers, data)
-
-    async def _respond(self, status: int, headers: list[tuple[bytes, bytes]], data: bytes) -> None:
         self._begun = True
         await answer(self._send, status, [*headers, *self.limits, NOSNIFF, *self._ids], data)
 

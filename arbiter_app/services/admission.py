@@ -71,9 +71,9 @@ class Admission:
 
     def leave(self) -> None:
         """Give the place to whoever has waited longest, those who are content to be last after all others."""
-        if self._gave(self._waiting):
+        if self._waiting and self._gave(self._waiting):
             self._note_pace()
-        elif not self._gave(self._last):
+        elif not self._last or not self._gave(self._last):
             self._free += 1
             self._given_at = None
             self._every_s = 0.0

@@ -139,8 +139,12 @@ class Request:
         service.in_work.discard(self)
         if self._deadline is not None:
             self._deadline.cancel()
-        if self._admitted:
-            await self._give_back(error)
+        try:
+            if self._caller is not None and (isinstance(error, UNASKED) or type(error) is BadRequest):
+                await self._uncount(self._caller)
+        finally:
+            if self._admitted:
+                service.admission.leave()
         if isinstance(error, ArbiterError):
             service.metrics.refused(error)
         elif isinstance(error, asyncio.CancelledError) and self._task is not None and self._ours:
@@ -162,13 +166,10 @@ class Request:
             return DeadlineExceeded(f"the answer was not read within {self._service.longest_s:g} s")
         return Overloaded(DRAINED, code="draining", retry_after_s=RETRY_AFTER_S)
 
-    async def _give_back(self, error: BaseException | None) -> None:
-        try:
-            if self._caller is not None and (isinstance(error, UNASKED) or type(error) is BadRequest):
-                await self._service.keys.uncount(self._caller)
-                self.windows = {name: replace(one, used=one.used - 1) for name, one in self.windows.items()}
-        finally:
-            self._service.admission.leave()
+    async def _uncount(self, caller: Caller) -> None:
+        """No model was asked: the request does not count against its key's limits."""
+        await self._service.keys.uncount(caller)
+        self.windows = {name: replace(one, used=one.used - 1) for name, one in self.windows.items()}
 
     def _too_late(self) -> None:
         self._late = True

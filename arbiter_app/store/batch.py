@@ -127,5 +127,8 @@ def _summed(deltas: Iterable[Delta]) -> list[Row]:
     """One statistics row per bucket and model, in the order of the table's columns."""
     folded: dict[tuple[str, str], ModelStats] = {}
     for bucket, model, delta in deltas:
-        folded.setdefault((bucket, model), ModelStats()).add(delta)
+        known = folded.get((bucket, model))
+        if known is None:
+            known = folded[bucket, model] = ModelStats()
+        known.add(delta)
     return [(*key, *_SUMS(stats)) for key, stats in folded.items()]
