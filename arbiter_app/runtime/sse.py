@@ -283,7 +283,8 @@ class StreamAssembler:
             body["usage"] = exact_json.whole(self._usage)
         return body
 
-    def _take(self, chunk: Json) -> None:
+    def _take_head(self, chunk: Json) -> None:
+        """What a chunk says of the whole answer."""
         head = self._head
         for key, value in chunk.items():
             if key not in _KNOWN:
@@ -292,6 +293,10 @@ class StreamAssembler:
                     self.whole = self.whole and not isinstance(value, dict | list)
             elif key in _IDENTITY and key not in head:
                 head[key] = exact_json.whole(value)
+
+    def _take(self, chunk: Json) -> None:
+        if not (chunk.keys() <= _KNOWN and self._head.keys() >= _IDENTITY):  # else it says nothing new of that
+            self._take_head(chunk)
         usage = usage_in(chunk)
         if usage is not None:
             self._usage = usage

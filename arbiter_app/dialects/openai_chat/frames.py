@@ -102,10 +102,10 @@ class Frames:
         choice = choices[0] if type(choices) is list and len(choices) == 1 else None
         return (
             type(choice) is dict
-            and type(choice.get("delta")) is dict
+            and type(delta := choice.get("delta")) is dict
             and choice.get("finish_reason") is None
-            and "role" not in choice["delta"]
-            and "function_call" not in choice["delta"]
+            and "role" not in delta
+            and "function_call" not in delta
             and type(index := choice.get("index")) is int
             and index in self._begun
             and chunk.get("id") == self._head.get("id")
@@ -119,7 +119,7 @@ class Frames:
             and b'"arbiter"' not in event
             and (_SEPARATE not in event or not any(mark in event for mark in _SEPARATORS))
             and (b"\\u00" not in event or chunk == without_own(chunk))
-            and self._goes_on(index, choice["delta"].get("tool_calls"))
+            and ("tool_calls" not in delta or self._goes_on(index, delta["tool_calls"]))
         )
 
     def _goes_on(self, choice: int, pieces: object) -> bool:
