@@ -23,6 +23,7 @@ from arbiter_app.pool import telling
 from arbiter_app.runtime.client import HttpRuntime
 from arbiter_app.runtime.clients import client_of
 from arbiter_app.runtime.config import RuntimeConfig
+from arbiter_app.runtime.embeddings import HttpEmbeddings
 from arbiter_app.runtime.sandbox import start_sandbox
 from arbiter_app.services.pool import NO_LIST, listed
 from arbiter_app.settings import Settings, setting_names
@@ -41,7 +42,7 @@ Line = tuple[bool, str, str]
 def run(settings: Settings, say: Callable[[str], None]) -> int:
     """Say every finding; 1 when something is wrong, else 0."""
     good = True
-    for check in (_versions, _port, _store, _valkey, _runtime, _named_runtimes, _pages):
+    for check in (_versions, _port, _proxies, _store, _valkey, _runtime, _named_runtimes, _embeddings, _pages):
         for fine, name, text in check(settings):
             good &= fine
             say(f"{'ok  ' if fine else 'FAIL'}  {name:<9} {text}")
@@ -115,6 +116,37 @@ def _port(settings: Settings) -> Iterator[Line]:
         yield False, "port", f"{where}: {taken}; end what uses it, or set ARBITER_HOST and ARBITER_PORT"
     else:
         yield True, "port", f"{where} is free"
+
+
+def _proxies(settings: Settings) -> Iterator[Line]:
+    if settings.trusts_everybody:
+        yield (
+            False,
+            "proxies",
+            "ARBITER_TRUSTED_PROXIES trusts everybody: whoever asks says where from, past every limit of an address; name your proxies",
+        )
+
+
+def _embeddings(settings: Settings) -> Iterator[Line]:
+    if settings.embeddings_url:
+        try:
+            length = asyncio.run(_embedded(settings))
+        except RuntimeFault as fault:
+            yield False, "cache", f"EMBEDDINGS_API_URL: {fault.message}; no answer is found by meaning"
+        else:
+            yield True, "cache", f"{settings.embeddings_model} makes vectors of {length:,} numbers"
+
+
+async def _embedded(settings: Settings) -> int:
+    """How long the vector of a word is. Raises RuntimeFault."""
+    key = settings.embeddings_api_key
+    client = HttpEmbeddings(
+        settings.embeddings_url, key.get_secret_value() if key is not None else "", settings.embeddings_model
+    )
+    try:
+        return len(await client.embed("hello"))
+    finally:
+        await client.aclose()
 
 
 def _taken(settings: Settings) -> str:

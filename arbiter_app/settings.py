@@ -120,6 +120,30 @@ def _network(text: str) -> str:
     return text
 
 
+def _web_address(text: str) -> str:
+    """The address of a service, empty where there is none. Raises ValueError for what no request can be sent to."""
+    if text and not _is_web(text):
+        raise ValueError(f"{text[:100]!r} is no address; write it like https://host/v1")
+    return text
+
+
+def _is_web(text: str) -> bool:
+    """Whether it is an http or https address with a host, and nothing in it that cannot be sent."""
+    try:
+        parts = urlsplit(text)
+        named = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        return False
+    return named and text.isprintable() and " " not in text
+
+
+def _name(text: str) -> str:
+    """A name that can stand in a line of a log and of metrics. Raises ValueError."""
+    if not text.isprintable():
+        raise ValueError("a name has no control characters")
+    return text
+
+
 def _prefix(path: str) -> str:
     """A path prefix with its first slash and without its last; empty for none. Raises ValueError."""
     prefix = f"/{path.strip('/')}" if path.strip("/") else ""
@@ -131,6 +155,7 @@ def _prefix(path: str) -> str:
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_names)]
 Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], BeforeValidator(_names)]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_names)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
 Prefix = Annotated[str, AfterValidator(_prefix)]
 
 
@@ -154,7 +179,9 @@ class Settings(_ByName):
     baseline_model: str = _env("BASELINE_MODEL", "gpt-4o", "what would answer everything without Arbiter")
     baseline_context: int = _env("BASELINE_CONTEXT", 128_000, "context window of the baseline, in tokens", gt=0)
     request_timeout_s: float = _env("REQUEST_TIMEOUT", 120.0, "whole request, seconds", gt=0)
-    embeddings_url: str = _env("EMBEDDINGS_API_URL", "", "embeddings endpoint of the semantic cache; off when empty")
+    embeddings_url: WebAddress = _env(
+        "EMBEDDINGS_API_URL", "", "embeddings endpoint of the semantic cache; off when empty"
+    )
     embeddings_model: str = _env("EMBEDDINGS_MODEL", "text-embedding-3-small", "model of the embeddings endpoint")
     embeddings_api_key: SecretStr | None = _env("EMBEDDINGS_API_KEY", None, "key of the embeddings endpoint")
     embeddings_threshold: float = _env("EMBEDDINGS_THRESHOLD", 0.80, "least cosine similarity of a hit", gt=0, le=1)
@@ -173,7 +200,7 @@ class Settings(_ByName):
         "ARBITER_JOURNAL_BYTES", 256_000_000, "how large that file may get; about 5 KB a decision", ge=1_000_000
     )
     api_keys: Names = _env("ARBITER_API_KEYS", (), "operator keys, comma-separated; none: one is made at first start")
-    host_name: str = _env(
+    host_name: Annotated[str, AfterValidator(_name)] = _env(
         "ARBITER_HOST_NAME", "", "how this host is called among those that share a database; unset: machine and port"
     )
     host: str = _env("ARBITER_HOST", "127.0.0.1", "address to listen on")
@@ -208,7 +235,7 @@ class Settings(_ByName):
     signins_per_minute: int = _env(
         "ARBITER_SIGNINS_PER_MINUTE", 60, "sign-ins an address may try in a minute, right or wrong", ge=1
     )
-    oidc_issuer: str = _env(
+    oidc_issuer: WebAddress = _env(
         "ARBITER_OIDC_ISSUER", "", "URL of the OpenID provider by which people sign in; empty: there is none"
     )
     oidc_client_id: str = _env("ARBITER_OIDC_CLIENT_ID", "", "by which the provider knows this Arbiter")
@@ -400,7 +427,7 @@ class Settings(_ByName):
     )
     log_level: Literal["debug", "info", "warning", "error"] = _env("ARBITER_LOG_LEVEL", "info", "least level logged")
     log_content: bool = _env("ARBITER_LOG_CONTENT", False, "log prompts and answers too")
-    otlp_endpoint: str = _env("OTEL_EXPORTER_OTLP_ENDPOINT", "", "OpenTelemetry collector; off when empty")
+    otlp_endpoint: WebAddress = _env("OTEL_EXPORTER_OTLP_ENDPOINT", "", "OpenTelemetry collector; off when empty")
     otlp_content: bool = _env(
         "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", False, "put prompts and answers into spans too"
     )
@@ -421,8 +448,10 @@ class Settings(_ByName):
 
     @model_validator(mode="after")
     def _check_proxies(self) -> Self:
-        if self.auth_header and (not self.trusted_proxies or "*" in self.trusted_proxies):
-            raise ValueError("ARBITER_AUTH_HEADER: name the proxies that may say who signs in: ARBITER_TRUSTED_PROXIES")
+        if self.auth_header and (not self.trusted_proxies or self.trusts_everybody):
+            raise SettingsError(
+                "ARBITER_AUTH_HEADER: name the proxies that may say who signs in: ARBITER_TRUSTED_PROXIES"
+            )
         return self
 
     @property
@@ -434,6 +463,11 @@ class Settings(_ByName):
     def sandbox(self) -> bool:
         """True when no runtime key is set, so that the embedded runtime answers."""
         return self.gateway_api_key is None
+
+    @property
+    def trusts_everybody(self) -> bool:
+        """Whether anybody's word counts for where a request comes from."""
+        return any(one == "*" or ip_network(one, strict=False).prefixlen == 0 for one in self.trusted_proxies)
 
     @property
     def joins(self) -> tuple[str, ...]:
@@ -525,7 +559,7 @@ def _sentence(item: ErrorDetails) -> str:
     where = ".".join(map(str, item["loc"]))
     if where in routing_names() and item["type"].endswith("_parsing"):
         return f"{where}: {item['input']!r} is not {'true or false' if item['type'] == 'bool_parsing' else 'a number'}"
-    return f"{where}: {item['msg']}"
+    return f"{where}: {item['msg'].removeprefix('Value error, ')}"
 
 
 def _repair(given: dict[str, Any]) -> tuple[str, ...]:
@@ -557,14 +591,7 @@ def _address(url: str) -> str:
         plain = f"{'http' if local else 'https'}://{plain}"
     plain = re.sub(r"[?#].*", "", plain).rstrip("/")
     plain = re.sub(r"/(?:chat/completions|completions|models|chat)$", "", plain).rstrip("/")
-    try:
-        parts = urlsplit(plain)
-        good = (
-            parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0 and plain.isprintable()
-        )
-    except ValueError:
-        good = False
-    if not good or " " in plain:
+    if not _is_web(plain):
         raise SettingsError(f"BTL_BASE_URL: {url[:100]!r} is no address; write it like https://host/v1")
     return plain
 

@@ -129,6 +129,25 @@ def test_doctor_finds_everything_in_order(used):
     assert "ARBITER_PORT" in said and "environment" in said
 
 
+@pytest.mark.parametrize("proxies", ["*", "0.0.0.0/0", "10.0.0.5,::/0"])
+def test_doctor_says_that_everybody_is_trusted(arbiter, monkeypatch, proxies):
+    monkeypatch.setenv("ARBITER_TRUSTED_PROXIES", proxies)
+    code, said, _ = arbiter("doctor")
+    assert code == 1 and "ARBITER_TRUSTED_PROXIES trusts everybody" in said
+
+
+def test_doctor_asks_for_a_vector(arbiter, monkeypatch):
+    with stranger() as runtime:
+        monkeypatch.setenv("EMBEDDINGS_API_URL", runtime.url)
+        code, said, _ = arbiter("doctor")
+        assert code == 1 and "the embeddings endpoint's answer holds no vector; no answer is found by meaning" in said
+        runtime.say = lambda body: (200, "application/json", b'{"data":[{"embedding":[0.5,1.5]}]}')
+        _, said, _ = arbiter("doctor")
+        assert "ok    cache     text-embedding-3-small makes vectors of 2 numbers" in said
+    code, said, _ = arbiter("doctor")
+    assert code == 1 and "FAIL  cache     EMBEDDINGS_API_URL: " in said
+
+
 def test_doctor_shows_where_a_setting_comes_from_and_masks_secrets(arbiter, tmp_path, monkeypatch):
     (tmp_path / ".env").write_text(f"ARBITER_LIMIT_6H=7\nARBITER_API_KEYS={OPERATOR}\n")
     monkeypatch.setenv("EMBEDDINGS_API_URL", "http://me:hunter2@127.0.0.1/v1")

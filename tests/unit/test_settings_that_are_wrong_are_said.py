@@ -187,6 +187,27 @@ def test_a_host_or_proxy_that_no_request_could_come_by_is_said(name: str, value:
         load_settings({name: value}, env_file=None)
 
 
+@pytest.mark.parametrize("name", ["EMBEDDINGS_API_URL", "ARBITER_OIDC_ISSUER", "OTEL_EXPORTER_OTLP_ENDPOINT"])
+@pytest.mark.parametrize(
+    "value", ["x", "localhost:8080", "ftp://host/", "http://", "http://a b/", "http://h:x/", "https://h/\n"]
+)
+def test_an_address_that_nothing_can_be_sent_to_is_said(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^{name}: .* is no address; write it like https://host/v1$"):
+        load_settings({name: value}, env_file=None)
+
+
+@pytest.mark.parametrize("proxies", ["", "*", "0.0.0.0/0", "::/0", "10.0.0.5,0.0.0.0/0"])
+def test_everybody_may_not_say_who_signs_in(proxies: str) -> None:
+    given = {"ARBITER_AUTH_HEADER": "x-email", "ARBITER_TRUSTED_PROXIES": proxies}
+    with pytest.raises(SettingsError, match=r"^ARBITER_AUTH_HEADER: name the proxies"):
+        load_settings(given, env_file=None)
+
+
+def test_a_name_with_control_characters_is_none() -> None:
+    with pytest.raises(SettingsError, match=r"^ARBITER_HOST_NAME: a name has no control characters$"):
+        load_settings({"ARBITER_HOST_NAME": "a\tb"}, env_file=None)
+
+
 def test_hosts_and_proxies_are_names_and_addresses() -> None:
     hosts = "router.example.com,*.example.com,127.0.0.1,::1,[::1],host_1"
     given = {"ARBITER_ALLOWED_HOSTS": hosts, "ARBITER_TRUSTED_PROXIES": "10.0.0.5,10.1.0.9/16,::1,*"}
