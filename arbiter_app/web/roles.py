@@ -52,7 +52,7 @@ EVENTS: dict[str, dict[str, str]] = {
     "Spent": dict.fromkeys(("load", "pick", "between"), _ANYBODY),
     "Start": dict.fromkeys(("load", "go", "move", "set_client", "mint"), _ANYBODY),
     "Integration": {"load": _ANYBODY},
-    "Team": dict.fromkeys(("load", "choose", "find", "find_project"), _ANYBODY)
+    "Team": dict.fromkeys(("load", "choose", "find", "find_project", "find_person"), _ANYBODY)
     | {"make_project": _OPERATOR, "set_disabled": _OPERATOR}
     | dict.fromkeys(("invite", "withdraw", "set_role", "set_budget", "drop_budget"), _OWNER)
     | dict.fromkeys(("make_key", "set_key", "rotate_key", "set_wish"), _MEMBER),

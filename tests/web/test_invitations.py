@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.web.conftest import Site
+from arbiter_app.web.finding import SHOWN
+from tests.web.conftest import Site, open_page, sign_in, start_site, stop_site
 
 
 @pytest.mark.parametrize("width", [1440, 390])
@@ -39,6 +43,33 @@ def test_whoever_was_let_in_is_no_first_visitor(browser: Browser, site: Site) ->
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     assert page.url == f"{site.url}/app"
     context.close()
+
+
+def test_people_are_found_among_many(browser: Browser, tmp_path: Path) -> None:
+    site = start_site(tmp_path, ARBITER_SIGNINS_PER_MINUTE="1000")
+    for at in range(SHOWN + 2):
+        told = {"email": f"person{at}@example.com", "project_id": "default", "role": "member"}
+        code = site.http.post("/v1/people/invitations", json=told).json()["path"].partition("=")[2]
+        assert httpx.post(f"{site.url}/session", json={"invitation": code, "name": f"P{at}."}).status_code == 200
+    context = browser.new_context(base_url=site.url)
+    sign_in(context, site)
+    page = context.new_page()
+    open_page(page, "/app/team")
+    panels = [
+        page.locator("section.panel", has=page.get_by_role("heading", name=name))
+        for name in ("Everybody", "Members of")
+    ]
+    for panel in panels:
+        expect(panel.locator("tbody").first.locator("tr")).to_have_count(SHOWN)
+        expect(panel).to_contain_text(f"the first {SHOWN} of {SHOWN + 2}")
+    page.get_by_label("Search people").fill("person26@")
+    for panel in panels:
+        expect(panel.locator("tbody").first.locator("tr")).to_have_count(1)
+    page.get_by_label("Search people").fill("nowhere")
+    for panel in panels:
+        expect(panel).to_contain_text("Nobody like that")
+    context.close()
+    stop_site(site)
 
 
 def test_a_link_that_was_used_meanwhile_is_told_on_a_page(page: Page, site: Site) -> None:

@@ -101,6 +101,10 @@ def _projects() -> rx.Component:
     )
 
 
+def _person_search(label: str) -> rx.Component:
+    return atoms.search(label, "name or address", Team.find_person.debounce(200), default_value=Team.person)
+
+
 def _people() -> rx.Component:
     def line(row: Record) -> rx.Component:
         out = atoms.button("Disable", on_click=Team.set_disabled(row["id"], True), kind="mini danger")
@@ -117,16 +121,21 @@ def _people() -> rx.Component:
         data.heads("who", "role", "#projects-", ""), rx.el.tbody(rx.foreach(Team.people, line)), class_name="feed long"
     )
     return atoms.panel(
-        "Everybody",
+        "Everybody without a key",
         rx.cond(
             Team.people.length() > 0,
             rx.el.div(table, class_name="scroll"),
-            atoms.empty(
-                "Nobody signs in without a key yet", "Invite somebody, or set up sign-in with your organisation."
+            rx.cond(
+                Team.person != "",
+                atoms.empty("Nobody like that", "No name or address has all of these words."),
+                atoms.empty(
+                    "Nobody signs in without a key yet", "Invite somebody, or set up sign-in with your organisation."
+                ),
             ),
         ),
         _said("people"),
-        note="who signs in without a key",
+        note=Team.people_shown,
+        tools=(_person_search("Search people"),),
     )
 
 
@@ -158,14 +167,20 @@ def _members() -> rx.Component:
     members = rx.el.table(
         data.heads("who", "role", ""), rx.el.tbody(rx.foreach(Team.members, line)), class_name="feed long"
     )
-    nobody = atoms.empty("No members yet", "Invite somebody: the link signs them in once, with the role you choose.")
+    nobody = rx.cond(
+        Team.person != "",
+        atoms.empty("Nobody like that", "No name or address has all of these words."),
+        atoms.empty("No members yet", "Invite somebody: the link signs them in once, with the role you choose."),
+    )
     body = rx.cond(Team.members.length() > 0, rx.el.div(members, class_name="scroll"), nobody)
     return atoms.panel(
         rx.Var.create("Members of ") + Team.name,
         body,
         _said("members"),
         rx.cond(OWNS, rx.fragment(_invite(), rx.cond(Team.invitations.length() > 0, _invitations()))),
+        note=Team.members_shown,
         explain=HOW,
+        tools=(rx.cond(Team.may == "operator", rx.fragment(), _person_search("Search members")),),
     )
 
 

@@ -26,7 +26,7 @@ WISHES: dict[str, float | None] = {"usual": None, "best": 0.0, "cheapest": 1.0}
 class Team(rx.State):
     """What the page shows: the projects of whoever is signed in, and of the chosen one members, invitations and keys.
 
-    Of many projects those are shown that have the words `sought`; `shown` says how many.
+    Of many projects those are shown that have the words `sought`; `shown` says how many. So it is with people and members, and `person`.
     `may` is what they may do there; `made` is a link or key that was just made, shown once; `sure` what is about to be taken away.
     """
 
@@ -37,6 +37,9 @@ class Team(rx.State):
     search: rx.Field[str] = rx.field("")
     sought: rx.Field[str] = rx.field("")
     shown: rx.Field[str] = rx.field("")
+    person: rx.Field[str] = rx.field("")
+    people_shown: rx.Field[str] = rx.field("")
+    members_shown: rx.Field[str] = rx.field("")
     projects: Listed[View] = listed()
     members: Listed[View] = listed()
     invitations: Listed[View] = listed()
@@ -56,7 +59,7 @@ class Team(rx.State):
     async def load(self) -> None:
         """Show the projects, and the one that the URL names."""
         who = await authz.current_caller(self)
-        self.made, self.error, self.sure, self.search, self.sought = "", "", "", "", ""
+        self.made, self.error, self.sure, self.search, self.sought, self.person = "", "", "", "", "", ""
         self.project = arguments.text(dict(self.router.url.query_parameters).get("project"), 60)
         await self._show(who)
 
@@ -79,6 +82,13 @@ class Team(rx.State):
         """Look for projects by name or time zone."""
         who = await authz.current_caller(self)
         self.sought = arguments.text(text, 100)
+        await self._show(who)
+
+    @event
+    async def find_person(self, text: str) -> None:
+        """Look for people and members by name or address."""
+        who = await authz.current_caller(self)
+        self.person = arguments.text(text, 100)
         await self._show(who)
 
     @event
@@ -250,10 +260,11 @@ class Team(rx.State):
         )
         self.may = "operator" if is_operator(who) else self.may
         told = await services.people.members(who, self.project)
-        self.members = [
+        members = [
             {"email": one["email"], "name": one["name"] or one["email"], "role": str(one["role"])}
             for one in told["data"]
         ]
+        self.members, self.members_shown = found(members, self.person, "name", "email")
         limits = await services.budgets.of_scope(project_scope(self.project), who)
         self.budgets = [views.budget_row(row, {self.project: self.name}) for row in limits]
         await self._show_people(who, told["invitations"])
@@ -264,7 +275,7 @@ class Team(rx.State):
         if is_operator(who):
             everybody = await container.current().services.people.listing()
             waiting = everybody["invitations"]
-            self.people = [
+            rows = [
                 {
                     "id": one["id"],
                     "email": one["email"],
@@ -275,6 +286,7 @@ class Team(rx.State):
                 }
                 for one in everybody["data"]
             ]
+            self.people, self.people_shown = found(rows, self.person, "name", "email", "role")
         self.invitations = [
             {"id": one["id"], "email": one["email"], "role": one["role"], "expires": f"{one['expires']:.0f}"}
             for one in waiting
