@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Set
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from sqlalchemy import URL, Connection, Engine, inspect, text
 from sqlalchemy.exc import DatabaseError
 
 from alembic import command
+from arbiter_app.store import tables
 from arbiter_app.store.backends import Backend, StoreUnusable, backend_of
 
 VERSION = "alembic_version"
@@ -104,12 +106,27 @@ def checked(engine: Engine, backend: Backend) -> str | None:
         strange = backend.strangers(connection)
     if strange:
         raise StoreUnusable(f"{backend.shown} has a {strange}: drop it, then start again")
+    if found == head():
+        with engine.connect() as connection:
+            here = inspect(connection).get_multi_columns()
+        if lost := lacking({name: {one["name"] for one in columns} for (_, name), columns in here.items()}):
+            raise StoreUnusable(f"{backend.shown} {lost}; restore a backup, or set ARBITER_DB to another place")
     if found not in known_revisions():
         raise StoreUnusable(
             f"{backend.shown} was written by a newer version of Arbiter (schema {found}, known is {head()}); "
             "upgrade Arbiter, or restore an older backup"
         )
     return found
+
+
+def lacking(columns: Mapping[str, Set[str]]) -> str:
+    """What a database of this version's schema has not, of the columns by table that it should have; empty when it has all."""
+    for name, wanted in sorted(tables.StoredDecision.metadata.tables.items()):
+        if name not in columns:
+            return f"has no table {name}, although its schema says so"
+        if lost := sorted(set(wanted.columns.keys()) - columns[name]):
+            return f"has no column {lost[0]} in its table {name}, although its schema says so"
+    return ""
 
 
 def _upgrade(engine: Engine, backend: Backend) -> None:

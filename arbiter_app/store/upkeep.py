@@ -17,7 +17,7 @@ from arbiter_app.store import projections
 from arbiter_app.store.backends import StoreUnusable, of_dialect
 from arbiter_app.store.backends.backend import TAUGHT
 from arbiter_app.store.backends.sqlite import back_up, made_by_others
-from arbiter_app.store.engine import known_revisions
+from arbiter_app.store.engine import head, known_revisions, lacking
 from arbiter_app.store.neighbours import Neighbours
 from arbiter_app.store.rollup_math import DAY
 from arbiter_app.store.rollups import RETIRE_DAYS
@@ -222,12 +222,20 @@ def _check_backup(backup: Path) -> None:
         with contextlib.closing(sqlite3.connect(f"{backup.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             sound = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            here = connection.execute(
+                "SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table'"
+            ).fetchall()
     except sqlite3.Error as error:
         raise StoreUnusable(f"{backup} is not a usable backup of Arbiter: {error}") from error
     if sound != "ok" or found is None:
         raise StoreUnusable(f"{backup} is not a usable backup of Arbiter: {sound if found else 'no schema in it'}")
     if found[0] not in known_revisions():
         raise StoreUnusable(f"{backup} was written by a newer version of Arbiter; upgrade Arbiter first")
+    columns: dict[str, set[str]] = {}
+    for name, column_name in here:
+        columns.setdefault(name, set()).add(column_name)
+    if found[0] == head() and (lost := lacking(columns)):
+        raise StoreUnusable(f"{backup} is not a usable backup of Arbiter: it {lost}")
 
 
 def _keep_present(path: Path) -> Path | None:

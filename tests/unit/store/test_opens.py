@@ -26,6 +26,8 @@ from arbiter_app.store.backends import StoreUnusable, backend_of, url_of
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import prepare
 from arbiter_app.store.file_watch import NOBODY, FileWatch
+from arbiter_app.store.health import examine
+from arbiter_app.store.upkeep import restore
 from arbiter_app.store.waiting import WritesPaused
 from tests.stores import KEYS, NOW, call_now, connected, file_all, mixed, record
 from tests.waiting import PATIENCE_S, until
@@ -235,6 +237,30 @@ def test_a_newer_schema_is_refused_without_touching_it(tmp_path: Path) -> None:
     with pytest.raises(StoreUnusable, match="newer version of Arbiter .schema 9999"):
         open_store(str(path))
     assert backups(path) == []
+
+
+LOST = {
+    "has no table decision": "DROP TABLE decision",
+    "has no table rollup": "DROP TABLE rollup",
+    "has no column timezone in its table project": "ALTER TABLE project DROP COLUMN timezone",
+}
+
+
+@pytest.mark.parametrize("lost", LOST)
+def test_a_schema_that_is_not_what_it_says_is_named_and_no_backup_is_restored_from_it(
+    tmp_path: Path, lost: str
+) -> None:
+    open_store(str(tmp_path / "arbiter.db")).close()
+    (tmp_path / "backup.db").write_bytes((tmp_path / "arbiter.db").read_bytes())
+    with connected(tmp_path / "backup.db") as backup:
+        backup.execute(LOST[lost])
+    before = (tmp_path / "arbiter.db").read_bytes()
+    with pytest.raises(StoreUnusable, match=f"it {lost}, although its schema says so"):
+        restore(tmp_path / "backup.db", tmp_path / "arbiter.db")
+    assert (tmp_path / "arbiter.db").read_bytes() == before
+    with pytest.raises(StoreUnusable, match=f"{lost}, although its schema says so; restore a backup"):
+        open_store(str(tmp_path / "backup.db"))
+    assert lost in examine(str(tmp_path / "backup.db")).problem
 
 
 @pytest.mark.parametrize("content", [b"this is not a database at all" * 200, b"SQLite format 3\0" + b"\xff" * 4_096])
