@@ -11,9 +11,12 @@ from collections.abc import Sequence
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+MOST_BYTES = 256_000_000
+"""Of a content, unpacked: no request and answer come near, and what stands in a store may have been put there by others."""
+
 
 class Unreadable(Exception):
-    """Contents that none of the keys opens, or that are not those of their place."""
+    """Contents that none of the keys opens, that are damaged, or that are not those of their place."""
 
 
 def place_of(key_id: str, name: str) -> str:
@@ -41,7 +44,7 @@ class Encryption:
         """The content of a body. Raises Unreadable."""
         if encrypted:
             body = self._decrypted(body)
-        written, _, content = zlib.decompress(body).partition(b"\0")
+        written, _, content = _unpacked(body).partition(b"\0")
         if written != place.encode():
             raise Unreadable("it was written for another place")
         return content
@@ -53,3 +56,15 @@ class Encryption:
             return self._keys.decrypt(body)
         except InvalidToken:
             raise Unreadable("none of ARBITER_CONTENT_KEYS opens it") from None
+
+
+def _unpacked(body: bytes) -> bytes:
+    """Raises Unreadable for what is no whole packed content, and for what would be larger than any."""
+    unpack = zlib.decompressobj()
+    try:
+        content = unpack.decompress(body, MOST_BYTES)
+    except zlib.error:
+        raise Unreadable("it is damaged") from None
+    if not unpack.eof:
+        raise Unreadable("it is too large, or damaged")
+    return content

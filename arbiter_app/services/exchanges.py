@@ -20,6 +20,7 @@ import orjson
 
 from arbiter_app.dialects.openai_chat import parse
 from arbiter_app.dialects.reasoning import RESPONSES
+from arbiter_app.notices import Notices
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.errors import NotFound, Unprocessable
 from arbiter_app.pipeline.messages import content_text
@@ -36,6 +37,7 @@ from arbiter_app.store import Store, StoreError, contents, projects
 from arbiter_app.store.contents import HOUR_S, KeptDecision
 
 log = logging.getLogger("arbiter.contents")
+unreadable = Notices("arbiter.contents")
 
 WAITING, WAITING_BYTES = 256, 32_000_000
 """Contents that are on their way into the store, at most: what comes on top is not kept."""
@@ -192,8 +194,9 @@ class Exchanges:
         return found
 
     async def delete(self, caller: Caller, decision_id: str) -> None:
-        """Delete the content of a decision. Raises NotFound, StoreError."""
-        await self._one(caller, decision_id)
+        """Delete the content of a decision, also one that cannot be read. Raises NotFound, StoreError."""
+        if not await self._store.read(contents.has_decision, decision_id, _owned(caller), self._now()):
+            raise _missing(decision_id)
         await self._audit.note(caller, "content.delete", decision_id)
         await self._store.writer.call(lambda c: contents.remove_decision(c, decision_id, _owned(caller)))
 
@@ -241,6 +244,12 @@ class Exchanges:
         for page in await self._store.in_turn(lambda: list(read())):
             for row, content in page:
                 return _shown(row, content)
+        if await self.has(caller, decision_id):
+            raise NotFound(
+                f"the content of decision {quoted(decision_id)} is kept, and cannot be read: it is damaged, or the key that encrypted it "
+                "is not among ARBITER_CONTENT_KEYS",
+                param="decision_id",
+            )
         raise _missing(decision_id)
 
     def _found(self, wanted: Wanted, theirs: Sequence[str] | None, limit: int, before: str | None) -> FoundContents:
@@ -276,9 +285,12 @@ class Exchanges:
             before = rows[-1].id
             page = []
             for row in rows:
-                with suppress(Unreadable):  # of a key that is no longer there
+                try:
                     content = self._encryption.read(place_of(row.key_id, row.id), row.encrypted, row.body)
                     page.append((row, orjson.loads(content)))
+                except (Unreadable, orjson.JSONDecodeError) as error:
+                    why = error if isinstance(error, Unreadable) else "it is damaged"
+                    unreadable.count("content", f"a kept content cannot be read: {why}")
             if page:
                 yield page
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import httpx
 import pytest
 from cryptography.fernet import Fernet
+from sqlalchemy import update
 
-from arbiter_app.services import exchanges
+from arbiter_app.services import encryption, exchanges
+from arbiter_app.store.tables import Content as StoredContent
 from tests import databases
 from tests.conftest import Running, running
 from tests.stranger import Stranger, chunk, plain, stranger, stream
@@ -274,3 +277,32 @@ def test_without_a_key_to_encrypt_nothing_can_be_kept(own_gateway: Running) -> N
     refused = own_gateway.http.post("/v1/projects/default", json={"content_hours": 1})
     assert (refused.status_code, refused.json()["error"]["param"]) == (422, "content_hours")
     assert "ARBITER_CONTENT_KEYS" in refused.json()["error"]["message"]
+
+
+DAMAGED = {
+    "another key": lambda body: Fernet(Fernet.generate_key()).encrypt(body),
+    "junk": lambda body: b"junk",
+    "nothing": lambda body: b"",
+    "cut off": lambda body: zlib.compress(b"x" * 9_000)[:-9],
+    "packed far too much": lambda body: zlib.compress(b"x" * 1_000_001),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_what_is_kept_and_cannot_be_read_is_said_and_can_be_deleted(
+    over: Running, project: str, runtime: Stranger, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encryption, "MOST_BYTES", 1_000_000)
+    runtime.say = lambda body: plain()
+    decision_id = asked(over, key_of(over, project), "Hello")
+    arrived(over, decision_id)
+    table, encrypted = StoredContent.metadata.tables["content"], name == "another key"
+    change = update(table).where(table.c.id == decision_id)
+    change = change.values(body=DAMAGED[name](b"x"), encrypted=encrypted)
+    over.run(lambda: over.arbiter.store.writer.call(lambda connection: connection.execute(change)))
+    told = content(over, decision_id)
+    assert told.status_code == 404 and "is kept, and cannot be read" in told.json()["error"]["message"], told.text
+    for path in ("/v1/contents", "/v1/contents.jsonl"):
+        assert over.http.get(path, params={"project": project}).status_code == 200
+    assert over.http.delete(f"/v1/decisions/{decision_id}/content").status_code == 200
+    assert "no content of decision" in content(over, decision_id).json()["error"]["message"]
