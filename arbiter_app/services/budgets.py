@@ -41,6 +41,9 @@ MOST_USD = Decimal(1_000_000)
 MOST_SUBJECT_CHARS = 200
 REMEMBERED = 4_096
 """Balances that are kept in memory."""
+SOON_S = 1.0
+"""When to ask again where calls in work hold what is left. Until a budget renews nobody is told to wait: clients that do (Codex) would stand
+still for days without a word."""
 USED_UP = 0.8
 """A budget of which so much is spent, and which refuses a call, is told to be spent; before, the call was too large for it."""
 HEARD_S = 60.0
@@ -323,7 +326,7 @@ class BudgetReservation:
         error = BudgetExceeded(
             f"{_named(limit)} has {usd_text(left)} left{wait}; this call might cost up to {usd_text(pico)} "
             f"(a smaller max_tokens reserves less); {when}",
-            retry_after_s=1.0 if held > 0 else None if self._ends[at] is None else (self._ends[at] or 0) - self._now,
+            retry_after_s=SOON_S if held > 0 else None,
         )
         error.left_usd, error.renews = plain_usd(left), renews
         if balance is not None and held <= 0 and balance.spent_pico >= USED_UP * balance.limit_pico:

@@ -123,6 +123,7 @@ def test_every_dialect_tells_what_is_left_and_refuses_in_its_own_shape(
         assert error["type"] == ("billing_error" if dialect == "messages" else "insufficient_quota")
         assert 0 <= float(refused.headers["x-arbiter-budget-remaining"]) < 0.0005
         assert refused.headers["x-arbiter-budget-renews"].endswith("+00:00")
+        assert "retry-after" not in refused.headers  # who waits for that waits for weeks
 
 
 def test_embeddings_count(gateway: Running) -> None:
