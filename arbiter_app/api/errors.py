@@ -7,12 +7,16 @@ import math
 from starlette.types import Scope
 
 from arbiter_app.api.budget_headers import REMAINING, RENEWS
-from arbiter_app.dialects import Dialect, anthropic_messages, openai_chat
+from arbiter_app.dialects import Dialect, anthropic_messages, openai_chat, openai_responses
 from arbiter_app.pipeline.errors import ArbiterError, BudgetExceeded
 
 Headers = list[tuple[bytes, bytes]]
 VERSION = b"anthropic-version"
 """The header that every client of Anthropic's API sends."""
+
+
+SPOKEN_WAIT_S = 60.0
+"""Codex waits for as long as it is told to, without a word: in the dialect that it speaks, a longer wait is told in the message alone."""
 
 
 def spoken(scope: Scope) -> Dialect:
@@ -30,7 +34,8 @@ def id_headers(dialect: Dialect, request_id: str) -> Headers:
 def error_answer(error: ArbiterError, dialect: Dialect = openai_chat) -> tuple[int, Headers, bytes]:
     """Status, extra headers and body of an error, in the words of a dialect."""
     headers: Headers = [(b"content-type", b"application/json")]
-    if error.retry_after_s is not None or error.status in (429, 503):
+    silent = dialect is openai_responses and (error.retry_after_s or 0.0) > SPOKEN_WAIT_S
+    if not silent and (error.retry_after_s is not None or error.status in (429, 503)):
         wait_s = max(1, math.ceil(error.retry_after_s or 1.0))
         headers.append((b"retry-after", str(wait_s).encode()))
     if error.code == "draining":  # what comes next over this connection is for another process

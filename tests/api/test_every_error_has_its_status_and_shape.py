@@ -264,6 +264,9 @@ def test_a_key_over_its_limit_is_429_with_retry_after(gateway: Running) -> None:
         answer = caller.post(CHAT, json=ASK)
         shape(answer, 429, "rate_limit_exceeded")
         assert 0 < int(answer.headers["retry-after"]) <= 6 * 3600
+        told = caller.post("/v1/responses", json={"input": "hi"})  # Codex would stand still for all that time
+        assert told.status_code == 429 and "retry-after" not in told.headers
+        assert told.json()["error"]["code"] == "rate_limit_exceeded"
         assert caller.get("/v1/key").json()["used_6h"] == 50
 
 
