@@ -156,6 +156,14 @@ def browser() -> Iterator[Browser]:
     """Chromium, for as long as pages are tested: playwright leaves a running event loop behind in this thread."""
     with sync_playwright() as playwright:
         one = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        opened = one.new_context
+
+        def patient(**how: Any) -> BrowserContext:
+            context = opened(**how)
+            context.set_default_timeout(PATIENCE_S * 1000)
+            return context
+
+        one.new_context = patient  # type: ignore[method-assign]
         yield one
         one.close()
 
@@ -165,7 +173,6 @@ def context(browser: Browser, site: Site) -> Iterator[BrowserContext]:
     """A visitor who has been here before, not signed in."""
     one = browser.new_context(base_url=site.url, viewport={"width": 1440, "height": 900}, accept_downloads=True)
     one.add_init_script("localStorage.setItem('arbiter-seen', '1')")
-    one.set_default_timeout(PATIENCE_S * 1000)
     yield one
     for tab in one.pages:
         with suppress(PlaywrightError):  # closed in the middle of a navigation, a context may never be done with it

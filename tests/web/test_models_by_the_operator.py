@@ -11,7 +11,6 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.stranger import Said, Stranger, plain, stranger
-from tests.waiting import PATIENCE_S
 from tests.web.conftest import OPERATOR, Site, start_site, stop_site
 
 TODAY = "claude-sonnet-4-5"
@@ -39,7 +38,6 @@ def visitor(browser: Browser, site: Site, width: str) -> Iterator[Page]:
     """Somebody who has never been here, and signs in by the form."""
     w, h = WIDTHS[width]
     context = browser.new_context(base_url=site.url, viewport={"width": w, "height": h}, accept_downloads=True)
-    context.set_default_timeout(PATIENCE_S * 1000)
     page = context.new_page()
     page.goto("/app")
     page.wait_for_url("**/start**")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from openai import OpenAI
 from playwright.sync_api import Browser, Page, expect
 
@@ -19,10 +20,16 @@ def test_a_first_visit_to_the_app_is_led_through_the_start_once(browser: Browser
     context.close()
 
 
+def to_the_key(page: Page) -> None:
+    """On to the step where the key is made, one step after the other has come."""
+    for step in range(2, 5):
+        page.get_by_role("button", name="Next").click()
+        expect(page.get_by_text(f"Step {step} of 5")).to_be_visible()
+
+
 def test_a_visitor_gets_a_key_and_the_last_step_turns_green_on_a_real_call(page: Page, site: Site) -> None:
     open_page(page, "/start")
-    for _ in range(3):
-        page.get_by_role("button", name="Next").click()
+    to_the_key(page)
     page.get_by_label("E-mail").fill("grace@example.com")
     page.get_by_role("button", name="Make my key").click()
     key = page.locator(".step code").inner_text()
@@ -61,8 +68,7 @@ def test_onboarding_works_by_keyboard_alone(page: Page, site: Site) -> None:
 
 def test_the_minted_key_is_signed_in_on_the_next_page_too(page: Page, site: Site) -> None:
     open_page(page, "/start")
-    for _ in range(3):
-        page.get_by_role("button", name="Next").click()
+    to_the_key(page)
     page.get_by_label("E-mail").fill("stay@example.com")
     with page.expect_response("**/session"):
         page.get_by_role("button", name="Make my key").click()
@@ -103,3 +109,24 @@ def test_the_browsers_back_leads_to_the_step_before(page: Page, site: Site) -> N
     expect(page.get_by_text("Step 2 of 5")).to_be_visible()
     page.go_back()
     expect(page.get_by_text("Step 1 of 5")).to_be_visible()
+
+
+PRESS = """(button, last) => {
+  let step = 1;
+  const press = () => {
+    if (step < last && document.body.innerText.includes(`Step ${step} of 5`)) { step += 1; button.click(); }
+  };
+  new MutationObserver(press).observe(document.body, {subtree: true, childList: true, characterData: true});
+  press();
+}"""
+"""Presses Next in the very moment in which the step before is shown."""
+
+
+@pytest.mark.parametrize("last", [3, 4, 5])
+def test_who_presses_next_before_the_address_has_followed_is_not_set_back(page: Page, site: Site, last: int) -> None:
+    open_page(page, "/start")
+    page.get_by_role("button", name="Next").evaluate(PRESS, last)
+    page.wait_for_url(f"**/start?step={last}")
+    expect(page.get_by_text(f"Step {last} of 5")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text(f"Step {last} of 5")).to_be_visible()

@@ -9,7 +9,6 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.waiting import PATIENCE_S
 from tests.web.conftest import OPERATOR, Site, open_page, start_site, stop_site
 
 SCREENS = {"desk": (1440, 900), "phone": (390, 844)}
@@ -26,7 +25,6 @@ def day(
         base_url=site.url, viewport={"width": width, "height": height}, reduced_motion="reduce"
     )
     context.add_init_script("localStorage.setItem('arbiter-seen', '1')")
-    context.set_default_timeout(PATIENCE_S * 1000)
     page = context.new_page()
     open_page(page, "/app/key")
     page.get_by_label("API key").fill(OPERATOR)

@@ -32,6 +32,8 @@ class Start(rx.State):
     has_key: rx.Field[str] = rx.field("")
     notes: Listed[str] = listed()
     first: rx.Field[str] = rx.field("")
+    _on_the_way: list[int] = []
+    """Steps whose addresses the browser was sent to and has not told of yet, oldest first."""
 
     @event
     async def load(self) -> None:
@@ -40,7 +42,7 @@ class Start(rx.State):
         self.notes = list(telling.replaced(container.current().services.catalog))
         asked = dict(self.router.url.query_parameters)
         self.first = "yes" if asked.get("first") == "1" else ""
-        self.step = int(arguments.number(asked.get("step"), 1, STEPS) or 1) - 1
+        self._arrive(int(arguments.number(asked.get("step"), 1, STEPS) or 1) - 1)
         self.has_key = "" if who.role is Role.ANONYMOUS else "yes"
         self._fill()
         if who.key_id:
@@ -51,16 +53,28 @@ class Start(rx.State):
         """Go to a step, which has an address of its own: the browser's Back leads to the one before."""
         await authz.current_caller(self)
         place = arguments.number(step, 0, STEPS - 1)
-        self.step = int(place) if place is not None else self.step
-        return rx.redirect(f"/start?step={self.step + 1}")
+        return self._lead(int(place) if place is not None else self.step)
 
     @event
     async def move(self, by: int) -> Any:
         """One step on or back, from where the server knows the visitor to be."""
         await authz.current_caller(self)
-        if by in (1, -1) and not isinstance(by, bool):
-            self.step = min(STEPS - 1, max(0, self.step + by))
-        return rx.redirect(f"/start?step={self.step + 1}")
+        known = by in (1, -1) and not isinstance(by, bool)
+        return self._lead(min(STEPS - 1, max(0, self.step + by)) if known else self.step)
+
+    def _lead(self, step: int) -> Any:
+        """Show a step, and have the browser follow with the address."""
+        if step != self.step:
+            self.step, self._on_the_way = step, [*self._on_the_way, step]
+        return rx.redirect(f"/start?step={step + 1}")
+
+    def _arrive(self, step: int) -> None:
+        """The browser is at the address of a step: where it was not sent there, that is where the visitor wants to be. Where it was,
+        the visitor may have gone on meanwhile."""
+        if step in self._on_the_way:
+            self._on_the_way = self._on_the_way[self._on_the_way.index(step) + 1 :]
+        else:
+            self.step, self._on_the_way = step, []
 
     @event
     async def set_client(self, name: str) -> None:
