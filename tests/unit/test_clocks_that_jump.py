@@ -13,6 +13,7 @@ import uvicorn
 
 from arbiter_app.api.roles import ROLES
 from arbiter_app.pipeline.health import Health
+from arbiter_app.runtime.sandbox import server as sandbox_server
 from arbiter_app.server import UndatedServer
 from arbiter_app.services.sessions import COOKIE
 from arbiter_app.store import Store, alerts, calibrations, feedback, rollups
@@ -193,9 +194,10 @@ def test_no_time_that_was_is_or_will_be_breaks_a_read(clock: Clock, tmp_path: Pa
             assert {path: answer.text for path, answer in read.items() if answer.status_code != 200} == {}
 
 
-def test_a_server_outlives_a_clock_past_every_calendar(clock: Clock) -> None:
+@pytest.mark.parametrize("kind", [UndatedServer, sandbox_server._Server], ids=["gateway", "sandbox"])
+def test_a_server_outlives_a_clock_past_every_calendar(clock: Clock, kind: type[uvicorn.Server]) -> None:
     async def ticks() -> None:
-        server = UndatedServer(uvicorn.Config(lambda: None))
+        server = kind(uvicorn.Config(lambda: None))
         clock.off_s = 3e11
         assert await server.on_tick(0) is False
         server.should_exit = True

@@ -12,8 +12,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from arbiter_app.catalog import Catalog
 from arbiter_app.runtime.sandbox.app import SandboxApp
 from arbiter_app.runtime.sandbox.world import World
+from arbiter_app.server import UndatedServer
 
-START_S = 10.0
+START_S = 60.0
 STOP_S = 5.0
 KEY = "sandbox"
 
@@ -26,7 +27,7 @@ class _Protocol(HttpToolsProtocol):
         cast(dict[str, Any], self.scope)["extensions"] = {"abort": self.transport.abort}
 
 
-class _Server(uvicorn.Server):
+class _Server(UndatedServer):
     """Says when it is ready instead of being asked."""
 
     def __init__(self, config: uvicorn.Config) -> None:
