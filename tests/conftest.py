@@ -28,12 +28,13 @@ from arbiter_app.settings import Settings, load_settings
 from arbiter_app.store import Store, open_store
 from tests import databases
 from tests.served import TLS
-from tests.waiting import FAR_S, PATIENCE_S
+from tests.waiting import FAR_S, PATIENCE_S, PATIENT
 
 pytest_plugins = ["tests.sharing"]
 T = TypeVar("T")
 OPERATOR = "test-operator-key"
 FAST = {
+    **PATIENT,
     "ARBITER_SANDBOX_LATENCY": "0",
     "ARBITER_API_KEYS": OPERATOR,
     "ARBITER_PORT": "0",

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, PATIENT
 
 ROOT = Path(__file__).resolve().parent.parent
 OPERATOR = "operator-of-the-tests"
@@ -71,6 +71,7 @@ def start(directory: Path, *words: str, root: Path = ROOT, **environ: str) -> Se
     """Start `serve` of the checkout `root` over the store in `directory` and wait until it is ready. Other settings by their names."""
     port = environ.get("ARBITER_PORT") or str(free_port())
     own = {
+        **PATIENT,
         "ARBITER_DB": str(directory / "arbiter.db"),
         "ARBITER_JOURNAL": str(directory / "journal.db"),
         "ARBITER_PORT": port,

@@ -11,6 +11,12 @@ BUSY = 10.0
 """How many times as long as on a machine of its own something may take here, where other tests run meanwhile, and not only tests."""
 FAR_S = 600.0
 """Further away than anybody waits, for time-outs and deadlines of the product that must not be what ends a test."""
+PATIENT = {
+    "ARBITER_CLASSIFY_TIMEOUT_S": str(PATIENCE_S),
+    "ARBITER_CONNECT_TIMEOUT_S": str(PATIENCE_S),
+    "ARBITER_QUEUE_WAIT_S": str(PATIENCE_S),
+}
+"""Settings of an Arbiter that no busy machine has answer otherwise than an idle one."""
 LOOK_S = 0.01
 
 

@@ -24,7 +24,7 @@ from playwright.sync_api import Error as PlaywrightError
 from arbiter_app.web.build import ensure_pages
 from tests.browser import FLAGS, ROOT, chromium
 from tests.served import TLS, free_port
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, PATIENT
 
 OPERATOR = "operator-of-the-pages"
 PATHS = ("/", "/start", "/app", "/app/playground", "/app/activity", "/app/models", "/app/key", "/app/integration")
@@ -95,6 +95,7 @@ def start_site(directory: Path, **environ: str) -> Site:
     """Start `serve` over a store in `directory`."""
     port = free_port()
     own = {
+        **PATIENT,
         "ARBITER_DB": str(directory / "arbiter.db"),
         "ARBITER_PORT": str(port),
         "ARBITER_API_KEYS": OPERATOR,
