@@ -26,6 +26,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from arbiter_app.runtime.sandbox import world
 from arbiter_app.runtime.sandbox.world import Fault
 from tests.conftest import OPERATOR, Running, running
 from tests.waiting import PATIENCE_S
@@ -34,6 +35,8 @@ LIMIT_S = 120
 ASK = "Change beta to gamma in notes.txt, run `cat notes.txt`, and report."
 REPORT = "changed beta to gamma in notes.txt"
 LOOK_S = 0.01
+LARGEST = 1_000_000
+"""Bytes of a request that the sandbox keeps to be looked at: Claude Code's are larger than it keeps else."""
 Command = tuple[list[str], dict[str, str]]
 
 
@@ -123,6 +126,7 @@ def ill_in_the_middle(gateway: Running) -> Iterator[list[str]]:
 
 def run(agent: str, program: str, dialect: str = "openai-chat") -> int:
     """Run it, with a sandbox that speaks a dialect; the exit code."""
+    world.KEPT_BYTES = LARGEST
     with tempfile.TemporaryDirectory() as name:
         home, project, store = (Path(name) / one for one in ("home", "project", "store"))
         for one in (home, project, store):
