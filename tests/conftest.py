@@ -211,6 +211,6 @@ def own_gateway(tmp_path: Path, database: str) -> Iterator[Running]:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """A new store."""
-    one = open_store(str(tmp_path / "arbiter.db"))
+    one = open_store(databases.place("sqlite", tmp_path / "arbiter.db"))
     yield one
     one.close()

@@ -37,6 +37,6 @@ def store(place: Place) -> Iterator[Store]:
 @pytest.fixture
 def file_store(tmp_path: Path) -> Iterator[Store]:
     """A new store in a SQLite file, for what is a file's alone."""
-    one = open_store(str(tmp_path / "arbiter.db"))
+    one = open_store(databases.place("sqlite", tmp_path / "arbiter.db"))
     yield one
     one.close()
