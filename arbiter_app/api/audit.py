@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import Before, Word, services_of
-from arbiter_app.services.rows import AuditList
+from arbiter_app.services.rows.people import AuditList
 
 router = APIRouter(tags=["audit"], route_class=Guarded)
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from arbiter_app import __version__
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import services_of
-from arbiter_app.services.rows import BaseAnswer
+from arbiter_app.services.rows.gateway import BaseAnswer
 
 router = APIRouter(tags=["health"], route_class=Guarded)
 

@@ -9,7 +9,8 @@ from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import services_of
 from arbiter_app.pipeline.errors import Forbidden, NotFound
 from arbiter_app.pipeline.plain import quoted
-from arbiter_app.services.rows import BudgetList, BudgetRow, Removed
+from arbiter_app.services.rows.removals import Removed
+from arbiter_app.services.rows.spending import BudgetList, BudgetRow
 
 router = APIRouter(tags=["budgets"], route_class=Guarded)
 

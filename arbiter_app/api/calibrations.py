@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import services_of
-from arbiter_app.services.rows import CalibrationList, CalibrationView
+from arbiter_app.services.rows.calibrations import CalibrationList, CalibrationView
 
 router = APIRouter(tags=["calibration"], route_class=Guarded)
 

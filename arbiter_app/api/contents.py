@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import Word, services_of
 from arbiter_app.services.exchanges import Wanted
-from arbiter_app.services.rows import FoundContents, KeptContent, Removed, SecondAnswer
+from arbiter_app.services.rows.contents import FoundContents, KeptContent, SecondAnswer
+from arbiter_app.services.rows.removals import Removed
 
 router = APIRouter(tags=["contents"], route_class=Guarded)
 Quality = Annotated[float | None, Query(ge=0, le=1, description="graded at least so well")]

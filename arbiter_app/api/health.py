@@ -11,7 +11,7 @@ from arbiter_app import __version__
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import services_of
 from arbiter_app.metrics import exposition
-from arbiter_app.services.rows import HealthAnswer, ReadyAnswer
+from arbiter_app.services.rows.gateway import HealthAnswer, ReadyAnswer
 
 router = APIRouter(tags=["health"], route_class=Guarded)
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import services_of
-from arbiter_app.services.rows import HostList
+from arbiter_app.services.rows.gateway import HostList
 
 router = APIRouter(tags=["hosts"], route_class=Guarded)
 

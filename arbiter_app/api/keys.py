@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from arbiter_app.addresses import address_of
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import services_of
-from arbiter_app.services.rows import BudgetList, KeyEntry, KeyList, KeyStatus, KeyUsage, MintedEntry, MintedSecret
+from arbiter_app.services.rows.keys import KeyEntry, KeyList, KeyStatus, KeyUsage, MintedEntry, MintedSecret
+from arbiter_app.services.rows.spending import BudgetList
 
 router = APIRouter(tags=["keys"], route_class=Guarded)
 NULLABLE = frozenset({"expires", "models", "tolerance"})

@@ -12,7 +12,7 @@ from arbiter_app.logs import request_id
 from arbiter_app.pipeline.messages import offered
 from arbiter_app.pipeline.tokens import estimate_messages
 from arbiter_app.pipeline.types import Caller
-from arbiter_app.services.rows import TokenCount
+from arbiter_app.services.rows.decisions import TokenCount
 
 router = APIRouter(tags=["chat"], route_class=Guarded)
 COUNT_TOKENS = "/v1/messages/count_tokens"

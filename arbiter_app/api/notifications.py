@@ -9,14 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import Before, Word, services_of
-from arbiter_app.services.rows import (
+from arbiter_app.services.rows.alerts import (
     MadeNotificationRule,
     NotificationList,
     NotificationRow,
     NotificationRuleList,
     NotificationRuleRow,
-    RemovedAnswer,
 )
+from arbiter_app.services.rows.removals import RemovedAnswer
 
 router = APIRouter(tags=["notifications"], route_class=Guarded)
 

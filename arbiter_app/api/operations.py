@@ -9,7 +9,9 @@ from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import services_of
 from arbiter_app.pipeline.errors import Forbidden, Unprocessable
 from arbiter_app.pipeline.types import Role
-from arbiter_app.services.rows import PriceAnswer, ResetAnswer, VoteAnswer
+from arbiter_app.services.rows.decisions import VoteAnswer
+from arbiter_app.services.rows.models import PriceAnswer
+from arbiter_app.services.rows.removals import ResetAnswer
 
 router = APIRouter(tags=["operations"], route_class=Guarded)
 

@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import services_of
-from arbiter_app.services.rows import MadeInvitation, PeopleList, PersonRow, Withdrawn
+from arbiter_app.services.rows.people import MadeInvitation, PeopleList, PersonRow
+from arbiter_app.services.rows.removals import Withdrawn
 
 router = APIRouter(tags=["people"], route_class=Guarded)
 

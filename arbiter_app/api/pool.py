@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import services_of
 from arbiter_app.pipeline.errors import Unprocessable
-from arbiter_app.services.rows import CalibrationView, EditedModel, PoolModels, PriceFileAnswer
+from arbiter_app.services.rows.calibrations import CalibrationView
+from arbiter_app.services.rows.models import EditedModel, PoolModels, PriceFileAnswer
 
 router = APIRouter(tags=["pool"], route_class=Guarded)
 Usd = Annotated[float | None, Field(description="USD per 1,000,000 tokens")]

@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import services_of
-from arbiter_app.services.rows import MemberList, MemberRow, ProjectList, ProjectRow
+from arbiter_app.services.rows.keys import ProjectList, ProjectRow
+from arbiter_app.services.rows.people import MemberList, MemberRow
 
 router = APIRouter(tags=["projects"], route_class=Guarded)
 

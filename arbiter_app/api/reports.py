@@ -18,20 +18,14 @@ from arbiter_app.pipeline.errors import NotFound, Unauthorized, Unprocessable
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.pipeline.types import Json
 from arbiter_app.services.project_roles import is_operator
-from arbiter_app.services.rows import (
-    AlertList,
-    DecisionList,
-    ListedModel,
-    ModelList,
-    PolicyTable,
-    PriceList,
-    ReportAnswer,
-    SpendChangeAnswer,
-    State,
-    TimeSeries,
-    TracedDecision,
-    WhatIfAnswer,
-)
+from arbiter_app.services.rows.alerts import AlertList
+from arbiter_app.services.rows.decisions import DecisionList, TracedDecision
+from arbiter_app.services.rows.estimates import WhatIfAnswer
+from arbiter_app.services.rows.gateway import State
+from arbiter_app.services.rows.models import ListedModel, ModelList, PriceList
+from arbiter_app.services.rows.policy import PolicyTable
+from arbiter_app.services.rows.reports import ReportAnswer, TimeSeries
+from arbiter_app.services.rows.spending import SpendChangeAnswer
 from arbiter_app.store.decisions import ORDERS, RANKED, Filter
 from arbiter_app.store.rollup_math import FIVE_MINUTES
 

@@ -13,7 +13,7 @@ from arbiter_app.api.reports import services_of
 from arbiter_app.pipeline.errors import BadRequest, Unprocessable
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.services.contents import Contents
-from arbiter_app.services.rows import DeletedResponse
+from arbiter_app.services.rows.removals import DeletedResponse
 
 router = APIRouter(tags=["chat"], route_class=Guarded)
 RESPONSE = "/v1/responses/{response_id}"

@@ -11,7 +11,7 @@ from arbiter_app.api.reports import services_of
 from arbiter_app.dialects import openai_chat
 from arbiter_app.logs import request_id
 from arbiter_app.services.routing import foretold
-from arbiter_app.services.rows import RouteAnswer
+from arbiter_app.services.rows.decisions import RouteAnswer
 
 router = APIRouter(tags=["chat"], route_class=Guarded)
 

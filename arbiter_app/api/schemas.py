@@ -1,5 +1,5 @@
 """What the chat routes take and answer, and every error, for the API's description. Chats pass through unchanged: here is
-only what Arbiter knows of them. What the other routes answer says each route's own type (`services/rows.py`).
+only what Arbiter knows of them. What the other routes answer says each route's own type (`services/rows/`).
 """
 
 from __future__ import annotations

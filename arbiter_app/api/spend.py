@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from arbiter_app.api import visibility
 from arbiter_app.api.guard import Guarded
 from arbiter_app.api.reports import Time, Word, services_of
-from arbiter_app.services.rows import SpendAnswer
+from arbiter_app.services.rows.spending import SpendAnswer
 from arbiter_app.services.spend import MOST_ROWS, last_month
 from arbiter_app.store.attribution import BY, QUARTER, Whose
 

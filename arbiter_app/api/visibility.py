@@ -15,7 +15,7 @@ from typing import Any, cast
 from arbiter_app.pipeline.errors import NotFound, Unauthorized, Unprocessable
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.services.project_roles import role_in
-from arbiter_app.services.rows import DecisionRow
+from arbiter_app.services.rows.decisions import DecisionRow
 from arbiter_app.settings import Settings
 from arbiter_app.store.rollup_math import project_scope
 

@@ -17,7 +17,9 @@ from arbiter_app.services.catalog_holder import CatalogHolder
 from arbiter_app.services.feed import Feed
 from arbiter_app.services.judging import Judging
 from arbiter_app.services.memory import Memory
-from arbiter_app.services.rows import PriceAnswer, ResetAnswer, VoteAnswer
+from arbiter_app.services.rows.decisions import VoteAnswer
+from arbiter_app.services.rows.models import PriceAnswer
+from arbiter_app.services.rows.removals import ResetAnswer
 from arbiter_app.store import Store
 
 RATINGS = {"up": True, "down": False}

@@ -12,7 +12,7 @@ import orjson
 from arbiter_app.moments import moment
 from arbiter_app.pipeline.types import Caller, Json
 from arbiter_app.services.csv_text import as_csv
-from arbiter_app.services.rows import AuditRow
+from arbiter_app.services.rows.people import AuditRow
 from arbiter_app.store import Store, audit
 
 COLUMNS = ("id", "time", "key_id", "email", "action", "subject", "before", "after")

@@ -25,7 +25,7 @@ from arbiter_app.policy.pacing import dollar_weight
 from arbiter_app.services.audit import entry
 from arbiter_app.services.notification_events import NotificationEvent, budget_event
 from arbiter_app.services.periods import ALL, PERIODS, bounds_of, zone_of
-from arbiter_app.services.rows import BudgetRow
+from arbiter_app.services.rows.spending import BudgetRow
 from arbiter_app.store import Store, StoreError, budgets
 from arbiter_app.store.budgets import Balance, BudgetLimit, Place
 from arbiter_app.store.rollup_math import EVERYBODY

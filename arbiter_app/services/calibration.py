@@ -29,7 +29,7 @@ from arbiter_app.policy import Policy
 from arbiter_app.services.catalog_holder import CatalogHolder
 from arbiter_app.services.feed import Feed
 from arbiter_app.services.prompt_runner import Prompt, PromptRunner, request_of
-from arbiter_app.services.rows import CalibrationCell, CalibrationHead, CalibrationView
+from arbiter_app.services.rows.calibrations import CalibrationCell, CalibrationHead, CalibrationView
 from arbiter_app.store import Store, StoreError, calibrations
 
 log = logging.getLogger("arbiter.calibration")

@@ -9,7 +9,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from arbiter_app.moments import moment
-from arbiter_app.services.rows import AlertRow, BucketRow, ModelRow, ReportSums
+from arbiter_app.services.rows.alerts import AlertRow
+from arbiter_app.services.rows.reports import BucketRow, ModelRow, ReportSums
 
 ROWS = 8
 """Kinds of prompts, models and alerts that are named; of more the rest is counted."""

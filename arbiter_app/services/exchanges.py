@@ -32,7 +32,7 @@ from arbiter_app.services.encryption import Encryption, Unreadable, place_of
 from arbiter_app.services.project_roles import is_operator
 from arbiter_app.services.redaction import Unredacted, redactor
 from arbiter_app.services.requests import RequestService
-from arbiter_app.services.rows import FoundContent, FoundContents, KeptContent, SecondAnswer
+from arbiter_app.services.rows.contents import FoundContent, FoundContents, KeptContent, SecondAnswer
 from arbiter_app.store import Store, StoreError, contents, projects
 from arbiter_app.store.contents import HOUR_S, KeptDecision
 

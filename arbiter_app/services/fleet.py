@@ -19,7 +19,7 @@ from arbiter_app.metrics import Snapshot, total
 from arbiter_app.services.broadcast import Broadcast
 from arbiter_app.services.feed import Feed
 from arbiter_app.services.requests import RequestService
-from arbiter_app.services.rows import DatabaseRow, HostList, HostRow, ProcessLoad, StandbyRow
+from arbiter_app.services.rows.gateway import DatabaseRow, HostList, HostRow, ProcessLoad, StandbyRow
 from arbiter_app.services.telemetry import Telemetry
 from arbiter_app.settings import Settings
 from arbiter_app.store import Store, StoreError, hosts

@@ -21,7 +21,7 @@ from arbiter_app.pipeline.types import Cost, Mode, Task
 from arbiter_app.policy import agreement
 from arbiter_app.policy.agreement import OBJECTIVE, PEOPLE, PairKey, Pairs, Trust
 from arbiter_app.services.feed import Feed
-from arbiter_app.services.rows import AgreementRow, JudgeTrust
+from arbiter_app.services.rows.reports import AgreementRow, JudgeTrust
 from arbiter_app.store import StoreError
 
 log = logging.getLogger("arbiter.judging")

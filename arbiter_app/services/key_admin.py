@@ -16,7 +16,8 @@ from arbiter_app.services.keys import Keys
 from arbiter_app.services.periods import zone_of
 from arbiter_app.services.project_roles import is_operator, may, require
 from arbiter_app.services.projects import known_project
-from arbiter_app.services.rows import BudgetRow, KeyEntry, MintedEntry, ProjectRow
+from arbiter_app.services.rows.keys import KeyEntry, MintedEntry, ProjectRow
+from arbiter_app.services.rows.spending import BudgetRow
 from arbiter_app.store import Store, keys, projects
 from arbiter_app.store.keys import DEFAULT_PROJECT, PREFIX, StoredKey, digest_of, public_id, well_formed
 

@@ -24,7 +24,7 @@ from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.policy.clearing_cache import ClearingCache
 from arbiter_app.services.allowance import Allowance
 from arbiter_app.services.people import People, is_person
-from arbiter_app.services.rows import KeyRow, KeyUsage
+from arbiter_app.services.rows.keys import KeyRow, KeyUsage
 from arbiter_app.services.sessions import Sessions
 from arbiter_app.settings import Settings
 from arbiter_app.store import MintedKey, Store, StoredKey, StoreError

@@ -22,7 +22,7 @@ from arbiter_app.pipeline.types import Caller, Json
 from arbiter_app.services import audit
 from arbiter_app.services.encryption import Encryption
 from arbiter_app.services.notification_events import HOUR_S, EventKind
-from arbiter_app.services.rows import MadeNotificationRule, NotificationRuleRow
+from arbiter_app.services.rows.alerts import MadeNotificationRule, NotificationRuleRow
 from arbiter_app.store import Store, notification_rules
 
 MAX_NAME = 80

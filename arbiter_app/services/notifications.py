@@ -20,7 +20,7 @@ from arbiter_app.pipeline.errors import NotFound, Unprocessable
 from arbiter_app.pipeline.plain import quoted
 from arbiter_app.services.feed import Feed
 from arbiter_app.services.notification_events import QUIET_S, TEST, NotificationEvent
-from arbiter_app.services.rows import NotificationRow
+from arbiter_app.services.rows.alerts import NotificationRow
 from arbiter_app.store import Store, notification_rules, notifications
 
 log = logging.getLogger("arbiter.notifications")

@@ -15,7 +15,7 @@ from arbiter_app.pipeline.types import Caller, ProjectRole, Role
 from arbiter_app.services.audit import entry
 from arbiter_app.services.project_roles import home_of, is_operator, may, require
 from arbiter_app.services.projects import known_project
-from arbiter_app.services.rows import InvitationRow, MadeInvitation, MemberList, MemberRow, PeopleList, PersonRow
+from arbiter_app.services.rows.people import InvitationRow, MadeInvitation, MemberList, MemberRow, PeopleList, PersonRow
 from arbiter_app.store import Store, StoreError, people
 from arbiter_app.store.keys import DEFAULT_PROJECT, digest_of
 from arbiter_app.store.people import PREFIX, StoredInvitation, StoredPerson

@@ -17,7 +17,14 @@ from arbiter_app.services.csv_text import as_csv
 from arbiter_app.services.model_edits import ModelEdits
 from arbiter_app.services.pool import Pool
 from arbiter_app.services.reads import Reads, abilities, per_million
-from arbiter_app.services.rows import EditedModel, FactSources, OfferedModel, PoolModels, PriceChange, PriceFileAnswer
+from arbiter_app.services.rows.models import (
+    EditedModel,
+    FactSources,
+    OfferedModel,
+    PoolModels,
+    PriceChange,
+    PriceFileAnswer,
+)
 
 
 class PoolReport:

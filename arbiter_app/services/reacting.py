@@ -21,7 +21,7 @@ from arbiter_app.pipeline.reactions import TOOLS, WORDS, Influence, Reaction, re
 from arbiter_app.pipeline.types import ChatRequest, Grade, Mode
 from arbiter_app.policy import agreement
 from arbiter_app.policy.agreement import OBJECTIVE, PairKey, Pairs, Trust
-from arbiter_app.services.rows import ReactionTrust
+from arbiter_app.services.rows.reports import ReactionTrust
 
 log = logging.getLogger("arbiter.reacting")
 

@@ -1,4 +1,4 @@
-"""Everything that can be read about routing: what the API returns and the pages show, as the types of `rows.py`.
+"""Everything that can be read about routing: what the API returns and the pages show, as the types of `rows/`.
 
 Money leaves here as USD floats of exact pico-dollar sums, with the exact decimal beside the headline figure.
 """
@@ -25,28 +25,20 @@ from arbiter_app.services import alert_outcome, savings_report
 from arbiter_app.services.catalog_holder import CatalogHolder
 from arbiter_app.services.judging import Judging
 from arbiter_app.services.reacting import Reacting
-from arbiter_app.services.rows import (
+from arbiter_app.services.rows.alerts import AlertRow
+from arbiter_app.services.rows.decisions import DecisionRow, TracedDecision
+from arbiter_app.services.rows.gateway import State
+from arbiter_app.services.rows.models import (
     Abilities,
-    AlertRow,
     CatalogModel,
-    DecisionRow,
     DeployedModel,
     DeploymentRow,
-    Exploration,
-    GroupSums,
-    KnownModel,
-    LicenceRow,
     ListedModel,
     ModelList,
-    Money,
-    PolicyTable,
     PricePoint,
-    ReportSums,
-    SegmentRow,
-    State,
-    TimeSlot,
-    TracedDecision,
 )
+from arbiter_app.services.rows.policy import KnownModel, LicenceRow, PolicyTable, SegmentRow
+from arbiter_app.services.rows.reports import Exploration, GroupSums, Money, ReportSums, TimeSlot
 from arbiter_app.settings import Settings
 from arbiter_app.store import Store
 from arbiter_app.store.decisions import Filter

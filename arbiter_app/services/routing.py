@@ -8,7 +8,7 @@ from arbiter_app.pipeline.ports import Reservation
 from arbiter_app.pipeline.route import Router
 from arbiter_app.pipeline.types import PICO_PER_USD
 from arbiter_app.policy import Candidate
-from arbiter_app.services.rows import CandidateRow, RouteAnswer, RouteBudget
+from arbiter_app.services.rows.decisions import CandidateRow, RouteAnswer, RouteBudget
 
 
 def foretold(decision: Decision, router: Router, baseline: str, budgets: BudgetGate) -> RouteAnswer:

@@ -13,7 +13,8 @@ from typing import Any
 from arbiter_app.pipeline.types import PICO_PER_USD, Mode
 from arbiter_app.policy import BucketOutlook
 from arbiter_app.policy.savings import Measured, Repriced, half_width, measured, t95, variance_of
-from arbiter_app.services.rows import Certainty, HoldoutReport, Outlook, QualityDifference
+from arbiter_app.services.rows.policy import Outlook
+from arbiter_app.services.rows.reports import Certainty, HoldoutReport, QualityDifference
 
 Row = Mapping[str, Any]
 

@@ -15,7 +15,7 @@ from arbiter_app.services.csv_text import as_csv
 from arbiter_app.services.key_admin import KeyAdmin
 from arbiter_app.services.periods import MONTH, bounds_of, zone_of
 from arbiter_app.services.reads import exact, usd
-from arbiter_app.services.rows import SpendAnswer, SpendRow
+from arbiter_app.services.rows.spending import SpendAnswer, SpendRow
 from arbiter_app.store import Store, attribution
 from arbiter_app.store.attribution import BY, FINE_DAYS, MOST, QUARTER, SUMS, TAG, USER, Whose
 from arbiter_app.store.rollup_math import DAY

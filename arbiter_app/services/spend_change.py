@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from arbiter_app.pipeline.types import PICO_PER_USD, Json
-from arbiter_app.services.rows import SpendChangeAnswer, SpendGroup
+from arbiter_app.services.rows.spending import SpendChangeAnswer, SpendGroup
 from arbiter_app.store import Store
 from arbiter_app.store.rollup_math import FIVE_MINUTES, HOUR
 

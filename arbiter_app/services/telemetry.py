@@ -12,7 +12,7 @@ from arbiter_app.pipeline.types import PICO_PER_USD, Task
 from arbiter_app.services.exchanges import Exchanges
 from arbiter_app.services.judging import Judging
 from arbiter_app.services.requests import RequestService
-from arbiter_app.services.rows import LicenceRow
+from arbiter_app.services.rows.policy import LicenceRow
 from arbiter_app.services.shadows import Shadows
 from arbiter_app.store import Store
 

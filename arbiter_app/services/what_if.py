@@ -20,7 +20,7 @@ from arbiter_app.policy import ope
 from arbiter_app.policy.ope import LoggedData, MeanEstimate, PolicyEstimate, SupportGap, Target
 from arbiter_app.policy.types import PolicySettings
 from arbiter_app.services.catalog_holder import CatalogHolder, facts_of
-from arbiter_app.services.rows import Estimated, PlaceboLine, Placebos, WhatIfAnswer, WhatIfEstimate
+from arbiter_app.services.rows.estimates import Estimated, PlaceboLine, Placebos, WhatIfAnswer, WhatIfEstimate
 from arbiter_app.store import Store
 from arbiter_app.store.evidence import evidence
 

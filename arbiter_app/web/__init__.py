@@ -11,7 +11,7 @@ How a page is made:
    Identity is never read from a state variable.
 3. What the page shows is `dict[str, str]` made by `views.py` and `decision_views.py` (pure, tested): numbers are formatted once, on the
    server, with their unit. Charts are functions in `charts/`, one file each, that take rows and return a Plotly figure.
-4. Data are the typed rows of the services (`services/rows.py`), which the API answers with, too; `container.current()` has the
+4. Data are the typed rows of the services (`services/rows/`), which the API answers with, too; `container.current()` has the
    services. Live data: a handler calls `live.watch(self, channel)`;
    the process computes one snapshot for all tabs of a channel and sends it once. Nothing runs for a closed tab.
 5. `arbiter_app.py` registers the page: route, title, `on_load`.

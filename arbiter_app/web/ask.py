@@ -18,7 +18,7 @@ from arbiter_app.pipeline.types import Caller, ChatRequest, Role
 from arbiter_app.pipeline.wishes import AUTO
 from arbiter_app.services.reads import shown
 from arbiter_app.services.requests import RequestService
-from arbiter_app.services.rows import TracedDecision
+from arbiter_app.services.rows.decisions import TracedDecision
 from arbiter_app.web.tasks import LOOKS, TASKS
 
 MAX_PROMPT = 8_000

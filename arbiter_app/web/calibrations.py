@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from arbiter_app.services.rows import CalibrationView, JudgeTrust, ReactionTrust
+from arbiter_app.services.rows.calibrations import CalibrationView
+from arbiter_app.services.rows.reports import JudgeTrust, ReactionTrust
 from arbiter_app.web.formats import charge, count, money, percent_css, score
 from arbiter_app.web.views import View
 

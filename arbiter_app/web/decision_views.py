@@ -6,11 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from arbiter_app.pipeline.types import Classification
-from arbiter_app.services.rows import (
-    DecisionRow,
-    RouteAnswer,
-    TracedDecision,
-)
+from arbiter_app.services.rows.decisions import DecisionRow, RouteAnswer, TracedDecision
 from arbiter_app.web import decision_words
 from arbiter_app.web.formats import (
     charge,

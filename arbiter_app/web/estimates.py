@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from arbiter_app.services.rows import PlaceboLine, WhatIfAnswer
+from arbiter_app.services.rows.estimates import PlaceboLine, WhatIfAnswer
 from arbiter_app.web.formats import NOTHING, alike, count, money, percent_css, score
 from arbiter_app.web.views import View
 

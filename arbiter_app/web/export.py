@@ -31,7 +31,7 @@ from arbiter_app.pipeline.plain import is_digits
 from arbiter_app.pipeline.types import Caller
 from arbiter_app.services.csv_text import as_csv, inert
 from arbiter_app.services.reads import shown
-from arbiter_app.services.rows import DecisionRow
+from arbiter_app.services.rows.decisions import DecisionRow
 from arbiter_app.store import StoreError, decisions
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.fair_executor import visitor

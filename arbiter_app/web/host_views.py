@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arbiter_app.services.rows import DatabaseRow, HostList, HostRow, ProcessLoad
+from arbiter_app.services.rows.gateway import DatabaseRow, HostList, HostRow, ProcessLoad
 from arbiter_app.web.formats import NOTHING, count
 from arbiter_app.web.views import View
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from arbiter_app.channels import ChannelKind
 from arbiter_app.services.notification_events import IN_WORDS, EventKind
-from arbiter_app.services.rows import NotificationRow, NotificationRuleRow
+from arbiter_app.services.rows.alerts import NotificationRow, NotificationRuleRow
 from arbiter_app.web.formats import count
 from arbiter_app.web.views import View
 

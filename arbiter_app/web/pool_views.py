@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 
 from arbiter_app.pipeline.types import Capability
-from arbiter_app.services.rows import AuditRow, EditedModel, OfferedModel, PriceChange
+from arbiter_app.services.rows.models import EditedModel, OfferedModel, PriceChange
+from arbiter_app.services.rows.people import AuditRow
 from arbiter_app.web.formats import NOTHING, count
 from arbiter_app.web.views import View, abilities, per_million
 

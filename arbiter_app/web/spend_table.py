@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from arbiter_app.services.rows import SpendAnswer, SpendRow
+from arbiter_app.services.rows.spending import SpendAnswer, SpendRow
 from arbiter_app.web.formats import alike, count, percent_css, share
 from arbiter_app.web.views import View
 

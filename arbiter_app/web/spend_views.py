@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from arbiter_app.services.rows import DecisionRow, ReportSums, SpendChangeAnswer, SpendGroup
+from arbiter_app.services.rows.decisions import DecisionRow
+from arbiter_app.services.rows.reports import ReportSums
+from arbiter_app.services.rows.spending import SpendChangeAnswer, SpendGroup
 from arbiter_app.web.formats import alike, count, money, percent
 from arbiter_app.web.views import View, task_of
 

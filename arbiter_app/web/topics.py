@@ -10,7 +10,9 @@ from typing import Any, cast
 
 from arbiter_app.bootstrap import Services
 from arbiter_app.services.feed import Event
-from arbiter_app.services.rows import DecisionRow, KnownModel, ReportSums
+from arbiter_app.services.rows.decisions import DecisionRow
+from arbiter_app.services.rows.policy import KnownModel
+from arbiter_app.services.rows.reports import ReportSums
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.rollup_math import project_scope
 from arbiter_app.web import calibrations, container, estimates, formats, host_views, views

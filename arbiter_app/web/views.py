@@ -7,23 +7,14 @@ from typing import Any, cast
 
 from arbiter_app.pipeline.errors import BudgetExceeded
 from arbiter_app.pipeline.types import Capability
-from arbiter_app.services.rows import (
-    Abilities,
-    AlertRow,
-    BudgetRow,
-    CatalogModel,
-    DecisionRow,
-    DeploymentRow,
-    FoundContent,
-    HoldoutReport,
-    KeyEntry,
-    KeyUsage,
-    KnownModel,
-    Outlook,
-    PolicyTable,
-    ReportSums,
-    SegmentRow,
-)
+from arbiter_app.services.rows.alerts import AlertRow
+from arbiter_app.services.rows.contents import FoundContent
+from arbiter_app.services.rows.decisions import DecisionRow
+from arbiter_app.services.rows.keys import KeyEntry, KeyUsage
+from arbiter_app.services.rows.models import Abilities, CatalogModel, DeploymentRow
+from arbiter_app.services.rows.policy import KnownModel, Outlook, PolicyTable, SegmentRow
+from arbiter_app.services.rows.reports import HoldoutReport, ReportSums
+from arbiter_app.services.rows.spending import BudgetRow
 from arbiter_app.web import decision_words
 from arbiter_app.web.formats import (
     NOTHING,

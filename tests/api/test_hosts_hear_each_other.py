@@ -11,7 +11,7 @@ import pytest
 
 from arbiter_app import __version__
 from arbiter_app.runtime.sandbox.world import Fault
-from arbiter_app.services.rows import HostList, HostRow
+from arbiter_app.services.rows.gateway import HostList, HostRow
 from arbiter_app.store import hosts
 from tests import databases
 from tests.conftest import Running, running

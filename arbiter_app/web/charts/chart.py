@@ -9,7 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
-from arbiter_app.services.rows import AlertRow, DecisionRow, KnownModel, PricePoint, TimeSlot
+from arbiter_app.services.rows.alerts import AlertRow
+from arbiter_app.services.rows.decisions import DecisionRow
+from arbiter_app.services.rows.models import PricePoint
+from arbiter_app.services.rows.policy import KnownModel
+from arbiter_app.services.rows.reports import TimeSlot
 from arbiter_app.web.charts.parts import Figure
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from arbiter_app.services.rows import TimeSlot
+from arbiter_app.services.rows.reports import TimeSlot
 from arbiter_app.web.charts.chart import ChartSpec, LearnedData, SummaryData
 from arbiter_app.web.charts.parts import (
     GREY,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from arbiter_app.services.rows import KnownModel
+from arbiter_app.services.rows.policy import KnownModel
 from arbiter_app.web.charts.chart import ChartSpec, LearnedData
 from arbiter_app.web.charts.drill import of_cell
 from arbiter_app.web.charts.parts import GREY, Figure, layout, ordered

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from arbiter_app.services.rows import TimeSlot
+from arbiter_app.services.rows.reports import TimeSlot
 from arbiter_app.web.charts.chart import ChartSpec, LearnedData
 from arbiter_app.web.charts.parts import ACCENT, UTC, WARN, Figure, calls_of, iso, layout, time_range, whole_slot
 

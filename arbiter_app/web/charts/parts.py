@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from arbiter_app.moments import moment
-from arbiter_app.services.rows import AlertRow, TimeSlot
+from arbiter_app.services.rows.alerts import AlertRow
+from arbiter_app.services.rows.reports import TimeSlot
 from arbiter_app.web.tasks import TASKS
 from arbiter_app.web.views import task_of
 

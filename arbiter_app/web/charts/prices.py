@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from arbiter_app.services.rows import AlertRow, PricePoint
+from arbiter_app.services.rows.alerts import AlertRow
+from arbiter_app.services.rows.models import PricePoint
 from arbiter_app.web.charts.chart import ChartSpec, LearnedData
 from arbiter_app.web.charts.parts import UTC, Figure, iso, layout, power_ticks, shift_marks
 from arbiter_app.web.formats import money

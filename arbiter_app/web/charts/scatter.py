@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from arbiter_app.services.rows import KnownModel
+from arbiter_app.services.rows.policy import KnownModel
 from arbiter_app.web.charts.parts import ACCENT, GREY, Figure, layout, shortened, usd_tick
 from arbiter_app.web.formats import money, sample
 

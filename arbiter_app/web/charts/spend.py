@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from arbiter_app.services.rows import AlertRow, TimeSlot
+from arbiter_app.services.rows.alerts import AlertRow
+from arbiter_app.services.rows.reports import TimeSlot
 from arbiter_app.web.charts.chart import ChartSpec, SummaryData
 from arbiter_app.web.charts.parts import (
     GREY,

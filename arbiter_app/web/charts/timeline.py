@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from arbiter_app.services.rows import AlertRow, DecisionRow
+from arbiter_app.services.rows.alerts import AlertRow
+from arbiter_app.services.rows.decisions import DecisionRow
 from arbiter_app.web.charts.chart import ChartSpec, TimelineData
 from arbiter_app.web.charts.parts import ACCENT, HARM, LEARNING, UTC, WARN, Figure, iso, layout, seconds_of, shift_marks
 

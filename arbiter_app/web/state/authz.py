@@ -6,7 +6,7 @@ import reflex as rx
 
 from arbiter_app.api import visibility
 from arbiter_app.pipeline.types import Caller, Role
-from arbiter_app.services.rows import TracedDecision
+from arbiter_app.services.rows.decisions import TracedDecision
 from arbiter_app.store.fair_executor import visitor
 from arbiter_app.web import container
 

@@ -12,7 +12,7 @@ from arbiter_app.pipeline.types import Caller, Json, ProjectRole, Role
 from arbiter_app.services.exchanges import MOST_QUERY_CHARS, Wanted
 from arbiter_app.services.project_roles import may_somewhere
 from arbiter_app.services.redaction import MOST_CHARS, MOST_RULES
-from arbiter_app.services.rows import SecondAnswer
+from arbiter_app.services.rows.contents import SecondAnswer
 from arbiter_app.store import StoreError
 from arbiter_app.web import container, views
 from arbiter_app.web.finding import found

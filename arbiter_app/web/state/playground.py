@@ -12,7 +12,7 @@ from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, ChatRequest, Role
 from arbiter_app.pipeline.wishes import AUTO
 from arbiter_app.services import routing
-from arbiter_app.services.rows import TracedDecision
+from arbiter_app.services.rows.decisions import TracedDecision
 from arbiter_app.web import ask, container, decision_views, views
 from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.tasks import LOOKS, TASKS

@@ -11,7 +11,7 @@ from arbiter_app.pipeline.errors import ContextLengthExceeded, NoCapableModel, U
 from arbiter_app.pipeline.filter import eligible
 from arbiter_app.pipeline.tokens import TokenRatios, estimate_messages, estimate_tokens
 from arbiter_app.pipeline.types import IN_WORDS, Caller, Capability, ChatRequest, Eligible, Model, Role, capabilities
-from arbiter_app.services.rows import Abilities
+from arbiter_app.services.rows.models import Abilities
 
 SMALL = Model("small", 1e-7, 1e-7, 1_000)
 LARGE = Model("large", 1e-6, 1e-6, 100_000, can=capabilities({"vision": True}))

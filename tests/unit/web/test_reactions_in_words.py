@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arbiter_app.services.rows import ReactionTrust
+from arbiter_app.services.rows.reports import ReactionTrust
 from arbiter_app.web.calibrations import reactions
 
 
