@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,8 +31,7 @@ from arbiter_app.pipeline.types import (
     Timing,
     Usage,
 )
-from arbiter_app.policy import Candidate, RoutingAsk, RoutingChoice
-from arbiter_app.policy.clearing_cache import ClearingCache
+from arbiter_app.policy import RoutingAsk, RoutingChoice
 
 _BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [first + second for first in _BASE32 for second in _BASE32]
@@ -328,24 +327,12 @@ class Decision:
             "reason": self.reason,
             "propensity": self.propensity,
             "seed": choice.seed,
-            "candidates": _told(choice.candidates),
+            "candidates": list(map(tuple, choice.candidates)),
             **({"cached_by": ask.cached_by, "cached_tokens": ask.cached_tokens} if ask and ask.cached_tokens else {}),
             **({"segments": ask.segments} if ask and ask.segments else {}),
             **({"shadows": choice.shadows} if choice.shadows else {}),
             **({"dollar_weight": ask.dollar_weight} if ask and ask.dollar_weight != 1.0 else {}),
         }
-
-
-_TOLD: ClearingCache[int, tuple[Sequence[Candidate], orjson.Fragment]] = ClearingCache(64)
-"""Candidates as JSON, by their identity, with themselves: most choices of a moment are among the same ones."""
-
-
-def _told(candidates: Sequence[Candidate]) -> orjson.Fragment:
-    known = _TOLD.get(id(candidates))
-    if known is None or known[0] is not candidates:
-        body = orjson.dumps(list(map(tuple, candidates)))
-        known = _TOLD.keep(id(candidates), (candidates, orjson.Fragment(body)))
-    return known[1]
 
 
 CANDIDATE = ("model", "n", "quality", "low", "high", "cost", "why_not")
