@@ -70,7 +70,7 @@ context = 128_000
 [[models."claude-sonnet".deployments]]
 runtime = "claude"
 """
-LONGEST_STEP_S, LONGEST_STEP = 0.02, 0.6
+LONGEST_STEP_S, LONGEST_STEP, TRIES = 0.02, 0.6, 12
 """Of the event loop's CPU time: so long, or in times that reading and writing the answer twice takes just then, where that is more.
 
 An answer of twelve megabytes takes 24 ms and more to be translated, and on a machine that is twice as slow for the moment 48 ms.
@@ -78,14 +78,10 @@ An answer of twelve megabytes takes 24 ms and more to be translated, and on a ma
 
 
 def read_and_written_s(answer: bytes) -> float:
-    """The CPU time of reading and writing an answer twice, at its least."""
-
-    def once() -> float:
-        before = time.thread_time()
-        orjson.dumps(orjson.loads(orjson.dumps(orjson.loads(answer))))
-        return time.thread_time() - before
-
-    return min(once() for _ in range(6))
+    """The CPU time of reading and writing an answer twice, just then."""
+    before = time.thread_time()
+    orjson.dumps(orjson.loads(orjson.dumps(orjson.loads(answer))))
+    return time.thread_time() - before
 
 
 @pytest.mark.alone
@@ -116,6 +112,8 @@ def test_large_answers_are_translated_beside_the_event_loop(tmp_path: Path) -> N
                     answer = over.http.post(path, json=asked, headers={"x-arbiter-task": "open"})
                     assert answer.status_code == 200 and text[:1_000] in answer.text and len(answer.content) > len(text)
 
-                took = min(over.longest_step_s(ask) for _ in range(6))
-                longest = max(LONGEST_STEP_S, LONGEST_STEP * read_and_written_s(translated))
-                assert took < longest, f"{path} of {model} held the event loop for {took * 1000:.0f} ms"
+                held = []
+                while not held or (held[-1] >= 1 and len(held) < TRIES):
+                    longest = max(LONGEST_STEP_S, LONGEST_STEP * read_and_written_s(translated))
+                    held.append(over.longest_step_s(ask) / longest)
+                assert held[-1] < 1, f"{path} of {model} held the event loop: {held} times as long as it may"

@@ -157,21 +157,23 @@ def _state(one: Served) -> dict[str, Any]:
 def test_what_was_learned_survives_a_restart(tmp_path):
     """Policy, feed, alerts, counters and report are the same before and after; price multipliers are not kept."""
     with served(tmp_path, ARBITER_JUDGE_SAMPLE="0") as one, closing(Client(one.url, OPERATOR)) as client:
-        asks = workload(300, 4, 0.3)
+        asks = workload(900, 4, 0.3)
         for ask in asks[:200]:
             assert client.chat(ask.body).status == 200
         newest = client.get("/v1/recent?limit=60")["data"]
         served_by = Counter((row["task"], row["model"]) for row in newest if row["cost"] and row["mode"] == "exploit")
         (_, favourite), _ = served_by.most_common(1)[0]
         client.post("/v1/simulate-price", {"model": favourite, "multiplier": 8})
-        for ask in asks[200:]:
-            assert client.chat(ask.body).status == 200
+        asked = 200
+        while asked < 300 or not client.get("/v1/alerts")["data"]:  # few may go to the model that is dearer
+            assert client.chat(asks[asked].body).status == 200
+            asked += 1
         assert list(client.get("/v1/overview")["active_price_overrides"]) == [favourite]
         before = _settled(one)
         assert one.stop() == 0
     with served(tmp_path) as again, closing(Client(again.url, OPERATOR)) as client:
         assert _state(again) == before
-        assert before["counters"][1] == 300
+        assert before["counters"][1] == asked
         assert not client.get("/v1/overview")["active_price_overrides"]
 
 
