@@ -168,6 +168,11 @@ def pytest_configure(config: pytest.Config) -> None:
     databases.chosen = config.getoption("--database")
 
 
+def pytest_unconfigure() -> None:
+    """Leave no database server behind."""
+    databases.end()
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Modules that say `DATABASES = (...)` run on each of them, whatever the run's option."""
     if (kinds := getattr(metafunc.module, "DATABASES", ())) and "database" in metafunc.fixturenames:

@@ -41,6 +41,13 @@ def postgres() -> PostgresServer:
     return server
 
 
+def end() -> None:
+    """Remove the server of this process, where it has one: at the end of a run, since a worker's process may be cut off before its own end."""
+    if postgres.cache_info().currsize:
+        postgres().remove()
+        postgres.cache_clear()
+
+
 @cache
 def _file() -> Path:
     """A SQLite file with its tables: to make them anew takes three times as long as all else that a new store does."""
