@@ -40,6 +40,7 @@ from pydantic_settings import (
 )
 
 from arbiter_app.env_file import EnvFileError, check
+from arbiter_app.pipeline.plain import is_url
 from arbiter_app.policy import PolicySettings, Serve
 
 PREFIX = "ARBITER_"
@@ -129,12 +130,7 @@ def _web_address(text: str) -> str:
 
 def _is_web(text: str) -> bool:
     """Whether it is an http or https address with a host, and nothing in it that cannot be sent."""
-    try:
-        parts = urlsplit(text)
-        named = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        return False
-    return named and text.isprintable() and " " not in text
+    return is_url(text) and text.isprintable() and " " not in text
 
 
 def _name(text: str) -> str:

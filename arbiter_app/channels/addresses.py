@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from arbiter_app.channels.message import OutgoingMessage
+from arbiter_app.pipeline.plain import is_url
 
 MAX_CHARS = 2_000
 SLACK: Final = re.compile(r"https://hooks\.slack\.com/services/[A-Za-z0-9]+/[A-Za-z0-9]+/[A-Za-z0-9]+/?")
@@ -111,14 +112,9 @@ def _query(fields: Iterable[tuple[str, str]]) -> str:
 
 
 def _parts(address: str, schemes: tuple[str, ...]) -> SplitResult:
-    try:
-        parts = urlsplit(address)
-        good = parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        good = False
-    if not good:
+    if not is_url(address, schemes):
         raise AddressError(f"the address begins with {' or '.join(f'{one}://' for one in schemes)}, and names a host")
-    return parts
+    return urlsplit(address)
 
 
 def _check_smtp(parts: SplitResult) -> None:

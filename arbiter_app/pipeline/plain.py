@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from urllib.parse import urlsplit
 
 QUOTED_CHARS = 80
 QUOTED_NAMES = 5
@@ -23,6 +24,15 @@ def is_plain(text: str) -> bool:
 def is_digits(text: str, most_digits: int = MOST_DIGITS) -> bool:
     """Whether it is a whole number in ASCII digits that a database can hold: `str.isdigit` takes `\u00b2`, too, which `int` does not."""
     return len(text) <= most_digits and text.isascii() and text.isdigit()
+
+
+def is_url(text: str, schemes: Collection[str] = ("http", "https")) -> bool:
+    """Whether it is a URL of one of these schemes that names a host, and no port that there cannot be."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        return False
 
 
 def is_tag(text: str) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from arbiter_app.pipeline.plain import is_url
 from arbiter_app.pipeline.types import DEFAULT_RUNTIME
 from arbiter_app.runtime.claims import secrets
 
@@ -99,14 +100,10 @@ def _address(name: str, value: Any) -> str:
     """The base URL, without what people copy with it: a closing slash, a route."""
     url = re.sub(r"[?#].*", "", value.strip()).rstrip("/") if isinstance(value, str) else ""
     url = _ROUTE.sub("", url).rstrip("/")
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        good = False
-    if not good or " " in url or not url.isascii() or not url.isprintable():
+    if not is_url(url) or " " in url or not url.isascii() or not url.isprintable():
         shown = re.sub(r"^(\w+://)?.*@", r"\1***@", str(value)[:100])
         raise ValueError(f"runtime {name!r}: base_url {shown!r} is no address; write it like https://host/v1")
+    parts = urlsplit(url)
     if parts.username or parts.password:
         raise ValueError(f"runtime {name!r}: base_url has a user or password in it; put the key into key_env")
     return url
