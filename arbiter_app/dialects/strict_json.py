@@ -72,6 +72,7 @@ class Members(NamedTuple):
 def load_members(body: bytes, history: str, read: Callable[[str], History]) -> Members:
     """Strict JSON whose member `history` may be read by itself, unless `read` raises Unusual. Raises BadRequest as `load_json` does."""
     _hold_count(body, MAX_VALUES)
+    written: Mapping[str, str] = {}
     try:
         written = exact_json.members(body)
         made = read(written[history])
@@ -81,7 +82,7 @@ def load_members(body: bytes, history: str, read: Callable[[str], History]) -> M
         given = load_json(body, halves=True)
     if not isinstance(given, dict):
         raise BadRequest(f"the body must be a JSON object, not {kind(given)}", code="invalid_json")
-    return Members(exact_json.members(body), given, None)
+    return Members(written or exact_json.members(body), given, None)
 
 
 def kind(value: Any) -> str:
