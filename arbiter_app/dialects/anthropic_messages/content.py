@@ -75,13 +75,13 @@ def listed(value: Any, where: str) -> list[Json]:
     return value
 
 
-def cached(block: Json, where: str) -> Json:
-    """The `cache_control` of a block, to be kept, as members of what becomes of the block."""
+def cached(block: Json, where: str = "") -> Json:
+    """The `cache_control` of a block, or of a request, to be kept, as members of what becomes of it."""
     given = block.get("cache_control")
     if given is None:
         return {}
     if not isinstance(given, dict):
-        raise wrong(f"{where}.cache_control", "must be an object")
+        raise wrong(f"{where}.cache_control".removeprefix("."), "must be an object")
     return marked(given)
 
 

@@ -131,10 +131,7 @@ def _all_messages(given: Json, dropped: Dropped, history: History | None = None)
     else:
         made += history.messages
         dropped.all(history.dropped)
-    mark = given.get("cache_control")
-    if mark is not None:
-        if not isinstance(mark, dict):
-            raise wrong("cache_control", "must be an object")
+    if mark := cached(given):
         mark_end(made, mark)
     return made
 

@@ -63,12 +63,12 @@ def marked(mark: Json | None) -> Json:
 
 
 def mark_end(made: list[Json], mark: Json) -> None:
-    """Mark the last part of a history that can be marked to be cached, where it is not."""
+    """Put a mark (`marked`) on the last part of a history that can be cached, where it has none."""
     for message in reversed(made):
         content = message["content"]
         parts = [{"type": "text", "text": content}] if isinstance(content, str) and content else content
         if parts:
-            message["content"] = [*parts[:-1], {**marked(mark), **parts[-1]}]
+            message["content"] = [*parts[:-1], {**mark, **parts[-1]}]
             return
 
 

@@ -32,43 +32,43 @@ from arbiter_app.pipeline.types import Json
 Mark = dict[str, str]
 
 
-class _Block(msgspec.Struct, tag_field="type", forbid_unknown_fields=True, gc=False):
+class _TypedBlock(msgspec.Struct, tag_field="type", forbid_unknown_fields=True, gc=False):
     cache_control: Mark | None = None
 
 
-class _Text(_Block, tag="text", kw_only=True, gc=False):
+class _TextBlock(_TypedBlock, tag="text", kw_only=True, gc=False):
     text: str
     citations: None = None
 
 
-class _Call(_Block, tag="tool_use", kw_only=True, gc=False):
+class _CallBlock(_TypedBlock, tag="tool_use", kw_only=True, gc=False):
     id: str
     name: str
     input: msgspec.Raw
     caller: dict[str, str] | None = None
 
 
-class _Result(_Block, tag="tool_result", kw_only=True, gc=False):
+class _ResultBlock(_TypedBlock, tag="tool_result", kw_only=True, gc=False):
     tool_use_id: str
-    content: str | list[_Text] | None = None
+    content: str | list[_TextBlock] | None = None
     is_error: bool | None = None
 
 
-class _Thought(msgspec.Struct, tag_field="type", tag="thinking", forbid_unknown_fields=True, gc=False):
+class _ThoughtBlock(msgspec.Struct, tag_field="type", tag="thinking", forbid_unknown_fields=True, gc=False):
     thinking: str
     signature: str | None = None
 
 
-class _Hidden(msgspec.Struct, tag_field="type", tag="redacted_thinking", forbid_unknown_fields=True, gc=False):
+class _HiddenBlock(msgspec.Struct, tag_field="type", tag="redacted_thinking", forbid_unknown_fields=True, gc=False):
     data: str
 
 
-_Any = _Text | _Call | _Result | _Thought | _Hidden
+_AnyBlock = _TextBlock | _CallBlock | _ResultBlock | _ThoughtBlock | _HiddenBlock
 
 
 class _Message(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     role: Literal["user", "assistant", "system"]
-    content: str | list[_Any]
+    content: str | list[_AnyBlock]
 
 
 _HISTORY = msgspec.json.Decoder(list[_Message])
@@ -80,7 +80,7 @@ _LOOSE = re.compile(r"\[\s|\[{\s|.{,24}[:,]\s")
 def history(written: str) -> History:
     """A history (its JSON) as that of a chat. Raises Unusual, and msgspec's errors, for what `content.py` has to read."""
     dropped = Dropped()
-    reader = _Reader(dropped, compact=_LOOSE.match(written) is None)
+    reader = _HistoryReader(dropped, compact=_LOOSE.match(written) is None)
     made: list[Json] = []
     for message in _HISTORY.decode(written):
         content, role = message.content, message.role
@@ -98,7 +98,7 @@ def history(written: str) -> History:
     return History(made, dropped.names, reader.signed)
 
 
-class _Reader:
+class _HistoryReader:
     """Makes messages of a chat; `called` are the ids of calls that wait for their results, `signed` tells of thoughts."""
 
     def __init__(self, dropped: Dropped, *, compact: bool) -> None:
@@ -107,20 +107,22 @@ class _Reader:
         self._dropped = dropped
         self._compact = compact
 
-    def user(self, content: str | Sequence[_Any]) -> list[Json]:
+    def user(self, content: str | Sequence[_AnyBlock]) -> list[Json]:
         """Results of tools first, then what else is said."""
         if isinstance(content, str):
             made, others = list[Json](), _parts(content)
         else:
-            made = [self._result(block) for block in content if type(block) is _Result]
+            made = [self._result(block) for block in content if type(block) is _ResultBlock]
             others = (
-                _parts([block for block in content if type(block) is not _Result]) if len(made) < len(content) else []
+                _parts([block for block in content if type(block) is not _ResultBlock])
+                if len(made) < len(content)
+                else []
             )
         if self.called:
             raise Unusual
         return made + user_message(others) if others else made
 
-    def _result(self, block: _Result) -> Json:
+    def _result(self, block: _ResultBlock) -> Json:
         if block.tool_use_id not in self.called:
             raise Unusual
         self.called.remove(block.tool_use_id)
@@ -130,7 +132,7 @@ class _Reader:
         texts = _parts(content) if content is not None else []
         return result_message(block.tool_use_id, texts, marked(mark), failed=failed)
 
-    def assistant(self, content: str | Sequence[_Any]) -> list[Json]:
+    def assistant(self, content: str | Sequence[_AnyBlock]) -> list[Json]:
         """A turn of the model: what it said, called, and signed where Arbiter sealed it."""
         if isinstance(content, str):
             return assistant_message(_parts(content), [], [])
@@ -138,20 +140,20 @@ class _Reader:
         calls: list[Json] = []
         signed: list[Json] = []
         for block in content:
-            if type(block) is _Text:
+            if type(block) is _TextBlock:
                 if block.text:
                     parts.append(_part(block))
-            elif type(block) is _Call:
+            elif type(block) is _CallBlock:
                 calls.append(self._call(block))
-            elif type(block) is _Thought:
+            elif type(block) is _ThoughtBlock:
                 signed += self._signed(block.signature, block.thinking, "thinking")
-            elif type(block) is _Hidden:
+            elif type(block) is _HiddenBlock:
                 signed += self._signed(block.data, "", "redacted_thinking")
             else:
                 raise Unusual
         return assistant_message(parts, calls, signed)
 
-    def _call(self, block: _Call) -> Json:
+    def _call(self, block: _CallBlock) -> Json:
         named, called = block.id, self.called
         if not named or not block.name or named in called:
             raise Unusual
@@ -179,17 +181,17 @@ class _Reader:
         return own or []
 
 
-def _parts(content: str | Sequence[_Any]) -> list[Json]:
+def _parts(content: str | Sequence[_AnyBlock]) -> list[Json]:
     """Texts as parts; empty ones are left out."""
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content else []
-    texts = [block for block in content if type(block) is _Text]
+    texts = [block for block in content if type(block) is _TextBlock]
     if len(texts) < len(content):
         raise Unusual
     return [_part(block) for block in texts if block.text]
 
 
-def _part(block: _Text) -> Json:
+def _part(block: _TextBlock) -> Json:
     mark = block.cache_control
     return (
         {"type": "text", "text": block.text} if mark is None else {"type": "text", "text": block.text, **marked(mark)}

@@ -18,14 +18,14 @@ from arbiter_app.dialects.strict_json import History, Unusual
 from arbiter_app.dialects.translation import Dropped
 
 
-class _Part(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class _TextPart(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     type: Literal["input_text", "output_text", "text", "summary_text", "reasoning_text"]
     text: str
     annotations: tuple[()] = ()
     logprobs: tuple[()] | None = ()
 
 
-class _Item(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class _TypedItem(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     type: Literal[
         "message",
         "function_call",
@@ -35,21 +35,21 @@ class _Item(msgspec.Struct, forbid_unknown_fields=True, gc=False):
         "reasoning",
     ] = "message"
     role: Literal["", "user", "assistant", "system", "developer"] = ""
-    content: str | list[_Part] | None = None
+    content: str | list[_TextPart] | None = None
     call_id: str = ""
     name: str = ""
     namespace: str | None = None
     arguments: str | None = None
     input: str | None = None
-    output: str | list[_Part] | None = None
-    summary: list[_Part] = []
+    output: str | list[_TextPart] | None = None
+    summary: list[_TextPart] = []
     encrypted_content: str | None = None
     id: str | None = None
     status: str | None = None
     phase: str | None = None
 
 
-_HISTORY = msgspec.json.Decoder(list[_Item])
+_HISTORY = msgspec.json.Decoder(list[_TypedItem])
 
 
 def history(written: str) -> History:
@@ -80,7 +80,7 @@ def history(written: str) -> History:
     return History(messages, dropped.names, signed)
 
 
-def _message(item: _Item, turns: Turns) -> None:
+def _message(item: _TypedItem, turns: Turns) -> None:
     if item.role == "assistant":
         turns.answer(_text(item.content, ""))
     elif item.role == "user":
@@ -91,14 +91,14 @@ def _message(item: _Item, turns: Turns) -> None:
         raise Unusual
 
 
-def _call(item: _Item, arguments: str | None, turns: Turns) -> None:
+def _call(item: _TypedItem, arguments: str | None, turns: Turns) -> None:
     name = function_name(item.name, item.namespace)
     if arguments is None or not name or not item.call_id or item.call_id in turns.open:
         raise Unusual
     turns.call(item.call_id, name, arguments)
 
 
-def _said(content: str | Sequence[_Part] | None) -> str | list[dict[str, str]]:
+def _said(content: str | Sequence[_TextPart] | None) -> str | list[dict[str, str]]:
     """What a user says: one text, or the texts that are not empty as parts."""
     if content is None or isinstance(content, str) or len(content) == 1:
         return _text(content, "")
@@ -106,13 +106,13 @@ def _said(content: str | Sequence[_Part] | None) -> str | list[dict[str, str]]:
     return [{"type": "text", "text": text} for text in texts if text] or ""
 
 
-def _text(content: str | Sequence[_Part] | None, between: str) -> str:
+def _text(content: str | Sequence[_TextPart] | None, between: str) -> str:
     if content is None:
         raise Unusual
     return content if isinstance(content, str) else between.join(_texts(content))
 
 
-def _texts(content: Sequence[_Part]) -> list[str]:
+def _texts(content: Sequence[_TextPart]) -> list[str]:
     if any([part.type == "summary_text" or part.type == "reasoning_text" for part in content]):
         raise Unusual
     return [part.text for part in content]
