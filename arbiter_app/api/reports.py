@@ -110,9 +110,9 @@ async def spend_change(
     key: Word = None,
 ) -> SpendChangeAnswer:
     """What changed since the period before: the change in spend, apart into causes that add up to it, and by task, model and key."""
-    operator = request.state.caller is not None and is_operator(request.state.caller)
-    changes, scope = services_of(request).spend_changes, _seen(request, project, key).scope
-    return await changes.since_before(seconds=hours * 3_600, until=until, scope=scope, keys=operator)
+    changes, named = services_of(request).spend_changes, is_operator(request.state.caller)
+    scope = _seen(request, project, key).scope
+    return await changes.since_before(seconds=hours * 3_600, until=until, scope=scope, keys=named)
 
 
 @router.get("/v1/what-if")

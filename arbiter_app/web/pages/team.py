@@ -105,6 +105,12 @@ def _person_search(label: str) -> rx.Component:
     return atoms.search(label, "name or address", Team.find_person.debounce(200), default_value=Team.person)
 
 
+def _nobody(title: str, how: str) -> rx.Component:
+    """What stands for people where there are none, or none that fits what is looked for."""
+    sought = atoms.empty("Nobody like that", "No name or address has all of these words.")
+    return rx.cond(Team.person != "", sought, atoms.empty(title, how))
+
+
 def _people() -> rx.Component:
     def line(row: Record) -> rx.Component:
         out = atoms.button("Disable", on_click=Team.set_disabled(row["id"], True), kind="mini danger")
@@ -125,13 +131,7 @@ def _people() -> rx.Component:
         rx.cond(
             Team.people.length() > 0,
             rx.el.div(table, class_name="scroll"),
-            rx.cond(
-                Team.person != "",
-                atoms.empty("Nobody like that", "No name or address has all of these words."),
-                atoms.empty(
-                    "Nobody signs in without a key yet", "Invite somebody, or set up sign-in with your organisation."
-                ),
-            ),
+            _nobody("Nobody signs in without a key yet", "Invite somebody, or set up sign-in with your organisation."),
         ),
         _said("people"),
         note=Team.people_shown,
@@ -167,11 +167,7 @@ def _members() -> rx.Component:
     members = rx.el.table(
         data.heads("who", "role", ""), rx.el.tbody(rx.foreach(Team.members, line)), class_name="feed long"
     )
-    nobody = rx.cond(
-        Team.person != "",
-        atoms.empty("Nobody like that", "No name or address has all of these words."),
-        atoms.empty("No members yet", "Invite somebody: the link signs them in once, with the role you choose."),
-    )
+    nobody = _nobody("No members yet", "Invite somebody: the link signs them in once, with the role you choose.")
     body = rx.cond(Team.members.length() > 0, rx.el.div(members, class_name="scroll"), nobody)
     return atoms.panel(
         rx.Var.create("Members of ") + Team.name,
