@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 import platform
 import re
 import socket
@@ -11,10 +10,9 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 
-import orjson
 from pydantic import SecretStr
 
-from arbiter_app import __version__
+from arbiter_app import __version__, outgoing
 from arbiter_app.catalog import Catalog
 from arbiter_app.catalog_file import catalog_of
 from arbiter_app.pipeline.ports import RuntimeFault
@@ -29,7 +27,7 @@ from arbiter_app.services.pool import NO_LIST, listed
 from arbiter_app.settings import Settings, setting_names
 from arbiter_app.store.backends.server import ServerState
 from arbiter_app.store.health import SQLITE, examine
-from arbiter_app.web import build
+from arbiter_app.web import build, provider_document
 
 PROBE_S = 2.0
 SKEW_S = 1.0
@@ -42,7 +40,7 @@ Line = tuple[bool, str, str]
 def run(settings: Settings, say: Callable[[str], None]) -> int:
     """Say every finding; 1 when something is wrong, else 0."""
     good = True
-    for check in (_versions, _port, _proxies, _store, _valkey, _runtime, _named_runtimes, _embeddings, _pages):
+    for check in (_versions, _port, _proxies, _store, _valkey, _runtime, _named_runtimes, _embeddings, _openid, _pages):
         for fine, name, text in check(settings):
             good &= fine
             say(f"{'ok  ' if fine else 'FAIL'}  {name:<9} {text}")
@@ -69,15 +67,12 @@ def hindrance(settings: Settings) -> str:
 
 def serving(settings: Settings) -> str | None:
     """The version of the Arbiter that answers on the configured port, None when none does."""
-    connection = http.client.HTTPConnection(settings.host, settings.port, timeout=PROBE_S)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
     try:
-        connection.request("GET", "/health")
-        told = orjson.loads(connection.getresponse().read())
-    except (OSError, http.client.HTTPException, orjson.JSONDecodeError):
+        told = asyncio.run(outgoing.said_by(f"http://{host}:{settings.port}/health", seconds=PROBE_S, direct=True))
+    except ValueError:
         return None
-    finally:
-        connection.close()
-    return str(told["version"]) if isinstance(told, dict) and "version" in told else None
+    return str(told["version"]) if "version" in told else None
 
 
 def effective(settings: Settings) -> Iterator[str]:
@@ -135,6 +130,16 @@ def _embeddings(settings: Settings) -> Iterator[Line]:
             yield False, "cache", f"EMBEDDINGS_API_URL: {fault.message}; no answer is found by meaning"
         else:
             yield True, "cache", f"{settings.embeddings_model} makes vectors of {length:,} numbers"
+
+
+def _openid(settings: Settings) -> Iterator[Line]:
+    if settings.oidc_issuer:
+        try:
+            asyncio.run(provider_document.read(settings.oidc_issuer))
+        except ValueError as error:
+            yield False, "openid", f"{settings.oidc_issuer}: {error}; nobody signs in there"
+        else:
+            yield True, "openid", f"{settings.oidc_issuer} says where people sign in"
 
 
 async def _embedded(settings: Settings) -> int:

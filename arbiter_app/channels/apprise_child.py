@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import resource
 import sys
 from typing import Any
 
@@ -15,6 +16,8 @@ from apprise import Apprise, AppriseAsset, NotifyFormat, NotifyType
 
 TYPES = {"info": NotifyType.INFO, "warning": NotifyType.WARNING, "critical": NotifyType.FAILURE}
 CONNECT_S, READ_S = 5.0, 10.0
+MAX_MEMORY_BYTES = 256 * 2**20
+"""Ten times what a message takes: a receiver's answer is read whole, however long it is."""
 
 
 class _Said(logging.Handler):
@@ -52,4 +55,5 @@ def sent(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
     sys.stdout.write(json.dumps(sent(json.load(sys.stdin))))

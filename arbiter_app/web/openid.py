@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+import time
 from html import escape
 from typing import Any
 
@@ -18,10 +19,11 @@ from cryptography.fernet import Fernet, InvalidToken
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from arbiter_app import outgoing
 from arbiter_app.addresses import came_by_tls
 from arbiter_app.services.people import People
 from arbiter_app.settings import Settings
-from arbiter_app.web import plain_page
+from arbiter_app.web import plain_page, provider_document
 
 log = logging.getLogger("arbiter.openid")
 
@@ -29,8 +31,8 @@ START, CALLBACK = "/session/openid", "/session/openid/callback"
 COOKIE = "arbiter_openid"
 LASTS_S = 600
 """For so long somebody may take to sign in at the provider."""
-WAIT_S = 10.0
-"""For each answer of the provider."""
+KNOWN_S = 3_600.0
+"""For so long what the provider says of itself, its keys included, need not be read again."""
 LEEWAY_S = 60
 """By how much the provider's clock may differ."""
 Claims = dict[str, Any]
@@ -55,9 +57,9 @@ class OpenIdSignIn:
             "openid",
             client_id=self._client_id,
             client_secret=secret,
-            server_metadata_url=f"{self._issuer}/.well-known/openid-configuration",
-            client_kwargs={"scope": "openid email profile", "code_challenge_method": "S256", "timeout": WAIT_S},
+            client_kwargs={"scope": "openid email profile", "code_challenge_method": "S256", **outgoing.options()},
         )
+        self._known_until = float("-inf")
 
     @property
     def on(self) -> bool:
@@ -69,10 +71,11 @@ class OpenIdSignIn:
         request.scope["session"] = {}
         scheme = "https" if came_by_tls(request.scope) else "http"
         try:
-            await self._check_provider()
-            answer: Response = await self._client.authorize_redirect(
-                request, f"{scheme}://{request.headers['host']}{CALLBACK}"
-            )
+            async with outgoing.within():
+                await self._know_provider()
+                answer: Response = await self._client.authorize_redirect(
+                    request, f"{scheme}://{request.headers['host']}{CALLBACK}"
+                )
         except Exception as error:  # noqa: BLE001 - a provider that is away, or says what is no metadata, in whatever way
             log.warning("the OpenID provider cannot be used: %s", _said(error))
             return refused("the provider cannot be reached, or does not say what it should", 503)
@@ -85,21 +88,29 @@ class OpenIdSignIn:
         """The caller who came back from the provider. Raises SignInRefused, and StoreError."""
         request.scope["session"] = self._opened(request.cookies.get(COOKIE, ""))
         try:
-            await self._check_provider()
-            token = await self._client.authorize_access_token(
-                request,
-                leeway=LEEWAY_S,
-                claims_options={
-                    "iss": {"essential": True, "values": [await self._named()]},
-                    "aud": {"essential": True, "values": [self._client_id]},
-                },
-            )
+            async with outgoing.within():
+                claims = await self._claims(request)
         except Exception as error:  # noqa: BLE001 - whatever a stranger may answer is a refusal, and no error of ours
             log.warning("a sign-in by OpenID Connect was refused: %s", _said(error))
             raise SignInRefused(
                 "what the provider said of this sign-in is not valid, or not any more; try again"
             ) from None
-        return await self._let_in(token.get("userinfo") or {})
+        return await self._let_in(claims)
+
+    async def _claims(self, request: Request) -> Claims:
+        """What a valid ID token says, for which the provider takes the code that a browser came back with."""
+        await self._know_provider()
+        token = await self._client.authorize_access_token(
+            request,
+            leeway=LEEWAY_S,
+            claims_options={
+                "iss": {"essential": True, "values": [self._client.server_metadata["issuer"]]},
+                "aud": {"essential": True, "values": [self._client_id]},
+            },
+        )
+        if "id_token" not in token:  # `userinfo` is then what the provider wrote there, which nothing vouches for
+            raise ValueError("it answers without an ID token")
+        return dict(token["userinfo"])
 
     async def _let_in(self, claims: Claims) -> Any:
         email = claims.get("email")
@@ -115,12 +126,14 @@ class OpenIdSignIn:
         """The role of who comes in for the first time with this address; None where nobody does without an invitation."""
         return self._role if email.rpartition("@")[2].lower() in self._domains else None
 
-    async def _check_provider(self) -> None:
-        if (await self._named()).rstrip("/") != self._issuer:
-            raise ValueError("it names another issuer than ARBITER_OIDC_ISSUER")
-
-    async def _named(self) -> str:
-        return str((await self._client.load_server_metadata()).get("issuer"))
+    async def _know_provider(self) -> None:
+        """Read what the provider says of itself, unless that is known. Raises ValueError; what is wrong is not kept."""
+        if time.monotonic() < self._known_until:
+            return
+        said = await provider_document.read(self._issuer)
+        self._client.server_metadata.clear()
+        self._client.server_metadata.update(said)
+        self._known_until = time.monotonic() + KNOWN_S
 
     def _opened(self, sealed: str) -> Any:
         try:

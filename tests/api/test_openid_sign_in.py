@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
 from tests.openid_provider import Provider, provider
+from tests.raw_runtime import HEAD, UNTIL_CLOSED, RawRuntime, raw_runtime
 from tests.served import OPERATOR, TLS, Served, served
 
 KEY = {"authorization": f"Bearer {OPERATOR}"}
@@ -139,3 +141,66 @@ def test_a_provider_that_is_away_is_said(tmp_path_factory: pytest.TempPathFactor
     with served(tmp_path_factory.mktemp("gone"), **gone) as one:
         answer = httpx.get(f"{one.url}/session/openid", verify=TLS)
         assert answer.status_code == 503 and "cannot be reached" in answer.text
+
+
+@pytest.fixture(scope="module")
+def liar() -> Iterator[RawRuntime]:
+    with raw_runtime() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def over_liar(liar: RawRuntime, idp: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("liar"), **settings(idp) | {"ARBITER_OIDC_ISSUER": liar.url}) as one:
+        yield one
+
+
+def answering(liar: RawRuntime, token: bytes = b"{}", **document: Any) -> None:
+    """The provider says this of itself, and gives this for a code."""
+    told = {
+        "issuer": liar.url,
+        "authorization_endpoint": f"{liar.url}/authorize",
+        "token_endpoint": f"{liar.url}/token",
+        "jwks_uri": f"{liar.url}/keys",
+    } | document
+
+    def say(head: bytes, body: bytes, out: BinaryIO) -> None:
+        said = json.dumps(told).encode() if b"/.well-known/" in head else token
+        out.write(HEAD + b"content-type: application/json\r\n" + UNTIL_CLOSED + said)
+
+    liar.say = say
+
+
+def test_what_a_provider_says_is_a_claim(over_liar: Served, liar: RawRuntime) -> None:
+    """What is wrong is refused, and not kept: the next visitor is sent to the provider once it is right."""
+    with httpx.Client(base_url=over_liar.url, verify=TLS) as one:
+        for wrong in ("javascript:alert(1)", "http://elsewhere.example/authorize"):
+            answering(liar, authorization_endpoint=wrong)
+            assert one.get("/session/openid").status_code == 503
+        answering(liar, issuer="https://elsewhere.example")
+        assert one.get("/session/openid").status_code == 503
+        answering(liar, padding="x" * 2_000_000)
+        assert one.get("/session/openid").status_code == 503
+        answering(liar, b"{}", timeout="forever", proxy="http://127.0.0.1:9", base_url="http://127.0.0.1:9")
+        there = one.get("/session/openid")
+        assert there.status_code == 302 and there.headers["location"].startswith(f"{liar.url}/authorize?")
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        json.dumps({"access_token": "a", "token_type": "Bearer", "userinfo": PEOPLE["ada"]}).encode(),
+        b'{"access_token": "a", "id_token": "' + b"x" * 2_000_000 + b'"}',
+        b'{"access_token": "a", "id_token": "e30.e30."}',
+        b"[" * 100_000,
+        b'"text"',
+        b"",
+    ],
+    ids=["claims without a token", "large", "unsigned", "deep", "text", "nothing"],
+)
+def test_what_is_no_id_token_lets_nobody_in(over_liar: Served, liar: RawRuntime, token: bytes) -> None:
+    answering(liar, token)
+    with httpx.Client(base_url=over_liar.url, verify=TLS) as one:
+        asked = parse_qs(urlsplit(one.get("/session/openid").headers["location"]).query)
+        back = one.get("/session/openid/callback", params={"state": asked["state"][0], "code": "c"})
+        assert (back.status_code, one.get("/v1/key").status_code) == (403, 401), back.text

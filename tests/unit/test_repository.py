@@ -22,6 +22,7 @@ PACKAGE = ROOT / "arbiter_app"
 # Which room may import what stands behind it; everybody else goes through the room.
 ROOMS = {
     "httpx": ("runtime", "channels"),
+    "httpx2": ("outgoing.py",),
     "apprise": ("channels",),
     "standardwebhooks": ("channels",),
     "authlib": ("web",),
