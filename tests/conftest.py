@@ -26,7 +26,7 @@ from arbiter_app.server import UndatedServer, config_of
 from arbiter_app.services import shadows
 from arbiter_app.settings import Settings, load_settings
 from arbiter_app.store import Store, open_store
-from tests import databases
+from tests import databases, served
 from tests.served import TLS
 from tests.waiting import FAR_S, PATIENCE_S, PATIENT
 
@@ -166,6 +166,7 @@ def pytest_configure(config: pytest.Config) -> None:
     examples.load_profile("calm")
     shadows.LATE_S = FAR_S  # a busy machine has late event loops: nothing would be learned beside answers
     databases.chosen = config.getoption("--database")
+    served.forks = True
 
 
 def pytest_unconfigure() -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import atexit
 import hashlib
-import shutil
-import tempfile
 from functools import cache
 from pathlib import Path
 
 from arbiter_app.store.backends import url_of
 from arbiter_app.store.engine import prepare
+from tests import template
 from tests.postgres import PostgresServer
 
 KINDS = ("sqlite", "postgres")
@@ -22,8 +21,8 @@ TEMPLATE = "arbiter_template"
 def place(kind: str, path: Path, *, empty: bool = False) -> str:
     """Where a store of this kind is that has the name of a path: the same one each time. Not `empty`: with its tables."""
     if kind == "sqlite":
-        if not empty and path.parent.is_dir() and not path.exists():
-            shutil.copy(_file(), path)
+        if not empty and path.parent.is_dir():
+            template.copy_to(path)
         return str(path)
     name = f"t_{hashlib.sha256(str(path).encode()).hexdigest()[:20]}"
     server = postgres()
@@ -46,15 +45,6 @@ def end() -> None:
     if postgres.cache_info().currsize:
         postgres().remove()
         postgres.cache_clear()
-
-
-@cache
-def _file() -> Path:
-    """A SQLite file with its tables: to make them anew takes three times as long as all else that a new store does."""
-    directory = Path(tempfile.mkdtemp(prefix="arbiter-template-"))
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    prepare(url_of(str(directory / "arbiter.db")))
-    return directory / "arbiter.db"
 
 
 @cache

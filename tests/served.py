@@ -1,4 +1,7 @@
-"""Arbiter as users run it: a process of its own, started with the command line, on a free port."""
+"""Arbiter as users run it: a process of its own, started with the command line, on a free port.
+
+In the suite such a process is forked from one that has everything imported (`tests.zygote`), unless it is asked for the command itself.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import template, zygote
 from tests.waiting import PATIENCE_S, PATIENT
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,6 +30,9 @@ TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For httpx clients here, which speak plain HTTP: without it, each reads all certificates, which takes 40 ms of CPU."""
 READY_S = 120.0
 POLL_S = 0.02
+forks = False
+"""Whether processes are forked. Measurements and the chaos run start the command each time."""
+Process = subprocess.Popen[bytes] | zygote.Forked
 FOREIGN = ("ARBITER_", "GATEWAY_", "PYTHONDONTWRITEBYTECODE")
 
 
@@ -35,7 +42,7 @@ class Served:
 
     url: str
     output: Path
-    process: subprocess.Popen[bytes]
+    process: Process
 
     def stop(self) -> int:
         """SIGTERM, and the exit code."""
@@ -67,8 +74,11 @@ def free_port() -> int:
     raise AssertionError("there is always a next one")
 
 
-def start(directory: Path, *words: str, root: Path = ROOT, **environ: str) -> Served:
-    """Start `serve` of the checkout `root` over the store in `directory` and wait until it is ready. Other settings by their names."""
+def start(directory: Path, *words: str, root: Path = ROOT, command: bool = False, **environ: str) -> Served:
+    """Start `serve` of the checkout `root` over the store in `directory` and wait until it is ready. Other settings by their names.
+
+    `command`: as `python -m arbiter_app`, for tests of how that starts, what it takes from its environment and how it ends.
+    """
     port = environ.get("ARBITER_PORT") or str(free_port())
     own = {
         **PATIENT,
@@ -79,26 +89,44 @@ def start(directory: Path, *words: str, root: Path = ROOT, **environ: str) -> Se
         "ARBITER_SANDBOX_LATENCY": "0",
         "ARBITER_SHADOW": "off",
     }
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    if forks and not command:
+        template.copy_to(directory / "arbiter.db")
+    return launch(directory, words or ("--no-pages",), port, {**own, **environ}, root=root, command=command)
+
+
+def launch(
+    directory: Path,
+    words: Sequence[str],
+    port: str,
+    environ: Mapping[str, str],
+    *,
+    root: Path = ROOT,
+    command: bool = False,
+) -> Served:
+    """Start `serve` with exactly these settings, and wait until it is ready."""
+    told = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)} | dict(environ)
     output = directory / "output.txt"
     with output.open("ab") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "arbiter_app", "serve", *(words or ("--no-pages",))],
-            cwd=root,
-            env={**inherited, **own, **environ},
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-        )
-    served = Served(f"http://127.0.0.1:{port}", output, process)
-    _wait_until_ready(served)
-    return served
+        if forks and not command and root == ROOT:
+            process: Process = zygote.fork(["serve", *words], told, file.fileno(), pages="--no-pages" not in words)
+        else:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "arbiter_app", "serve", *words],
+                cwd=root,
+                env=told,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+            )
+    one = Served(f"http://127.0.0.1:{port}", output, process)
+    _wait_until_ready(one)
+    return one
 
 
 @contextlib.contextmanager
-def served(directory: Path, *words: str, root: Path = ROOT, **environ: str) -> Iterator[Served]:
+def served(directory: Path, *words: str, root: Path = ROOT, command: bool = False, **environ: str) -> Iterator[Served]:
     """The same for a `with` block; ends the process whatever happens."""
-    one = start(directory, *words, root=root, **environ)
+    one = start(directory, *words, root=root, command=command, **environ)
     try:
         yield one
     finally:

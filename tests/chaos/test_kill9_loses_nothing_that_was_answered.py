@@ -156,7 +156,7 @@ def _state(one: Served) -> dict[str, Any]:
 
 def test_what_was_learned_survives_a_restart(tmp_path):
     """Policy, feed, alerts, counters and report are the same before and after; price multipliers are not kept."""
-    with served(tmp_path, ARBITER_JUDGE_SAMPLE="0") as one, closing(Client(one.url, OPERATOR)) as client:
+    with served(tmp_path, command=True, ARBITER_JUDGE_SAMPLE="0") as one, closing(Client(one.url, OPERATOR)) as client:
         asks = workload(900, 4, 0.3)
         for ask in asks[:200]:
             assert client.chat(ask.body).status == 200
@@ -171,7 +171,7 @@ def test_what_was_learned_survives_a_restart(tmp_path):
         assert list(client.get("/v1/overview")["active_price_overrides"]) == [favourite]
         before = _settled(one)
         assert one.stop() == 0
-    with served(tmp_path) as again, closing(Client(again.url, OPERATOR)) as client:
+    with served(tmp_path, command=True) as again, closing(Client(again.url, OPERATOR)) as client:
         assert _state(again) == before
         assert before["counters"][1] == asked
         assert not client.get("/v1/overview")["active_price_overrides"]

@@ -66,7 +66,7 @@ def test_what_runs_at_sigterm_is_finished(tmp_path: Path, workers: str) -> None:
         )
 
     settings = {"ARBITER_WORKERS": workers, "ARBITER_DRAIN_S": str(FAR_S), "ARBITER_JUDGE_SAMPLE": "0"}
-    with stranger() as slowly, served(tmp_path, **settings, **slowly.settings) as one:
+    with stranger() as slowly, served(tmp_path, command=True, **settings, **slowly.settings) as one:
         slowly.say = slow
         with ThreadPoolExecutor(2) as pool:
             asked = [pool.submit(ask, one, stream=stream) for stream in (False, True)]
@@ -91,7 +91,7 @@ def who_comes_meanwhile_hears_why_nobody_serves(url: str) -> None:
 
 
 def test_what_runs_longer_than_the_drain_ends_with_an_error_and_is_on_record(tmp_path: Path) -> None:
-    with runtime() as slow, served(tmp_path, ARBITER_DRAIN_S="0.5", **over(slow)) as one:
+    with runtime() as slow, served(tmp_path, command=True, ARBITER_DRAIN_S="0.5", **over(slow)) as one:
         slow.world.faults["*"] = Fault(drip_s=1.0)
         begun = threading.Event()
         with ThreadPoolExecutor(2) as pool:
@@ -106,13 +106,17 @@ def test_what_runs_longer_than_the_drain_ends_with_an_error_and_is_on_record(tmp
     assert (status, end) == (200, "")
     assert json.loads(last.removeprefix("data: "))["error"]["code"] == "draining"
     assert "[DONE]" not in streamed
-    with runtime() as again, served(tmp_path, **over(again)) as one, closing(Client(one.url, OPERATOR)) as client:
+    with (
+        runtime() as again,
+        served(tmp_path, command=True, **over(again)) as one,
+        closing(Client(one.url, OPERATOR)) as client,
+    ):
         rows = client.get("/v1/recent")["data"]
         assert [(row["status"], row["error_code"]) for row in rows] == [("failed", "draining")] * 2
 
 
 def test_who_has_not_sent_all_of_a_request_by_then_is_cut_off_without_a_traceback(tmp_path: Path) -> None:
-    with served(tmp_path, ARBITER_DRAIN_S="0.5") as one, connected(one) as connection:
+    with served(tmp_path, command=True, ARBITER_DRAIN_S="0.5") as one, connected(one) as connection:
         half = f"POST /v1/feedback HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {OPERATOR}\r\ncontent-length: 9\r\n\r\n{{"
         connection.sendall(half.encode())
         assert told(one, b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")  # read after it
@@ -125,7 +129,7 @@ def test_who_has_not_sent_all_of_a_request_by_then_is_cut_off_without_a_tracebac
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_a_second_sigterm_ends_at_once(tmp_path: Path, workers: str) -> None:
     settings = {"ARBITER_WORKERS": workers, "ARBITER_DRAIN_S": str(FAR_S)}
-    with runtime() as slow, served(tmp_path, **settings, **over(slow)) as one:
+    with runtime() as slow, served(tmp_path, command=True, **settings, **over(slow)) as one:
         slow.world.faults["*"] = Fault(stall_s=FAR_S)
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(ask, one, stream=True)

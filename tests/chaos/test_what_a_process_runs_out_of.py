@@ -29,7 +29,7 @@ ASKED, PIPE_BYTES, LINE_BYTES = 60, 4_096, 1_000
 
 def test_descriptors_run_out_and_come_back(tmp_path: Path) -> None:
     """Callers beyond the last descriptor wait or are turned away; once others leave, it serves as before."""
-    with served(tmp_path) as one, closing(Client(one.url, OPERATOR)) as client:
+    with served(tmp_path, command=True) as one, closing(Client(one.url, OPERATOR)) as client:
         ask = workload(1, 1, 0.0)[0].body
         assert client.chat(ask).status == 200
         held = len(os.listdir(f"/proc/{one.process.pid}/fd"))

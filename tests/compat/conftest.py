@@ -15,7 +15,7 @@ from tests.waiting import PATIENCE_S
 @pytest.fixture(scope="session")
 def arbiter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A running sandbox Arbiter."""
-    with served(tmp_path_factory.mktemp("compat")) as one:
+    with served(tmp_path_factory.mktemp("compat"), command=True) as one:
         yield one
 
 

@@ -34,7 +34,7 @@ def runtime() -> Iterator[str]:
 def live(runtime: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Arbiter over that runtime."""
     own = {"GATEWAY_API_KEY": RUNTIME_KEY, "BTL_BASE_URL": runtime}
-    with served(tmp_path_factory.mktemp("live"), **own) as one:
+    with served(tmp_path_factory.mktemp("live"), command=True, **own) as one:
         yield one
 
 
@@ -71,11 +71,11 @@ def test_sign_up_is_closed(live: Served) -> None:
 
 
 def test_a_second_start_prints_no_key_and_a_wrong_setting_ends_it_with_a_sentence(tmp_path: Path) -> None:
-    with served(tmp_path, ARBITER_API_KEYS="") as first:
+    with served(tmp_path, command=True, ARBITER_API_KEYS="") as first:
         told = first.output.read_text()
         assert told.count("operator key") == 1 and "SANDBOX" in told
         assert first.stop() == 0
-    with served(tmp_path, ARBITER_API_KEYS="") as second:
+    with served(tmp_path, command=True, ARBITER_API_KEYS="") as second:
         assert second.output.read_text().count("operator key") == 1, "still only that of the first start"
     with pytest.raises(RuntimeError, match="ended with 1:(.|\n)*unknown settings: ARBITER_PROT"):
-        served(tmp_path, ARBITER_PROT="1").__enter__()
+        served(tmp_path, command=True, ARBITER_PROT="1").__enter__()

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
-import re
 import subprocess
-import sys
-import threading
 from collections.abc import Coroutine, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -22,8 +18,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from playwright.sync_api import Error as PlaywrightError
 
 from arbiter_app.web.build import ensure_pages
-from tests.browser import FLAGS, ROOT, chromium
-from tests.served import TLS, free_port
+from tests.browser import FLAGS, chromium
+from tests.served import TLS, Process, free_port, launch
 from tests.waiting import PATIENCE_S, PATIENT
 
 OPERATOR = "operator-of-the-pages"
@@ -39,7 +35,6 @@ FOCUSED = """() => {
   const one = document.activeElement;
   return one.getAttribute('aria-label') || (one.labels && one.labels.length ? one.labels[0] : one).innerText.trim();
 }"""
-READY = "Arbiter .* on http"
 expect.set_options(timeout=PATIENCE_S * 1000)
 
 
@@ -65,11 +60,15 @@ class Site:
     """A running Arbiter: its address, its process, and an operator's HTTP client."""
 
     url: str
-    process: subprocess.Popen[str]
+    process: Process
     http: httpx.Client = field(repr=False)
-    output: list[str] = field(repr=False)
-    reader: threading.Thread = field(repr=False)
+    output: Path = field(repr=False)
     store: Path = field(repr=False)
+
+    @property
+    def lines(self) -> list[str]:
+        """What it has printed and logged until now."""
+        return self.output.read_text().splitlines()
 
     def chat(self, ask: str, key: str = OPERATOR, **more: Any) -> dict[str, Any]:
         """One routed request."""
@@ -91,40 +90,20 @@ def in_own_loop(work: Coroutine[Any, Any, T]) -> T:
         return pool.submit(asyncio.run, work).result()
 
 
-def start_site(directory: Path, **environ: str) -> Site:
-    """Start `serve` over a store in `directory`."""
-    port = free_port()
+def start_site(directory: Path, *, command: bool = False, **environ: str) -> Site:
+    """Start `serve` over a store in `directory`; as the command itself, or forked like most of the suite's."""
+    port = str(free_port())
     own = {
         **PATIENT,
         "ARBITER_DB": str(directory / "arbiter.db"),
-        "ARBITER_PORT": str(port),
+        "ARBITER_PORT": port,
         "ARBITER_API_KEYS": OPERATOR,
         "ARBITER_SANDBOX_LATENCY": "0.1",
         "ARBITER_SHADOW": "off",  # nothing goes on after an answer
-        "PYTHONUNBUFFERED": "1",
     }
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ARBITER_")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "arbiter_app", "serve"],
-        cwd=ROOT,
-        env={**inherited, **own, **environ},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    said: list[str] = []
-    assert process.stdout is not None
-    for line in process.stdout:
-        said.append(line)
-        if re.search(READY, line):
-            break
-    else:
-        raise RuntimeError("Arbiter did not start:\n" + "".join(said[-40:]))
-    reader = threading.Thread(target=said.extend, args=(process.stdout,), daemon=True)
-    reader.start()
-    url = f"http://127.0.0.1:{port}"
-    http = httpx.Client(base_url=url, headers={"authorization": f"Bearer {OPERATOR}"}, verify=TLS)
-    return Site(url, process, http, said, reader, directory / "arbiter.db")
+    one = launch(directory, (), port, {**own, **environ}, command=command)
+    http = httpx.Client(base_url=one.url, headers={"authorization": f"Bearer {OPERATOR}"}, verify=TLS)
+    return Site(one.url, one.process, http, one.output, directory / "arbiter.db")
 
 
 def stop_site(site: Site) -> None:
@@ -136,15 +115,12 @@ def stop_site(site: Site) -> None:
     except subprocess.TimeoutExpired:
         site.process.kill()
         site.process.wait(PATIENCE_S)
-    site.reader.join(PATIENCE_S)
-    if site.process.stdout is not None:
-        site.process.stdout.close()
 
 
 @pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One Arbiter for all tests of the pages, with some traffic already routed."""
-    one = start_site(tmp_path_factory.mktemp("site"))
+    one = start_site(tmp_path_factory.mktemp("site"), command=True)
     for at in range(40):
         one.chat(f"What is {at} * 7?")
     one.chat("Write a Python function that reverses a list.")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.web.conftest import PATHS, ROOT, Site, filled, open_page, sign_in
+from tests.browser import ROOT
+from tests.web.conftest import PATHS, Site, filled, open_page, sign_in
 
 AXE = ROOT / "tests" / "node_modules" / "axe-core" / "axe.min.js"
 

@@ -143,7 +143,7 @@ def test_a_stranger_on_the_socket_learns_nothing_changes_nothing_and_breaks_noth
     assert [secret for secret in secrets if secret in heard] == []
     assert [word for word in ("settings-1", OPERATOR, "mistral") if word in heard] == []
     assert private.http.get("/health").json()["status"] == "ok"
-    assert [line for line in private.output if "Traceback" in line] == []
+    assert [line for line in private.lines if "Traceback" in line] == []
 
 
 SECRET = "the words of a stranger"
@@ -179,7 +179,7 @@ def test_odd_frames_write_a_line_of_each_kind_and_nothing_that_stood_in_them(pri
                     while "pong" not in str(await socket.recv()):
                         pass
 
-    written = len(private.output)
+    written = len(private.lines)
     for frame in FRAMES:
         in_own_loop(send(frame, "&token=t"))
     in_own_loop(send('42/_event,["event",{}]', ""))
@@ -187,7 +187,7 @@ def test_odd_frames_write_a_line_of_each_kind_and_nothing_that_stood_in_them(pri
         with suppress(InvalidStatus):
             in_own_loop(opened(address.partition("?")[0] + "?" + query, private.url))
     assert private.http.get("/health").json()["status"] == "ok"
-    lines = private.output[written:]
+    lines = private.lines[written:]
     assert SECRET not in "".join(lines) and not [line for line in lines if "Traceback" in line]
     assert 0 < len(lines) <= 12, lines
 
