@@ -2,7 +2,8 @@
 
 The gateway has core 0 for itself where there are two; runtime and callers share the other. CPU is that of the gateway's
 process, read from /proc, and does not depend on how fast the callers are. What a gateway adds is told against the same
-calls made of the runtime itself. `--only WORDS` measures the cases with these words in their names.
+calls made of the runtime itself. `--only WORDS` measures the cases with these words in their names; `--before TREE` also the
+product of another checkout.
 """
 
 from __future__ import annotations
@@ -15,33 +16,37 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 from time import monotonic, sleep
 
+import httpx
 import uvloop
 
 from tests.bench.load import send
-from tests.served import OPERATOR, ROOT, free_port, served
+from tests.served import OPERATOR, ROOT, TLS, free_port, served
 
 CORES = sorted(os.sched_getaffinity(0))
 START_S = 20.0
 WARM = 200
 EVENTS = 63
 SLOW_S = 0.05
+KEYLESS = dict.fromkeys(("operator", "minted", "budget"), OPERATOR)
+"""For whom keys mean nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """How requests are sent: so many at once, streamed or not, to a runtime that takes so long."""
+    """How requests are sent: so many at once, streamed or not, to a runtime that takes so long, and by whom."""
 
     name: str
     concurrency: int
     stream: bool = False
     runtime_s: float = 0.0
+    caller: str = "operator"
 
 
 CASES = (
@@ -50,6 +55,11 @@ CASES = (
     Case("streamed, 16 at once", 16, stream=True),
     Case("plain, one at a time", 1),
     Case("streamed, one at a time", 1, stream=True),
+    Case("plain, 16 at once, minted key", 16, caller="minted"),
+    Case("plain, 64 at once, minted key", 64, caller="minted"),
+    Case("plain, one at a time, minted key", 1, caller="minted"),
+    Case("plain, 16 at once, minted key with a budget", 16, caller="budget"),
+    Case("plain, 64 at once, minted key with a budget", 64, caller="budget"),
     Case("plain, 64 at once, runtime of 50 ms", 64, runtime_s=SLOW_S),
 )
 
@@ -61,6 +71,8 @@ class Gateway:
     name: str
     port: int
     pid: int
+    keys: Mapping[str, str]
+    """By who calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,51 +93,64 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=3000, help="requests a run")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="", help="the cases with these words in their names")
+    parser.add_argument("--before", type=Path, help="a checkout of the product to compare with")
     given = parser.parse_args()
     place(os.getpid(), CORES[1:])
     cases = [case for case in CASES if given.only in case.name]
     for runtime_s in sorted({case.runtime_s for case in cases}):
         with ExitStack() as stack:
-            gateways = _started(stack, runtime_s)
+            gateways = _started(stack, runtime_s, given.before)
             for case in cases:
                 if case.runtime_s == runtime_s:
                     _show(case, _measured(gateways, given.n, given.rounds, case))
 
 
-def _started(stack: ExitStack, runtime_s: float) -> tuple[Gateway, ...]:
-    """Arbiter, the pass-through, and the runtime in front of which both stand."""
-    directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+def _started(stack: ExitStack, runtime_s: float, before: Path | None) -> tuple[Gateway, ...]:
+    """Arbiter, the one of another checkout, the pass-through, and the runtime in front of which they stand."""
     runtime_port, port = free_port(), free_port()
     runtime = stack.enter_context(module("tests.bench.runtime", str(runtime_port), str(runtime_s)))
     place(runtime.pid, CORES[1:])
     url = f"http://127.0.0.1:{runtime_port}/v1"
-    live = {"GATEWAY_API_KEY": "bench", "BTL_BASE_URL": url, "ARBITER_LOG_LEVEL": "error"}
-    arbiter = stack.enter_context(served(directory, **live))
     bare = stack.enter_context(module("tests.bench.passthrough", str(port), url))
     _until_ready(port)
-    for process in (arbiter.process, bare):
-        place(process.pid, CORES[:1])
+    place(bare.pid, CORES[:1])
+    trees = {"arbiter": ROOT, **({} if before is None else {"before": before.resolve()})}
     return (
-        Gateway("arbiter", int(arbiter.url.rpartition(":")[2]), arbiter.process.pid),
-        Gateway("pass-through", port, bare.pid),
-        Gateway("runtime", runtime_port, runtime.pid),
+        *[_arbiter(stack, name, tree, url) for name, tree in trees.items()],
+        Gateway("pass-through", port, bare.pid, KEYLESS),
+        Gateway("runtime", runtime_port, runtime.pid, KEYLESS),
     )
 
 
-def _measured(gateways: tuple[Gateway, ...], n: int, rounds: int, case: Case) -> dict[str, Figures]:
-    """The medians of the alternating rounds, by gateway."""
+def _arbiter(stack: ExitStack, name: str, tree: Path, runtime: str) -> Gateway:
+    """The product of a checkout, with a key of each kind."""
+    directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    live = {"GATEWAY_API_KEY": "bench", "BTL_BASE_URL": runtime, "ARBITER_LOG_LEVEL": "error"}
+    endless = {"ARBITER_LIMIT_6H": "1000000000", "ARBITER_LIMIT_WEEK": "1000000000"}
+    one = stack.enter_context(served(directory, root=tree, **live, **endless))
+    place(one.process.pid, CORES[:1])
+    with httpx.Client(base_url=one.url, headers={"authorization": f"Bearer {OPERATOR}"}, verify=TLS) as client:
+        minted, budget = [client.post("/v1/keys", json={}).raise_for_status().json() for _ in range(2)]
+        limit = {"scope": "key", "subject": budget["key"]["key_id"], "period": "all", "limit_usd": 1e6}
+        client.post("/v1/budgets", json=limit).raise_for_status()
+    keys = {"operator": OPERATOR, "minted": minted["api_key"], "budget": budget["api_key"]}
+    return Gateway(name, int(one.url.rpartition(":")[2]), one.process.pid, keys)
+
+
+def _measured(gateways: tuple[Gateway, ...], n: int, rounds: int, case: Case) -> dict[str, list[Figures]]:
+    """The alternating rounds, by gateway."""
     runs: dict[str, list[Figures]] = {gateway.name: [] for gateway in gateways}
     for gateway in gateways:
         _one(gateway, WARM, case)
     for _ in range(rounds):
         for gateway in gateways:
             runs[gateway.name].append(_one(gateway, n, case))
-    return {name: _medians(figures) for name, figures in runs.items()}
+    return runs
 
 
 def _one(gateway: Gateway, n: int, case: Case) -> Figures:
-    before = cpu_us(gateway.pid)
-    run, took_s = uvloop.run(send(gateway.port, OPERATOR, n=n, concurrency=case.concurrency, stream=case.stream))
+    before, key = cpu_us(gateway.pid), gateway.keys[case.caller]
+    run, took_s = uvloop.run(send(gateway.port, key, n=n, concurrency=case.concurrency, stream=case.stream))
     if run.failed:
         raise SystemExit(f"{gateway.name}: {run.failed} of {n} requests failed")
     cuts = quantiles(run.latencies_ms, n=100)
@@ -136,7 +161,9 @@ def _medians(figures: list[Figures]) -> Figures:
     return Figures(*(median(getattr(one, name) for one in figures) for name in Figures.__slots__))
 
 
-def _show(case: Case, figures: dict[str, Figures]) -> None:
+def _show(case: Case, runs: dict[str, list[Figures]]) -> None:
+    """The medians; compared with what was before are the two of each round."""
+    figures = {name: _medians(rounds) for name, rounds in runs.items()}
     print(case.name)
     for name, one in figures.items():
         print(
@@ -144,6 +171,12 @@ def _show(case: Case, figures: dict[str, Figures]) -> None:
             f"  p99 {one.p99_ms:6.2f} ms  first byte {one.first_ms:6.2f} ms"
         )
     arbiter, bare, runtime = figures["arbiter"], figures["pass-through"], figures["runtime"]
+    if pairs := list(zip(runs["arbiter"], runs.get("before", ()), strict=False)):
+        cpu, rate = (
+            median(now.cpu_us / was.cpu_us for now, was in pairs),
+            median(now.rate / was.rate for now, was in pairs),
+        )
+        print(f"  CPU a request: {cpu:.3f} times that before; {rate:.3f} times the requests a second")
     print(f"  CPU a request: {arbiter.cpu_us / bare.cpu_us:.2f} times the pass-through's", end="")
     print(f"; {arbiter.cpu_us / EVENTS:.1f} us an event" if case.stream else "")
     if case.concurrency == 1 or case.runtime_s:
