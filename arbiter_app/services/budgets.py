@@ -11,7 +11,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from secrets import token_hex
 from typing import Any
@@ -27,7 +27,7 @@ from arbiter_app.services.notification_events import NotificationEvent, budget_e
 from arbiter_app.services.periods import ALL, PERIODS, bounds_of, zone_of
 from arbiter_app.services.rows.spending import BudgetRow
 from arbiter_app.store import Store, StoreError, budgets
-from arbiter_app.store.budgets import Balance, BudgetLimit, Place
+from arbiter_app.store.budgets import AskedReservation, Balance, BudgetLimit, Place
 from arbiter_app.store.rollup_math import EVERYBODY
 
 log = logging.getLogger("arbiter.budgets")
@@ -185,23 +185,17 @@ class Budgets:
         rows = await self.listing()
         return [row for row in rows if subject is None or (row["scope"], row["subject"]) == subject]
 
-    async def reserve(
-        self, reservation: str, places: Sequence[Place], pico: int, others: Mapping[Place, int]
-    ) -> tuple[bool, list[Balance]]:
-        """Reserve, for all processes; the balances afterwards. Raises Overloaded while the store takes no writes: a hard limit holds."""
-        now = self._now()
+    async def reserve(self, reservation: str, places: Sequence[Place], pico: int, held: int | None) -> bool:
+        """Reserve so much in all, for all processes, with others that wait for that; `held` is what is reserved already, None before the
+        first time. Raises Overloaded while the store takes no writes: a hard limit holds."""
+        now, meter = self._now(), self._store.writer.batch.budgets
+        wanted = AskedReservation(reservation, places, pico, now, now + self.lasts_s, again=held is not None)
         try:
-            fits, found = await self._store.writer.call(
-                lambda c: self._store.writer.batch.budgets.reserve(
-                    c, reservation, places, pico, now=now, expires=now + self.lasts_s
-                )
-            )
+            fits, found = await self._store.writer.share(meter.reserve, wanted)
         except StoreError as error:
             raise _unknown(error) from error
-        held = dict.fromkeys(places, pico) if fits else others
-        after = [_moved(one, reserved=held.get((one.budget_id, one.start), 0)) for one in found]
-        self._see(after)
-        return fits, after
+        self._see([_moved(one, reserved=pico if fits else held or 0) for one in found])
+        return fits
 
     async def look(self, places: Sequence[Place]) -> list[Balance]:
         """The balances as they are for all processes. Raises Overloaded where they cannot be read."""
@@ -299,8 +293,8 @@ class BudgetReservation:
         """Reserve so much in all, at least; False where that does not fit. Raises Overloaded where it cannot be known."""
         if pico <= self.pico:
             return True
-        self._asked = True
-        fits, _ = await self._budgets.reserve(self.id, self.places, pico, dict.fromkeys(self.places, self.pico))
+        held, self._asked = (self.pico if self._asked else None), True
+        fits = await self._budgets.reserve(self.id, self.places, pico, held)
         if fits:
             self.pico = pico
         return fits

@@ -199,11 +199,10 @@ class Keys:
         Raises RateLimited with the seconds to wait and the windows. While the store refuses writes nothing can be counted: requests
         go on, or Overloaded is raised (ARBITER_LIMITS_FAIL).
         """
-        windows: dict[str, Window] = {}
         if caller.role is not Role.CALLER:
-            return windows
+            return {}
         try:
-            full = await self._store.reserve(caller.line, self.limits, windows)
+            counted = await self._store.count(caller.line, self.limits)
         except StoreError as error:
             if self._settings.limits_fail == "closed":
                 raise Overloaded(
@@ -213,17 +212,17 @@ class Keys:
                 ) from error
             log.warning("a request is routed uncounted: %s", error)
             return {}
-        if full is not None:
-            kind, window = full
+        if kind := counted.full:
             length = "6 hours" if kind == "six_hours" else "a week"
-            hours, minutes = divmod(math.ceil(window.resets_in_s / 60), 60)
+            resets_in_s = counted.windows[kind].resets_in_s
+            hours, minutes = divmod(math.ceil(resets_in_s / 60), 60)
             raise LimitReached(
                 f"this key may route {self.limits[kind]} requests in {length} and has used them; "
                 f"the window starts anew in {f'{hours} h ' if hours else ''}{minutes} min",
-                retry_after_s=window.resets_in_s,
-                windows=windows,
+                retry_after_s=resets_in_s,
+                windows=counted.windows,
             )
-        return windows
+        return counted.windows
 
     async def uncount(self, caller: Caller) -> None:
         """Give a counted request back: no model was asked."""

@@ -14,8 +14,9 @@ from sqlalchemy import BigInteger, Connection, Dialect, and_, bindparam, cast, d
 from arbiter_app.pipeline.ports import Settlement
 from arbiter_app.pipeline.types import Json
 from arbiter_app.store import audit, period_to_date, projections
-from arbiter_app.store.statements import Query, Statement
+from arbiter_app.store.statements import Query, Row, Statement
 from arbiter_app.store.tables import BudgetPeriod, StoredBudget, StoredReservation, table
+from arbiter_app.values import value
 
 _BUDGETS, _PERIODS, _RESERVED = table(StoredBudget), table(BudgetPeriod), table(StoredReservation)
 
@@ -43,7 +44,7 @@ class BudgetLimit:
     counted_seq: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Balance:
     """One budget in one period, pico-dollars: its limit, what was charged to it, and what calls in work may still charge."""
 
@@ -62,13 +63,27 @@ class Balance:
 Place = tuple[str, int]
 """A budget's id, and when its period began."""
 
+
+@value(frozen=True, slots=True)
+class AskedReservation:
+    """So much in all, pico-dollars, in every one of these budgets or in none, asked for `at` a time. `again`: it may hold something there
+    already, which is replaced, and stays as it is where the new amount does not fit.
+    """
+
+    reservation: str
+    places: Sequence[Place]
+    pico: int
+    at: float
+    expires: float
+    again: bool = False
+
+
 _live = (
     select(func.coalesce(func.sum(_RESERVED.c.pico), 0))
     .where(
         _RESERVED.c.budget_id == _BUDGETS.c.id,
         _RESERVED.c.start == bindparam("start"),
         _RESERVED.c.expires > bindparam("now"),
-        _RESERVED.c.id != bindparam("but"),
     )
     .scalar_subquery()
 )
@@ -81,6 +96,9 @@ _BALANCE = (
     )
     .where(_BUDGETS.c.id == bindparam("budget_id"))
 )
+_HELD = select(_RESERVED.c.budget_id, _RESERVED.c.start, _RESERVED.c.pico).where(
+    _RESERVED.c.id == bindparam("reservation"), _RESERVED.c.expires > bindparam("now")
+)
 
 
 class BudgetMeter:
@@ -88,39 +106,48 @@ class BudgetMeter:
 
     def __init__(self, dialect: Dialect) -> None:
         self._balance = Query(dialect, _BALANCE)
+        self._held = Query(dialect, _HELD)
         self._reserve = Statement(dialect, StoredReservation, put=("start", "pico", "expires"))
-        self._release = Query(dialect, delete(_RESERVED).where(_RESERVED.c.id == bindparam("reservation")))
+        of_one = (_RESERVED.c.budget_id == bindparam("budget_id")) & (_RESERVED.c.id == bindparam("reservation"))
+        self._release = Query(dialect, delete(_RESERVED).where(of_one))
         self._spend = Statement(dialect, BudgetPeriod, add=("spent_pico", "settled"))
 
-    def reserve(
-        self,
-        connection: Connection,
-        reservation: str,
-        places: Sequence[Place],
-        pico: int,
-        *,
-        now: float,
-        expires: float,
-    ) -> tuple[bool, list[Balance]]:
-        """Reserve so much in all, in every one of these budgets or in none; whether it fitted, and the balances without it.
+    def reserve(self, connection: Connection, wanted: Sequence[AskedReservation]) -> list[tuple[bool, list[Balance]]]:
+        """Reserve, one after the other; whether each fitted, and the balances without it."""
+        balances, held = self._balances(connection, wanted), self._held_before(connection, wanted)
+        made: dict[tuple[str, str], Row] = {}
+        answers = []
+        for one in wanted:
+            places = [place for place in one.places if place in balances]
+            found = [less(balances[place], held.get((one.reservation, place), 0)) for place in places]
+            fits = all(one.pico <= balance.left_pico for balance in found)
+            for balance in found if fits else ():
+                of, start = place = balance.budget_id, balance.start
+                balances[place], held[one.reservation, place] = less(balance, -one.pico), one.pico
+                made[of, one.reservation] = of, one.reservation, start, one.pico, one.expires
+            answers.append((fits, found))
+        self._reserve.run(connection, list(made.values()))
+        return answers
 
-        What the same reservation held before is replaced, and stays as it was where the new amount does not fit.
-        """
-        found = []
-        for budget_id, start in places:
-            rows = self._balance.run(connection, budget_id=budget_id, start=start, now=now, but=reservation)
-            found += [Balance(budget_id, start, *map(int, row)) for row in rows]
-        fits = all(pico <= one.left_pico for one in found)
-        if fits:
-            self._reserve.run(connection, [(one.budget_id, reservation, one.start, pico, expires) for one in found])
-        return fits, found
+    def _balances(self, connection: Connection, wanted: Sequence[AskedReservation]) -> dict[Place, Balance]:
+        now, places = (
+            max(one.at for one in wanted),
+            list(dict.fromkeys(place for one in wanted for place in one.places)),
+        )
+        found = self._balance.run_each(connection, [{"budget_id": of, "start": at, "now": now} for of, at in places])
+        return {at: Balance(*at, *map(int, row)) for at, rows in zip(places, found, strict=True) for row in rows}
+
+    def _held_before(self, connection: Connection, wanted: Sequence[AskedReservation]) -> dict[tuple[str, Place], int]:
+        again = {one.reservation: one.at for one in wanted if one.again}
+        found = self._held.run_each(connection, [{"reservation": one, "now": now} for one, now in again.items()])
+        return {(one, (of, at)): pico for one, rows in zip(again, found, strict=True) for of, at, pico in rows}
 
     def settle(self, connection: Connection, settlements: Iterable[Settlement]) -> None:
         """Charge what was reserved, and let the rest go."""
         charged: dict[Place, tuple[int, int]] = {}
         for one in settlements:
-            self._release.run(connection, reservation=one.reservation)
             for place in one.places:
+                self._release.run(connection, budget_id=place[0], reservation=one.reservation)
                 pico, settled = charged.get(place, (0, 0))
                 charged[place] = pico + one.pico, settled + 1
         self._spend.run(connection, [(*place, *sums) for place, sums in sorted(charged.items())])
@@ -180,6 +207,12 @@ class BudgetMeter:
         return found
 
 
+def less(balance: Balance, pico: int) -> Balance:
+    """The balance with so much less reserved."""
+    of = balance
+    return Balance(of.budget_id, of.start, of.limit_pico, of.spent_pico, of.reserved_pico - pico)
+
+
 def limits(connection: Connection) -> list[BudgetLimit]:
     """Every budget, in the order in which they were made."""
     rows = connection.execute(select(_BUDGETS).order_by(_BUDGETS.c.created, _BUDGETS.c.id))
@@ -208,7 +241,7 @@ def balances(connection: Connection, places: Sequence[Place], now: float) -> lis
     """Limit, spent and reserved of these budgets in these periods."""
     found = []
     for budget_id, start in places:
-        rows = connection.execute(_BALANCE, {"budget_id": budget_id, "start": start, "now": now, "but": ""})
+        rows = connection.execute(_BALANCE, {"budget_id": budget_id, "start": start, "now": now})
         found += [Balance(budget_id, start, *map(int, row)) for row in rows]
     return found
 

@@ -6,7 +6,7 @@ time, by texts that the driver keeps prepared.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ClauseElement, Connection, Dialect
@@ -45,16 +45,29 @@ class Query:
 
     def __init__(self, dialect: Dialect, statement: ClauseElement) -> None:
         compiled: Any = statement.compile(dialect=dialect)
+        self._in_one_go = of_dialect(dialect).in_one_go
         self._sql = str(compiled)
         self._constants = compiled.params
         self._order = compiled.positiontup if compiled.positional else None
 
     def run(self, connection: Connection, **parameters: Any) -> list[Row]:
         """Its rows, if it has any, inside the connection's transaction."""
-        cursor = connection.connection.cursor()
-        try:
-            given = self._constants | parameters
-            cursor.execute(self._sql, given if self._order is None else [given[name] for name in self._order])
-            return list(cursor.fetchall()) if cursor.description else []
-        finally:
+        cursor = self._executed(connection, parameters)
+        rows = list(cursor.fetchall()) if cursor.description else []
+        cursor.close()
+        return rows
+
+    def run_each(self, connection: Connection, several: Iterable[Mapping[str, Any]]) -> list[list[Row]]:
+        """The rows of a query for each of these parameters; none waits for the one before."""
+        with self._in_one_go(connection):
+            cursors = [self._executed(connection, one) for one in several]
+            found = [list(cursor.fetchall()) for cursor in cursors]
+        for cursor in cursors:
             cursor.close()
+        return found
+
+    def _executed(self, connection: Connection, parameters: Mapping[str, Any]) -> Any:
+        cursor: Any = connection.connection.cursor()
+        given = {**self._constants, **parameters}
+        cursor.execute(self._sql, given if self._order is None else [given[name] for name in self._order])
+        return cursor

@@ -316,11 +316,12 @@ class Store:
         """Pause, resume or revoke a key."""
         return await self.writer.call(lambda c: keys.set_status(c, key_id, status, time.time()))
 
-    async def reserve(
-        self, key_id: str, limits: Mapping[str, int], told: dict[str, usage.Window] | None = None
-    ) -> tuple[str, usage.Window] | None:
-        """Count one routed request against a key's limits, or name the window that is used up; see `usage.UsageMeter`."""
-        return await self.writer.call(lambda c: self.writer.meter.reserve(c, key_id, limits, time.time(), told))
+    async def count(self, key_id: str, limits: Mapping[str, int]) -> usage.Counted:
+        """Count one routed request against a key's limits, together with all that wait for the same."""
+        return await self.writer.share(self._count, (key_id, limits))
+
+    def _count(self, connection: Connection, asked: Sequence[tuple[str, Mapping[str, int]]]) -> list[usage.Counted]:
+        return self.writer.meter.count(connection, asked, time.time())
 
     async def refund(self, key_id: str) -> None:
         """Take one counted request back."""

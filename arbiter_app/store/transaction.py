@@ -20,7 +20,7 @@ from arbiter_app.store.marks import Batch, Marks
 from arbiter_app.store.projections import LateScore, ProjectionBuilder
 from arbiter_app.store.sanitize import sanitized
 from arbiter_app.store.shadows import ShadowWriter
-from arbiter_app.store.waiting import Failure, Waiting
+from arbiter_app.store.waiting import Failure, SharedWork, Waiting
 
 log = logging.getLogger("arbiter.store")
 
@@ -116,21 +116,28 @@ class EntryWriter:
         self.lost = self.untaught = 0
 
     def write(self, connection: Connection, items: list[Waiting]) -> list[Any]:
-        """The result of each item. Entries go out together, records first: what comes after one finds it there."""
+        """The result of each item. Entries go out together, records first: what comes after one finds it there. Last comes what is shared."""
         results: list[Any] = []
         run: list[Entry] = []
         met: set[str] = set()
-        for item in items:
+        sharing: dict[SharedWork, list[int]] = {}
+        for at, item in enumerate(items):
             once = item.entry.once if isinstance(item.entry, FollowUp) else ""
-            if item.entry is None or once in met:
+            if item.work is not None or once in met:
                 self._write_run(connection, run)
                 run, met = [], set()
             if item.entry is not None:
                 run.append(item.entry)
             if once:
                 met.add(once)
+            if item.shared is not None:
+                sharing.setdefault(item.shared, []).append(at)
             results.append(None if item.work is None else item.work(connection))
         self._write_run(connection, run)
+        for work, askers in sharing.items():
+            answers = work(connection, [items[at].question for at in askers])
+            for at, answer in zip(askers, answers, strict=True):
+                results[at] = answer
         return results
 
     def _write_run(self, connection: Connection, run: list[Entry]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from arbiter_app.store.marks import Batch
 log = logging.getLogger("arbiter.store")
 
 Work = Callable[[Connection], Any]
+SharedWork = Callable[[Connection, Sequence[Any]], Sequence[Any]]
+"""What is done once for all who ask for the same in one transaction: from their questions, in their order, to the answer of each."""
 Told = tuple["asyncio.Future[Any]", Any]
 
 
@@ -37,7 +39,7 @@ class Failure:
 
 @dataclass(slots=True)
 class Waiting:
-    """An entry, or a function to run in the transaction, and whom to tell. `keep`: survives a refusal.
+    """An entry, or a function to run in the transaction, or a question to a shared one, and whom to tell. `keep`: survives a refusal.
 
     `doubt` is the batch in which it may be written already.
     """
@@ -47,6 +49,8 @@ class Waiting:
     future: asyncio.Future[Any] | None
     keep: bool
     doubt: Batch | None = None
+    shared: SharedWork | None = None
+    question: Any = None
 
 
 def tell(items: list[Waiting], outcomes: list[Any]) -> None:

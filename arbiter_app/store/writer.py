@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 from queue import Empty, SimpleQueue
@@ -40,6 +40,7 @@ __all__ = ["StoreError", "Writer", "WritesPaused"]
 log = logging.getLogger("arbiter.store")
 
 T = TypeVar("T")
+Q = TypeVar("Q")
 
 BATCH = 1_024
 KEPT_AT_ONCE = 64
@@ -163,6 +164,13 @@ class Writer:
         self._put(Waiting(None, work, future, keep), loop)
         return future
 
+    def share(self, work: Callable[[Connection, Sequence[Q]], Sequence[T]], question: Q) -> asyncio.Future[T]:
+        """The same with a function that is run once in a transaction, for all who ask for it then; done with one's own answer."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._put(Waiting(None, None, future, False, shared=work, question=question), loop)
+        return future
+
     def close(self, timeout_s: float = 10.0) -> None:
         """Write what is queued (for a bounded time) and end."""
         self._closing = True
@@ -265,10 +273,10 @@ class Writer:
             self._settle_doubts()
             self._set_follow_ups_aside()
             connection = self._line.connected()
-            if self._backend.in_one_pass and (records := self._leading_records()):
+            if self._backend.in_one_pass and (most := self._plain()):
                 started = time.perf_counter()
-                items = self._take(len(records))
-                outcomes = self._passed(connection, items, records, batch)
+                items = self._take(most)
+                outcomes = self._passed(connection, items, batch)
             else:
                 connection = self._line.begin(batch)
                 started = time.perf_counter()
@@ -320,21 +328,21 @@ class Writer:
             item.doubt = None
         tell(done, [None] * len(done))
 
-    def _leading_records(self) -> list[DecisionRecord]:
-        """What waits, where that is records and nothing else that has to be seen from in between; else nothing."""
+    def _plain(self) -> int:
+        """How much waits, where that is records and shared work, and nothing else that has to be seen from in between; else nothing."""
         waiting = list(islice(self._queue, BATCH))
         records = [item.entry for item in waiting if isinstance(item.entry, DecisionRecord)]
-        plain = len(records) == len(waiting) and not self.degraded and self.batch.is_plain(records)
-        return records if plain else []
+        shared = sum(item.shared is not None for item in waiting)
+        plain = len(records) + shared == len(waiting) and not self.degraded and self.batch.is_plain(records)
+        return len(waiting) if plain else 0
 
-    def _passed(
-        self, connection: Connection, items: list[Waiting], records: list[DecisionRecord], batch: Batch | None
-    ) -> list[Any]:
-        """Write and commit records in one pass; where one of them fails, all are made anew."""
+    def _passed(self, connection: Connection, items: list[Waiting], batch: Batch | None) -> list[Any]:
+        """Write and commit what is plain in one pass; where one of them fails, all are made anew."""
+        outcomes: list[Any] = []
 
         def inserts() -> None:
             self._line.mark(connection, batch)
-            self.batch.write(connection, records)
+            outcomes[:] = self.entries.write(connection, items)
 
         try:
             self._backend.pass_through(connection, inserts)
@@ -346,8 +354,7 @@ class Writer:
             connection = self._line.begin(batch)
             outcomes = [self.entries.guarded(connection, item) for item in items]
             self._line.commit(connection)
-            return outcomes
-        return [None] * len(items)
+        return outcomes
 
     def _written(self, connection: Connection, items: list[Waiting], batch: Batch | None) -> list[Any]:
         """The result of each item, or its error. When one of them fails, all are made anew, each guarded by itself."""

@@ -17,7 +17,7 @@ from arbiter_app.runtime.sandbox import server as sandbox_server
 from arbiter_app.server import UndatedServer
 from arbiter_app.services.sessions import COOKIE
 from arbiter_app.store import Store, alerts, calibrations, feedback, rollups
-from arbiter_app.store.usage import WINDOWS_S
+from arbiter_app.store.usage import WINDOWS_S, Counted
 from tests.conftest import Running, running
 from tests.served import TLS
 from tests.stores import NOW, call_now, connected, file_all, mixed, record, run
@@ -99,19 +99,18 @@ def test_a_jump_back_deletes_nothing_and_the_true_time_is_believed_at_once(store
     assert 0 < before[0] - kept(store)[0] < 100
 
 
-def reserve(store: Store, now: float) -> Any:
-    return call_now(store, lambda connection: store.writer.meter.reserve(connection, "k", LIMITS, now))
+def count(store: Store, now: float) -> Counted:
+    return call_now(store, lambda connection: store.writer.meter.count(connection, [("k", LIMITS)], now))[0]
 
 
 @pytest.mark.parametrize("jump_s", JUMPS)
 def test_a_limit_used_up_before_a_jump_ends_within_its_window(store: Store, jump_s: float) -> None:
-    while reserve(store, NOW) is None:
+    while not count(store, NOW).full:
         pass
     now = NOW + jump_s
     waited_s = 0.0
-    while (full := reserve(store, now + waited_s)) is not None:
-        kind, window = full
-        assert 0 < window.resets_in_s <= WINDOWS_S[kind]
+    while kind := (counted := count(store, now + waited_s)).full:
+        assert 0 < counted.windows[kind].resets_in_s <= WINDOWS_S[kind]
         waited_s += HOUR_S / 2
         assert waited_s <= WINDOWS_S["six_hours"]
 

@@ -12,7 +12,7 @@ from arbiter_app.pipeline.ports import DecisionRecord, Settlement
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.services.audit import entry
 from arbiter_app.store import Store, budgets, keys, labels, projects
-from arbiter_app.store.budgets import Balance, BudgetLimit
+from arbiter_app.store.budgets import AskedReservation, Balance, BudgetLimit
 from arbiter_app.store.tables import StoredReservation, table
 from tests.stores import NOW, call_now, file_all, record, run, summed
 
@@ -36,7 +36,8 @@ def made(
 def reserve(store: Store, name: str, ids: list[str], pico: int, *, now: float = NOW) -> bool:
     places = [(one, START) for one in ids]
     meter = store.writer.batch.budgets
-    return call_now(store, lambda c: meter.reserve(c, name, places, pico, now=now, expires=now + 60))[0]
+    wanted = AskedReservation(name, places, pico, now, now + 60, again=True)
+    return call_now(store, lambda c: meter.reserve(c, [wanted]))[0][0]
 
 
 def settle(store: Store, name: str, ids: list[str], pico: int) -> None:

@@ -5,12 +5,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import multiprocessing
+import threading
 from typing import Any
 
+from sqlalchemy import Connection
+
+from arbiter_app.pipeline.types import Caller, Role
+from arbiter_app.services.audit import entry
 from arbiter_app.store import Store, open_store, usage
+from arbiter_app.store.budgets import AskedReservation, BudgetLimit
 from arbiter_app.store.keys import make_key, public_id, well_formed
+from arbiter_app.store.usage import Counted, Window
 from tests.stores import NOW, call_now, rows_of, run
 from tests.unit.store.conftest import Place
+from tests.waiting import PATIENCE_S
 
 LIMITS = {"six_hours": 10, "week": 600}
 
@@ -46,49 +54,77 @@ def test_a_revoked_key_stays_revoked(store: Store) -> None:
     assert not run(lambda: store.set_key_status("arb_nobody00", "paused"))
 
 
-def test_a_window_fills_up_then_starts_anew_and_refunds_count(store: Store) -> None:
-    def reserve(now: float) -> Any:
-        return call_now(store, lambda connection: store.writer.meter.reserve(connection, "k", LIMITS, now))
+def count(store: Store, now: float, limits: dict[str, int] = LIMITS) -> Counted:
+    return call_now(store, lambda connection: store.writer.meter.count(connection, [("k", limits)], now))[0]
 
-    assert [reserve(NOW + at) for at in range(10)] == [None] * 10
-    kind, window = reserve(NOW + 10)
-    assert (kind, window.used, window.resets_in_s) == ("six_hours", 10, 6 * 3_600 - 10)
+
+def test_a_window_fills_up_then_starts_anew_and_refunds_count(store: Store) -> None:
+    assert [count(store, NOW + at).full for at in range(10)] == [""] * 10
+    counted = count(store, NOW + 10)
+    assert (counted.full, counted.windows["six_hours"]) == ("six_hours", Window(10, 6 * 3_600 - 10))
     call_now(store, lambda connection: store.writer.meter.refund(connection, "k", NOW + 11))
-    assert reserve(NOW + 12) is None
-    assert reserve(NOW + 13) is not None
-    assert reserve(NOW + 6 * 3_600) is None
+    assert not count(store, NOW + 12).full
+    assert count(store, NOW + 13).full
+    assert not count(store, NOW + 6 * 3_600).full
     used = store.read_now(usage.of, "k", NOW + 6 * 3_600)
     assert (used["six_hours"].used, used["week"].used) == (1, 11)
 
 
 def test_a_clock_that_is_set_back_begins_the_window_anew_and_forgets_no_use(store: Store) -> None:
-    def reserve(now: float) -> Any:
-        return call_now(store, lambda connection: store.writer.meter.reserve(connection, "k", LIMITS, now))
-
-    assert [reserve(NOW) for _ in range(9)] == [None] * 9
+    assert [count(store, NOW).full for _ in range(9)] == [""] * 9
     back = NOW - 400 * 86_400
-    assert reserve(back) is None
-    kind, window = reserve(back + 10)
-    assert (kind, window.used, window.resets_in_s) == ("six_hours", 10, 6 * 3_600 - 10)
-    assert reserve(back + 6 * 3_600) is None
+    assert not count(store, back).full
+    counted = count(store, back + 10)
+    assert (counted.full, counted.windows["six_hours"]) == ("six_hours", Window(10, 6 * 3_600 - 10))
+    assert not count(store, back + 6 * 3_600).full
 
 
 def test_the_weekly_limit_holds_over_many_short_windows(store: Store) -> None:
-    limits = {"six_hours": 10, "week": 12}
-
-    def reserve(now: float) -> Any:
-        return call_now(store, lambda connection: store.writer.meter.reserve(connection, "k", limits, now))
-
-    said = [reserve(NOW + at * 6 * 3_600) for at in range(13)]
-    assert said[:12] == [None] * 12
-    assert said[12][0] == "week"
+    said = [count(store, NOW + at * 6 * 3_600, {"six_hours": 10, "week": 12}).full for at in range(13)]
+    assert said == [*[""] * 12, "week"]
 
 
 def test_parallel_requests_at_a_limit_of_ten_let_exactly_ten_through(store: Store) -> None:
-    async def burst() -> list[Any]:
-        return await asyncio.gather(*[store.reserve("k", LIMITS) for _ in range(50)])
+    async def burst() -> list[Counted]:
+        return await asyncio.gather(*[store.count("k", LIMITS) for _ in range(50)])
 
-    assert sum(full is None for full in run(burst)) == 10
+    counted = run(burst)
+    assert [one.full for one in counted] == [*[""] * 10, *["six_hours"] * 40]
+    assert [one.windows["week"].used for one in counted] == [*range(1, 11), *[10] * 40]
+
+
+def test_requests_that_wait_at_the_same_time_are_counted_by_one_transaction(file_store: Store) -> None:
+    """64 requests of two keys, and 64 reservations of one budget, are read and written once a key and once a budget."""
+    writer, said, go = file_store.writer, list[str](), threading.Event()
+
+    def wait(connection: Connection) -> None:
+        driver: Any = connection.connection.driver_connection
+        driver.set_trace_callback(said.append)
+        go.wait(PATIENCE_S)
+
+    async def burst() -> list[Any]:
+        held = writer.call(wait)
+        keys = [file_store.count(f"k{at % 2}", {"week": 20}) for at in range(64)]
+        wanted = [AskedReservation(f"res_{at}", [(budget, 0)], 10, 1.0, 2.0) for at in range(64)]
+        waiting = [
+            *map(asyncio.ensure_future, keys),
+            *[writer.share(writer.batch.budgets.reserve, one) for one in wanted],
+        ]
+        await asyncio.sleep(0)  # all are queued
+        go.set()
+        await held
+        return await asyncio.gather(*waiting)
+
+    limit = BudgetLimit("", "key", "k0", "month", "UTC", 320, 0.5, 0.0, 0.0, 0)
+    act = entry(Caller("settings-1", Role.OPERATOR), "budget.set", "test")
+    budget = call_now(file_store, lambda c: writer.batch.budgets.put(c, limit, 9, act))
+    before = writer.commits
+    done = run(burst)
+    assert sum(not one.full for one in done[:64]) == 40
+    assert [fits for fits, _ in done[64:]] == [*[True] * 32, *[False] * 32]
+    assert writer.commits - before <= 2
+    asked = [one.split()[0] for one in said if "usage" in one or "reservation" in one]
+    assert (asked.count("SELECT"), asked.count("INSERT")) == (3, 2)
 
 
 def test_two_processes_at_a_limit_of_ten_let_exactly_ten_through(store: Store, place: Place) -> None:
@@ -103,7 +139,7 @@ def _reserve_25(path: str) -> int:
     store = open_store(path)
 
     async def burst() -> int:
-        return sum(full is None for full in await asyncio.gather(*[store.reserve("k", LIMITS) for _ in range(25)]))
+        return sum(not one.full for one in await asyncio.gather(*[store.count("k", LIMITS) for _ in range(25)]))
 
     try:
         return asyncio.run(burst())

@@ -24,7 +24,7 @@ def filled(where: str, count: int = 700) -> dict[str, Any]:
     file_all(store)
     run(lambda: asyncio.gather(*[store.ledger.record(one) for one in mixed(50, seed=9)]))
     run(lambda: store.mint_key(role="caller", email="a@b.c", label="mine"))
-    run(lambda: store.reserve("k", {"week": 5}))
+    run(lambda: store.count("k", {"week": 5}))
     told = tells(store)
     store.close()
     return told

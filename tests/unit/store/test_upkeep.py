@@ -33,7 +33,7 @@ def cost(path: Path) -> Any:
 def test_reset_forgets_everything_but_keys_and_their_usage(store: Store) -> None:
     write(store, mixed(50))
     run(lambda: store.mint_key(role="caller", email="", label=""))
-    run(lambda: store.reserve("k", {"week": 5}))
+    run(lambda: store.count("k", {"week": 5}))
     run(store.reset)
     assert store.read_now(rollups.totals, ())[0]["calls"] == 0
     assert (list(store.stretch(Filter())), run(store.counters), run(store.load_policy)) == ([], {}, ([], {}))
