@@ -52,11 +52,11 @@ from arbiter_app.pipeline.types import DEFAULT_RUNTIME, PICO_PER_USD, ChatReques
 from arbiter_app.pipeline.wishes import Wishes
 from arbiter_app.pool.rates import rates_of
 from arbiter_app.runtime import cost as meter
+from arbiter_app.runtime.assembler import StreamAssembler
 from arbiter_app.runtime.client import HttpRuntime
 from arbiter_app.runtime.clients import client_of
 from arbiter_app.runtime.embeddings import HttpEmbeddings
 from arbiter_app.runtime.sandbox import SANDBOX_KEY, SandboxServer, start_sandbox
-from arbiter_app.runtime.sse import StreamAssembler
 from arbiter_app.services.actions import Actions
 from arbiter_app.services.admission import Admission
 from arbiter_app.services.alerting import Alerting

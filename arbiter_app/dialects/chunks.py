@@ -11,6 +11,7 @@ import orjson
 from arbiter_app import exact_json
 from arbiter_app.dialects.reasoning import MEMBER
 from arbiter_app.pipeline.events import ChunkEvent
+from arbiter_app.pipeline.snapshots import Pieces
 from arbiter_app.pipeline.types import Json
 
 DONE = b"[DONE]"
@@ -29,6 +30,7 @@ class Chunks:
         self._pieces: list[str] = []
         self._of: str | int = ""
         """What the pieces are of: a member of a message, or the call whose arguments they are."""
+        self._so_far: dict[str | int, Pieces] = {}
         self.said = False
         self.calls = 0
         self.ended = self.failed = False
@@ -44,20 +46,20 @@ class Chunks:
         if isinstance(text, str) and text:
             self._flush()
             self.said = True
-            self._gather("content", text)
+            self._piece("content", text)
 
     def refusal(self, text: object) -> None:
         """A piece of what is said in place of an answer."""
         if isinstance(text, str) and text:
             self._flush()
             self.said = True
-            self._gather("refusal", text)
+            self._piece("refusal", text)
 
     def thought(self, text: object) -> None:
         """A piece of what is thought."""
         if isinstance(text, str) and text:
             self._flush()
-            self._gather("reasoning_content", text)
+            self._piece("reasoning_content", text)
 
     def signed(self, details: list[Json]) -> None:
         """What ends a thought; it waits for what comes after, where something stood before."""
@@ -68,6 +70,7 @@ class Chunks:
     def call(self, stated: object, name: object) -> int:
         """A call begins; returns its number."""
         number, self.calls = self.calls, self.calls + 1
+        self._rests(str)
         named = stated if isinstance(stated, str) and stated else f"call_{self._head.get('id', 'x')}_{number}"
         if self._held:
             self._held = [{**one, "before": named} for one in self._held]
@@ -80,10 +83,11 @@ class Chunks:
     def arguments(self, number: int, text: object) -> None:
         """A piece of a call's arguments."""
         if isinstance(text, str) and text:
-            self._gather(number, text)
+            self._piece(number, text)
 
     def end(self, finish: str, usage: Json | None, **more: Any) -> None:
         """Why the answer ended, and what it used."""
+        self._rests(str, int)
         self._flush()
         self._tell()
         if not self.ended:
@@ -111,6 +115,20 @@ class Chunks:
         self._tell()
         made, self._made = self._made, []
         return made
+
+    def _piece(self, of: str | int, text: str) -> None:
+        """Gather what a piece adds, where it may be all of its text so far."""
+        known = self._so_far.get(of)
+        if known is None:
+            known = self._so_far[of] = Pieces(arguments=not isinstance(of, str))
+        if added := known.add(text):
+            self._gather(of, added)
+
+    def _rests(self, *kinds: type) -> None:
+        """Gather what was held back of texts (str), and of arguments (int); whatever text comes later is another one."""
+        for of in [of for of in self._so_far if isinstance(of, kinds)]:
+            if rest := self._so_far.pop(of).rest():
+                self._gather(of, rest)
 
     def _gather(self, of: str | int, text: str) -> None:
         if of != self._of:

@@ -14,7 +14,7 @@ from arbiter_app.pipeline.types import Json
 
 
 class Assembler(Protocol):
-    """Builds the whole body out of chunks (`runtime.sse.StreamAssembler`)."""
+    """Builds the whole body out of chunks (`runtime.assembler.StreamAssembler`)."""
 
     done: bool
     error: RuntimeFault | None
@@ -22,6 +22,7 @@ class Assembler(Protocol):
     large: bool
     odd: bool
     placed: list[int]
+    deltas: bytes | None
 
     @property
     def finished(self) -> bool: ...
@@ -70,7 +71,7 @@ class Relay:
         for event in events:
             chunk = assembler.feed(event)
             if chunk is not None:
-                passed.append(Chunk(event, chunk, assembler.placed, assembler.odd))
+                passed.append(Chunk(assembler.deltas or event, chunk, assembler.placed, assembler.odd))
             elif assembler.error is not None:
                 return passed, assembler.error
             elif assembler.done:

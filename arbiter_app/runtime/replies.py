@@ -12,11 +12,12 @@ from arbiter_app.dialects.wire import Reader
 from arbiter_app.pipeline.completions import completed, without_own_bytes
 from arbiter_app.pipeline.ports import Reply, RuntimeFault
 from arbiter_app.pipeline.types import Json
+from arbiter_app.runtime.assembler import StreamAssembler
 from arbiter_app.runtime.budget import Hold
 from arbiter_app.runtime.claims.secrets import hide_bytes
 from arbiter_app.runtime.faults import stated_error
 from arbiter_app.runtime.json_lines import chat_of_ollama, events_in_lines
-from arbiter_app.runtime.sse import EventSplitter, EventTooLarge, StreamAssembler, event_data, separated
+from arbiter_app.runtime.sse import EventSplitter, EventTooLarge, event_data, separated
 from arbiter_app.runtime.transport import Headers
 
 UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)

@@ -331,6 +331,161 @@ def test_a_name_of_a_call_may_come_in_pieces(runtime: Stranger, over: Running, n
     assert [one["name"] for one in calls] == ["get_weather"] * 2 and calls[1]["arguments"] == '{"city":"Oslo"}'
 
 
+def grown(text: str, step: int) -> list[str]:
+    """All of a text so far, again and again."""
+    return [text[:end] for end in [*range(step, len(text), step), len(text)]]
+
+
+OSLO, ROME = '{"city":"Oslo"}', '{"city": "Rome", "at": {"at": "noon"}}'
+SAYING = "The sea, the sea, the open sea: blue, fresh and free."
+CALLS_AS_SNAPSHOTS: dict[str, list[dict[str, Any]]] = {
+    "all so far": [piece("get_weather", one, id="a") for one in grown(OSLO, 3)],
+    "all so far, named once": [piece("get_weather", "", id="a"), *[piece(None, one) for one in grown(OSLO, 4)]],
+    "all so far, without an id": [piece("get_weather", one) for one in grown(OSLO, 3)],
+    "all so far, without a number": [
+        chunk({"tool_calls": [{"id": "a", "function": {"name": "get_weather", "arguments": one}}]})
+        for one in grown(OSLO, 3)
+    ],
+    "all so far, another id each time": [
+        piece("get_weather", one, id=f"a{at}") for at, one in enumerate(grown(OSLO, 3))
+    ],
+    "pieces, another id each time": [
+        piece("get_weather", '{"ci', id="a1"),
+        piece(None, 'ty":"O', id="a2"),
+        piece(None, 'slo"}', id="a3"),
+    ],
+    "pieces, another id and the name each time": [
+        piece("get_weather", '{"ci', id="a1"),
+        piece("get_weather", 'ty":"O', id="a2"),
+        piece("get_weather", 'slo"}', id="a3"),
+    ],
+    "pieces, the name each time, no number": [
+        chunk({"tool_calls": [{"function": {"name": "get_weather", "arguments": one}}]})
+        for one in ('{"ci', 'ty":"Oslo"}')
+    ],
+    "pieces, and all of it at the end": [
+        piece("get_weather", "", id="a"),
+        *[piece(None, OSLO[at : at + 2]) for at in range(0, len(OSLO), 2)],
+        piece("get_weather", OSLO, id="a"),
+    ],
+    "all of it twice": [piece("get_weather", OSLO, id="a"), piece("get_weather", OSLO)],
+    "as an object at the end": [piece("get_weather", OSLO, id="a"), piece(None, {"city": "Oslo"})],  # type: ignore[arg-type]
+    "nothing first": [
+        piece("get_weather", "{}", id="a"),
+        *[piece(None, OSLO[at : at + 5]) for at in range(0, len(OSLO), 5)],
+    ],
+}
+PAIRS_OF_CALLS: dict[str, list[dict[str, Any]]] = {
+    "by turns": [
+        chunk({"tool_calls": [{"index": at, "id": f"c{at}", "function": {"name": "get_weather", "arguments": ""}}]})
+        for at in (0, 1)
+    ]
+    + [
+        chunk({"tool_calls": [{"index": at, "function": {"arguments": text[cut : cut + 3]}}]})
+        for cut in range(0, len(ROME), 3)
+        for at, text in ((0, OSLO), (1, ROME))
+        if text[cut : cut + 3]
+    ],
+    "by turns, all so far": [
+        chunk(
+            {
+                "tool_calls": [
+                    {"index": at, "id": f"c{at}", "function": {"name": "get_weather", "arguments": text[:end]}}
+                ]
+            }
+        )
+        for end in range(2, len(ROME) + 2, 2)
+        for at, text in ((0, OSLO), (1, ROME))
+    ],
+    "counted from one": [
+        chunk({"tool_calls": [{"index": at, "id": f"c{at}", "function": {"name": "get_weather", "arguments": text}}]})
+        for at, text in ((1, OSLO), (2, ROME))
+    ],
+    "both with the number 0": [
+        chunk({"tool_calls": [{"index": 0, "id": f"c{at}", "function": {"name": "get_weather", "arguments": one}}]})
+        for at, text in ((1, OSLO), (2, ROME))
+        for one in (text[:5], text[5:])
+    ],
+    "both in each chunk, all so far": [
+        chunk(
+            {
+                "tool_calls": [
+                    {"index": at, "id": f"c{at}", "function": {"name": "get_weather", "arguments": text[:end]}}
+                    for at, text in ((0, OSLO), (1, ROME))
+                ]
+            }
+        )
+        for end in range(4, len(ROME) + 4, 4)
+    ],
+}
+TEXTS_AS_SNAPSHOTS: dict[str, list[dict[str, Any]]] = {
+    "all so far": [chunk({"content": one}) for one in grown(SAYING, 6)],
+    "all so far by letters": [chunk({"role": "assistant", "content": one}) for one in grown(SAYING, 1)],
+    "pieces, and all of it with the end": [
+        *[chunk({"content": SAYING[at : at + 7]}) for at in range(0, len(SAYING), 7)],
+        chunk({"content": SAYING}, "stop"),
+    ],
+    "pieces, and all of it before the end": [
+        *[chunk({"content": SAYING[at : at + 7]}) for at in range(0, len(SAYING), 7)],
+        chunk({"role": "assistant", "content": SAYING}),
+    ],
+    "messages that grow": [
+        {**ROLE, "choices": [{"index": 0, "message": {"role": "assistant", "content": one}, "finish_reason": None}]}
+        for one in grown(SAYING, 9)
+    ],
+    "pieces, and a message at the end": [
+        *[chunk({"content": SAYING[at : at + 7]}) for at in range(0, len(SAYING), 7)],
+        {
+            **ROLE,
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": SAYING}, "finish_reason": "stop"}],
+        },
+    ],
+}
+
+
+def said_to_all(over: Running, **more: Any) -> list[tuple[str, list[str]]]:
+    """The text and the arguments of calls that callers of a chat, of Messages and of Responses get of one stream."""
+    chunks = events(ask(over, stream=True, tools=[WEATHER], **more))
+    deltas = [choice["delta"] for one in chunks for choice in one["choices"]]
+    joined: dict[int, str] = {}
+    for one in [one for delta in deltas for one in delta.get("tool_calls") or ()]:
+        joined[one["index"]] = joined.get(one["index"], "") + one["function"]["arguments"]
+    found = [("".join(delta.get("content") or "" for delta in deltas), [joined[at] for at in sorted(joined)])]
+    own = {"name": "get_weather", "input_schema": WEATHER["function"]["parameters"]}
+    body: dict[str, Any] = {"messages": ASK, "max_tokens": 99, "stream": True, "model": "auto", "tools": [own]}
+    told = events_in(over.http.post("/v1/messages", json={**body, "arbiter_no_cache": True}).text)
+    blocks: dict[int, list[str]] = {
+        one["index"]: [one["content_block"]["type"]] for one in told if one["type"] == "content_block_start"
+    }
+    for one in told:
+        if one["type"] == "content_block_delta":
+            blocks[one["index"]].append(one["delta"].get("text") or one["delta"].get("partial_json") or "")
+    text = "".join("".join(rest) for kind, *rest in blocks.values() if kind == "text")
+    found.append((text, ["".join(rest) for kind, *rest in blocks.values() if kind == "tool_use"]))
+    body = {"input": "Weather?", "stream": True, "tools": [{"type": "function", **WEATHER["function"]}]}
+    told = events_in(over.http.post("/v1/responses", json={**body, "arbiter_no_cache": True}).text)
+    text = "".join(one["delta"] for one in told if one["type"] == "response.output_text.delta")
+    (ended,) = [one["response"] for one in told if one["type"] == "response.completed"]
+    calls = [one["arguments"] for one in ended["output"] if one["type"] == "function_call"]
+    pieces = "".join(one["delta"] for one in told if one["type"] == "response.function_call_arguments.delta")
+    assert sorted(pieces) == sorted("".join(calls))
+    return [*found, (text, calls)]
+
+
+@pytest.mark.parametrize("name", [*CALLS_AS_SNAPSHOTS, *PAIRS_OF_CALLS])
+def test_calls_are_told_once_however_their_pieces_come(runtime: Stranger, over: Running, name: str) -> None:
+    pieces = CALLS_AS_SNAPSHOTS.get(name) or PAIRS_OF_CALLS[name]
+    runtime.say = lambda body: stream(ROLE, *pieces, chunk({}, "tool_calls"))
+    right = [OSLO] if name in CALLS_AS_SNAPSHOTS else [OSLO, ROME]
+    assert said_to_all(over) == [("", right)] * 3
+
+
+@pytest.mark.parametrize("name", TEXTS_AS_SNAPSHOTS)
+def test_text_is_told_once_however_its_pieces_come(runtime: Stranger, over: Running, name: str) -> None:
+    runtime.say = lambda body: stream(ROLE, *TEXTS_AS_SNAPSHOTS[name], *([] if "end" in name.split()[-1:] else [END]))
+    assert said_to_all(over) == [(SAYING, [])] * 3
+
+
 def events_in(text: str) -> list[dict[str, Any]]:
     """The data of a stream's events."""
     return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
@@ -393,7 +548,8 @@ def test_arguments_of_a_whole_answer_are_text(
     if streamed:
         chunks = events(raw)
         pieces = [one for each in chunks for one in each["choices"][0]["delta"].get("tool_calls") or ()]
-        assert json.loads(pieces[0]["function"]["arguments"]) == json.loads(told)
+        whole = "".join(one["function"]["arguments"] for one in pieces)
+        assert json.loads(whole) == json.loads(told)
         found = chunks[-1]["arbiter"]
     else:
         answer = json.loads(raw)

@@ -7,7 +7,7 @@ from typing import Any
 
 from arbiter_app.dialects.wire import Wire
 from arbiter_app.pipeline.completions import completed
-from arbiter_app.runtime.sse import StreamAssembler
+from arbiter_app.runtime.assembler import StreamAssembler
 
 
 def read(wire: Wire, said: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 
 from arbiter_app import exact_json
 from arbiter_app.dialects.wires import WIRES
-from arbiter_app.runtime.sse import StreamAssembler
+from arbiter_app.runtime.assembler import StreamAssembler
 from tests.unit.dialects import test_answers_become_messages as become_messages
 from tests.unit.dialects import test_messages_answers_become_chats as messages
 from tests.unit.dialects import test_responses_answers_become_chats as responses

@@ -13,7 +13,7 @@ from arbiter_app.dialects.openai_responses.events import Output, framed
 from arbiter_app.pipeline.decision import Decision, new_decision
 from arbiter_app.pipeline.events import Chunk
 from arbiter_app.pipeline.types import Caller, ChatRequest, Role
-from arbiter_app.runtime.sse import StreamAssembler
+from arbiter_app.runtime.assembler import StreamAssembler
 
 TOOLS = [
     {"type": "function", "name": "look_up"},

@@ -11,7 +11,7 @@ import pytest
 from arbiter_app.dialects.openai_chat.frames import Frames
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.pipeline.relay import Relay
-from arbiter_app.runtime.sse import StreamAssembler
+from arbiter_app.runtime.assembler import StreamAssembler
 
 
 class Arrivals:

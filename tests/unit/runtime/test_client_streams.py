@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from arbiter_app.pipeline.ports import Refused, RuntimeFault
-from arbiter_app.runtime.sse import StreamAssembler
+from arbiter_app.runtime.assembler import StreamAssembler
 from tests.peer import (
     CHUNK,
     DONE,

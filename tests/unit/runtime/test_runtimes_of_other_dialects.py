@@ -12,9 +12,9 @@ import pytest
 
 from arbiter_app.dialects.wires import WIRES
 from arbiter_app.pipeline.ports import Refused, Reply, RuntimeFault
+from arbiter_app.runtime.assembler import StreamAssembler
 from arbiter_app.runtime.client import HttpRuntime
 from arbiter_app.runtime.clients import CLIENTS
-from arbiter_app.runtime.sse import StreamAssembler
 from tests.stranger import STREAM, Said, Stranger, stranger
 from tests.unit.dialects import test_messages_answers_become_chats as messages
 from tests.unit.dialects import test_responses_answers_become_chats as responses

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arbiter_app.runtime.sse import EventSplitter, EventTooLarge, StreamAssembler, event_data
+from arbiter_app.runtime.assembler import StreamAssembler
+from arbiter_app.runtime.sse import EventSplitter, EventTooLarge, event_data
 
 STREAM = (
     b'\xef\xbb\xbf: hello\r\n\r\ndata: {"a":"\xe4\xbd\xa0"}\r\n\r\n\n'

@@ -32,6 +32,7 @@ from arbiter_app.pipeline.judge import SYSTEM as JUDGE_SYSTEM
 from arbiter_app.pipeline.judge import judge_message, parse_judgement
 from arbiter_app.pipeline.ports import Reply, RuntimeFault
 from arbiter_app.pipeline.types import Json, Task
+from arbiter_app.runtime.assembler import StreamAssembler
 from arbiter_app.runtime.client import HttpRuntime
 from arbiter_app.runtime.cost import cost_of
 from arbiter_app.runtime.sandbox import SandboxServer, start_sandbox, sums
@@ -40,7 +41,6 @@ from arbiter_app.runtime.sandbox.judging import judged
 from arbiter_app.runtime.sandbox.shapes import broken, instance_of
 from arbiter_app.runtime.sandbox.skills import SKILLS, TASKS, Skill
 from arbiter_app.runtime.sandbox.world import Fault
-from arbiter_app.runtime.sse import StreamAssembler
 from tests.clock import least_cpu_s
 from tests.waiting import FAR_S, PATIENCE_S
 
