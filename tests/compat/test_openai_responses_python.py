@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import agents
 import openai
 import pytest
 from pydantic import BaseModel
@@ -264,6 +263,8 @@ def test_a_stream_that_breaks_raises_after_saying_so(over):
 
 
 def test_an_agent_calls_its_tool_and_answers(over):
+    import agents  # here, since every process of a run imports this file, and that takes a second
+
     runtime, client = over
     asked: list[str] = []
 
