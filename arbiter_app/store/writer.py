@@ -148,9 +148,8 @@ class Writer:
 
     def follow_up(self, one: FollowUp) -> asyncio.Future[None]:
         """Queue what comes after a record; as `record`."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        self._put(Waiting(one, None, future, True), loop)
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._put(Waiting(one, None, future, True))
         return future
 
     def call(self, work: Callable[[Connection], T], *, keep: bool = False) -> asyncio.Future[T]:
@@ -159,16 +158,14 @@ class Writer:
         It may run twice when its transaction has to be made again. While the database refuses writes it fails with
         WritesPaused; with `keep` its future is done then, and it runs after the recovery, if this process lives to see it.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._put(Waiting(None, work, future, keep), loop)
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._put(Waiting(None, work, future, keep))
         return future
 
     def share(self, work: Callable[[Connection, Sequence[Q]], Sequence[T]], question: Q) -> asyncio.Future[T]:
         """The same with a function that is run once in a transaction, for all who ask for it then; done with one's own answer."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._put(Waiting(None, None, future, False, shared=work, question=question), loop)
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._put(Waiting(None, None, future, False, shared=work, question=question))
         return future
 
     def close(self, timeout_s: float = 10.0) -> None:
@@ -191,10 +188,10 @@ class Writer:
         if not self.degraded and self._line.moved():
             self._put(Waiting(None, _nothing, None, False))
 
-    def _put(self, item: Waiting, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def _put(self, item: Waiting) -> None:
         """Queue an item. Once degraded nobody waits for the database; once there is no room what comes new is refused, not what waits.
 
-        With a loop, it rings once that has run what is ready, for others may have something to write, too.
+        It rings once the event loop has run what is ready, for others may have something to write, too.
         """
         if self.degraded:
             kept = item.keep and self.pending < self._max_pending
@@ -206,10 +203,7 @@ class Writer:
         self._queue.append(item)
         if self._asleep:
             self._asleep = False
-            if loop is None:
-                self._bell.put(None)
-            else:
-                loop.call_soon(self._bell.put, None)
+            asyncio.get_running_loop().call_soon(self._bell.put, None)
 
     def _run(self) -> None:
         retry_s = FIRST_RETRY_S
