@@ -14,9 +14,9 @@ from arbiter_app.api import limits
 from arbiter_app.api.auth import caller_of
 from arbiter_app.api.body import BIG_BYTES, CallerGone, read_body
 from arbiter_app.api.budget_headers import budget_headers
-from arbiter_app.api.errors import error_answer, id_headers
+from arbiter_app.api.errors import Headers, error_answer, id_headers
 from arbiter_app.api.pings import Pings
-from arbiter_app.api.tags import end_user_of, tags_of
+from arbiter_app.api.tags import SAYING, TAGS, end_user_of, tags_of
 from arbiter_app.dialects import Dialect
 from arbiter_app.logs import request_id as log_request_id
 from arbiter_app.pipeline.decision import Decision
@@ -57,6 +57,7 @@ class Chat:
         contents: Contents | None = None,
     ) -> None:
         self.dialect = dialect
+        self._id_headers = id_headers(dialect)
         self._answer = answer or requests.lifecycle.answer
         self._requests = requests
         self._keys = requests.keys
@@ -67,7 +68,8 @@ class Chat:
     async def __call__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         """Answer one request. A caller who hangs up cancels the work, streamed or not."""
         log_request_id.set(request_id)
-        reply, told = _Reply(self.dialect, send, request_id), when_gone(scope)
+        ids = [(name, request_id.encode()) for name in self._id_headers]
+        reply, told = _Reply(self.dialect, send, request_id, ids), when_gone(scope)
         request = self._requests.request()
         try:
             async with request:
@@ -122,7 +124,11 @@ class Chat:
             chat = await asyncio.to_thread(self.dialect.parse, body, caller, request_id)
         if chat.native is not None and (going_along := _headers(chat.native, scope)):
             chat = replace(chat, native=replace(chat.native, headers=going_along))
-        chat = hinted(tagged(chat, scope), scope)
+        headers = {name for name, _ in scope["headers"]}
+        if TAGS in headers or not chat.payload.keys().isdisjoint(SAYING):
+            chat = tagged(chat, scope)
+        if TASK in headers:
+            chat = hinted(chat, scope)
         return (chat, None) if self._contents is None or said is None else self._contents.keeping(chat, said)
 
 
@@ -144,10 +150,10 @@ def _headers(native: NativeRequest, scope: Scope) -> dict[str, str]:
 class _Reply:
     """Writes the answer; knows whether it has begun."""
 
-    def __init__(self, dialect: Dialect, send: Send, request_id: str) -> None:
+    def __init__(self, dialect: Dialect, send: Send, request_id: str, ids: Headers) -> None:
         self._dialect = dialect
         self._send = send
-        self._ids = id_headers(dialect, request_id)
+        self._ids = ids
         self.request_id = request_id
         self.limits: limits.Headers = []
         self._begun = self._ended = False

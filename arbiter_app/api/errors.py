@@ -26,9 +26,9 @@ def spoken(scope: Scope) -> Dialect:
     return openai_chat
 
 
-def id_headers(dialect: Dialect, request_id: str) -> Headers:
-    """The id of a request, in the headers in which clients of a dialect look for it."""
-    return [(name, request_id.encode()) for name in dict.fromkeys((b"x-request-id", dialect.REQUEST_ID))]
+def id_headers(dialect: Dialect) -> tuple[bytes, ...]:
+    """The headers in which clients of a dialect look for the id of a request."""
+    return tuple(dict.fromkeys((b"x-request-id", dialect.REQUEST_ID)))
 
 
 def error_answer(error: ArbiterError, dialect: Dialect = openai_chat) -> tuple[int, Headers, bytes]:

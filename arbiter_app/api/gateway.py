@@ -155,7 +155,7 @@ def _request_id(scope: Scope) -> str:
 
 
 def _stamped(send: Send, request_id: str, dialect: Dialect) -> Send:
-    ids = id_headers(dialect, request_id)
+    ids = [(name, request_id.encode()) for name in id_headers(dialect)]
 
     async def stamped(message: Message) -> None:
         if message["type"] == "http.response.start":

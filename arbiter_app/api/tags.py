@@ -12,7 +12,8 @@ from arbiter_app.pipeline.plain import MAX_TAG_CHARS, is_tag
 TAGS = b"x-arbiter-tags"
 MOST_TAGS = 16
 USER = "user"
-_SAYING = ("metadata", "user", "safety_identifier")
+SAYING = ("metadata", "user", "safety_identifier")
+"""The members of a request that may say it."""
 MOST_USER_CHARS = MAX_TAG_CHARS - len(USER) - 1
 
 
@@ -20,8 +21,6 @@ def tags_of(headers: Collection[tuple[bytes, bytes]], payload: Mapping[str, Any]
     """Tags: `user:` with the end user first, then the header's (between commas), then `metadata` as `name:value`. What is beyond
     `MOST_TAGS`, too long or not to be shown is left out.
     """
-    if payload.keys().isdisjoint(_SAYING) and not any(name == TAGS for name, _ in headers):
-        return ()
     said = [part for name, value in headers if name == TAGS for part in _text(value).split(",")]
     metadata, user = payload.get("metadata"), end_user_of(payload)
     if isinstance(metadata, dict):

@@ -171,7 +171,7 @@ def _choice_completed(choice: Json, position: int, answer_id: str) -> bool:
     if message and "content" not in message:
         message["content"] = None
         changed = True
-    if not is_whole(choice.get("index")):
+    if type(index := choice.get("index")) is not int and not is_whole(index):
         choice["index"] = position
         changed = True
     stated, called = choice.get("finish_reason"), called_in(message)

@@ -155,12 +155,6 @@ class PooledTransport(httpx.AsyncBaseTransport):
 
     async def ask(self, origin: Origin, data: bytes, timeouts: Timeouts, end: float) -> HttpResponse:
         """Send a whole request, and wait for the head of its answer; `end` is by `time.monotonic`. Raises httpx's errors."""
-        connection = await self._exchange(origin, data, timeouts, end)
-        stream = BodyStream(self, origin, connection, timeouts, end)
-        return HttpResponse(connection.status, connection.headers, stream)
-
-    async def _exchange(self, origin: Origin, data: bytes, timeouts: Timeouts, end: float) -> HttpConnection:
-        """Send, and wait for the head; an idle connection that had been closed meanwhile is replaced by a new one."""
         first_byte_at = min(time.monotonic() + timeouts.first_byte_s, end)
         while True:
             if self._closed:
@@ -169,7 +163,7 @@ class PooledTransport(httpx.AsyncBaseTransport):
             if now >= end:
                 raise httpx.ReadTimeout("the deadline passed before the request was sent")
             connection = self._take(origin, now)
-            fresh = connection is None
+            fresh = connection is None  # an idle one that had been closed meanwhile is replaced
             if connection is None:
                 connection = await self._connect(origin, min(now + timeouts.connect_s, end))
                 if self._closed:
@@ -190,7 +184,8 @@ class PooledTransport(httpx.AsyncBaseTransport):
                 self.drop(connection)
                 raise
             else:
-                return connection
+                stream = BodyStream(self, origin, connection, timeouts, end)
+                return HttpResponse(connection.status, connection.headers, stream)
 
     def give_back(self, origin: Origin, connection: HttpConnection) -> None:
         """Keep a connection whose answer was read to the end; close any other."""

@@ -26,8 +26,8 @@ class FileWatch:
         self.path = path
         there = path.resolve()  # SQLite keeps the log beside the file, not beside a link to it
         self._beside = {
-            there.with_name(f"{there.name}-wal"): "the log of the database",
-            there.with_name(f"{there.name}-shm"): "the index of the database's log",
+            f"{there}-wal": "the log of the database",
+            f"{there}-shm": "the index of the database's log",
         }
         found = path.stat()
         self._same = _identity(found), _identity(path.lstat())
@@ -54,7 +54,7 @@ class FileWatch:
         for SQLite itself takes the log away with the last connection that does.
         """
         try:
-            found, itself = self.path.stat(), self.path.lstat()
+            found, itself = os.stat(self.path), os.lstat(self.path)
         except FileNotFoundError:
             return (
                 f"the database file {self.path} was deleted or moved away; put it back, or restart to begin a new one"
@@ -121,24 +121,27 @@ class FileWatch:
         return ""
 
 
-def _look_into_log(path: Path, before: int) -> tuple[int, bytes, bool]:
+def _look_into_log(path: str, before: int) -> tuple[int, bytes, bool]:
     """Its size, its head, and whether there is no hole where the last page stood when it had `before` bytes: so it is when it was
     cut and has grown again. SQLite keeps no locks on its log: opening and closing it here ends none.
     """
-    with path.open("rb", buffering=0) as file:
-        size, head = os.fstat(file.fileno()).st_size, file.read(32)
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size, head = os.fstat(file).st_size, os.pread(file, 32, 0)
         page = int.from_bytes(head[8:12], "big") + LOG_PAGE_HEAD
         at = (before - len(head)) // page * page + len(head) - page if page > LOG_PAGE_HEAD else 0
-        there = os.pread(file.fileno(), LOG_PAGE_HEAD, at) if at >= len(head) and size >= before else b""
+        there = os.pread(file, LOG_PAGE_HEAD, at) if at >= len(head) and size >= before else b""
         return size, head, any(there) or not there
+    finally:
+        os.close(file)
 
 
 def _identity(found: os.stat_result) -> Identity:
     return found.st_dev, found.st_ino
 
 
-def _identity_of(path: Path) -> Identity | None:
+def _identity_of(path: str) -> Identity | None:
     try:
-        return _identity(path.stat())
+        return _identity(os.stat(path))
     except OSError:
         return None

@@ -184,7 +184,8 @@ def _counts(stated: Json) -> dict[str, int]:
     """The members that are numbers of tokens."""
     found = {}
     for name, number in stated.items():
-        if (count := count_of(number)) is not None and count <= MOST_TOKENS:
+        count = number if type(number) is int else count_of(number)
+        if count is not None and 0 <= count <= MOST_TOKENS:
             found[name] = count
     return found
 
@@ -289,7 +290,7 @@ def _stated(headers: Mapping[str, str], body: Json) -> Iterator[int | None]:
     """Every charge that an answer states; None for one that is no amount."""
     if (charge := headers.get(CHARGE_HEADER)) is not None:
         yield pico_of(charge)
-    if pico := pico_of(headers.get(LITELLM_HEADER)):
+    if (charge := headers.get(LITELLM_HEADER)) is not None and (pico := pico_of(charge)):
         yield pico  # 0 is what a proxy says of a model whose price it does not know
     usage = body.get("usage")
     if not isinstance(usage, dict):
