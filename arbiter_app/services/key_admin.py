@@ -148,7 +148,7 @@ class KeyAdmin:
         raise NotFound(f"no key {quoted(key_id)} that can be changed")
 
     async def projects(self, by: Caller | None = None) -> list[ProjectRow]:
-        """Every project, or those in which somebody has a role; with how many keys it has."""
+        """Every project, or those in which somebody has a role; with how many keys it has, those that were revoked not counted."""
         rows = self._keys.listing()
         return [
             {
@@ -156,7 +156,7 @@ class KeyAdmin:
                 "name": one.name,
                 "timezone": one.timezone,
                 "created": one.created,
-                "keys": sum(row["project_id"] == one.id for row in rows),
+                "keys": sum(row["project_id"] == one.id and row["status"] != "revoked" for row in rows),
                 "content_hours": one.content_hours,
                 "redact": list(one.redact),
             }

@@ -94,8 +94,10 @@ def test_projects_limit_all_their_keys_by_their_own_clock(gateway: Running) -> N
         with gateway.client(secret) as caller:
             refused = caller.post("/v1/chat/completions", json={**ASK, "arbiter_pin": "gpt-4o"})
             assert refused.status_code == 402 and "+09:00" in refused.headers["x-arbiter-budget-renews"]
+    with gateway.client(keys[0]) as caller:
+        caller.post("/v1/key/revoke").raise_for_status()
     renamed = gateway.http.post(f"/v1/projects/{project['id']}", json={"name": "data"}).json()
-    assert (renamed["name"], renamed["timezone"], renamed["keys"]) == ("data", "Asia/Tokyo", 2)
+    assert (renamed["name"], renamed["timezone"], renamed["keys"]) == ("data", "Asia/Tokyo", 1)
     assert [one["id"] for one in gateway.http.get("/v1/projects").json()["data"]][0] == "default"
 
 

@@ -51,6 +51,11 @@ def test_people_are_found_among_many(browser: Browser, tmp_path: Path) -> None:
         told = {"email": f"person{at}@example.com", "project_id": "default", "role": "member"}
         code = site.http.post("/v1/people/invitations", json=told).json()["path"].partition("=")[2]
         assert httpx.post(f"{site.url}/session", json={"invitation": code, "name": f"P{at}."}).status_code == 200
+    other = site.http.post("/v1/projects", json={"name": "Elsewhere"}).json()["id"]
+    for at in range(SHOWN + 1):
+        told = {"email": f"waits{at}@example.com", "project_id": other, "role": "viewer"}
+        site.http.post("/v1/people/invitations", json=told).raise_for_status()
+    site.http.post("/v1/people/invitations", json={"email": "operates@example.com"}).raise_for_status()
     context = browser.new_context(base_url=site.url)
     sign_in(context, site)
     page = context.new_page()
@@ -68,6 +73,15 @@ def test_people_are_found_among_many(browser: Browser, tmp_path: Path) -> None:
     page.get_by_label("Search people").fill("nowhere")
     for panel in panels:
         expect(panel).to_contain_text("Nobody like that")
+    page.get_by_label("Search people").fill("")
+    everybody, members = panels
+    expect(everybody).to_contain_text("operates@example.com")
+    expect(everybody).not_to_contain_text("waits0@")
+    expect(members).not_to_contain_text("operates@")
+    expect(members).not_to_contain_text("waits0@")
+    page.get_by_role("button", name="Elsewhere").click()
+    expect(members).to_contain_text(f"the first {SHOWN} of {SHOWN + 1}")
+    expect(members.locator("tr", has_text="@example.com")).to_have_count(SHOWN)
     context.close()
     stop_site(site)
 

@@ -8,7 +8,7 @@ from arbiter_app.web.components import atoms, data
 from arbiter_app.web.components.budgets import counted
 from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.state.team import ROLES, Team
-from arbiter_app.web.typed import Record, either
+from arbiter_app.web.typed import Record, Records, either
 
 WANTS = (("usual", "as usual"), ("best", "best answers"), ("cheapest", "cheapest"))
 HOW = (
@@ -134,6 +134,7 @@ def _people() -> rx.Component:
             _nobody("Nobody signs in without a key yet", "Invite somebody, or set up sign-in with your organisation."),
         ),
         _said("people"),
+        _invitations(Team.operators_invited, Team.operators_invited_shown),
         note=Team.people_shown,
         tools=(_person_search("Search people"),),
     )
@@ -173,7 +174,7 @@ def _members() -> rx.Component:
         rx.Var.create("Members of ") + Team.name,
         body,
         _said("members"),
-        rx.cond(OWNS, rx.fragment(_invite(), rx.cond(Team.invitations.length() > 0, _invitations()))),
+        rx.cond(OWNS, rx.fragment(_invite(), _invitations(Team.invitations, Team.invitations_shown))),
         note=Team.members_shown,
         explain=HOW,
         tools=(rx.cond(Team.may == "operator", rx.fragment(), _person_search("Search members")),),
@@ -201,7 +202,9 @@ def _invite() -> rx.Component:
     )
 
 
-def _invitations() -> rx.Component:
+def _invitations(rows: Records, shown: rx.Var[str]) -> rx.Component:
+    """Links that still work; nothing where there is none."""
+
     def line(row: Record) -> rx.Component:
         return rx.el.tr(
             rx.el.td(row["email"], class_name="m"),
@@ -213,10 +216,11 @@ def _invitations() -> rx.Component:
 
     table = rx.el.table(
         data.heads("invited", "as", "link works-", ""),
-        rx.el.tbody(rx.foreach(Team.invitations, line)),
-        class_name="feed",
+        rx.el.tbody(rx.foreach(rows, line)),
+        class_name="feed long",
     )
-    return rx.el.div(table, class_name="scroll")
+    told = rx.el.p("Invitations that were not used yet: ", shown, class_name="small mute pad")
+    return rx.cond(rows.length() > 0, rx.fragment(told, rx.el.div(table, class_name="scroll")))
 
 
 def _budget() -> rx.Component:
@@ -281,7 +285,11 @@ def _keys() -> rx.Component:
             kind="mini danger",
         )
         return rx.el.tr(
-            rx.el.td(link(row["label"], to=row["to"], title=row["id"]), class_name="m"),
+            rx.el.td(
+                link(row["label"], to=row["to"]),
+                rx.cond(row["label"] != row["id"], rx.el.div(row["id"], class_name="small mute")),
+                class_name="m",
+            ),
             rx.el.td(rx.cond(Team.may == "viewer", rx.el.span(row["wish"]), wish(row))),
             rx.el.td(either(row["used"] != "", atoms.day_clock(row["used"]), "never"), class_name="n hide"),
             rx.el.td(rx.cond(Team.may != "viewer", rx.el.span(pause, rotate, revoke, class_name="row buttons wrap"))),

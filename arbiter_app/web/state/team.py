@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import reflex as rx
@@ -9,6 +10,7 @@ import reflex as rx
 from arbiter_app.pipeline.plain import MAX_EMAIL_CHARS
 from arbiter_app.pipeline.types import Caller, ProjectRole, Role
 from arbiter_app.services.project_roles import is_operator, may, may_somewhere, role_in
+from arbiter_app.services.rows.people import InvitationRow
 from arbiter_app.store.rollup_math import project_scope
 from arbiter_app.web import container, views
 from arbiter_app.web.finding import found
@@ -43,6 +45,9 @@ class Team(rx.State):
     projects: Listed[View] = listed()
     members: Listed[View] = listed()
     invitations: Listed[View] = listed()
+    invitations_shown: rx.Field[str] = rx.field("")
+    operators_invited: Listed[View] = listed()
+    operators_invited_shown: rx.Field[str] = rx.field("")
     people: Listed[View] = listed()
     keys: Listed[View] = listed()
     budgets: Listed[View] = listed()
@@ -237,7 +242,8 @@ class Team(rx.State):
         services = container.current().services
         self.closed = "" if may_somewhere(who, ProjectRole.VIEWER) else "yes"
         if self.closed:
-            self.projects, self.members, self.invitations, self.people, self.keys = [], [], [], [], []
+            self.projects, self.members, self.people, self.keys = [], [], [], []
+            self.invitations, self.operators_invited = [], []
             return
         rows = await services.key_admin.projects(who)
         ids = [one["id"] for one in rows]
@@ -271,10 +277,10 @@ class Team(rx.State):
         self._show_keys(await services.key_admin.listing(who), {one["id"]: one["name"] for one in rows})
 
     async def _show_people(self, who: Caller, waiting: Any) -> None:
-        self.people = []
+        self.people, to_all = [], []
         if is_operator(who):
             everybody = await container.current().services.people.listing()
-            waiting = everybody["invitations"]
+            to_all = [one for one in everybody["invitations"] if not one["project_id"]]
             rows = [
                 {
                     "id": one["id"],
@@ -287,10 +293,16 @@ class Team(rx.State):
                 for one in everybody["data"]
             ]
             self.people, self.people_shown = found(rows, self.person, "name", "email", "role")
-        self.invitations = [
+        self.invitations, self.invitations_shown = self._invited(waiting)
+        self.operators_invited, self.operators_invited_shown = self._invited(to_all)
+
+    def _invited(self, waiting: Sequence[InvitationRow]) -> tuple[list[View], str]:
+        """The first of these links that fit the search for people, newest first, and how many there are."""
+        rows = [
             {"id": one["id"], "email": one["email"], "role": one["role"], "expires": f"{one['expires']:.0f}"}
-            for one in waiting
+            for one in reversed(waiting)
         ]
+        return found(rows, self.person, "email", "role")
 
     def _show_keys(self, rows: Any, projects: dict[str, str]) -> None:
         mine = [one for one in rows if one["project_id"] == self.project and one["status"] != "revoked"]
