@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import html
 import re
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,8 @@ ORDER = [
     "glossary",
 ]
 MAX_HITS = 12
+WIDE = 5
+"""Tables with so many columns scroll by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,26 @@ def docs(folder: Path = CONTENT) -> tuple[Doc, ...]:
     """Every page of the folder: the known ones in reading order, others after them by name."""
     files = {path.stem: path for path in sorted(folder.glob("*.md"))}
     slugs = [slug for slug in ORDER if slug in files] + [slug for slug in files if slug not in ORDER]
-    return tuple(render(slug, files[slug].read_text()) for slug in slugs)
+    pages = tuple(render(slug, files[slug].read_text()) for slug in slugs)
+    places = _places(pages)
+    return tuple(replace(one, html=_linked(one, places)) for one in pages)
+
+
+def _places(pages: Sequence[Doc]) -> dict[str, str]:
+    """Where a title leads to: those of pages, and headings that only one page has."""
+    headings = Counter(title for one in pages for _, _, title in one.contents)
+    found = {title: f"{one.path}#{at}" for one in pages for _, at, title in one.contents if headings[title] == 1}
+    return found | {one.title: one.path for one in pages}
+
+
+def _linked(page: Doc, places: Mapping[str, str]) -> str:
+    """The page with links where it names a page or a heading in italics; itself it does not link."""
+
+    def link(named: re.Match[str]) -> str:
+        to = places.get(html.unescape(named[1]), page.path)
+        return named[0] if to == page.path else f'<a href="{to}">{named[0]}</a>'
+
+    return re.sub(r"<em>([^<]+)</em>", link, page.html)
 
 
 def render(slug: str, source: str) -> Doc:
@@ -71,6 +94,8 @@ def render(slug: str, source: str) -> Doc:
     parser = MarkdownIt("commonmark", {"html": False, "highlight": _highlight}).enable(["table", "strikethrough"])
     parser.add_render_rule("fence", _fence)
     parser.add_render_rule("code_inline", _code)
+    parser.add_render_rule("table_open", _table)
+    parser.add_render_rule("table_close", _table_end)
     tokens = parser.parse(source)
     contents: list[tuple[int, str, str]] = []
     sections: list[Section] = []
@@ -137,6 +162,24 @@ def _code(self: Any, tokens: Any, place: int, options: Any, env: Any) -> str:
     """Code within a line. Names of settings may break behind their joints, which narrow columns need."""
     broken = re.sub(r"_(?=[A-Z])", "_<wbr>", html.escape(tokens[place].content))
     return f"<code>{broken}</code>"
+
+
+def _is_wide(tokens: Any, place: int) -> bool:
+    """Whether the table that begins or ends here has more columns than a phone has room for."""
+    step = 1 if tokens[place].type == "table_open" else -1
+    columns = 0
+    while tokens[place].type != ("tr_close" if step > 0 else "tr_open"):
+        columns += tokens[place].type in ("th_open", "td_open")
+        place += step
+    return columns >= WIDE
+
+
+def _table(self: Any, tokens: Any, place: int, options: Any, env: Any) -> str:
+    return '<div class="scroll" tabindex="0"><table>\n' if _is_wide(tokens, place) else "<table>\n"
+
+
+def _table_end(self: Any, tokens: Any, place: int, options: Any, env: Any) -> str:
+    return "</table></div>\n" if _is_wide(tokens, place) else "</table>\n"
 
 
 def _fence(self: Any, tokens: Any, place: int, options: Any, env: Any) -> str:

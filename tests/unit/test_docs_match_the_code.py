@@ -15,7 +15,11 @@ from arbiter_app.metrics import METRICS
 from arbiter_app.pipeline import errors
 from arbiter_app.pipeline.types import Mode, Task
 from arbiter_app.settings import setting_names
+from arbiter_app.web.docs import docs
+from arbiter_app.web.snippets import CLIENTS, snippets
 
+NOT_AS_CODE = {"vercel", "aider", "open-webui"}
+"""Clients that the docs describe in a table or a sentence."""
 PACKAGE = Path(arbiter_app.__file__).parent
 CONTENT = PACKAGE / "web" / "content"
 
@@ -30,6 +34,23 @@ def every_error() -> Iterator[type[errors.ArbiterError]]:
         found = todo.pop()
         todo += found.__subclasses__()
         yield found
+
+
+def test_code_of_clients_is_the_same_on_the_page_and_in_the_docs() -> None:
+    blocks = set(re.findall(r"^```[a-z]+\n(.*?)^```$", page("integration"), re.MULTILINE | re.DOTALL))
+    filled = snippets("http://localhost:8000")
+    assert [name for name in CLIENTS if name not in NOT_AS_CODE and filled[name] not in blocks] == []
+
+
+def test_links_of_the_docs_lead_somewhere_and_names_of_pages_are_links() -> None:
+    pages = docs()
+    places = {one.path for one in pages} | {f"{one.path}#{at}" for one in pages for _, at, _ in one.contents}
+    led = {to for one in pages for to in re.findall(r'href="(/docs[^"]*)"', one.html)}
+    assert led <= places and "/docs/operations#overload" in led
+    titles = {one.title for one in pages}
+    for one in pages:
+        unlinked = re.findall(r"(?<!\">)<em>([^<]+)</em>", one.html)
+        assert titles.intersection(unlinked) <= {one.title}
 
 
 def test_every_route_is_described_and_no_other() -> None:

@@ -27,7 +27,7 @@ def tab(request: pytest.FixtureRequest, browser: Browser, site: Site) -> Page:
     return page
 
 
-@pytest.mark.parametrize("path", [*PATHS, "/app/decision/*", "/no/such/page"])
+@pytest.mark.parametrize("path", [*PATHS, "/docs/operations", "/docs/brain", "/app/decision/*", "/no/such/page"])
 def test_a_page_fits_its_screen_is_labelled_and_accessible_in_both_themes(tab: Page, site: Site, path: str) -> None:
     errors: list[str] = []
     tab.on("pageerror", lambda error: errors.append(str(error)))
