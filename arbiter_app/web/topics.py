@@ -171,8 +171,9 @@ def _cap(shadows: bool, report: ReportSums) -> float | None:
 
 
 def _sample(rows: Sequence[KnownModel]) -> str:
+    """How much a chart of what is known rests on; empty where nothing is."""
     graded = [row for row in rows if row["quality"] is not None]
-    return f"{len(graded)} models, n {formats.count(sum(row['n'] for row in graded))}"
+    return f"{len(graded)} models, n {formats.count(sum(row['n'] for row in graded))}" if graded else ""
 
 
 async def _learned(services: Services, channel: Channel) -> Vars:
@@ -191,6 +192,7 @@ async def _learned(services: Services, channel: Channel) -> Vars:
         "charts": charts,
         "prices_legend": legend(charts["prices"]),
         "judge": " ".join([calibrations.judge(report["judge"]), *calibrations.reactions(report["reactions"])]),
+        "any_calls": "yes" if report["calls"] else "no",
         "any_rows": "yes" if any(known.values()) else "no",
         "any_prices": "yes" if history else "no",
     }

@@ -160,7 +160,7 @@ def figures(report: ReportSums, policy: PolicyTable, *, pool_size: int, toleranc
         "calls": count(report["calls"]),
         "calls_sub": f"{count(report['failed'])} failed · {count(report['aborted'])} aborted",
         "spend": dollars(report["actual_spend"]),
-        "spend_sub": f"{share(states['settled'] / priced if priced else None)} settled by the runtime",
+        "spend_sub": f"{share(states['settled'] / priced)} settled by the runtime" if priced else "no charge yet",
         "learning": share(learning),
         "learning_sub": _with_cap(money(spent), report["explore_usd_cap"]),
         "models": count(pool_size),
@@ -356,11 +356,15 @@ def views(rows: Iterable[DecisionRow]) -> list[View]:
     return [feed_row(row) for row in rows]
 
 
+def taken(row: BudgetRow) -> float:
+    """The share of a budget that is spent or reserved."""
+    return (row["spent_usd"] + row["reserved_usd"]) / row["limit_usd"] if row["limit_usd"] else 1.0
+
+
 def budget_row(row: BudgetRow, names: Mapping[str, str]) -> View:
     """One budget in its present period; the bar has what is spent and what is reserved. `names` are those of projects and keys by id."""
     subject = row["subject"] if row["scope"] == "tag" else names.get(row["subject"]) or row["subject"]
-    limit, used = row["limit_usd"], row["spent_usd"] + row["reserved_usd"]
-    taken = used / limit if limit else 1.0
+    limit, full = row["limit_usd"], taken(row)
     length = "in all" if row["period"] == "all" else f"a {row['period']}"
     whose = "this key" if row["scope"] == "key" else f"{row['scope']} {subject}"
     return {
@@ -376,9 +380,9 @@ def budget_row(row: BudgetRow, names: Mapping[str, str]) -> View:
         + (f", {amount(row['reserved_usd'])} reserved" if row["reserved_usd"] else ""),
         "left_usd": amount(row["left_usd"]),
         "counted": _counted(row),
-        "label": f"{share(taken, 0)} of {amount(limit)} {length} is spent or reserved",
-        "width": percent_css(taken),
-        "hot": "yes" if taken >= row["soft"] else "",
+        "label": f"{share(full, 0)} of {amount(limit)} {length} is spent or reserved",
+        "width": percent_css(full),
+        "hot": "yes" if full >= row["soft"] else "",
         "renews": "" if row["renews"] is None else f"{row['renews']:.0f}",
     }
 

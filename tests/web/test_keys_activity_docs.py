@@ -136,7 +136,7 @@ def test_activity_finds_what_was_refused_and_says_that_it_cost_nothing(page: Pag
     page.get_by_label("Outcome").select_option("failed")
     page.wait_for_url("**/app/activity?status=failed")
     row = page.locator("tbody tr").first
-    expect(row.locator(".mode")).to_have_text("refused")
+    expect(row.locator(".mode").first).to_have_text("refused")
     expect(row).to_contain_text("$0")
     expect(page.locator("tbody tr .m-exploit, tbody tr .m-explore")).to_have_count(0)
 

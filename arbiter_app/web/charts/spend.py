@@ -11,7 +11,6 @@ from arbiter_app.web.charts.chart import ChartSpec, SummaryData
 from arbiter_app.web.charts.parts import (
     GREY,
     UTC,
-    WARN,
     Figure,
     calls_of,
     iso,
@@ -27,6 +26,8 @@ from arbiter_app.web.theme import SERIES
 
 MAX_SERIES = 5
 LEAST_SLOTS = 6
+LEARNT = SERIES[MAX_SERIES + 1]
+"""Colour of what was asked beside answers: no model's."""
 
 
 def spend(
@@ -57,7 +58,7 @@ def spend(
         values = [sum(v for k, v in row["models"].items() if k in rest) for row in rows]
         bars.append(_bar(f"{len(rest)} others", x, values, GREY, whole))
     if any(row["learning"] for row in rows):
-        bars.append(_bar("asked beside, to learn", x, [row["learning"] for row in rows], WARN, whole))
+        bars.append(_bar("asked beside, to learn", x, [row["learning"] for row in rows], LEARNT, whole))
     # A slot in which nothing was compared has no baseline, rather than one equal to the spend.
     baselines = [row["baseline"] if row["measured_calls"] else None for row in rows]
     alone = sum(one is not None for one in baselines) == 1

@@ -9,7 +9,7 @@ from arbiter_app.services.periods import PERIODS
 from arbiter_app.web.components import atoms, data
 from arbiter_app.web.components.frame import link
 from arbiter_app.web.state.key_budgets import KeyBudgets
-from arbiter_app.web.typed import Record, Records, either
+from arbiter_app.web.typed import Record, either
 
 HOW = (
     "What calls in work may still cost at their dearest is reserved until they end. Spent and reserved never exceed the limit; "
@@ -23,7 +23,7 @@ def own() -> rx.Component:
     def one(row: Record) -> rx.Component:
         return rx.el.div(
             rx.el.div(
-                rx.el.span(row["what"], class_name="small"),
+                rx.el.span(row["what"], class_name="small whole"),
                 rx.el.span(row["spent_of"], class_name="num small push", white_space="nowrap"),
                 class_name="row",
             ),
@@ -43,12 +43,12 @@ def own() -> rx.Component:
 
 
 def glance() -> rx.Component:
-    """The budgets of what somebody sees, or else their own, in bars; nothing where there are none."""
+    """The fullest budgets of what somebody sees, or else their own, in bars; nothing where there are none."""
 
     def one(row: Record) -> rx.Component:
         return rx.el.div(
             rx.el.div(
-                rx.el.span(row["scope"], " ", rx.el.b(row["subject"]), class_name="small", title=row["named"]),
+                rx.el.span(row["scope"], " ", rx.el.b(row["subject"]), class_name="small whole", title=row["named"]),
                 rx.el.span(row["spent_of"], " ", row["length"], class_name="num small push", white_space="nowrap"),
                 class_name="row",
             ),
@@ -56,12 +56,10 @@ def glance() -> rx.Component:
             class_name="stack tight",
         )
 
-    def panel(rows: Records) -> rx.Component:
-        body = rx.el.div(rx.foreach(rows, one), class_name="stack pad")
-        more = link("all budgets", to="/app/key", class_name="btn mini ghost")
-        return rx.cond(rows.length() > 0, atoms.panel("Budgets", body, note="of now", explain=HOW, tools=(more,)))
-
-    return rx.cond(KeyBudgets.every.length() > 0, panel(KeyBudgets.every), panel(KeyBudgets.own))
+    body = rx.el.div(rx.foreach(KeyBudgets.fullest, one), class_name="stack pad")
+    more = link("all budgets", to="/app/key", class_name="btn mini ghost")
+    panel = atoms.panel("Budgets", body, note=KeyBudgets.fullest_shown, explain=HOW, tools=(more,))
+    return rx.cond(KeyBudgets.fullest.length() > 0, panel)
 
 
 def every() -> rx.Component:

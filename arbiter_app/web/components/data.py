@@ -14,7 +14,7 @@ from arbiter_app.web.charts.parts import Figure
 from arbiter_app.web.components import atoms
 from arbiter_app.web.components.frame import link
 from arbiter_app.web.components.icons import icon
-from arbiter_app.web.state.chart import Chart
+from arbiter_app.web.state.chart import TITLES, Chart
 from arbiter_app.web.theme import DARK, LIGHT, template
 from arbiter_app.web.typed import Record, Records, Text, either
 
@@ -231,10 +231,11 @@ def mark(kind: str, text: str) -> rx.Component:
 
 def chart_tools(name: str, behind: Text = "/app/activity") -> tuple[rx.Component, ...]:
     """The buttons of a chart: the decisions `behind` it, its numbers as a table, and as a file."""
+    title = TITLES[name]
     return (
-        link("decisions", to=behind, class_name="btn mini ghost", aria_label=f"The decisions behind {name}"),
-        atoms.button("table", on_click=Chart.show(name), kind="mini ghost", aria_label=f"Show {name} as a table"),
-        atoms.button("csv", on_click=Chart.save(name), kind="mini ghost", aria_label=f"Download {name} as CSV"),
+        link("decisions", to=behind, class_name="btn mini ghost", aria_label=f"The decisions behind {title}"),
+        atoms.button("table", on_click=Chart.show(name), kind="mini ghost", aria_label=f"Show {title} as a table"),
+        atoms.button("csv", on_click=Chart.save(name), kind="mini ghost", aria_label=f"Download {title} as CSV"),
     )
 
 

@@ -7,7 +7,7 @@ import reflex as rx
 from arbiter_app.store.decisions import ORDERS, RANKED
 from arbiter_app.web.components import atoms, contents, data
 from arbiter_app.web.components.frame import link, shell
-from arbiter_app.web.pages.overview import closed
+from arbiter_app.web.pages.overview import closed, no_calls
 from arbiter_app.web.state.activity import MODES, Activity, DecisionPage
 from arbiter_app.web.tasks import TASKS
 from arbiter_app.web.typed import Record, Records, either
@@ -131,8 +131,10 @@ def _rows() -> rx.Component:
                 class_name="n l",
             ),
             rx.el.td(link(atoms.task_badge(row["task"]), to=to)),
-            rx.el.td(link(row["model"], to=to), class_name="m"),
-            rx.el.td(atoms.mode_chip(row["mode"])),
+            rx.el.td(
+                link(row["model"], to=to), rx.el.div(atoms.mode_chip(row["mode"]), class_name="only-s"), class_name="m"
+            ),
+            rx.el.td(atoms.mode_chip(row["mode"]), class_name="hide"),
             rx.el.td(atoms.quality(row["width"], row["quality"]), class_name="hide"),
             rx.el.td(row["tokens"], class_name="n hide"),
             rx.el.td(row["cost"], class_name="n"),
@@ -146,7 +148,7 @@ def _rows() -> rx.Component:
     return rx.el.div(
         rx.el.table(
             data.heads(
-                "time", "task", "model", "mode", "quality-", "#tokens-", "#cost", "#saved-", "#ms-", "decision-"
+                "time", "task", "model", "mode-", "quality-", "#tokens-", "#cost", "#saved-", "#ms-", "decision-"
             ),
             rx.el.tbody(rx.foreach(Activity.rows, line)),
             class_name="feed long",
@@ -156,14 +158,15 @@ def _rows() -> rx.Component:
 
 
 def _none() -> rx.Component:
+    """What stands for decisions where none fits the filters, or where there is none at all."""
+    return rx.cond(Activity.narrowed == "", no_calls(), _none_fits())
+
+
+def _none_fits() -> rx.Component:
     return atoms.empty(
         "No decision matches",
-        "Widen the filters, or route something first.",
-        rx.el.div(
-            atoms.button("Clear filters", on_click=Activity.clear),
-            link("Open the playground", to="/app/playground", class_name="btn primary"),
-            class_name="row",
-        ),
+        "Widen the filters, or clear them.",
+        atoms.button("Clear filters", on_click=Activity.clear),
     )
 
 

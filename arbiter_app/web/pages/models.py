@@ -249,16 +249,21 @@ def _prices() -> rx.Component:
 
 
 def _latency() -> rx.Component:
+    drawing = rx.el.div(
+        data.chart(Models.charts["latency"], "latency", "Median and 95th percentile latency over time", 200),
+        class_name="pad",
+    )
+    marks = rx.el.div(
+        rx.el.span(rx.el.i(style={"--k": "#0f8472"}), "median"),
+        rx.el.span(rx.el.i(style={"--k": "#b3762a"}), "95th percentile"),
+        class_name="legend",
+    )
     return atoms.panel(
         "Latency",
-        rx.el.div(
-            data.chart(Models.charts["latency"], "latency", "Median and 95th percentile latency over time", 200),
-            class_name="pad",
-        ),
-        rx.el.div(
-            rx.el.span(rx.el.i(style={"--k": "#0f8472"}), "median"),
-            rx.el.span(rx.el.i(style={"--k": "#b3762a"}), "95th percentile"),
-            class_name="legend",
+        rx.cond(
+            Models.any_calls == "no",
+            atoms.empty("No calls yet", "How long answers take shows here, for each time range."),
+            rx.fragment(drawing, marks),
         ),
         explain=HOW["latency"],
         note="ms to the whole answer",

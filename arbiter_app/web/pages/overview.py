@@ -225,21 +225,28 @@ def _changed() -> rx.Component:
 
 
 def _scatter() -> rx.Component:
+    sample = Overview.samples[Overview.scatter_task]
+    drawing = rx.el.div(
+        data.chart(Overview.scatters[Overview.scatter_task], "scatter", "Cost a call against quality, per model", 276),
+        class_name="pad",
+    )
+    marks = rx.el.div(
+        data.mark("k-dot", "current choice"),
+        data.mark("k-line", "Pareto front"),
+        data.mark("k-band", "within tolerance of the best"),
+        data.mark("k-bar", "95 % interval"),
+        rx.el.span(sample, class_name="num"),
+        class_name="legend",
+    )
     return atoms.panel(
         "Cost and quality",
-        rx.el.div(
-            data.chart(
-                Overview.scatters[Overview.scatter_task], "scatter", "Cost a call against quality, per model", 276
+        rx.cond(
+            (Overview.any_calls != "") & (sample == ""),
+            atoms.empty(
+                "No grades yet",
+                "Each model stands here with its cost and quality once answers of this kind were graded.",
             ),
-            class_name="pad",
-        ),
-        rx.el.div(
-            data.mark("k-dot", "current choice"),
-            data.mark("k-line", "Pareto front"),
-            data.mark("k-band", "within tolerance of the best"),
-            data.mark("k-bar", "95 % interval"),
-            rx.el.span(Overview.samples[Overview.scatter_task], class_name="num"),
-            class_name="legend",
+            rx.fragment(drawing, marks),
         ),
         explain=HOW["scatter"],
         tools=(
@@ -351,7 +358,11 @@ def _classifier() -> rx.Component:
 
     return atoms.panel(
         "Classifier",
-        rx.el.table(rx.el.tbody(rx.foreach(Overview.classifier, line))),
+        rx.cond(
+            Overview.any_calls == "no",
+            rx.el.p("Nothing was classified yet.", class_name="small mute pad"),
+            rx.el.table(rx.el.tbody(rx.foreach(Overview.classifier, line))),
+        ),
         explain=HOW["classifier"],
         note="how tasks were recognised",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import reflex as rx
@@ -11,10 +12,14 @@ from arbiter_app.pipeline.types import Caller, ProjectRole
 from arbiter_app.services.budgets import MOST_SUBJECT_CHARS, SCOPES
 from arbiter_app.services.periods import PERIODS
 from arbiter_app.services.project_roles import may_somewhere
+from arbiter_app.services.rows.spending import BudgetRow
 from arbiter_app.web import container, views
 from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.typed import Listed, event, listed
 from arbiter_app.web.views import View
+
+MOST_AT_A_GLANCE = 6
+"""Budgets on the overview."""
 
 
 class KeyBudgets(rx.State):
@@ -22,6 +27,9 @@ class KeyBudgets(rx.State):
 
     own: Listed[View] = listed()
     every: Listed[View] = listed()
+    fullest: Listed[View] = listed()
+    """The first few of `every`, or else of the own ones, and how many that is, in words."""
+    fullest_shown: rx.Field[str] = rx.field("")
     may: rx.Field[str] = rx.field("")
     """Whether the visitor may set any."""
     error: rx.Field[str] = rx.field("")
@@ -88,5 +96,13 @@ class KeyBudgets(rx.State):
         every = await services.key_admin.budgets_seen(who, await services.budgets.listing()) if sees else []
         self.may = "yes" if may_somewhere(who, ProjectRole.OWNER) else ""
         names = await services.key_admin.names() if own or every else {}
-        self.own = [views.budget_row(row, names) for row in own]
-        self.every = [views.budget_row(row, names) for row in every]
+        self.own = [views.budget_row(row, names) for row in _fullest_first(own)]
+        self.every = [views.budget_row(row, names) for row in _fullest_first(every)]
+        seen = self.every or self.own
+        self.fullest = seen[:MOST_AT_A_GLANCE]
+        self.fullest_shown = f"the {MOST_AT_A_GLANCE} fullest of {len(seen)}" if len(seen) > MOST_AT_A_GLANCE else ""
+
+
+def _fullest_first(rows: Sequence[BudgetRow]) -> list[BudgetRow]:
+    """The budgets of which the largest share is spent or reserved come first."""
+    return sorted(rows, key=lambda row: -views.taken(row))

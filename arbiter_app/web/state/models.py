@@ -36,6 +36,7 @@ class Models(rx.State):
     deployments: Listed[View] = listed()
     notes: Listed[str] = listed()
     segments: Listed[View] = listed()
+    any_calls: rx.Field[str] = rx.field("")
     any_rows: rx.Field[str] = rx.field("")
     any_prices: rx.Field[str] = rx.field("")
     judge: rx.Field[str] = rx.field("")
