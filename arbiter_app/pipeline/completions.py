@@ -140,7 +140,11 @@ def completed(body: Json, now_ns: int) -> bool:
     if body.get("error"):
         del body["error"]
         changed = True
-    if isinstance(body.get("usage"), dict) and _counted(body["usage"]):
+    usage = body.get("usage")
+    if isinstance(usage, dict) and _counted(usage):
+        changed = True
+    elif usage is not None and not isinstance(usage, dict):
+        del body["usage"]
         changed = True
     if "usage" not in body and (usage := usage_in(body)) is not None:
         body["usage"] = usage
@@ -163,6 +167,9 @@ def _choice_completed(choice: Json, position: int, answer_id: str) -> bool:
         if message is None:
             return False
         choice["message"], changed = message, True
+    if (said := said_in(message)) is not None:
+        message.update(said)
+        changed = True
     if ("tool_calls" in message or "function_call" in message) and calls_completed(message, f"{answer_id}_{position}"):
         changed = True
     if message and message.get("role") != "assistant":
@@ -180,6 +187,42 @@ def _choice_completed(choice: Json, position: int, answer_id: str) -> bool:
         choice["finish_reason"] = finish
         changed = True
     return changed
+
+
+def said_in(message: Json) -> Json | None:
+    """What a message, or a piece of one, says in another form than every client reads, in that: content as text, what was thought beside
+    it, and tool calls as a list of objects. None where nothing is to be put right.
+
+    Parts of content that are neither text nor thoughts (pictures) have no other form, and stay with those beside them.
+    """
+    content, calls = message.get("content"), message.get(CALLS)
+    told: Json = {}
+    if content is not None and type(content) is not str and (texts := _texts_of(content)) is not None:
+        told["content"] = "".join(text for text, thought in texts if not thought)
+        thoughts = "".join(text for text, thought in texts if thought)
+        if thoughts and not message.get("reasoning_content"):
+            told["reasoning_content"] = thoughts
+    if calls is not None and not (type(calls) is list and all([type(call) is dict for call in calls])):
+        listed = calls if isinstance(calls, list) else [calls]
+        told[CALLS] = [call for call in listed if isinstance(call, dict)] or None
+    return told or None
+
+
+def _texts_of(content: object) -> list[tuple[str, bool]] | None:
+    """The texts of content in parts, and which of them are thoughts; None where it has parts that are no text."""
+    if isinstance(content, bool | int | float | str):
+        return [(str(content), False)]
+    found: list[tuple[str, bool]] = []
+    for part in content if isinstance(content, list) else [content]:
+        inner = part.get("thinking", part.get("text")) if isinstance(part, dict) else part
+        thought = isinstance(part, dict) and isinstance(part.get("thinking"), str | list)
+        if isinstance(inner, list) and thought:
+            found += [(text, True) for text, _ in _texts_of(inner) or ()]
+        elif isinstance(inner, str):
+            found.append((inner, thought))
+        elif inner is not None or isinstance(part, dict):
+            return None
+    return found
 
 
 def called_in(message: Json) -> str:

@@ -14,6 +14,7 @@ from arbiter_app.pipeline.completions import (
     delta_of,
     index_of,
     name_added,
+    said_in,
     usage_in,
 )
 from arbiter_app.pipeline.events import ChunkEvent
@@ -187,6 +188,8 @@ class _Choice:
             delta = self._grown(choice)
         reason = choice.get("finish_reason")
         looked = not (full or made)
+        if looked and ("tool_calls" in delta or type(delta.get("content", "")) is not str):
+            delta = self._as_read(choice, delta)
         for key, value in delta.items():
             if isinstance(value, str):
                 self.added += len(value)
@@ -206,7 +209,7 @@ class _Choice:
                 whole = False
                 if key == MEMBER and isinstance(value, list) and not full:
                     self._sign([one for one in value if isinstance(one, dict)])
-                elif key == "content" and not full:
+                elif key == "content" and not full:  # pictures among text
                     self._texts["content"].add(content_text(value))
         if reason is not None:
             self.odd = True
@@ -215,6 +218,13 @@ class _Choice:
             if looked:
                 self._tell_held(choice, placed)
         return whole and (delta.keys() <= _SIMPLE_DELTA or not _more(delta, _SIMPLE_DELTA))
+
+    def _as_read(self, choice: Json, delta: Json) -> Json:
+        """What a chunk adds, in the form that every client reads."""
+        if (said := said_in(delta)) is not None:
+            delta = {**delta, **said}
+            self.changed, choice["delta"] = True, delta
+        return delta
 
     def _grown(self, choice: Json) -> Json:
         """What a choice adds by a `message` that comes later: it is all that was said so far."""

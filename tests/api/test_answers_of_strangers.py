@@ -331,12 +331,66 @@ def test_a_name_of_a_call_may_come_in_pieces(runtime: Stranger, over: Running, n
     assert [one["name"] for one in calls] == ["get_weather"] * 2 and calls[1]["arguments"] == '{"city":"Oslo"}'
 
 
+OSLO, ROME = '{"city":"Oslo"}', '{"city": "Rome", "at": {"at": "noon"}}'
+THOUGHTS = {
+    "type": "thinking",
+    "thinking": [{"type": "text", "text": "It is wide. "}, {"type": "text", "text": "And blue."}],
+}
+ODD_MESSAGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "parts": (
+        {"content": [{"type": "text", "text": "Bl"}, {"type": "output_text", "text": "ue."}]},
+        {"content": "Blue."},
+    ),
+    "thoughts, as Mistral has them": (
+        {"content": [THOUGHTS, {"type": "text", "text": "Blue."}]},
+        {"content": "Blue.", "reasoning_content": "It is wide. And blue."},
+    ),
+    "a part alone": ({"content": {"type": "text", "text": "Blue."}}, {"content": "Blue."}),
+    "texts": ({"content": ["Bl", None, "ue."]}, {"content": "Blue."}),
+    "a number": ({"content": 42}, {"content": "42"}),
+    "no calls": ({"content": "Blue.", "tool_calls": [None, 5]}, {"content": "Blue."}),
+    "a call alone": ({"content": None, "tool_calls": "CALL"}, {"tool_calls": ["CALL"]}),
+    "a picture": ({"content": [{"type": "image_url", "image_url": {"url": "data:,"}}]},) * 2,
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("name", ODD_MESSAGES)
+def test_what_is_said_in_another_form_is_told_in_that_of_the_protocol(
+    runtime: Stranger, over: Running, name: str, streamed: bool
+) -> None:
+    call = call_of(1, OSLO)
+    said, right = (json.loads(json.dumps(one).replace('"CALL"', json.dumps(call))) for one in ODD_MESSAGES[name])
+    finish = "tool_calls" if "tool_calls" in right else "stop"
+    runtime.say = lambda body: (
+        stream(ROLE, chunk({"role": "assistant", **said}), chunk({}, finish)) if streamed else plain(said, finish)
+    )
+    raw = ask(over, stream=streamed, tools=[WEATHER])
+    if streamed:
+        chunks = events(raw)
+        choices = [choice for one in chunks for choice in one["choices"]]
+        deltas = [choice["delta"] for choice in choices]
+        told: dict[str, Any] = {}
+        for key, value in ((key, value) for delta in deltas for key, value in delta.items() if value and key != "role"):
+            told[key] = told[key] + value if key in told else value
+        for one in told.get("tool_calls", []):
+            assert one.pop("index") == 0
+    else:
+        choices = json.loads(raw)["choices"]
+        told = {key: value for key, value in choices[0]["message"].items() if value and key != "role"}
+    assert (told, choices[-1]["finish_reason"]) == (right, finish)
+
+
+def test_usage_that_is_none_is_not_told(runtime: Stranger, over: Running) -> None:
+    runtime.say = lambda body: plain(usage=[1, 2])
+    assert "usage" not in json.loads(ask(over))
+
+
 def grown(text: str, step: int) -> list[str]:
     """All of a text so far, again and again."""
     return [text[:end] for end in [*range(step, len(text), step), len(text)]]
 
 
-OSLO, ROME = '{"city":"Oslo"}', '{"city": "Rome", "at": {"at": "noon"}}'
 SAYING = "The sea, the sea, the open sea: blue, fresh and free."
 CALLS_AS_SNAPSHOTS: dict[str, list[dict[str, Any]]] = {
     "all so far": [piece("get_weather", one, id="a") for one in grown(OSLO, 3)],

@@ -26,14 +26,21 @@ _BY_STATUS = {
     408: Refused.OVERLOADED,
     409: Refused.OVERLOADED,
     410: Refused.GONE,
+    420: Refused.RATE_LIMITED,
+    421: Refused.OVERLOADED,
     424: Refused.OVERLOADED,
     425: Refused.OVERLOADED,
     429: Refused.RATE_LIMITED,
+    444: Refused.OVERLOADED,
     451: Refused.CONTENT,
+    460: Refused.OVERLOADED,
     498: Refused.OVERLOADED,
+    499: Refused.OVERLOADED,
     503: Refused.OVERLOADED,
     529: Refused.OVERLOADED,
 }
+_OF_HTTP = frozenset({405, 406, 411, 412, 414, 417, 426, 428, 431, 494, 495, 496, 497})
+"""What they refuse (a method, a path, a header) is Arbiter's, which no caller has chosen."""
 _THE_CALLERS = frozenset({Refused.CONTENT, Refused.TOO_LONG, Refused.UNSUPPORTED, Refused.FOREIGN, Refused.INVALID})
 _OWN = frozenset({400, 413, 415, 416, 422})
 _NO_ROUTE = re.compile(
@@ -158,7 +165,8 @@ def _meaning(status: int, found: Said, model: str) -> tuple[Refused, str]:
         return Refused.TOO_LONG, ""
     if status in _OWN:
         return Refused.GONE if found.param == "model" else Refused.INVALID, ""
-    return _BY_STATUS.get(status, Refused.INVALID if 400 <= status < 500 else Refused.BROKEN), ""
+    invalid = 400 <= status < 500 and status not in _OF_HTTP and words
+    return _BY_STATUS.get(status, Refused.INVALID if invalid else Refused.BROKEN), ""
 
 
 def _in_general(status: int, found: Said, model: str) -> tuple[Refused, str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 
 import orjson
 import pytest
@@ -117,17 +118,63 @@ def test_a_compressed_answer_is_read_and_a_bomb_is_cut_at_the_bound(stream: bool
     def encoded(body: bytes, encoding: bytes) -> bytes:
         return plain(body, headers=b"content-type: %b\r\ncontent-encoding: %b\r\n" % (kind, encoding))
 
+    packed = zlib.compress(text)
+    read = [
+        encoded(gzip.compress(text), b"gzip"),
+        encoded(gzip.compress(text), b"X-GZIP, identity"),
+        encoded(gzip.compress(text[:20]) + gzip.compress(b"") + gzip.compress(text[20:]), b"gzip"),
+        encoded(gzip.compress(text) + b"\0\0junk", b"gzip"),
+        encoded(packed, b"deflate"),
+        encoded(packed[2:-4], b"deflate"),  # without its head, as some send it
+        encoded(text, b"gzip"),  # a proxy has unpacked it, and kept the header
+        encoded(text, b"deflate"),
+        encoded(text, b"utf-8"),
+        encoded(text, b"none"),
+    ]
+
     async def test() -> None:
-        async with serving(replying(encoded(gzip.compress(text), b"gzip"))) as (_, runtime):
-            if stream:
-                opened = await runtime.stream(b"{}", deadline=soon())
-                assert len(await events_of(opened)) == 3
-            else:
-                assert (await runtime.complete(b"{}", deadline=soon())).body == ANSWER
+        for reply in read:
+            async with serving(replying(reply)) as (_, runtime):
+                if stream:
+                    opened = await runtime.stream(b"{}", deadline=soon())
+                    assert len(await events_of(opened)) == 3
+                else:
+                    assert (await runtime.complete(b"{}", deadline=soon())).body == ANSWER
         bomb = gzip.compress(b" " * 20_000_000)
-        for reply in (encoded(bomb, b"gzip"), encoded(text, b"gzip"), encoded(text, b"br")):
+        bombs = gzip.compress(b" " * 600_000) * 2
+        broken = gzip.compress(text)[:12] + b"\xff" * 20
+        for reply in (
+            *(encoded(bomb, b"gzip"), encoded(bombs, b"gzip"), encoded(broken, b"gzip")),
+            *(encoded(b"\x1b" + text, b"br"), encoded(packed, b"deflate, gzip"), encoded(b"\xff" * 50, b"deflate")),
+        ):
             async with serving(replying(reply), max_answer_bytes=1_000_000) as (_, runtime):
                 assert (await fault_of(runtime, stream=stream)).kind == "protocol"
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\ntransfer-encoding: chunked\n\n",
+    ],
+    ids=["a length beside chunks", "lines without CR"],
+)
+def test_a_careless_head_costs_no_answer(head: bytes) -> None:
+    chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (len(ANSWER), ANSWER)
+
+    async def test() -> None:
+        async with serving(replying(head + chunked)) as (_, runtime):
+            assert (await runtime.complete(b"{}", deadline=soon())).body == ANSWER
+
+    run(test())
+
+
+def test_a_head_that_is_too_large_is_said_so() -> None:
+    async def test() -> None:
+        async with serving(replying(b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000 + b"\r\n\r\n{}")) as (_, runtime):
+            assert "too large" in (await fault_of(runtime)).message
 
     run(test())
 

@@ -1344,3 +1344,19 @@ def test_an_answer_is_no_error_and_an_error_is_no_answer() -> None:
 
 def test_a_page_of_html_is_named_by_its_title() -> None:
     assert said(b"<!DOCTYPE html><html><head><title>Sign in</title>").message == "a page of HTML (Sign in)"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "means"),
+    [
+        *[(status, b"", Refused.OVERLOADED) for status in (408, 409, 421, 424, 425, 444, 460, 498, 499)],
+        *[(status, b"", Refused.BROKEN) for status in (405, 406, 411, 414, 417, 418, 426, 428, 431, 456, 494, 497)],
+        (405, b'{"detail":"Method Not Allowed"}', Refused.BROKEN),
+        (420, b"", Refused.RATE_LIMITED),
+        (400, b"", Refused.INVALID),
+        (422, b"", Refused.INVALID),
+        (418, b'{"error":{"message":"no tea"}}', Refused.INVALID),
+    ],
+)
+def test_what_no_caller_chose_is_no_fault_of_theirs(status: int, body: bytes, means: Refused) -> None:
+    assert refusal_of(status, body).means is means
