@@ -45,7 +45,8 @@ class AnswerLimits:
 def limited(own: Json, request: ChatRequest, limit: Limit, native: str) -> Json:
     """Our own members of a request (`native`: the name of that which is the request in its caller's dialect) with a limit."""
     name, tokens = limit
-    made = {**own, name: tokens}
+    nonsensical = [one for one in NAMES if request.payload.get(one) is not None]  # else the caller had set a limit
+    made: Json = {**own, **dict.fromkeys(nonsensical, tokens), name: tokens}
     said: NativeRequest | None = own.get(native, request.native)
     if said is not None:
         made[native] = said.with_members(**{NATIVE_NAME: str(tokens)})

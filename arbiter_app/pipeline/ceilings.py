@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from arbiter_app.pipeline.meter import Meter
 from arbiter_app.pipeline.optional import MARK
+from arbiter_app.pipeline.plain import whole_of
 from arbiter_app.pipeline.tokens import TokenRatios, estimate_messages, estimate_tokens
 from arbiter_app.pipeline.types import PICO_PER_USD, Capability, ChatRequest, Cost, CostState, Json, Model, Usage
 
@@ -22,6 +23,8 @@ UNPRICED_PICO = PICO_PER_USD // 1_000_000
 """What a token is taken to cost at most whose price nobody knows: five times the dearest embedding's."""
 _ESTIMATED = frozenset({"messages", "tools"})
 """Members of a request whose tokens are estimated; of the others, a character is taken for one."""
+_SEVERAL = ("n", "best_of")
+"""How many answers are made of one prompt."""
 _MEDIA = frozenset({Capability.VISION, Capability.AUDIO, Capability.VIDEO})
 
 
@@ -92,8 +95,7 @@ class Ceilings:
 
     def _answer_tokens(self, request: ChatRequest, model: Model, tokens_in: int) -> int:
         stated = self._stated(request, model, tokens_in)
-        several = request.payload.get("n")
-        return stated * (several if type(several) is int and several > 1 else 1)
+        return stated * max(1, *(whole_of(request.payload.get(name)) or 1 for name in _SEVERAL))
 
 
 def _spoken(choices: object) -> str:

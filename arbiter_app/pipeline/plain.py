@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Collection, Iterable
 from urllib.parse import urlsplit
@@ -24,6 +25,16 @@ def is_plain(text: str) -> bool:
 def is_digits(text: str, most_digits: int = MOST_DIGITS) -> bool:
     """Whether it is a whole number in ASCII digits that a database can hold: `str.isdigit` takes `\u00b2`, too, which `int` does not."""
     return len(text) <= most_digits and text.isascii() and text.isdigit()
+
+
+def whole_of(stated: object) -> int | None:
+    """The whole number, rounded up, that the most lenient runtime may take something for (`"3"`, `3.0`, `" 3 "`); None where there is none."""
+    if isinstance(stated, bool) or not isinstance(stated, int | float | str) or len(str(stated)[:41]) > 40:
+        return None
+    try:
+        return math.ceil(float(stated))
+    except (ValueError, OverflowError):
+        return None
 
 
 def is_url(text: str, schemes: Collection[str] = ("http", "https")) -> bool:

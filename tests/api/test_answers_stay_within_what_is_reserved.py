@@ -92,6 +92,58 @@ def test_no_answer_costs_more_than_was_reserved(talking: tuple[Running, Stranger
     assert len(tries) == (2 if plain else 3), "what the runtime takes is learned"
 
 
+def lenient(said: object) -> float:
+    """A number as runtimes read it that take what can be one."""
+    return float(said) if isinstance(said, int | float | str) else 0.0
+
+
+NEW_NAME = [{"max_completion_tokens": one} for one in (50_000, 50_000.0, "50000")]
+"""A runtime that does not know that name makes answers without a limit."""
+ANY_NAME: list[dict[str, Any]] = [
+    *[{"n": one, "max_tokens": 100} for one in (50, 50.0, "50", " 50 ", "5_0", 49.5)],
+    *[{"max_completion_tokens": one} for one in (-1, "-1", "x")],
+    {"max_tokens": 10, "max_completion_tokens": 50_000},
+    {"max_tokens": 50_000, "max_completion_tokens": 10},
+    {"max_tokens": "50000", "max_completion_tokens": 10},
+    {"max_tokens": -1},
+    {"best_of": 20, "max_tokens": 100},
+]
+
+
+@pytest.mark.parametrize(
+    ("wish", "old"),
+    [*[(wish, False) for wish in (*NEW_NAME, *ANY_NAME)], *[(wish, True) for wish in ANY_NAME]],
+    ids=lambda value: json.dumps(value) if isinstance(value, dict) else "old" if value else "new",
+)
+def test_whatever_a_lenient_runtime_reads_is_reserved(
+    talking: tuple[Running, Stranger], wish: dict[str, Any], old: bool
+) -> None:
+    """An old runtime knows `max_tokens` alone; a new one looks at the other first."""
+    one, runtime = talking
+
+    def say(raw: bytes) -> Said:
+        body = json.loads(raw)
+        names = ("max_tokens",) if old else ("max_completion_tokens", "max_tokens")
+        stated = [body[name] for name in names if body.get(name) is not None]
+        try:
+            limit = lenient(stated[0]) if stated else -1
+            times = max(lenient(body.get(name, 1)) for name in ("n", "best_of"))
+        except ValueError:
+            return _refusal("it is no number", "max_completion_tokens", "invalid_type")
+        said = int((min(limit, LONG) if limit > 0 else LONG) * times)
+        choice = {"index": 0, "message": {"role": "assistant", "content": "word"}, "finish_reason": "length"}
+        usage = {"prompt_tokens": 10, "completion_tokens": said, "total_tokens": 10 + said}
+        told = {"id": "c", "object": "chat.completion", "created": 1, "choices": [choice], "usage": usage}
+        return 200, "application/json", json.dumps(told).encode()
+
+    runtime.say = say
+    limited(one, 1_000)
+    reserves = one.http.post("/v1/route", json={**ASK, **wish}).json()["budget"]["reserves_usd"]
+    answer = one.http.post("/v1/chat/completions", json={**ASK, **wish})
+    assert answer.status_code == 200, answer.text
+    assert 0 < spent(one)[0] <= reserves
+
+
 def test_a_budget_is_never_overrun_by_answers_without_a_limit(talking: tuple[Running, Stranger]) -> None:
     one, runtime = talking
     runtime.say = Talker().say

@@ -13,10 +13,11 @@ import orjson
 from arbiter_app import exact_json
 from arbiter_app.dialects.strict_json import kind, load_json
 from arbiter_app.dialects.translation import WrittenLater
+from arbiter_app.pipeline.answer_limit import NAMES as LIMITS
 from arbiter_app.pipeline.effort import stated_by
 from arbiter_app.pipeline.errors import BadRequest, Unprocessable
 from arbiter_app.pipeline.messages import latest_ask, offered, system_prompt
-from arbiter_app.pipeline.plain import quoted
+from arbiter_app.pipeline.plain import quoted, whole_of
 from arbiter_app.pipeline.types import Caller, Capability, ChatRequest, Json
 from arbiter_app.pipeline.wishes import objective_of
 
@@ -203,12 +204,12 @@ FIELDS = tuple(_OWN)
 
 
 def _max_tokens(given: Json) -> int | None:
-    """The caller's bound on the answer; a nonsensical one is left for the runtime to refuse."""
-    for name in ("max_completion_tokens", "max_tokens"):
-        value = given.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            return value
-    return None
+    """The caller's bound on the answer, the larger of two: runtimes differ in which they take, and in what they take for a number. A
+    nonsensical one is left for the runtime to refuse.
+    """
+    values = [value for name in LIMITS if (value := given.get(name)) is not None]
+    stated = [value if type(value) is int else whole_of(value) or 0 for value in values]
+    return max([number for number in stated if number > 0], default=None)
 
 
 def _conversation(messages: list[Json]) -> str:
