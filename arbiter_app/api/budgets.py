@@ -59,8 +59,7 @@ async def put(request: Request, body: BudgetBody) -> BudgetRow:
 async def drop(request: Request, budget_id: str) -> Removed:
     """Remove a budget: nothing is limited by it any more."""
     services = services_of(request)
-    row = next((one for one in await services.budgets.listing() if one["id"] == budget_id), None)
-    if row is None or not services.key_admin.may_limit(request.state.caller, row["scope"], row["subject"]):
+    if not services.key_admin.may_drop(request.state.caller, await services.budgets.listing(), budget_id):
         raise NotFound(f"no budget {quoted(budget_id, 40)}")
     await services.budgets.drop(request.state.caller, budget_id)
     return {"status": "removed"}

@@ -105,6 +105,10 @@ class KeyAdmin:
         project = subject if scope == "project" else self._project_of(subject) if scope == "key" else None
         return project is not None and may(by, project, ProjectRole.OWNER)
 
+    def may_drop(self, by: Caller, rows: Sequence[BudgetRow], budget_id: str) -> bool:
+        """Whether one of these budgets has that id, and somebody may remove it."""
+        return any(row["id"] == budget_id and self.may_limit(by, row["scope"], row["subject"]) for row in rows)
+
     async def subject_of(self, scope: str, subject: str) -> str:
         """What a budget is of, as it is kept: the public id of a key, or of the first of its line, also where the whole key is given; a
         project's id, also by its name; or a tag. Raises Unprocessable for what is not there, and for a tag that is a key."""

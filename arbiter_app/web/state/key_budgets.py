@@ -74,8 +74,7 @@ class KeyBudgets(rx.State):
         """Remove a budget, which is asked twice; for operators, and owners of projects."""
         who = await authz.current_caller(self)
         services, picked = container.current().services, arguments.text(budget_id, 40)
-        rows = [one for one in await services.budgets.listing() if one["id"] == picked]
-        if not any(services.key_admin.may_limit(who, one["scope"], one["subject"]) for one in rows):
+        if not services.key_admin.may_drop(who, await services.budgets.listing(), picked):
             return
         self.error = ""
         if self.sure != picked:

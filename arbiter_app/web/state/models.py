@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import reflex as rx
@@ -10,23 +9,20 @@ import reflex as rx
 from arbiter_app.pipeline.types import Caller
 from arbiter_app.pool import telling
 from arbiter_app.services.project_roles import is_operator
-from arbiter_app.web import container, estimates, ranges, views
+from arbiter_app.web import container, estimates, views
 from arbiter_app.web.charts.chart import LearnedData, blank
 from arbiter_app.web.charts.parts import Figure
 from arbiter_app.web.state import arguments, authz
+from arbiter_app.web.state.ranged import Ranged
 from arbiter_app.web.tasks import TASKS
 from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
 from arbiter_app.web.views import View
 
 
-class Models(rx.State):
-    """What the models page shows."""
+class Models(Ranged, rx.State):
+    """What the models page shows; the range is that of its charts."""
 
-    span: rx.Field[str] = rx.field("")
-    """The range of time of its charts, see `ranges`; `first` and `last` are the days that it touches, `behind` is where its decisions are."""
-    first: rx.Field[str] = rx.field("")
-    last: rx.Field[str] = rx.field("")
-    behind: rx.Field[str] = rx.field("/app/activity")
+    PAGE = "/app/models"
     task: rx.Field[str] = rx.field("")
     closed: rx.Field[str] = rx.field("")
     rows: Listed[View] = listed()
@@ -52,12 +48,7 @@ class Models(rx.State):
             self.closed = "yes"
             return
         self.closed = ""
-        zone, asked = container.current().settings.time_zone, dict(self.router.url.query_parameters).get("range")
-        self.span = ranges.span_of(arguments.text(asked, 30), zone, time.time()) or self.span
-        self.span = self.span or await ranges.fitting_span(container.current().services.reads, None)
-        shown = ranges.days_shown(self.span, zone, time.time())
-        self.first, self.last = str(shown.first), str(shown.last)
-        self.behind = ranges.decisions({}, self.span, zone, time.time())
+        await self._read_range(None)
         await self._list()
         found = container.current().services.reads.segments() if is_operator(who) else []
         self.segments = [views.segment_row(row) for row in found]
@@ -81,20 +72,6 @@ class Models(rx.State):
         if authz.may_read(who):
             self.without = arguments.choice(value, set(self.catalog), "")
             await self._ask(who)
-
-    @event
-    async def set_span(self, value: str) -> Any:
-        """Change the time range of the charts; the URL changes, and the page follows it."""
-        await authz.current_caller(self)
-        return rx.redirect(f"/app/models?range={arguments.choice(value, ranges.RANGES, '24h')}", replace=True)
-
-    @event
-    async def between(self, first: str, last: str) -> Any:
-        """Look at days; an empty date leaves that end as it is."""
-        await authz.current_caller(self)
-        ends = arguments.text(first, 10) or self.first, arguments.text(last, 10) or self.last
-        days = ranges.days_of(*ends, container.current().settings.time_zone, time.time())
-        return rx.redirect(f"/app/models?range={days.span}", replace=True)
 
     @event
     async def set_task(self, value: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import reflex as rx
 
@@ -13,19 +12,16 @@ from arbiter_app.web import container, decision_views, ranges, spend_views, view
 from arbiter_app.web.charts.chart import SummaryData, blank
 from arbiter_app.web.charts.parts import Figure
 from arbiter_app.web.state import arguments, authz
+from arbiter_app.web.state.ranged import Ranged
 from arbiter_app.web.tasks import TASKS
 from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
 from arbiter_app.web.views import View
 
 
-class Overview(rx.State):
+class Overview(Ranged, rx.State):
     """What the overview shows. `closed` is set when this visitor may not read."""
 
-    span: rx.Field[str] = rx.field("")
-    """The range of time, see `ranges`; `first` and `last` are the days that it touches, `behind` is where its decisions are."""
-    first: rx.Field[str] = rx.field("")
-    last: rx.Field[str] = rx.field("")
-    behind: rx.Field[str] = rx.field("/app/activity")
+    PAGE = "/app"
     task: rx.Field[str] = rx.field("")
     scatter_task: rx.Field[str] = rx.field("math")
     closed: rx.Field[str] = rx.field("")
@@ -57,31 +53,12 @@ class Overview(rx.State):
             self.closed = "yes"
             return
         self.closed = ""
-        zone, asked = container.current().settings.time_zone, dict(self.router.url.query_parameters).get("range")
-        self.span = ranges.span_of(arguments.text(asked, 30), zone, time.time()) or self.span
-        self.span = self.span or await ranges.fitting_span(container.current().services.reads, authz.scope(who))
-        shown = ranges.days_shown(self.span, zone, time.time())
-        self.first, self.last = str(shown.first), str(shown.last)
-        self.behind = ranges.decisions({}, self.span, zone, time.time())
+        await self._read_range(authz.scope(who))
         await self._watch(who, "feed", self.task)
         await self._watch(who, "summary", self.span)
         await self._compare(who)
         if self.rows and not self.picked:
             await self._open(who, self.rows[0]["id"])
-
-    @event
-    async def set_span(self, value: str) -> Any:
-        """Change the time range of the figures; the URL changes, and the page follows it."""
-        await authz.current_caller(self)
-        return rx.redirect(f"/app?range={arguments.choice(value, ranges.RANGES, '24h')}", replace=True)
-
-    @event
-    async def between(self, first: str, last: str) -> Any:
-        """Look at days; an empty date leaves that end as it is."""
-        await authz.current_caller(self)
-        ends = arguments.text(first, 10) or self.first, arguments.text(last, 10) or self.last
-        days = ranges.days_of(*ends, container.current().settings.time_zone, time.time())
-        return rx.redirect(f"/app?range={days.span}", replace=True)
 
     @event
     async def set_task(self, value: str) -> None:

@@ -215,8 +215,8 @@ class Team(rx.State):
         """Remove a budget of the chosen project, which is asked twice."""
         who = await authz.current_caller(self)
         services, picked = container.current().services, arguments.text(budget_id, 40)
-        own = any(one["id"] == picked for one in self.budgets)
-        if not own or not services.key_admin.may_limit(who, "project", self.project):
+        of_project = await services.budgets.of_scope(project_scope(self.project), who)
+        if not services.key_admin.may_drop(who, of_project, picked):
             return
         if self.sure != picked:
             self.sure = picked
