@@ -44,20 +44,6 @@ def fingerprint(settings: PolicySettings) -> str:
     return hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode()).hexdigest()[:12]
 
 
-def run_one(
-    stream: Stream,
-    name: str,
-    seed: int,
-    scenario: str = "none",
-    calibrate: int = 0,
-    baseline: str = "",
-    settings: PolicySettings | None = None,
-    trials: Trials | None = None,
-) -> Result:
-    """The figures of one policy over one seeded order of one stream, see `run_seeded`."""
-    return run_seeded(stream, name, seed, scenario, calibrate, baseline, settings, trials)[2]
-
-
 def run_seeded(
     stream: Stream,
     name: str,

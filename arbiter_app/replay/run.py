@@ -19,7 +19,7 @@ from rich.table import Table
 from arbiter_app.policy import PolicySettings, Trials
 from arbiter_app.replay import benchmark
 from arbiter_app.replay.adapter import ADAPTERS
-from arbiter_app.replay.one_run import REFERENCES, Result, changed, fingerprint, run_one
+from arbiter_app.replay.one_run import REFERENCES, Result, changed, fingerprint, run_seeded
 from arbiter_app.replay.plot import write_plot
 from arbiter_app.replay.seeded_stream import QUARTERS
 from arbiter_app.replay.traffic import Stream, TrafficError, read_rows, streams
@@ -75,11 +75,8 @@ def replay(
             for policy in policies:
                 for seed in range(args.seeds):
                     progress.update(work, description=f"{stream.name} {policy}")
-                    results.append(
-                        run_one(
-                            stream, policy, seed, args.scenario, args.calibrate, args.baseline, settings, args.trials
-                        )
-                    )
+                    how = args.scenario, args.calibrate, args.baseline, settings, args.trials
+                    results.append(run_seeded(stream, policy, seed, *how)[2])
                     progress.advance(work, len(stream))
     return results
 

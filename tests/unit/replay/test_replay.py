@@ -13,7 +13,7 @@ from pyarrow import Table, parquet
 from arbiter_app.policy import ModelFacts, PolicySettings, RoutingAsk, Trials, build
 from arbiter_app.replay.adapter import ReplayPolicy
 from arbiter_app.replay.calibration import calibrated
-from arbiter_app.replay.one_run import run_one
+from arbiter_app.replay.one_run import run_seeded
 from arbiter_app.replay.run import main
 from arbiter_app.replay.seeded_stream import Outcome, Run, SeededStream
 from arbiter_app.replay.traffic import Stream, TrafficError, read_rows, streams
@@ -85,7 +85,7 @@ def test_mixes_share_one_pool_and_may_narrow_it() -> None:
 
 
 def test_always_best_costs_one_and_hindsight_takes_the_cheapest_good_model() -> None:
-    best, fixed = run_one(stream(), "always_best", 0), run_one(stream(), "hindsight_static", 0)
+    best, fixed = run_seeded(stream(), "always_best", 0)[2], run_seeded(stream(), "hindsight_static", 0)[2]
     assert best["loss"] == pytest.approx(1.0)
     assert fixed["loss"] == pytest.approx(0.1)
 
@@ -177,7 +177,7 @@ def test_the_adapter_decides_with_production_code() -> None:
 
 
 def test_the_learning_policy_beats_always_best_where_a_cheap_model_is_as_good() -> None:
-    assert np.mean([run_one(stream(600), "arbiter", seed)["loss"] for seed in range(5)]) < 0.8
+    assert np.mean([run_seeded(stream(600), "arbiter", seed)[2]["loss"] for seed in range(5)]) < 0.8
 
 
 def test_calibration_is_paid_for_and_skips_models_dearer_than_the_best() -> None:
@@ -186,7 +186,7 @@ def test_calibration_is_paid_for_and_skips_models_dearer_than_the_best() -> None
     policy = ReplayPolicy(prices=seeded.prices, baseline="big")
     assert calibrated(seeded, policy, 20) == pytest.approx(20 * 1.12)
     assert policy.policy.learning()["explore_calls"] == 0
-    assert run_one(one, "arbiter", 0, calibrate=20)["cost_vs_best"] > 20 * 1.12 / 300
+    assert run_seeded(one, "arbiter", 0, calibrate=20)[2]["cost_vs_best"] > 20 * 1.12 / 300
 
 
 def test_the_command_prints_json_and_writes_a_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
