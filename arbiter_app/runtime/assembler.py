@@ -137,12 +137,15 @@ class StreamAssembler:
         """Take a chunk in; says whether it says now what it adds, where it said something else. What is `made` here says that."""
         if not (chunk.keys() <= _KNOWN and self._head.keys() >= _IDENTITY):  # else it says nothing new of that
             self._take_head(chunk)
-        usage = usage_in(chunk)
-        if usage is not None:
-            self._usage = usage
+        choices = choices_of(chunk) or []
+        if chunk.get("usage") is not None or "x_groq" in chunk or (choices and "usage" in choices[0]):
+            usage = usage_in(chunk)
+            self._usage = self._usage if usage is None else usage
         self.placed, changed = [], False
-        for choice in choices_of(chunk) or ():
-            index = index_of(choice)
+        for choice in choices:
+            index = choice.get("index", 0)
+            if type(index) is not int:  # which it nearly always is, as there is nearly always a delta
+                index = index_of(choice)
             known = self._choices.get(index)
             if known is None:
                 known = self._choices[index] = _Choice()
@@ -183,7 +186,10 @@ class _Choice:
         self.added = 0
         self.odd = self.changed = False
         whole = choice.keys() <= _SIMPLE_CHOICE or not _more(choice, _SIMPLE_CHOICE)
-        delta, later, self._begun = delta_of(choice, first=not self._begun), self._begun, True
+        later, self._begun = self._begun, True
+        delta = choice.get("delta")
+        if not delta or type(delta) is not dict:
+            delta = delta_of(choice, first=not later)
         if later and not delta and choice.get("message"):
             delta = self._grown(choice)
         reason = choice.get("finish_reason")
