@@ -137,8 +137,10 @@ def side_request(request: ChatRequest) -> str:
     Instructions that come with tools are those of an agent at work, though its next message may be a side request.
     """
     instructions = "" if request.payload.get("tools") else request.system
-    found = _kind(request.ask) or (_kind(instructions) if instructions else "")
-    return found or _kind(_last_text(request))
+    for text in (request.ask, instructions, _last_text(request)):
+        if text and (found := _kind(text)):
+            return found
+    return ""
 
 
 def _last_text(request: ChatRequest) -> str:

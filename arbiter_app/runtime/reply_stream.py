@@ -14,7 +14,7 @@ from arbiter_app.pipeline.completions import completed, may_name_own, without_ow
 from arbiter_app.pipeline.native import NativeEvents
 from arbiter_app.pipeline.ports import RuntimeFault
 from arbiter_app.runtime.budget import FREE_BYTES, Hold
-from arbiter_app.runtime.claims.secrets import hide_bytes
+from arbiter_app.runtime.claims.secrets import hide_each
 from arbiter_app.runtime.encoding import EncodingError, decoder_of
 from arbiter_app.runtime.faults import fault_of, stated_error
 from arbiter_app.runtime.json_lines import chat_of_ollama, events_in_lines
@@ -208,9 +208,9 @@ class HttpReplyStream:
         """What came as events of a chat, without secrets."""
         if self._reader is None:
             several = [separated(event) if AGAIN in event else (event,) for event in events]
-            return [hide_bytes(one) for events in several for one in events]
+            return hide_each([one for events in several for one in events])
         made: list[bytes] = []
-        for event in map(hide_bytes, events):
+        for event in hide_each(events):
             if (plainly := told_plainly(event)) is not None:
                 data, said = plainly
                 take(self._reader, data, said)

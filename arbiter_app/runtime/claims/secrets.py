@@ -75,6 +75,13 @@ class Secrets:
                 return self.hide(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
         return data
 
+    def hide_each(self, several: list[bytes]) -> list[bytes]:
+        """The same for several at once."""
+        for needle in self._needles:
+            if any([needle in one for one in several]):
+                return [self.hide_bytes(one) for one in several]
+        return several
+
     def in_any(self, pieces: Iterable[bytes]) -> Iterator[bool]:
         """For each piece of some bytes, whether a secret ends in it; one may have begun in the piece before."""
         longest, before = max(map(len, self._needles), default=1) - 1, b""
@@ -124,4 +131,5 @@ def _pattern(form: str) -> str:
 
 
 _all = Secrets()
-keep, keep_url, hide, hide_bytes, in_any = _all.keep, _all.keep_url, _all.hide, _all.hide_bytes, _all.in_any
+keep, keep_url, hide, hide_bytes, hide_each = _all.keep, _all.keep_url, _all.hide, _all.hide_bytes, _all.hide_each
+in_any = _all.in_any
