@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -11,10 +10,12 @@ from starlette.types import Receive, Scope
 from arbiter_app import exact_json
 from arbiter_app.notices import bounds
 from arbiter_app.pipeline.errors import BodyTooLarge
+from arbiter_app.turns import beside
 
-BIG_BYTES = 200_000
 P = ParamSpec("P")
 T = TypeVar("T")
+
+BIG_BYTES = 200_000
 """From this size on a body is parsed beside the event loop."""
 
 
@@ -48,7 +49,7 @@ async def beside_when_big(
     """What `read` makes of a body: at once, or beside the event loop where it is big."""
     if len(body) < BIG_BYTES:
         return read(body, *args, **kwargs)
-    return await asyncio.to_thread(read, body, *args, **kwargs)
+    return await beside(read, body, *args, **kwargs)
 
 
 def _too_large(limit: int) -> BodyTooLarge:

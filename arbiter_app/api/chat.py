@@ -28,6 +28,7 @@ from arbiter_app.pipeline.types import Caller, ChatRequest, Task
 from arbiter_app.protocol import ANSWER_PIECE_BYTES, answer, answer_in_pieces, between, send_in_pieces, when_gone
 from arbiter_app.services.contents import Contents, Keeping
 from arbiter_app.services.requests import Request, RequestService
+from arbiter_app.turns import beside
 
 log = logging.getLogger("arbiter.api")
 
@@ -121,7 +122,7 @@ class Chat:
         if len(body) < BIG_BYTES:
             chat = self.dialect.parse(body, caller, request_id)
         else:
-            chat = await asyncio.to_thread(self.dialect.parse, body, caller, request_id)
+            chat = await beside(self.dialect.parse, body, caller, request_id)
         if chat.native is not None and (going_along := _headers(chat.native, scope)):
             chat = replace(chat, native=replace(chat.native, headers=going_along))
         headers = {name for name, _ in scope["headers"]}
@@ -163,7 +164,7 @@ class _Reply:
     async def whole(self, decision: Decision) -> None:
         done = decision.completion
         if done is not None and done.large:  # where it is translated, that takes its time
-            parts = await asyncio.to_thread(self._dialect.whole, decision)
+            parts = await beside(self._dialect.whole, decision)
         else:
             parts = self._dialect.whole(decision)
         headers = [JSON, *_named(decision)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ from arbiter_app.runtime.large import outline_of, without_end
 from arbiter_app.runtime.replies import UNREADABLE, decoded, joined, parsed, reply_of, translated
 from arbiter_app.runtime.reply_stream import HttpReplyStream
 from arbiter_app.runtime.transport import FOREVER_S, HttpResponse, PooledTransport, Timeouts, origin_of
-from arbiter_app.turns import PIECE_BYTES
+from arbiter_app.turns import PIECE_BYTES, beside
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_ANSWERS_BYTES = 64_000_000
@@ -143,7 +142,7 @@ class HttpRuntime:
         if reader is not None:
             whole = joined(pieces)
             if len(whole) > LARGE_BYTES:  # beside the event loop: it is read and written anew
-                reply, body = await asyncio.to_thread(translated, reader, headers, whole, first_byte_ms, hold)
+                reply, body = await beside(translated, reader, headers, whole, first_byte_ms, hold)
             else:
                 reply, body = translated(reader, headers, whole, first_byte_ms, hold)
             return replace(reply, dropped=asked.dropped, native=body if native is not None else b"")

@@ -31,6 +31,10 @@ from arbiter_app.runtime.sse import (
     told_plainly,
 )
 from arbiter_app.runtime.transport import HttpResponse
+from arbiter_app.turns import next_large_turn
+
+TURN_BYTES = 16 * 1024
+"""How much of a stream is looked at in a turn of the event loop: a hundred events with a word each, which take some milliseconds."""
 
 
 class HttpReplyStream:
@@ -61,6 +65,8 @@ class HttpReplyStream:
         self._decoder = decoder_of(self.headers.get("content-encoding"), limit)
         self._splitter = EventSplitter()
         self._ready: list[bytes] = []
+        self._unread: list[bytes] = []
+        """What has come and was not looked at, backwards."""
         self._left = limit
         self._over = False
         self._hold = hold
@@ -179,15 +185,15 @@ class HttpReplyStream:
         if self._over:
             self._body.release()
         await self._body.aclose()
-        self._ready = []
+        self._ready, self._unread = [], []
         self._hold.release()
 
     async def _more(self) -> bool:
         """Read on until there is at least one event; False at the end of the stream."""
         self._hold.shrink(self._splitter.size)
         try:
-            async for data in self._body:
-                events = self._splitter.feed(self._counted(data))
+            while (data := await self._next()) is not None:
+                events = self._splitter.feed(data)
                 if self._splitter.size > FREE_BYTES:
                     await self._hold.grow(self._splitter.size, self._deadline)
                 if events:
@@ -203,6 +209,20 @@ class HttpReplyStream:
         if rest:
             self._ready.extend(self._read([rest]))
         return bool(rest)
+
+    async def _next(self) -> bytes | None:
+        """Bytes that have come, no more than are looked at in a turn; None at the end."""
+        if self._unread:
+            await next_large_turn()
+        else:
+            data = await anext(self._body, None)
+            if data is None:
+                return None
+            data = self._counted(data)
+            if len(data) <= TURN_BYTES:
+                return data
+            self._unread = [data[at : at + TURN_BYTES] for at in range(0, len(data), TURN_BYTES)][::-1]
+        return self._unread.pop()
 
     def _read(self, events: list[bytes]) -> list[bytes]:
         """What came as events of a chat, without secrets."""

@@ -41,9 +41,12 @@ async def outline_of(body: bytes) -> Json:
     kept: list[bytes] = []
     size, parts = 0, _outlined(body)
     while True:
-        async with large_turn():
+        if len(body) <= PIECE_BYTES:
             part = next(parts, None)
-            await asyncio.sleep(0)
+        else:
+            async with large_turn():
+                part = next(parts, None)
+                await asyncio.sleep(0)
         if part is None:
             break
         kept.append(part)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter
 
 from arbiter_app.runtime.budget import Budget, Hold
-from arbiter_app.turns import next_large_turn
+from arbiter_app.turns import SOON_S, USUAL_S, beside, next_large_turn
 
 
 async def pieces_by_turn(grow: bool) -> Counter[int]:
@@ -33,3 +34,14 @@ def test_a_turn_has_one_piece_of_all_that_is_written_and_of_all_that_is_read() -
         worked = asyncio.run(pieces_by_turn(grow))
         first, *others = [worked[at] for at in sorted(worked)]
         assert first == 8 and max(others) == 1, "the first piece of each, then one after the other"
+
+
+def test_threads_get_the_interpreter_sooner_while_something_large_is_in_work() -> None:
+    async def seen() -> None:
+        for large in (next_large_turn, lambda: beside(int)):
+            await large()
+            assert sys.getswitchinterval() == SOON_S < USUAL_S
+            while sys.getswitchinterval() != USUAL_S:  # noqa: ASYNC110 - nobody tells when nothing large is in work any more
+                await asyncio.sleep(0.01)
+
+    asyncio.run(seen())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import orjson
 import pytest
 
 from arbiter_app.pipeline.ports import Refused, RuntimeFault
 from arbiter_app.runtime.assembler import StreamAssembler
+from arbiter_app.runtime.reply_stream import TURN_BYTES
 from tests.peer import (
     CHUNK,
     DONE,
@@ -71,6 +74,30 @@ def test_a_stream_without_end_is_cut_at_its_bound() -> None:
             assert (await fault_of(runtime, stream=True)).kind == "protocol"
 
     run(test())
+
+
+def test_of_events_that_came_at_once_a_bounded_part_is_looked_at_in_a_turn() -> None:
+    async def test() -> None:
+        async with serving(replying(SSE + chunked(CHUNK * 4_000 + END + DONE))) as (server, runtime):
+            stream = await runtime.stream(b"{}", deadline=soon())
+            await server.answered.wait()
+            looked_at, seen = [0], list[bytes]()
+            turning = asyncio.create_task(each_turn(looked_at))
+            while events := await stream.together():
+                looked_at[0] += sum(map(len, events))
+                assert looked_at[0] <= 2 * TURN_BYTES
+                seen += events
+            turning.cancel()
+            await stream.aclose()
+            assert seen == [CHUNK.strip()] * 4_000 + [END.strip(), DONE.strip()]
+
+    run(test())
+
+
+async def each_turn(looked_at: list[int]) -> None:
+    while True:
+        looked_at[0] = 0
+        await asyncio.sleep(0)
 
 
 ROLE = b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n'
