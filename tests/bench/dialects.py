@@ -102,7 +102,7 @@ def _show(runs: dict[tuple[str, str], list[float]], *, stream: bool) -> None:
 def request_of(front: str, stream: bool, turns: int) -> bytes:
     """One request in a caller's dialect."""
     system = f"You are the helpful assistant number {next(_NUMBERS)}."
-    asked = {"model": "auto", "stream": stream, **_MADE[front](system, turns)}
+    asked = {"model": "auto", "stream": stream, **MADE[front](system, turns)}
     return posted(PATHS[front], OPERATOR, asked)
 
 
@@ -146,7 +146,7 @@ def _names(turns: int) -> list[str]:
     return [f"tool_{at}" for at in range(TOOLS if turns else 0)]
 
 
-_MADE = {CHAT: _chat, MESSAGES: _messages, RESPONSES: _responses}
+MADE = {CHAT: _chat, MESSAGES: _messages, RESPONSES: _responses}
 
 
 if __name__ == "__main__":

@@ -27,20 +27,27 @@ def listens(port: int) -> bool:
     return True
 
 
-def serve_for(work: Callable[[int], Awaitable[None]]) -> None:
-    """Serve without pages on an empty store, do `work` with the port on the same event loop, and stop."""
+More = Callable[[Path, int], dict[str, str]]
+"""Settings by their names, for a directory that lasts as long as the serving does, and the runtime's port."""
+
+
+def serve_for(
+    work: Callable[[int], Awaitable[None]], *, runtime: str = "tests.bench.runtime", more: More = lambda *_: {}
+) -> None:
+    """Serve without pages on an empty store before a runtime, do `work` with the port on the same event loop, and stop."""
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        runtime, port = free_port(), free_port()
-        place(stack.enter_context(module("tests.bench.runtime", str(runtime))).pid, CORES[1:])
-        until(lambda: listens(runtime), START_S)
+        answering, port = free_port(), free_port()
+        place(stack.enter_context(module(runtime, str(answering))).pid, CORES[1:])
+        until(lambda: listens(answering), START_S)
         environ = {
             "ARBITER_DB": str(directory / "arbiter.db"),
             "ARBITER_PORT": str(port),
             "ARBITER_API_KEYS": OPERATOR,
             "GATEWAY_API_KEY": "bench",
-            "BTL_BASE_URL": f"http://127.0.0.1:{runtime}/v1",
+            "BTL_BASE_URL": f"http://127.0.0.1:{answering}/v1",
             "ARBITER_POLICY": os.environ.get("ARBITER_POLICY", "arbiter"),
+            **more(directory, answering),
         }
         settings = load_settings(environ, None)
         application = Application(settings, with_pages=False, listening=None)
