@@ -96,10 +96,8 @@ def _serve_or_try(
     own = _staying(decision, ask, pool, steady)
     if own in steady.places and loss[own] <= loss[best] + settings.sticky_margin:
         return explain.exploit(own, seed, 1.0, "this conversation keeps its model; ")
-    if base in steady.places:
-        due = _baseline_due(decision, best, base, settings)
-        if due is not None:
-            return explain.baseline(base, ask.bucket, seed) if due else explain.exploit(base, seed, 1.0)
+    if base in steady.places and _baseline_due(decision, best, base, settings):
+        return explain.baseline(base, ask.bucket, seed)
     trial = best_trial(decision, best, steady, settings)
     if trial is None and not view.here.repriced_up:
         return explain.exploit(best, seed, 1.0)
@@ -221,20 +219,19 @@ def _left_for_its_price(decision: ScoredDecision, best: int) -> int | None:
     return found
 
 
-def _baseline_due(decision: ScoredDecision, best: int, base: int, settings: PolicySettings) -> bool | None:
-    """Whether the baseline is to be called for the sake of the bar, because it has too few grades here: True as a trial,
-    False where it would serve anyway. Given up after `BAR_CALLS` times as many calls, where nothing grades."""
+def _baseline_due(decision: ScoredDecision, best: int, base: int, settings: PolicySettings) -> bool:
+    """Whether the baseline is to be called for the sake of the bar, because it has too few grades here: once it has the first ones, only
+    where another would serve. Given up after `BAR_CALLS` times as many calls, where nothing grades."""
     view, here = decision.view, decision.view.here
     wanted = settings.baseline_first + settings.baseline_growth * sqrt(max(here.requests, 0.0))
     graded = here.base_graded
     if graded >= wanted or here.base_calls >= BAR_CALLS * wanted:
-        return None
+        return False
     if graded < settings.baseline_first:
         return True
-    if best == base:
-        return False
-    in_budget = _trials_left(view, settings) and decision.scores.usd[base] <= learning_left_usd(view, settings)
-    return True if in_budget else None
+    return (
+        best != base and _trials_left(view, settings) and decision.scores.usd[base] <= learning_left_usd(view, settings)
+    )
 
 
 def _trials_left(view: BucketPosterior, settings: PolicySettings) -> bool:
@@ -244,9 +241,9 @@ def _trials_left(view: BucketPosterior, settings: PolicySettings) -> bool:
 
 
 def learning_left_usd(view: BucketPosterior, settings: PolicySettings) -> float:
-    """What the next trial may cost, USD."""
+    """What the next trial may cost, USD: where nothing is left, nothing, so a free model may still be tried."""
     requests = view.spent.calls - view.spent.shadow_n + settings.explore_start
-    return settings.explore_usd_share * requests * view.money.unit - view.spent.explore_usd
+    return max(settings.explore_usd_share * requests * view.money.unit - view.spent.explore_usd, 0.0)
 
 
 def _too_dear(decision: ScoredDecision, model: int, settings: PolicySettings) -> bool:

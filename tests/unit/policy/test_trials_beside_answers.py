@@ -131,3 +131,26 @@ def test_a_model_that_was_left_for_its_price_is_looked_at_again_soon() -> None:
                 beside = Beside(model, 1.0) if beside is None or model == "big" else beside
         assert choice.model == "middle"
         assert "cheap" in looked
+
+
+def test_where_trials_serve_others_are_tried_as_soon_as_the_bar_is_set() -> None:
+    policy = made(explore_chance=1.0, gap_mean=0.03)
+    for at in range(8):
+        policy.record(Observation("code", "small", cost_usd=PRICES["small"], tokens_in=1, quality=float(at != 1)))
+    for at in range(5):
+        assert policy.choose(RoutingAsk("open", "", MODELS), 0.0, at).model == "big"
+        policy.record(Observation("open", "big", cost_usd=1.0, tokens_in=1, quality=1.0))
+    tried = policy.choose(RoutingAsk("open", "", MODELS), 0.0, 1)
+    assert (tried.mode, tried.model) == ("explore", "small"), tried.reason
+
+
+@pytest.mark.parametrize("trials", [Trials.SHADOW, Trials.SERVED])
+def test_a_budget_that_is_spent_keeps_nobody_from_trying_what_is_free(trials: Trials) -> None:
+    facts = {model: ModelFacts(coarse_request_usd=usd) for model, usd in {**PRICES, "tiny": 0.0}.items()}
+    settings = PolicySettings(explore_usd_share=0.01, explore_chance=1.0, gap_mean=0.0, lead=0.3, horizon_min=10_000.0)
+    policy = build("arbiter", catalog=facts, baseline="big", settings=settings)
+    for _ in range(5):
+        policy.record(Observation("open", "big", cost_usd=1.0, tokens_in=1, quality=0.9))
+    policy.record(Observation("open", "large", cost_usd=9.0, tokens_in=1, quality=0.9, mode="explore"))
+    tried = policy.choose(RoutingAsk("open", "", MODELS, trials=trials), 0.0, 1)
+    assert {tried.model, *tried.shadows} == ({"big", "tiny"} if trials is Trials.SHADOW else {"tiny"}), tried.reason
