@@ -15,6 +15,7 @@ from arbiter_app.runtime.sandbox.world import Fault
 from arbiter_app.store import calibrations as stored
 from tests import databases
 from tests.conftest import OPERATOR, Running, running
+from tests.served import TLS
 from tests.waiting import until
 
 DATABASES = databases.KINDS
@@ -180,7 +181,7 @@ def test_errors_are_sentences_and_callers_are_refused(gateway: Running) -> None:
     assert gateway.http.post(f"{PRICES}/cal_none/start", json={}).status_code == 404
     with gateway.client(gateway.caller()) as caller:
         assert caller.post(PRICES, json={"jsonl": prompts(1)}).status_code == 403
-    assert httpx.get(gateway.url + PRICES).status_code == 401
+    assert httpx.get(gateway.url + PRICES, verify=TLS).status_code == 401
 
 
 def test_the_command_line_shows_the_price_runs_and_is_idempotent(

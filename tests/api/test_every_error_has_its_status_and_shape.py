@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.conftest import OPERATOR, Running
+from tests.served import TLS
 from tests.waiting import PATIENCE_S
 
 ASK = {"messages": [{"role": "user", "content": "What is the capital of France?"}]}
@@ -141,7 +142,7 @@ def test_the_callers_own_mistake_comes_back_as_the_runtime_said_it(own_gateway: 
     ids=str,
 )
 def test_a_missing_or_wrong_key_is_401(gateway: Running, headers: dict[str, str]) -> None:
-    answer = httpx.post(gateway.url + CHAT, json=ASK, headers=headers)
+    answer = httpx.post(gateway.url + CHAT, json=ASK, headers=headers, verify=TLS)
     shape(answer, 401)
     assert answer.headers["www-authenticate"] == "Bearer"
 
@@ -169,10 +170,10 @@ def test_one_key_counts_in_whatever_order_they_come(
     gateway: Running, path: str, headers: list[tuple[str, str]], status: int
 ) -> None:
     if path == "/v1/key":
-        answer = httpx.get(gateway.url + path, headers=headers)
+        answer = httpx.get(gateway.url + path, headers=headers, verify=TLS)
     else:
         ask = ASK if path == CHAT else {"model": "text-embedding-3-small", "input": "a"}
-        answer = httpx.post(gateway.url + path, json=ask, headers=headers)
+        answer = httpx.post(gateway.url + path, json=ask, headers=headers, verify=TLS)
     assert answer.status_code == status, answer.text
     if status >= 400:
         shape(answer, status, "two_keys" if status == 400 else "invalid_api_key")
@@ -292,7 +293,7 @@ def test_an_own_request_id_is_echoed_when_sane(gateway: Running) -> None:
 
 
 def test_the_operators_key_is_not_in_any_error(gateway: Running) -> None:
-    answer = httpx.post(gateway.url + CHAT, json=ASK, headers={"authorization": f"Bearer {OPERATOR}x"})
+    answer = httpx.post(gateway.url + CHAT, json=ASK, headers={"authorization": f"Bearer {OPERATOR}x"}, verify=TLS)
     assert OPERATOR not in answer.text
 
 

@@ -85,7 +85,6 @@ def read_and_written_s(answer: bytes) -> float:
     return time.thread_time() - before
 
 
-@pytest.mark.alone
 def test_large_answers_are_translated_beside_the_event_loop(tmp_path: Path) -> None:
     text = "All work and no play makes Jack a dull boy. " * 280_000
     block = {"type": "text", "text": text}

@@ -13,6 +13,7 @@ from cryptography.fernet import Fernet
 from arbiter_app.api.roles import IN_PROJECTS, ROLES
 from arbiter_app.services.sessions import COOKIE
 from tests.conftest import OPERATOR, Running, running
+from tests.served import TLS
 from tests.waiting import until
 
 DATABASES = ("sqlite", "postgres")
@@ -222,7 +223,7 @@ def test_an_invitation_gives_a_role_in_a_project_and_no_other(gateway: Running, 
     body = {"email": "invited@example.com", "project_id": ours.id, "role": "member"}
     made_by_owner = ours.browsers["owner"].post("/v1/people/invitations", json=body).json()
     code = made_by_owner["path"].partition("=")[2]
-    entered = httpx.post(f"{gateway.url}/v1/people", json={})
+    entered = httpx.post(f"{gateway.url}/v1/people", json={}, verify=TLS)
     assert entered.status_code in (401, 405)
     person = gateway.run(lambda: gateway.arbiter.people.accept(code, "Ada"))
     assert person is not None and (person.role, person.project) == ("caller", ours.id)

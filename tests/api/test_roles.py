@@ -19,7 +19,7 @@ from arbiter_app.pipeline.types import ProjectRole
 from arbiter_app.services.sessions import COOKIE
 from tests.conftest import OPERATOR, Running, running
 from tests.served import OPERATOR as SERVED_OPERATOR
-from tests.served import served
+from tests.served import TLS, served
 
 ASKING = [where for dialect in (*DIALECTS, openai_embeddings) for where in dialect.PATHS]
 WHO = (
@@ -163,26 +163,30 @@ def test_a_caller_sees_its_own_decisions_only(gateway: Running) -> None:
         refused = caller.post("/v1/feedback", json={"decision_id": decision_id, "rating": "up"})
         assert refused.status_code == 404
         assert caller.post("/v1/feedback", json={"decision_id": own, "rating": "up"}).status_code == 200
-    assert httpx.get(f"{gateway.url}/v1/decisions/{own}").status_code == 401
+    assert httpx.get(f"{gateway.url}/v1/decisions/{own}", verify=TLS).status_code == 401
 
 
 def test_metrics_are_for_this_machine_or_an_operator(gateway: Running) -> None:
     url, elsewhere = gateway.url, {"x-forwarded-for": "203.0.113.9"}
-    assert httpx.get(url + "/metrics").status_code == 200
-    assert httpx.get(url + "/metrics", headers=elsewhere).status_code == 401
+    assert httpx.get(url + "/metrics", verify=TLS).status_code == 200
+    assert httpx.get(url + "/metrics", headers=elsewhere, verify=TLS).status_code == 401
     signed = {**elsewhere, "authorization": f"Bearer {OPERATOR}"}
-    assert httpx.get(url + "/metrics", headers=signed).status_code == 200
+    assert httpx.get(url + "/metrics", headers=signed, verify=TLS).status_code == 200
 
 
 def test_a_wrong_key_does_no_harm_where_none_is_asked_for(gateway: Running) -> None:
     for authorization in ("Bearer wrong", "Basic abc"):
         for path in ("/health", "/readyz", "/v1/openapi.json", "/v1/reference", "/metrics"):
-            assert httpx.get(gateway.url + path, headers={"authorization": authorization}).status_code == 200, path
-    assert httpx.get(f"{gateway.url}/v1/report", headers={"authorization": "Bearer wrong"}).status_code == 401
+            assert (
+                httpx.get(gateway.url + path, headers={"authorization": authorization}, verify=TLS).status_code == 200
+            ), path
+    assert (
+        httpx.get(f"{gateway.url}/v1/report", headers={"authorization": "Bearer wrong"}, verify=TLS).status_code == 401
+    )
 
 
 def test_a_browser_that_signed_in_reads_everywhere_and_changes_things_from_our_pages_only(tmp_path: Path) -> None:
-    with served(tmp_path, ARBITER_PUBLIC_READS="0") as one, httpx.Client(base_url=one.url) as browser:
+    with served(tmp_path, ARBITER_PUBLIC_READS="0") as one, httpx.Client(base_url=one.url, verify=TLS) as browser:
         key = browser.post("/v1/register", json={"email": "a@b.cd"}).json()["api_key"]
         assert browser.get("/v1/report").status_code == 401
         cookie = browser.post("/session", json={"api_key": key}).headers["set-cookie"].lower()
@@ -203,10 +207,10 @@ def test_a_browser_that_signed_in_reads_everywhere_and_changes_things_from_our_p
         ask = {"messages": [{"role": "user", "content": "Calculate 2 + 2"}]}
         assert browser.post("/v1/chat/completions", json=ask).status_code == 403
         assert browser.post("/v1/chat/completions", json=ask, headers={"origin": one.url}).status_code == 200
-        revoked = httpx.post(f"{one.url}/v1/key/revoke", headers={"authorization": f"Bearer {key}"})
+        revoked = httpx.post(f"{one.url}/v1/key/revoke", headers={"authorization": f"Bearer {key}"}, verify=TLS)
         assert revoked.status_code == 200
         assert browser.get("/v1/key").status_code == 401
-        listing = httpx.get(f"{one.url}/v1/recent", headers={"x-api-key": SERVED_OPERATOR}).json()["data"]
+        listing = httpx.get(f"{one.url}/v1/recent", headers={"x-api-key": SERVED_OPERATOR}, verify=TLS).json()["data"]
         assert len(listing) == 1
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from arbiter_app.settings import load_settings
-from tests.served import Served, served
+from tests.served import TLS, Served, served
 
 HEADER = "X-Forwarded-Email"
 ADA = {HEADER: "Ada@example.com", "accept": "text/html"}
@@ -28,7 +28,7 @@ def who(browser: httpx.Client) -> str | int:
 
 
 def test_whom_a_trusted_proxy_vouches_for_is_signed_in(behind: Served) -> None:
-    with httpx.Client(base_url=behind.url, headers=ADA) as browser:
+    with httpx.Client(base_url=behind.url, headers=ADA, verify=TLS) as browser:
         first = browser.get("/app/spend")
         assert (first.status_code, first.headers["location"]) == (303, "/session/proxy?next=/app/spend")
         entered = browser.get(first.headers["location"])
@@ -45,10 +45,12 @@ def test_whom_a_trusted_proxy_vouches_for_is_signed_in(behind: Served) -> None:
 
 
 def test_a_header_is_nothing_without_a_session_or_from_somebody_else(behind: Served, tmp_path: Path) -> None:
-    with httpx.Client(base_url=behind.url, headers=ADA) as client:
+    with httpx.Client(base_url=behind.url, headers=ADA, verify=TLS) as client:
         assert who(client) == 401, "the API takes keys and sessions, no header"
         twice = httpx.get(
-            f"{behind.url}/session/proxy", headers=[(HEADER, "ada@example.com"), (HEADER, "eve@example.com")]
+            f"{behind.url}/session/proxy",
+            headers=[(HEADER, "ada@example.com"), (HEADER, "eve@example.com")],
+            verify=TLS,
         )
         assert twice.status_code == 403
         none = client.get("/session/proxy", headers={HEADER: ""})
@@ -58,8 +60,8 @@ def test_a_header_is_nothing_without_a_session_or_from_somebody_else(behind: Ser
     settings = {"ARBITER_AUTH_HEADER": HEADER, "ARBITER_OIDC_DOMAINS": "example.com"}
     with served(folder, ARBITER_TRUSTED_PROXIES="10.9.8.7", **settings) as far:
         for headers in (ADA, {**ADA, "x-forwarded-for": "10.9.8.7"}):
-            assert httpx.get(f"{far.url}/session/proxy", headers=headers).status_code == 403
-            assert httpx.get(f"{far.url}/app", headers=headers).status_code != 303
+            assert httpx.get(f"{far.url}/session/proxy", headers=headers, verify=TLS).status_code == 403
+            assert httpx.get(f"{far.url}/app", headers=headers, verify=TLS).status_code != 303
 
 
 @pytest.mark.parametrize("proxies", ["", "*"])

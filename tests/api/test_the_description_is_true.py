@@ -15,6 +15,7 @@ from arbiter_app.api.roles import ROLES
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.runtime.sandbox.world import Fault
 from tests.conftest import Running, running
+from tests.served import TLS
 from tests.waiting import until
 
 UNTYPED = (
@@ -72,7 +73,7 @@ def lived_in(gateway: Running) -> Running:
 
 
 def described(gateway: Running) -> dict[str, Any]:
-    document: dict[str, Any] = httpx.get(f"{gateway.url}/v1/openapi.json").json()
+    document: dict[str, Any] = httpx.get(f"{gateway.url}/v1/openapi.json", verify=TLS).json()
     return document
 
 
@@ -99,7 +100,9 @@ def test_every_schema_is_sound_and_every_reference_leads_somewhere(gateway: Runn
     assert document["openapi"].startswith("3.1")
     for schema in document["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
-    named = set(re.findall(r'"#/components/schemas/(\w+)"', httpx.get(f"{gateway.url}/v1/openapi.json").text))
+    named = set(
+        re.findall(r'"#/components/schemas/(\w+)"', httpx.get(f"{gateway.url}/v1/openapi.json", verify=TLS).text)
+    )
     assert named <= set(document["components"]["schemas"])
     for method, path in ROLES:
         if (method, path) not in UNTYPED:
@@ -151,7 +154,7 @@ def test_errors_have_the_described_shape(lived_in: Running) -> None:
     document = described(lived_in)
     error = document["components"]["schemas"]["Error"]
     for status, answer in {
-        401: httpx.get(f"{lived_in.url}/v1/key"),
+        401: httpx.get(f"{lived_in.url}/v1/key", verify=TLS),
         404: lived_in.http.get("/v1/nothing"),
         405: lived_in.http.put("/v1/report"),
         422: lived_in.http.get("/v1/recent?limit=x"),
@@ -161,7 +164,7 @@ def test_errors_have_the_described_shape(lived_in: Running) -> None:
 
 
 def test_the_page_shows_every_route_and_loads_nothing_from_elsewhere(gateway: Running) -> None:
-    text = httpx.get(f"{gateway.url}/v1/reference").text
+    text = httpx.get(f"{gateway.url}/v1/reference", verify=TLS).text
     for method, path in ROLES:
         assert f"<code>{method} {path}</code>" in text
     assert "<script" not in text

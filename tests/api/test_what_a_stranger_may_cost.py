@@ -19,7 +19,7 @@ from arbiter_app.store import open_store
 from arbiter_app.store import sessions as stored_sessions
 from arbiter_app.store.keys import make_key
 from tests.conftest import Running, running
-from tests.served import served
+from tests.served import TLS, served
 
 
 def register(url: str, email: object, **more: Any) -> httpx.Response:
@@ -79,7 +79,7 @@ def test_any_other_gets_a_sentence(gateway: Running, email: object) -> None:
 )
 def test_a_foreign_page_cannot_sign_up_for_its_visitor(gateway: Running, kind: str) -> None:
     headers = {"origin": "https://elsewhere.example"} | ({"content-type": kind} if kind else {})
-    refused = httpx.post(f"{gateway.url}/v1/register", content=b'{"email": "a@b.cd"}', headers=headers)
+    refused = httpx.post(f"{gateway.url}/v1/register", content=b'{"email": "a@b.cd"}', headers=headers, verify=TLS)
     assert (refused.status_code, refused.json()["error"]["code"]) == (415, "unsupported_media_type")
 
 
@@ -120,7 +120,10 @@ def test_a_key_is_made_without_reading_the_others(gateway: Running) -> None:
 def test_sign_ins_of_an_address_are_bounded_right_or_wrong(tmp_path: Path) -> None:
     with served(tmp_path, ARBITER_SIGNINS_PER_MINUTE="4") as one:
         key = register(one.url, "a@b.cd").json()["api_key"]
-        tries = [httpx.post(f"{one.url}/session", json={"api_key": at}) for at in ("wrong", key, "wrong", key, key)]
+        tries = [
+            httpx.post(f"{one.url}/session", json={"api_key": at}, verify=TLS)
+            for at in ("wrong", key, "wrong", key, key)
+        ]
         assert [answer.status_code for answer in tries] == [401, 200, 401, 200, 429]
         assert tries[-1].json()["error"]["code"] == "too_many_signins"
         assert int(tries[-1].headers["retry-after"]) > 0
@@ -271,7 +274,7 @@ IDS = ("%00", "%ED%A0%80", "%E2%80%AE", "x" * 5_000, "%2e%2e", "%0a", "'; DROP T
 @pytest.mark.parametrize("path", ["/v1/decisions/", "/v1/models/", "/v1/calibrations/"])
 def test_odd_ids_are_not_found(gateway: Running, path: str) -> None:
     for one in IDS:
-        answer = httpx.get(f"{gateway.url}{path}{one}", headers=dict(gateway.http.headers))
+        answer = httpx.get(f"{gateway.url}{path}{one}", headers=dict(gateway.http.headers), verify=TLS)
         assert answer.status_code in (404, 422), (one, answer.text)
         assert len(answer.json()["error"]["message"]) < 600
 

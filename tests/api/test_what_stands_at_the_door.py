@@ -15,6 +15,7 @@ import pytest
 from arbiter_app.runtime.sandbox.world import Fault
 from arbiter_app.store import open_store
 from tests.conftest import Running, running
+from tests.served import TLS
 from tests.waiting import soon
 
 CHAT = "/v1/chat/completions"
@@ -76,7 +77,7 @@ def test_the_body_of_a_control_route_is_bounded_and_read_for_those_only_who_may(
     long = b'{"email": "' + b"x" * 100_000 + b'"}'
     assert gateway.http.post("/v1/register", content=long).status_code == 413
     assert gateway.http.post("/v1/register", content=endless(b"x" * 1_000, 100)).status_code == 413
-    refused = httpx.post(f"{gateway.url}/v1/simulate-price", content=endless(b"x" * 1_000, 100))
+    refused = httpx.post(f"{gateway.url}/v1/simulate-price", content=endless(b"x" * 1_000, 100), verify=TLS)
     assert refused.status_code == 401
 
 

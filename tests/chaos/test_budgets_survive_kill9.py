@@ -17,7 +17,7 @@ from arbiter_app.pipeline.types import PICO_PER_USD
 from arbiter_app.store import open_store
 from arbiter_app.store.tables import BudgetPeriod, StoredDecision, StoredReservation, table
 from tests.metered import metered
-from tests.served import OPERATOR, free_port, served, start
+from tests.served import OPERATOR, TLS, free_port, served, start
 from tests.stores import run
 from tests.storm import storm
 from tests.waiting import PATIENCE_S, until
@@ -45,18 +45,18 @@ def books(directory: Path) -> tuple[int, int, int]:
 
 def limited(url: str, limit: str) -> str:
     """A new key with so much to spend."""
-    key: str = httpx.post(f"{url}/v1/register", json={"email": "dev@example.com"}).json()["api_key"]
+    key: str = httpx.post(f"{url}/v1/register", json={"email": "dev@example.com"}, verify=TLS).json()["api_key"]
     set_one(url, key, "all", limit)
     return key
 
 
 def set_one(url: str, key: str, period: str, limit: str) -> None:
     body = {"scope": "key", "subject": key[:12], "period": period, "limit_usd": limit}
-    assert httpx.post(f"{url}/v1/budgets", json=body, headers=HEAD).status_code == 200
+    assert httpx.post(f"{url}/v1/budgets", json=body, headers=HEAD, verify=TLS).status_code == 200
 
 
 def left_of(url: str, period: str = "all") -> dict[str, float]:
-    rows = httpx.get(f"{url}/v1/budgets", headers=HEAD).json()["data"]
+    rows = httpx.get(f"{url}/v1/budgets", headers=HEAD, verify=TLS).json()["data"]
     return next(dict(row) for row in rows if row["period"] == period)
 
 
@@ -127,5 +127,5 @@ def _counts(url: str, key: str) -> bool:
     """Whether every process behind an address knows the budget of this key."""
     ask = {"messages": [{"role": "user", "content": "Calculate 2 + 2"}], "max_tokens": 1, "arbiter_no_cache": True}
     head = {"authorization": f"Bearer {key}"}
-    answers = [httpx.post(f"{url}/v1/chat/completions", json=ask, headers=head) for _ in range(6)]
+    answers = [httpx.post(f"{url}/v1/chat/completions", json=ask, headers=head, verify=TLS) for _ in range(6)]
     return all("x-arbiter-budget-remaining" in answer.headers for answer in answers)

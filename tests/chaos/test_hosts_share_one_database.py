@@ -27,7 +27,7 @@ from arbiter_app.store.decisions import Filter
 from tests import databases
 from tests.balancer import balanced
 from tests.chaos.test_kill9_loses_nothing_that_was_answered import outcomes
-from tests.served import OPERATOR, Served, free_port, start
+from tests.served import OPERATOR, TLS, Served, free_port, start
 from tests.stores import rows_of
 from tests.waiting import soon, until
 
@@ -58,17 +58,17 @@ class Cluster:
 
     def get(self, at: int, path: str) -> Any:
         headers = {"authorization": f"Bearer {OPERATOR}"}
-        return httpx.get(f"{self.hosts[at].url}{path}", headers=headers).json()
+        return httpx.get(f"{self.hosts[at].url}{path}", headers=headers, verify=TLS).json()
 
     def post(self, at: int, path: str, body: dict[str, Any]) -> Any:
         headers = {"authorization": f"Bearer {OPERATOR}"}
-        answer = httpx.post(f"{self.hosts[at].url}{path}", headers=headers, json=body)
+        answer = httpx.post(f"{self.hosts[at].url}{path}", headers=headers, json=body, verify=TLS)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     def at_work(self, at: int) -> bool:
         """Whether a host still judges answers, or asks models beside them."""
-        told = httpx.get(f"{self.hosts[at].url}/metrics").text
+        told = httpx.get(f"{self.hosts[at].url}/metrics", verify=TLS).text
         return any(
             re.search(rf"^arbiter_{name}_pending [1-9]", told, re.M) for name in ("judgements", "shadow", "store")
         )
@@ -103,14 +103,16 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def test_a_key_that_is_revoked_at_one_host_is_refused_at_all_within_a_second(three: Cluster) -> None:
     with balanced(three.ports) as url:
-        key = httpx.post(f"{url}/v1/register", json={"email": "a@example.com"}).json()["api_key"]
+        key = httpx.post(f"{url}/v1/register", json={"email": "a@example.com"}, verify=TLS).json()["api_key"]
     headers = {"authorization": f"Bearer {key}"}
     for host in three.hosts:  # a fresh key works everywhere at once
-        assert httpx.post(f"{host.url}/v1/chat/completions", json=ASK, headers=headers).status_code == 200
-    assert httpx.post(f"{three.hosts[0].url}/v1/key/revoke", headers=headers).status_code == 200
+        assert httpx.post(f"{host.url}/v1/chat/completions", json=ASK, headers=headers, verify=TLS).status_code == 200
+    assert httpx.post(f"{three.hosts[0].url}/v1/key/revoke", headers=headers, verify=TLS).status_code == 200
 
     def refused() -> bool:
-        return all(httpx.get(f"{host.url}/v1/key", headers=headers).status_code == 401 for host in three.hosts)
+        return all(
+            httpx.get(f"{host.url}/v1/key", headers=headers, verify=TLS).status_code == 401 for host in three.hosts
+        )
 
     soon(refused)
 
@@ -135,14 +137,14 @@ def test_a_host_that_stands_still_keeps_the_house_no_longer(three: Cluster) -> N
 
 def test_a_limit_of_fifty_lets_exactly_fifty_through_while_a_host_is_killed(tmp_path: Path) -> None:
     with cluster(tmp_path, ARBITER_LIMIT_6H="50", ARBITER_LIMITS_FAIL="closed") as hosts, balanced(hosts.ports) as url:
-        key = httpx.post(f"{url}/v1/register", json={"email": "a@example.com"}).json()["api_key"]
+        key = httpx.post(f"{url}/v1/register", json={"email": "a@example.com"}, verify=TLS).json()["api_key"]
 
         def ask(at: int) -> int:
             if at == 40:
                 hosts.kill(0)
             try:
                 headers = {"authorization": f"Bearer {key}"}
-                return httpx.post(f"{url}/v1/chat/completions", json=ASK, headers=headers).status_code
+                return httpx.post(f"{url}/v1/chat/completions", json=ASK, headers=headers, verify=TLS).status_code
             except httpx.TransportError:
                 return 0  # it was at the host that was killed: counted or not, but not answered
 

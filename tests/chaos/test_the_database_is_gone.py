@@ -27,7 +27,7 @@ from arbiter_app.store.backends.postgresql import ONE_WRITER
 from arbiter_app.store.decisions import Filter
 from tests import databases
 from tests.conftest import running
-from tests.served import OPERATOR, Served, served, start
+from tests.served import OPERATOR, TLS, Served, served, start
 from tests.waiting import PATIENCE_S, soon, until
 
 OUTAGE_S = float(os.environ.get("OUTAGE", "5"))
@@ -88,13 +88,13 @@ def gone() -> Iterator[None]:
 
 
 def health(one: Served) -> dict[str, Any]:
-    told: dict[str, Any] = httpx.get(f"{one.url}/health").json()
+    told: dict[str, Any] = httpx.get(f"{one.url}/health", verify=TLS).json()
     return told
 
 
 def at_work(one: Served) -> bool:
     """Whether something is still to be judged or written."""
-    told = httpx.get(f"{one.url}/metrics").text
+    told = httpx.get(f"{one.url}/metrics", verify=TLS).text
     values = dict(line.rsplit(" ", 1) for line in told.splitlines() if not line.startswith("#"))
     names = "arbiter_judgements_pending", "arbiter_store_pending", "arbiter_journal_entries"
     return any(float(values[name]) for name in names)
@@ -112,7 +112,7 @@ def test_answers_go_on_while_it_is_gone_and_all_of_them_are_on_record_afterwards
                 said = health(one)
                 assert "refuses writes" in said["store"] and said["learning"] == "paused"
                 assert "entries wait for the database" in said["journal"]
-                assert httpx.get(f"{one.url}/readyz").status_code == 200
+                assert httpx.get(f"{one.url}/readyz", verify=TLS).status_code == 200
                 while time.monotonic() < until_s:
                     load.more(10)
                 during = len(load.answered) - before
@@ -175,7 +175,9 @@ def test_it_is_said_what_the_server_says_now_not_what_it_said_at_first(tmp_path:
             server.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'")
             until(lambda: "is not permitted to log in" in health(one)["store"])
             load.more(20)
-            read = httpx.get(f"{one.url}/v1/recent", headers={"authorization": f"Bearer {OPERATOR}"}, timeout=30)
+            read = httpx.get(
+                f"{one.url}/v1/recent", headers={"authorization": f"Bearer {OPERATOR}"}, timeout=30, verify=TLS
+            )
             assert read.status_code == 503 and "is not permitted to log in" in read.json()["error"]["message"]
             assert "\n" not in read.json()["error"]["message"]
             server.sql(f"ALTER ROLE {role} LOGIN")

@@ -42,7 +42,7 @@ expect.set_options(timeout=PATIENCE_S * 1000)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Build the pages before the first test of them: that takes minutes on a busy machine, and is none of the test's time.
 
-    Runs outside of what watches a test's time, and inside of what lets others be alone (`tests.sharing`).
+    Runs outside of what watches a test's time.
     """
     if item.path.parent == HERE:
         build_once()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.clock import Stopwatch
@@ -16,14 +15,12 @@ WITHIN_S = 10.0
 """From pressing the button to everything being on the page."""
 
 
-@pytest.mark.alone
 def test_a_price_shift_from_the_page_is_alerted_explored_and_left_within_ten_seconds(
     context: BrowserContext, page: Page, site: Site
 ) -> None:
     press_both(context, page, site)
 
 
-@pytest.mark.alone
 def test_so_is_one_where_models_are_tried_beside_answers(context: BrowserContext, page: Page, tmp_path: Path) -> None:
     site = start_site(tmp_path, ARBITER_SHADOW="on")
     try:

@@ -61,7 +61,7 @@ def struck(client: httpx.Client, bound: str) -> float:
 
 
 def test_sixty_unread_downloads_hold_up_no_read_and_no_stop(directory: Path) -> None:
-    with served(directory, ARBITER_DRAIN_S="1") as one, httpx.Client(base_url=one.url) as client:
+    with served(directory, ARBITER_DRAIN_S="1") as one, httpx.Client(base_url=one.url, verify=TLS) as client:
         with unread(one, 60):
             until(lambda: struck(client, "downloads") >= 56)
             for path in ("/v1/report", "/readyz", "/v1/recent", "/v1/timeseries") * 3:
@@ -77,13 +77,13 @@ def test_sixty_unread_downloads_hold_up_no_read_and_no_stop(directory: Path) -> 
 
 def test_who_does_not_read_is_cut_off_and_its_place_is_free(directory: Path) -> None:
     settings = {"ARBITER_WRITE_TIMEOUT_S": "0.5", "ARBITER_MAX_DOWNLOADS": "1"}
-    with served(directory, **settings) as one, httpx.Client(base_url=one.url) as client, unread(one, 1):
+    with served(directory, **settings) as one, httpx.Client(base_url=one.url, verify=TLS) as client, unread(one, 1):
         until(lambda: struck(client, "write_time") == 1)
         until(lambda: client.get("/export/decisions.json").status_code == 200)
 
 
 def test_a_download_has_every_row_once(directory: Path) -> None:
-    with served(directory) as one, httpx.Client(base_url=one.url) as client:
+    with served(directory) as one, httpx.Client(base_url=one.url, verify=TLS) as client:
         rows = client.get("/export/decisions.json").json()
         assert len({row["id"] for row in rows}) == len(rows) == ROWS
         assert [row["ts"] for row in rows] == sorted((row["ts"] for row in rows), reverse=True)

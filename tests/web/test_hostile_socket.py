@@ -173,7 +173,10 @@ def test_odd_frames_write_a_line_of_each_kind_and_nothing_that_stood_in_them(pri
             await socket.send("40/_event,")
             for _ in range(5):
                 await socket.send(frame)
-            await socket.send('42/_event,["ping"]')  # handled in order: answered once the others were taken in
+            for _ in range(
+                2
+            ):  # handled in order: answered once the others were taken in, the first maybe taken for what they announce
+                await socket.send('42/_event,["ping"]')
             with suppress(ConnectionClosed, TimeoutError):
                 async with asyncio.timeout(PATIENCE_S):
                     while "pong" not in str(await socket.recv()):

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from arbiter_app.web.finding import SHOWN
+from tests.served import TLS
 from tests.web.conftest import Site, open_page, sign_in, start_site, stop_site
 
 
@@ -50,7 +51,10 @@ def test_people_are_found_among_many(browser: Browser, tmp_path: Path) -> None:
     for at in range(SHOWN + 2):
         told = {"email": f"person{at}@example.com", "project_id": "default", "role": "member"}
         code = site.http.post("/v1/people/invitations", json=told).json()["path"].partition("=")[2]
-        assert httpx.post(f"{site.url}/session", json={"invitation": code, "name": f"P{at}."}).status_code == 200
+        assert (
+            httpx.post(f"{site.url}/session", json={"invitation": code, "name": f"P{at}."}, verify=TLS).status_code
+            == 200
+        )
     other = site.http.post("/v1/projects", json={"name": "Elsewhere"}).json()["id"]
     for at in range(SHOWN + 1):
         told = {"email": f"waits{at}@example.com", "project_id": other, "role": "viewer"}

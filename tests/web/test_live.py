@@ -6,7 +6,6 @@ import contextlib
 import sqlite3
 import time
 
-import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.clock import Stopwatch
@@ -15,7 +14,6 @@ from tests.web.conftest import Site, open_page
 FEED_S = 0.3
 
 
-@pytest.mark.alone
 def test_a_routed_request_is_in_the_open_feed_within_300_ms(page: Page, site: Site) -> None:
     open_page(page, "/app")
     page.locator("table.feed tbody tr").first.wait_for()

@@ -13,6 +13,7 @@ from arbiter_app.arbiter_app import app
 from arbiter_app.pipeline.types import Caller, ProjectRole, Role
 from arbiter_app.web import roles
 from arbiter_app.web.handover import rule_of
+from tests.served import TLS
 from tests.web.conftest import OPERATOR, Site, in_own_loop, start_site, stop_site
 from tests.web.test_who_sees_what import Tab, cookie_of
 
@@ -78,7 +79,7 @@ def cookie(site: Site, who: str) -> str:
     project, role = site.http.post("/v1/projects", json={"name": f"of {who}"}).json()["id"], who.partition(" ")[2]
     body = {"email": f"{role}@example.com", "project_id": project, "role": role}
     code = site.http.post("/v1/people/invitations", json=body).json()["path"].partition("=")[2]
-    entered = httpx.post(f"{site.url}/session", json={"invitation": code, "name": role})
+    entered = httpx.post(f"{site.url}/session", json={"invitation": code, "name": role}, verify=TLS)
     return entered.headers["set-cookie"].partition(";")[0]
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 
-import pytest
-
 from tests.bench.__main__ import cpu_us
 from tests.bench.tabs import tabs
 from tests.waiting import until
@@ -46,7 +44,6 @@ def idle(site: Site, tasks_before: float, busy_before: float) -> None:
     until(lambda: tasks(site) <= tasks_before and busy(site) <= busy_before + SLACK)
 
 
-@pytest.mark.alone
 def test_forty_tabs_opened_and_closed_leave_no_task_and_no_load(site: Site) -> None:
     in_own_loop(opened_and_closed(site, 1))  # what runs once per process runs from now on
     idle(site, TASKS_ONCE, ONE_TENTH)

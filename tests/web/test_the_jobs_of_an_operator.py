@@ -9,6 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.served import TLS
 from tests.web.conftest import OPERATOR, Site, open_page, start_site, stop_site
 
 SCREENS = {"desk": (1440, 900), "phone": (390, 844)}
@@ -54,6 +55,7 @@ def ask(site: Site, key: str, prompt: str) -> dict[str, object]:
         f"{site.url}/v1/chat/completions",
         json={"messages": [{"role": "user", "content": prompt}], "max_tokens": 50, "user": "ada"},
         headers={"authorization": f"Bearer {key}", "x-arbiter-tags": "nightly"},
+        verify=TLS,
     )
     assert answer.status_code == 200, answer.text
     return dict(answer.json()["arbiter"])

@@ -13,6 +13,7 @@ import pytest
 import socketio
 
 from arbiter_app.api import visibility
+from tests.served import TLS
 from tests.waiting import PATIENCE_S
 from tests.web.conftest import OPERATOR, Site, in_own_loop, start_site, stop_site
 
@@ -90,7 +91,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def cookie_of(site: Site, key: str) -> str:
-    return httpx.post(f"{site.url}/session", json={"api_key": key}).headers["set-cookie"].partition(";")[0]
+    return httpx.post(f"{site.url}/session", json={"api_key": key}, verify=TLS).headers["set-cookie"].partition(";")[0]
 
 
 ROLES = ("anonymous", "caller", "operator")
@@ -115,16 +116,16 @@ def test_every_door_shows_what_the_table_says(request: pytest.FixtureRequest, wo
     whole = {visibility.Sight.NOTHING: set(), visibility.Sight.OWN: {mine}}.get(opened, {mine, theirs})
     cookie = cookie_of(site, key) if key else ""
 
-    recent = httpx.get(f"{site.url}/v1/recent", headers=headers)
+    recent = httpx.get(f"{site.url}/v1/recent", headers=headers, verify=TLS)
     rows = {row["id"]: row for row in recent.json()["data"]} if recent.status_code == 200 else {}
     assert set(rows) & {mine, theirs} == listed, "API"
     for row in rows.values():
         assert all((row[name] is None) == (seen is visibility.Sight.SUMMARY) for name in visibility.PRIVATE)
     for one in (mine, theirs):
-        status = httpx.get(f"{site.url}/v1/decisions/{one}", headers=headers).status_code
+        status = httpx.get(f"{site.url}/v1/decisions/{one}", headers=headers, verify=TLS).status_code
         assert (status == 200) == (one in whole), "API"
 
-    export = httpx.get(f"{site.url}/export/decisions.json", headers={"cookie": cookie})
+    export = httpx.get(f"{site.url}/export/decisions.json", headers={"cookie": cookie}, verify=TLS)
     found = {row["id"] for row in export.json()} if export.status_code == 200 else set()
     assert found & {mine, theirs} == listed, "export"
     if seen is visibility.Sight.SUMMARY:
@@ -148,10 +149,10 @@ def test_every_door_shows_what_the_table_says(request: pytest.FixtureRequest, wo
 
 def leave_by(site: Site, how: str, key: str, cookie: str) -> None:
     if how == "sign out elsewhere":
-        assert httpx.delete(f"{site.url}/session", headers={"cookie": cookie}).status_code == 200
+        assert httpx.delete(f"{site.url}/session", headers={"cookie": cookie}, verify=TLS).status_code == 200
     else:
         bearer = {"authorization": f"Bearer {key}"}
-        assert httpx.post(f"{site.url}/v1/key/revoke", headers=bearer).status_code == 200
+        assert httpx.post(f"{site.url}/v1/key/revoke", headers=bearer, verify=TLS).status_code == 200
 
 
 @pytest.mark.parametrize("how", ["sign out", "sign out elsewhere", "key revoked", "another key"])

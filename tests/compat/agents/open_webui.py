@@ -24,7 +24,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from tests.browser import FLAGS, chromium
 from tests.conftest import OPERATOR, running
-from tests.served import free_port
+from tests.served import TLS, free_port
 from tests.waiting import PATIENCE_S, until
 
 START_S = 120.0
@@ -66,7 +66,7 @@ def open_webui(program: str, home: Path, base_url: str) -> Iterator[str]:
 
 def _answers(url: str) -> bool:
     with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(url, timeout=PATIENCE_S).status_code == 200
+        return httpx.get(url, timeout=PATIENCE_S, verify=TLS).status_code == 200
     return False
 
 
