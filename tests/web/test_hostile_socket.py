@@ -173,9 +173,7 @@ def test_odd_frames_write_a_line_of_each_kind_and_nothing_that_stood_in_them(pri
             await socket.send("40/_event,")
             for _ in range(5):
                 await socket.send(frame)
-            for _ in range(
-                2
-            ):  # handled in order: answered once the others were taken in, the first maybe taken for what they announce
+            for _ in range(2):  # handled in order; the first may be taken for bytes that were announced
                 await socket.send('42/_event,["ping"]')
             with suppress(ConnectionClosed, TimeoutError):
                 async with asyncio.timeout(PATIENCE_S):
