@@ -9,6 +9,8 @@ import argparse
 import asyncio
 import csv
 import importlib
+import logging
+import math
 import os
 import sys
 import time
@@ -29,6 +31,8 @@ from arbiter_app.store.decisions import Filter
 from arbiter_app.store.engine import prepare
 from arbiter_app.store.upkeep import restore
 
+log = logging.getLogger("arbiter")
+
 OWN_ARGUMENTS = {"bench": "arbiter_app.bench.run", "replay": "arbiter_app.replay.run"}
 STATUSES = {"pause": "paused", "resume": "active", "revoke": "revoked"}
 
@@ -36,6 +40,7 @@ STATUSES = {"pause": "paused", "resume": "active", "revoke": "revoked"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Problems with settings, store and keys are said in one line, without a stack."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _have_standard_files()
     if words and words[0] in OWN_ARGUMENTS:
         return int(importlib.import_module(OWN_ARGUMENTS[words[0]]).main(words[1:]))
     given = _parser().parse_args(words)
@@ -43,13 +48,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return command(load_settings(), given)
     except BrokenPipeError:  # who read our output has gone, and wants no more of it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 1
     except (SettingsError, StoreUnusable, StoreError, OSError) as error:
         print(f"arbiter: {error}", file=sys.stderr)
     except ArbiterError as error:
         print(f"arbiter: {error.message}", file=sys.stderr)
     return 1
+
+
+def _have_standard_files() -> None:
+    """Open what was closed: else the next file that is opened, the database, stands where others write to."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - it is for as long as the process
+
+
+def _drop_output() -> None:
+    """Nobody reads it: what is still to be written goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _hours(text: str) -> float:
+    hours = float(text)
+    if not 0 <= hours < math.inf:
+        raise ValueError
+    return hours
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--out", type=Path, help="a file; standard output when not given")
     for name in ("task", "model", "mode", "status"):
         export.add_argument(f"--{name}", help=f"only decisions of this {name}")
-    export.add_argument("--hours", type=float, help="only the last so many hours")
+    export.add_argument("--hours", type=_hours, help="only the last so many hours")
 
     calibrate.arguments(
         command("calibrate", calibrate.run, "run your own prompts on every model, to start well informed")
@@ -121,10 +149,16 @@ def _announce(settings: Settings, port: int, first_key: str | None) -> None:
         if settings.sandbox
         else settings.base_url
     )
-    print(f"Arbiter {__version__} on http://{host}:{port}\n  runtime       {runtime}")
+    lines = [f"Arbiter {__version__} on http://{host}:{port}", f"  runtime       {runtime}"]
     if first_key is not None:
-        print(f"  operator key  {first_key}\n                made at this first start and shown this once: keep it")
-    sys.stdout.flush()
+        lines.append(
+            f"  operator key  {first_key}\n                made at this first start and shown this once: keep it"
+        )
+    try:
+        print("\n".join(lines), flush=True)
+    except OSError as error:  # a disk that is full, a reader that has gone: no reason not to serve
+        _drop_output()
+        log.warning("what is said at the start could not be written (%s); `keys create` makes a key", error)
 
 
 def _doctor(settings: Settings, given: argparse.Namespace) -> int:

@@ -30,11 +30,13 @@ class Neighbours:
     def __init__(self, database: Path) -> None:
         """Marks this process. A place where no lock can be made is one where none can be seen."""
         self._file: int | None = None
-        self._database = database.resolve()
+        self._database = Path(os.path.realpath(database))
         self._closed = False
         _HERE[self._database] += 1
         try:
-            self._file = os.open(database.with_name(f"{database.name}.serving"), os.O_CREAT | os.O_RDWR, 0o600)
+            self._file = os.open(
+                self._database.with_name(f"{self._database.name}.serving"), os.O_CREAT | os.O_RDWR, 0o600
+            )
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, random.randrange(1 << 40))
         except OSError:
             self._let_go()

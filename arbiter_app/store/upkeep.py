@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import sqlite3
 import time
@@ -188,6 +189,7 @@ def restore(backup: Path, path: Path) -> Path | None:
     Nothing may use the database meanwhile. Whenever it is cut short, either the old or the new file is in place.
     """
     _check_backup(backup)
+    path = Path(os.path.realpath(path))  # where it is a link, what it leads to is replaced
     with contextlib.closing(Neighbours(path)) as neighbours:
         if (serving := neighbours.other()) is not None:
             raise StoreUnusable(f"an Arbiter (process {serving}) is serving from {path}; stop it, then restore")

@@ -17,6 +17,8 @@ import urllib.request
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from arbiter_app.bench.client import Client
 from arbiter_app.bench.workload import workload
 from tests.served import FOREIGN, OPERATOR, ROOT, free_port, served
@@ -76,6 +78,36 @@ def test_nobody_reads_the_log(tmp_path: Path) -> None:
     finally:
         if reading >= 0:
             os.close(reading)
+        if process.poll() is None:
+            process.kill()
+            process.wait(PATIENCE_S)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("output", ["full", "gone", "closed"])
+def test_a_start_that_nobody_hears_of_is_one(tmp_path: Path, output: str) -> None:
+    """stdout is on a full disk, a pipe whose reader has gone, or closed as stdin and stderr are: it serves, and its files are its own."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    full = os.open("/dev/full", os.O_WRONLY)
+    port = free_port()
+    own = {"ARBITER_DB": str(tmp_path / "arbiter.db"), "ARBITER_PORT": str(port), "ARBITER_API_KEYS": ""}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    words = [sys.executable, "-m", "arbiter_app", "serve", "--no-pages"]
+    if output == "closed":
+        words = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *words]
+    stdout = {"full": full, "gone": writing}.get(output)
+    process = subprocess.Popen(words, cwd=ROOT, env={**inherited, **own}, stdout=stdout)
+    os.close(writing)
+    os.close(full)
+    try:
+        until(lambda: answers(f"http://127.0.0.1:{port}") or process.poll() is not None)
+        assert process.poll() is None
+        standard = [os.readlink(f"/proc/{process.pid}/fd/{number}") for number in range(3)]
+        assert not any(name.startswith((str(tmp_path), "socket")) for name in standard), standard
+        process.send_signal(signal.SIGTERM)
+        process.wait(PATIENCE_S)
+    finally:
         if process.poll() is None:
             process.kill()
             process.wait(PATIENCE_S)

@@ -303,3 +303,10 @@ def test_whoever_reads_its_output_may_go(tmp_path: Path) -> None:
         assert one.stdout is not None and one.stderr is not None
         one.stdout.close()
         assert (one.stderr.read(), one.wait(PATIENCE_S)) == (b"", 1)
+
+
+@pytest.mark.parametrize("hours", ["-1", "nan", "inf", "x"])
+def test_an_export_of_hours_that_there_cannot_be_is_refused(arbiter: Run, hours: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        arbiter("export", "--hours", hours)
+    assert ended.value.code == 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from arbiter_app.store.backends import StoreUnusable
 from arbiter_app.store.decisions import Filter
 from arbiter_app.store.health import examine
 from tests import databases
+from tests.served import ROOT
 from tests.stores import NOW, connected, file_all, mixed, record, rows_of, run, summed
 
 
@@ -110,6 +113,30 @@ def test_restore_replaces_the_store_and_keeps_what_was_there(tmp_path: Path) -> 
     kept = upkeep.restore(backup, path)
     assert kept is not None
     assert (cost(path), cost(kept)) == (1, 11)
+
+
+def test_a_link_to_the_store_is_the_store(tmp_path: Path) -> None:
+    """Who serves by a link is seen by its file's name, and what a link leads to is what is replaced."""
+    path, link, backup = tmp_path / "arbiter.db", tmp_path / "link.db", tmp_path / "backup.db"
+    store = open_store(str(path))
+    run(lambda: store.back_up(backup))
+    link.symlink_to(path)
+    code = (
+        "import sys; from pathlib import Path; from arbiter_app.store.neighbours import Neighbours; "
+        f"mark = Neighbours(Path({str(link)!r})); print(flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdin is not None and other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(StoreUnusable, match="is serving"):
+            upkeep.restore(backup, path)
+        other.stdin.close()
+    write(store, [record(cost_pico=10)])
+    store.close()
+    upkeep.restore(backup, link)
+    assert link.is_symlink() and cost(path) == 0
 
 
 def test_a_damaged_store_can_be_restored_over(tmp_path: Path) -> None:
