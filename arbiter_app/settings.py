@@ -152,6 +152,8 @@ Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeV
 Hosts = Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], BeforeValidator(_names)]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_names)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+HostPath = Annotated[str, AfterValidator(os.path.expanduser)]
+"""Of this host; `~` is a home directory, also where no shell has looked at it (`.env`, systemd, containers)."""
 Prefix = Annotated[str, AfterValidator(_prefix)]
 
 
@@ -189,7 +191,7 @@ class Settings(_ByName):
         "connections of a process to PostgreSQL: one writes, one listens, the others read",
         ge=3,
     )
-    journal: str = _env(
+    journal: HostPath = _env(
         "ARBITER_JOURNAL", "data/journal.db", "file of this host's own: what waits while a PostgreSQL is gone"
     )
     journal_bytes: int = _env(
@@ -203,7 +205,9 @@ class Settings(_ByName):
     port: int = _env("ARBITER_PORT", 8000, "port to listen on", ge=0, le=65535)
     signup: bool | None = _env("ARBITER_SIGNUP", None, "anybody may mint a key; unset: on in sandbox mode only")
     public_reads: bool | None = _env("ARBITER_PUBLIC_READS", None, "anybody may read; unset: on in sandbox mode only")
-    catalog: Path | None = _env("ARBITER_CATALOG", None, "catalog file; unset: the one in the package")
+    catalog: Annotated[Path, AfterValidator(Path.expanduser)] | None = _env(
+        "ARBITER_CATALOG", None, "catalog file; unset: the one in the package"
+    )
     catalog_refresh_s: float = _env(
         "ARBITER_CATALOG_REFRESH_S", 300.0, "how often the runtime's model list is read", gt=0
     )

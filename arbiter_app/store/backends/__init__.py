@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from urllib.parse import unquote
 
@@ -32,7 +33,7 @@ def url_of(where: str) -> URL:
     if "://" not in where:
         if _KEYWORDS.search(where):
             raise StoreUnusable(f"ARBITER_DB: keywords are not read here; write a URL like {EXAMPLE}")
-        return URL.create("sqlite", database=where)
+        return URL.create("sqlite", database=_file_of(where))
     scheme, _, rest = where.strip(" \t\"'").partition("://")
     if scheme.lower().startswith("postgres") and _UNQUOTED.search(rest):
         raise StoreUnusable(
@@ -43,8 +44,17 @@ def url_of(where: str) -> URL:
         url = make_url(f"{scheme.lower()}://{rest}")
     except (ArgumentError, ValueError):
         raise StoreUnusable(f"ARBITER_DB: the {scheme} URL cannot be read; write it like {EXAMPLE}") from None
+    if scheme.lower().partition("+")[0] == "sqlite":
+        return url.set(database=_file_of(url.database or ""))
     socket = url.host is not None and url.host.lower().startswith("%2f")
     return url.set(host=unquote(url.host)) if socket and url.host else url
+
+
+def _file_of(named: str) -> str:
+    """The path of a file; what is within SQLite's own names for other places is lost with the process, or means another file."""
+    if not named.strip() or named.startswith((":memory:", "file:")):
+        raise StoreUnusable(f"ARBITER_DB: {named[:60]!r} names no file; write a path like data/arbiter.db")
+    return os.path.expanduser(named)
 
 
 def backend_of(url: URL) -> Backend:

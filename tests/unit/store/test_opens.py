@@ -21,6 +21,7 @@ from sqlmodel import SQLModel
 
 from alembic import command
 from arbiter_app.pipeline.ports import DecisionRecord
+from arbiter_app.settings import load_settings
 from arbiter_app.store import Store, decisions, engine, open_store, projections, rollup_math, rollups
 from arbiter_app.store.backends import StoreUnusable, backend_of, url_of
 from arbiter_app.store.decisions import Filter
@@ -286,6 +287,24 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnusable, match="set ARBITER_DB"):
         open_store(str(tmp_path / "file" / "arbiter.db"))
+
+
+@pytest.mark.parametrize(
+    "where", ["", " ", ":memory:", "file:a.db?mode=ro", "sqlite://", "sqlite:///:memory:", "sqlite:///file:a?uri=true"]
+)
+def test_what_names_no_file_is_refused(where: str) -> None:
+    with pytest.raises(StoreUnusable, match="names no file"):
+        url_of(where)
+
+
+@pytest.mark.parametrize("where", ["~/arbiter.db", "sqlite:///~/arbiter.db"])
+def test_a_tilde_is_the_home_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert open_store_path(where) == tmp_path / "arbiter.db"
+    found = load_settings(
+        {"ARBITER_JOURNAL": "~/j.db", "ARBITER_CATALOG": "~/c.toml", "HOME": str(tmp_path)}, env_file=None
+    )
+    assert (found.journal, found.catalog) == (str(tmp_path / "j.db"), tmp_path / "c.toml")
 
 
 def test_a_url_opens_the_same_store(tmp_path: Path) -> None:
