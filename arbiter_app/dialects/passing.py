@@ -16,7 +16,7 @@ def passed_whole(decision: Decision) -> Sequence[bytes | memoryview] | None:
     done = decision.completion
     if done is None or not done.native:
         return None
-    return memoryview(done.native)[:-1], b',"arbiter":%b}' % orjson.dumps(decision.public())
+    return *done.native, b',"arbiter":%b}' % orjson.dumps(decision.public())
 
 
 async def passed_frames(

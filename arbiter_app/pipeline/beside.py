@@ -67,7 +67,7 @@ def plain(request: ChatRequest) -> ChatRequest:
 
 def bare(done: Completion) -> Completion:
     """An answer without what is not looked at again: it is kept until it is judged, and nowhere."""
-    return replace(done, body={}, raw=b"", pieces=(), native=b"", hold=None, tool_calls=[])
+    return replace(done, body={}, raw=b"", pieces=(), native=(), hold=None, tool_calls=[])
 
 
 def shadow_row(asked: Decision, now: float) -> dict[str, Any]:

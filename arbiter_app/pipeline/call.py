@@ -22,7 +22,7 @@ import orjson
 from arbiter_app.pipeline import optional
 from arbiter_app.pipeline.answer_limit import AnswerLimits, limited
 from arbiter_app.pipeline.ceilings import Ceilings
-from arbiter_app.pipeline.completions import first_choice, without_own_bytes
+from arbiter_app.pipeline.completions import first_choice
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.deployments import Deployments, said_of
 from arbiter_app.pipeline.health import Health
@@ -403,7 +403,7 @@ class Calls:
         choice = _choice_with_message(reply.json)
         if choice is None:
             raise RuntimeFault("protocol", f"{at.model.id}: the answer has no choices")
-        took_ms, raw = (time.perf_counter() - started) * 1000, without_own_bytes(reply.body.rstrip())
+        took_ms, raw = (time.perf_counter() - started) * 1000, reply.body
         return self._completion(
             decision,
             at,
@@ -413,7 +413,7 @@ class Calls:
             took_ms,
             reply.first_byte_ms,
             raw=raw,
-            large=bool(reply.pieces) or len(raw) > LARGE_BYTES,
+            large=not raw or len(raw) > LARGE_BYTES,
             hold=reply.hold,
             pieces=reply.pieces,
             native=reply.native,
@@ -434,7 +434,7 @@ class Calls:
         large: bool = False,
         hold: object = None,
         pieces: Sequence[bytes] = (),
-        native: bytes = b"",
+        native: Sequence[bytes | memoryview] = (),
     ) -> Completion:
         model = at.model.id
         usage = self._meter.usage_of(body, decision.request.body_bytes or None)

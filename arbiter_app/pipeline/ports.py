@@ -97,8 +97,9 @@ class Reply:
     """A whole answer of the runtime: status 2xx, lower-case headers, its body and that parsed, time to first byte.
 
     `hold` has to be kept for as long as the body is: what all answers hold together is bounded. One larger than `LARGE_BYTES`
-    may be in `pieces` instead of `body`, as it may go to the caller; `json` has its long strings empty then. `dropped` are members of
-    the request that the runtime has no word for. `native` is the answer in the runtime's own dialect, where the request was in that.
+    may be in `pieces` instead of `body`, as it may go to the caller; `json` has its long strings cut down then. `dropped` are members of
+    the request that the runtime has no word for. `native` is the answer in the runtime's own dialect, where the request was in that: as
+    it may go to the caller, without the brace that ends it; a large one instead of `body`. No member has our name.
     """
 
     headers: Mapping[str, str]
@@ -108,7 +109,7 @@ class Reply:
     hold: object = None
     pieces: Sequence[bytes] = ()
     dropped: Sequence[str] = ()
-    native: bytes = b""
+    native: Sequence[bytes | memoryview] = ()
 
 
 class ReplyStream(Protocol):

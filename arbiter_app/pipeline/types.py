@@ -388,7 +388,7 @@ class Completion:
     large: bool = False
     hold: object = None
     pieces: Sequence[bytes] = ()
-    native: bytes = b""
+    native: Sequence[bytes | memoryview] = ()
     base: str = ""
     deployment: str = ""
     runtime: str = ""

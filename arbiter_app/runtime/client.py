@@ -9,20 +9,22 @@ from dataclasses import replace
 from types import MappingProxyType
 
 import httpx
+import orjson
 
 from arbiter_app.dialects.openai_chat.upstream import CHAT
 from arbiter_app.dialects.wire import Wire, WireRequest, unable
 from arbiter_app.pipeline.completions import cut_own, may_name_own, without_own_bytes
 from arbiter_app.pipeline.native import NativeEvents
 from arbiter_app.pipeline.ports import LARGE_BYTES, Reply, ReplyStream, RuntimeFault
+from arbiter_app.pipeline.types import Json
 from arbiter_app.runtime import vectors
 from arbiter_app.runtime.budget import Budget, Hold
 from arbiter_app.runtime.claims import secrets
 from arbiter_app.runtime.claims.facts import Rows, rows_of
 from arbiter_app.runtime.encoding import EncodingError, decoder_of
 from arbiter_app.runtime.faults import fault_of, refusal, stated_error
-from arbiter_app.runtime.large import outline_of, without_end
-from arbiter_app.runtime.replies import UNREADABLE, decoded, joined, parsed, reply_of, translated
+from arbiter_app.runtime.large import chat_in, outline_of, without_end
+from arbiter_app.runtime.replies import UNREADABLE, answered, chat_of, decoded, joined, parsed
 from arbiter_app.runtime.reply_stream import HttpReplyStream
 from arbiter_app.runtime.transport import FOREVER_S, HttpResponse, PooledTransport, Timeouts, origin_of
 from arbiter_app.turns import PIECE_BYTES, beside
@@ -139,19 +141,30 @@ class HttpRuntime:
         headers = decoded(response.headers)
         hold = Hold(self._budget)
         pieces = await self._read(response, self._max_answer_bytes, hold, deadline)
-        if reader is not None:
-            whole = joined(pieces)
-            if len(whole) > LARGE_BYTES:  # beside the event loop: it is read and written anew
-                reply, body = await beside(translated, reader, headers, whole, first_byte_ms, hold)
-            else:
-                reply, body = translated(reader, headers, whole, first_byte_ms, hold)
-            return replace(reply, dropped=asked.dropped, native=body if native is not None else b"")
-        if sum(map(len, pieces)) > LARGE_BYTES:
-            outline = await outline_of(pieces)
-            if outline is not None:
-                return Reply(headers, b"", first_byte_ms, outline, hold, without_end(pieces), asked.dropped)
-        reply = reply_of(headers, joined(pieces), first_byte_ms, hold)
+        if sum(map(len, pieces)) <= LARGE_BYTES:
+            reply = answered(reader, headers, pieces, first_byte_ms, hold)
+        elif (outlined := await self._outlined(pieces, native=native is not None)) is not None:
+            chat, kept = outlined, without_end(pieces)
+            passed, spoken = ((), kept) if reader is not None else (kept, ())
+            reply = Reply(headers, b"", first_byte_ms, chat, hold, passed, native=spoken)
+        else:
+            reply = await beside(answered, reader, headers, pieces, first_byte_ms, hold)
+        if native is None and reply.native:
+            reply = replace(reply, native=())
         return replace(reply, dropped=asked.dropped) if asked.dropped else reply
+
+    async def _outlined(self, pieces: list[bytes], *, native: bool) -> Json | None:
+        """The chat completion that a large answer's outline is, where it can pass as it came: it is one, or is in the caller's dialect.
+        Raises RuntimeFault for what is no answer.
+        """
+        reader = self._wire.reader()
+        if reader is not None and not native or (outline := await outline_of(pieces)) is None:
+            return None
+        if reader is None:
+            return chat_in(outline)
+        answer: Json = orjson.loads(outline)
+        chat = chat_of(reader, answer, outline)
+        return None if chat is answer or reader.stray else chat
 
     async def stream(
         self,

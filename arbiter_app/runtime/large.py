@@ -1,6 +1,6 @@
 """Looks at a large answer piece by piece, so that nobody else has to wait for it, and it never stands in memory twice.
 
-The text of an answer is one long string. Its *outline* is the same JSON with every long string empty: small, parsed at once,
+The text of an answer is one long string. Its *outline* is the same JSON with every long string cut down to three dots: small, parsed at once,
 and all that has to be known of an answer that is passed on. Whatever is out of the ordinary (it is no strict JSON, holds a
 secret, lacks members, names ours) has no outline, and goes the way of all other answers.
 """
@@ -25,13 +25,15 @@ from arbiter_app.turns import PIECE_BYTES, large_turn
 
 LONG_BYTES = 4_096
 """Strings up to this length are in the outline as they are."""
+LONG = b'..."'
+"""What stands in it for what a longer one holds, so that it is not an empty one."""
 _ESCAPE_BYTES = 6
 _INSIDE = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u(?![dD][89a-fA-F])[0-9a-fA-F]{4}))*+')
 """What a string holds, without halves of surrogate pairs."""
 
 
-async def outline_of(pieces: Sequence[bytes]) -> Json | None:
-    """The outline of an answer, parsed; None for one that has to be looked at as a whole."""
+async def outline_of(pieces: Sequence[bytes]) -> bytes | None:
+    """The outline of an answer, which is an object that states no error; None for one that has to be looked at as a whole."""
     kept: list[bytes] = []
     size = 0
     looked_at = zip(_outlined(_small(pieces)), in_any(_small(pieces)), strict=False)
@@ -52,8 +54,13 @@ async def outline_of(pieces: Sequence[bytes]) -> Json | None:
         answer = orjson.loads(outline)
     except orjson.JSONDecodeError:
         return None
-    plain = isinstance(answer, dict) and not may_name_own(outline) and not states_error(answer)
-    return answer if plain and answer.get("choices") and not completed(answer, time.time_ns()) else None
+    return outline if isinstance(answer, dict) and not may_name_own(outline) and not states_error(answer) else None
+
+
+def chat_in(outline: bytes) -> Json | None:
+    """The chat completion that has this outline; None for one that lacks something."""
+    answer: Json = orjson.loads(outline)
+    return answer if answer.get("choices") and not completed(answer, time.time_ns()) else None
 
 
 def without_end(pieces: Sequence[bytes]) -> list[bytes]:
@@ -95,7 +102,7 @@ def _outlined(pieces: Iterator[bytes]) -> Iterator[bytes | None]:
                 string += data[at : min(end, at + LONG_BYTES + 1)]
             ended = data[end : end + 1]
             if ended == b'"':
-                kept.append(string + b'"' if len(string) <= LONG_BYTES else b'"')
+                kept.append(string + b'"' if len(string) <= LONG_BYTES else LONG)
                 inside, end = False, end + 1
             elif ended == b"\\" and len(data) - end < _ESCAPE_BYTES:
                 rest = data[end:]

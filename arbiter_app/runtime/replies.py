@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import orjson
 
@@ -68,6 +69,17 @@ def _assembled(headers: Mapping[str, str], body: bytes, first_byte_ms: float, ho
     return Reply(headers, orjson.dumps(answer), first_byte_ms, answer, hold)
 
 
+def answered(
+    reader: Reader | None, headers: Mapping[str, str], pieces: Sequence[bytes], first_byte_ms: float, hold: Hold
+) -> Reply:
+    """The answer that a body is, by who reads its dialect, or a chat's. Raises RuntimeFault for what is none."""
+    body = joined(pieces)
+    told = headers, body, first_byte_ms, hold
+    reply = reply_of(*told) if reader is None else translated(reader, *told)
+    ours = without_own_bytes(reply.body.rstrip())
+    return reply if ours is reply.body else replace(reply, body=ours)
+
+
 def reply_of(headers: Mapping[str, str], body: bytes, first_byte_ms: float, hold: Hold) -> Reply:
     """A plain request's answer. Raises RuntimeFault for what is not one."""
     if not body.startswith(b"{") and _is_stream(headers, body):  # a long one need not be copied to see that
@@ -95,7 +107,7 @@ def translated(
     body: bytes,
     first_byte_ms: float,
     hold: Hold,
-) -> tuple[Reply, bytes]:
+) -> Reply:
     """The answer of a runtime of another dialect, as a chat completion, and as it came where it came whole. Raises RuntimeFault for what
     is not one.
     """
@@ -103,12 +115,12 @@ def translated(
         for event in events_in(body):
             take(reader, event_data(event))
         stream = b"".join([made + b"\n\n" for made in reader.taken()])
-        return _assembled(headers, stream, first_byte_ms, hold), b""
+        return _assembled(headers, stream, first_byte_ms, hold)
     answer, body = _object_of(headers, body)
     chat = chat_of(reader, answer, body)
     completed(chat, time.time_ns())
-    spoken = b"" if chat is answer or reader.stray else without_own_bytes(body.strip())
-    return Reply(headers, orjson.dumps(chat), first_byte_ms, chat, hold), spoken
+    spoken = () if chat is answer or reader.stray else (memoryview(without_own_bytes(body.strip()))[:-1],)
+    return Reply(headers, orjson.dumps(chat), first_byte_ms, chat, hold, native=spoken)
 
 
 def _object_of(headers: Mapping[str, str], body: bytes) -> tuple[Json, bytes]:

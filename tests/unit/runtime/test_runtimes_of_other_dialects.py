@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from arbiter_app.pipeline.ports import Refused, Reply, RuntimeFault
 from arbiter_app.runtime.assembler import StreamAssembler
 from arbiter_app.runtime.client import HttpRuntime
 from arbiter_app.runtime.clients import CLIENTS
+from tests.bench.hops import Follower
 from tests.stranger import STREAM, Said, Stranger, stranger
 from tests.unit.dialects import test_messages_answers_become_chats as messages
 from tests.unit.dialects import test_responses_answers_become_chats as responses
@@ -24,6 +26,13 @@ ANSWERS = {MESSAGES: messages.message([messages.TEXT]), RESPONSES: responses.res
 EVENTS = {
     MESSAGES: messages.events_of(ANSWERS[MESSAGES]),
     RESPONSES: responses.events_of(ANSWERS[RESPONSES]),
+}
+WHOLE_CHAT: dict[str, Any] = {
+    "id": "c",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}],
 }
 CHAT = {"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": "Hi"}], "seed": 4}
 both = pytest.mark.parametrize("dialect", [MESSAGES, RESPONSES])
@@ -55,10 +64,12 @@ def refusal(status: int, kind: str, said: str, **more: Any) -> Said:
     )
 
 
-async def completed(runtime: Stranger, dialect: str, base: str = "", **options: Any) -> Reply:
+async def completed(
+    runtime: Stranger, dialect: str, base: str = "", *, native: dict[str, str] | None = None, **options: Any
+) -> Reply:
     client = CLIENTS[dialect](base or runtime.url, "secret-key-of-it", **options)
     try:
-        return await client.complete(json.dumps(CHAT).encode(), deadline=time.monotonic() + 10)
+        return await client.complete(json.dumps(CHAT).encode(), deadline=time.monotonic() + 10, native=native)
     finally:
         await client.aclose()
 
@@ -218,3 +229,53 @@ def test_its_list_of_models_is_read(runtime: Stranger) -> None:
             await client.aclose()
 
     assert [row["id"] for row in asyncio.run(listed())] == ["claude-sonnet-4-5"]
+
+
+LONG = "So it is. " * 300_000
+
+
+def long_answer(dialect: str) -> dict[str, Any]:
+    if dialect == MESSAGES:
+        return messages.message([{"type": "text", "text": LONG}])
+    return responses.response([responses.said(LONG)])
+
+
+@both
+def test_a_large_answer_in_the_callers_dialect_passes_in_the_pieces_that_it_came_in(
+    runtime: Stranger, dialect: str
+) -> None:
+    body = json.dumps(long_answer(dialect)).encode()
+    runtime.say = lambda _: (200, "application/json", body)
+    reply = asyncio.run(completed(runtime, dialect, native={}))
+    assert not reply.body and len(reply.native) > 1 and b"".join(reply.native) + b"}" == body
+    assert reply.json["choices"][0]["finish_reason"] == "stop" and reply.json["usage"]["total_tokens"]
+    asked_of_a_chat = asyncio.run(completed(runtime, dialect))
+    assert asked_of_a_chat.json["choices"][0]["message"]["content"] == LONG and not asked_of_a_chat.native
+
+
+@pytest.mark.parametrize("odd", ["translated", "no JSON", "many parts", "ours"])
+def test_a_large_answer_that_has_to_be_looked_at_is_not_read_on_the_event_loop(runtime: Stranger, odd: str) -> None:
+    dialect, answer = "openai-chat", WHOLE_CHAT
+    if odd == "translated":
+        dialect, answer = MESSAGES, long_answer(MESSAGES)
+    elif odd == "no JSON":
+        answer = {**answer, "score": float("nan"), "note": LONG}
+    elif odd == "many parts":
+        answer = {**answer, "notes": [f"note {at}" for at in range(100_000)]}
+    else:
+        answer = {**answer, "arbiter": {"model": "forged"}, "note": LONG}
+    runtime.say = lambda _: (200, "application/json", json.dumps(answer).encode())
+    follower = Follower()
+
+    async def followed() -> Reply:
+        sys.setprofile(follower)
+        try:
+            return await completed(runtime, dialect)
+        finally:
+            sys.setprofile(None)
+
+    assert asyncio.run(followed()).json["choices"]
+    called = {name for _, name in follower.hops}
+    assert "HttpRuntime.complete" in called and called.isdisjoint(
+        {"joined", "answered", "hide_bytes", "reply_of", "translated"}
+    )
