@@ -543,6 +543,7 @@ class Services:
             people=self.people,
             budgets=self.budgets,
             memory=self.memory,
+            send=self.broadcast.send,
         )
 
     @cached_property

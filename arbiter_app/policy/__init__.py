@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from arbiter_app.policy.bandit import ArbiterPolicy
 from arbiter_app.policy.classic import ClassicPolicy
 from arbiter_app.policy.outlook import BucketOutlook
+from arbiter_app.policy.segments import SegmentNews
 from arbiter_app.policy.statistics import FIELDS, ModelStats, Rows, from_row
 from arbiter_app.policy.types import (
     REACTION,
@@ -57,6 +58,10 @@ class Policy(Protocol):
     def merge(self, rows: Rows) -> None: ...
 
     def moved(self, kind: str, bucket: str, model: str) -> None: ...
+
+    def segment_news(self) -> SegmentNews: ...
+
+    def hear_segments(self, news: SegmentNews) -> None: ...
 
     def forget(self) -> None: ...
 

@@ -38,7 +38,7 @@ from arbiter_app.policy.prompt_regression import PromptRegression, features, hea
 from arbiter_app.policy.rule import decide, learning_left_usd
 from arbiter_app.policy.scores import BucketPosterior
 from arbiter_app.policy.segment_views import SegmentViews
-from arbiter_app.policy.segments import BucketSegments, Segments
+from arbiter_app.policy.segments import BucketSegments, SegmentNews, Segments
 from arbiter_app.policy.statistics import BEYOND, PAIR_FIELDS, ModelStats, Rows
 from arbiter_app.policy.types import (
     REACTION,
@@ -235,7 +235,16 @@ class ArbiterPolicy(BasePolicy):
             elif place == (bucket, model) and kind == "quality":
                 detector.regrade()
                 self._note_detector(place, True)
-                self._segments.drop(bucket, model, model == self._baseline)
+        if kind == "quality":
+            self._segments.drop(bucket, model, model == self._baseline)
+
+    def segment_news(self) -> SegmentNews:
+        """What was learned of segments here since the last time, for other processes to `hear_segments`."""
+        return self._segments.news()
+
+    def hear_segments(self, news: SegmentNews) -> None:
+        """Add what another process has learned of segments. Raises TypeError or ValueError for what is no news."""
+        self._segments.hear(news)
 
     def forget(self) -> None:
         """Drop everything learned."""

@@ -10,6 +10,7 @@ from typing import Any
 from arbiter_app.policy.licence import licence_of
 from arbiter_app.policy.outlook import BucketOutlook
 from arbiter_app.policy.price import unit_price
+from arbiter_app.policy.segments import SegmentNews
 from arbiter_app.policy.statistics import ModelStats, Rows, StatsTable
 from arbiter_app.policy.types import (
     UNLISTED,
@@ -74,6 +75,13 @@ class BasePolicy:
 
     def moved(self, kind: str, bucket: str, model: str) -> None:
         """Another process has noticed a shift (`price` or `quality`), and its deltas come: nothing to notice again."""
+
+    def segment_news(self) -> SegmentNews:
+        """What was learned of segments here since the last time, for other processes; nothing where they are not looked at."""
+        return []
+
+    def hear_segments(self, news: SegmentNews) -> None:
+        """Add what another process has learned of segments."""
 
     def forget(self) -> None:
         """Drop everything learned."""

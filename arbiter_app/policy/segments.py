@@ -4,6 +4,7 @@ Every grade counts in its bucket as ever. It counts in the parts that its reques
 differ is looked at again as grades come in (`parts.py`), and only where that is likely a choice rests on what is believed of its
 part, by the feature that tells most. Elsewhere nothing changes, and what ceases to differ is one bucket again.
 Bounded: a few parts by each feature, the others are the rest of the bucket; who is not heard of any more makes room.
+Several processes tell each other what they add (`news`): sums, which add up in any order.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ DOUBT = 0.05
 NO_CHANCE = -1e9
 """Evidence where nothing can be told."""
 _PAIR = attrgetter(*PAIR_FIELDS)
+SegmentNews = list[tuple[str, str, str, str, list[float]]]
+"""What was learned of parts: bucket, feature, value, model, and what is to be added to its sums [ROWS]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,10 @@ class BucketSegments:
         self.index: dict[str, int] = {}
         self.sums: dict[str, Array] = {}
         self.heard: dict[str, float] = {}
+        self.told: dict[str, Array] = {}
+        """The sums that other processes know ..."""
+        self.fresh: set[str] = set()
+        """... and the parts in which there may be more."""
         self.graded, self.due = 0.0, FIRST
         self._said: tuple[ModelIndex, dict[bytes, Said]] | None = None
         self._told: tuple[ModelIndex, SegmentGrades] | None = None
@@ -87,18 +94,45 @@ class BucketSegments:
                 idle = min(self.heard, key=self.heard.__getitem__)
                 if self.graded - self.heard[idle] < IDLE:
                     return None
-                del self.sums[idle], self.heard[idle]
+                del self.sums[idle], self.heard[idle], self.told[idle]
             self.sums[value] = np.zeros((ROWS, len(self.index)))
+            self.told[value] = np.zeros((ROWS, len(self.index)))
         for model in models:
             if model not in self.index:
                 self.index[model] = len(self.index)
-                self.sums = {one: np.pad(sums, ((0, 0), (0, 1))) for one, sums in self.sums.items()}
+                self.sums, self.told = (
+                    {one: np.pad(sums, ((0, 0), (0, 1))) for one, sums in each.items()}
+                    for each in (self.sums, self.told)
+                )
         return self.sums[value]
+
+    def news(self) -> Iterator[tuple[str, str, list[float]]]:
+        """What was added to the parts' sums since the last time, by value and model."""
+        models = list(self.index)
+        for value in sorted(self.fresh.intersection(self.sums)):
+            sums = self.sums[value]
+            more = sums - self.told[value]
+            for at in np.flatnonzero(more.any(axis=0)).tolist():
+                yield value, models[at], more[:, at].tolist()
+            np.copyto(self.told[value], sums)
+        self.fresh.clear()
+
+    def hear(self, value: str, model: str, more: Array) -> None:
+        """Add what another process has learned of a model in a part [ROWS]: no news to anybody else."""
+        sums = self.place(value, [model])
+        self.graded = max(self.graded + float(more[0]), 0.0)
+        if sums is None:
+            return
+        self.heard[value] = self.graded
+        at = self.index[model]
+        before = sums[:, at].copy()
+        np.maximum(before + more, 0.0, out=sums[:, at])
+        self.told[value][:, at] += sums[:, at] - before
 
     def drop(self, model: str, all_pairs: bool) -> None:
         """What was known of a model is not true any more; nor are any pairs, where it is the baseline."""
         self.due = 0.0
-        for sums in self.sums.values():
+        for sums in (*self.sums.values(), *self.told.values()):
             if model in self.index:
                 sums[:, self.index[model]] = 0.0
             if all_pairs:
@@ -167,6 +201,7 @@ class BucketSegments:
         found.index = {model: at for at, model in enumerate(models)}
         found.graded, found.due = graded, max(FIRST, graded * (1 + GROWTH))
         found.sums = {value: sums[at].copy() for at, value in enumerate(values)}
+        found.told = {value: sums[at].copy() for at, value in enumerate(values)}
         found.heard = dict(zip(values, heard, strict=True))
         return found
 
@@ -203,6 +238,7 @@ class Segments:
                 if sums is None:
                     continue
             parts.heard[value] = parts.graded
+            parts.fresh.add(value)
             at = parts.index[observation.model]
             for row, more in enumerate(grade):  # of three numbers, faster than as an array
                 sums[row, at] += more
@@ -225,11 +261,25 @@ class Segments:
                 continue
             parts.graded = max(parts.graded + weight, 0.0)
             parts.heard[value] = parts.graded
+            parts.fresh.add(value)
             grades = parts.sums[value][:GRADES, parts.index[model]]
             np.maximum(grades + np.array((weight, weight * up, weight * up)), 0.0, out=grades)
             if len(parts.sums) > 1 and (parts.synced is not None or parts.graded >= parts.due):
                 due.append(feature)
         return due
+
+    def news(self) -> SegmentNews:
+        """What was learned here since the last time, for other processes to `hear`."""
+        return [(*place, *one) for place, parts in self.parts.items() if parts.fresh for one in parts.news()]
+
+    def hear(self, news: SegmentNews) -> None:
+        """Add what another process has learned. Choices follow once the parts are looked at again. Raises TypeError or ValueError for what is
+        no news."""
+        for bucket, feature, value, model, sums in news if self._sure < 1 else ():
+            more = np.array(sums, dtype=np.float64)
+            if more.shape != (ROWS,) or not (np.isfinite(more) & (np.abs(more) < BEYOND)).all():
+                raise ValueError("not what was learned of a segment")
+            self.parts.setdefault((bucket, feature), BucketSegments()).hear(value, model, more)
 
     def drop(self, bucket: str, model: str, all_pairs: bool) -> None:
         """A model of a bucket is not what it was."""

@@ -1,4 +1,4 @@
-"""What several processes on one store keep equal: statistics through the store, what is only in memory by telling.
+"""What several processes on one store keep equal: statistics through the store, segments and what is only in memory by telling.
 
 Statistics are read inside the writer's own transaction, so that the snapshot holds exactly what this process had queued
 before it asked, and what every other process has committed. What memory lacks of it is added; nothing counts twice.
@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -56,8 +56,10 @@ class ReplicaSync:
         people: People,
         budgets: Budgets,
         memory: Memory,
+        send: Callable[[str, Any], None],
     ) -> None:
         self._store = store
+        self._send = send
         self._model_edits = model_edits
         self._policy = policy
         self._judging = judging
@@ -84,6 +86,7 @@ class ReplicaSync:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hurry.wait(), FOLLOW_S)
             self._hurry.clear()
+            self.tell()
             try:
                 await self.catch_up()
                 self._caught_up_at = time.monotonic()
@@ -93,6 +96,12 @@ class ReplicaSync:
                 said = str(error)
             else:
                 said = ""
+
+    def tell(self) -> None:
+        """Tell the others what was learned of segments here."""
+        news = self._policy.segment_news()
+        if news:
+            self._send("segments", news)
 
     async def catch_up(self) -> None:
         """Add what other processes have taught since, if anything."""
@@ -129,6 +138,8 @@ class ReplicaSync:
             for shift in data:
                 self._policy.moved(*shift)
             self._hurry.set()
+        elif kind == "segments":
+            self._policy.hear_segments(data)
         elif kind == "signup":
             self._keys.count_sign_up(*data)
         elif kind == "keys":

@@ -166,3 +166,19 @@ def test_a_price_that_was_cleared_while_a_host_was_deaf_is_cleared_there_when_it
     assert one.arbiter.prices.active() == {"gpt-4.1": 3.0, "gpt-4o-mini": 2.0}
     one.http.post("/v1/reset")
     soon(lambda: one.arbiter.prices.active() == other.arbiter.prices.active() == {})
+
+
+def test_what_is_learned_of_a_segment_at_one_is_known_at_the_other(pair: Pair) -> None:
+    one, other = pair
+
+    def graded(host: Running) -> float:
+        parts = host.arbiter.policy._segments.parts.get(("math", "tag"))  # type: ignore[attr-defined]
+        return 0.0 if parts is None or "told" not in parts.sums else float(parts.sums["told"][0].sum())
+
+    for host, sums in ((one, 4), (other, 2)):
+        for at in range(sums):
+            asked = {"messages": [{"role": "user", "content": f"Calculate {at} * 1{sums}"}]}
+            tagged = host.http.post("/v1/chat/completions", json=asked, headers={"x-arbiter-tags": "told"})
+            assert tagged.status_code == 200
+        host.settle()
+    until(lambda: graded(one) == graded(other) >= 6.0)

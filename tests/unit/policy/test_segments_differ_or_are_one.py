@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import numpy as np
@@ -160,3 +161,52 @@ def test_beliefs_and_evidence_are_those_of_the_joint_gaussian() -> None:
             assert one.mean == pytest.approx(LEVEL + 0.8 * expected[here])
             assert one.cov == pytest.approx(0.64 * cov[here, here])
     assert chance_of_difference(0.0) == pytest.approx(0.2) and chance_of_difference(-1e9) == 0.0
+
+
+def parts_of(policy: Policy) -> BucketSegments:
+    found: BucketSegments = policy._segments.parts["open", "project"]  # type: ignore[attr-defined]
+    return found
+
+
+def test_processes_that_tell_each_other_learn_of_segments_together() -> None:
+    one, other = made(), made()
+    live(one, 60, APART)
+    live(other, 90, APART)
+    alone = {value: [parts_of(its).sums[value].sum() for its in (one, other)] for value in APART}
+    from_one, from_other = one.segment_news(), other.segment_news()
+    one.hear_segments(json.loads(json.dumps(from_other)))
+    other.hear_segments(json.loads(json.dumps(from_one)))
+    for value in APART:
+        first, second = parts_of(one), parts_of(other)
+        at = [second.index[model] for model in first.index]
+        np.testing.assert_allclose(first.sums[value], second.sums[value][:, at])
+        assert first.sums[value].sum() == pytest.approx(sum(alone[value]))
+    assert parts_of(one).graded == parts_of(other).graded
+    assert one.segment_news() == other.segment_news() == [], "what was heard is no news"
+    live(one, 2, APART)
+    assert 0 < len(one.segment_news()) < len(from_one)
+
+
+def test_what_a_model_was_worth_before_it_changed_is_no_news() -> None:
+    one, other = made(), made()
+    live(one, 60, APART)
+    other.hear_segments(one.segment_news())
+    for its in (one, other):
+        its.moved("quality", "open", "small")
+        at = parts_of(its).index["small"]
+        assert not any(sums[:, at].any() for sums in parts_of(its).sums.values())
+    assert one.segment_news() == other.segment_news() == []
+
+
+def test_a_process_that_starts_tells_nothing_of_what_was_stored() -> None:
+    one, other = made(), made()
+    live(one, 200, APART)
+    other.load(one.rows(), one.snapshot().state)
+    assert other.segment_news() == []
+    assert parts_of(other).sums.keys() == APART.keys()
+
+
+@pytest.mark.parametrize("sums", [[1.0], [float("nan")] * 9, [1e30] * 9, ["many"] * 9])
+def test_what_is_no_news_of_a_segment_is_refused(sums: list[float]) -> None:
+    with pytest.raises(ValueError, match="."):
+        made().hear_segments([("open", "project", "easy", "small", sums)])
