@@ -76,5 +76,7 @@ def waiting(*parts: bytes) -> Any:
 def raw_runtime() -> Iterator[RawRuntime]:
     """One for a while."""
     with RawRuntime() as one:
-        yield one
-        one.shutdown()
+        try:
+            yield one
+        finally:
+            one.shutdown()  # else its thread goes on for ever, with the whole of a core, when a test expects an error
