@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.stranger import Said, Stranger, plain, stranger
-from tests.web.conftest import OPERATOR, Site, start_site, stop_site
+from tests.web.conftest import OPERATOR, Site, sign_in, start_site, stop_site
 
 TODAY = "claude-sonnet-4-5"
 WIDTHS = {"desk": (1440, 900), "phone": (390, 844)}
@@ -47,8 +47,26 @@ def visitor(browser: Browser, site: Site, width: str) -> Iterator[Page]:
         page.get_by_role("button", name="Sign in").click()
     page.get_by_role("button", name="Sign out").first.wait_for()
     yield page
-    assert page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+    assert fits(page)
     context.close()
+
+
+@contextmanager
+def operator(browser: Browser, site: Site, width: str) -> Iterator[Page]:
+    """Somebody who has been here before, and is signed in."""
+    w, h = WIDTHS[width]
+    context = browser.new_context(base_url=site.url, viewport={"width": w, "height": h}, accept_downloads=True)
+    context.add_init_script("localStorage.setItem('arbiter-seen', '1')")
+    sign_in(context, site)
+    page = context.new_page()
+    yield page
+    assert fits(page)
+    context.close()
+
+
+def fits(page: Page) -> bool:
+    fitting: bool = page.evaluate("() => document.documentElement.scrollWidth == document.documentElement.clientWidth")
+    return fitting
 
 
 def panel(page: Page, name: str) -> Locator:
@@ -93,7 +111,7 @@ def test_a_model_of_any_name_is_added_and_retired_by_the_form(
     browser: Browser, over: tuple[Site, Stranger], width: str
 ) -> None:
     site, _ = over
-    with visitor(browser, site, width) as page:
+    with operator(browser, site, width) as page:
         page.goto("/app/models")
         catalog = panel(page, "Catalog")
         catalog.get_by_role("button", name="Add a model").click()
@@ -116,7 +134,7 @@ def test_a_model_of_any_name_is_added_and_retired_by_the_form(
 
 def test_a_price_list_shows_what_it_changes_before_it_does(browser: Browser, over: tuple[Site, Stranger]) -> None:
     site, _ = over
-    with visitor(browser, site, "desk") as page:
+    with operator(browser, site, "desk") as page:
         page.goto("/app/models")
         prices = panel(page, "Price list")
         with page.expect_download() as got:
@@ -148,7 +166,7 @@ def test_whoever_is_no_operator_sees_the_catalog_alone(browser: Browser, over: t
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_form_of_a_model_opens_where_one_looks(browser: Browser, over: tuple[Site, Stranger], width: str) -> None:
     site, _ = over
-    with visitor(browser, site, width) as page:
+    with operator(browser, site, width) as page:
         page.goto("/app/models")
         row = panel(page, "Catalog").locator("tbody tr", has=page.get_by_role("button", name="Edit gpt-4o", exact=True))
         edit = row.get_by_role("button", name="Edit gpt-4o", exact=True)

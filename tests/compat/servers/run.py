@@ -49,8 +49,8 @@ def install(kind: Kind, into: Path) -> Path:
     return into / ("bin" if "==" in kind.package else "node_modules/.bin")
 
 
-def troubles(kind: Kind, programs: Path, directory: Path) -> list[str]:
-    """What went wrong with `N` requests through Arbiter to this server; files go to `directory`."""
+def troubles(kind: Kind, programs: Path, directory: Path, n: int = N) -> list[str]:
+    """What went wrong with `n` requests through Arbiter to this server; files go to `directory`."""
     with started(kind, programs, directory) as server:
         own = {"BTL_BASE_URL": server.url, "GATEWAY_API_KEY": kind.key, "ARBITER_CACHE": "false"}
         clean = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
@@ -60,7 +60,7 @@ def troubles(kind: Kind, programs: Path, directory: Path) -> list[str]:
         print(doctor.stdout.partition("\n\n")[0])
         with served(directory, **own) as one:
             log = directory / "bench.jsonl"
-            words = ["--url", one.url, "--key", OPERATOR, "--n", str(N), "--stream-share", "0.5", "--log", str(log)]
+            words = ["--url", one.url, "--key", OPERATOR, "--n", str(n), "--stream-share", "0.5", "--log", str(log)]
             words = [sys.executable, "-m", "arbiter_app", "bench", *words]
             bench = subprocess.run(words, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
             print(bench.stdout)
