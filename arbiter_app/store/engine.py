@@ -97,11 +97,11 @@ def checked(engine: Engine, backend: Backend) -> str | None:
     if found is None:
         with engine.connect() as connection:
             foreign = [name for name in _tables(connection) if name != VERSION]
-        if foreign:
-            raise StoreUnusable(
-                f"{backend.shown} holds other data ({foreign[0]}, ...); set ARBITER_DB to another place"
-            )
-        return None
+        if not foreign:
+            return None
+        found = revision(engine)  # again: who starts in the same moment may have made the tables since
+    if found is None:
+        raise StoreUnusable(f"{backend.shown} holds other data ({foreign[0]}, ...); set ARBITER_DB to another place")
     with engine.connect() as connection:
         strange = backend.strangers(connection)
     if strange:

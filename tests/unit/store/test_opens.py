@@ -10,13 +10,14 @@ import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from sqlmodel import SQLModel
 
 from alembic import command
@@ -210,6 +211,19 @@ def test_a_migration_that_breaks_leaves_the_old_schema_whole(tmp_path: Path) -> 
         assert old.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
         old.execute("DROP TABLE latency_bin_0001")
     open_store(str(path)).close()
+
+
+@pytest.mark.parametrize("read", range(1, 5))
+def test_tables_that_another_process_makes_between_two_looks_are_no_other_data(tmp_path: Path, read: int) -> None:
+    backend, looks = backend_of(url_of(str(tmp_path / "arbiter.db"))), count(1)
+    with opened_engine(tmp_path / "arbiter.db") as made:
+
+        @event.listens_for(made, "checkin")
+        def _after_each_look(*_: object) -> None:
+            if next(looks) == read:
+                prepare(backend.url)
+
+        assert engine.checked(made, backend) in (None, engine.head())
 
 
 def test_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:
