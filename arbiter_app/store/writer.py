@@ -135,7 +135,8 @@ class Writer:
     def record(self, *records: DecisionRecord, wait: bool = True) -> asyncio.Future[None]:
         """Queue decision records. The future is done when all are committed, or, with `degraded` saying why, kept.
 
-        Unless `wait`, it is done at once.
+        Unless `wait`, it is done at once. It rings at once: to wait for others makes commits fewer, but no request cheaper, and more of
+        them wait for the same commit with nothing to do meanwhile.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         *others, last = records
@@ -148,8 +149,9 @@ class Writer:
 
     def follow_up(self, one: FollowUp) -> asyncio.Future[None]:
         """Queue what comes after a record; as `record`."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._put(Waiting(one, None, future, True))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._put(Waiting(one, None, future, True), loop)
         return future
 
     def call(self, work: Callable[[Connection], T], *, keep: bool = False) -> asyncio.Future[T]:
@@ -158,14 +160,16 @@ class Writer:
         It may run twice when its transaction has to be made again. While the database refuses writes it fails with
         WritesPaused; with `keep` its future is done then, and it runs after the recovery, if this process lives to see it.
         """
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._put(Waiting(None, work, future, keep))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._put(Waiting(None, work, future, keep), loop)
         return future
 
     def share(self, work: Callable[[Connection, Sequence[Q]], Sequence[T]], question: Q) -> asyncio.Future[T]:
         """The same with a function that is run once in a transaction, for all who ask for it then; done with one's own answer."""
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._put(Waiting(None, None, future, False, shared=work, question=question))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._put(Waiting(None, None, future, False, shared=work, question=question), loop)
         return future
 
     def close(self, timeout_s: float = 10.0) -> None:
@@ -188,10 +192,10 @@ class Writer:
         if not self.degraded and self._line.moved():
             self._put(Waiting(None, _nothing, None, False))
 
-    def _put(self, item: Waiting) -> None:
+    def _put(self, item: Waiting, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Queue an item. Once degraded nobody waits for the database; once there is no room what comes new is refused, not what waits.
 
-        It rings once the event loop has run what is ready, for others may have something to write, too.
+        With a loop, it rings once that has run what is ready, for others may have something to write, too.
         """
         if self.degraded:
             kept = item.keep and self.pending < self._max_pending
@@ -203,7 +207,10 @@ class Writer:
         self._queue.append(item)
         if self._asleep:
             self._asleep = False
-            asyncio.get_running_loop().call_soon(self._bell.put, None)
+            if loop is None:
+                self._bell.put(None)
+            else:
+                loop.call_soon(self._bell.put, None)
 
     def _run(self) -> None:
         retry_s = FIRST_RETRY_S
