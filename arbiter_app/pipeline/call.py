@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import orjson
 
+from arbiter_app import turns
 from arbiter_app.pipeline import optional
 from arbiter_app.pipeline.answer_limit import AnswerLimits, limited
 from arbiter_app.pipeline.ceilings import Ceilings
@@ -130,7 +131,8 @@ class Calls:
     async def _whole(self, decision: Decision, at: Deployment, own: Json) -> Completion:
         """The whole answer of a deployment (a `Send`)."""
         started, runtime = time.perf_counter(), self._runtimes[at.runtime]
-        payload, dropped, native = self._payload(decision, at, runtime, own)
+        asked, small = (decision, at, runtime, own), decision.request.body_bytes <= LARGE_BYTES
+        payload, dropped, native = self._payload(*asked) if small else await turns.beside(self._payload, *asked)
         reply = await runtime.complete(payload, deadline=decision.deadline, native=native)
         self._served(decision, at, (*dropped, *reply.dropped), native=native is not None)
         return self._read(decision, at, reply, started)
@@ -140,7 +142,8 @@ class Calls:
 
         async def send(at: Deployment, own: Json) -> Opened:
             started, runtime = time.perf_counter(), self._runtimes[at.runtime]
-            payload, dropped, native = self._payload(decision, at, runtime, own)
+            asked, small = (decision, at, runtime, own), decision.request.body_bytes <= LARGE_BYTES
+            payload, dropped, native = self._payload(*asked) if small else await turns.beside(self._payload, *asked)
             stream = await runtime.stream(payload, deadline=decision.deadline, native=native)
             self._served(decision, at, (*dropped, *stream.dropped), native=native is not None)
             return Opened(at, stream, started)

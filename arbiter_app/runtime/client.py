@@ -135,7 +135,8 @@ class HttpRuntime:
 
         Its head comes when it is finished, so that only the deadline bounds the wait for it.
         """
-        asked, reader = self._asked(payload, native), self._wire.reader()
+        small, reader = len(payload) <= LARGE_BYTES, self._wire.reader()
+        asked = self._asked(payload, native) if small else await beside(self._asked, payload, native)
         head = self._plain + _lines(native) if native else self._plain
         response, first_byte_ms = await self._send(head, asked.body, self._whole, deadline, request_id)
         headers = decoded(response.headers)
@@ -175,8 +176,9 @@ class HttpRuntime:
         native: Mapping[str, str] | None = None,
     ) -> ReplyStream:
         """A streamed answer, returned when its first payload has arrived, so that until then another model can serve."""
-        started = time.perf_counter()
-        asked, hold = self._asked(payload, native), Hold(self._budget)
+        started, hold = time.perf_counter(), Hold(self._budget)
+        small = len(payload) <= LARGE_BYTES
+        asked = self._asked(payload, native) if small else await beside(self._asked, payload, native)
         head = self._streamed + _lines(native) if native else self._streamed
         response, _ = await self._send(head, asked.body, self._timeouts, deadline, request_id)
         try:

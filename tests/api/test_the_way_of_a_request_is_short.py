@@ -16,11 +16,25 @@ MOST = {"plain": (365, 74, 197), "streamed": (1_125, 84, 468)}
 adds a step looks whether an old one can go."""
 
 
+def followed(*words: str) -> str:
+    words = (sys.executable, "-m", "tests.bench.hops", *words)
+    said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=FAR_S)
+    assert said.returncode == 0, said.stderr
+    return said.stdout
+
+
+@pytest.mark.parametrize("words", [(), ("--stream",)])
+def test_nothing_reads_or_writes_a_large_request_on_the_event_loop(words: tuple[str, ...]) -> None:
+    said = followed("--list", "--image", "2000000", *words)
+    calls = {call for line in said.splitlines() for call in re.split(r",? +", line)}
+    assert {"Calls.complete", "Calls.open"} & calls and "HttpConnection.send" in calls
+    assert calls.isdisjoint({"parse", "of_members", "ChatRequest.body", "Calls._payload", "HttpRuntime._asked"})
+
+
 @pytest.mark.parametrize("kind", MOST)
 def test_a_request_takes_few_calls(kind: str) -> None:
-    words = [sys.executable, "-m", "tests.bench.hops", *(["--stream"] if kind == "streamed" else [])]
-    said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=FAR_S)
-    found = re.match(r"(\d+) calls, (\d+) files, (\d+) moves", said.stdout)
-    assert found is not None, said.stderr
+    said = followed(*(["--stream"] if kind == "streamed" else []))
+    found = re.match(r"(\d+) calls, (\d+) files, (\d+) moves", said)
+    assert found is not None, said
     counted = tuple(map(int, found.groups()))
-    assert all(count <= most for count, most in zip(counted, MOST[kind], strict=True)), said.stdout
+    assert all(count <= most for count, most in zip(counted, MOST[kind], strict=True)), said

@@ -1,4 +1,4 @@
-"""How long the way of one request is: `python -m tests.bench.hops [--stream] [--list]`.
+"""How long the way of one request is: `python -m tests.bench.hops [--stream] [--list] [--image BYTES]`.
 
 The product serves in this process and is warmed up; then some graded plain requests, one at a time, not from the cache and with
 nothing asked beside them (those calls would be counted too),
@@ -26,6 +26,7 @@ from tests.served import OPERATOR
 PRODUCT = str(Path(arbiter_app.__file__).parent)
 WARM = 400
 FOLLOWED = 15
+ASK = "Calculate 37 * 24"
 
 Hop = tuple[str, str]
 """A file of the product, and the function in it that is called."""
@@ -47,8 +48,12 @@ class Follower:
             self.hops.append((code.co_filename.removeprefix(f"{PRODUCT}/"), code.co_qualname))
 
 
-async def follow(port: int, *, stream: bool = False, warm: int = WARM, followed: int = FOLLOWED) -> list[Hop]:
-    """The calls of a request in steady state, in their order: of those that were followed, the median by number."""
+async def follow(
+    port: int, *, stream: bool = False, image: int = 0, warm: int = WARM, followed: int = FOLLOWED
+) -> list[Hop]:
+    """The calls of a request in steady state, in their order: of those that were followed, the median by number. Those that are followed
+    have an image of so many bytes.
+    """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for _ in range(warm):
         await _ask(reader, writer, stream)
@@ -57,7 +62,7 @@ async def follow(port: int, *, stream: bool = False, warm: int = WARM, followed:
         follower = Follower()
         sys.setprofile(follower)
         try:
-            await _ask(reader, writer, stream)
+            await _ask(reader, writer, stream, image)
             await asyncio.sleep(0)  # what follows the last byte
         finally:
             sys.setprofile(None)
@@ -66,8 +71,10 @@ async def follow(port: int, *, stream: bool = False, warm: int = WARM, followed:
     return sorted(ways, key=len)[followed // 4]
 
 
-async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, stream: bool) -> None:
-    messages = [{"role": "user", "content": "Calculate 37 * 24"}]
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, stream: bool, image: int = 0) -> None:
+    shown = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{'A' * image}"}}
+    content = [{"type": "text", "text": ASK}, shown] if image else ASK
+    messages = [{"role": "user", "content": content}]
     fields = {
         "model": "auto",
         "messages": messages,
@@ -107,10 +114,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.hops", description=__doc__)
     parser.add_argument("--stream", action="store_true")
     parser.add_argument("--list", action="store_true", help="each call, in order")
+    parser.add_argument("--image", type=int, default=0, metavar="BYTES", help="each with an image of this size")
     given = parser.parse_args()
 
     async def work(port: int) -> None:
-        show(await follow(port, stream=given.stream), whole=given.list)
+        show(await follow(port, stream=given.stream, image=given.image), whole=given.list)
 
     serve_for(work)
 
