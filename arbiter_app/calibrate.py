@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import threading
+from contextlib import closing
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from arbiter_app.bench.client import Client, Unreachable
+from arbiter_app.bench.operating import agreed, operator_key
 from arbiter_app.pipeline.types import Json
 from arbiter_app.settings import Settings
 
@@ -24,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="JSON Lines: prompt or messages; task, reference, regex, schema")
     parser.add_argument("--max-usd", type=float, help="stop before it has cost so much; 1 when not given")
     parser.add_argument("--base-url", help="the running Arbiter; the one of the settings when not given")
-    parser.add_argument("--key", help="an operator key; the first of ARBITER_API_KEYS when not given")
+    parser.add_argument("--key", help="an operator key; made for the run in the local store when not given")
     parser.add_argument("--yes", action="store_true", help="start without asking")
     parser.add_argument("--again", action="store_true", help="run anew what was run before")
 
@@ -33,19 +35,19 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
     """Estimate, ask, run, show. Ctrl-C cancels cleanly; the same command goes on where it ended."""
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     host = settings.host if settings.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104 - compared, not bound
-    key = given.key or (settings.api_keys[0] if settings.api_keys else "")
-    if not key:
-        console.print("arbiter: an operator key is needed: --key, or ARBITER_API_KEYS")
-        return 2
-    client = Client(given.base_url or f"http://{host}:{settings.port}", key)
+    url = given.base_url or f"http://{host}:{settings.port}"
     try:
-        return _run(client, given, console)
+        with closing(Client(url, "")) as nobody:
+            nobody.get("/health")
+        with (
+            operator_key(settings, given.key, url, "calibrate", foreign=bool(given.base_url)) as key,
+            closing(Client(url, key)) as client,
+        ):
+            return _run(client, given, console)
     except Unreachable as error:
         console.print(f"arbiter: {error}; start it with `serve`")
     except (ValueError, UnicodeDecodeError) as error:
         console.print(f"arbiter: {given.file}: {error}")
-    finally:
-        client.close()
     return 1
 
 
@@ -64,7 +66,7 @@ def _run(client: Client, given: argparse.Namespace, console: Console) -> int:
         f"about ${made['estimate_usd']:.4f} in all, at most ${cap:g}"
     )
     if made["state"] != ACTIVE:
-        if not given.yes and not _agreed():
+        if not given.yes and not agreed():
             console.print("nothing was called")
             return 1
         client.post(f"/v1/calibrations/{made['id']}/start", {"max_usd": cap})
@@ -74,13 +76,6 @@ def _run(client: Client, given: argparse.Namespace, console: Console) -> int:
     for why in seen["failures"]:
         console.print(f"failed: {why}")
     return 0 if seen["state"] == "done" and not seen["failed"] else 1
-
-
-def _agreed() -> bool:
-    try:
-        return input("Start? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        return False
 
 
 def _follow(client: Client, calibration_id: str, console: Console) -> Json:

@@ -23,7 +23,10 @@ import orjson
 from arbiter_app import __version__, calibrate, doctor, example_env, logs
 from arbiter_app.allocator import return_large_blocks
 from arbiter_app.pipeline.errors import ArbiterError
+from arbiter_app.pipeline.types import Mode, Task
+from arbiter_app.services.csv_text import inert
 from arbiter_app.services.keys import Keys
+from arbiter_app.services.reads import shown
 from arbiter_app.settings import Settings, SettingsError, load_settings
 from arbiter_app.store import Store, StoreError, move, open_store
 from arbiter_app.store.backends import StoreUnusable, backend_of, url_of
@@ -34,6 +37,8 @@ from arbiter_app.store.upkeep import restore
 log = logging.getLogger("arbiter")
 
 OWN_ARGUMENTS = {"bench": "arbiter_app.bench.run", "replay": "arbiter_app.replay.run"}
+OUTCOMES = ("ok", "failed", "aborted")
+"""The statuses of a decision."""
 STATUSES = {"pause": "paused", "resume": "active", "revoke": "revoked"}
 
 
@@ -116,8 +121,9 @@ def _parser() -> argparse.ArgumentParser:
     export = command("export", _export, "write the decisions, newest first")
     export.add_argument("--format", choices=["csv", "jsonl"], default="csv")
     export.add_argument("--out", type=Path, help="a file; standard output when not given")
-    for name in ("task", "model", "mode", "status"):
-        export.add_argument(f"--{name}", help=f"only decisions of this {name}")
+    for name, choices in (("task", Task), ("model", None), ("mode", Mode), ("status", OUTCOMES)):
+        known = None if choices is None else [str(one) for one in choices]
+        export.add_argument(f"--{name}", choices=known, help=f"only decisions of this {name}")
     export.add_argument("--hours", type=_hours, help="only the last so many hours")
 
     calibrate.arguments(
@@ -212,7 +218,9 @@ def _restore(settings: Settings, given: argparse.Namespace) -> int:
         print("arbiter: restore works on a SQLite file; use the database's own tools for this store", file=sys.stderr)
         return 1
     if doctor.serving(settings) is not None:
-        print("arbiter: Arbiter is serving on this port; stop it, then restore", file=sys.stderr)
+        print(
+            f"arbiter: an Arbiter is serving on {settings.host}:{settings.port}; stop it, then restore", file=sys.stderr
+        )
         return 1
     kept = restore(given.file, path)
     print(f"{path} is now {given.file}" + (f"; what was there is kept as {kept}" if kept else ""))
@@ -242,7 +250,7 @@ def _export(settings: Settings, given: argparse.Namespace) -> int:
 
 def _write(rows: Iterable[dict[str, Any]], form: str, file: TextIO) -> int:
     writer = None
-    for row in rows:
+    for row in map(shown, rows):
         if form == "jsonl":
             file.write(orjson.dumps(row).decode() + "\n")
             continue
@@ -257,9 +265,7 @@ def cell(value: object) -> object:
     """A value for CSV: empty for unknown, and nothing that a spreadsheet would take for a formula."""
     if isinstance(value, list | dict):
         value = orjson.dumps(value).decode()
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t"):
-        return f"'{value}"
-    return "" if value is None else value
+    return "" if value is None else inert(value) if isinstance(value, str) else value
 
 
 def _is_there(settings: Settings) -> bool:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TextIO
 
@@ -19,16 +18,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from arbiter_app.bench.client import BenchAnswer, Client, Unreachable
+from arbiter_app.bench.operating import agreed, operator_key
 from arbiter_app.bench.tally import Tally, problems
 from arbiter_app.bench.truth import NoTruth, told, truth, world_of
 from arbiter_app.bench.workload import Ask, NoPrompts, from_prompts, read_prompts, workload
 from arbiter_app.pipeline.types import Json
 from arbiter_app.settings import Settings, SettingsError, load_settings
-from arbiter_app.store import open_store
 from arbiter_app.store.backends import StoreUnusable
 
-KEY_SEEN_S = 10.0
-POLL_S = 0.2
 WIDE = 120
 
 
@@ -42,7 +39,13 @@ def main(argv: Sequence[str], console: Console | None = None) -> int:
         asks = _asks(given)
         with closing(Client(url, "")) as nobody:
             nobody.get("/health")
-        with _key(settings, given, url) as key, closing(Client(url, key)) as client:
+        with (
+            operator_key(settings, given.key, url, "bench", foreign=bool(given.url)) as key,
+            closing(Client(url, key)) as client,
+        ):
+            if not (given.yes or _free(client, given, out) or agreed()):
+                out.print("nothing was sent")
+                return 1
             return _bench(client, asks, given, settings, out)
     except (Unreachable, NoPrompts, SettingsError, StoreUnusable, ValueError, OSError) as error:
         out.print(f"bench: {error}", markup=False, highlight=False)
@@ -53,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m arbiter_app bench", description=__doc__)
     parser.add_argument("--n", type=int, default=300, help="requests to send")
     parser.add_argument("--fresh", action="store_true", help="reset first: forget policy, feed, alerts and counters")
+    parser.add_argument("--yes", action="store_true", help="start without asking, also where models are real")
     parser.add_argument("--url", help="the running Arbiter; the one of the settings when not given")
     parser.add_argument("--key", help="an operator key; made for the run in the local store when not given")
     parser.add_argument("--concurrency", type=int, default=8, help="requests in flight")
@@ -63,46 +67,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _free(client: Client, given: argparse.Namespace, out: Console) -> bool:
+    """Whether it costs and loses nothing that matters, as with simulated models; else says what."""
+    if client.get("/v1/overview")["mode"] == "sandbox":
+        return True
+    out.print(f"This Arbiter has a real runtime: {given.n} requests will be charged.", soft_wrap=True)
+    if given.fresh:
+        out.print("--fresh forgets first all that it has learned, recorded and summed.", soft_wrap=True)
+    return False
+
+
 def _asks(given: argparse.Namespace) -> list[Ask]:
     if given.n < 1 or given.concurrency < 1:
         raise NoPrompts("--n and --concurrency must be at least 1")
     if given.prompts is None:
         return workload(given.n, given.seed, given.stream_share)
     return from_prompts(read_prompts(given.prompts), given.n, given.seed, given.stream_share)
-
-
-@contextmanager
-def _key(settings: Settings, given: argparse.Namespace, url: str) -> Iterator[str]:
-    """The operator key to use. Who can write to the store may mint one: it is revoked again at the end."""
-    if given.key or settings.api_keys:
-        yield given.key or settings.api_keys[0]
-        return
-    if given.url:
-        raise ValueError("a foreign Arbiter needs an operator key: --key arb_...")
-    store = open_store(settings.db)
-    try:
-        minted = asyncio.run(store.mint_key(role="operator", email="", label="bench"))
-        try:
-            with closing(Client(url, minted.secret)) as client:
-                _wait_until_known(client)
-            yield minted.secret
-        finally:
-            asyncio.run(store.set_key_status(minted.key.id, "revoked"))
-    finally:
-        store.close()
-
-
-def _wait_until_known(client: Client) -> None:
-    """A running Arbiter looks for new keys every second."""
-    until = time.monotonic() + KEY_SEEN_S
-    while True:
-        try:
-            client.get("/v1/key")
-            return
-        except ValueError as refused:
-            if time.monotonic() > until:
-                raise ValueError("the running Arbiter uses another store than these settings; give --key") from refused
-            time.sleep(POLL_S)
 
 
 def _bench(client: Client, asks: list[Ask], given: argparse.Namespace, settings: Settings, out: Console) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from sqlalchemy import BigInteger, Connection, Engine, Table, delete, func, sele
 from sqlalchemy.exc import DatabaseError
 from sqlmodel import SQLModel
 
+from arbiter_app.pipeline.types import PICO_PER_USD
 from arbiter_app.store.backends import Backend, StoreUnusable, backend_of, of_dialect, url_of
 from arbiter_app.store.backends.backend import InsertRows
 from arbiter_app.store.engine import head, prepare, revision
@@ -85,7 +87,7 @@ def _copy(given: Connection, origin: Backend, writing: Engine, aim: Backend, say
         _in_turn(taking, aim, lambda: _complete(ours, taking, aim))
     rows = dict(ours)
     say(
-        f"{rows['decision']:,} decisions and {rows['decision.cost_pico']:,} pico-dollars are in both; "
+        f"{rows['decision']:,} decisions and ${Decimal(rows['decision.cost_pico']) / PICO_PER_USD:f} are in both; "
         f"{origin.shown} is as it was"
     )
 

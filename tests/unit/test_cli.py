@@ -109,13 +109,29 @@ def test_the_export_holds_every_decision_newest_first(used, tmp_path):
     assert [row["task"] for row in rows] == ["open", "structured", "math"]
     assert {row["key_id"] for row in rows} == {"settings-1"}
     lines = [json.loads(line) for line in used("export", "--format", "jsonl", "--task", "math")[1].splitlines()]
-    assert len(lines) == 1 and str(lines[0]["cost_pico"]) == rows[2]["cost_pico"]
+    assert len(lines) == 1 and lines[0]["cost"] == float(rows[2]["cost"]) > 0
     assert used("export", "--out", "all.csv")[1] == ""
     assert len((tmp_path / "all.csv").read_text().splitlines()) == 4
     assert used("export", "--hours", "0")[1] == ""
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])
+def test_calibrating_the_local_arbiter_needs_no_key_by_hand(arbiter, tmp_path, monkeypatch):
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "What is 3 + 4?", "reference": "7"}\n')
+    with running(tmp_path) as gateway:
+        monkeypatch.setenv("ARBITER_PORT", str(gateway.port))
+        code, table, told = arbiter("calibrate", "prompts.jsonl", "--yes")
+    assert code == 0 and "gpt-4o" in table and "done: 14 of 14 calls" in told
+    assert [line.split()[1:3] for line in arbiter("keys", "list")[1].splitlines()] == [["operator", "revoked"]]
+
+
+@pytest.mark.parametrize("words", [("--task", "sums"), ("--mode", "best"), ("--status", "200")])
+def test_an_export_of_what_does_not_exist_is_no_empty_file(arbiter, words):
+    with pytest.raises(SystemExit) as refused:
+        arbiter("export", *words)
+    assert refused.value.code == 2
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+cmd", "-1+2", "@SUM(A1)", "\t=1", " =1", "\uff1d1"])
 def test_a_cell_cannot_become_a_formula(text):
     assert cell(text) == f"'{text}"
     assert (cell(-1), cell(None), cell(["a"])) == (-1, "", '["a"]')

@@ -86,6 +86,17 @@ def test_a_run_against_a_real_arbiter_adds_up(gateway, tmp_path):
     assert bench(*words, "--fresh")[1].count("report: 80 calls") == 1
 
 
+def test_real_requests_and_what_was_learned_are_spent_with_consent_only(tmp_path, monkeypatch):
+    with running(tmp_path, GATEWAY_API_KEY="key", BTL_BASE_URL="http://127.0.0.1:9/v1") as gateway:
+        words = ("--url", gateway.url, "--key", OPERATOR, "--n", "3", "--fresh")
+        monkeypatch.setattr("sys.stdin", io.StringIO("no\n"))
+        code, said = bench(*words)
+        assert (code, gateway.http.get("/v1/audit").json()["data"]) == (1, [])
+        assert "3 requests will be charged" in said and "forgets" in said and "nothing was sent" in said
+        bench(*words, "--yes")
+        assert len(gateway.http.get("/v1/audit").json()["data"]) == 1
+
+
 def test_the_reports_interval_is_held_against_the_sandboxs_own_truth(tmp_path):
     with running(tmp_path, ARBITER_HOLDOUT_SHARE="0.3", ARBITER_HOLDOUT_USD_PER_DAY="100") as gateway:
         words = ("--url", gateway.url, "--key", OPERATOR)
