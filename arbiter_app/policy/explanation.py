@@ -53,8 +53,8 @@ class Explanation:
         """The best known choice."""
         words = self._words.get(model)
         if words is None:
-            quality = f"quality {self._mean[model]:.2f} (at least {self._lows[model]:.2f}) for a bar of {self._bar:.2f}"
-            words = f"least expected loss: {quality}, {self._priced(model)}{self._sized}"
+            quality = f"quality {self._mean[model]:.2f}, could be as low as {self._lows[model]:.2f}"
+            words = f"best value: {quality}; good enough is {self._bar:.2f}; {self._priced(model)}{self._sized}"
             self._words[model] = words
         return self._choice(model, "exploit", why + words, seed, propensity, shadows)
 
@@ -76,7 +76,7 @@ class Explanation:
 
     def baseline(self, model: int, bucket: str, seed: int) -> RoutingChoice:
         """The baseline, to learn what the others must reach."""
-        words = f"the baseline sets the bar: {self._graded[model]:.0f} grades in {bucket} so far"
+        words = f"the baseline sets what is good enough: {self._graded[model]:.0f} grades in {bucket} so far"
         return self._choice(model, "explore", words, seed, 1.0)
 
     def _priced(self, model: int) -> str:

@@ -8,6 +8,7 @@ from arbiter_app.web.formats import charge
 
 _BOUND = re.compile(r"^bound (-?[\d.]+) under (-?[\d.]+)")
 _REASON = re.compile(r"least expected loss: quality ([\d.]+) \(at least (-?[\d.]+)\) for a bar of (-?[\d.]+), ")
+"""What older decisions say, which are kept as they were written."""
 EXPECTED = "not graded here yet: expected from its price and its other tasks"
 """Where the belief in a model comes from that has no grade in a bucket."""
 
@@ -34,8 +35,7 @@ def why_not(said: str, cost: float | None, chosen: str, paid: float | None) -> s
 
 def reason(said: str) -> str:
     """Why the chosen one was chosen."""
-    words = _REASON.sub(r"the best value: quality \1, surely above \2 where the limit is \3; ", said)
-    return words.replace("the baseline sets the bar", "the baseline sets the limit")
+    return _REASON.sub(r"best value: quality \1, could be as low as \2; good enough is \3; ", said)
 
 
 def _times(cost: float | None, paid: float | None) -> str:

@@ -41,7 +41,7 @@ MASKS = (
     (re.compile(r"\breq_[0-9a-f]{24}\b"), "req_*"),
     (re.compile(r"\b127\.0\.0\.1:\d+"), "HOST"),
     (re.compile(r"\b\d+(?:\.\d+)? ms\b"), "* ms"),
-    (re.compile(r"quality \d\.\d+ \(at least \d\.\d+\) for a bar of \d\.\d+, \d+%"), "quality *, *%"),
+    (re.compile(r"quality \d\.\d+, could be as low as \d\.\d+; good enough is \d\.\d+; \d+%"), "quality *, *%"),
 )
 ERROR = "body.error.message"
 INDEX = re.compile(r"\[\d+\]")

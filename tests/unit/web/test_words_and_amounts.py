@@ -76,7 +76,7 @@ def test_a_deployment_that_failed_is_not_called_the_first_until_it_has_answered(
 
 def test_the_reason_is_said_in_words_of_users() -> None:
     said = "least expected loss: quality 0.92 (at least 0.85) for a bar of 0.95, 3% of the baseline's price"
-    wanted = "the best value: quality 0.92, surely above 0.85 where the limit is 0.95; 3% of the baseline's price"
+    wanted = "best value: quality 0.92, could be as low as 0.85; good enough is 0.95; 3% of the baseline's price"
     assert decision_words.reason(said) == wanted
     assert decision_words.reason("pinned by the caller") == "pinned by the caller"
 
