@@ -18,6 +18,11 @@ and c has the prior N(m_c, S_c) that all other buckets leave it. Where k = 0, S_
 Annals of Mathematical Statistics 21, 1950): with d = D 1, f = (1 - a) L^2 / (1 + (1 - a) L^2 1'd),
 
     G = I - f 1 d',     D G = D - f d d',     b G = b - f (b'1) d,     G S_p = f 1 1',     |G| = 1 / (1 + (1 - a) L^2 1'd)
+
+Where k > 0, D and b are zero but for the models T that a grade of some part tells of, mostly few of a large pool, so that everything is
+worked out over these (Woodbury): with N = (I + D S_p)^-1 D over T,
+
+    G = I - S_p[:, T] N,     D G = N,     b G = b - b S_p N,     G S_p = S_p - S_p[:, T] N S_p[T, :],     |G| = 1 / |I + D S_p|
 """
 
 from __future__ import annotations
@@ -27,6 +32,7 @@ from dataclasses import dataclass
 from math import exp, log
 
 import numpy as np
+from numpy.typing import NDArray
 
 from arbiter_app.policy.buckets import said_by
 from arbiter_app.policy.posterior import (
@@ -51,6 +57,8 @@ DIFFER_PRIOR = 0.2
 """How likely parts are to differ before anything is known (0.5 cost short streams 0.04: `brain.md`, What we tried)."""
 LEAST_ODDS = -700.0
 """The logarithm of odds under which a chance is none: its exponential is beyond what floats hold."""
+Columns = NDArray[np.intp]
+"""Places of models."""
 Said = tuple[Array, Array]
 """A precision [K, K] and an information vector [K]."""
 LEVEL_SHARED = 0.5
@@ -76,19 +84,27 @@ class SegmentInformation:
 
 @dataclass(frozen=True, slots=True)
 class SegmentLikelihood:
-    """The same for one k. Of c, all parts together: `precision` [K, K] and `info` [K]. Of a part, were c known: mean `residual` + `gain` c,
-    covariance `cov_given_common` ([P, K], [P, K, K] and [P, K, K]). `log_gain` is the logarithm of the product of all |G|."""
+    """The same for one k, of the T models that any grade tells of (`columns`) as far as it is about c: of all parts together `precision`
+    [T, T] and `info` [T]. Of a part, were c known: mean `residual` + G c, covariance `cov_given_common` ([P, K] and [P, K, K]), where
+    G = I - `left` `right` with `left` [K, R] and `right` [P, R, T]. `log_gain` is the logarithm of the product of all |G|."""
 
+    columns: Columns
     precision: Array
     info: Array
     residual: Array
-    gain: Array
+    left: Array
+    right: Array
     cov_given_common: Array
     log_gain: float
 
     def given(self, mean: Array, cov: Array) -> tuple[Array, Array]:
         """Mean [P, K] and covariance [P, K, K] of x in each part, from those of c."""
-        return self.residual + self.gain @ mean, self.cov_given_common + self.gain @ cov @ self.gain.transpose(0, 2, 1)
+        there, left, right = self.columns, self.left, self.right
+        across = right @ cov[there]
+        less = left @ across
+        more = left @ (across[..., there] @ right.transpose(0, 2, 1)) @ left.T
+        mean_of_each = self.residual + mean - (right @ mean[there]) @ left.T
+        return mean_of_each, self.cov_given_common + cov - less - less.transpose(0, 2, 1) + more
 
 
 class SegmentGrades:
@@ -99,26 +115,31 @@ class SegmentGrades:
         level = (LEVEL_SD / told.size) ** 2
         self.told, self._more = told, prior.own + LEVEL_SHARED * level
         own = DIFFER * (prior.shared + prior.own) + (1 - LEVEL_SHARED) * level
-        self._either = _differing(told, own), _alike(told, (1 - LEVEL_SHARED) * level)
+        columns = np.flatnonzero(told.info.any(axis=0) | told.precision.any(axis=(0, 1)))
+        self._either = _differing(told, own, columns), _alike(told, (1 - LEVEL_SHARED) * level, columns)
 
     def evidence_of_difference(self, common: Common) -> float:
         """The logarithm of how many times likelier the grades are where the parts differ than where they do not."""
-        prior, info = common.cov + self._more, self.told.info - self.told.precision @ common.mean
+        there = self._either[0].columns
+        square, mean = np.ix_(there, there), common.mean[there]
+        prior = (common.cov + self._more)[square]
+        info = self.told.info[:, there] - self.told.precision[:, there[:, None], there] @ mean
         found = []
         for one in self._either:
-            whole, told = np.eye(len(prior)) + prior @ one.precision, one.info - one.precision @ common.mean
-            fit = np.einsum("pi,pij,pj->", info, one.cov_given_common, info) + told @ np.linalg.solve(
-                whole, prior @ told
-            )
+            whole, told = np.eye(len(prior)) + prior @ one.precision, one.info - one.precision @ mean
+            alone = one.cov_given_common[:, there[:, None], there]
+            fit = np.einsum("pi,pij,pj->", info, alone, info) + told @ np.linalg.solve(whole, prior @ told)
             found.append(float(fit + one.log_gain - np.linalg.slogdet(whole)[1]) / 2)
         return found[0] - found[1]
 
     def beliefs(self, common: Common, chance: float) -> list[QualityPosterior]:
         """What is believed of the models in each part, where the parts differ with this chance: the mixture's mean and covariance."""
-        prior, given = common.cov + self._more, []
+        prior, there = common.cov + self._more, self._either[0].columns
+        towards, given = prior[:, there], []
         for one in self._either:
-            left = np.linalg.inv(np.eye(len(prior)) + prior @ one.precision)
-            given.append(one.given(left @ (prior @ one.info + common.mean), left @ prior))
+            left = np.linalg.inv(np.eye(len(there)) + one.precision @ towards[there])
+            mean = common.mean + towards @ (left @ (one.info - one.precision @ common.mean[there]))
+            given.append(one.given(mean, prior - towards @ (left @ one.precision) @ towards.T))
         mean, cov = (np.array(several) for several in zip(*given, strict=True))
         weights, size = (chance, 1 - chance), self.told.size
         mixed = np.tensordot(weights, mean, 1)
@@ -160,32 +181,39 @@ def _said(sums: Array, baseline: int) -> Said:
     return grade_information(alone, 1.0, pairs)
 
 
-def _differing(told: SegmentInformation, own: Array) -> SegmentLikelihood:
-    """For parts whose own part of quality has this covariance [K, K]."""
-    out = np.eye(len(own)) + own @ told.precision
-    gain = np.asarray(np.linalg.inv(out), dtype=np.float64)
-    alone = gain @ own
+def _differing(told: SegmentInformation, own: Array, columns: Columns) -> SegmentLikelihood:
+    """For parts whose own part of quality has this covariance [K, K]. What no grade tells of costs no inverse (Woodbury's identity)."""
+    towards, known = own[:, columns], told.precision[:, columns[:, None], columns]
+    here, info = towards[columns], told.info[:, columns]
+    out = np.eye(len(columns)) + known @ here
+    right = np.asarray(np.linalg.solve(out, known), dtype=np.float64)
+    alone = info - (right @ (info @ here)[..., None])[..., 0]
     return SegmentLikelihood(
-        (told.precision @ gain).sum(axis=0),
-        np.einsum("pi,pij->j", told.info, gain),
-        (alone @ told.info[..., None])[..., 0],
-        gain,
-        alone,
+        columns,
+        right.sum(axis=0),
+        alone.sum(axis=0),
+        alone @ towards.T,
+        towards,
+        right,
+        own - towards @ right @ towards.T,
         -float(np.linalg.slogdet(out)[1].sum()),
     )
 
 
-def _alike(told: SegmentInformation, level: float) -> SegmentLikelihood:
+def _alike(told: SegmentInformation, level: float, columns: Columns) -> SegmentLikelihood:
     """For parts that have nothing of their own but a level of this variance."""
-    known, models = told.precision.sum(axis=2), told.info.shape[1]
+    models, precision = told.info.shape[1], told.precision[:, columns[:, None], columns]
+    known, info = precision.sum(axis=2), told.info[:, columns]
     out = 1 + level * known.sum(axis=1)
-    share, whole = level / out, told.info.sum(axis=1)
+    share, whole = level / out, info.sum(axis=1)
     scaled = share[:, None] * known
     return SegmentLikelihood(
-        told.precision.sum(axis=0) - scaled.T @ known,
-        told.info.sum(axis=0) - whole @ scaled,
+        columns,
+        precision.sum(axis=0) - scaled.T @ known,
+        info.sum(axis=0) - whole @ scaled,
         np.repeat((share * whole)[:, None], models, axis=1),
-        np.eye(models) - np.repeat(scaled[:, None, :], models, axis=1),
+        np.ones((models, 1)),
+        scaled[:, None, :],
         np.broadcast_to(share[:, None, None], (len(share), models, models)),
         -float(np.log(out).sum()),
     )
