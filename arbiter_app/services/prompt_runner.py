@@ -74,16 +74,20 @@ class PromptRunner:
         decision = new_decision(prompt.request, timeout_s=self._timeout_s)
         decision.mode, decision.reason = Mode.CALIBRATE, f"calibration {calibration_id}: every prompt on every model"
         try:
+            decision.timing.enter("classify_ms")
             decision.classification = await self._classified(prompt)
+            decision.timing.enter("filter_ms")
             decision.eligible = self._estimates.eligible(decision)
             if model not in decision.eligible.models:
                 why = decision.eligible.rejected.get(model, "out of the pool")
                 raise NoCapableModel(f"{model} cannot serve this prompt: {why}")
+            decision.timing.enter("call_ms")
             decision.completion = await self._calls.complete(decision, (model,))
         except ArbiterError as error:
             decision.failed("failed", error.code, error.message)
             await self._learner.learn(decision)
             return decision
+        decision.timing.enter("grade_ms")
         await self._grade(prompt, decision)
         decision.id = outcome_id
         self._estimates.learned(decision)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from arbiter_app.pipeline.types import Classification
+from arbiter_app.pipeline.types import Classification, Mode
 from arbiter_app.services.rows.decisions import DecisionRow, RouteAnswer, TracedDecision
 from arbiter_app.web import decision_words
 from arbiter_app.web.formats import (
@@ -34,11 +34,17 @@ def _stage(name: str, part: Mapping[str, Any] | None, row: TracedDecision, total
     failed = row.get("status") not in (None, "ok") and name == "call"
     return {
         "name": name.capitalize(),
-        "text": _STORY[name](part, row) if part else "not reached",
+        "text": _STORY[name](part, row) if part else _without(name, row),
         "ms": f"{ms(took)} ms" if took is not None else "",
         "width": percent_css((took or 0) / total),
         "kind": "bad" if failed else "" if part else "wait",
     }
+
+
+def _without(name: str, row: TracedDecision) -> str:
+    """What stands for a stage that a request did not go through."""
+    everybody = name == "route" and row.get("mode") == Mode.CALIBRATE
+    return "every model is asked: there is nothing to choose" if everybody else "not reached"
 
 
 def _classified(part: Mapping[str, Any], row: TracedDecision) -> str:

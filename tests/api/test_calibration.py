@@ -67,6 +67,9 @@ def test_every_prompt_runs_on_every_model_and_teaches_once(own_gateway: Running)
     seen = ended(own_gateway, made["id"])
     assert (seen["state"], seen["done"], seen["failed"]) == ("done", 56, 0)
     assert set(learned(own_gateway).values()) == {(4.0, 4.0)}
+    newest = own_gateway.http.get("/v1/recent", params={"limit": 1}).json()["data"][0]["id"]
+    trace = own_gateway.http.get(f"/v1/decisions/{newest}").json()["trace"]
+    assert trace["call"]["ms"] >= trace["call"]["attempts"][0]["ms"] > 0, "the stage took what its call took"
     assert sum(row["n"] for row in seen["table"]) == 56
     report = own_gateway.http.get("/v1/report").json()
     assert report["actual_spend"] == seen["spent_usd"] == report["calibrate_spend"]
