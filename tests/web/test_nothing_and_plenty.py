@@ -52,6 +52,12 @@ def test_a_filter_that_nothing_fits_can_be_cleared(tab: Page) -> None:
     expect(tab.get_by_text("No calls yet")).to_be_visible()
 
 
+def test_the_second_step_of_the_demo_says_that_the_first_is_missing(tab: Page) -> None:
+    open_page(tab, "/demo")
+    tab.get_by_role("button", name="Make it 8").click()
+    expect(tab.get_by_role("alert")).to_contain_text("no favourite yet")
+
+
 def test_long_names_fit_a_phone_and_the_fullest_budgets_come_first(tab: Page, empty: Site) -> None:
     named = []
     for at in range(MOST_AT_A_GLANCE + 2):

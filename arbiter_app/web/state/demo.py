@@ -8,6 +8,7 @@ import reflex as rx
 
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, Mode, Role
+from arbiter_app.services import actions
 from arbiter_app.store.decisions import Filter
 from arbiter_app.web import container
 from arbiter_app.web.ask import Enough
@@ -108,10 +109,17 @@ class Demo(rx.State):
     async def shift(self) -> None:
         """Step two: the favourite becomes eight times dearer while sums keep coming."""
         who = await authz.current_caller(self)
-        favourite = await _favourite() if _may(who) else ""
-        if not favourite:
+        if not _may(who):
             return
-        await self._price(favourite, Scenario.times)
+        favourite = await _favourite()
+        if not favourite:
+            self.error = "There is no favourite yet: press the first button, and wait until its prompts are through."
+            return
+        now = (await container.current().services.reads.overview())["active_price_overrides"].get(favourite, 1.0)
+        if dearer(now) == now:
+            self.error = f"{favourite} cannot become dearer here: clear its price first."
+            return
+        await self._price(favourite, dearer(now))
         self._start(Scenario.after, Scenario.after_per_s, Scenario.task)
 
     @event
@@ -151,6 +159,11 @@ class Demo(rx.State):
 
     def _favourite(self) -> str:
         return next((row["model"] for row in self.chosen if row["task"] == Scenario.task), "")
+
+
+def dearer(now: float) -> float:
+    """How many times its own price a model costs after the scenario's second step, where it costs `now` times that before it."""
+    return min(now * Scenario.times, actions.MULTIPLIERS[1])
 
 
 async def _favourite() -> str:

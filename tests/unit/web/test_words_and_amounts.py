@@ -8,6 +8,7 @@ import pytest
 
 from arbiter_app.web import decision_views, decision_words, spend_views, views
 from arbiter_app.web.formats import alike, charge, money
+from arbiter_app.web.state.demo import dearer
 
 
 @pytest.mark.parametrize(
@@ -79,6 +80,10 @@ def test_the_reason_is_said_in_words_of_users() -> None:
     wanted = "best value: quality 0.92, could be as low as 0.85; good enough is 0.95; 3% of the baseline's price"
     assert decision_words.reason(said) == wanted
     assert decision_words.reason("pinned by the caller") == "pinned by the caller"
+
+
+def test_the_favourite_of_the_demo_becomes_dearer_each_time() -> None:
+    assert [dearer(now) for now in (1.0, 8.0, 64.0, 512.0, 1_000.0)] == [8.0, 64.0, 512.0, 1_000.0, 1_000.0]
 
 
 def test_a_candidate_without_grades_says_where_the_belief_comes_from() -> None:
