@@ -11,11 +11,12 @@ from typing import Any
 import httpx
 import pytest
 import socketio
+from playwright.sync_api import Browser, expect
 
 from arbiter_app.api import visibility
 from tests.served import TLS
 from tests.waiting import PATIENCE_S
-from tests.web.conftest import OPERATOR, Site, in_own_loop, start_site, stop_site
+from tests.web.conftest import OPERATOR, Site, in_own_loop, open_page, start_site, stop_site
 
 NAMESPACE = "/_event"
 STATE = "reflex___state____state"
@@ -192,3 +193,13 @@ def test_whoever_comes_after_finds_nothing_in_the_tab(closed: Site, how: str, af
     assert found
     for word in (email, "my very own prompt", secret[:12]):
         assert word not in found
+
+
+def test_who_may_not_read_sees_no_empty_preview(browser: Browser, closed: Site) -> None:
+    context = browser.new_context(base_url=closed.url)
+    context.add_init_script("localStorage.setItem('arbiter-seen', '1')")
+    page = context.new_page()
+    open_page(page, "/app/playground")
+    expect(page.get_by_role("link", name="Get a key")).to_be_visible()
+    expect(page.get_by_label("Before sending")).to_have_count(0)
+    context.close()

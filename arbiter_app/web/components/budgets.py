@@ -120,7 +120,7 @@ def _form() -> rx.Component:
     )
     return rx.el.form(
         atoms.field("For a", scopes),
-        atoms.field("Whose id or text is", subject),
+        atoms.field("Its id or name", subject),
         atoms.field("Dollars", limit),
         atoms.field("Each", periods),
         rx.el.button("Set", type="submit", class_name="btn primary"),

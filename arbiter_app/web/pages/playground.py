@@ -8,6 +8,7 @@ from arbiter_app.web.ask import MAX_PROMPT
 from arbiter_app.web.components import atoms, data
 from arbiter_app.web.components.frame import link, shell
 from arbiter_app.web.components.icons import icon
+from arbiter_app.web.state.account import Account
 from arbiter_app.web.state.playground import BUDGETS, Playground
 from arbiter_app.web.tasks import TASKS
 from arbiter_app.web.typed import either
@@ -57,7 +58,7 @@ def _ask() -> rx.Component:
         ),
         rx.el.div(_budget(), _latency(), class_name="pair"),
         _model(),
-        _fits(),
+        rx.cond((Playground.needs_key != "yes") | Playground.fits.contains("task"), _fits()),
         _send(),
         on_submit=Playground.send,
         class_name="stack pad",
@@ -155,8 +156,8 @@ def _send() -> rx.Component:
     stop = atoms.button("Stop", on_click=Playground.stop, kind="danger")
     send = rx.el.button("Route it", type="submit", class_name="btn primary")
     sign_in = rx.el.div(
-        link("Get a key", to="/start", class_name="btn primary"),
-        link("I have one", to="/app/key", class_name="btn"),
+        rx.cond(Account.signup == "yes", link("Get a key", to="/start", class_name="btn primary")),
+        link("Sign in with a key", to="/app/key", class_name="btn"),
         rx.el.span("Routing needs a key, so that limits are yours.", class_name="small mute"),
         class_name="row wrap",
     )
