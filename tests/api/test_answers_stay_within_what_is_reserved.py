@@ -107,6 +107,7 @@ ANY_NAME: list[dict[str, Any]] = [
     {"max_tokens": "50000", "max_completion_tokens": 10},
     {"max_tokens": -1},
     {"best_of": 20, "max_tokens": 100},
+    {"service_tier": "priority", "max_tokens": 5_000},
 ]
 
 
@@ -132,7 +133,9 @@ def test_whatever_a_lenient_runtime_reads_is_reserved(
             return _refusal("it is no number", "max_completion_tokens", "invalid_type")
         said = int((min(limit, LONG) if limit > 0 else LONG) * times)
         choice = {"index": 0, "message": {"role": "assistant", "content": "word"}, "finish_reason": "length"}
-        usage = {"prompt_tokens": 10, "completion_tokens": said, "total_tokens": 10 + said}
+        usage: dict[str, Any] = {"prompt_tokens": 10, "completion_tokens": said, "total_tokens": 10 + said}
+        if body.get("service_tier") == "priority":
+            usage["cost"] = 2 * (2.5 * 10 + 10 * said) / 1e6
         told = {"id": "c", "object": "chat.completion", "created": 1, "choices": [choice], "usage": usage}
         return 200, "application/json", json.dumps(told).encode()
 
