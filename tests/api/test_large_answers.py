@@ -52,6 +52,22 @@ def test_large_answers_come_whole_and_are_not_graded(gateway: Running) -> None:
     assert held == 0
 
 
+def test_large_streams_come_whole_in_other_dialects(gateway: Running) -> None:
+    said = {"stream": True, "arbiter_no_cache": True}
+    events = told(gateway.http.post("/v1/responses", json={"input": "Tell me a tale", **said}).text)
+    assert "".join(one["delta"] for one in events if one["type"] == "response.output_text.delta") == TEXT
+    assert events[-1]["type"] == "response.completed"
+    assert events[-1]["response"]["output"][0]["content"][0]["text"] == TEXT
+    asked = {"messages": [{"role": "user", "content": "Tell me a tale"}], "max_tokens": 100, **said}
+    events = told(gateway.http.post("/v1/messages", json=asked).text)
+    assert "".join(one["delta"]["text"] for one in events if one["type"] == "content_block_delta") == TEXT
+    assert events[-1]["type"] == "message_stop"
+
+
+def told(stream: str) -> list[dict[str, Any]]:
+    return [json.loads(line[6:]) for line in stream.splitlines() if line.startswith("data: {")]
+
+
 CATALOG = """
 [runtimes.claude]
 base_url = "{claude}"

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 
 import orjson
 
-from arbiter_app import turns
+from arbiter_app import turns as loop_turns
 from arbiter_app.dialects import openai_chat
 from arbiter_app.dialects.openai_responses.answer import IN_PROGRESS, failed, finished, response
 from arbiter_app.dialects.openai_responses.events import Output, ended_with, framed, output_of
@@ -60,7 +60,7 @@ async def frames(streamed: Streamed) -> AsyncIterator[bytes]:
         ended = finished(decision, output.items, output.finish)
         return last + told([{"type": f"response.{ended['status']}", "response": ended}])
 
-    yield ending() if sent < LARGE_BYTES else await turns.beside(ending)  # all is said again
+    yield ending() if sent < LARGE_BYTES else await loop_turns.beside(ending)  # all is said again
 
 
 def status_of(error: ArbiterError) -> int:
