@@ -35,6 +35,8 @@ MAX_ERROR_BYTES = 64 * 1024
 MOST_INFLATED = 1_032
 """Bytes that one of deflate can say."""
 MODELS_DEADLINE_S = 15.0
+MOST_PAGES = 20
+"""Of a model list, after its first."""
 NO_VECTORS = "the runtime's answer holds no vectors that can be used"
 MAX_LIST_BYTES = 8 * 1024 * 1024
 """Of a model list: a hundred times that of the largest router."""
@@ -223,13 +225,13 @@ class HttpRuntime:
     async def models(self) -> Rows:
         """The rows of the runtime's model list; where there is none, of that under `/v1`, which is then the base. Raises RuntimeFault."""
         try:
-            return await self._listing(self._models)
+            return await self._pages(self._models, f"{self._base_url}{self._wire.models}")
         except RuntimeFault as fault:
             if _VERSIONED.search(self._base_url) or not (fault.kind == "protocol" or fault.status in (404, 405)):
                 raise
             below = self._head("GET", httpx.URL(f"{self._base_url}/v1{self._wire.models}"), "application/json")
             try:
-                rows = await self._listing(below)
+                rows = await self._pages(below, f"{self._base_url}/v1{self._wire.models}")
             except RuntimeFault:
                 raise fault from None
             self._point(f"{self._base_url}/v1")
@@ -237,10 +239,30 @@ class HttpRuntime:
 
     async def details(self) -> Rows:
         """What a LiteLLM proxy tells of its models besides their names. Raises RuntimeFault, also where there is no such route."""
-        return await self._listing(self._details)
+        return await self._listing(self._details, time.monotonic() + MODELS_DEADLINE_S)
 
-    async def _listing(self, head: bytes) -> Rows:
+    async def _pages(self, head: bytes, url: str) -> Rows:
+        """A list of models, page by page where it has several: what cannot be had of a later one is left out, and the list no whole one."""
         deadline = time.monotonic() + MODELS_DEADLINE_S
+        rows = page = await self._listing(head, deadline)
+        known = {str(row.get("id")) for row in rows}
+        for _ in range(MOST_PAGES):
+            if not page.next_page:
+                break
+            asked = httpx.URL(f"{url}{'&' if '?' in url else '?'}{page.next_page}")
+            try:
+                page = await self._listing(self._head("GET", asked, "application/json"), deadline)
+            except RuntimeFault:
+                break
+            new = [row for row in page if str(row.get("id")) not in known]
+            if not new:
+                break
+            known |= {str(row.get("id")) for row in new}
+            rows += new
+            rows.whole = page.whole
+        return rows
+
+    async def _listing(self, head: bytes, deadline: float) -> Rows:
         response, _ = await self._send(head, b"", self._timeouts, deadline)
         pieces = await self._read(response, MAX_LIST_BYTES, Hold(self._budget), deadline)
         listing, _ = parsed(decoded(response.headers), joined(pieces))

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlencode
 
 from arbiter_app.pipeline.types import Json
 
@@ -95,9 +96,10 @@ class Facts:
 
 
 class Rows(list[Json]):
-    """The rows of a list; `whole` unless it says that there are more."""
+    """The rows of a list; `whole` unless it says that there are more, which `next_page` asks for, as a query."""
 
     whole = True
+    next_page = ""
 
 
 def rows_of(listing: object) -> Rows | None:
@@ -113,7 +115,16 @@ def rows_of(listing: object) -> Rows | None:
     found[:] = [row for row in found if isinstance(row, dict)]
     more = isinstance(listing, dict) and (listing.get("has_more") is True or bool(listing.get("nextPageToken")))
     found.whole = not more and len(rows) <= MAX_ROWS
+    found.next_page = _next_page(listing, found) if more and isinstance(listing, dict) else ""
     return found
+
+
+def _next_page(listing: Json, rows: Rows) -> str:
+    """The query that asks for what comes after these rows, as Anthropic, OpenAI and Google would have it; empty where nobody can tell."""
+    if isinstance(token := listing.get("nextPageToken"), str) and token:
+        return urlencode({"pageToken": token})
+    last = listing.get("last_id") or (rows[-1].get("id") if rows else None)
+    return urlencode({"after_id": last, "after": last}) if isinstance(last, str) and last else ""
 
 
 def name_of(row: Json) -> str | None:

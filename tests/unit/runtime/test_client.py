@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import zlib
 
 import orjson
@@ -192,6 +193,45 @@ def test_the_model_list_is_its_rows() -> None:
         async with serving(replying(plain(b'{"data":[{"id":"a"},7]}'))) as (server, runtime):
             assert await runtime.models() == [{"id": "a"}]
             assert server.requests[0].startswith(b"GET /v1/models HTTP/1.1\r\n")
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("pages", "ids", "whole", "asked"),
+    [
+        (
+            [{"data": ["a"], "has_more": True, "last_id": "a"}, {"data": ["b"], "has_more": False}],
+            "ab",
+            True,
+            b"?after_id=a&after=a ",
+        ),
+        (
+            [{"data": ["a"], "has_more": True}, {"data": ["b"], "has_more": True}, {"data": ["c"]}],
+            "abc",
+            True,
+            b"after=b ",
+        ),
+        ([{"models": ["a"], "nextPageToken": "x/="}, {"models": ["b"]}], "ab", True, b"?pageToken=x%2F%3D "),
+        ([{"data": ["a"], "has_more": True}, {"data": ["a"], "has_more": True}], "a", False, b"after=a "),
+        ([{"data": ["a"], "has_more": True}, {"error": "no"}], "a", False, b"after=a "),
+        ([{"data": [], "has_more": True}], "", False, b"/v1/models "),
+    ],
+    ids=["Anthropic", "OpenAI", "Google", "the same again", "a page that fails", "nothing"],
+)
+def test_a_model_list_of_several_pages_is_read_to_its_end(
+    pages: list[dict[str, object]], ids: str, whole: bool, asked: bytes
+) -> None:
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.ask()
+            await peer.say(plain(json.dumps(pages[len(peer.server.requests) - 1]).encode()))
+
+    async def test() -> None:
+        async with serving(script) as (server, runtime):
+            rows = await runtime.models()
+            assert ("".join(str(row["id"]) for row in rows), rows.whole) == (ids, whole)
+            assert asked in server.requests[-1] and len(server.requests) == len(pages)
 
     run(test())
 
