@@ -213,7 +213,11 @@ class Settings(_ByName):
     )
 
     pool_max: int = _env(
-        "ARBITER_POOL_MAX", 64, "models routed to at most, of those that the runtime lists", gt=0, le=500
+        "ARBITER_POOL_MAX",
+        64,
+        "models routed to at most, of those that the runtime lists; those of the catalog always are",
+        gt=0,
+        le=500,
     )
     join: Names = _env(
         "ARBITER_JOIN",
