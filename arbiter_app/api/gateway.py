@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 from typing import TYPE_CHECKING
@@ -57,6 +58,7 @@ PREFLIGHT_S = 600
 """How long a browser may go by the answer to its question whether it may ask."""
 # Request ids must be unlike each other, not secret: no system call for each.
 _RANDOM = random.Random()
+os.register_at_fork(after_in_child=_RANDOM.seed)
 
 
 class Gateway:

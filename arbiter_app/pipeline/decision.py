@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Iterable
@@ -37,6 +38,7 @@ _BASE32 = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [first + second for first in _BASE32 for second in _BASE32]
 # Ids must be unlike each other, not secret: one system call a process instead of one a request.
 _RANDOM = random.Random()
+os.register_at_fork(after_in_child=_RANDOM.seed)  # or a fork of this process would make the ids that this one makes
 _CAPABILITIES = tuple((one.value, one) for one in Capability)
 _WORST_FIRST = (CostState.UNKNOWN, CostState.ESTIMATED, CostState.COMPUTED, CostState.SETTLED)
 
