@@ -5,6 +5,7 @@ from __future__ import annotations
 from arbiter_app.dialects.openai_chat import REQUEST_ID, error_body, error_frame, frames, status_of, whole
 from arbiter_app.dialects.strict_json import load_json
 from arbiter_app.pipeline.errors import BadRequest, Unprocessable
+from arbiter_app.pipeline.never_sent import CHOOSES
 from arbiter_app.pipeline.plain import is_plain, quoted
 from arbiter_app.pipeline.types import Caller, ChatRequest, leaves_choice
 
@@ -24,6 +25,11 @@ def parse(body: bytes, caller: Caller, request_id: str) -> ChatRequest:
     own = next((name for name in given if name.startswith("arbiter_")), None)
     if own is not None:
         raise Unprocessable(f"{quoted(own, 60)} is for requests that are routed; embeddings are not", param=own[:60])
+    other = next((name for name in given if name in CHOOSES), None)
+    if other is not None:
+        raise BadRequest(
+            f"{other} would have another model than `model` serve, and vectors of two do not mix", param=other
+        )
     name, texts = given.get("model"), given.get("input")
     if not isinstance(name, str) or not name or leaves_choice(name):
         raise BadRequest(

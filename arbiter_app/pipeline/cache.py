@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from arbiter_app.pipeline.native import OWN
+from arbiter_app.pipeline.never_sent import OWN
 from arbiter_app.pipeline.types import ChatRequest, Grade, Json
 
 _IGNORED = frozenset({"model", "messages", "stream", "stream_options", "store"})

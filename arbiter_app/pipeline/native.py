@@ -14,12 +14,11 @@ import orjson
 
 from arbiter_app import exact_json
 from arbiter_app.pipeline.effort import Setting
+from arbiter_app.pipeline.never_sent import CHOOSES, OWN
 from arbiter_app.pipeline.signed import readable, unsigned
 
 _MARK = re.compile(r'"(?:signature|data|encrypted_content)"\s*:\s*"([^"\\]+)"')
 """What a thought is signed with, in a request as it was written."""
-OWN = "arbiter_"
-"""How the names of our own members begin."""
 Settle = Callable[[Mapping[str, str], Setting, str], dict[str, str]]
 """How a dialect says how hard a model is to think: from the members of a request (each as JSON), the setting, and the model's name."""
 
@@ -48,8 +47,11 @@ class NativeRequest:
         return replace(self, members=after), tuple(name for name in before if name not in after)
 
     def sent(self, model: str) -> bytes:
-        """The body for a runtime: every member as the caller wrote it, but for the model's name and what is ours."""
-        members = {name: text for name, text in self.members.items() if not name.startswith(OWN)}
+        """The body for a runtime: every member as the caller wrote it, but for the model's name, what is ours and what would choose
+        another model.
+        """
+        kept = self.members.items()
+        members = {name: text for name, text in kept if name not in CHOOSES and not name.startswith(OWN)}
         members["model"] = orjson.dumps(model).decode()
         return exact_json.of_members(members)
 

@@ -151,3 +151,12 @@ def test_one_that_refuses_again_gives_way_to_another_model(over: Running, runtim
     first, again, other = heard(runtime)
     assert first["model"] == again["model"] != other["model"]
     assert "store" in other and "dropped" not in told["arbiter"]
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+def test_no_runtime_is_sent_what_would_choose_another_model_there(over: Running, runtime: Stranger, path: str) -> None:
+    others = {"models": ["o3-pro"], "route": "fallback", "fallbacks": ["o3-pro"], "api_base": "http://127.0.0.1:9"}
+    asked = {"prompt": "What is the capital of France?"} if path == "/v1/completions" else ASK
+    told = over.http.post(path, json={**asked, **others}).json()
+    assert heard(runtime) and all(others.keys().isdisjoint(body) for body in heard(runtime))
+    assert others.keys() <= set(told["arbiter"]["dropped"])

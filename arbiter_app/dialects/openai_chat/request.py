@@ -17,6 +17,7 @@ from arbiter_app.pipeline.answer_limit import NAMES as LIMITS
 from arbiter_app.pipeline.effort import stated_by
 from arbiter_app.pipeline.errors import BadRequest, Unprocessable
 from arbiter_app.pipeline.messages import latest_ask, offered, system_prompt
+from arbiter_app.pipeline.never_sent import CHOOSES
 from arbiter_app.pipeline.plain import quoted, whole_of
 from arbiter_app.pipeline.types import Caller, Capability, ChatRequest, Json
 from arbiter_app.pipeline.wishes import objective_of
@@ -57,7 +58,7 @@ def translated(
 
 
 def _without_own(members: Mapping[str, T]) -> dict[str, T]:
-    return {name: value for name, value in members.items() if name not in _OWN}
+    return {name: value for name, value in members.items() if name not in _NOT_SENT}
 
 
 def _read(
@@ -92,6 +93,8 @@ def _read(
         **own,
         **more,
     }
+    if not CHOOSES.isdisjoint(given):
+        fields["dropped"] = (*fields.get("dropped", ()), *sorted(CHOOSES.intersection(given)))
     return ChatRequest(
         request_id=request_id,
         caller=caller,
@@ -201,6 +204,7 @@ _OWN: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
 }
 """Our own fields: how the request calls them, and who reads what the caller sends."""
 FIELDS = tuple(_OWN)
+_NOT_SENT = CHOOSES | _OWN.keys()
 
 
 def _max_tokens(given: Json) -> int | None:
