@@ -11,10 +11,9 @@ from tests.compat.servers.kinds import KINDS
 from tests.compat.servers.run import troubles
 from tests.served import ROOT
 
-N = 100
 PROGRAMS = {"aimock": ROOT / "tests/node_modules/.bin", "ai21": Path(sys.executable).parent}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_all_requests_are_served_by_listed_models_and_doctor_says_so(name: str, tmp_path: Path) -> None:
-    assert troubles(KINDS[name], PROGRAMS[name], tmp_path, N) == []
+    assert troubles(KINDS[name], PROGRAMS[name], tmp_path) == []

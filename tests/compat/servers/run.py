@@ -61,7 +61,7 @@ def troubles(kind: Kind, programs: Path, directory: Path, n: int = N) -> list[st
         with served(directory, **own) as one:
             log = directory / "bench.jsonl"
             words = ["--url", one.url, "--key", OPERATOR, "--n", str(n), "--stream-share", "0.5", "--log", str(log)]
-            words = [sys.executable, "-m", "arbiter_app", "bench", *words]
+            words = [sys.executable, "-m", "arbiter_app", "bench", "--yes", *words]
             bench = subprocess.run(words, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
             print(bench.stdout)
         return [*_doctors(kind, server.url, doctor), *_benchs(kind, doctor.stdout, bench, log)]
