@@ -2,14 +2,16 @@
 there are, so that who has something small waits for one piece at most.
 
 Meanwhile other threads get the interpreter sooner than Python would give it to them: a loop that is never idle leaves it to nobody
-of its own accord, and whoever writes the record of a small answer asks for it a dozen times. The other way round, work on
-large things in a thread (`beside`) leaves it to the loop as soon.
+of its own accord, and whoever writes the record of a small answer asks for it a dozen times. So the next piece also waits, for a
+moment, while such a record is written (`goes_ahead`). The other way round, work on large things in a thread (`beside`) leaves the
+interpreter to the loop as soon.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
@@ -23,8 +25,24 @@ SOON_S = 0.0005
 """How long a thread waits for the interpreter while something large is in work. Python's 5 ms are best while there is nothing: so
 often changed, a small request costs a tenth more CPU."""
 USUAL_S = sys.getswitchinterval()
+MOST_WAY_S, LOOK_S = 0.005, 0.001
+"""For how long a piece waits at most while a record is written, and how often it looks."""
 REST_S = 0.05
 """For how long nothing large is in work before threads wait as usual again."""
+
+
+_AHEAD: set[int] = set()
+"""Who has work in a thread that small requests wait for."""
+
+
+def goes_ahead(who: object) -> None:
+    """Small requests wait for work of this one, in a thread: the next piece of what is large waits for it, too."""
+    _AHEAD.add(id(who))
+
+
+def has_gone(who: object) -> None:
+    """It is done, or will take long."""
+    _AHEAD.discard(id(who))
 
 
 class LargeTurns(asyncio.Lock):
@@ -39,7 +57,15 @@ class LargeTurns(asyncio.Lock):
     async def acquire(self) -> bool:  # type: ignore[override]
         """Wait for a turn."""
         self._hurry()
-        return await super().acquire()
+        await super().acquire()
+        try:
+            until = time.monotonic() + MOST_WAY_S
+            while _AHEAD and time.monotonic() < until:  # noqa: ASYNC110 - another thread does it
+                await asyncio.sleep(LOOK_S)
+        except BaseException:
+            self.release()
+            raise
+        return True
 
     async def beside(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What large work comes to, in a thread."""

@@ -34,6 +34,7 @@ from arbiter_app.store.statistics_sync import StatisticsSync
 from arbiter_app.store.transaction import EntryWriter, WritingConnection
 from arbiter_app.store.usage import UsageMeter
 from arbiter_app.store.waiting import Failure, StoreError, Waiting, WritesPaused, let_go, tell
+from arbiter_app.turns import goes_ahead, has_gone
 
 __all__ = ["StoreError", "Writer", "WritesPaused"]
 
@@ -204,6 +205,8 @@ class Writer:
                 let_go(item, self.degraded)
             if not kept:
                 return
+        else:
+            goes_ahead(self)
         self._queue.append(item)
         if self._asleep:
             self._asleep = False
@@ -220,7 +223,10 @@ class Writer:
                 if self.degraded and self._outage is not None:
                     self._sit_out(self._outage)
                 else:
-                    self._turn()
+                    goes_ahead(self)
+                    records = self._turn()
+                    has_gone(self)
+                    self._file(records)
                 retry_s = FIRST_RETRY_S
             except _Refused as refused:
                 self._degrade(str(refused))
@@ -237,6 +243,7 @@ class Writer:
                 time.sleep(retry_s)
                 retry_s = min(LAST_RETRY_S, retry_s * 2)
             finally:
+                has_gone(self)
                 self._turning = None
         if unwritten := [*self._held, *self._queue]:
             self.dropped += sum(item.keep for item in unwritten)
@@ -263,8 +270,10 @@ class Writer:
             return False
         return self._outage.over if self.degraded else bool(self._held) and not self._outage.draining
 
-    def _turn(self) -> None:
-        """One transaction with what is queued once the lock is held, a BATCH at most. Raises _Refused, with all put back."""
+    def _turn(self) -> int:
+        """One transaction with what is queued once the lock is held, a BATCH at most: how many records it wrote. Raises _Refused, with
+        all put back.
+        """
         items: list[Waiting] = []
         if gone := self._line.moved():
             self._line.disconnect()
@@ -296,7 +305,7 @@ class Writer:
             log.warning("the database takes writes again")
             self.degraded = ""
         tell(items, outcomes)
-        self._file(sum(isinstance(item.entry, DecisionRecord) for item in items))
+        return sum(isinstance(item.entry, DecisionRecord) for item in items)
 
     def _take(self, most: int) -> list[Waiting]:
         """The oldest items that wait."""

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections import Counter
 
+import pytest
+
+from arbiter_app import turns
 from arbiter_app.runtime.budget import Budget, Hold
-from arbiter_app.turns import SOON_S, USUAL_S, beside, next_large_turn
+from arbiter_app.turns import SOON_S, USUAL_S, beside, goes_ahead, has_gone, next_large_turn
+from tests.waiting import FAR_S
 
 
 async def pieces_by_turn(grow: bool) -> Counter[int]:
@@ -45,3 +50,27 @@ def test_threads_get_the_interpreter_sooner_while_something_large_is_in_work() -
                 await asyncio.sleep(0.01)
 
     asyncio.run(seen())
+
+
+def test_the_next_piece_waits_while_a_record_is_written_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    written, began, goes_on = threading.Event(), threading.Event(), threading.Event()
+
+    def write() -> None:
+        goes_ahead(write)
+        began.set()
+        goes_on.wait()
+        written.set()
+        has_gone(write)
+
+    async def pieces() -> None:
+        writing = asyncio.create_task(asyncio.to_thread(write))
+        await asyncio.to_thread(began.wait)
+        await next_large_turn()
+        assert not written.is_set(), "it went on after a moment"
+        monkeypatch.setattr(turns, "MOST_WAY_S", FAR_S)
+        asyncio.get_running_loop().call_later(0.02, goes_on.set)
+        await next_large_turn()
+        assert written.is_set(), "it waited"
+        await writing
+
+    asyncio.run(pieces())
