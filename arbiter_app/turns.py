@@ -29,8 +29,6 @@ MOST_WAY_S, LOOK_S = 0.005, 0.001
 """For how long a piece waits at most while a record is written, and how often it looks."""
 REST_S = 0.05
 """For how long nothing large is in work before threads wait as usual again."""
-
-
 _AHEAD: set[int] = set()
 """Who has work in a thread that small requests wait for."""
 

@@ -243,7 +243,6 @@ class Writer:
                 time.sleep(retry_s)
                 retry_s = min(LAST_RETRY_S, retry_s * 2)
             finally:
-                has_gone(self)
                 self._turning = None
         if unwritten := [*self._held, *self._queue]:
             self.dropped += sum(item.keep for item in unwritten)
@@ -415,6 +414,7 @@ class Writer:
 
     def _degrade(self, why: str) -> None:
         """Keep what has to be kept, and let nobody wait any longer."""
+        has_gone(self)
         if not self.degraded:
             where = "memory" if self._outage is None else f"the journal {self._outage.journal.path}"
             log.error("%s; records are kept in %s until it recovers", why, where)

@@ -65,7 +65,7 @@ def test_a_price_shift_alerts_re_explores_moves_traffic_and_comes_back(either: R
     assert quality[favourite] >= 20, "what is known of the quality stays"
     own_gateway.http.post("/v1/simulate-price", json={"model": favourite, "multiplier": 1})
     assert own_gateway.http.get("/v1/overview").json()["active_price_overrides"] == {}
-    back = teach(own_gateway, 200, start=2_000)
+    back = teach(own_gateway, 400, start=2_000)
     assert served(back[-20:]) == favourite
     assert [one["direction"] for one in own_gateway.http.get("/v1/alerts").json()["data"]] == ["down", "up"]
 

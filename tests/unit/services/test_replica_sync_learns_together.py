@@ -13,6 +13,7 @@ from arbiter_app.policy import Learned, ModelFacts, ModelStats, Observation, Pol
 from arbiter_app.services.replica_sync import missing
 from arbiter_app.store import Store, open_store
 from tests.conftest import running
+from tests.waiting import until
 
 FACTS = {
     "big": ModelFacts(input_usd_per_token=2e-6, output_usd_per_token=8e-6),
@@ -113,8 +114,12 @@ def test_statistics_of_two_gateways_become_equal_and_a_reset_reaches_zero(tmp_pa
             gateway.run(gateway.arbiter.replicas.catch_up)
             assert {(b, m): sums.calls for b, m, sums in gateway.arbiter.policy.rows() if sums.calls} == stored
         one.http.post("/v1/reset")
-        other.run(other.arbiter.replicas.catch_up)
-        assert not any(sums.calls for gateway in (one, other) for _, _, sums in gateway.arbiter.policy.rows())
+
+        def reset() -> bool:
+            other.run(other.arbiter.replicas.catch_up)
+            return not any(sums.calls for gateway in (one, other) for _, _, sums in gateway.arbiter.policy.rows())
+
+        until(reset)
 
 
 def test_what_was_learned_and_could_not_be_written_is_unlearned_again(tmp_path: Path) -> None:
