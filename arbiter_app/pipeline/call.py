@@ -42,6 +42,8 @@ log = logging.getLogger("arbiter.call")
 T = TypeVar("T")
 Send = Callable[[Deployment, Json], Awaitable[T]]
 """Asks a deployment, with members of our own in the place of the caller's."""
+Payload = tuple[bytes, tuple[str, ...], Mapping[str, str] | None]
+"""What a deployment is sent, what was left out of it, and the caller's headers that go along where it goes in the caller's dialect."""
 
 NOT_THE_MODELS = frozenset({Refused.TOO_LONG, Refused.UNSUPPORTED, Refused.FOREIGN, Refused.INVALID})
 """Refusals that say nothing about the model's health."""
@@ -131,8 +133,7 @@ class Calls:
     async def _whole(self, decision: Decision, at: Deployment, own: Json) -> Completion:
         """The whole answer of a deployment (a `Send`)."""
         started, runtime = time.perf_counter(), self._runtimes[at.runtime]
-        asked, small = (decision, at, runtime, own), decision.request.body_bytes <= LARGE_BYTES
-        payload, dropped, native = self._payload(*asked) if small else await turns.beside(self._payload, *asked)
+        payload, dropped, native = await self._written(decision, at, runtime, own)
         reply = await runtime.complete(payload, deadline=decision.deadline, native=native)
         self._served(decision, at, (*dropped, *reply.dropped), native=native is not None)
         return self._read(decision, at, reply, started)
@@ -142,8 +143,7 @@ class Calls:
 
         async def send(at: Deployment, own: Json) -> Opened:
             started, runtime = time.perf_counter(), self._runtimes[at.runtime]
-            asked, small = (decision, at, runtime, own), decision.request.body_bytes <= LARGE_BYTES
-            payload, dropped, native = self._payload(*asked) if small else await turns.beside(self._payload, *asked)
+            payload, dropped, native = await self._written(decision, at, runtime, own)
             stream = await runtime.stream(payload, deadline=decision.deadline, native=native)
             self._served(decision, at, (*dropped, *stream.dropped), native=native is not None)
             return Opened(at, stream, started)
@@ -171,9 +171,13 @@ class Calls:
         elif fault.means is not Refused.CONTENT and fault.means not in NOT_THE_MODELS:
             self._health.failed(opened.at.key, now, why, fault.retry_after_s)
 
-    def _payload(
-        self, decision: Decision, at: Deployment, runtime: Runtime, own: Json
-    ) -> tuple[bytes, tuple[str, ...], Mapping[str, str] | None]:
+    async def _written(self, decision: Decision, at: Deployment, runtime: Runtime, own: Json) -> Payload:
+        """What a deployment is sent; what is large is written beside the event loop."""
+        if decision.request.body_bytes <= LARGE_BYTES:
+            return self._payload(decision, at, runtime, own)
+        return await turns.beside(self._payload, decision, at, runtime, own)
+
+    def _payload(self, decision: Decision, at: Deployment, runtime: Runtime, own: Json) -> Payload:
         """What a deployment is sent, and what was left out of it: what other models are known to have signed. Where its runtime speaks
         the caller's dialect, that is the caller's own request, and its headers that go along.
         """

@@ -330,7 +330,7 @@ class _ToolCalls:
     """
 
     def __init__(self) -> None:
-        self._calls: list[_Call] = []
+        self._calls: list[_CallSoFar] = []
         self._at: dict[int, int] = {}
         self._by_id: dict[str, int] = {}
         self.whole = True
@@ -362,7 +362,7 @@ class _ToolCalls:
         self.whole = not _more(piece, _SIMPLE_CALL) and not _more(function, _SIMPLE_FUNCTION)
         return position
 
-    def _add(self, call: _Call, text: str, *, looked: bool) -> None:
+    def _add(self, call: _CallSoFar, text: str, *, looked: bool) -> None:
         known = call.arguments
         if not looked or (known.plain and len(text) < known.size and text[0] != "{"):
             known.parts.append(text)
@@ -378,12 +378,12 @@ class _ToolCalls:
         if known is None and self._calls and (stated is None or not (named or begins)):
             known = len(self._calls) - 1
         if known is None or self._is_another(self._calls[known], named, stated, name if begins else "", arguments):
-            self._calls.append(_Call())
+            self._calls.append(_CallSoFar())
             return len(self._calls) - 1
         return known
 
     @staticmethod
-    def _is_another(call: _Call, named: bool, stated: int | None, name: object, arguments: str) -> bool:
+    def _is_another(call: _CallSoFar, named: bool, stated: int | None, name: object, arguments: str) -> bool:
         """Whether a piece begins another call than this one, which its number, or its place, says that it is of."""
         said = call.arguments
         if name and said.begun and call.name not in ("", name):
@@ -419,7 +419,7 @@ class _ToolCalls:
         ]
 
 
-class _Call:
+class _CallSoFar:
     """A tool call under way; the first id that is stated is its own."""
 
     __slots__ = ("arguments", "id", "name")
