@@ -137,8 +137,7 @@ class HttpRuntime:
 
         Its head comes when it is finished, so that only the deadline bounds the wait for it.
         """
-        small, reader = len(payload) <= LARGE_BYTES, self._wire.reader()
-        asked = self._asked(payload, native) if small else await beside(self._asked, payload, native)
+        asked, reader = await self._written(payload, native), self._wire.reader()
         head = self._plain + _lines(native) if native else self._plain
         response, first_byte_ms = await self._send(head, asked.body, self._whole, deadline, request_id)
         headers = decoded(response.headers)
@@ -179,8 +178,7 @@ class HttpRuntime:
     ) -> ReplyStream:
         """A streamed answer, returned when its first payload has arrived, so that until then another model can serve."""
         started, hold = time.perf_counter(), Hold(self._budget)
-        small = len(payload) <= LARGE_BYTES
-        asked = self._asked(payload, native) if small else await beside(self._asked, payload, native)
+        asked = await self._written(payload, native)
         head = self._streamed + _lines(native) if native else self._streamed
         response, _ = await self._send(head, asked.body, self._timeouts, deadline, request_id)
         try:
@@ -197,6 +195,12 @@ class HttpRuntime:
             await stream.aclose()
             raise
         return stream
+
+    async def _written(self, payload: bytes, native: Mapping[str, str] | None) -> WireRequest:
+        """The request as this runtime is sent it; what is large is written beside the event loop."""
+        return (
+            self._asked(payload, native) if len(payload) <= LARGE_BYTES else await beside(self._asked, payload, native)
+        )
 
     def _asked(self, payload: bytes, native: Mapping[str, str] | None) -> WireRequest:
         """The request as the runtime gets it. Raises RuntimeFault for what has no words there, of whatever kinds its values are."""
