@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 
 import httpx
@@ -212,7 +213,7 @@ class HttpRuntime:
             raise unable("body", "what stands in it cannot be said to this runtime") from error
 
     async def embed(self, payload: bytes, *, texts: int, deadline: float, request_id: str | None = None) -> Reply:
-        """Vectors for so many texts, as they came; the reply's JSON is their outline (`vectors`). Raises RuntimeFault."""
+        """Vectors for so many texts, in the form that was asked for; the reply's JSON is their outline (`vectors`). Raises RuntimeFault."""
         response, first_byte_ms = await self._send(self._embeddings, payload, self._whole, deadline, request_id)
         headers, hold = decoded(response.headers), Hold(self._budget)
         body = joined(await self._read(response, self._max_answer_bytes, hold, deadline)).strip()
@@ -221,7 +222,10 @@ class HttpRuntime:
             if (error := stated_error(outline, headers, body)) is not None:
                 raise error
             vectors.hold_vectors(outline, texts)
-            body = _passed_on(headers, body)
+            body, packed = _passed_on(headers, body), vectors.asks_packed(payload)
+            if not vectors.is_as_asked(outline, packed=packed):
+                put_right = partial(vectors.as_asked, body, packed=packed)
+                body = put_right() if len(body) <= LARGE_BYTES else await beside(put_right)
         except ValueError as unread:
             raise RuntimeFault("protocol", f"{NO_VECTORS}: {unread}") from unread
         return Reply(headers, body, first_byte_ms, outline, hold)

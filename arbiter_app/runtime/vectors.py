@@ -1,13 +1,16 @@
 """Looks at an answer for embeddings: every row holds a vector of numbers, and all are of one length.
 
 Its *outline* is the same JSON with each list of numbers and each packed vector told by its length alone: small, parsed at once, and
-made piece by piece, so that nobody else has to wait for a large one.
+made piece by piece, so that nobody else has to wait for a large one. What the outline shows to be in another form than was asked for,
+or in another order than that of the texts, is put right: clients unpack what they asked for, and take vectors as they come.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
+import struct
 from collections.abc import Iterator
 
 import orjson
@@ -30,6 +33,9 @@ _SOME = re.compile(rb"(?:%b,)+" % _NUMBER)
 _LAST = re.compile(rb"(?:%b,)*%b" % (_NUMBER, _NUMBER))
 _NEXT = re.compile(rb'\[[ \t\r\n]*(?=[-\d])|"embedding"[ \t\r\n]*:[ \t\r\n]*"')
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]*={0,2}")
+_URL_SAFE = str.maketrans("-_", "+/")
+_FLOAT_BYTES = 4
+_ASKED_PACKED = re.compile(rb'"encoding_format"\s*:\s*"base64"')
 
 
 class NoVectors(ValueError):
@@ -76,6 +82,58 @@ def hold_vectors(answer: Json, texts: int) -> None:
         raise NoVectors("they differ in length")
     if len(rows) != texts:
         raise NoVectors(f"they are {len(rows)}, for {texts} texts")
+
+
+def asks_packed(request: bytes) -> bool:
+    """Whether a request asks for packed vectors (base64 of 32-bit floats): OpenAI's libraries do unless they are told otherwise."""
+    return _ASKED_PACKED.search(request) is not None
+
+
+def is_as_asked(answer: Json, *, packed: bool) -> bool:
+    """Whether the vectors of the answer that has this outline, which holds some, are in the form that was asked for, and where they belong."""
+    rows, other = answer["data"], NUMBERS if packed else PACKED
+    otherwise = any(isinstance(row["embedding"], dict) and other in row["embedding"] for row in rows)
+    return not otherwise and _in_order(rows) is rows and not any(row.get("index") is None for row in rows)
+
+
+def as_asked(body: bytes, *, packed: bool) -> bytes:
+    """An answer that holds vectors, in the form that was asked for and in the order of the texts. Raises ValueError."""
+    answer = exact_json.loads(body)
+    for position, row in enumerate(answer["data"]):
+        row["embedding"] = _packed(row["embedding"]) if packed else _unpacked(row["embedding"])
+        if row.get("index") is None:
+            row["index"] = position
+    answer["data"] = _in_order(answer["data"])
+    return orjson.dumps(answer)
+
+
+def _in_order(rows: list[Json]) -> list[Json]:
+    """The rows by their numbers, where those are of as many texts; else as they came."""
+    numbers = [index if type(index := row.get("index")) is int else -1 for row in rows]
+    texts = list(range(len(rows)))
+    if numbers == texts or sorted(numbers) != texts:
+        return rows
+    return sorted(rows, key=lambda row: int(row["index"]))
+
+
+def _packed(vector: object) -> object:
+    """A list of numbers as base64; anything else as it is."""
+    if not isinstance(vector, list) or not all(isinstance(number, int | float) for number in vector):
+        return vector
+    try:
+        return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+    except OverflowError as error:
+        raise NoVectors("one holds a number that is too large for 32 bits") from error
+
+
+def _unpacked(vector: object) -> object:
+    """Base64 as a list of numbers; anything else as it is."""
+    if not isinstance(vector, str):
+        return vector
+    data = base64.b64decode(vector.translate(_URL_SAFE) + "=" * (-len(vector) % 4))
+    if len(data) % _FLOAT_BYTES:
+        raise NoVectors("one is a text that is no base64 of numbers")
+    return list(struct.unpack(f"<{len(data) // _FLOAT_BYTES}f", data))
 
 
 def _lengths(vector: object) -> Iterator[tuple[object, object]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import httpx
 import pytest
@@ -71,7 +72,8 @@ def test_vectors_of_one_answer_are_alike(
     more = "," + ",".join([f'{{"index":2,"embedding":{second}}}'] * 20_000) if large else ""
     body = f'{{"data":[{{"index":0,"embedding":{first}}},{{"index":1,"embedding":{second}}}{more}],"usage":{{"prompt_tokens":3,"total_tokens":3}}}}'
     runtime.say = lambda _: (200, "application/json", body.encode())
-    asked = {"model": "text-embedding-3-small", "input": ["x"] * (20_002 if large else 2)}
+    form = "base64" if "==" in first else "float"
+    asked = {"model": "text-embedding-3-small", "input": ["x"] * (20_002 if large else 2), "encoding_format": form}
     answer: list[httpx.Response] = []
     ask = lambda: answer.append(over.http.post("/v1/embeddings", json=asked))  # noqa: E731
     longest = min(over.longest_step_s(ask) for _ in range(3 if large else 1))  # the collector may come in between
@@ -87,6 +89,49 @@ def test_each_text_gets_a_vector(over: Running, runtime: Stranger) -> None:
     for texts, told in (["a", "b"], 200), (["a", "b", "c"], 502), ([[5, 6], [7]], 200), ([5, 6, 7], 502), ("a", 502):
         asked = {"model": "text-embedding-3-small", "input": texts}
         assert over.http.post("/v1/embeddings", json=asked).status_code == told
+
+
+PACKED = {(0.5, -0.25): "AAAAPwAAgL4=", (1.0, 2.0): "AACAPwAAAEA="}
+FIRST, SECOND = PACKED
+FORMS: dict[str, list[dict[str, Any]]] = {
+    "numbers": [{"index": 0, "embedding": FIRST}, {"index": 1, "embedding": SECOND}],
+    "base64": [{"index": 0, "embedding": PACKED[FIRST]}, {"index": 1, "embedding": PACKED[SECOND]}],
+    "backwards": [{"index": 1, "embedding": SECOND}, {"index": 0, "embedding": FIRST}],
+    "unnumbered": [{"embedding": FIRST}, {"embedding": SECOND}],
+    "one number for all": [{"index": 0, "embedding": FIRST}, {"index": 0, "embedding": SECOND}],
+}
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("asked", ["float", "base64", None])
+@pytest.mark.parametrize("name", FORMS)
+def test_vectors_come_in_the_form_that_was_asked_for_and_in_the_order_of_the_texts(
+    over: Running, runtime: Stranger, name: str, asked: str | None, *, large: bool
+) -> None:
+    """openai-node unpacks numbers as if they were base64, and has vectors of a quarter of the length."""
+    body = json.dumps({"data": FORMS[name], "x": "a" * (1_500_000 if large else 1)}).encode()
+    runtime.say = lambda _: (200, "application/json", body)
+    form = {} if asked is None else {"encoding_format": asked}
+    sent = {"model": "text-embedding-3-small", "input": ["a", "b"], **form}
+    rows = over.http.post("/v1/embeddings", json=sent).json()["data"]
+    right = [PACKED[one] if asked == "base64" else list(one) for one in (FIRST, SECOND)]
+    assert [row["embedding"] for row in rows] == right
+    assert [row["index"] for row in rows] == ([0, 0] if "all" in name else [0, 1])
+
+
+def test_numbers_that_cannot_be_packed_are_no_vectors(over: Running, runtime: Stranger) -> None:
+    runtime.say = lambda _: (200, "application/json", b'{"data":[{"index":0,"embedding":[1e300]}]}')
+    asked = {"model": "text-embedding-3-small", "input": "a", "encoding_format": "base64"}
+    assert over.http.post("/v1/embeddings", json=asked).status_code == 502
+    for packed, status in ("AACA", 502), ("AAAAPwAAgL4", 200):
+        runtime.say = lambda _, packed=packed: (
+            200,
+            "application/json",
+            b'{"data":[{"embedding":"%b"}]}' % packed.encode(),
+        )
+        answer = over.http.post("/v1/embeddings", json={**asked, "encoding_format": "float"})
+        assert answer.status_code == status
+    assert answer.json()["data"][0]["embedding"] == list(FIRST)
 
 
 def test_a_large_answer_that_names_us_is_passed_on_at_once(over: Running, runtime: Stranger) -> None:
