@@ -14,6 +14,7 @@ from arbiter_app import exact_json
 from arbiter_app.pipeline.finish_reasons import CALLS, OLD_CALL, finish_of
 from arbiter_app.pipeline.plain import is_digits
 from arbiter_app.pipeline.signed import MEMBER
+from arbiter_app.pipeline.snapshots import unquoted
 from arbiter_app.pipeline.types import Json
 
 OWN = "arbiter"
@@ -22,6 +23,9 @@ NS_PER_S = 10**9
 MOST_TOKENS = 2**53
 """Where numbers stop to be whole ones in JavaScript: no count comes near."""
 LONG_BYTES = 1_000_000
+ARGUMENTS = "arguments"
+_OTHERWISE = ("parameters", "input", "args")
+"""What some runtimes call the arguments of a call."""
 _OWN_MEMBER = re.compile(rb'"arbiter"\s*:\s*')
 _COMMA = re.compile(rb"\s*,")
 _ANY = json.JSONDecoder(strict=False)
@@ -191,7 +195,7 @@ def _choice_completed(choice: Json, position: int, answer_id: str) -> bool:
 
 def said_in(message: Json) -> Json | None:
     """What a message, or a piece of one, says in another form than every client reads, in that: content as text, what was thought beside
-    it, and tool calls as a list of objects. None where nothing is to be put right.
+    it, and tool calls as a list of objects with a function in each. None where nothing is to be put right.
 
     Parts of content that are neither text nor thoughts (pictures) have no other form, and stay with those beside them.
     """
@@ -202,10 +206,33 @@ def said_in(message: Json) -> Json | None:
         thoughts = "".join(text for text, thought in texts if thought)
         if thoughts and not message.get("reasoning_content"):
             told["reasoning_content"] = thoughts
-    if calls is not None and not (type(calls) is list and all([type(call) is dict for call in calls])):
+    if calls is not None and not (type(calls) is list and all([_is_plain_call(call) for call in calls])):
         listed = calls if isinstance(calls, list) else [calls]
-        told[CALLS] = [call for call in listed if isinstance(call, dict)] or None
+        told[CALLS] = [_call_of(call) for call in listed if isinstance(call, dict)] or None
     return told or None
+
+
+def _is_plain_call(call: object) -> bool:
+    """Whether a call, or a piece of one, says what it calls where every client reads it: its function in a member, the arguments in one
+    of that."""
+    if type(call) is not dict:
+        return False
+    function = call.get("function")
+    if type(function) is dict:
+        return ARGUMENTS in function or not any([name in function for name in _OTHERWISE])
+    return not ("name" in call or ARGUMENTS in call or isinstance(function, str))
+
+
+def _call_of(call: Json) -> Json:
+    """A call, or a piece of one, whose function stands beside its id, or whose arguments have another name, as every client reads it."""
+    if _is_plain_call(call):
+        return call
+    function = call.get("function")
+    stated = function if isinstance(function, dict) else call
+    named = {"name": name} if (name := function if isinstance(function, str) else stated.get("name")) else {}
+    given = next(({ARGUMENTS: stated[name]} for name in (ARGUMENTS, *_OTHERWISE) if name in stated), {})
+    rest = {name: value for name, value in call.items() if name not in ("name", ARGUMENTS, *_OTHERWISE)}
+    return {**rest, "function": {**named, **given}}
 
 
 def _texts_of(content: object) -> list[tuple[str, bool]] | None:
@@ -240,20 +267,37 @@ def calls_completed(message: Json, name: str) -> bool:
     did. `name` makes ids."""
     calls, changed = message.get(CALLS), False
     calls = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    known: set[str] = set()
     for number, call in enumerate(calls):
         for member, otherwise in (("id", call_id_of(name, number)), ("type", "function")):
             if not call.get(member):
                 call[member], changed = otherwise, True
+        if isinstance(call["id"], str) and call["id"] in known:
+            call["id"], changed = another_id(call["id"], number), True
+        known.add(str(call["id"]))
     for function in (*(call.get("function") for call in calls), message.get(OLD_CALL)):
-        if isinstance(function, dict) and not ((given := function.get("arguments")) and isinstance(given, str)):
-            function["arguments"] = exact_json.dumps(given).decode() if given else "{}"
-            changed = True
+        if isinstance(function, dict):
+            given = function.get(ARGUMENTS)
+            said = (
+                unquoted(given)
+                if given and isinstance(given, str)
+                else exact_json.dumps(given).decode()
+                if given
+                else "{}"
+            )
+            if said != given:
+                function[ARGUMENTS], changed = said, True
     return changed
 
 
 def call_id_of(name: str, number: int) -> str:
     """The id of a call that the runtime gave none: the same for each of its pieces, another in every answer (`name`)."""
     return f"call_{name.removeprefix('chatcmpl-')}_{number}"
+
+
+def another_id(stated: str, number: int) -> str:
+    """The id of a call to which the runtime gave that of another call of the same answer: results are told apart by it."""
+    return f"{stated}_{number}"
 
 
 def name_added(known: str, told: str) -> str:

@@ -24,7 +24,7 @@ class Pieces:
     piece that is shorter than that is a delta. `arguments`: the text is those of a call, a JSON object.
     """
 
-    __slots__ = ("_cumulative", "_first", "_held", "_json", "parts", "plain", "size")
+    __slots__ = ("_cumulative", "_first", "_held", "_json", "_quoted", "parts", "plain", "size")
 
     def __init__(self, *, arguments: bool = False) -> None:
         self.parts: list[str] = []
@@ -33,6 +33,8 @@ class Pieces:
         self._json = arguments
         self._cumulative = False
         self._held: list[str] = []
+        self._quoted = False
+        """Whether they are arguments that are written once more, as a string of JSON: then all is held back."""
 
     def __str__(self) -> str:
         if len(self.parts) > 1:
@@ -66,6 +68,9 @@ class Pieces:
             return self._shorter(piece)
         if self._cumulative:
             return self._grown(piece)
+        if self._quoted:
+            self._held.append(piece)
+            return ""
         last = (self._held[-1] if self._held else str(self)).rstrip(HALF)
         if last.strip() == "{}" and self._held and piece.lstrip()[:1] == "{":
             self._held, self.plain = [], True
@@ -82,6 +87,9 @@ class Pieces:
     def rest(self) -> str:
         """What was held back, once nothing more comes that could tell what it is."""
         held = self._held
+        if self._quoted:
+            self._quoted, self._held = False, [unquoted("".join(held))]
+            return self._given_up()
         if held and self._json and is_object(held[-1]) and not is_object(str(self) + "".join(held)):
             return self._grown(held[-1])
         return self._given_up()
@@ -90,6 +98,9 @@ class Pieces:
         """What the first piece adds: arguments that are empty may stand for those to come."""
         if self._json and piece.strip() == "{}":
             self._held, self.plain = [piece], False
+            return ""
+        if self._json and piece.lstrip()[:1] == '"':
+            self._held, self.plain, self._quoted = [piece], False, True
             return ""
         self._first = len(piece)
         return self._taken(piece)
@@ -142,6 +153,15 @@ def _repeats(text: str) -> bool:
     half = max(1, len(text) // 2)
     at = text.find(text[:half], 1)
     return text.isspace() or (0 < at <= half and text.startswith(text[at:]))
+
+
+def unquoted(arguments: str) -> str:
+    """Arguments that some models write twice, as a JSON string of the object, as they were meant; others as they are."""
+    try:
+        inner = orjson.loads(arguments) if arguments.lstrip()[:1] == '"' else arguments
+        return inner if isinstance(inner, str) and isinstance(orjson.loads(inner), dict) else arguments
+    except orjson.JSONDecodeError:
+        return arguments
 
 
 def is_object(text: str) -> bool:

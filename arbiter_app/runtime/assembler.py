@@ -9,6 +9,7 @@ import orjson
 
 from arbiter_app import exact_json
 from arbiter_app.pipeline.completions import (
+    another_id,
     calls_completed,
     choices_of,
     delta_of,
@@ -270,8 +271,10 @@ class _Choice:
                 placed.append(position)
                 self.odd = self.odd or call.get("index") != position or type(call["index"]) is not int
                 whole = whole and self._tools.whole
+                told = call if self._tools.renamed is None else {**call, "id": self._tools.renamed}
                 if self._tools.adds is not None:
-                    told = {**call, "function": {**call["function"], "arguments": self._tools.adds}}
+                    told = {**told, "function": {**told["function"], "arguments": self._tools.adds}}
+                if told is not call:
                     pieces = [*pieces[:at], told, *pieces[at + 1 :]]
                     self._change(choice, "tool_calls", pieces)
         return whole
@@ -326,7 +329,8 @@ def _more(item: Json, simple: frozenset[str]) -> bool:
 class _ToolCalls:
     """The tool calls of one choice, by their pieces: a new id is a new call, whatever its number says.
 
-    `adds`: the arguments that the last piece adds, where it said others.
+    `adds`: the arguments that the last piece adds, where it said others. `renamed`: the id of its call, where another one has that which
+    it says.
     """
 
     def __init__(self) -> None:
@@ -336,6 +340,7 @@ class _ToolCalls:
         self.whole = True
         self.added = 0
         self.adds: str | None = None
+        self.renamed: str | None = None
 
     def take(self, piece: Json, *, full: bool, looked: bool) -> int:
         """Add a piece; returns the position of its call."""
@@ -350,10 +355,12 @@ class _ToolCalls:
         if stated is not None:
             self._at[stated] = position
         call = self._calls[position]
-        call_id = piece.get("id")
+        call_id, self.renamed = piece.get("id"), None
         if isinstance(call_id, str) and call_id.strip():
+            if call.id is None and call_id in self._by_id:
+                self.renamed = another_id(call_id, position)
             self._by_id[call_id] = position
-            call.id = call.id or call_id
+            call.id = call.id or self.renamed or call_id
         if isinstance(name, str):
             call.name += name_added(call.name, name)
         self.added, self.adds = len(text), None
@@ -373,7 +380,10 @@ class _ToolCalls:
     def _position(self, call_id: object, stated: int | None, name: object, arguments: str) -> int:
         named, begins = isinstance(call_id, str) and bool(call_id.strip()), isinstance(name, str) and bool(name)
         if named and (same := self._by_id.get(str(call_id))) is not None:
-            return same
+            if stated is None or stated in self._at or not begins or not is_object(str(self._calls[same].arguments)):
+                return same
+            self._calls.append(_CallSoFar())  # a number and a name of its own, after a call that is whole
+            return len(self._calls) - 1
         known = self._at.get(stated) if stated is not None else None
         if known is None and self._calls and (stated is None or not (named or begins)):
             known = len(self._calls) - 1

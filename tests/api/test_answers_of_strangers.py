@@ -460,6 +460,10 @@ PAIRS_OF_CALLS: dict[str, list[dict[str, Any]]] = {
         for at, text in ((1, OSLO), (2, ROME))
         for one in (text[:5], text[5:])
     ],
+    "both with one id": [
+        chunk({"tool_calls": [{"index": at, "id": "c", "function": {"name": "get_weather", "arguments": text}}]})
+        for at, text in ((0, OSLO), (1, ROME))
+    ],
     "both in each chunk, all so far": [
         chunk(
             {
@@ -589,6 +593,7 @@ def test_the_second_answer_to_the_same_has_all_that_the_first_had(
         (None, "{}", 0.0),
         ([1], "[1]", 0.0),
         ('{"city": "Oslo"}', '{"city": "Oslo"}', 1.0),
+        ('"{\\"city\\": \\"Oslo\\"}"', '{"city": "Oslo"}', 1.0),
     ],
     ids=str,
 )
@@ -610,6 +615,23 @@ def test_arguments_of_a_whole_answer_are_text(
         assert answer["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"] == told
         found = answer["arbiter"]
     assert found["quality"] == quality
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+def test_every_call_of_an_answer_has_an_id_of_its_own(runtime: Stranger, over: Running, streamed: bool) -> None:
+    """Results are told apart by it."""
+    calls = [call_of(1, OSLO), call_of(1, ROME)]
+    numbered = [chunk({"tool_calls": [{"index": at, **one}]}) for at, one in enumerate(calls)]
+    runtime.say = lambda body: (
+        stream(ROLE, *numbered, chunk({}, "tool_calls"))
+        if b'"stream":true' in body
+        else plain({"role": "assistant", "content": None, "tool_calls": calls}, "tool_calls")
+    )
+    raw = ask(over, tools=[WEATHER], stream=streamed)
+    choices = [one["choices"][0] for one in (events(raw) if streamed else [json.loads(raw)])]
+    told = [call for one in choices for call in one.get("delta", one.get("message")).get("tool_calls") or ()]
+    assert [one["id"] for one in told] == ["call_1", "call_1_1"]
+    assert [json.loads(one["function"]["arguments"]) for one in told] == [json.loads(OSLO), json.loads(ROME)]
 
 
 @pytest.mark.parametrize("streamed", [(True, True), (True, False), (False, True), (False, False)], ids=str)

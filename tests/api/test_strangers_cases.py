@@ -346,6 +346,36 @@ CALLED: dict[str, tuple[list[dict[str, Any]], str, str]] = {
     "empty arguments": ([piece("", **NAMED)], "tool_calls", "{}"),
     "no id": ([piece("", type="function", name="get_weather"), piece(OSLO)], "tool_calls", OSLO),
     "an id and a name each time": ([piece('{"city":', **NAMED), piece('"Oslo"}', **NAMED)], "tool_calls", OSLO),
+    "the function beside the id": (
+        [chunk({"tool_calls": [{"index": 0, **NAMED, "arguments": OSLO}]})],
+        "tool_calls",
+        OSLO,
+    ),
+    "its name in its place": (
+        [chunk({"tool_calls": [{"index": 0, "id": "c1", "function": "get_weather", "arguments": OSLO}]})],
+        "tool_calls",
+        OSLO,
+    ),
+    "parameters": (
+        [
+            chunk(
+                {
+                    "tool_calls": [
+                        {"index": 0, "id": "c1", "function": {"name": "get_weather", "parameters": {"city": "Oslo"}}}
+                    ]
+                }
+            )
+        ],
+        "tool_calls",
+        OSLO,
+    ),
+    "arguments written twice": ([piece(json.dumps(OSLO), **NAMED)], "tool_calls", OSLO),
+    "arguments written twice, in pieces": (
+        [piece('"{\\"ci', **NAMED), piece('ty\\":\\"Oslo'), piece('\\"}"')],
+        "tool_calls",
+        OSLO,
+    ),
+    "a string that is no object": ([piece('"Oslo"', **NAMED)], "tool_calls", '"Oslo"'),
     "empty names": ([piece("", **NAMED), piece(OSLO, id="", type="", name="")], "tool_calls", OSLO),
 }
 
