@@ -6,7 +6,7 @@ call that it was thought before, where it does not stand first. Callers of other
 these have, and send it back: with the model that made it, for to any other it is worth nothing.
 
 Runtimes of chats say what was thought in members of their own (`reasoning_content`: DeepSeek, Qwen, Moonshot, vLLM; `reasoning`: Groq,
-later vLLM; `reasoning_details` of any format: OpenRouter), and some refuse to go on after a call without it. These are `Carried`: details
+later vLLM; `thinking`: Ollama; `reasoning_details` of any format: OpenRouter), and some refuse to go on after a call without it. These are `Carried`: details
 as they are; of a text the name of its member alone, for the text itself stands beside the seal.
 """
 
@@ -39,13 +39,14 @@ __all__ = [
     "put_back",
     "sealed",
     "stated_in",
+    "text_of",
     "unsealed",
 ]
 
 MESSAGES = "anthropic-messages"
 RESPONSES = "openai-responses"
 FORMATS = (MESSAGES, RESPONSES)
-THOUGHTS = ("reasoning_content", "reasoning")
+THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 """Members of a message with the text of what was thought, as runtimes of chats name them."""
 TOLD = "message.reasoning"
 """A detail that is such a text: its `member`, and, once it is back, the `text`."""
@@ -62,6 +63,16 @@ def stated_in(message: Json) -> list[Json]:
     details = message.get(MEMBER)
     stated = [one for one in details if isinstance(one, dict)] if isinstance(details, list) else []
     return [one if isinstance(one.get("before", ""), str) else {**one, "before": None} for one in stated]
+
+
+def text_of(details: list[Json]) -> str:
+    """What details show of the thinking."""
+    shown = [
+        one.get(_IN_PIECES[kind])
+        for one in details
+        if (kind := one.get("type")) in ("reasoning.text", "reasoning.summary")
+    ]
+    return "".join([text for text in shown if isinstance(text, str)])
 
 
 def details_of(message: Json) -> list[Json]:

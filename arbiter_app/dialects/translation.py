@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from arbiter_app import exact_json
-from arbiter_app.dialects.reasoning import THOUGHTS
+from arbiter_app.dialects.reasoning import MEMBER, THOUGHTS, stated_in, text_of
 from arbiter_app.pipeline.completions import choices_of, delta_of, index_of
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.events import Chunk
@@ -91,7 +91,8 @@ def line_of(value: Json) -> bytes:
 
 def thought(part: Json) -> str:
     """What a message, or a piece of one, says of a model's thinking."""
-    return next((text for name in THOUGHTS if isinstance(text := part.get(name), str) and text), "")
+    told = next((text for name in THOUGHTS if isinstance(text := part.get(name), str) and text), "")
+    return told or (text_of(stated_in(part)) if part.get(MEMBER) else "")
 
 
 class FirstChoice:

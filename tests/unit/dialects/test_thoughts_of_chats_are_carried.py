@@ -24,8 +24,10 @@ HIDDEN = {"type": "reasoning.encrypted", "data": "hid", "id": "rs_1", "format": 
 SAID: dict[str, dict[str, Any]] = {
     "DeepSeek's": {"reasoning_content": THOUGHT},
     "Groq's": {"reasoning": THOUGHT},
+    "Ollama's": {"thinking": THOUGHT},
     "OpenRouter's": {"reasoning": THOUGHT, "reasoning_details": [SIGNED, HIDDEN]},
     "OpenRouter's, hidden": {"reasoning_details": [HIDDEN]},
+    "OpenRouter's, in details alone": {"reasoning_details": [SIGNED, HIDDEN]},
 }
 KEPT: dict[str, dict[str, Any]] = {
     **{case: said for case, said in SAID.items() if case != "OpenRouter's"},
@@ -40,10 +42,10 @@ def message(case: str, content: str | None = "I look it up.") -> dict[str, Any]:
 def in_pieces(said: dict[str, Any]) -> list[dict[str, Any]]:
     """The chunks of a message as such runtimes stream it: a few characters at a time, thoughts first, the signature last."""
     text, deltas = THOUGHT, []
-    member = next((name for name in ("reasoning_content", "reasoning") if name in said), "")
+    member = next((name for name in ("reasoning_content", "reasoning", "thinking") if name in said), "")
     details = said.get("reasoning_details", [])
-    for at in range(0, len(text) if member else 0, 9):
-        piece: dict[str, Any] = {"content": "", member: text[at : at + 9]}
+    for at in range(0, len(text) if member or SIGNED in details else 0, 9):
+        piece: dict[str, Any] = {"content": "", **({member: text[at : at + 9]} if member else {})}
         if details:
             piece["reasoning_details"] = [
                 {**{key: SIGNED[key] for key in ("type", "format", "index")}, "text": text[at : at + 9]}
