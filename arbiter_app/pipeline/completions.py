@@ -26,6 +26,18 @@ LONG_BYTES = 1_000_000
 ARGUMENTS = "arguments"
 _OTHERWISE = ("parameters", "input", "args")
 """What some runtimes call the arguments of a call."""
+_PROMPT, _ANSWER, _ALL = _TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")
+_TOLD_AS = {
+    _PROMPT: ("input_tokens", "promptTokens", "inputTokens", "promptTokenCount", "prompt_eval_count"),
+    _ANSWER: ("output_tokens", "completionTokens", "outputTokens", "candidatesTokenCount", "eval_count"),
+    _ALL: ("totalTokens", "totalTokenCount"),
+}
+"""What counts are called elsewhere: Messages and Responses, Bedrock and the Vercel AI SDK, Gemini, Ollama."""
+_DETAILS_TOLD_AS = {
+    "prompt_tokens_details": "input_tokens_details",
+    "completion_tokens_details": "output_tokens_details",
+}
+_CACHED_APART = ("cache_read_input_tokens", "cache_creation_input_tokens")
 _OWN_MEMBER = re.compile(rb'"arbiter"\s*:\s*')
 _COMMA = re.compile(rb"\s*,")
 _ANY = json.JSONDecoder(strict=False)
@@ -108,7 +120,7 @@ def usage_in(body: Json) -> Json | None:
             usage = first.get("usage")
     if not isinstance(usage, dict):
         return None
-    _counted(usage)
+    _put_right(usage)
     return usage
 
 
@@ -117,6 +129,33 @@ def count_of(stated: object) -> int | None:
     if isinstance(stated, float) and stated.is_integer() or isinstance(stated, str) and is_digits(stated):
         stated = int(stated)
     return stated if type(stated) is int and 0 <= stated < MOST_TOKENS else None
+
+
+def _put_right(usage: Json) -> bool:
+    """Say what was used as every client of chats reads it, beside what is said; says whether anything was to be put right."""
+    counted = _counted(usage)
+    return (not usage.keys() >= set(_TOKENS) and _named(usage)) or counted
+
+
+def _named(usage: Json) -> bool:
+    """Give counts that go by other names, or follow from the others, those of a chat; says whether any were."""
+    told: Json = {}
+    for name, others in _TOLD_AS.items():
+        stated = (count_of(usage.get(other)) for other in others if name not in usage)
+        if (count := next((one for one in stated if one is not None), None)) is not None:
+            told[name] = count
+    if _PROMPT in told and "input_tokens" in usage and "input_tokens_details" not in usage:
+        told[_PROMPT] += sum(count_of(usage.get(name)) or 0 for name in _CACHED_APART)  # so counts Anthropic
+    for name, other in _DETAILS_TOLD_AS.items():
+        if name not in usage and isinstance(usage.get(other), dict):
+            told[name] = usage[other]
+    asked, said, both = (told.get(name, count_of(usage.get(name))) for name in _TOKENS)
+    if asked is not None and said is None and both is not None and both >= asked and _ANSWER not in usage:
+        told[_ANSWER] = said = both - asked
+    if asked is not None and said is not None and both is None and _ALL not in usage:
+        told[_ALL] = asked + said
+    usage.update(told)
+    return bool(told)
 
 
 def _counted(usage: Json) -> bool:
@@ -145,7 +184,7 @@ def completed(body: Json, now_ns: int) -> bool:
         del body["error"]
         changed = True
     usage = body.get("usage")
-    if isinstance(usage, dict) and _counted(usage):
+    if isinstance(usage, dict) and _put_right(usage):
         changed = True
     elif usage is not None and not isinstance(usage, dict):
         del body["usage"]

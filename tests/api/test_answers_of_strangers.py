@@ -567,6 +567,41 @@ def test_tokens_counted_in_text_are_numbers_to_the_caller_and_priced(
     assert told["arbiter"]["cost_state"] == "computed"
 
 
+COUNTED: dict[str, dict[str, Any]] = {
+    "Responses' names": {
+        "input_tokens": 10,
+        "output_tokens": 5,
+        "total_tokens": 15,
+        "input_tokens_details": {"cached_tokens": 4},
+    },
+    "Messages' names": {"input_tokens": 6, "output_tokens": 5, "cache_read_input_tokens": 4},
+    "names of JavaScript": {"promptTokens": 10, "completionTokens": 5, "totalTokens": 15},
+    "Bedrock's names": {"inputTokens": 10, "outputTokens": 5, "totalTokens": 15},
+    "Gemini's names": {"promptTokenCount": 10, "candidatesTokenCount": 5, "totalTokenCount": 15},
+    "no sum": {"prompt_tokens": 10, "completion_tokens": 5},
+    "a sum alone of the answer": {"prompt_tokens": 10, "total_tokens": 15},
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("name", COUNTED)
+def test_what_was_used_is_told_as_every_client_of_chats_reads_it(
+    runtime: Stranger, over: Running, name: str, streamed: bool
+) -> None:
+    last = {**chunk({}), "choices": [], "usage": COUNTED[name]}
+    runtime.say = lambda body: (
+        stream(chunk({"content": "Paris."}), chunk({}, "stop"), last)
+        if b'"stream":true' in body
+        else plain(usage=COUNTED[name])
+    )
+    answer = ask(over, stream=streamed, **({"stream_options": {"include_usage": True}} if streamed else {}))
+    told = events(answer)[-1] if streamed else json.loads(answer)
+    assert told["usage"] == COUNTED[name] | USAGE | (
+        {"prompt_tokens_details": {"cached_tokens": 4}} if "Responses" in name else {}
+    )
+    assert told["arbiter"]["cost_state"] == "computed"
+
+
 @pytest.mark.parametrize("streamed", [(True, True), (False, True), (False, False), (True, False)], ids=str)
 def test_the_second_answer_to_the_same_has_all_that_the_first_had(
     runtime: Stranger, over: Running, streamed: tuple[bool, bool]

@@ -83,7 +83,7 @@ def test_chunks_become_the_body_of_a_plain_answer() -> None:
     assert assembler.done and assembler.error is None and assembler.body()["choices"][0]["finish_reason"] == "stop"
     body = assembler.body()
     assert (body["id"], body["created"], body["model"], body["object"]) == ("c1", 5, "m", "chat.completion")
-    assert body["usage"] == {"prompt_tokens": 3, "completion_tokens": 2}
+    assert body["usage"] == {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
     assert [choice["message"]["content"] for choice in body["choices"]] == ["Hello you", "other"]
     assert body["choices"][0]["message"]["reasoning_content"] == "hm"
 
