@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +39,6 @@ _PAIRS = [first + second for first in _BASE32 for second in _BASE32]
 # Ids must be unlike each other, not secret: one system call a process instead of one a request.
 _RANDOM = random.Random()
 os.register_at_fork(after_in_child=_RANDOM.seed)  # or a fork of this process would make the ids that this one makes
-_CAPABILITIES = tuple((one.value, one) for one in Capability)
 _WORST_FIRST = (CostState.UNKNOWN, CostState.ESTIMATED, CostState.COMPUTED, CostState.SETTLED)
 
 
@@ -54,7 +53,11 @@ def lowest_id(ts: float) -> str:
 
 
 def _id(number: int) -> str:
-    return "d_" + "".join([_PAIRS[(number >> shift) & 1023] for shift in range(70, -1, -10)])
+    high, low, pairs = number >> 40, number & 0xFF_FFFF_FFFF, _PAIRS
+    return (
+        f"d_{pairs[high >> 30]}{pairs[high >> 20 & 1023]}{pairs[high >> 10 & 1023]}{pairs[high & 1023]}"
+        f"{pairs[low >> 30]}{pairs[low >> 20 & 1023]}{pairs[low >> 10 & 1023]}{pairs[low & 1023]}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,20 +309,23 @@ class Decision:
                 "cascade": _cascade_view(self.cascade) if self.cascade else None,
             },
             "learn": {"ms": time_ms.learn_ms},
-            "total_ms": time_ms.total_ms,
+            "total_ms": round(time_ms.total_ms, MS_DIGITS),
             "error": self.error or None,
         }
 
     def _filter_view(self, eligible: Eligible) -> Json:
-        return {
-            "tokens_needed": eligible.tokens_needed,
-            "prompt_tokens": eligible.prompt_tokens,
-            "eligible": None if self.choice is not None else eligible.models,
-            "rejected": eligible.rejected,
-            "budget_met": eligible.budget_met,
-            "latency_capped": eligible.latency_capped,
-            "note": eligible.note,
-        }
+        view: Json = {"tokens_needed": eligible.tokens_needed, "prompt_tokens": eligible.prompt_tokens}
+        if self.choice is None:
+            view["eligible"] = eligible.models
+        if eligible.rejected:
+            view["rejected"] = eligible.rejected
+        if not eligible.budget_met:
+            view["budget_met"] = False
+        if eligible.latency_capped:
+            view["latency_capped"] = True
+        if eligible.note:
+            view["note"] = eligible.note
+        return view
 
     def _route_view(self, choice: RoutingChoice) -> Json:
         ask = self.ask
@@ -329,7 +335,7 @@ class Decision:
             "reason": self.reason,
             "propensity": self.propensity,
             "seed": choice.seed,
-            "candidates": list(map(tuple, choice.candidates)),
+            "candidates": choice.candidates,
             **({"cached_by": ask.cached_by, "cached_tokens": ask.cached_tokens} if ask and ask.cached_tokens else {}),
             **({"segments": ask.segments} if ask and ask.segments else {}),
             **({"shadows": choice.shadows} if choice.shadows else {}),
@@ -339,10 +345,25 @@ class Decision:
 
 CANDIDATE = ("model", "n", "quality", "low", "high", "cost", "why_not")
 """What is told of a candidate of the route stage (`policy.Candidate`); stored as a row in this order."""
+MS_DIGITS = 3
+"""Traces are most of what is stored: nobody asks for less than a microsecond."""
+_USUAL: Mapping[str, Json] = {
+    "request": {
+        "messages": 0,
+        "ask_chars": 0,
+        "stream": False,
+        **{one.value: False for one in Capability},
+        **dict.fromkeys(("max_tokens", "max_cost", "max_latency", "allow", "pin")),
+    },
+    "filter": {"eligible": None, "rejected": {}, "budget_met": True, "latency_capped": False, "note": ""},
+}
+"""What a stage saw where a stored trace does not say it."""
 
 
 def expanded(trace: Json) -> Json:
-    """A stored trace as it is shown, with its candidates by name; these are the eligible models, which are not stored twice."""
+    """A stored trace as it is shown: with what is as usual, and with its candidates by name; these are the eligible models, which are not
+    stored twice."""
+    trace = {name: {**_USUAL[name], **part} if part and name in _USUAL else part for name, part in trace.items()}
     route, gate = trace.get("route"), trace.get("filter")
     if not route:
         return trace
@@ -388,7 +409,7 @@ def _attempt_view(one: Attempt) -> Json:
         "model": one.model,
         "status": one.status,
         "error": one.error or None,
-        "ms": one.latency_ms,
+        "ms": round(one.latency_ms, MS_DIGITS),
         "cost": one.cost.usd,
         "cost_state": one.cost.state,
         **({"runtime": one.runtime} if one.runtime else {}),
@@ -404,16 +425,23 @@ def _cascade_view(cheap: CheapAnswer) -> Json:
 
 
 def _request_view(request: ChatRequest) -> Json:
-    return {
-        "messages": len(request.messages),
-        **({"tags": list(request.tags)} if request.tags else {}),
-        "ask_chars": len(request.ask),
-        "stream": request.stream,
-        **{name: one in request.needs for name, one in _CAPABILITIES},
-        "max_tokens": request.max_tokens,
-        "max_cost": request.max_cost_usd,
-        "max_latency": request.max_latency_s,
-        "allow": list(request.allow) if request.allow is not None else None,
-        "pin": request.pin,
-        **({"objective": request.wish.objective, "tolerance": request.wish.tolerance} if request.wish else {}),
-    }
+    view: Json = {"messages": len(request.messages), "ask_chars": len(request.ask)}
+    if request.tags:
+        view["tags"] = list(request.tags)
+    if request.stream:
+        view["stream"] = True
+    for one in request.needs:
+        view[one.value] = True
+    unusual = (
+        ("max_tokens", request.max_tokens),
+        ("max_cost", request.max_cost_usd),
+        ("max_latency", request.max_latency_s),
+        ("allow", request.allow and list(request.allow)),
+        ("pin", request.pin),
+    )
+    for name, value in unusual:
+        if value is not None:
+            view[name] = value
+    if request.wish:
+        view |= {"objective": request.wish.objective, "tolerance": request.wish.tolerance}
+    return view

@@ -421,13 +421,13 @@ class Timing:
 
     overhead_ms: float = 0.0
     _stage: str = ""
-    _since: float = 0.0
+    _since: int = 0
 
     def enter(self, stage: str) -> None:
         """What is done from now on, waits included, counts for this stage (`grade_ms`), or for none where that is empty."""
-        now = time.perf_counter()
-        if self._stage:
-            setattr(self, self._stage, getattr(self, self._stage) + (now - self._since) * 1000)
+        now = time.perf_counter_ns()
+        if before := self._stage:
+            setattr(self, before, getattr(self, before) + (now - self._since) / 1_000_000)
         self._stage, self._since = stage, now
 
     @contextmanager

@@ -16,6 +16,7 @@ from arbiter_app.policy.statistics import ModelStats, wilson
 from arbiter_app.policy.types import (
     UNLISTED,
     Candidate,
+    Candidates,
     Learned,
     ModelFacts,
     Objective,
@@ -175,7 +176,7 @@ def _choice(
     settings: PolicySettings,
 ) -> RoutingChoice:
     bar = _best(rated) - settings.quality_tolerance
-    told = tuple([_told(one, model, mode, bar) for one in rated])
+    told = Candidates([_told(one, model, mode, bar) for one in rated])
     ranking = (model, *(other for other in order if other != model))
     return RoutingChoice(model, mode, reason, propensity, ranking, told, seed)
 

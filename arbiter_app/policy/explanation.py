@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from typing import Any
 
-from arbiter_app.policy.types import Candidate, RoutingChoice
+from arbiter_app.policy.types import Candidate, Candidates, RoutingChoice
 
 GRADE_DIGITS, USD_DIGITS = 3, 12
 """As exact as anybody reads and as a charge can be: every decision is stored with these numbers of every model."""
 MIDDLE = 0.6, 1.7
 """Sizes of a prompt that are not worth a word."""
-Explained = tuple[tuple[str, ...], tuple[Candidate, ...]]
+Explained = tuple[tuple[str, ...], Candidates]
 
 
 class Explanation:
@@ -100,7 +100,7 @@ class Explanation:
         order = sorted([(at != chosen, at in self._last, self._loss[at], at) for at in self._eligible])
         return tuple([self._pool[at] for *_, at in order])
 
-    def _candidates(self, chosen: int) -> tuple[Candidate, ...]:
+    def _candidates(self, chosen: int) -> Candidates:
         here, loss, price, lows = self._eligible, self._loss, self._price, self._lows
         least, paid, bar = loss[chosen], price[chosen], f" under {self._bar:.2f}"
         why_not = [
@@ -124,4 +124,4 @@ class Explanation:
                 f"{why}; ${more:.4g} of it for the lost cache" if why and more > 0 else why
                 for why, more in zip(why_not, lost, strict=True)
             ]
-        return tuple(map(Candidate, *self._columns, costs, why_not))
+        return Candidates(map(Candidate, *self._columns, costs, why_not))

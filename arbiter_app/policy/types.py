@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from functools import cached_property
 from typing import NamedTuple
+
+import orjson
 
 from arbiter_app import values
 from arbiter_app.policy.statistics import ModelStats
@@ -246,6 +249,15 @@ class Candidate(NamedTuple):
     why_not: str
 
 
+class Candidates(tuple[Candidate, ...]):
+    """Those of a decision; many decisions, one after the other, have the same."""
+
+    @cached_property
+    def stored(self) -> bytes:
+        """As they are stored, a row each in JSON: written once for all decisions that have them."""
+        return orjson.dumps([tuple(one) for one in self])
+
+
 @values.value(frozen=True, slots=True)
 class RoutingChoice:
     """The policy's decision. `ranking` lists every eligible model, chosen first, then in failover order.
@@ -259,7 +271,7 @@ class RoutingChoice:
     reason: str
     propensity: float
     ranking: tuple[str, ...]
-    candidates: tuple[Candidate, ...]
+    candidates: Candidates
     seed: int
     shadows: tuple[str, ...] = ()
 

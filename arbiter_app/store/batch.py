@@ -6,7 +6,6 @@ import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection, Dialect, update
 
 from arbiter_app.pipeline.ports import DecisionRecord, Delta, Lesson, Settlement
@@ -15,6 +14,7 @@ from arbiter_app.policy.statistics import COST_FIELDS, PAIR_FIELDS, ModelStats
 from arbiter_app.store.backends import of_dialect
 from arbiter_app.store.backends.backend import TAUGHT
 from arbiter_app.store.budgets import BudgetMeter
+from arbiter_app.store.entries import trace_json
 from arbiter_app.store.statements import Row, Statement
 from arbiter_app.store.tables import (
     Agreement,
@@ -67,7 +67,7 @@ class BatchWriter:
         )
         with self._in_one_go(connection):
             self._decision.run(connection, [self._decision_row(row) for row in rows])
-            self._trace.run(connection, [(one.row["id"], one.row["ts"], _json(one.trace)) for one in records])
+            self._trace.run(connection, [(one.row["id"], one.row["ts"], trace_json(one.trace)) for one in records])
             self.budgets.settle(connection, [one.settlement for one in records if one.settlement is not None])
             self._insert_learned(connection, lesson)
         _put_right(connection, lesson)
@@ -116,11 +116,6 @@ def _put_right(connection: Connection, lesson: Lesson) -> None:
     for counted, sums in RELEARNED.items():
         nothing = {_STATISTICS[name]: 0.0 for name in sums}
         connection.execute(update(table(Statistic)).where(_STATISTICS[counted] < 0).values(nothing))
-
-
-def _json(trace: Any) -> bytes:
-    """A trace as JSON; a value that JSON does not know is kept as its text."""
-    return orjson.dumps(trace, default=str, option=orjson.OPT_NON_STR_KEYS)
 
 
 def _summed(deltas: Iterable[Delta]) -> list[Row]:

@@ -14,6 +14,7 @@ import orjson
 
 from arbiter_app.pipeline.ports import DecisionRecord, Delta, Lesson, Settlement
 from arbiter_app.pipeline.types import Grade, Json
+from arbiter_app.policy import Candidates
 from arbiter_app.policy.agreement import Pairs
 from arbiter_app.policy.statistics import FIELDS, ModelStats
 from arbiter_app.store.tables import StoredDecision
@@ -56,7 +57,7 @@ Entry = DecisionRecord | FollowUp
 def packed(entry: Entry) -> bytes:
     """An entry as JSON. Raises TypeError for what JSON does not know."""
     if isinstance(entry, DecisionRecord):
-        told: Json = {"row": entry.row, "trace": orjson.Fragment(_json(entry.trace))}
+        told: Json = {"row": entry.row, "trace": orjson.Fragment(trace_json(entry.trace))}
         told |= _lesson(entry.deltas, entry.alerts, entry.state)
     else:
         told = {name: getattr(entry, name) for name in _FOLLOW_UP}
@@ -89,8 +90,13 @@ def unpacked(body: bytes) -> Entry:
 _FOLLOW_UP = ("decision_id", "grade", "judge_pico", "shadow", "shadow_grades")
 
 
-def _json(trace: Any) -> bytes:
-    return orjson.dumps(trace, default=str, option=orjson.OPT_NON_STR_KEYS)
+def trace_json(trace: Any) -> bytes:
+    """A trace as it is stored; a value that JSON does not know is kept as its text."""
+    return orjson.dumps(trace, default=_in_json, option=orjson.OPT_NON_STR_KEYS)
+
+
+def _in_json(value: Any) -> Any:
+    return orjson.Fragment(value.stored) if isinstance(value, Candidates) else str(value)
 
 
 def _lesson(deltas: Sequence[Delta], alerts: Sequence[Json], state: Mapping[str, bytes]) -> Json:

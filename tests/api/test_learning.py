@@ -115,6 +115,12 @@ def test_a_decision_opened_by_id_shows_every_stage_and_its_time(gateway: Running
     for stage in ("classify", "filter", "route", "call", "grade", "learn"):
         assert trace[stage]["ms"] >= 0
     assert trace["total_ms"] >= trace["call"]["ms"] > 0
+    shown = {"messages": 1, "ask_chars": 15, "stream": False, "tools": False, "max_tokens": None, "pin": None}
+    assert shown.items() <= trace["request"].items()
+    assert (trace["filter"]["rejected"], trace["filter"]["budget_met"], trace["filter"]["note"]) == ({}, True, "")
+    sizes = "SELECT length(body) FROM decision_trace WHERE id = ?"
+    stored = gateway.arbiter.store.read_now(lambda one: one.exec_driver_sql(sizes, (decision_id,)).scalar())
+    assert stored < 2_000, "two traces fit into a page of the database"
 
 
 def test_a_failed_check_escalates_once_and_both_calls_are_paid(tmp_path: Path) -> None:
