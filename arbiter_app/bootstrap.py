@@ -617,6 +617,7 @@ class Services:
             learner=self.learner,
             judging=self.judging,
             memory=self.memory,
+            replicas=self.replicas,
             feed=self.feed,
             broadcast=self.broadcast,
             audit=self.audit,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from arbiter_app.pipeline.errors import NotFound, Unprocessable
 from arbiter_app.pipeline.learn import Learner
@@ -17,10 +18,11 @@ from arbiter_app.services.catalog_holder import CatalogHolder
 from arbiter_app.services.feed import Feed
 from arbiter_app.services.judging import Judging
 from arbiter_app.services.memory import Memory
+from arbiter_app.services.replica_sync import ReplicaSync
 from arbiter_app.services.rows.decisions import VoteAnswer
 from arbiter_app.services.rows.models import PriceAnswer
 from arbiter_app.services.rows.removals import ResetAnswer
-from arbiter_app.store import Store
+from arbiter_app.store import Store, StoreError
 
 RATINGS = {"up": True, "down": False}
 UNROUTED = (Mode.PINNED, Mode.CALIBRATE)
@@ -40,6 +42,7 @@ class Actions:
         learner: Learner,
         judging: Judging,
         memory: Memory,
+        replicas: ReplicaSync,
         feed: Feed,
         broadcast: Broadcast,
         audit: Audit,
@@ -50,6 +53,7 @@ class Actions:
         self._learner = learner
         self._judging = judging
         self._memory = memory
+        self._replicas = replicas
         self._feed = feed
         self._broadcast = broadcast
         self._audit = audit
@@ -98,6 +102,8 @@ class Actions:
         await self._store.reset()
         self._memory.forget()
         self._broadcast.send("reset", None)
+        with suppress(StoreError):  # what was learned since the store was emptied is in it, and was forgotten
+            await self._replicas.catch_up()
         self._feed.publish("reset", {"ts": time.time()})
         return {"status": "reset"}
 

@@ -73,6 +73,8 @@ class ReplicaSync:
         self._budgets = budgets
         self._memory = memory
         self._hurry = asyncio.Event()
+        self._catching_up = asyncio.Lock()
+        self._generation = memory.generation
         self._caught_up_at: float | None = None
 
     def age_s(self) -> float:
@@ -104,14 +106,21 @@ class ReplicaSync:
             self._send("segments", news)
 
     async def catch_up(self) -> None:
-        """Add what other processes have taught since, if anything."""
-        policy, generation = self._policy, self._memory.generation
-        known = {(bucket, model): replace(stats) for bucket, model, stats in policy.rows()}
-        stored = await self._store.taught_elsewhere()
-        if stored is None or self._memory.generation != generation:
-            return
-        policy.merge(missing(known, stored))
-        await self._judging.learn_trust()
+        """Add what other processes have taught since, if anything; after memory was forgotten, all that is stored.
+
+        One at a time: two that read the same would both add it.
+        """
+        async with self._catching_up:
+            policy, generation = self._policy, self._memory.generation
+            known = {(bucket, model): replace(stats) for bucket, model, stats in policy.rows()}
+            stored = await self._store.taught_elsewhere(anew=generation != self._generation)
+            if self._memory.generation != generation:
+                return
+            self._generation = generation
+            if stored is None:
+                return
+            policy.merge(missing(known, stored))
+            await self._judging.learn_trust()
 
     def state(self) -> list[tuple[str, Any]]:
         """The changes that bring a new process up to date."""

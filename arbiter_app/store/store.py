@@ -218,15 +218,15 @@ class Store:
         """What has been learned so far."""
         return await self.read(learned.policy)
 
-    async def taught_elsewhere(self) -> list[tuple[str, str, ModelStats]] | None:
-        """All statistics, with everything that was queued here before; None when no other process has written since.
+    async def taught_elsewhere(self, *, anew: bool = False) -> list[tuple[str, str, ModelStats]] | None:
+        """All statistics, with everything that was queued here before; None when no other process has written since, unless `anew`.
 
         After a change they are read once more: what is learned here in the moment of a reading is counted in both, or in none. And so they
         are where something was learned here that could not be written: nobody else tells of that.
 
         Raises StoreError while the database refuses writes.
         """
-        before = None if self._unsettled else self._synced
+        before = None if anew or self._unsettled else self._synced
         entries, known = self.writer.entries, self._untaught
 
         def look(connection: Connection) -> tuple[int, Taught, list[tuple[str, str, ModelStats]] | None]:

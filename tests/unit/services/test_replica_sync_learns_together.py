@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from arbiter_app import policy as brain
 from arbiter_app.pipeline.ports import Lesson
+from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.policy import Learned, ModelFacts, ModelStats, Observation, Policy, PolicySettings
 from arbiter_app.services.replica_sync import missing
 from arbiter_app.store import Store, open_store
-from tests.conftest import running
-from tests.waiting import until
+from tests.conftest import Running, running
 
 FACTS = {
     "big": ModelFacts(input_usd_per_token=2e-6, output_usd_per_token=8e-6),
@@ -113,13 +114,36 @@ def test_statistics_of_two_gateways_become_equal_and_a_reset_reaches_zero(tmp_pa
         for gateway in (one, other):
             gateway.run(gateway.arbiter.replicas.catch_up)
             assert {(b, m): sums.calls for b, m, sums in gateway.arbiter.policy.rows() if sums.calls} == stored
-        one.http.post("/v1/reset")
+        one.http.post("/v1/reset").raise_for_status()
+        other.run(partial(looks_twice_at_once, other))
+        assert not any(sums.calls for gateway in (one, other) for _, _, sums in gateway.arbiter.policy.rows())
+        one.chat("Calculate 3 + 4", arbiter_no_cache=True).raise_for_status()
+        one.settle()
+        other.run(partial(looks_twice_at_once, other))
+        here, there = ({(b, m): s.calls for b, m, s in host.arbiter.policy.rows() if s.calls} for host in (one, other))
+        assert here == there != {}
 
-        def reset() -> bool:
-            other.run(other.arbiter.replicas.catch_up)
-            return not any(sums.calls for gateway in (one, other) for _, _, sums in gateway.arbiter.policy.rows())
 
-        until(reset)
+async def looks_twice_at_once(gateway: Running) -> None:
+    """Three times with the look that a gateway takes now and then by itself."""
+    await asyncio.gather(*(gateway.arbiter.replicas.catch_up() for _ in range(2)))
+
+
+def test_what_is_learned_while_a_reset_is_under_way_is_stored_and_known_or_neither(own_gateway: Running) -> None:
+    arbiter = own_gateway.arbiter
+
+    async def taught_meanwhile() -> None:
+        resetting = asyncio.ensure_future(arbiter.actions.reset(Caller("k", Role.OPERATOR)))
+        written = []
+        while not resetting.done():
+            written.append(arbiter.learner.vote("math", "gpt-4o", up=True))
+            await asyncio.sleep(0)
+        await asyncio.gather(resetting, *written)
+
+    own_gateway.run(taught_meanwhile)
+    stored = {(b, m): sums.votes for b, m, sums in own_gateway.run(arbiter.store.load_policy)[0]}
+    assert stored["math", "gpt-4o"] > 0, "some came after the store was emptied"
+    assert {(b, m): sums.votes for b, m, sums in arbiter.policy.rows()} == stored
 
 
 def test_what_was_learned_and_could_not_be_written_is_unlearned_again(tmp_path: Path) -> None:
