@@ -56,8 +56,11 @@ class WritingConnection:
         return Batch(self._name, self._number)
 
     def connected(self) -> Connection:
-        """The connection, outside of any transaction."""
+        """The connection, outside of any transaction: a new one where the server has ended the one before while it was at rest."""
         connection = self._connection
+        if connection is not None and self.backend.ended(connection):
+            self.disconnect()
+            connection = None
         if connection is None:
             connection = self._connection = self.engine.connect()
             self._connections += 1

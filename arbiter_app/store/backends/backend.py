@@ -109,6 +109,10 @@ class Backend(ABC):
     def roll_back(self, connection: Connection) -> None:
         """Undo what was begun."""
 
+    def ended(self, connection: Connection) -> bool:
+        """Whether a connection that nobody uses has been ended by its server meanwhile; asks nothing of that."""
+        return False
+
     def cut(self, connection: Connection) -> None:  # noqa: B027 - a file answers
         """End the way to the server at once, from another thread: whoever waits for it fails."""
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib import util
+from select import POLLIN, poll
 from typing import Any
 
 import orjson
@@ -208,6 +209,17 @@ class PostgresqlBackend(Backend):
     def roll_back(self, connection: Connection) -> None:
         """Roll back."""
         connection.rollback()
+
+    def ended(self, connection: Connection) -> bool:
+        """Whether the end is there to be read: with a last word before it, or without."""
+        line, look, lost = _driver(connection).pgconn, poll(), connection.dialect.loaded_dbapi.Error
+        try:
+            look.register(line.socket, POLLIN)
+            while look.poll(0):
+                line.consume_input()
+        except lost:
+            return True
+        return False
 
     def cut(self, connection: Connection) -> None:
         """Shut the socket down."""

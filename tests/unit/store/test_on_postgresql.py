@@ -83,6 +83,21 @@ def _open(where: str) -> None:
     open_store(where).close()
 
 
+def test_connections_that_the_server_ends_at_rest_cost_no_write(store: Store) -> None:
+    """As an administrator, an idle time-out or a pooler of sessions ends them."""
+    kinds: tuple[Callable[[], Any], ...] = (
+        lambda: run(lambda: store.ledger.record(record(NOW))),  # in one pass
+        lambda: run(lambda: store.mint_key(role="caller", email="a@b.c", label="")),
+    )
+    for write in kinds:
+        write()
+        database = store.backend.url.database
+        ended = "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = "
+        databases.postgres().sql(f"{ended}'{database}' AND backend_type = 'client backend'")
+        write()
+        assert not store.writer.degraded and store.writer.lost == 0
+
+
 def test_another_programs_database_is_left_alone(where: str) -> None:
     name = where.rpartition("/")[2]
     databases.postgres().sql("CREATE TABLE songs (title text)", name)
