@@ -157,8 +157,9 @@ def test_one_that_is_on_record_as_ended_can_be_started_at_once(own_gateway: Runn
             await asyncio.sleep(0)
         return await calibrations.start(made["id"])
 
-    assert own_gateway.run(as_soon_as_it_is_seen)["state"] == "running"
+    assert own_gateway.run(as_soon_as_it_is_seen)["id"] == made["id"]
     assert ended(own_gateway, made["id"])["state"] == "failed"
+    assert own_gateway.world.calls.total() == 2 * len(own_gateway.arbiter.catalog.pool), "it ran twice"
 
 
 def test_of_two_that_are_started_in_one_moment_one_runs(own_gateway: Running) -> None:
