@@ -121,12 +121,18 @@ class TimedTransport:
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, write_s: float) -> None:
         self._transport, self._loop, self._write_s = transport, loop, write_s
         self._waits: asyncio.TimerHandle | None = None
+        self._ended = False
         self.is_closing = transport.is_closing
 
     def write(self, data: bytes) -> None:
-        """Write, unless the connection was lost meanwhile."""
-        if not self.is_closing():
+        """Write, unless the connection was lost meanwhile, or was told its last word."""
+        if not (self._ended or self.is_closing()):
             self._transport.write(data)
+
+    def write_eof(self) -> None:
+        """Nothing more is said; what others were about to say is dropped."""
+        self._ended = True
+        self._transport.write_eof()
 
     def close(self) -> None:
         """Close once everything has been written, or the caller takes nothing of it."""
@@ -169,6 +175,22 @@ class Stage(Enum):
 
 _HEAD = Stage.HEAD
 _WITH_HOST = re.compile(rb"[a-z][a-z0-9+.-]*://(?:[^/?#@]*@)?(?P<host>[^/?#@]*)", re.IGNORECASE)
+
+
+SOCKET_LINE_BYTES = 8_000
+"""Longest line of the head that the parser of sockets' handshakes takes, about."""
+
+
+def _lines_of(name: bytes, value: bytes) -> Sequence[bytes]:
+    """A header's value; that of cookies in as many as it takes to keep lines short: a browser brings all of a host's, of any port."""
+    if name != b"cookie" or len(value) <= SOCKET_LINE_BYTES:
+        return (value,)
+    lines = [b""]
+    for cookie in value.split(b"; "):
+        if len(lines[-1]) + len(cookie) > SOCKET_LINE_BYTES:
+            lines.append(b"")
+        lines[-1] += b"; " + cookie if lines[-1] else cookie
+    return lines
 
 
 class Unchunked(RequestResponseCycle):
@@ -237,6 +259,16 @@ class Protocol(HttpToolsProtocol):
         elif self._stage is not self._awaited:
             self._await_stage()
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The caller sends no more. Who waits for an answer that costs nothing gets it: only half of a connection may be closed.
+
+        Whoever is to be told of a hang-up is: no model goes on for a caller who has most likely gone.
+        """
+        if self._refused or not self._busy() or self._gone is not None:
+            return False
+        self.cycle.keep_alive = False
+        return True
+
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
@@ -286,6 +318,10 @@ class Protocol(HttpToolsProtocol):
             return
         super().on_message_complete()
         self._stage = Stage.NOTHING
+
+    def _should_upgrade(self) -> bool:
+        """Whether a socket is asked for, which is done with GET."""
+        return self.parser.get_method() == b"GET" and super()._should_upgrade()
 
     def _feed(self, data: bytes) -> None:
         """Parse what has come. The parser leaves the body of a request for another protocol unread: it is read again without."""
@@ -363,6 +399,7 @@ class Protocol(HttpToolsProtocol):
             return
         self._forget_deadline()
         self._limiter.leave(self)
+        self.scope["headers"] = [(name, part) for name, value in self.headers for part in _lines_of(name, value)]
         self.handle_websocket_upgrade()
 
     def _await_stage(self) -> None:
@@ -507,6 +544,15 @@ class Socket(WebSocketsSansIOProtocol):
             if self.close_sent or self.transport.is_closing():
                 return
             super().data_received(data[at : at + PIECE_BYTES])
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self._refuse_handshake()
+
+    def _refuse_handshake(self) -> None:
+        """Answer what is no handshake, and close: nobody else would, ever."""
+        self.handshake_initiated = self.close_sent = True
+        said = b"".join(self.conn.data_to_send())
+        self.transport.write(said or _written(MALFORMED))
+        self.transport.close()
 
     def handle_events(self) -> None:
         """Look at how many frames have come, then at them."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from tests.served import OPERATOR, TLS, Served, served
-from tests.wire import connected, status_of, told
+from tests.wire import connected, heard, status_of, told
 
 CHAT = json.dumps({"messages": [{"role": "user", "content": "Calculate 2 + 2"}]})
 KEY = f"authorization: Bearer {OPERATOR}"
@@ -48,6 +49,50 @@ def test_a_wish_for_another_protocol_leaves_the_body_and_what_follows(one: Serve
             raw += part
     assert [int(rest[:3]) for rest in raw.split(b"HTTP/1.1 ")[1:]] == [200] * 3
     assert b'"content":' in raw.partition(b"HTTP/1.1 200 OK")[2]
+
+
+HANDSHAKE = (
+    "connection: upgrade",
+    "upgrade: websocket",
+    "sec-websocket-version: 13",
+    "sec-websocket-key: MDEyMzQ1Njc4OWFiY2RlZg==",
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "more", "status"),
+    [
+        ("GET", "", "x: y", 403),
+        ("GET", "", "cookie: " + "; ".join(f"c{at}={'v' * 400}" for at in range(100)), 403),
+        ("GET", "", "x: " + "y" * 9_000, 431),
+        ("GET", "a body", "x: y", 400),
+        ("POST", "a body", "connection: close", 405),
+    ],
+)
+def test_every_wish_for_a_socket_is_answered(one: Served, method: str, body: str, more: str, status: int) -> None:
+    """403: this Arbiter has no pages, and so no sockets. A browser brings the cookies of all that is served on its host."""
+    sent = request(f"{method} /_event/?EIO=4&transport=websocket HTTP/1.1", *HANDSHAKE, more, body=body)
+    assert status_of(told(one, sent if body else sent.replace(b"content-length: 0\r\n", b""))) == status
+
+
+def test_half_a_connection_may_be_closed_by_who_waits_for_an_answer(one: Served) -> None:
+    """Unless a model would be asked for somebody who has most likely gone."""
+    for sent, statuses in (
+        (request("GET /v1/report HTTP/1.1", KEY) * 2, [200, 200]),
+        (request("GET /export/decisions.json HTTP/1.1", KEY), [200]),
+        (request("POST /v1/chat/completions HTTP/1.1", KEY, body=CHAT), []),
+    ):
+        with connected(one) as connection:
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            assert [int(rest[:3]) for rest in heard(connection).split(b"HTTP/1.1 ")[1:]] == statuses
+
+
+def test_whoever_asks_for_too_much_at_once_writes_no_traceback(one: Served) -> None:
+    raw = told(one, request("GET /v1/report HTTP/1.1", KEY) * 60)
+    assert status_of(raw) == 429
+    assert status_of(told(one, request("GET /v1/report HTTP/1.1", KEY, "connection: close"))) == 200
+    assert "Traceback" not in one.output.read_text()
 
 
 @pytest.mark.parametrize("path", ["/export/decisions.json", "/v1/chat/completions"])
@@ -116,8 +161,8 @@ def test_an_origin_that_is_not_ours_is_refused_and_never_a_defect(one: Served, p
         httpx.post(f"{one.url}/session", json={"api_key": OPERATOR}, verify=TLS).headers["set-cookie"].partition(";")[0]
     )
     before = one.output.stat().st_size
-    socket = ("upgrade: websocket", "connection: upgrade", "sec-websocket-version: 13")
-    more = (*socket, "sec-websocket-key: MDEyMzQ1Njc4OWFiY2RlZg==") if path == "/_event/" else ("connection: close",)
+    wish = ("upgrade: websocket", "connection: upgrade", "sec-websocket-version: 13")
+    more = (*wish, "sec-websocket-key: MDEyMzQ1Njc4OWFiY2RlZg==") if path == "/_event/" else ("connection: close",)
     method, body = ("GET", "") if path == "/_event/" else ("POST", '{"email": "a@b.cd"}')
     headers = (f"origin: {origin}", f"cookie: {cookie}", "content-type: application/json", *more)
     assert status_of(told(one, request(f"{method} {path} HTTP/1.1", *headers, body=body))) == 403
