@@ -34,8 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(settings: Settings, given: argparse.Namespace) -> int:
     """Estimate, ask, run, show. Ctrl-C cancels cleanly; the same command goes on where it ended."""
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
-    host = settings.host if settings.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104 - compared, not bound
-    url = given.base_url or f"http://{host}:{settings.port}"
+    url = given.base_url or settings.own_url
     try:
         with closing(Client(url, "")) as nobody:
             nobody.get("/health")

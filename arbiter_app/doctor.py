@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import platform
 import re
 import socket
@@ -56,7 +57,11 @@ def hindrance(settings: Settings) -> str:
         return f"ARBITER_POLICY: unknown policy {settings.policy!r}; known are {', '.join(sorted(POLICIES))}"
     taken = _taken(settings)
     if taken:
-        return f"{settings.host}:{settings.port}: {taken}; end what uses it, or set ARBITER_HOST and ARBITER_PORT"
+        return f"{settings.host}:{settings.port}: {taken}"
+    try:
+        outgoing.certificates()
+    except OSError as error:
+        return f"SSL_CERT_FILE, SSL_CERT_DIR: no certificates can be read there: {error.strerror or error}"
     try:
         for config in catalog_of(settings).runtimes.values():
             client_of(config, settings)
@@ -67,9 +72,8 @@ def hindrance(settings: Settings) -> str:
 
 def serving(settings: Settings) -> str | None:
     """The version of the Arbiter that answers on the configured port, None when none does."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
     try:
-        told = asyncio.run(outgoing.said_by(f"http://{host}:{settings.port}/health", seconds=PROBE_S, direct=True))
+        told = asyncio.run(outgoing.said_by(f"{settings.own_url}/health", seconds=PROBE_S, direct=True))
     except ValueError:
         return None
     return str(told["version"]) if "version" in told else None
@@ -108,7 +112,7 @@ def _port(settings: Settings) -> Iterator[Line]:
     if version:
         yield True, "port", f"{where}: Arbiter {version} is serving"
     elif taken:
-        yield False, "port", f"{where}: {taken}; end what uses it, or set ARBITER_HOST and ARBITER_PORT"
+        yield False, "port", f"{where}: {taken}"
     else:
         yield True, "port", f"{where} is free"
 
@@ -155,14 +159,15 @@ async def _embedded(settings: Settings) -> int:
 
 
 def _taken(settings: Settings) -> str:
-    """Why the port cannot be listened on; empty when it can."""
+    """Why the port cannot be listened on, and what to do; empty when it can."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((settings.host, settings.port))
         except OSError as error:
-            return error.strerror or str(error)
+            first = "end what uses it, or " if error.errno == errno.EADDRINUSE else ""
+            return f"{error.strerror or error}; {first}set ARBITER_HOST and ARBITER_PORT"
     return ""
 
 

@@ -67,13 +67,13 @@ def options() -> dict[str, Any]:
         "headers": {"accept": "application/json", "accept-encoding": "identity"},
         "timeout": WITHIN_S,
         "follow_redirects": False,
-        "verify": _certificates(),
+        "verify": certificates(),
         "event_hooks": {"response": [_bound]},
     }
 
 
 @cache
-def _certificates() -> ssl.SSLContext:
+def certificates() -> ssl.SSLContext:
     """Read once: each reading takes 40 ms."""
     return httpx2.create_ssl_context()
 

@@ -7,13 +7,14 @@ Unknown `ARBITER_*` names are refused, so that a typing mistake is found at star
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import re
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -45,6 +46,10 @@ from arbiter_app.policy import PolicySettings, Serve
 
 PREFIX = "ARBITER_"
 DEFAULT_BASE_URL = "https://api.badtheorylabs.com/v1"
+MAX_KEY_CHARS = 512
+"""Longest key that a request may bring."""
+LARGEST = 10**15
+"""No number of a setting may be larger: it goes into the database and into times, which would overflow."""
 M = TypeVar("M", bound=BaseSettings)
 Layer = tuple[str, Mapping[str, str | None]]
 """Where settings come from, and which: by their environment names."""
@@ -102,6 +107,32 @@ def _origin(text: str) -> str:
     return origin
 
 
+def _operator_key(key: str) -> str:
+    """A key as it can stand in a header. Raises ValueError, without repeating it."""
+    if not (key.isascii() and key.isprintable() and " " not in key and len(key) <= MAX_KEY_CHARS):
+        raise ValueError(f"a key has at most {MAX_KEY_CHARS} visible ASCII characters, or nobody could send it")
+    return key
+
+
+OperatorKeys = Annotated[tuple[Annotated[str, AfterValidator(_operator_key)], ...], BeforeValidator(_names)]
+
+
+def _listening(host: str) -> str:
+    """An address or host name to listen on, without brackets. Raises ValueError for what has a scheme or a port."""
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    with contextlib.suppress(ValueError):
+        ip_address(bare)
+        return bare
+    if bare != host or not re.fullmatch(r"[\w.-]+", host):
+        raise ValueError(f"{host[:100]!r} is no address to listen on; write it like 0.0.0.0 or ::1, without port")
+    return host
+
+
+def _lower(value: object) -> object:
+    """One of a few words, however it is written."""
+    return value.lower() if isinstance(value, str) else value
+
+
 def _host(name: str) -> str:
     """A host name, `*.` before it for all below, or an address; without scheme and port. Raises ValueError for what no request names."""
     if not re.fullmatch(r"(?:\*\.)?[\w.-]+|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]+\]?", name) or ("[" in name) is not (
@@ -130,7 +161,7 @@ def _web_address(text: str) -> str:
 
 def _is_web(text: str) -> bool:
     """Whether it is an http or https address with a host, and nothing in it that cannot be sent."""
-    return is_url(text) and text.isprintable() and " " not in text
+    return is_url(text) and text.isprintable() and not {" ", "\\"} & set(text)
 
 
 def _name(text: str) -> str:
@@ -158,6 +189,8 @@ Prefix = Annotated[str, AfterValidator(_prefix)]
 
 
 def _env(name: str, default: Any, why: str, **limits: Any) -> Any:
+    if isinstance(default, int | float) and not isinstance(default, bool):
+        limits.setdefault("le", LARGEST)
     return Field(default, validation_alias=AliasChoices(name), description=why, **limits)
 
 
@@ -197,11 +230,13 @@ class Settings(_ByName):
     journal_bytes: int = _env(
         "ARBITER_JOURNAL_BYTES", 256_000_000, "how large that file may get; about 5 KB a decision", ge=1_000_000
     )
-    api_keys: Names = _env("ARBITER_API_KEYS", (), "operator keys, comma-separated; none: one is made at first start")
+    api_keys: OperatorKeys = _env(
+        "ARBITER_API_KEYS", (), "operator keys, comma-separated; none: one is made at first start"
+    )
     host_name: Annotated[str, AfterValidator(_name)] = _env(
         "ARBITER_HOST_NAME", "", "how this host is called among those that share a database; unset: machine and port"
     )
-    host: str = _env("ARBITER_HOST", "127.0.0.1", "address to listen on")
+    host: Annotated[str, AfterValidator(_listening)] = _env("ARBITER_HOST", "127.0.0.1", "address to listen on")
     port: int = _env("ARBITER_PORT", 8000, "port to listen on", ge=0, le=65535)
     signup: bool | None = _env("ARBITER_SIGNUP", None, "anybody may mint a key; unset: on in sandbox mode only")
     public_reads: bool | None = _env("ARBITER_PUBLIC_READS", None, "anybody may read; unset: on in sandbox mode only")
@@ -247,7 +282,7 @@ class Settings(_ByName):
     oidc_domains: Names = _env(
         "ARBITER_OIDC_DOMAINS", (), "domains of e-mail addresses whose people come in without an invitation"
     )
-    oidc_role: Literal["caller", "operator"] = _env(
+    oidc_role: Annotated[Literal["caller", "operator"], BeforeValidator(_lower)] = _env(
         "ARBITER_OIDC_ROLE", "caller", "role of who comes in so for the first time: caller or operator"
     )
     auth_header: str = _env(
@@ -269,7 +304,11 @@ class Settings(_ByName):
         "ARBITER_WRITE_TIMEOUT_S", 30.0, "a caller who takes nothing of an answer for so long is cut off", gt=0
     )
     max_connections: int | None = _env(
-        "ARBITER_MAX_CONNECTIONS", None, "connections at once; unset: what the descriptors allow, at most 16,384", gt=0
+        "ARBITER_MAX_CONNECTIONS",
+        None,
+        "connections at once; unset: what the descriptors allow, at most 16,384",
+        gt=0,
+        le=LARGEST,
     )
     max_connections_per_address: int = _env(
         "ARBITER_MAX_CONNECTIONS_PER_ADDRESS", 2_048, "connections of one address, trusted proxies excepted", gt=0
@@ -336,12 +375,12 @@ class Settings(_ByName):
     gateway_port: int | None = _env(
         "ARBITER_GATEWAY_PORT", None, "port of the gateway processes; unset: ARBITER_PORT + 1", ge=1, le=65535
     )
-    limits_fail: Literal["open", "closed"] = _env(
+    limits_fail: Annotated[Literal["open", "closed"], BeforeValidator(_lower)] = _env(
         "ARBITER_LIMITS_FAIL",
         "open",
         "while the database refuses, requests of limited keys are open: routed uncounted; closed: refused",
     )
-    durability: Literal["strict", "relaxed", "power"] = _env(
+    durability: Annotated[Literal["strict", "relaxed", "power"], BeforeValidator(_lower)] = _env(
         "ARBITER_DURABILITY",
         "strict",
         "strict: an answer ends only when its record is committed; relaxed: at once; power: synced to disk",
@@ -422,14 +461,16 @@ class Settings(_ByName):
     )
     keep_trace_days: float = _env("ARBITER_KEEP_TRACE_DAYS", 30.0, "days a decision's trace is kept", gt=0)
     sandbox_latency: float = _env("ARBITER_SANDBOX_LATENCY", 1.0, "scale of the sandbox's latencies; 0 for none", ge=0)
-    sandbox_dialect: Literal["openai-chat", "anthropic-messages", "openai-responses"] = _env(
-        "ARBITER_SANDBOX_DIALECT", "openai-chat", "what is spoken with the sandbox"
-    )
+    sandbox_dialect: Annotated[
+        Literal["openai-chat", "anthropic-messages", "openai-responses"], BeforeValidator(_lower)
+    ] = _env("ARBITER_SANDBOX_DIALECT", "openai-chat", "what is spoken with the sandbox")
     sandbox_seed: int = _env("ARBITER_SANDBOX_SEED", 7, "seed of the sandbox's answers")
     time_zone: Annotated[str, AfterValidator(_time_zone)] = _env(
         "ARBITER_TIME_ZONE", "UTC", "time zone of the days and weeks that operators are told of, such as Europe/Berlin"
     )
-    log_level: Literal["debug", "info", "warning", "error"] = _env("ARBITER_LOG_LEVEL", "info", "least level logged")
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = _env(
+        "ARBITER_LOG_LEVEL", "info", "least level logged"
+    )
     log_content: bool = _env("ARBITER_LOG_CONTENT", False, "log prompts and answers too")
     otlp_endpoint: WebAddress = _env("OTEL_EXPORTER_OTLP_ENDPOINT", "", "OpenTelemetry collector; off when empty")
     otlp_content: bool = _env(
@@ -479,6 +520,13 @@ class Settings(_ByName):
         return ("!claude*", *self.join) if self.base_url == DEFAULT_BASE_URL else self.join
 
     @property
+    def own_url(self) -> str:
+        """Where this machine reaches it: at a loopback address where it listens on all."""
+        everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+        host = everywhere.get(self.host, self.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
     def workers_port(self) -> int:
         """Where the gateway processes listen, if there are any."""
         return self.port + 1 if self.gateway_port is None else self.gateway_port
@@ -524,12 +572,14 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
     except EnvFileError as error:
         raise SettingsError(str(error)) from error
     file = DotEnvSettingsSource(Settings, env_file=env_file if encoding else None, env_file_encoding=encoding)
-    layers = (
-        ("environment", {name: value for name, value in process.items() if value}),
-        (".env", {name: value for name, value in file.env_vars.items() if name not in process}),
-    )
     known = setting_names()
-    unknown = sorted(name for _, names in layers for name in names if name.startswith(PREFIX) and name not in known)
+    layers = (
+        ("environment", {name: _bare(name, value) for name, value in process.items() if value}),
+        (".env", {name: _bare(name, value) for name, value in file.env_vars.items() if name not in process}),
+    )
+    unknown = sorted(
+        name for _, names in layers for name in names if name.upper().startswith(PREFIX) and name not in known
+    )
     if unknown:
         raise SettingsError(f"unknown settings: {', '.join(unknown)}; see .env.example for the list")
     sources = {name: where for where, names in reversed(layers) for name in names if name in known}
@@ -540,6 +590,18 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
             "ARBITER_SERVE: a licence is earned beside answers, so it needs ARBITER_SHADOW=true and ARBITER_POLICY=arbiter"
         )
     return settings
+
+
+def _bare(name: str, value: str | None) -> str | None:
+    """A value without what stands around it by mistake: white space of a file with CRLF, quotes of one that no shell has read.
+
+    What was around the runtime's address and its key is said, too: `_repair`.
+    """
+    if value is None or name in ("BTL_BASE_URL", "GATEWAY_API_KEY"):
+        return value
+    bare = value.strip()
+    quoted = len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'" and bare[0] not in bare[1:-1]
+    return bare[1:-1].strip() if quoted else bare
 
 
 def _built(model: type[M], layers: Iterable[Layer], **given: object) -> M:
@@ -594,8 +656,10 @@ def _address(url: str) -> str:
         local = host == "localhost" or "." not in host or re.fullmatch(r"(?:127|10|192\.168)\.[\d.]+", host)
         plain = f"{'http' if local else 'https'}://{plain}"
     plain = re.sub(r"[?#].*", "", plain).rstrip("/")
-    plain = re.sub(r"/(?:chat/completions|completions|models|chat)$", "", plain).rstrip("/")
-    if not _is_web(plain):
+    plain = re.sub(r"/(?:chat/completions|completions|models|chat|messages|responses|embeddings)$", "", plain).rstrip(
+        "/"
+    )
+    if not _is_web(plain) or re.match(r"https?://https?(?::|/|$)", plain, re.IGNORECASE):
         raise SettingsError(f"BTL_BASE_URL: {url[:100]!r} is no address; write it like https://host/v1")
     return plain
 

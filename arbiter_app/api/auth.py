@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from arbiter_app import browsers
 from arbiter_app.pipeline.errors import BadRequest, Forbidden, Unauthorized
 from arbiter_app.pipeline.types import Caller
+from arbiter_app.settings import MAX_KEY_CHARS
 
 if TYPE_CHECKING:
     from arbiter_app.services.keys import Keys
 
-MAX_KEY_CHARS = 512
 _ALTERNATIVES = (b"x-api-key", b"api-key")
 _KEYS = frozenset({b"authorization", *_ALTERNATIVES})
 _PROXIED = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip", b"via"})

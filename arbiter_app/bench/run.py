@@ -35,7 +35,7 @@ def main(argv: Sequence[str], console: Console | None = None) -> int:
     out = console or Console(width=None if sys.stdout.isatty() else WIDE)
     try:
         settings = load_settings()
-        url = given.url or f"http://{settings.host}:{settings.port}"
+        url = given.url or settings.own_url
         asks = _asks(given)
         with closing(Client(url, "")) as nobody:
             nobody.get("/health")

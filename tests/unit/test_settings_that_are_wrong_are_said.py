@@ -65,6 +65,8 @@ def test_a_directory_a_huge_file_and_no_file(tmp_path: Path) -> None:
         ("api.example.com/v1", "https://api.example.com/v1"),
         ("https://api.example.com/v1/chat/completions", "https://api.example.com/v1"),
         ("https://api.example.com/v1/models/", "https://api.example.com/v1"),
+        ("https://api.example.com/v1/messages", "https://api.example.com/v1"),
+        ("https://api.example.com/v1/responses", "https://api.example.com/v1"),
         ("https://api.example.com/v1?key=1#x", "https://api.example.com/v1"),
         (" 'https://api.example.com/v1' ", "https://api.example.com/v1"),
     ],
@@ -75,7 +77,11 @@ def test_the_address_that_is_meant_is_read_and_that_is_said(given: str, read: st
 
 
 @pytest.mark.parametrize(
-    "given", ["ftp://host/v1", "https://", "http://a b/v1", "http://host:99999/v1", "http://host:x/v1"]
+    "given",
+    [
+        *("ftp://host/v1", "https://", "http://a b/v1", "http://host:99999/v1", "http://host:x/v1"),
+        *("http:/host/v1", "https//host/v1", "https:host/v1", "http://https://host/v1", "http://host\\v1"),
+    ],
 )
 def test_what_is_no_address_is_said(given: str) -> None:
     with pytest.raises(SettingsError, match="BTL_BASE_URL"):
@@ -94,6 +100,64 @@ def test_a_key_that_can_be_none_is_said_without_it(given: str) -> None:
     with pytest.raises(SettingsError, match="GATEWAY_API_KEY") as caught:
         load_settings({"GATEWAY_API_KEY": given}, env_file=None)
     assert given not in str(caught.value)
+
+
+@pytest.mark.parametrize("around", ["{} ", " {}\r", "{}\n", '"{}"', "'{}' ", "\u00a0{}"])
+def test_what_a_file_that_no_shell_reads_leaves_around_a_value_is_none_of_it(around: str) -> None:
+    """Such as `docker run --env-file`, and lines that end with CRLF."""
+    given = {
+        "ARBITER_PORT": "8001",
+        "ARBITER_SHADOW": "off",
+        "ARBITER_HOST": "localhost",
+        "ARBITER_API_KEYS": "a,b",
+        "ARBITER_DB": "x y.db",
+        "ARBITER_TIME_ZONE": "Europe/Berlin",
+        "ARBITER_LOG_LEVEL": "WARNING",
+        "ARBITER_EPSILON": "0.2",
+        "ARBITER_ALLOWED_HOSTS": "a.example,b.example",
+    }
+    bare = load_settings(given, env_file=None)
+    told = load_settings({name: around.format(value) for name, value in given.items()}, env_file=None)
+    assert told == bare.model_copy(update={"environment": told.environment})
+    assert (bare.log_level, bare.db, bare.api_keys) == ("warning", "x y.db", ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    "key", ["a b", "a\nb", "a\x01b", "\u043a\u043b\u044e\u0447", "a\u200bb", "\u201cabc\u201d", "a" * 513]
+)
+def test_an_operator_key_that_nobody_could_send_is_said_without_it(key: str) -> None:
+    with pytest.raises(SettingsError, match=r"^ARBITER_API_KEYS.*visible ASCII") as caught:
+        load_settings({"ARBITER_API_KEYS": f"good,{key}"}, env_file=None)
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "host", "url"),
+    [
+        ("[::1]", "::1", "http://[::1]:8000"),
+        ("::", "::", "http://[::1]:8000"),
+        ("0.0.0.0", "0.0.0.0", "http://127.0.0.1:8000"),
+        ("fe80::1%eth0", "fe80::1%eth0", "http://[fe80::1%eth0]:8000"),
+        ("router.local", "router.local", "http://router.local:8000"),
+    ],
+)
+def test_an_address_to_listen_on_and_where_it_is_reached(given: str, host: str, url: str) -> None:
+    settings = load_settings({"ARBITER_HOST": given}, env_file=None)
+    assert (settings.host, settings.own_url) == (host, url)
+
+
+@pytest.mark.parametrize("given", ["*", "a b", "http://127.0.0.1", "127.0.0.1:9000", "[localhost]", "host/x"])
+def test_what_cannot_be_listened_on_is_said(given: str) -> None:
+    with pytest.raises(SettingsError, match=r"^ARBITER_HOST: .* is no address to listen on"):
+        load_settings({"ARBITER_HOST": given}, env_file=None)
+
+
+@pytest.mark.parametrize(
+    "name", ["ARBITER_LIMIT_6H", "ARBITER_KEEP_DECISIONS", "ARBITER_MAX_CONNECTIONS", "REQUEST_TIMEOUT"]
+)
+def test_no_number_is_beyond_what_a_database_holds(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name}: "):
+        load_settings({name: "9" * 19}, env_file=None)
 
 
 def test_an_address_without_a_key_is_no_silent_sandbox() -> None:
@@ -145,8 +209,8 @@ def test_the_environment_wins_also_where_it_is_empty_and_says_so(tmp_path: Path)
         ({"ARBITER_EPSILON": "2"}, "epsilon is a share between 0 and 1, not 2.0"),
         ({"ARBITER_MIN_SAMPLES": "x"}, "ARBITER_MIN_SAMPLES: 'x' is not a number"),
         (
-            {"ARBITER_EPSILN": "1", "ARBITER_A": "1"},
-            "unknown settings: ARBITER_A, ARBITER_EPSILN; see .env.example for the list",
+            {"ARBITER_EPSILN": "1", "ARBITER_A": "1", "arbiter_port": "1"},
+            "unknown settings: ARBITER_A, ARBITER_EPSILN, arbiter_port; see .env.example for the list",
         ),
         ({"BTL_BASE_URL": "ftp://x"}, "BTL_BASE_URL: 'ftp://x' is no address; write it like https://host/v1"),
     ],
@@ -189,7 +253,7 @@ def test_a_host_or_proxy_that_no_request_could_come_by_is_said(name: str, value:
 
 @pytest.mark.parametrize("name", ["EMBEDDINGS_API_URL", "ARBITER_OIDC_ISSUER", "OTEL_EXPORTER_OTLP_ENDPOINT"])
 @pytest.mark.parametrize(
-    "value", ["x", "localhost:8080", "ftp://host/", "http://", "http://a b/", "http://h:x/", "https://h/\n"]
+    "value", ["x", "localhost:8080", "ftp://host/", "http://", "http://a b/", "http://h:x/", "https://h/\nx"]
 )
 def test_an_address_that_nothing_can_be_sent_to_is_said(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=rf"^{name}: .* is no address; write it like https://host/v1$"):
