@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,13 +22,22 @@ from arbiter_app.runtime.json_lines import chat_of_ollama, events_in_lines
 from arbiter_app.runtime.sse import EventSplitter, EventTooLarge, event_data, separated
 from arbiter_app.runtime.transport import Headers
 
+_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
 """What reading an answer raises where a runtime says what nobody thought of: its fault, and no reason that the caller's request fails."""
 
 
 def joined(pieces: Sequence[bytes]) -> bytes:
-    """A body in one, without a byte order mark and without secrets."""
-    return hide_bytes(b"".join(pieces).removeprefix(exact_json.BOM))
+    """A body in one, in UTF-8, without a byte order mark and without secrets."""
+    body = b"".join(pieces)
+    if body[:2] in _MARKS or b"\0" in body[:2]:  # no JSON has a zero in it, but where each character takes two bytes
+        body = _from_utf_16(body)
+    return hide_bytes(body.removeprefix(exact_json.BOM))
+
+
+def _from_utf_16(body: bytes) -> bytes:
+    coding = "utf-16" if body[:2] in _MARKS else "utf-16-be" if body[:1] == b"\0" else "utf-16-le"
+    return body.decode(coding, "replace").encode()
 
 
 def events_in(body: bytes) -> list[bytes]:

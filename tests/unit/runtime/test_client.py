@@ -154,6 +154,44 @@ def test_a_compressed_answer_is_read_and_a_bomb_is_cut_at_the_bound(stream: bool
     run(test())
 
 
+@pytest.mark.parametrize("pieces", [1, 60])
+@pytest.mark.parametrize(
+    "stated",
+    [
+        b"content-length: %d\r\nx: y\r\nContent-Length: %d\r\n",
+        b"content-length: %d, %d\r\n",
+        b"x: y\r\ncontent-length:%d , %d\r\n",
+    ],
+)
+def test_a_length_that_is_stated_twice_alike_is_one(stated: bytes, pieces: int) -> None:
+    """And the connection stays good for the next request."""
+    length = len(ANSWER)
+    reply = b"HTTP/1.1 200 OK\r\n%b\r\n%b" % (stated % (length, length), ANSWER)
+    step = -(-len(reply) // pieces)
+
+    async def script(peer: Peer) -> None:
+        for _ in range(2):
+            await peer.ask()
+            for at in range(0, len(reply), step):
+                await peer.say(reply[at : at + step])
+
+    async def test() -> None:
+        async with serving(script) as (_, runtime):
+            for _ in range(2):
+                assert (await runtime.complete(b"{}", deadline=soon())).body == ANSWER
+
+    run(test())
+
+
+@pytest.mark.parametrize("coding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_an_answer_in_another_coding_is_read(coding: str) -> None:
+    async def test() -> None:
+        async with serving(replying(plain(ANSWER.decode().encode(coding)))) as (_, runtime):
+            assert (await runtime.complete(b"{}", deadline=soon())).body == ANSWER
+
+    run(test())
+
+
 @pytest.mark.parametrize(
     "head",
     [
