@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from arbiter_app.pipeline import tiers
 from arbiter_app.pipeline.meter import Meter
 from arbiter_app.pipeline.optional import MARK
 from arbiter_app.pipeline.plain import whole_of
@@ -21,10 +22,6 @@ LEVEL_MARGIN = 1.25
 """How far the charge of a call may be over the mean, where a model is charged dearer than it is listed."""
 UNPRICED_PICO = PICO_PER_USD // 1_000_000
 """What a token is taken to cost at most whose price nobody knows: five times the dearest embedding's."""
-_TIERS = {"priority": 2.0, "fast": 2.0}
-"""How many times the list price is charged at most for an answer that goes before others ..."""
-FAST_TIMES = 6.0
-"""... and for one of Anthropic's in a hurry."""
 _FAST = '"fast"'
 _ESTIMATED = frozenset({"messages", "tools"})
 """Members of a request whose tokens are estimated; of the others, a character is taken for one."""
@@ -54,9 +51,8 @@ class Ceilings:
         tokens_in = self._prompt_tokens(request, model)
         level = self._level_of(bucket, model.id) or 0.0
         times = self._multiplier_of(model.base) * max(1.0, LEVEL_MARGIN * level if level > 1 else 1.0)
-        times *= _TIERS.get(str(request.payload.get("service_tier")), 1.0)
-        if request.native is not None and request.native.members.get("speed") == _FAST:
-            times *= FAST_TIMES
+        hurry = request.native is not None and request.native.members.get("speed") == _FAST
+        times *= tiers.times(request.payload.get("service_tier"), fast=hurry)
         return self._meter.ceiling_pico(
             tokens_in,
             self._answer_tokens(request, model, tokens_in),

@@ -2,7 +2,8 @@
 
 settled    a charge that the answer states (see `claims.charges`)
 computed   usage x catalog price; also where the stated charge is implausible, and then it teaches nothing
-estimated  learned mean of the bucket, when usage is missing; usage x a cautious price, where nobody knows the model's
+estimated  learned mean of the bucket, when usage is missing; usage x a cautious price, where nobody knows the model's, or the answer
+           says that it went before others, for a price that is in no list
 unknown    none of these; never zero
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from arbiter_app.pipeline import tiers
 from arbiter_app.pipeline.types import PICO_PER_USD, UNKNOWN_COST, Cost, CostState, Json, Model, Usage
 from arbiter_app.runtime.claims.charges import (
     CHARGE_HEADER,
@@ -56,8 +58,16 @@ def cost_with_usage(
     if charge is not None:
         return Cost(charge if multiplier == 1.0 else scaled(charge, multiplier), CostState.SETTLED)
     if usage is not None:
-        state = CostState.COMPUTED if model.priced else CostState.ESTIMATED
-        return Cost(computed_pico(usage, model, multiplier), state, set_aside=set_aside)
+        dearer = _times(body)
+        state = CostState.COMPUTED if model.priced and dearer == 1.0 else CostState.ESTIMATED
+        return Cost(computed_pico(usage, model, multiplier * dearer), state, set_aside=set_aside)
     if learned_usd is not None:
         return Cost(round(learned_usd * PICO_PER_USD), CostState.ESTIMATED, set_aside=set_aside)
     return Cost(None, CostState.UNKNOWN, set_aside=True) if set_aside else UNKNOWN_COST
+
+
+def _times(body: Json) -> float:
+    """How many times its list price an answer costs at most, by what it states of how it was served."""
+    stated = body.get("usage")
+    usage: Json = stated if isinstance(stated, dict) else {}
+    return tiers.times(body.get("service_tier") or usage.get("service_tier"), fast=usage.get("speed") == "fast")

@@ -36,6 +36,22 @@ def test_usage_is_priced_by_the_catalog_without_binary_dust(model: Model, pico: 
     assert cost_of({}, Usage(1_000, 100), model) == cost
 
 
+@pytest.mark.parametrize(
+    ("stated", "times"),
+    [
+        ({"service_tier": "priority"}, 2),
+        ({"usage": {**BODY["usage"], "speed": "fast"}}, 6),
+        ({"service_tier": "default"}, 1),
+        ({"service_tier": ["priority"]}, 1),
+    ],
+)
+def test_what_went_before_others_is_not_booked_at_list_price(stated: dict[str, object], times: int) -> None:
+    """Nor is that learned from: what it costs stands in no list."""
+    cost = cost_of({}, {**BODY, **stated}, MINI)
+    assert (cost.pico, cost.measured) == (times * 210_000_000, times == 1)
+    assert cost_of({"x-btl-customer-charge": "0.0003"}, {**BODY, **stated}, MINI).pico == 300_000_000
+
+
 def test_a_learned_mean_serves_when_usage_is_missing_and_nothing_else() -> None:
     assert cost_of({}, {}, MINI, learned_usd=0.001).pico == 1_000_000_000
     assert cost_of({}, {}, MINI, learned_usd=0.001).state is CostState.ESTIMATED
