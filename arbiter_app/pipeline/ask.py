@@ -28,6 +28,8 @@ REST_S = 600.0
 """... for this time."""
 MOST_ROOM = 4_096
 """Tokens that a question may cost at most, thinking included."""
+READ_CHARS = 1_000_000
+"""What is read of an answer: as much of its beginning and its end together. None that is of use is longer."""
 EFFORTS = ("none", "minimal", "low")
 """How little thinking is asked of a model that was seen to think: the first that it takes. Which one that is, differs."""
 REFUSED = (400, 422)
@@ -165,8 +167,9 @@ class Asker:
         if not isinstance(message, dict):
             raise RuntimeFault("protocol", f"{model.id}: the answer has no text")
         said = message.get("content")
-        text = spoken(said if isinstance(said, str) else _joined(said))
-        if _thinks(message, reply.json) or (not text and choice.get("finish_reason") == "length"):
+        said = _ends(said if isinstance(said, str) else _joined(said))
+        text = spoken(said)
+        if _thinks(said, message, reply.json) or (not text and choice.get("finish_reason") == "length"):
             habit.thought(cut=not text)
         return text, cost
 
@@ -191,11 +194,16 @@ def spoken(text: str) -> str:
     return _THOUGHT.sub("", _ENDED.sub("", text)).strip()
 
 
-def _thinks(message: Json, body: Json) -> bool:
-    """Whether the answer shows that the model thought before it spoke."""
-    said = message.get("content")
+def _ends(text: str) -> str:
+    """Beginning and end of a text that is too long to be looked at on the event loop."""
+    half = READ_CHARS // 2
+    return text if len(text) <= READ_CHARS else f"{text[:half]}\n[...]\n{text[-half:]}"
+
+
+def _thinks(said: str, message: Json, body: Json) -> bool:
+    """Whether the answer, which said this, shows that the model thought before it spoke."""
     shown = any(message.get(key) for key in ("reasoning_content", "reasoning", "reasoning_details"))
-    if shown or (isinstance(said, str) and (_THOUGHT.match(said) or "</think" in said)):
+    if shown or _THOUGHT.match(said) or "</think" in said:
         return True
     usage = body.get("usage")
     details = usage.get("completion_tokens_details") if isinstance(usage, dict) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -77,6 +78,22 @@ def test_a_model_that_thinks_at_length_gets_to_its_answer() -> None:
 
     runtime, texts, _ = ask(thinking)
     assert texts == ["math"] and runtime.asked[0]["model"] == "house/first"
+
+
+@pytest.mark.parametrize(
+    "content", ["<think>" + "x<" * 10_000_000 + "</think>code", "</think" * 3_000_000, ["a" * 9_000_000] * 3]
+)
+def test_no_answer_is_so_long_that_reading_it_holds_the_others(content: object) -> None:
+    """A model that says twenty million characters where a word was asked for."""
+    said = [{"type": "text", "text": one} for one in content] if isinstance(content, list) else content
+    before = answer(said)
+    took = time.thread_time()
+    _, texts, _ = ask(lambda asked: before)
+    took = time.thread_time() - took
+    written = time.thread_time()
+    orjson.dumps(before)
+    assert took < 0.1 + 5 * (time.thread_time() - written)
+    assert texts == ["code"] if str(content).startswith("<think>") else len(texts[0]) < 1_100_000
 
 
 def test_a_model_that_was_cut_is_asked_to_think_less_with_more_room() -> None:
