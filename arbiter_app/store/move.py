@@ -43,15 +43,12 @@ _STATE, _DECISIONS = table(PolicyState), table(StoredDecision)
 def move(source: str, target: str, say: Say) -> None:
     """Copy everything. Raises StoreUnusable with what is in the way, and what to do."""
     origin, aim = backend_of(url_of(source)), backend_of(url_of(target))
+    if origin.path is not None and not origin.path.is_file():
+        raise StoreUnusable(f"{origin.shown}: no such file")
     _not_serving(origin)
     reading = origin.engine(read_only=True)
     try:
-        if origin.path is not None and not origin.path.exists():
-            raise StoreUnusable(f"{origin.shown}: no such file")
-        if (found := revision(reading)) != head():
-            raise StoreUnusable(
-                f"{origin.shown} has the schema {found or 'of no Arbiter'}, not {head()}; start this version on it once, then move it"
-            )
+        _of_this_version(origin, reading)
         prepare(aim.url)
         writing = aim.engine()
         try:
@@ -65,10 +62,23 @@ def move(source: str, target: str, say: Say) -> None:
         reading.dispose()
 
 
+def _of_this_version(origin: Backend, reading: Engine) -> None:
+    """Raises StoreUnusable for what is no store, or one of another version."""
+    try:
+        found = revision(reading)
+    except DatabaseError as error:
+        raise StoreUnusable(f"{origin.shown} cannot be read as a store: {error.orig}") from error
+    if found != head():
+        raise StoreUnusable(
+            f"{origin.shown} has the schema {found or 'of no Arbiter'}, not {head()}; start this version on it once, then move it"
+        )
+
+
 def _not_serving(origin: Backend) -> None:
-    if origin.path is None or not origin.path.exists():
+    """Raises StoreUnusable while an Arbiter serves from the store."""
+    if origin.path is None:
         return
-    neighbours = Neighbours(origin.path)
+    neighbours = Neighbours(origin.path, passing=True)
     try:
         if (serving := neighbours.other()) is not None:
             raise StoreUnusable(f"an Arbiter (process {serving}) is serving from {origin.path}; stop it, then move")

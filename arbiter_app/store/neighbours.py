@@ -27,16 +27,18 @@ _HERE: Counter[Path] = Counter()
 class Neighbours:
     """This process's mark beside a database file, and the look for the marks of others."""
 
-    def __init__(self, database: Path) -> None:
-        """Marks this process. A place where no lock can be made is one where none can be seen."""
+    def __init__(self, database: Path, *, passing: bool = False) -> None:
+        """Marks this process. A place where no lock can be made is one where none can be seen. Who only looks in, `passing`, takes the
+        file of the marks away again where there was none.
+        """
         self._file: int | None = None
         self._database = Path(os.path.realpath(database))
         self._closed = False
+        mark = self._database.with_name(f"{self._database.name}.serving")
+        self._passing: Path | None = mark if passing and not mark.exists() else None
         _HERE[self._database] += 1
         try:
-            self._file = os.open(
-                self._database.with_name(f"{self._database.name}.serving"), os.O_CREAT | os.O_RDWR, 0o600
-            )
+            self._file = os.open(mark, os.O_CREAT | os.O_RDWR, 0o600)
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, random.randrange(1 << 40))
         except OSError:
             self._let_go()
@@ -67,5 +69,7 @@ class Neighbours:
 
     def _let_go(self) -> None:
         if self._file is not None:
+            if self._passing is not None and self._by_lock() is None:
+                self._passing.unlink(missing_ok=True)
             os.close(self._file)
             self._file = None

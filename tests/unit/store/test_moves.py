@@ -106,6 +106,16 @@ def test_a_target_that_holds_anything_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "none.db").exists()
 
 
+@pytest.mark.parametrize("data", [b"no database " * 500, b"", b"SQLite format 3\0" + b"\xff" * 8_000])
+def test_what_is_no_store_is_said_and_nothing_is_left_beside_it(tmp_path: Path, data: bytes) -> None:
+    source = tmp_path / "here.db"
+    source.write_bytes(data)
+    with pytest.raises(StoreUnusable) as caught:
+        move.move(str(source), str(tmp_path / "there.db"), print)
+    assert "cut short" not in str(caught.value) and "here.db" in str(caught.value)
+    assert [one.name for one in tmp_path.iterdir()] == ["here.db"] and source.read_bytes() == data
+
+
 def test_no_transaction_of_the_target_rests_while_the_source_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
