@@ -8,10 +8,14 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import logging
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
@@ -85,6 +89,25 @@ def _build() -> bool:
     return True
 
 
+@contextmanager
+def locked_packages(root: Path = ROOT) -> Iterator[Path]:
+    """A copy of `reflex.lock`, which Reflex writes several times in a build: what it is at the end is put back, each file at once.
+
+    A build that is ended before that leaves the checkout as it was.
+    """
+    kept = root / "reflex.lock"
+    with tempfile.TemporaryDirectory(prefix="arbiter-build-") as made:
+        copy = Path(made) / "reflex.lock"
+        shutil.copytree(kept, copy)
+        yield copy
+        for one in copy.iterdir():
+            place = kept / one.name
+            if not place.is_file() or place.read_bytes() != one.read_bytes():
+                beside = place.with_name(f".{one.name}.new")
+                beside.write_bytes(one.read_bytes())
+                os.replace(beside, place)
+
+
 def _export() -> None:
     """Compile and bundle the pages into `.web/build/client`. Node is looked for beside this Python first."""
     from reflex.utils.export import export
@@ -96,8 +119,10 @@ def _export() -> None:
     path.set(f"{Path(sys.executable).parent}:{path.get()}")  # type: ignore[arg-type]
     environment.REFLEX_USE_NPM.set(True)
     environment.REFLEX_CHECK_LATEST_VERSION.set(False)
-    initialize_frontend_dependencies()  # type: ignore[no-untyped-call]
-    export(zipping=False, backend=False, env=constants.Env.PROD, loglevel=constants.LogLevel.INFO)
+    with locked_packages() as packages:
+        constants.Bun.ROOT_LOCKFILE_DIR = str(packages)
+        initialize_frontend_dependencies()  # type: ignore[no-untyped-call]
+        export(zipping=False, backend=False, env=constants.Env.PROD, loglevel=constants.LogLevel.INFO)
 
 
 if __name__ == "__main__":

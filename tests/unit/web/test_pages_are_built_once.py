@@ -19,6 +19,27 @@ with open("builds", "a") as log:
 """Stands for Reflex, which takes a minute."""
 
 
+def test_a_build_that_is_ended_leaves_the_locked_packages_as_they_were(tmp_path: Path) -> None:
+    kept = tmp_path / "reflex.lock"
+    kept.mkdir()
+    (kept / "package.json").write_text("as it was")
+
+    def built(*, ends: bool) -> None:
+        with build.locked_packages(tmp_path) as copy:
+            (copy / "package.json").write_text("on the way")
+            (copy / "package-lock.json").write_text("new")
+            if ends:
+                raise KeyboardInterrupt
+            (copy / "package.json").write_text("at the end")
+
+    with pytest.raises(KeyboardInterrupt):
+        built(ends=True)
+    assert [(one.name, one.read_text()) for one in kept.iterdir()] == [("package.json", "as it was")]
+    built(ends=False)
+    told = {one.name: one.read_text() for one in kept.iterdir()}
+    assert told == {"package.json": "at the end", "package-lock.json": "new"}
+
+
 def test_hosts_of_one_checkout_wait_for_the_one_that_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "arbiter_app" / "web"
     package.mkdir(parents=True)
