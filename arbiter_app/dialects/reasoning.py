@@ -39,7 +39,6 @@ __all__ = [
     "put_back",
     "sealed",
     "stated_in",
-    "text_of",
     "unsealed",
 ]
 
@@ -137,11 +136,17 @@ class Carried:
     def __init__(self) -> None:
         self._details: list[Json] = []
         self._member = ""
+        self._in_members = False
 
-    def add(self, part: Json) -> None:
-        """What a message, or a piece of one, says of it."""
-        self._details += [one for one in stated_in(part) if one.get("format") not in FORMATS]
-        self._member = next((name for name in THOUGHTS if isinstance(part.get(name), str) and part[name]), self._member)
+    def add(self, part: Json) -> str:
+        """Take what a message, or a piece of one, says of it; returns the text to be shown: a member's, or the details' where none says it."""
+        details = [one for one in stated_in(part) if one.get("format") not in FORMATS]
+        self._details += details
+        member = next((name for name in THOUGHTS if isinstance(part.get(name), str) and part[name]), "")
+        if member:
+            self._member, self._in_members = member, True
+            return str(part[member])
+        return "" if self._in_members else text_of(details)
 
     def taken(self) -> list[Json]:
         """The details to be sealed, once: those that were stated, else which member the text that is shown is of."""

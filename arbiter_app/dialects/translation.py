@@ -8,7 +8,6 @@ from typing import Any
 import orjson
 
 from arbiter_app import exact_json
-from arbiter_app.dialects.reasoning import MEMBER, THOUGHTS, stated_in, text_of
 from arbiter_app.pipeline.completions import choices_of, delta_of, index_of
 from arbiter_app.pipeline.errors import BadRequest
 from arbiter_app.pipeline.events import Chunk
@@ -87,12 +86,6 @@ def exactly(given: Json, written: Mapping[str, str], names: Sequence[str]) -> Js
 def line_of(value: Json) -> bytes:
     """JSON on one line, to every reader of lines. Raises TypeError for half of a surrogate pair."""
     return exact_json.on_one_line(orjson.dumps(value))
-
-
-def thought(part: Json) -> str:
-    """What a message, or a piece of one, says of a model's thinking."""
-    told = next((text for name in THOUGHTS if isinstance(text := part.get(name), str) and text), "")
-    return told or (text_of(stated_in(part)) if part.get(MEMBER) else "")
 
 
 class FirstChoice:

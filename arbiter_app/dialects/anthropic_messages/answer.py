@@ -8,7 +8,7 @@ import orjson
 
 from arbiter_app import exact_json
 from arbiter_app.dialects.reasoning import Carried, details_of, extra_of, grouped, sealed
-from arbiter_app.dialects.translation import body_of, thought
+from arbiter_app.dialects.translation import body_of
 from arbiter_app.pipeline.completions import first_choice
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.messages import content_text
@@ -105,10 +105,9 @@ def _blocks(decision: Decision, said: Json) -> list[Json]:
 
 def _thoughts(decision: Decision, said: Json, groups: list[list[Json]]) -> list[Json]:
     """What the model thought before it said anything: a block for each thing that it signed, one for all where it signed nothing."""
-    thinking = thought(said) if decision.request.show_thoughts else ""
+    carried = Carried()
+    thinking = carried.add(said) if decision.request.show_thoughts else ""
     if not details_of(said) and decision.request.show_thoughts:
-        carried = Carried()
-        carried.add(said)
         details = carried.taken()
         return [signed(decision, details, thinking)] if details else []
     blocks = [signed(decision, group) for group in groups]

@@ -25,7 +25,7 @@ from arbiter_app.dialects.openai_responses.answer import (
 from arbiter_app.dialects.openai_responses.tools import Tool
 from arbiter_app.dialects.passing import data_of
 from arbiter_app.dialects.reasoning import Carried, details_of, extra_of, grouped, sealed
-from arbiter_app.dialects.translation import FirstChoice, arguments_of, body_of, line_of, thought
+from arbiter_app.dialects.translation import FirstChoice, arguments_of, body_of, line_of
 from arbiter_app.pipeline.completions import first_choice, name_added
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.events import Chunk
@@ -153,9 +153,8 @@ class Output:
             yield from self._close_call(item, "incomplete" if cut and item.index == last else "completed")
 
     def _take(self, choice: Json, delta: Json, calls: list[tuple[int | None, Json]]) -> Iterator[Json]:
-        if text := thought(delta):
+        if text := self._carried.add(delta):
             yield from self._think(text)
-        self._carried.add(delta)
         for group in grouped(details_of(delta)):
             self._carried.taken()
             yield from self._sign(group)

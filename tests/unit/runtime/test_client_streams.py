@@ -118,7 +118,7 @@ WHOLE: dict[str, object] = {
             "finish_reason": "tool_calls",
         },
     ],
-    "usage": {"prompt_tokens": 3, "completion_tokens": 2},
+    "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
 }
 
 
