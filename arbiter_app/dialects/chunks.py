@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import orjson
@@ -96,6 +96,11 @@ class Chunks:
         if usage is not None:
             self._chunk({"choices": [], "usage": usage})
 
+    def used(self, usage: Json | None) -> None:
+        """What the answer used, where that is said after its end."""
+        if self.ended and usage is not None:
+            self._chunk({"choices": [], "usage": usage})
+
     def raw(self, data: bytes) -> None:
         """The data of what is no event of the dialect."""
         self._tell()
@@ -172,15 +177,27 @@ class Chunks:
         self._made.append(event)
 
 
+class RegularEvents:
+    """Makes the events of one stream as every client of their dialect reads them: here they are taken as they came."""
+
+    def of(self, event: Json) -> Sequence[Json]:
+        """The events that are told in the place of one, which has a type: itself, where it is right."""
+        return (event,)
+
+
 class EventReader:
     """Reads one answer of a runtime of another dialect event by event; what `dialects.wire.Reader` asks of a stream."""
 
     handlers: ClassVar[Mapping[str, Callable[[Any, Json], None]]]
     """What is done with an event, by its `type`; others of the dialect say nothing that a chat has."""
+    regular: ClassVar[type[RegularEvents]] = RegularEvents
+    """What makes events regular before they are read, and passed on."""
 
     def __init__(self) -> None:
         self._chunks = Chunks()
+        self._regular = self.regular()
         self.stray = False
+        self.told: Sequence[Json] | None = None
 
     @property
     def ended(self) -> bool:
@@ -196,12 +213,16 @@ class EventReader:
         """Read an event."""
         event = parsed(data) if said is None else said
         kind = event.get("type") if isinstance(event, dict) else None
-        handle = self.handlers.get(kind) if isinstance(kind, str) else None
-        self.stray = kind is None and data.strip() != DONE
-        if handle is not None:
-            handle(self, event)
-        elif kind is None or "choices" in event:
+        self.stray, self.told = kind is None and data.strip() != DONE, None
+        if kind is None or "choices" in event:
             self._chunks.raw(data)
+            return
+        told = self._regular.of(event) if isinstance(kind, str) else (event,)
+        if len(told) != 1 or told[0] is not event:
+            self.told = told
+        for one in told:
+            if isinstance(kind, str) and (handle := self.handlers.get(one["type"])) is not None:
+                handle(self, one)
 
     def taken(self) -> list[bytes]:
         """What the events that were read have added."""

@@ -6,7 +6,7 @@ The other side of the dialects: callers speak one, runtimes another, and between
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from arbiter_app import values
@@ -39,6 +39,10 @@ class Reader(Protocol):
     def stray(self) -> bool:
         """Whether what was read last is nothing that a caller of the dialect takes as it is: a whole answer that lacks members, or
         contradicts itself; an event of another dialect, or another beginning."""
+
+    @property
+    def told(self) -> Sequence[Json] | None:
+        """The events that a caller of the dialect gets in the place of the one that was read last; None where it is right as it came."""
 
     def whole(self, answer: Json, body: bytes) -> Json:
         """A whole answer, parsed and as it came, as a chat completion. Raises ValueError for what is no answer."""

@@ -36,6 +36,8 @@ _BROKEN = frozenset(
     }
 )
 """An answer that a runtime ends so is none."""
+_AT_ITS_END = frozenset({"eos", "eos_token", "stop_token"})
+"""What servers of open models call the end of an answer that is whole."""
 _UNSAID = frozenset({"", "null", "none", "unspecified"})
 
 
@@ -51,6 +53,11 @@ def finish_of(stated: object, called: str = "") -> str | None:
     if means in ("length", "content_filter"):
         return means
     return called or "stop"
+
+
+def is_openais(stated: object) -> bool:
+    """Whether it is a word of OpenAI's, or one that other runtimes of chats have for the same, and no other dialect's."""
+    return isinstance(stated, str) and (_word(stated) in _OURS or _word(stated) in _AT_ITS_END)
 
 
 def is_broken(stated: object) -> bool:

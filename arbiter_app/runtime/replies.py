@@ -19,7 +19,7 @@ from arbiter_app.runtime.budget import Hold
 from arbiter_app.runtime.claims.secrets import hide_bytes
 from arbiter_app.runtime.faults import stated_error
 from arbiter_app.runtime.json_lines import chat_of_ollama, events_in_lines
-from arbiter_app.runtime.sse import EventSplitter, EventTooLarge, event_data, separated
+from arbiter_app.runtime.sse import EventSplitter, EventTooLarge, event_data, separated, typed
 from arbiter_app.runtime.transport import Headers
 
 _MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -123,7 +123,7 @@ def translated(
     """
     if _is_stream(headers, body):
         for event in events_in(body):
-            take(reader, event_data(event))
+            take(reader, event_data(typed(event)))
         stream = b"".join([made + b"\n\n" for made in reader.taken()])
         return _assembled(headers, stream, first_byte_ms, hold)
     answer, body = _object_of(headers, body)

@@ -27,8 +27,10 @@ from arbiter_app.runtime.sse import (
     event_data,
     events_of,
     has_payload,
+    named,
     separated,
     told_plainly,
+    typed,
 )
 from arbiter_app.runtime.transport import HttpResponse
 from arbiter_app.turns import next_large_turn
@@ -231,12 +233,13 @@ class HttpReplyStream:
             return hide_each([one for events in several for one in events])
         made: list[bytes] = []
         for event in hide_each(events):
-            if (plainly := told_plainly(event)) is not None:
+            plainly = told_plainly(event)
+            if plainly is not None and "type" in plainly[1]:
                 data, said = plainly
                 take(self._reader, data, said)
                 self._pass(event, data, strict=True)
                 continue
-            for one in separated(event):
+            for one in map(typed, separated(event)):
                 data = event_data(one)
                 if not data:
                     made += [*self._reader.taken(), one]
@@ -246,14 +249,19 @@ class HttpReplyStream:
         return [*made, *self._reader.taken()]
 
     def _pass(self, event: bytes, data: bytes, *, strict: bool) -> None:
-        """Keep an event as it came, where its caller speaks this dialect; a `strict` one is known to be what strict readers take."""
+        """Keep an event as it came, or what is told in its place, where its caller speaks this dialect; a `strict` one is known to be what
+        strict readers take.
+        """
         if self.native is None or self._reader is None or self._reader.failed or self._reader.stray:
             return
-        self._spoken = self._spoken or data.strip() != DONE
-        kept = event if strict and not may_name_own(data) else passable(event, data)
-        if kept and self._spoken:
-            passed = self.native.ending if self._reader.ended else self.native.ready
-            passed.append(kept + b"\n\n")
+        if data.strip() == DONE:
+            return  # it ends chats
+        self._spoken = True
+        passed = self.native.ending if self._reader.ended else self.native.ready
+        if self._reader.told is not None:
+            passed += [named(b"data: " + exact_json.dumps(without_own(one))) + b"\n\n" for one in self._reader.told]
+        elif kept := event if strict and not may_name_own(data) else passable(event, data):
+            passed.append(named(kept) + b"\n\n")
 
     def _counted(self, data: bytes) -> bytes:
         """The bytes as they were before they were compressed. Raises EventTooLarge at the bound of an answer."""
@@ -271,13 +279,12 @@ def passable(event: bytes, data: bytes) -> bytes:
 
     Empty for what cannot be read at all, and for what is no event of a dialect, whose data are objects.
     """
-    ends = data.strip() == DONE
-    if not (ends or data.lstrip().startswith(b"{")):
+    if not data.lstrip().startswith(b"{"):
         return b""
     if b"\n" in event:
         told = (line for line in event.split(b"\n") if line.startswith(b"event:") or line[5:].strip())
         event = b"\n".join(line for line in told if line.startswith((b"event:", b"data:")))
-    strict = ends or _is_strict(data)
+    strict = _is_strict(data)
     if strict and not may_name_own(data):
         return event
     try:

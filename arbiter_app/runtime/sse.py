@@ -95,6 +95,28 @@ def separated(event: bytes) -> list[bytes]:
     return [b"data: " + data for data in lines]
 
 
+def typed(event: bytes) -> bytes:
+    """An event of another dialect than a chat's with its type in its data, where it stands in its name alone."""
+    line, _, rest = event.partition(b"\n")
+    data, name = event_data(rest), line[6:].strip()
+    if not (line.startswith(b"event:") and data.startswith(b"{") and name.isascii()):
+        return event
+    try:
+        said = exact_json.exact(data)
+    except ValueError:
+        return event
+    return event if "type" in said else b"%b\ndata: %b" % (line, exact_json.dumps({"type": name.decode(), **said}))
+
+
+def named(event: bytes) -> bytes:
+    """An event that is named by its type: Anthropic's library for Python passes over those that are not."""
+    if event.startswith(b"event:"):
+        return event
+    said = exact_json.loads(event_data(event))
+    kind = said.get("type") if isinstance(said, dict) else None
+    return b"event: %b\n%b" % (kind.encode(), event) if isinstance(kind, str) and kind.isprintable() else event
+
+
 def told_plainly(event: bytes) -> tuple[bytes, Json] | None:
     """The data of an event and the object that they are, where it is written as nearly all are: in strict JSON on one line, behind no
     other line than one that names the event.

@@ -238,3 +238,150 @@ def test_a_response_that_is_not_finished_is_no_answer(client: http.client.HTTPCo
     body = {**asked(RESPONSES, RESPONSES, streamed=False), "arbiter_pin": MODELS[RESPONSES]}
     status, text = told(client, RESPONSES, body)
     assert status == 502 and b"not finished" in text
+
+
+Events = list[dict[str, Any]]
+
+
+def told_without_type(events: Events) -> list[bytes]:
+    lines = ({name: one for name, one in event.items() if name != "type"} for event in events)
+    return [
+        b"event: %b\ndata: %b" % (event["type"].encode(), json.dumps(rest).encode())
+        for event, rest in zip(events, lines, strict=True)
+    ]
+
+
+def changed(events: Events, kind: str, **more: Any) -> Events:
+    """The events with other members in those of a type."""
+    return [{**one, **more} if one["type"] == kind else one for one in events]
+
+
+def without(events: Events, kind: str, of: str = "") -> Events:
+    """The events without those of a type, or of one that begin a block or an item of a type."""
+    found = [one.get("content_block", one.get("delta", one.get("item", {}))) for one in events]
+    left = zip(events, found, strict=True)
+    return [one for one, what in left if one["type"] != kind or (of and what.get("type") != of)]
+
+
+def with_inputs(events: Events, *, as_text: bool) -> Events:
+    """The inputs of calls where their blocks begin, and nowhere else."""
+    inputs = iter(dialects.ARGUMENTS)
+    made = without(events, "content_block_delta", "input_json_delta")
+    for one in made:
+        if one.get("content_block", {}).get("type") == "tool_use":
+            given = next(inputs)
+            one["content_block"]["input"] = given if as_text else json.loads(given)
+    return made
+
+
+def with_pieces(events: Events, kind: str, **more: Any) -> Events:
+    """What is added in pieces of a type, in other members."""
+    return [
+        {**one, "delta": {"type": kind, **{name: make(one["delta"]) for name, make in more.items()}}}
+        if one.get("delta", {}).get("type") == kind
+        else one
+        for one in events
+    ]
+
+
+def with_usage(events: Events, at_start: object, *at_end: dict[str, Any]) -> Events:
+    """Counts at the beginning, and in as many ends."""
+    made: Events = []
+    for one in events:
+        if one["type"] == "message_start":
+            one = {**one, "message": {**one["message"], "usage": at_start}}
+        if one["type"] == "message_delta":
+            made += [{**one, "delta": {} if at else one["delta"], "usage": used} for at, used in enumerate(at_end)]
+        else:
+            made.append(one)
+    return made
+
+
+COUNTED = {"input_tokens": 10, "cache_read_input_tokens": 100, "cache_creation_input_tokens": 20, "output_tokens": 7}
+CARELESS_MESSAGES: dict[str, Any] = {
+    "as it should be": lambda events: events,
+    "types in names alone": told_without_type,
+    "no beginning": lambda events: without(events, "message_start"),
+    "a beginning of nothing": lambda events: changed(events, "message_start", message=None),
+    "counts at the end alone": lambda events: with_usage(events, None, COUNTED),
+    "counts in a second end": lambda events: with_usage(events, None, {"output_tokens": 0}, COUNTED),
+    "an end without a reason": lambda events: changed(events, "message_delta", delta={"stop_reason": None}),
+    "an end in OpenAI's words": lambda events: changed(events, "message_delta", delta={"stop_reason": "tool_calls"}),
+    "texts that never began": lambda events: without(events, "content_block_start", "text"),
+    "thoughts that never began": lambda events: without(events, "content_block_start", "thinking"),
+    "no blocks end": lambda events: without(events, "content_block_stop"),
+    "every block is the first": lambda events: [{**one, "index": 0} if "index" in one else one for one in events],
+    "counted from one": lambda events: [
+        {**one, "index": one["index"] + 1} if "index" in one else one for one in events
+    ],
+    "blocks without numbers": lambda events: [
+        {name: value for name, value in one.items() if name != "index"} for one in events
+    ],
+    "inputs at the beginning": lambda events: with_inputs(events, as_text=False),
+    "inputs as text at the beginning": lambda events: with_inputs(events, as_text=True),
+    "thoughts called text": lambda events: with_pieces(events, "thinking_delta", text=lambda delta: delta["thinking"]),
+    "pieces without a type": lambda events: [
+        {**one, "delta": {name: value for name, value in one["delta"].items() if name != "type"}}
+        if one["type"] == "content_block_delta"
+        else one
+        for one in events
+    ],
+}
+
+
+@pytest.mark.parametrize("names", [True, False], ids=["named", "unnamed"])
+@pytest.mark.parametrize("name", CARELESS_MESSAGES)
+def test_a_careless_stream_of_messages_is_read_by_everybody(
+    client: http.client.HTTPConnection, runtimes: Runtimes, name: str, names: bool
+) -> None:
+    events = CARELESS_MESSAGES[name](spoken(MESSAGES, RICH))
+    said = [
+        one
+        if isinstance(one, bytes)
+        else (b"event: %b\n" % one["type"].encode() if names else b"") + b"data: " + json.dumps(one).encode()
+        for one in events
+    ]
+    runtimes[MESSAGES].say = lambda _: (200, STREAM, b"".join(one + b"\n\n" for one in said) + b"data: [DONE]\n\n")
+    for front in FRONTS:
+        body = asked(front, MESSAGES, streamed=True)
+        status, text = told(client, front, {**body, "arbiter_pin": MODELS[MESSAGES]})
+        assert status == 200, text
+        seen = dialects.seen_by(front, dialects.whole_of(front, text.decode()))
+        assert seen[:4] == RICH.seen[:4]
+        assert seen[4] == RICH.seen[4] or "beginning" in name
+        lines = text.decode().split("\n")
+        if front == MESSAGES:
+            unnamed = [
+                one
+                for one, before in zip(lines[1:], lines, strict=False)
+                if one.startswith("data:") and not before.startswith("event:")
+            ]
+            assert not unnamed and "[DONE]" not in text.decode()
+            ends = [event["index"] for event in events_of(text) if event["type"] == "content_block_stop"]
+            assert sorted(ends) == [0, 1, 2, 3]
+
+
+CARELESS_BLOCKS: dict[str, Any] = {
+    "a text": "I look.",
+    "a lone block": {"type": "text", "text": "I look."},
+    "no type": [{"text": "I look."}],
+    "Responses' type": [{"type": "output_text", "text": "I look."}],
+    "a text of nothing": [{"type": "text", "text": None}, {"type": "text", "text": "I look."}],
+    "bare": ["I look."],
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("name", CARELESS_BLOCKS)
+def test_a_careless_message_is_read_by_everybody(
+    client: http.client.HTTPConnection, runtimes: Runtimes, name: str, streamed: bool
+) -> None:
+    whole = json.loads(dialects.said_by(MESSAGES, Answer("I look."), streamed=False)[2])
+    said = json.dumps({**whole, "content": CARELESS_BLOCKS[name], "stop_reason": "stop"}).encode()
+    runtimes[MESSAGES].say = lambda _: (200, "application/json", said)
+    for front in FRONTS:
+        body = asked(front, MESSAGES, streamed=streamed)
+        status, text = told(client, front, {**body, "arbiter_pin": MODELS[MESSAGES]})
+        assert status == 200, text
+        answer = dialects.whole_of(front, text.decode()) if streamed else json.loads(text)
+        assert dialects.seen_by(front, answer) == Answer("I look.").seen

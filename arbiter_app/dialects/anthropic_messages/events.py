@@ -19,7 +19,7 @@ from arbiter_app import exact_json
 from arbiter_app.dialects.anthropic_messages.answer import call_id, ended, head, usage
 from arbiter_app.dialects.passing import data_of
 from arbiter_app.dialects.reasoning import Carried, details_of, extra_of, grouped, sealed
-from arbiter_app.dialects.translation import FirstChoice, arguments_of, line_of, thought
+from arbiter_app.dialects.translation import FirstChoice, arguments_of, line_of
 from arbiter_app.pipeline.completions import name_added
 from arbiter_app.pipeline.decision import Decision
 from arbiter_app.pipeline.events import Chunk
@@ -42,32 +42,51 @@ def event(data: Json) -> bytes:
 
 def ended_with(events: list[bytes], decision: Decision) -> list[bytes]:
     """The last events of an answer as its runtime sent them, with the `arbiter` object; what of them is missing is added, and an end
-    that says otherwise than the blocks whether there is a call is put right."""
-    made, stopped, arbiter = [], False, decision.public()
-    done = decision.completion
-    right = rb'\1"tool_use"' if done is not None and done.tool_calls else rb'\1"end_turn"'
-    for one in events:
-        data = data_of(one)
-        if arbiter and b"message_delta" in one:
-            data = data if done is None or done.large else _STOP.sub(right, data)
-            one = b'event: message_delta\ndata: %b,"arbiter":%b}\n\n' % (data.rstrip()[:-1], orjson.dumps(arbiter))
-            arbiter = {}
-        elif b"message_stop" in one:
-            stopped = True
-            made += _without_delta(decision, arbiter)
-            arbiter = {}
-        made.append(one)
-    return made if stopped else [*made, *_without_delta(decision, arbiter), event({"type": "message_stop"})]
+    that says otherwise than the blocks whether there is a call is put right. Of several ends one is told, with all that they say."""
+    ends = [one for one in events if b"message_delta" in one]
+    told = _end_of(ends, decision) if ends else _without_delta(decision)
+    stops = [one for one in events if b"message_stop" in one] or [event({"type": "message_stop"})]
+    first = next((at for at, one in enumerate(events) if one in (*ends, *stops)), len(events))
+    others = [one for one in events[first:] if one not in ends and one not in stops]
+    return [*events[:first], *others, told, *stops]
 
 
-def _without_delta(decision: Decision, arbiter: Json) -> list[bytes]:
-    """Why an answer ended, where its runtime has not said so (the `arbiter` object is not told then)."""
-    if not arbiter:
-        return []
-    done = decision.completion
-    reason = "tool_use" if done is not None and done.tool_calls else "end_turn"
-    told = {"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None}, "usage": usage(decision)}
-    return [event({**told, "arbiter": arbiter})]
+def _end_of(ends: list[bytes], decision: Decision) -> bytes:
+    """Why the answer ended, and what it used, as its runtime has said it."""
+    done, data = decision.completion, data_of(ends[0])
+    if done is None or not done.large:
+        right = b'\\1"%b"' % _reason(decision).encode()
+        data = _STOP.sub(right, _joined([data, *(data_of(one) for one in ends[1:])], decision))
+    return b'event: message_delta\ndata: %b,"arbiter":%b}\n\n' % (data.rstrip()[:-1], orjson.dumps(decision.public()))
+
+
+def _joined(said: list[bytes], decision: Decision) -> bytes:
+    """The data of the one event that says what these say, with a reason and with counts of tokens."""
+    first, *others = (exact_json.exact(one) for one in said)
+    delta, used = first["delta"], first.get("usage") if isinstance(first.get("usage"), dict) else {}
+    if not others and delta.get("stop_reason") is not None and used.get("output_tokens") is not None:
+        return said[0]
+    for other in others:
+        more = other.get("usage")
+        delta |= {name: one for name, one in other["delta"].items() if one is not None}
+        used |= {name: one for name, one in more.items() if one is not None} if isinstance(more, dict) else {}
+    if delta.get("stop_reason") is None:
+        delta["stop_reason"] = _reason(decision)
+    if used.get("output_tokens") is None:
+        used = {**usage(decision), **{name: one for name, one in used.items() if one is not None}}
+    return exact_json.dumps({**first, "delta": delta, "usage": used})
+
+
+def _reason(decision: Decision) -> str:
+    """Why an answer ended that came to its end."""
+    return "tool_use" if decision.completion is not None and decision.completion.tool_calls else "end_turn"
+
+
+def _without_delta(decision: Decision) -> bytes:
+    """Why an answer ended, where its runtime has not said so."""
+    delta = {"stop_reason": _reason(decision), "stop_sequence": None}
+    told = {"type": "message_delta", "delta": delta, "usage": usage(decision)}
+    return event({**told, "arbiter": decision.public()})
 
 
 @dataclass(slots=True)
@@ -163,9 +182,8 @@ class Events:
             self._matched = choice.get("stop_reason")
 
     def _think(self, delta: Json) -> None:
-        if thinking := thought(delta):
+        if thinking := self._carried.add(delta):
             self._add("thinking", thinking)
-        self._carried.add(delta)
         for group in grouped(details_of(delta)):
             self._carried.taken()
             self._sign(group)

@@ -6,18 +6,12 @@ from types import MappingProxyType
 from typing import Any
 
 from arbiter_app import exact_json
-from arbiter_app.dialects.chunks import EventReader, place_of
+from arbiter_app.dialects.anthropic_messages.regular import RegularMessage, block_of, content_of, reason_of
+from arbiter_app.dialects.chunks import EventReader
 from arbiter_app.dialects.reasoning import MEMBER, MESSAGES
 from arbiter_app.pipeline.completions import count_of
+from arbiter_app.pipeline.finish_reasons import finish_of
 from arbiter_app.pipeline.types import Json
-
-_REASONS = {
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "refusal": "content_filter",
-    "tool_use": "tool_calls",
-}
-
 
 _MEMBERS = frozenset({"id", "type", "role", "model", "content", "stop_reason", "usage"})
 """What every message has."""
@@ -26,21 +20,32 @@ _MEMBERS = frozenset({"id", "type", "role", "model", "content", "stop_reason", "
 class MessagesReader(EventReader):
     """Reads one answer (`dialects.wire.Reader`)."""
 
+    regular = RegularMessage
+
     def __init__(self) -> None:
         super().__init__()
         self._usage: Json = {}
-        self._blocks: dict[object, _OpenBlock] = {}
-        self._last: object = None
-        self._begun = False
+        self._blocks: dict[int, _OpenBlock] = {}
+        self._ending = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether its end has come; some say in several events what it is."""
+        return self._ending or super().ended
 
     def whole(self, answer: Json, body: bytes) -> Json:
         """A message as a chat completion. Raises ValueError for what is none."""
-        if not isinstance(answer.get("content"), list):
-            raise ValueError("it has no content")
         said = exact_json.whole(exact_json.exact(body)) if b"tool_use" in body else answer
-        message, usage = _message(said["content"]), usage_of(answer.get("usage"))
+        stated = content_of(said.get("content"))
+        blocks = [block_of(one) for one in stated]
+        message, usage = _message(blocks), usage_of(answer.get("usage"))
         finish, more = _ended(answer, called := bool(message.get("tool_calls")))
-        self.stray = not answer.keys() >= _MEMBERS or called is not (answer["stop_reason"] == "tool_use")
+        irregular = (
+            any([one is not came for one, came in zip(blocks, stated, strict=True)]) or stated is not said["content"]
+        )
+        reason = answer.get("stop_reason")
+        told = called is (reason == "tool_use") and reason_of(reason) == reason
+        self.stray = irregular or not told or not answer.keys() >= _MEMBERS
         if finish == "content_filter" and (why := _why_refused(answer)) and not message["content"]:
             message["refusal"] = why
         head = {name: answer[name] for name in ("id", "model") if isinstance(answer.get(name), str)}
@@ -48,60 +53,47 @@ class MessagesReader(EventReader):
         return {**made, "usage": usage} if usage is not None else made
 
     def _message_start(self, event: Json) -> None:
-        message, self.stray, self._begun = event.get("message"), self._begun, True
-        if isinstance(message, dict):
-            self._chunks.begin(message.get("id"), message.get("model"))
-            self._count(message.get("usage"))
+        message = event["message"]
+        self._chunks.begin(message["id"], message["model"])
+        self._count({name: count for name, count in message["usage"].items() if name != "output_tokens"})
 
     def _content_block_start(self, event: Json) -> None:
-        block = event.get("content_block")
-        block = block if isinstance(block, dict) else {}
-        at = self._last = place_of(event.get("index"), len(self._blocks))
+        block = event["content_block"]
         kind = block.get("type")
-        begun = self._blocks[at] = _OpenBlock(str(kind))
+        begun = self._blocks[event["index"]] = _OpenBlock(str(kind))
         if kind == "text":
-            self._chunks.text(block.get("text"))
+            self._chunks.text(block["text"])
         elif kind == "thinking":
-            self._think(begun, block.get("thinking"), block.get("signature"))
+            self._think(begun, block["thinking"], block["signature"])
         elif kind == "redacted_thinking":
-            begun.data = str(block.get("data") or "")
+            begun.data = block["data"]
         elif kind == "tool_use":
-            begun.number = self._chunks.call(block.get("id"), block.get("name"))
-            given = block.get("input")
-            begun.given = exact_json.dumps(given).decode() if isinstance(given, dict) else "{}"
+            begun.number = self._chunks.call(block["id"], block["name"])
 
     def _content_block_delta(self, event: Json) -> None:
-        at = place_of(event.get("index"), self._last)
-        block, delta = self._blocks.get(at), event.get("delta")
-        if not isinstance(delta, dict):
-            return
-        if block is None:  # it was never begun
-            kinds = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "thinking"}
-            kind = kinds.get(str(delta.get("type")), "text")
-            block = self._blocks[at] = _OpenBlock(kind)
+        block, delta = self._blocks[event["index"]], event["delta"]
         what = delta.get("type")
         if what == "text_delta":
-            self._chunks.text(delta.get("text"))
+            self._chunks.text(delta["text"])
         elif what == "input_json_delta" and block.number is not None:
-            block.given = "" if delta.get("partial_json") else block.given
-            self._chunks.arguments(block.number, delta.get("partial_json"))
+            block.given = block.given or bool(delta["partial_json"])
+            self._chunks.arguments(block.number, delta["partial_json"])
         elif what in ("thinking_delta", "signature_delta"):
             self._think(block, delta.get("thinking"), delta.get("signature"))
 
     def _content_block_stop(self, event: Json) -> None:
-        block = self._blocks.get(place_of(event.get("index"), self._last))
-        if block is not None and not block.ended:
-            block.ended = True
-            if block.number is not None:
-                self._chunks.arguments(block.number, block.given)
-            self._chunks.signed(block.details)
+        block = self._blocks[event["index"]]
+        if block.number is not None and not block.given:
+            self._chunks.arguments(block.number, "{}")
+        self._chunks.signed(block.details)
 
     def _message_delta(self, event: Json) -> None:
-        for at in list(self._blocks):
-            self._content_block_stop({"index": at})
+        self._ending = True
         self._count(event.get("usage"))
-        delta = event.get("delta")
-        if isinstance(delta, dict) and delta.get("stop_reason"):
+        delta = event["delta"]
+        if self._chunks.ended:
+            self._chunks.used(usage_of(self._usage))
+        elif delta.get("stop_reason"):
             finish, more = _ended(delta, self._chunks.calls > 0)
             if finish == "content_filter":
                 self._chunks.refusal(_why_refused(delta))
@@ -143,13 +135,13 @@ class MessagesReader(EventReader):
 class _OpenBlock:
     """A block under way."""
 
-    __slots__ = ("data", "ended", "given", "kind", "number", "signature", "thought")
+    __slots__ = ("data", "given", "kind", "number", "signature", "thought")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.number: int | None = None
-        self.given = self.thought = self.signature = self.data = ""
-        self.ended = False
+        self.thought = self.signature = self.data = ""
+        self.given = False
 
     @property
     def details(self) -> list[Json]:
@@ -230,11 +222,10 @@ def _redacted(data: str) -> Json:
 
 def _ended(said: Json, called: bool) -> tuple[str, Json]:
     """Why an answer ended, and the stop sequence that it ended at as vLLM tells it (`stop_reason` of a choice)."""
-    reason, matched = said.get("stop_reason"), said.get("stop_sequence")
-    finish = _REASONS.get(reason, "stop") if isinstance(reason, str) else "stop"
-    if finish in ("stop", "tool_calls"):
-        finish = "tool_calls" if called else "stop"
-    return finish, {"stop_reason": matched} if isinstance(matched, str) else {}
+    matched, does = said.get("stop_sequence"), "tool_calls" if called else ""
+    return finish_of(said.get("stop_reason"), does) or does or "stop", {"stop_reason": matched} if isinstance(
+        matched, str
+    ) else {}
 
 
 def _why_refused(said: Json) -> str:
