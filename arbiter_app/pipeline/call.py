@@ -31,7 +31,7 @@ from arbiter_app.pipeline.limits import LearnedLimits
 from arbiter_app.pipeline.meter import Meter
 from arbiter_app.pipeline.ports import LARGE_BYTES, Refused, Reply, ReplyStream, Reservation, Runtime, RuntimeFault
 from arbiter_app.pipeline.refused import exhausted, rejected
-from arbiter_app.pipeline.signed import MEMBER, signed_by, unsigned
+from arbiter_app.pipeline.signed import MEMBER, NAMES_MAKER, signed_by, unsigned
 from arbiter_app.pipeline.standing import Standing
 from arbiter_app.pipeline.thoughts import without_thoughts
 from arbiter_app.pipeline.tokens import RATIO_RANGE
@@ -55,6 +55,7 @@ MAX_ERROR_CHARS = 500
 MOST_TOLD = 1_000
 """Different things that were left out of requests are logged so often."""
 _HEAD = ("id", "model", "usage")
+_CALLS = frozenset({"tool_calls", "function_call"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +195,8 @@ class Calls:
         if setting is not None:
             own |= setting.members
         dropped: tuple[str, ...] = ()
-        given = own.get("messages", request.written.get("messages", ""))
-        signed = signed_by(at.model.kin, orjson.dumps(given) if isinstance(given, orjson.Fragment) else given)
-        if signed is not None:
+        given = orjson.dumps(own["messages"]).decode() if "messages" in own else request.written.get("messages", "")
+        if NAMES_MAKER in given and (signed := signed_by(at.model.kin, given)) is not None:
             own["messages"] = orjson.Fragment(signed[0])
             dropped = (f"messages.{MEMBER}",) if signed[1] else ()
         if request.stream:
@@ -459,11 +459,12 @@ class Calls:
             received = self._ceilings.received(decision.request, at.model, body, most)
             cost = Cost(most, CostState.ESTIMATED) if large else received
         message, finish_reason = (choice["message"], choice.get("finish_reason")) if choice is not None else ({}, None)
+        content = message.get("content")
         return Completion(
             model=model,
             body={key: value for key, value in body.items() if key in _HEAD} if large else body,
-            text="" if large else without_thoughts(_text(message.get("content"))),
-            tool_calls=[] if large else _tool_calls(message),
+            text="" if large else without_thoughts(content if isinstance(content, str) else _text(content)),
+            tool_calls=[] if large or _CALLS.isdisjoint(message) else _tool_calls(message),
             usage=usage,
             cost=cost,
             latency_ms=took_ms,
@@ -494,11 +495,8 @@ def _choice_with_message(body: Json) -> Json | None:
 
 
 def _text(content: object) -> str:
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return ""
+    parts = content if isinstance(content, list) else ()
+    return "".join(str(part.get("text", "")) for part in parts if isinstance(part, dict))
 
 
 def _tool_calls(message: Json) -> list[Json]:

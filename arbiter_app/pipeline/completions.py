@@ -193,7 +193,7 @@ def completed(body: Json, now_ns: int) -> bool:
         body["usage"] = usage
         changed = True
     head = identified(body, WHOLE, str(now_ns), now_ns // NS_PER_S)
-    if any(body.get(member) != value for member, value in head.items()):
+    if not head.items() <= body.items():
         body.update(head)
         changed = True
     for position, choice in enumerate(choices):
@@ -210,7 +210,8 @@ def _choice_completed(choice: Json, position: int, answer_id: str) -> bool:
         if message is None:
             return False
         choice["message"], changed = message, True
-    if (said := said_in(message)) is not None:
+    plain = type(message.get("content")) is str and message.get(CALLS) is None
+    if not plain and (said := said_in(message)) is not None:
         message.update(said)
         changed = True
     if ("tool_calls" in message or "function_call" in message) and calls_completed(message, f"{answer_id}_{position}"):
@@ -225,8 +226,7 @@ def _choice_completed(choice: Json, position: int, answer_id: str) -> bool:
         choice["index"] = position
         changed = True
     stated, called = choice.get("finish_reason"), called_in(message)
-    finish = finish_of(stated, called) or called or "stop"
-    if stated != finish:
+    if (called or stated != "stop") and stated != (finish := finish_of(stated, called) or called or "stop"):
         choice["finish_reason"] = finish
         changed = True
     return changed
@@ -374,7 +374,7 @@ def identified(body: Json, kind: str, name: str, now: object) -> Json:
     return {
         "id": stated if type(stated) is str and stated else f"chatcmpl-{name}",
         "object": kind,
-        "created": created if is_whole(created) else now,
+        "created": created if type(created) is int or is_whole(created) else now,
         "model": model if type(model) is str else "",
     }
 

@@ -101,11 +101,15 @@ class LearnedEstimates:
         would not measure the model that was asked first: a cached answer, a failover, an uncertain charge.
         """
         done, gate = decision.completion, decision.eligible
-        charges = [attempt.cost for attempt in decision.attempts if not attempt.error]
-        if done is None or gate is None or decision.failover_from or any(not one.measured for one in charges):
+        if done is None or gate is None or decision.failover_from:
             return None
+        paid = 0
+        for attempt in decision.attempts:
+            if not attempt.error:
+                if not attempt.cost.measured:
+                    return None
+                paid += attempt.cost.pico or 0
         asked = decision.cascade.completion.model if decision.cascade is not None else done.model
-        paid = sum(one.pico or 0 for one in charges)
         return paid - round(gate.prompt_tokens * self._catalog().model(asked).input_usd * PICO_PER_USD)
 
     def learned(self, decision: Decision) -> None:

@@ -83,7 +83,10 @@ class Learner:
         try:
             if not decision.degraded:
                 learned = [self._policy.record(one) for one in self._observations(decision)]
-                alerts = self._alerts(learned, self._implausible(decision))
+                done = decision.completion
+                alerts = self._alerts(
+                    learned, () if done is None or not done.cost.set_aside else self._implausible(done, decision)
+                )
         except Exception:
             # A defect of the policy must not cost the caller the answer, nor the others theirs: it is recorded, and teaches nothing.
             log.exception("nothing was learned", extra={"decision": decision.id})
@@ -261,10 +264,10 @@ class Learner:
                 return {"calls": stats.calls, "graded": stats.graded, "votes": stats.votes}
         return {"calls": 0.0, "graded": 0.0, "votes": 0.0}
 
-    def _implausible(self, decision: Decision) -> list[Shift]:
+    def _implausible(self, done: Completion, decision: Decision) -> Sequence[Shift]:
         """The model whose stated charge cannot be true, unless that was said a while ago."""
-        done, now = decision.completion, time.monotonic()
-        if done is None or not done.cost.set_aside or decision.degraded or decision.classification is None:
+        now = time.monotonic()
+        if decision.degraded or decision.classification is None:
             return []
         if now - self._charge_alerts.get(done.model, -CHARGE_ALERT_S) < CHARGE_ALERT_S:
             return []
@@ -275,7 +278,7 @@ class Learner:
         return [Shift("charge", decision.bucket, done.model, 0.0, 0.0, "up", reason)]
 
     def _alerts(self, learned: list[Learned], more: Sequence[Shift] = ()) -> list[dict[str, Any]]:
-        shifts = [*more, *(shift for one in learned for shift in one.shifts)]
+        shifts = [*more, *[shift for one in learned for shift in one.shifts]]
         alerts = [_alert(shift, self._now(), self._known(shift)) for shift in shifts]
         if alerts:
             self._alerted(alerts)

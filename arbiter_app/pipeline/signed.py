@@ -13,7 +13,8 @@ EXTRA = "extra_content"
 """Of a call: what a runtime says beside it, such as Gemini's signature."""
 MADE_BY = "made_by"
 """Of one of these: the model that made it, where Arbiter knows."""
-_MADE_BY = f'"{MADE_BY}"'.encode()
+NAMES_MAKER = f'"{MADE_BY}"'
+"""Stands in messages where one of these does."""
 _SIGNED = frozenset(
     {
         MADE_BY,
@@ -76,14 +77,13 @@ def unsigned(messages: str) -> bytes | None:
         return None  # nested beyond what can be written again
 
 
-def signed_by(models: Set[str], messages: str | bytes) -> tuple[bytes, bool] | None:
+def signed_by(models: Set[str], messages: str) -> tuple[bytes, bool] | None:
     """Messages (their JSON) with what one of these models is known to have signed, and without what others are; whether there was any of
     others. None where nothing is known.
     """
-    text = messages.encode() if isinstance(messages, str) else messages
-    if _MADE_BY not in text:
+    if NAMES_MAKER not in messages:
         return None
-    given = exact_json.exact(text)
+    given = exact_json.exact(messages.encode())
     made = [_signed_by(models, one) for one in given]
     return exact_json.dumps([one for one, _ in made]), any(others for _, others in made)
 

@@ -393,14 +393,11 @@ class ArbiterPolicy(BasePolicy):
         if bucket not in self._buckets:
             self._buckets = dict(sorted({**self._buckets, bucket: self._bucket(bucket)}.items()))
             self._shared = SharedPosterior(self._buckets, self._prior)
-            self._put(bucket, model)
+            self._buckets[bucket].put(self._pool.index[model], self._table.known(bucket, model))
             self._share_all()
         else:
-            self._put(bucket, model)
+            self._buckets[bucket].put(self._pool.index[model], self._table.known(bucket, model))
         return folded
-
-    def _put(self, bucket: str, model: str) -> None:
-        self._buckets[bucket].put(self._pool.index[model], self._table.known(bucket, model))
 
     def _fit(self, models: Sequence[str]) -> None:
         """Let the arrays hold the models that are known, these, and no others."""
@@ -429,8 +426,8 @@ class ArbiterPolicy(BasePolicy):
         self._prior = pool_prior(self._price, self._pool, self._facts, self._settings)
         self._buckets = {}
         self._buckets = {bucket: self._bucket(bucket) for bucket in self._table.buckets()}
-        for bucket, model, _ in rows:
-            self._put(bucket, model)
+        for bucket, model, known in rows:
+            self._buckets[bucket].put(self._pool.index[model], known)
         for bucket, here in self._buckets.items():
             synced = here.live.copy()
             shared = synced.copy()

@@ -136,7 +136,7 @@ class BucketSums:
 
 
 class Bucket:
-    """One bucket: its sums as they are (`live` [F, K], `tries` [K], `repriced_up` the places of models whose price rose once), as its
+    """One bucket: its sums as they are (`live` [F, K], `tries` of each model, `repriced_up` the places of models whose price rose once), as its
     own beliefs know them (`synced`) and as those of other buckets do (`shared`).
 
     `requests` is the sum of the calls that were not beside another, `base_calls` and `base_graded` are the baseline's. `staleness` is the share by which
@@ -146,14 +146,25 @@ class Bucket:
 
     def __init__(self, size: int, baseline: int, extra_grades: Array, vote_weight: float) -> None:
         self._baseline = baseline
-        self.live, self.tries = np.zeros((len(SUM_FIELDS), size)), np.zeros(size)
-        self.synced = self.shared = BucketSums(np.zeros_like(self.live), extra_grades, vote_weight, baseline)
+        self._sums, self.tries = np.zeros((len(SUM_FIELDS), size)), [0.0] * size
+        self._later: dict[int, ModelStats] = {}
+        """Statistics that are not in `_sums` yet: that can wait until somebody looks at these."""
+        self._asked = [0.0] * size
+        self.synced = self.shared = BucketSums(np.zeros_like(self._sums), extra_grades, vote_weight, baseline)
         self.repriced_up: set[int] = set()
         self.requests = self.base_calls = self.base_graded = 0.0
         self._stale, self._unshared = [0.0] * size, [0.0] * size
         self._unsynced: set[int] = set()
         self.believed: tuple[BucketLikelihood, object, QualityPosterior] | None = None
         """What is believed, for which reading of the grades and moment of the shared part."""
+
+    @property
+    def live(self) -> Array:
+        """The sums [F, K] as they are."""
+        for at, known in self._later.items():
+            self._sums[:, at] = _SUMS(known)
+        self._later.clear()
+        return self._sums
 
     @property
     def graded(self) -> Array:
@@ -177,15 +188,15 @@ class Bucket:
         return sum(self._unshared)
 
     def put(self, at: int, known: ModelStats) -> None:
-        """Set one model's column from its statistics."""
-        self.requests += known.calls - known.shadow_n - float(self.live[_CALLS, at] - self.live[_SHADOWS, at])
-        self.live[:, at] = _SUMS(known)
-        self.tries[at] = known.tries
+        """One model's statistics are others; they are read again when the sums are looked at."""
+        asked = known.calls - known.shadow_n
+        self.requests += asked - self._asked[at]
+        self._asked[at], self._later[at], self.tries[at] = asked, known, known.tries
         if at == self._baseline:
             self.base_calls, self.base_graded = known.calls, known.graded
         (self.repriced_up.add if known.calls > known.tries else self.repriced_up.discard)(at)
         self._unsynced.add(at)
-        self._stale[at] = _moved(self.live, self.synced.sums, at, _COUNTS, 1.0)
+        self._stale[at] = _moved((known.calls, known.graded, known.cost_n), self.synced.sums, at, _COUNTS, 1.0)
 
     def sync(self) -> list[int]:
         """Let beliefs here rest on the sums as they are; the places of the models whose sums were others."""
@@ -195,7 +206,7 @@ class Bucket:
             self._unsynced.clear()
             for at in changed:
                 self._stale[at] = 0.0
-                self._unshared[at] = _moved(self.live, self.shared.sums, at, _SHARED_COUNTS, 1 / REFRESH_AFTER)
+                self._unshared[at] = self._moved_apart(at)
         return changed
 
     def share(self) -> list[int]:
@@ -207,17 +218,23 @@ class Bucket:
     def restore(self, synced: Array, shared: Array) -> None:
         """Let beliefs rest on these sums [F, K]."""
         self.synced, self.shared = self.synced.moved_to(synced), self.shared.moved_to(shared)
-        self._unsynced = set(_differing(self.live, synced))
+        live = self.live
+        self._unsynced = set(_differing(live, synced))
         for at in range(len(self._stale)):
-            self._stale[at] = _moved(self.live, synced, at, _COUNTS, 1.0)
-            self._unshared[at] = _moved(synced, shared, at, _SHARED_COUNTS, 1 / REFRESH_AFTER)
+            self._stale[at] = _moved([live.item(row, at) for row in _COUNTS], synced, at, _COUNTS, 1.0)
+            self._unshared[at] = self._moved_apart(at)
+
+    def _moved_apart(self, at: int) -> float:
+        """By which share a model's means may have moved between `shared` and `synced`."""
+        counts = [self.synced.sums.item(row, at) for row in _SHARED_COUNTS]
+        return _moved(counts, self.shared.sums, at, _SHARED_COUNTS, 1 / REFRESH_AFTER)
 
 
-def _moved(now: Array, then: Array, at: int, counts: Sequence[int], least: float) -> float:
-    """By which share a model's means may have moved between two sums [F, K], where it counts as if it had `least` calls."""
+def _moved(counts: Sequence[float], then: Array, at: int, rows: Sequence[int], least: float) -> float:
+    """By which share a model's means may have moved since its counts were those in these rows of sums [F, K], where it counts as if it had
+    `least` calls."""
     share = 0.0
-    for row in counts:
-        count = now.item(row, at)
+    for count, row in zip(counts, rows, strict=True):
         share = max(share, abs(count - then.item(row, at)) / max(count, least))
     return share
 

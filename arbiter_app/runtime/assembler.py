@@ -81,7 +81,7 @@ class StreamAssembler:
         """Take one event; returns its chunk, None for `[DONE]`, comments and what is not a chunk (`null` is nothing)."""
         self.odd, self.deltas = False, None
         if type(event) is ChunkEvent:
-            self._take(event.chunk, made=True)
+            self._take(event.chunk, choices_of(event.chunk) or [], made=True)
             return event.chunk
         data = event[6:] if event.startswith(b"data: {") and b"\n" not in event else event_data(event)
         if data == DONE:
@@ -99,11 +99,16 @@ class StreamAssembler:
             if chunk:
                 self._no_chunk(data.strip(), "is not a chunk")
             return None
-        if chunk.get("error") or _ends(chunk):
+        choices = chunk.get("choices")
+        if type(choices) is list and len(choices) == 1 and type(choices[0]) is dict:  # so is nearly every piece
+            ends = choices[0].get("finish_reason") is not None
+        else:
+            ends, choices = _ends(chunk), choices_of(chunk) or []
+        if ends or chunk.get("error"):
             self.error = stated_error(chunk, {}, data)
         if self.error is not None:
             return None
-        if self._take(chunk):
+        if self._take(chunk, choices):
             self.odd, self.deltas = True, _in_deltas(data, chunk)
         return chunk
 
@@ -134,11 +139,11 @@ class StreamAssembler:
             elif key in _IDENTITY and key not in head:
                 head[key] = exact_json.whole(value)
 
-    def _take(self, chunk: Json, *, made: bool = False) -> bool:
-        """Take a chunk in; says whether it says now what it adds, where it said something else. What is `made` here says that."""
+    def _take(self, chunk: Json, choices: list[Json], *, made: bool = False) -> bool:
+        """Take a chunk with its choices in; says whether it says now what it adds, where it said something else. What is `made` here says
+        that."""
         if not (chunk.keys() <= _KNOWN and self._head.keys() >= _IDENTITY):  # else it says nothing new of that
             self._take_head(chunk)
-        choices = choices_of(chunk) or []
         if chunk.get("usage") is not None or "x_groq" in chunk or (choices and "usage" in choices[0]):
             usage = usage_in(chunk)
             self._usage = self._usage if usage is None else usage

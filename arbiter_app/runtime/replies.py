@@ -11,11 +11,12 @@ import orjson
 
 from arbiter_app import exact_json, notices
 from arbiter_app.dialects.wire import Reader
-from arbiter_app.pipeline.completions import completed, without_own_bytes
+from arbiter_app.pipeline.completions import completed, may_name_own, without_own_bytes
 from arbiter_app.pipeline.ports import Reply, RuntimeFault
 from arbiter_app.pipeline.types import Json
 from arbiter_app.runtime.assembler import StreamAssembler
 from arbiter_app.runtime.budget import Hold
+from arbiter_app.runtime.claims.refusals import states_error
 from arbiter_app.runtime.claims.secrets import hide_bytes
 from arbiter_app.runtime.faults import stated_error
 from arbiter_app.runtime.json_lines import chat_of_ollama, events_in_lines
@@ -86,7 +87,9 @@ def answered(
     body = joined(pieces)
     told = headers, body, first_byte_ms, hold
     reply = reply_of(*told) if reader is None else translated(reader, *told)
-    ours = without_own_bytes(reply.body.rstrip())
+    ours = reply.body.rstrip()
+    if may_name_own(ours):
+        ours = without_own_bytes(ours)
     return reply if ours is reply.body else replace(reply, body=ours)
 
 
@@ -136,8 +139,7 @@ def translated(
 def _object_of(headers: Mapping[str, str], body: bytes) -> tuple[Json, bytes]:
     """The JSON object that a whole answer is, and its bytes. Raises RuntimeFault for an error, and for what is no object."""
     answer, body = parsed(headers, body)
-    error = stated_error(answer, headers, body)
-    if error is not None:
+    if states_error(answer) and (error := stated_error(answer, headers, body)) is not None:
         raise error
     if not isinstance(answer, dict):
         raise RuntimeFault("protocol", "the runtime's answer is not a JSON object")

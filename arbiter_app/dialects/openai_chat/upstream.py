@@ -31,7 +31,7 @@ class ChatWire:
 
     def ask(self, payload: bytes) -> WireRequest:
         """The request as it is, but for thoughts, which stand where this runtime said them."""
-        if not any(mark in payload for mark in _MARKS):
+        if not any([mark in payload for mark in _MARKS]):
             return WireRequest(payload)
         given = exact_json.exact(payload)
         made = [_said_again(one) for one in given.get("messages") or ()]

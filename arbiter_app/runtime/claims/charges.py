@@ -35,8 +35,8 @@ SLACK_TOKENS = 32_768
 HIDDEN_TOKENS = 262_144
 """... and reasoning that is not shown."""
 MOST_TOKENS = 1 << 24
-_TOKENS = ("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")
-"""How tokens of the prompt and of the answer are called."""
+_TOKENS, _OTHER_TOKENS = ("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens")
+"""How tokens of the prompt and of the answer are called, by chats and by others."""
 _CACHED = ("prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens")
 """How tokens of the prompt that came from the provider's cache are called, beside `prompt_tokens_details.cached_tokens`."""
 _AMOUNTS = ("estimated_cost", "cost_usd", "cost_usd_total", "total_cost")
@@ -94,7 +94,9 @@ def usage_of(body: Json, sent_bytes: int | None = None) -> Usage | None:
 
 def _totals(body: Json, usage: Json, counts: dict[str, int]) -> tuple[int, int] | None:
     """All tokens of the prompt and of the answer, whatever kinds are counted apart; None where they make no sense."""
-    said_in, said_out = [_first_of(names, usage) for names in _TOKENS]
+    said_in, said_out = _TOKENS
+    if usage.get(said_in) is None or usage.get(said_out) is None:
+        said_in, said_out = [_first_of(names, usage) for names in zip(_TOKENS, _OTHER_TOKENS, strict=True)]
     tokens_in, tokens_out, total = counts.get(said_in), counts.get(said_out), counts.get("total_tokens", 0)
     if tokens_in is not None and not said_out and "total_tokens" in counts and total >= tokens_in:
         tokens_out = total - tokens_in

@@ -137,8 +137,9 @@ def states_error(answer: object) -> bool:
     if isinstance(stated, dict) and stated.get("status_code"):
         return True
     if choice is not None:
-        inner = choice.get("error")
-        return error or is_broken(choice.get("finish_reason")) or (bool(inner) and _says_something(inner))
+        inner, ended = choice.get("error"), choice.get("finish_reason")
+        broken = ended != "stop" and is_broken(ended)
+        return error or broken or (bool(inner) and _says_something(inner))
     if error or answer.get("errors") or answer.get("object") == "error" or answer.get("type") == "error":
         return True
     if isinstance(answer.get("done"), bool):  # a piece of an answer of Ollama's own kind
