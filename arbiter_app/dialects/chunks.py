@@ -178,7 +178,11 @@ class Chunks:
 
 
 class RegularEvents:
-    """Makes the events of one stream as every client of their dialect reads them: here they are taken as they came."""
+    """Makes the events of one stream as every client of their dialect reads them: here they are taken as they came. `irregular`: what
+    came so far is nothing that these read, and nothing that could be put right one by one.
+    """
+
+    irregular = False
 
     def of(self, event: Json) -> Sequence[Json]:
         """The events that are told in the place of one, which has a type: itself, where it is right."""
@@ -208,6 +212,11 @@ class EventReader:
     def failed(self) -> bool:
         """Whether it has ended in an error."""
         return self._chunks.failed
+
+    @property
+    def irregular(self) -> bool:
+        """Whether callers of the dialect could not read what came so far."""
+        return self._regular.irregular
 
     def take(self, data: bytes, said: Json | None = None) -> None:
         """Read an event."""

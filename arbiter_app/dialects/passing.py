@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import orjson
 
@@ -20,15 +20,15 @@ def passed_whole(decision: Decision) -> Sequence[bytes | memoryview] | None:
 
 
 async def passed_frames(
-    streamed: Streamed, native: NativeEvents, ended: Callable[[list[bytes], Decision], list[bytes]]
+    streamed: Streamed, native: NativeEvents, ended: Callable[[list[bytes], Decision, Iterator[int]], list[bytes]]
 ) -> AsyncIterator[bytes]:
-    """A streamed answer as it came, event by event; `ended` puts our object into its last events. Raises ArbiterError when it breaks
-    off.
+    """A streamed answer as it came, event by event; `ended` puts our object into its last events (the numbers are of those that it
+    adds). Raises ArbiterError when it breaks off.
     """
     async for _ in streamed.chunks:
         if events := native.taken():
             yield _counted(streamed, events)
-    yield _counted(streamed, [*native.taken(), *ended(native.ending, streamed.decision)])
+    yield _counted(streamed, [*native.taken(), *ended(native.ending, streamed.decision, streamed.numbers)])
 
 
 def _counted(streamed: Streamed, events: list[bytes]) -> bytes:

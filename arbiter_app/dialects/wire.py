@@ -41,6 +41,10 @@ class Reader(Protocol):
         contradicts itself; an event of another dialect, or another beginning."""
 
     @property
+    def irregular(self) -> bool:
+        """Whether what came of a stream so far can be read by no client of the dialect: then it is better translated."""
+
+    @property
     def told(self) -> Sequence[Json] | None:
         """The events that a caller of the dialect gets in the place of the one that was read last; None where it is right as it came."""
 

@@ -93,8 +93,8 @@ class HttpReplyStream:
                 if data and self._begins(data.strip()):
                     self.first_byte_ms = (time.perf_counter() - self._started) * 1000
                     del self._ready[: self._silent(looked)]
-                    if not self._spoken:
-                        self.native = None  # it speaks another dialect than was said
+                    if not self._spoken or (self._reader is not None and self._reader.irregular):
+                        self.native = None  # it speaks another dialect than was said, or not well
                     return
                 looked += 1
             if not await self._more():

@@ -179,8 +179,8 @@ def test_a_runtime_of_responses_need_not_keep_anything(client: openai.OpenAI, gp
     def say(body: bytes) -> Said:
         if not json.loads(body).get("stream"):
             return 200, "application/json", json.dumps(answer).encode()
-        event = json.dumps({"type": "response.completed", "sequence_number": 0, "response": answer})
-        return 200, STREAM, f"event: response.completed\ndata: {event}\n\n".encode()
+        events = [{**one, "sequence_number": at} for at, one in enumerate(responses.events_of(answer))]
+        return 200, STREAM, b"".join([b"data: %b\n\n" % json.dumps(one).encode() for one in events])
 
     gpt.say = say
     asked = {"model": "auto", "input": "Capital of France?", "include": ["message.output_text.logprobs"], **NATIVE}

@@ -14,6 +14,7 @@ from tests.api import test_every_dialect_over_every_runtime as dialects
 from tests.api.test_every_dialect_over_every_runtime import CHAT, MESSAGES, MODELS, RESPONSES, Answer, Case, Runtimes
 from tests.conftest import OPERATOR, Running, running
 from tests.stranger import STREAM, stranger
+from tests.unit.dialects import test_responses_answers_become_chats as responses
 from tests.unit.dialects.test_odd_answers_are_read import odd
 from tests.waiting import PATIENCE_S
 
@@ -385,3 +386,110 @@ def test_a_careless_message_is_read_by_everybody(
         assert status == 200, text
         answer = dialects.whole_of(front, text.decode()) if streamed else json.loads(text)
         assert dialects.seen_by(front, answer) == Answer("I look.").seen
+
+
+def with_response(events: Events, kind: str, *lacks: str, **more: Any) -> Events:
+    """The events with another response in those of a type."""
+    return [
+        {**one, "response": {name: value for name, value in {**one["response"], **more}.items() if name not in lacks}}
+        if one["type"] == kind
+        else one
+        for one in events
+    ]
+
+
+def lacking(events: Events, *names: str) -> Events:
+    return [{name: value for name, value in one.items() if name not in names} for one in events]
+
+
+CARELESS_RESPONSES: dict[str, Any] = {
+    "as it should be": lambda events: events,
+    "types in names alone": told_without_type,
+    "no numbers": lambda events: lacking(events, "sequence_number"),
+    "one number for all": lambda events: [{**one, "sequence_number": 0} for one in events],
+    "no beginning": lambda events: events[2:],
+    "a beginning that lacks members": lambda events: with_response(
+        events, "response.created", "tools", "tool_choice", "parallel_tool_calls"
+    ),
+    "no places": lambda events: lacking(events, "output_index", "content_index"),
+    "one place for all": lambda events: [
+        {**one, "output_index": 0} if "output_index" in one else one for one in events
+    ],
+    "no names of items": lambda events: lacking(events, "item_id"),
+    "items that never began": lambda events: without(events, "response.output_item.added"),
+    "parts that never began": lambda events: without(events, "response.content_part.added"),
+    "no pieces": lambda events: [one for one in events if not one["type"].endswith(".delta")],
+    "the end alone": lambda events: events[-1:],
+    "an end of another name": lambda events: [*events[:-1], {**events[-1], "type": "response.done"}],
+    "an end that lacks the calls": lambda events: with_response(
+        events, "response.completed", output=events[-1]["response"]["output"][:2]
+    ),
+    "no end": lambda events: events[:-1],
+    "a chat's counts": lambda events: with_response(events, "response.completed", usage=responses.CHAT_USAGE),
+}
+
+
+@pytest.mark.parametrize("name", CARELESS_RESPONSES)
+def test_a_careless_stream_of_responses_is_read_by_everybody(
+    client: http.client.HTTPConnection, runtimes: Runtimes, name: str
+) -> None:
+    begun = [{**one, "sequence_number": at} for at, one in enumerate(spoken(RESPONSES, RICH))]
+    events = CARELESS_RESPONSES[name](begun)
+    if name in ("no pieces", "parts that never began", "items that never began"):
+        events = [{**one, "sequence_number": at} for at, one in enumerate(events)]
+    said = [
+        one if isinstance(one, bytes) else b"event: %b\ndata: %b" % (one["type"].encode(), json.dumps(one).encode())
+        for one in events
+    ]
+    runtimes[RESPONSES].say = lambda _: (200, STREAM, b"".join(one + b"\n\n" for one in said) + b"data: [DONE]\n\n")
+    for front in FRONTS:
+        body = asked(front, RESPONSES, streamed=True)
+        status, text = told(client, front, {**body, "arbiter_pin": MODELS[RESPONSES]})
+        assert status == 200, text
+        if front == CHAT and name == "no end":
+            text = text.replace(b'"usage":null', b'"usage":' + json.dumps(responses.CHAT_USAGE).encode())
+        seen = dialects.seen_by(front, dialects.whole_of(front, text.decode()))
+        assert seen[:4] == RICH.seen[:4] and (seen[4] == RICH.seen[4] or name in ("no end", "a chat's counts"))
+        if front == RESPONSES and name != "one place for all":
+            parts = {event["item_id"] for event in events_of(text) if event["type"] == "response.content_part.added"}
+            texts = {event["item_id"] for event in events_of(text) if event["type"] == "response.output_text.delta"}
+            assert texts <= parts
+
+
+def said_so(content: Any, **more: Any) -> list[dict[str, Any]]:
+    """An output of one message."""
+    return [{"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": content, **more}]
+
+
+ANNOTATED = {"type": "output_text", "text": "I look.", "annotations": []}
+CARELESS_OUTPUTS: dict[str, dict[str, Any]] = {
+    "a text": {"output": said_so("I look.")},
+    "a lone part": {"output": said_so(ANNOTATED)},
+    "a chat's part": {"output": said_so([{"type": "text", "text": "I look."}])},
+    "a part without annotations": {"output": said_so([{"type": "output_text", "text": "I look."}])},
+    "an item without a type": {"output": said_so([ANNOTATED], type=None)},
+    "an item without a name": {"output": [{"type": "message", "content": [ANNOTATED]}]},
+    "a chat's counts": {"usage": responses.CHAT_USAGE},
+    "no time": {"created_at": None},
+    "no tools": {"tools": ..., "tool_choice": ..., "parallel_tool_calls": ...},
+    "cut, and not why": {"status": "incomplete", "incomplete_details": None},
+    "cut by another word": {"status": "incomplete", "incomplete_details": {"reason": "max_tokens"}},
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("name", CARELESS_OUTPUTS)
+def test_a_careless_response_is_read_by_everybody(
+    client: http.client.HTTPConnection, runtimes: Runtimes, name: str, streamed: bool
+) -> None:
+    whole = json.loads(dialects.said_by(RESPONSES, Answer("I look."), streamed=False)[2])
+    said = {member: one for member, one in {**whole, **CARELESS_OUTPUTS[name]}.items() if one is not ...}
+    runtimes[RESPONSES].say = lambda _: (200, "application/json", json.dumps(said).encode())
+    for front in FRONTS:
+        if front == RESPONSES and "cut" in name:
+            continue  # it passes as it came
+        body = asked(front, RESPONSES, streamed=streamed)
+        status, text = told(client, front, {**body, "arbiter_pin": MODELS[RESPONSES]})
+        assert status == 200, text
+        answer = dialects.whole_of(front, text.decode()) if streamed else json.loads(text)
+        assert dialects.seen_by(front, answer) == Answer("I look.", cut="length" if "cut" in name else "").seen

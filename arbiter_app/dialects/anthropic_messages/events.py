@@ -40,7 +40,7 @@ def event(data: Json) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (data["type"].encode(), line)
 
 
-def ended_with(events: list[bytes], decision: Decision) -> list[bytes]:
+def ended_with(events: list[bytes], decision: Decision, _: Iterator[int]) -> list[bytes]:
     """The last events of an answer as its runtime sent them, with the `arbiter` object; what of them is missing is added, and an end
     that says otherwise than the blocks whether there is a call is put right. Of several ends one is told, with all that they say."""
     ends = [one for one in events if b"message_delta" in one]

@@ -15,13 +15,16 @@ from arbiter_app.dialects.openai_responses.answer import (
     IN_PROGRESS,
     INCOMPLETE,
     call,
+    finished,
     message,
     named,
     output_text,
     reasoning,
     refusal,
     tools_of,
+    usage,
 )
+from arbiter_app.dialects.openai_responses.regular import is_counted
 from arbiter_app.dialects.openai_responses.tools import Tool
 from arbiter_app.dialects.passing import data_of
 from arbiter_app.dialects.reasoning import Carried, details_of, extra_of, grouped, sealed
@@ -46,23 +49,38 @@ def framed(event: Json, number: int) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), data)
 
 
-def ended_with(events: list[bytes], decision: Decision) -> list[bytes]:
+def ended_with(events: list[bytes], decision: Decision, numbers: Iterator[int]) -> list[bytes]:
     """The last events of an answer as its runtime sent them, with the `arbiter` object in the response; and with its output, where some
-    runtimes leave out what they have told in events."""
-    made, arbiter, done = [], decision.public(), decision.completion
+    runtimes leave out what they have told in events. Of one that says no end, it is added."""
+    made, arbiter, ended = [], decision.public(), False
     for one in events:
         try:
             told = exact_json.exact(data_of(one))
         except ValueError:
             told = None
         if isinstance(told, dict) and isinstance(told.get("response"), dict):
-            output = told["response"].get("output")
-            if not output and done is not None and (done.text or done.tool_calls):
+            response, ended = told["response"], True
+            output = response.get("output")
+            if _lacks(output, decision):
                 output = output_of(decision).items
-            told["response"] = {**told["response"], "output": output, "arbiter": arbiter}
+            counted = {} if is_counted(response.get("usage")) else {"usage": usage(decision, output_of(decision).items)}
+            told["response"] = {**response, "output": output, **counted, "arbiter": arbiter}
             one = b"event: %b\ndata: %b\n\n" % (str(told.get("type")).encode(), exact_json.dumps(told))
         made.append(one)
-    return made
+    if ended:
+        return made
+    output = output_of(decision)
+    response = finished(decision, output.items, output.finish)
+    return [*made, framed({"type": f"response.{response['status']}", "response": response}, next(numbers))]
+
+
+def _lacks(output: object, decision: Decision) -> bool:
+    """Whether an output leaves out what was said, or called."""
+    done = decision.completion
+    kinds = [item.get("type") for item in output if isinstance(item, dict)] if isinstance(output, list) else []
+    if done is None or done.large:
+        return False
+    return (bool(done.text) and "message" not in kinds) or kinds.count("function_call") < len(done.tool_calls or ())
 
 
 @dataclass(slots=True)

@@ -7,22 +7,29 @@ from typing import Any
 
 from arbiter_app import exact_json
 from arbiter_app.dialects.chunks import EventReader, place_of
+from arbiter_app.dialects.openai_responses.regular import RegularResponse, is_regular
 from arbiter_app.dialects.reasoning import MEMBER, RESPONSES
 from arbiter_app.pipeline.completions import count_of
+from arbiter_app.pipeline.finish_reasons import finish_of
 from arbiter_app.pipeline.types import Json
 
-_FINISH = {"max_output_tokens": "length", "content_filter": "content_filter"}
-_MEMBERS = frozenset({"id", "object", "status", "output"})
-"""What every response has."""
+_TRANSLATED = ("message", "function_call", "reasoning")
+"""The items that other dialects have, too."""
 _LOST = "the response failed, and the runtime did not say why"
 
 
 class ResponsesReader(EventReader):
     """Reads one answer (`dialects.wire.Reader`)."""
 
+    regular = RegularResponse
+
     def __init__(self) -> None:
         super().__init__()
         self._items: dict[object, _OpenItem] = {}
+        """The item that a runtime means by a place in the output, for now ..."""
+        self._by_id: dict[str, _OpenItem] = {}
+        """... and by an id."""
+        self._order: list[_OpenItem] = []
         self._last: object = None
 
     def whole(self, answer: Json, body: bytes) -> Json:
@@ -36,7 +43,8 @@ class ResponsesReader(EventReader):
             raise ValueError("the response is not finished")
         said = _said_alone(answer)
         output = output or said
-        self.stray = bool(said) or not answer.keys() >= _MEMBERS
+        told = all([isinstance(item, dict) and kind_of(item) in _TRANSLATED for item in output])
+        self.stray = bool(said) or (told and not (is_regular(answer) and all(map(_is_right, output))))
         message, usage = _message(output), usage_of(answer.get("usage"))
         head = {name: answer[name] for name in ("id", "model", "service_tier") if isinstance(answer.get(name), str)}
         finish = _finish(answer, bool(message.get("tool_calls")))
@@ -51,18 +59,25 @@ class ResponsesReader(EventReader):
         if isinstance(response, dict):
             self._chunks.begin(response.get("id"), response.get("model"), response.get("created_at"))
 
-    def _item(self, event: Json) -> _OpenItem:
-        """The item that an event is of: by its place, by its id, or the last one."""
+    def _item(self, event: Json, *, begins: bool = False) -> _OpenItem:
+        """The item that an event is of: by its id, by its place, or the last one. What `begins` where one has begun is another one."""
         item = event.get("item")
         stated = item.get("id") if isinstance(item, dict) else event.get("item_id")
-        at = self._last = place_of(event.get("output_index"), place_of(stated, self._last))
-        known = self._items.get(at)
+        named = stated if isinstance(stated, str) and stated else None
+        known = self._by_id.get(named) if named is not None else None
         if known is None:
-            known = self._items[at] = _OpenItem()
+            at = self._last = place_of(event.get("output_index"), place_of(named, self._last))
+            known = self._items.get(at)
+            if known is None or (begins and known.begun):
+                known = self._items[at] = _OpenItem()
+                self._order.append(known)
+            if named is not None:
+                self._by_id[named] = known
+        known.begun = known.begun or begins
         return known
 
     def _added(self, event: Json) -> None:
-        known, item = self._item(event), event.get("item")
+        known, item = self._item(event, begins=True), event.get("item")
         if isinstance(item, dict) and item.get("type") == "function_call" and known.number is None:
             known.number = self._chunks.call(item.get("call_id") or item.get("id"), item.get("name"))
 
@@ -110,17 +125,16 @@ class ResponsesReader(EventReader):
 
     def _finish(self, known: _OpenItem, item: Json) -> None:
         known.done = True
-        kind = item.get("type")
+        kind = kind_of(item)
         if kind == "function_call":
             if known.number is None:
                 known.number = self._chunks.call(item.get("call_id") or item.get("id"), item.get("name"))
             if not known.told:
                 self._chunks.arguments(known.number, _text_of(item.get("arguments")) or "{}")
         elif kind == "message" and not known.told:
-            for part in _listed(item.get("content")):
-                if isinstance(part, dict):
-                    self._chunks.text(part.get("text") if part.get("type") == "output_text" else None)
-                    self._chunks.refusal(part.get("refusal"))
+            for part in parts_of(item.get("content")):
+                self._chunks.text(part.get("text"))
+                self._chunks.refusal(part.get("refusal"))
         elif kind == "reasoning":
             if not known.told:
                 self._chunks.thought(_thought(item))
@@ -133,7 +147,10 @@ class ResponsesReader(EventReader):
         for at, item in enumerate(output if isinstance(output, list) else ()):
             if not isinstance(item, dict):
                 continue
-            known = self._items.get(at) or self._items.get(place_of(item.get("id"), None))
+            named = item.get("id")
+            known = self._by_id.get(named) if isinstance(named, str) else None
+            if known is None and at < len(self._order):
+                known = self._order[at]
             if known is None or not known.done:
                 self._finish(known or _OpenItem(), item)
         for item in () if self._chunks.said else _said_alone(response):
@@ -166,6 +183,7 @@ class ResponsesReader(EventReader):
             "response.reasoning_summary_text.delta": _thought,
             "response.reasoning_text.delta": _thought,
             "response.completed": _ended,
+            "response.done": _ended,
             "response.incomplete": _ended,
             "response.failed": _failed,
             "response.cancelled": _failed,
@@ -177,18 +195,20 @@ class ResponsesReader(EventReader):
 class _OpenItem:
     """An item under way: its number, of a call, and how much of it has come in pieces."""
 
-    __slots__ = ("done", "number", "told")
+    __slots__ = ("begun", "done", "number", "told")
 
     def __init__(self) -> None:
         self.number: int | None = None
         self.told = 0
-        self.done = False
+        self.begun = self.done = False
 
 
 def usage_of(stated: object) -> Json | None:
     """The tokens of an answer as a chat's."""
     if not isinstance(stated, dict):
         return None
+    if "prompt_tokens" in stated and "input_tokens" not in stated:
+        return stated  # by a chat's names
     read, told = count_of(stated.get("input_tokens")), count_of(stated.get("output_tokens"))
     if read is None or told is None:
         return None
@@ -209,13 +229,11 @@ def _message(output: list[Any]) -> Json:
     calls: list[Json] = []
     waiting = 0
     for item in output:
-        kind = item.get("type") if isinstance(item, dict) else None
+        kind = kind_of(item) if isinstance(item, dict) else None
         if kind == "message":
-            for part in _listed(item.get("content")):
-                if isinstance(part, dict) and part.get("type") == "output_text":
-                    texts.append(str(part.get("text") or ""))
-                elif isinstance(part, dict) and part.get("type") == "refusal":
-                    refusals.append(str(part.get("refusal") or ""))
+            for part in parts_of(item.get("content")):
+                texts.append(str(part.get("text") or ""))
+                refusals.append(str(part.get("refusal") or ""))
             waiting = len(details)
         elif kind == "reasoning":
             thoughts.append(_thought(item))
@@ -228,8 +246,8 @@ def _message(output: list[Any]) -> Json:
             arguments = _text_of(item.get("arguments")) or "{}"
             function = {"name": str(item.get("name") or ""), "arguments": arguments}
             calls.append({"id": named, "type": "function", "function": function})
-    made: Json = {"role": "assistant", "content": "".join(texts) or (None if calls or refusals else "")}
-    if refusals:
+    made: Json = {"role": "assistant", "content": "".join(texts) or (None if calls or any(refusals) else "")}
+    if any(refusals):
         made["refusal"] = "".join(refusals)
     if thinking := "\n\n".join(filter(None, thoughts)):
         made["reasoning_content"] = thinking
@@ -244,6 +262,34 @@ def _said_alone(response: Json) -> list[Json]:
     if response.get("output") or not isinstance(text, str) or not text:
         return []
     return [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}]
+
+
+def _is_right(item: Json) -> bool:
+    """Whether a caller of the dialect takes an item of the output as it is."""
+    if item.get("type") == "function_call":
+        return all([isinstance(item.get(name), str) and item[name] for name in ("call_id", "name", "arguments")])
+    content = item.get("content")
+    parts = content if isinstance(content, list) else [None]
+    told = [part.get("type") if isinstance(part, dict) else None for part in parts]
+    right = [
+        kind == "refusal" or (kind == "output_text" and "annotations" in part)
+        for kind, part in zip(told, parts, strict=True)
+    ]
+    return item.get("type") == "reasoning" or (all(right) and all(map(item.get, ("type", "id", "role", "status"))))
+
+
+def kind_of(item: Json) -> object:
+    """The type of an item: of one that states none, and has a role or content, that of a message."""
+    kind = item.get("type")
+    return "message" if kind is None and ("role" in item or "content" in item) else kind
+
+
+def parts_of(content: object) -> list[Json]:
+    """What a message says, by parts with a text or a refusal: a lone part is one, and so is a text."""
+    listed = content if isinstance(content, list) else [content]
+    parts = [{"type": "output_text", "text": part} if isinstance(part, str) else part for part in listed]
+    kinds = ("output_text", "text", "refusal", None)
+    return [part for part in parts if isinstance(part, dict) and part.get("type") in kinds]
 
 
 def _text_of(stated: object) -> str:
@@ -278,6 +324,7 @@ def _details(item: Json) -> list[Json]:
 def _finish(response: Json, called: bool) -> str:
     why = response.get("incomplete_details")
     why = why.get("reason") if isinstance(why, dict) else None
-    if isinstance(why, str) and why in _FINISH:
-        return _FINISH[why]
+    cut = finish_of(why) if isinstance(why, str) else "length" if response.get("status") == "incomplete" else None
+    if cut in ("length", "content_filter"):
+        return cut
     return "tool_calls" if called else "stop"
