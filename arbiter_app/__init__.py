@@ -1,3 +1,3 @@
 """Arbiter: a self-hosted, OpenAI-compatible router that picks the cheapest model that is still good enough."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

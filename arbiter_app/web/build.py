@@ -32,6 +32,7 @@ def sources(root: Path = ROOT) -> Iterator[Path]:
     """Every file the pages are made from, in a stable order. Handlers are part of it: the client checks their names."""
     package = root / "arbiter_app"
     yield root / "rxconfig.py"
+    yield package / "__init__.py"
     yield package / "arbiter_app.py"
     for folder in (package / "web", root / "assets"):
         yield from sorted(one for one in folder.rglob("*") if one.is_file() and "__pycache__" not in one.parts)

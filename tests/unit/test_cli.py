@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from arbiter_app import __version__
 from arbiter_app.cli import cell, main
 from tests.conftest import OPERATOR, Running, running
 from tests.served import ROOT, free_port
@@ -140,7 +141,7 @@ def test_a_cell_cannot_become_a_formula(text):
 def test_doctor_finds_everything_in_order(used):
     code, said, _ = used("doctor")
     assert code == 0 and not [line for line in said.splitlines() if line.startswith("FAIL")]
-    for word in ("Arbiter 0.1.0", "is free", "integrity ok, schema 00", " is current", "14 simulated models"):
+    for word in (f"Arbiter {__version__}", "is free", "integrity ok, schema 00", " is current", "14 simulated models"):
         assert word in said
     assert "ARBITER_PORT" in said and "environment" in said
 
@@ -189,7 +190,7 @@ def test_a_port_that_arbiter_itself_uses_is_in_order(arbiter, tmp_path, monkeypa
     with running(tmp_path) as gateway:
         monkeypatch.setenv("ARBITER_PORT", str(gateway.port))
         code, said, _ = arbiter("doctor")
-    assert code == 0 and "Arbiter 0.1.0 is serving" in said
+    assert code == 0 and f"Arbiter {__version__} is serving" in said
 
 
 @pytest.mark.parametrize("what", ["port", "store", "policy"])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from arbiter_app import example_env
+from arbiter_app import __version__, example_env
 from arbiter_app.settings import setting_names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -335,6 +335,12 @@ def test_the_type_checker_is_strict_over_the_whole_product():
     rules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]
     assert rules["strict"] is True and rules["files"] == ["arbiter_app"] and "exclude" not in rules
     assert [name for one in rules["overrides"] for name in one["module"] if name.startswith("arbiter_app")] == []
+
+
+def test_one_version_is_said_everywhere():
+    chart = (ROOT / "deploy" / "helm" / "arbiter" / "Chart.yaml").read_text()
+    assert re.findall(r'^(?:version|appVersion): "?([^"\n]*)', chart, re.MULTILINE) == [__version__, __version__]
+    assert re.search(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1] == __version__
 
 
 def test_each_migration_follows_the_one_before():

@@ -8,6 +8,7 @@ import reflex as rx
 from reflex_components_core.core.banner import has_connection_errors
 from reflex_components_core.react_router.dom import ReactRouterLink
 
+from arbiter_app import __version__
 from arbiter_app.web.components.icons import icon
 from arbiter_app.web.state.account import Account
 from arbiter_app.web.typed import Text
@@ -174,3 +175,4 @@ def _identity() -> rx.Component:
         ),
         class_name="foot",
     )
+        rx.el.span(f"Arbiter {__version__}"),
