@@ -23,7 +23,7 @@ import orjson
 from arbiter_app import __version__, calibrate, doctor, example_env, logs
 from arbiter_app.allocator import return_large_blocks
 from arbiter_app.pipeline.errors import ArbiterError
-from arbiter_app.pipeline.types import Mode, Task
+from arbiter_app.pipeline.types import Caller, Mode, Role, Task
 from arbiter_app.services.csv_text import inert
 from arbiter_app.services.keys import Keys
 from arbiter_app.services.reads import shown
@@ -40,6 +40,8 @@ OWN_ARGUMENTS = {"bench": "arbiter_app.bench.run", "replay": "arbiter_app.replay
 OUTCOMES = ("ok", "failed", "aborted")
 """The statuses of a decision."""
 STATUSES = {"pause": "paused", "resume": "active", "revoke": "revoked"}
+_HERE = Caller("command line", Role.OPERATOR)
+"""Whose acts the audit log says that those of a command are."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -185,7 +187,7 @@ def _keys(settings: Settings, given: argparse.Namespace) -> int:
 
 async def _keys_in(keys: Keys, given: argparse.Namespace) -> int:
     if given.action == "create":
-        minted = await keys.mint(given.role, given.email, given.label)
+        minted = await keys.mint(given.role, given.email, given.label, _HERE)
         print(minted.secret)
         print(f"{given.role} key {minted.key.id}; it is shown this once", file=sys.stderr)
     elif given.action == "list":
@@ -196,7 +198,7 @@ async def _keys_in(keys: Keys, given: argparse.Namespace) -> int:
                 f"{key['key_id']}  {key['role']:<8}  {key['status']:<7}  {made}  {key['email']}  {key['label']}".rstrip()
             )
     else:
-        await keys.set_status(given.key_id, STATUSES[given.action])
+        await keys.set_status(_HERE, given.key_id, STATUSES[given.action])
         print(f"{given.key_id} is {STATUSES[given.action]}")
     return 0
 

@@ -123,6 +123,6 @@ async def rotate(request: Request, key_id: str, body: RotateBody) -> MintedEntry
 
 
 async def _set(request: Request, status: str) -> KeyStatus:
-    key_id = request.state.caller.key_id
-    await services_of(request).keys.set_status(key_id, status)
-    return {"key_id": key_id, "status": status}
+    caller = request.state.caller
+    await services_of(request).keys.set_status(caller, caller.key_id, status)
+    return {"key_id": caller.key_id, "status": status}

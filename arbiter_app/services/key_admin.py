@@ -96,7 +96,7 @@ class KeyAdmin:
     async def set_status(self, by: Caller, key_id: str, status: str) -> None:
         """Pause, resume (`active`) or revoke a key. Raises NotFound and Forbidden."""
         self._managed(by, key_id)
-        await self._keys.set_status(key_id, status)
+        await self._keys.set_status(by, key_id, status)
 
     def may_limit(self, by: Caller, scope: str, subject: str) -> bool:
         """Whether somebody may set and see budgets of a key or project: owners of it, and operators, who may those of tags, too."""

@@ -23,6 +23,7 @@ from arbiter_app.pipeline.plain import is_digits, is_email, quoted
 from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.policy.clearing_cache import ClearingCache
 from arbiter_app.services.allowance import Allowance
+from arbiter_app.services.audit import entry
 from arbiter_app.services.people import People, is_person
 from arbiter_app.services.rows.keys import KeyRow, KeyUsage
 from arbiter_app.services.sessions import Sessions
@@ -266,19 +267,24 @@ class Keys:
                     retry_after_s=wait_s,
                 )
 
-    async def mint(self, role: str, email: str, label: str) -> MintedKey:
-        """Make a key of any role."""
+    async def mint(self, role: str, email: str, label: str, by: Caller | None = None) -> MintedKey:
+        """Make a key of any role; what somebody did (`by`) is in the audit log, a sign-up is not."""
         if email:
             self._check_email(email)
-        minted = await self._store.mint_key(role=role, email=email.strip(), label=label)
+        given = {"role": role, "email": email.strip(), "label": label}
+        act = None if by is None else entry(by, "key.make", "", after=given)
+        minted = await self._store.mint_key(**given, act=act)
         self.changed({digest_of(minted.secret): minted.key})
         return minted
 
-    async def set_status(self, key_id: str, status: str) -> None:
+    async def set_status(self, by: Caller, key_id: str, status: str) -> None:
         """Pause, resume (`active`) or revoke a key. Raises NotFound and Forbidden."""
         _changeable(key_id)
+        known = self.caller(key_id)
+        before = None if known is None else {"status": known.status}
+        act = entry(by, "key.change", key_id, before=before, after={"status": status})
         async with self._reading:  # what was read before must not be taken in after
-            if not await self._store.set_key_status(key_id, status):
+            if not await self._store.set_key_status(key_id, status, act):
                 raise NotFound(f"no key {quoted(key_id)} that can be changed")
             self.changed(await self._store.keys(key_id=key_id))
 

@@ -121,12 +121,16 @@ def last_used(connection: Connection) -> dict[str, float]:
     return {key_id: float(at) for key_id, at in rows}
 
 
-def set_status(connection: Connection, key_id: str, status: str, now: float) -> bool:
-    """Pause, resume or revoke; a revoked key stays revoked. False when there is no such key."""
+def set_status(connection: Connection, key_id: str, status: str, now: float, act: Json | None = None) -> bool:
+    """Pause, resume or revoke; a revoked key stays revoked. False when there is no such key. `act` is the entry of the audit log."""
     changed = connection.execute(
         update(_KEYS).where(_KEYS.c.id == key_id, _KEYS.c.status != "revoked").values(status=status, changed=now)
     )
-    return changed.rowcount == 1
+    if changed.rowcount != 1:
+        return False
+    if act is not None:
+        audit.add(connection, act)
+    return True
 
 
 def by_digest(

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
 from arbiter_app.pipeline.ports import DecisionRecord, Lesson, Settlement
-from arbiter_app.pipeline.types import Grade
+from arbiter_app.pipeline.types import Grade, Json
 from arbiter_app.policy import ModelStats
 from arbiter_app.policy import agreement as agreeing
 from arbiter_app.store import (
@@ -308,13 +308,14 @@ class Store:
         """Another value whenever a key was made or changed, by whichever process."""
         return await self.read(keys.version)
 
-    async def mint_key(self, *, role: str, email: str, label: str) -> MintedKey:
-        """Make a key."""
-        return await self.writer.call(lambda c: keys.mint(c, role=role, email=email, label=label, now=time.time()))
+    async def mint_key(self, *, role: str, email: str, label: str, act: Json | None = None) -> MintedKey:
+        """Make a key; `act` is the entry of the audit log, as below."""
+        now = time.time()
+        return await self.writer.call(lambda c: keys.mint(c, role=role, email=email, label=label, now=now, act=act))
 
-    async def set_key_status(self, key_id: str, status: str) -> bool:
+    async def set_key_status(self, key_id: str, status: str, act: Json | None = None) -> bool:
         """Pause, resume or revoke a key."""
-        return await self.writer.call(lambda c: keys.set_status(c, key_id, status, time.time()))
+        return await self.writer.call(lambda c: keys.set_status(c, key_id, status, time.time(), act))
 
     async def count(self, key_id: str, limits: Mapping[str, int]) -> usage.Counted:
         """Count one routed request against a key's limits, together with all that wait for the same."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC
 from typing import Any
 
 import orjson
 
+from arbiter_app.moments import moment
 from arbiter_app.pipeline.types import Capability
 from arbiter_app.services.rows.models import EditedModel, OfferedModel, PriceChange
 from arbiter_app.services.rows.people import AuditRow
-from arbiter_app.web.formats import NOTHING, count
+from arbiter_app.web.formats import NOTHING, count, percent
 from arbiter_app.web.views import View, abilities, per_million
 
 LAYERS = {
@@ -20,13 +23,43 @@ LAYERS = {
     "unknown": "not known",
 }
 ACTIONS = {
-    "model.add": "added",
-    "model.edit": "edited",
-    "model.retire": "retired",
-    "price_list.import": "price list",
-    "store.reset": "reset",
+    "budget.remove": "budget removed",
+    "budget.set": "budget set",
+    "content.ask_again": "prompt asked again",
+    "content.delete": "contents deleted",
+    "content.export": "contents exported",
+    "content.read": "contents read",
+    "content.search": "contents searched",
+    "invitation.accept": "invitation accepted",
+    "invitation.make": "invited",
+    "invitation.withdraw": "invitation withdrawn",
+    "key.change": "key changed",
+    "key.make": "key created",
+    "key.rotate": "key rotated",
+    "model.add": "model added",
+    "model.edit": "model edited",
+    "model.retire": "model retired",
+    "notification_rule.add": "rule created",
+    "notification_rule.change": "rule changed",
+    "notification_rule.remove": "rule deleted",
+    "person.change": "person changed",
+    "person.enter": "signed in",
+    "price_list.import": "price list imported",
+    "project.change": "project changed",
+    "project.make": "project created",
+    "project.member": "member changed",
+    "store.reset": "everything reset",
 }
-SHOWN_CHARS = 160
+"""What somebody did, by the name that it has in the audit log."""
+NAMES = {
+    "limit_usd": "limit",
+    "project_id": "project",
+    "timezone": "time zone",
+    "error_share": "error rate",
+    "overlap_s": "overlap",
+}
+"""What a value of the log is called, where it is not by its own name."""
+SHOWN_CHARS = 200
 DRAFT = ("input", "output", "cached", "context", *map(str, Capability))
 """The keys that the form has."""
 BLANK: View = dict.fromkeys(("id", "new", "title", "retired", "edited", "placed", "trial", *DRAFT), "")
@@ -88,27 +121,45 @@ def change(row: PriceChange) -> View:
     }
 
 
-def act(row: AuditRow) -> View:
-    """An administrative act."""
+def act(row: AuditRow, projects: Mapping[str, str]) -> View:
+    """An administrative act; `projects` are names by id."""
+    before, after = _told(row["before"], projects), _told(row["after"], projects)
     return {
         "id": str(row["id"]),
         "ts": f"{row['ts']:.3f}",
         "who": row["email"] or row["key_id"],
         "action": ACTIONS.get(row["action"], row["action"]),
-        "subject": row["subject"],
-        "before": _told(row["before"]),
-        "after": _told(row["after"]),
+        "subject": " ".join(projects.get(word, word) for word in row["subject"].split(" ")),
+        "before": _cut(before),
+        "after": _cut(after),
+        "whole": f"{before} → {after}",
     }
 
 
-def _told(value: Any) -> str:
+def _told(value: Any, projects: Mapping[str, str]) -> str:
     """A value of the log in a line: `input 2.5, output 10`."""
-    if value is None or value == {}:
-        return NOTHING
     if not isinstance(value, dict):
-        return _said(value)[:SHOWN_CHARS]
-    words = [name if one is True else f"{name} {_said(one)}" for name, one in value.items()]
-    return ", ".join(words)[:SHOWN_CHARS]
+        return _said(value)
+    words = [_named(name, one, projects) for name, one in value.items() if one not in (None, "")]
+    return ", ".join(words) or NOTHING
+
+
+def _named(name: str, value: Any, projects: Mapping[str, str]) -> str:
+    """A member of the log's values: money, times, shares and projects as people write them."""
+    told = NAMES.get(name, name.replace("_", " "))
+    if value is True:
+        return told
+    if isinstance(value, int | float) and name in ("expires", "muted_until"):
+        return f"{told} {moment(value, UTC):%-d %b %Y %H:%M} UTC" if value else f"{told} never"
+    if name == "limit_usd":
+        return f"{told} ${value}"
+    if name in ("soft", "error_share"):
+        return f"{told} {percent(100 * value, 0)}"
+    return f"{told} {projects.get(value, value) if name == 'project_id' else _said(value)}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}…"
 
 
 def _said(value: Any) -> str:
@@ -118,4 +169,6 @@ def _said(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int | float):
         return f"{value:.10g}"
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return " ".join(value)
     return value if isinstance(value, str) else orjson.dumps(value).decode()

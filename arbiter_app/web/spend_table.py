@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from arbiter_app.services.rows.spending import SpendAnswer, SpendRow
-from arbiter_app.web.formats import alike, count, percent_css, share
+from arbiter_app.web.formats import NOTHING, alike, count, dollars, money, percent_css, share
 from arbiter_app.web.views import View
 
 LABELS = {
@@ -38,8 +38,8 @@ def rows(
             "calls": count(found[name]["calls"]) if name in found else "0",
             "spend": written[3 * at],
             "before": written[3 * at + 1],
-            "change": ("+" if new > old else "") + written[3 * at + 2],
-            "kind": "bad" if new > old else "good" if new < old else "",
+            "change": ("+" if new > old else "") + written[3 * at + 2] if old else "new" if new else NOTHING,
+            "kind": ("bad" if new > old else "good" if new < old else "") if old else "",
             "width": percent_css(new / most if most else 0.0),
             "share": share(new / total, 0) if total else "0 %",
             "tokens": count(_tokens(found.get(name))),
@@ -49,20 +49,25 @@ def rows(
     ]
 
 
-def headline(now: SpendAnswer, before: SpendAnswer) -> View:
-    """The total beside that of the period before."""
+def headline(now: SpendAnswer, before: SpendAnswer, days: int) -> View:
+    """The total of so many days beside that of as many before them."""
     new, old = now["total"]["spend"], before["total"]["spend"]
-    spend, then, change = alike([new, old, new - old])
-    moved = f"{'+' if new > old else ''}{change}" + (f", {(new - old) / old:+.0%}".replace("-", "−") if old else "")
     return {
-        "spend": spend,
+        "spend": dollars(new),
         "calls": count(now["total"]["calls"]),
-        "before": f"{then} for {count(before['total']['calls'])} calls",
-        "change": moved,
-        "kind": "bad" if new > old else "good",
+        "change": f"{100 * (new - old) / old:+.0f} %".replace("-", "−") if old else NOTHING,
+        "before": _before(
+            new - old, old, before["total"]["calls"], "day before" if days == 1 else f"{days} days before"
+        ),
         "failed": count(now["total"]["failed"]),
         "tokens": count(_tokens(now["total"])),
     }
+
+
+def _before(change: float, old: float, calls: int, when: str) -> str:
+    if not calls:
+        return f"no calls in the {when}"
+    return f"{'+' if change > 0 else ''}{money(change)} on {dollars(old)} for {count(calls)} calls in the {when}"
 
 
 def activity(narrowed: Mapping[str, str], times: tuple[int, int]) -> str:

@@ -93,7 +93,7 @@ def headline(report: ReportSums) -> View:
     if proven:
         sub = (
             f"{dollars(report['saved'])} of {dollars(report['baseline_spend'])} · 95 % interval "
-            f"{percent(low, 0)[:-2]}–{percent(high, 0)}{_from(report['holdout_calls'])}"
+            f"{percent(low, 0)[:-2]}–{percent(None if high is None else min(100.0, high), 0)}{_from(report['holdout_calls'])}"
         )
     elif pct is not None:
         why = (

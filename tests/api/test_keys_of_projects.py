@@ -120,9 +120,13 @@ def test_every_act_is_in_the_audit_log_without_a_secret(gateway: Running) -> Non
     secret, key = made(gateway, label="audited")
     gateway.http.post(f"/v1/keys/{key['key_id']}", json={"tolerance": 0.1})
     gateway.http.post(f"/v1/keys/{key['key_id']}/rotate", json={})
+    for act in ("pause", "resume", "revoke"):
+        gateway.http.post(f"/v1/key/{act}", headers={"authorization": f"Bearer {secret}"}).raise_for_status()
     rows = gateway.http.get(f"/v1/audit?subject={key['key_id']}").json()["data"]
-    assert [one["action"] for one in rows] == ["key.rotate", "key.change", "key.make"]
-    assert (rows[1]["before"], rows[1]["after"]) == ({"tolerance": None}, {"tolerance": 0.1})
+    assert [one["action"] for one in rows] == [*["key.change"] * 3, "key.rotate", "key.change", "key.make"]
+    assert (rows[4]["before"], rows[4]["after"]) == ({"tolerance": None}, {"tolerance": 0.1})
+    assert (rows[0]["before"], rows[0]["after"]) == ({"status": "active"}, {"status": "revoked"})
+    assert rows[0]["key_id"] == key["key_id"]
     assert secret[12:] not in gateway.http.get("/v1/audit").text
 
 

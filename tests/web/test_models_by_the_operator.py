@@ -78,7 +78,7 @@ def test_add_the_model_that_came_out_today(browser: Browser, over: tuple[Site, S
     site, runtime = over
     with visitor(browser, site, width) as page:
         page.goto("/app/models")
-        new = panel(page, "New here")
+        new = panel(page, "New models")
         row = new.locator("tbody tr", has_text=TODAY)
         expect(row).to_contain_text("$3$15")
         row.get_by_role("button", name=f"Add {TODAY}").click()
@@ -99,7 +99,7 @@ def test_add_the_model_that_came_out_today(browser: Browser, over: tuple[Site, S
         page.get_by_role("button", name="Try it").click()
         calibrate = panel(page, "Calibrate")
         expect(calibrate.get_by_role("status").first).to_contain_text("done: 20 of 20 calls")
-        log = panel(page, "Who changed what").locator("tbody tr")
+        log = panel(page, "Audit log").locator("tbody tr")
         expect(log).to_have_count(2)
         expect(log.nth(0)).to_contain_text("input 2.5")
         expect(log.nth(1)).to_contain_text("added")
@@ -158,7 +158,7 @@ def test_whoever_is_no_operator_sees_the_catalog_alone(browser: Browser, over: t
     page = context.new_page()
     page.goto("/app/models")
     expect(page.get_by_text("Reports are private here")).to_be_visible()
-    for name in ("New here", "Price list", "Who changed what", "Add a model", "Edit"):
+    for name in ("New models", "Price list", "Audit log", "Add a model", "Edit"):
         expect(page.get_by_text(name, exact=True)).to_have_count(0)
     context.close()
 

@@ -238,5 +238,11 @@ def day_clock(seconds: rx.Var[str]) -> rx.Var[str]:
     return rx.Var(script, _var_type=str, _var_data=seconds._get_all_var_data())
 
 
+def zone() -> rx.Var[str]:
+    """The time zone of the visitor's own clock: `UTC`, `CET`, `GMT+5:30`."""
+    script = "new Date().toLocaleTimeString('en-GB', {timeZoneName: 'short'}).split(' ').slice(1).join(' ')"
+    return rx.Var(script, _var_type=str)
+
+
 def _joined(prefix: str, name: Text) -> Text:
     return prefix + name if isinstance(name, str) else rx.Var.create(prefix) + name.to(str)

@@ -20,13 +20,14 @@ from arbiter_app.web.typed import Record, Records, Text, either
 
 
 def heads(*names: str) -> rx.Component:
-    """A table head. A name with a leading `#` is numeric, with a trailing `-` hidden on phones."""
+    """A table head. A name with a leading `#` is numeric, with an `@` a time of the visitor's clock, with a trailing `-` hidden on phones."""
     return rx.el.thead(rx.el.tr(*[_head(name) for name in names]))
 
 
 def _head(name: str) -> rx.Component:
     cls = " ".join(part for part in ("n" if name.startswith("#") else "", "hide" if name.endswith("-") else "") if part)
-    return rx.el.th(name.strip("#-"), class_name=cls, scope="col")
+    zone = [", ", atoms.zone()] if "@" in name else []
+    return rx.el.th(name.strip("#@-"), *zone, class_name=cls, scope="col")
 
 
 def feed(rows: Records, picked: rx.Var[str], on_pick: EventCallback[str]) -> rx.Component:
@@ -61,7 +62,7 @@ def feed(rows: Records, picked: rx.Var[str], on_pick: EventCallback[str]) -> rx.
 
     return rx.el.div(
         rx.el.table(
-            heads("task", "model", "mode", "quality-", "#cost", "#saved-", "#ms-", "#time-"),
+            heads("task", "model", "mode", "quality-", "#cost", "#saved-", "#ms-", "#@time-"),
             rx.el.tbody(rx.foreach(rows, line)),
             class_name="feed steady",
         ),

@@ -54,7 +54,7 @@ def catalog() -> rx.Component:
 def _line(row: Record) -> rx.Component:
     on = row["routable"] == "yes"
     switch = atoms.button(
-        either(on, "Take out", "Put in"), on_click=PoolPanel.set_routable(row["id"], ~on), kind="mini hide"
+        either(on, "Disable", "Enable"), on_click=PoolPanel.set_routable(row["id"], ~on), kind="mini hide"
     )
     state = rx.cond(on, rx.el.span("routable", class_name="tag good"), rx.el.span("out of the pool", class_name="tag"))
     return rx.el.tr(
@@ -230,7 +230,7 @@ def offers() -> rx.Component:
     )
     return rx.cond(
         (PoolPanel.may == "yes") & (PoolPanel.offers.length() > 0),
-        atoms.panel("New here", table, explain=HOW["offers"], note="listed by a runtime, not in the pool"),
+        atoms.panel("New models", table, explain=HOW["offers"], note="listed by a runtime, not in the pool"),
     )
 
 
@@ -308,24 +308,24 @@ def acts() -> rx.Component:
             rx.el.td(row["who"], class_name="hide"),
             rx.el.td(row["action"]),
             rx.el.td(row["subject"], class_name="m", title=row["subject"]),
-            rx.el.td(row["before"], class_name="soft wraps hide"),
-            rx.el.td(row["after"], class_name="wraps"),
+            rx.el.td(row["before"], class_name="soft wraps hide", title=row["whole"]),
+            rx.el.td(row["after"], class_name="wraps", title=row["whole"]),
             key=row["id"],
         )
 
     table = atoms.region(
         rx.el.table(
-            data.heads("time", "who-", "what", "of", "before-", "after"),
+            data.heads("@time", "who-", "what", "of", "before-", "after"),
             rx.el.tbody(rx.foreach(PoolPanel.acts, line)),
             class_name="feed long names",
         ),
         class_name="scroll",
-        aria_label="Who changed what",
+        aria_label="Audit log",
     )
     return rx.cond(
         PoolPanel.may == "yes",
         atoms.panel(
-            "Who changed what",
+            "Audit log",
             rx.cond(
                 PoolPanel.acts.length() > 0,
                 table,

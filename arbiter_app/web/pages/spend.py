@@ -59,17 +59,38 @@ def _range() -> rx.Component:
 
 
 def _total() -> rx.Component:
-    total = Spent.total
+    total, saved = Spent.total, Spent.saved
+    spend = rx.fragment(Spent.words, ", days of ", Spent.zone)
+    proven = rx.el.div(
+        rx.el.div(saved["label"], rx.cond(saved["explain"] != "", atoms.how(saved["explain"])), class_name="label"),
+        rx.el.span(saved["value"], class_name="value"),
+        rx.el.span(saved["sub"], class_name="sub"),
+        rx.cond(
+            Spent.report != "",
+            rx.el.span(
+                _report(),
+                " · ",
+                link("how it is measured", to="/docs/strategies#measure-the-saving", class_name="link"),
+                class_name="sub",
+            ),
+        ),
+        class_name="fig saved",
+    )
     return rx.el.div(
         rx.cond(Spent.error != "", rx.el.p(Spent.error, class_name="error pad", role="alert")),
         rx.el.div(
-            atoms.figure("spend", total["spend"], Spent.words, HOW),
-            atoms.figure("beside the days before", total["change"], total["before"]),
-            atoms.figure("calls", total["calls"], rx.fragment(total["failed"], " failed")),
-            atoms.figure("tokens", total["tokens"], "prompts and answers"),
-            class_name="strip even",
+            atoms.figure("Spend", total["spend"], spend, HOW, "hero"),
+            proven,
+            atoms.figure("Change", total["change"], total["before"]),
+            atoms.figure("Calls", total["calls"], rx.fragment(total["failed"], " failed")),
+            atoms.figure("Tokens", total["tokens"], "prompts and answers"),
+            class_name="strip spent",
         ),
     )
+
+
+def _report() -> rx.Component:
+    return rx.el.a("report as json", href=Spent.report, download="report.json", reload_document=True, class_name="link")
 
 
 def _groups() -> rx.Component:

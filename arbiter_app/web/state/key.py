@@ -93,8 +93,8 @@ class Key(rx.State):
         self.minted, self.error = "", ""
         if not is_email(email):
             self.error = "An e-mail address is needed, like ada@example.com."
-            return
-        self.minted = (await container.current().services.keys.mint("caller", email, "made by an operator")).secret
+            return None
+        self.minted = (await container.current().services.keys.mint("caller", email, "made by an operator", who)).secret
         await self._show(who)
 
     @event
@@ -119,7 +119,7 @@ class Key(rx.State):
             return
         self.sure, self.error = "", ""
         try:
-            await container.current().services.keys.set_status(key_id, STATUSES[what])
+            await container.current().services.keys.set_status(who, key_id, STATUSES[what])
         except ArbiterError as error:
             self.error = str(error)
         who = await authz.current_caller(self)

@@ -197,7 +197,8 @@ class PoolPanel(rx.State):
         self.rows = [{**views.catalog_row(row), **pool_views.layers(row)} for row in said["data"]]
         if self.may == "yes":
             self.offers = [pool_views.offer(row) for row in said["new"]]
-            self.acts = [pool_views.act(row) for row in await services.audit.newest(limit=ACTS)]
+            names = {one["id"]: one["name"] for one in await services.key_admin.projects()}
+            self.acts = [pool_views.act(row, names) for row in await services.audit.newest(limit=ACTS)]
 
 
 def _said(form: Mapping[str, Any], draft: View) -> tuple[Json, str]:

@@ -12,7 +12,7 @@ from arbiter_app.api import visibility
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller
 from arbiter_app.store.attribution import Whose
-from arbiter_app.web import container, ranges, spend_table
+from arbiter_app.web import container, ranges, spend_table, views
 from arbiter_app.web.ranges import Days
 from arbiter_app.web.spend_table import LABELS
 from arbiter_app.web.state import arguments, authz
@@ -20,7 +20,14 @@ from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
 from arbiter_app.web.views import View
 
 SHOWN = 100
-BLANK: View = dict.fromkeys(("spend", "calls", "before", "change", "kind", "failed", "tokens"), "")
+BLANK: View = dict.fromkeys(("spend", "calls", "before", "change", "failed", "tokens"), "")
+SAVED: View = {
+    "label": "Saved, measured",
+    "value": "–",
+    "sub": "known of keys and projects, not of what is chosen",
+    "explain": "",
+}
+"""What stands for the saving where no report tells it: of a tag, an end user, a model or a runtime."""
 
 
 class Spent(rx.State):
@@ -42,11 +49,14 @@ class Spent(rx.State):
     loaded: rx.Field[str] = rx.field("")
     rows: Listed[View] = listed()
     total: Keyed[View] = keyed(lambda: dict(BLANK))
+    saved: Keyed[View] = keyed(lambda: dict(SAVED))
     chips: Listed[View] = listed()
     presets: Listed[View] = listed()
     projects: Listed[View] = listed()
     decisions: rx.Field[str] = rx.field("/app/activity")
     csv: rx.Field[str] = rx.field("")
+    report: rx.Field[str] = rx.field("")
+    """Where the saving of these days is as JSON; empty where none is told."""
 
     @event
     async def load(self) -> None:
@@ -66,7 +76,7 @@ class Spent(rx.State):
         try:
             await self._show(who, asked)
         except ArbiterError as error:
-            self.error, self.rows, self.total = str(error), [], dict(BLANK)
+            self.error, self.rows, self.total, self.saved = str(error), [], dict(BLANK), dict(SAVED)
         self.loaded = "yes"
 
     @event
@@ -97,13 +107,28 @@ class Spent(rx.State):
         past = await spend.ask((self.by,), whose, since=before, until=first - 1, limit=SHOWN)
         narrowed = {name: getattr(self, name) for name in LABELS}
         self.rows = spend_table.rows(now, past, self.by, asked.times, narrowed)
-        self.total = spend_table.headline(now, past)
+        self.total = spend_table.headline(now, past, (asked.last - asked.first).days + 1)
+        await self._show_saving(seen, asked)
         self.chips = [
             {"name": name, "label": LABELS[name], "value": value} for name, value in narrowed.items() if value
         ]
         self.decisions = spend_table.activity(narrowed, asked.times)
         month = {"month": f"{asked.last:%Y-%m}", "timezone": self.zone, "by": self.by}
         self.csv = "/v1/spend.csv?" + urlencode(month | {name: value for name, value in narrowed.items() if value})
+
+    async def _show_saving(self, seen: visibility.Seen, asked: Days) -> None:
+        """The measured saving of these days, by the report that is to be had as JSON."""
+        self.saved, self.report = dict(SAVED), ""
+        if any(getattr(self, name) for name in LABELS if name not in ("project", "key")) or None not in (
+            seen.project_id,
+            seen.key_id,
+        ):
+            return
+        first, end = asked.times
+        told = await container.current().services.reads.report(since=first, until=end - 1, scope=seen.scope)
+        self.saved = views.headline(told)
+        whose = {name: value for name, value in (("project", self.project), ("key", self.key)) if value}
+        self.report = "/v1/report?" + urlencode({"since": first, "until": end - 1, **whose})
 
     def _take(self, given: dict[str, Any]) -> None:
         self.by = arguments.choice(given.get("by"), LABELS, "project")

@@ -63,4 +63,6 @@ def test_the_headline_says_what_the_holdout_alone_says() -> None:
     assert (shown["value"], shown["left"], shown["width"], shown["at"]) == ("80.0 %", "85.0%", "10.0%", "90.0%")
     assert "95 % interval 70–90 %" in shown["sub"]
     assert shown["explain"].endswith("The random holdout alone says 79 %, between −4 % and 99 %.")
+    beyond = headline({**report, **held, "interval": [77.0, 123.0]})
+    assert "95 % interval 77–100 %" in beyond["sub"]  # more than everything is not saved
     assert "holdout" not in headline({**report, "holdout": {"saved_pct": None, "interval": None}})["explain"]

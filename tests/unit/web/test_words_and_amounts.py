@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
-from arbiter_app.web import decision_views, decision_words, spend_views, views
+from arbiter_app.web import decision_views, decision_words, pool_views, spend_table, spend_views, views
 from arbiter_app.web.formats import alike, charge, money
 from arbiter_app.web.state.demo import dearer
+from tests.browser import ROOT
 
 
 @pytest.mark.parametrize(
@@ -146,3 +148,41 @@ def test_what_was_refused_before_a_call_cost_nothing_and_what_failed_in_one_is_u
     assert views.feed_row(row | {"model": "gpt-4o"})["mode"] == "refused"
     seen = views.feed_row(row | {"model": "gpt-4o", "error_code": "runtime_unavailable", "cost_state": "unknown"})
     assert (seen["mode"], seen["cost"], seen["state"]) == ("failed", "unknown", "unknown")
+
+
+def test_an_act_of_the_log_is_said_with_names_times_and_shares() -> None:
+    given = {"email": "ada@example.com", "expires": 1796302233.0, "role": "", "project_id": "prj_1", "soft": 0.5}
+    row: Any = {
+        "id": 1,
+        "ts": 1.0,
+        "key_id": "arb_1",
+        "email": "",
+        "action": "invitation.make",
+        "subject": "project prj_1",
+    }
+    told = pool_views.act({**row, "before": None, "after": given}, {"prj_1": "Data team"})
+    assert (told["action"], told["subject"], told["before"]) == ("invited", "project Data team", "–")
+    assert told["after"] == "email ada@example.com, expires 3 Dec 2026 12:50 UTC, project Data team, soft 50 %"
+    long = pool_views.act({**row, "before": None, "after": {"label": "x" * 900}}, {})
+    assert long["after"].endswith("x…") and "x" * 900 in long["whole"]
+
+
+def test_every_act_that_is_kept_has_words() -> None:
+    texts = [path.read_text() for path in (ROOT / "arbiter_app").rglob("*.py") if path.name != "pool_views.py"]
+    kept = {name for text in texts for name in re.findall(r'(?:entry|note|_keep)\([\w., ]*"([a-z_]+\.[a-z_]+)"', text)}
+    assert len(kept) > 15 and kept <= set(pool_views.ACTIONS)
+
+
+def test_spend_beside_nothing_is_new_and_has_no_share() -> None:
+    def told(spend: float, calls: int) -> Any:
+        sums = {"spend": spend, "calls": calls, "failed": 0, "prompt_tokens": 1, "completion_tokens": 2}
+        return {"total": sums, "data": [{"project": "a", "project_name": "A", **sums}] if calls else []}
+
+    def row(now: Any, before: Any) -> Any:
+        return spend_table.rows(now, before, "project", (0, 1), {})[0]
+
+    assert (row(told(0.5, 9), told(0.0, 0))["change"], row(told(0.5, 9), told(0.0, 0))["kind"]) == ("new", "")
+    assert (row(told(0.5, 9), told(0.25, 9))["change"], row(told(0.5, 9), told(0.25, 9))["kind"]) == ("+$0.25", "bad")
+    shown = spend_table.headline(told(0.5, 9), told(0.25, 4), 30)
+    assert (shown["change"], shown["before"]) == ("+100 %", "+$0.250 on $0.2500 for 4 calls in the 30 days before")
+    assert spend_table.headline(told(0.5, 9), told(0.0, 0), 1)["before"] == "no calls in the day before"
