@@ -26,7 +26,7 @@ from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, Mode, Role, Task
 from arbiter_app.services.csv_text import inert
 from arbiter_app.services.keys import Keys
-from arbiter_app.services.reads import shown
+from arbiter_app.services.reads import exported
 from arbiter_app.settings import Settings, SettingsError, load_settings
 from arbiter_app.store import Store, StoreError, move, open_store
 from arbiter_app.store.backends import StoreUnusable, backend_of, url_of
@@ -252,7 +252,7 @@ def _export(settings: Settings, given: argparse.Namespace) -> int:
 
 def _write(rows: Iterable[dict[str, Any]], form: str, file: TextIO) -> int:
     writer = None
-    for row in map(shown, rows):
+    for row in map(exported, rows):
         if form == "jsonl":
             file.write(orjson.dumps(row).decode() + "\n")
             continue

@@ -41,7 +41,7 @@ IN_WORDS: Final[Mapping[str, str]] = {
     EventKind.BUDGET_50: "50 % of a budget is spent",
     EventKind.BUDGET_80: "80 % of a budget is spent",
     EventKind.BUDGET_100: "a budget is spent",
-    EventKind.ERROR_RATE: "errors are many",
+    EventKind.ERROR_RATE: "the error rate is high",
     EventKind.SAVING_UNPROVEN: "the saving is no longer proven",
     EventKind.DIGEST_DAILY: "daily digest",
     EventKind.DIGEST_WEEKLY: "weekly digest",

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC
 from decimal import Decimal
 from itertools import chain
 from typing import Any, cast
 
+from arbiter_app.moments import moment
 from arbiter_app.pipeline.ask import Asker
 from arbiter_app.pipeline.cache import ResponseCache
 from arbiter_app.pipeline.deployments import Deployments
@@ -415,6 +417,12 @@ def shown(row: Json) -> Json:
     if "shadows" in rest:
         rest["shadows"] = [_shadow(one) for one in rest["shadows"]]
     return {**rest, **money, "saved": saved}
+
+
+def exported(row: Json) -> Json:
+    """A decision's columns for a file: as they are shown, and `time`, which a spreadsheet reads (`ts` is unix seconds)."""
+    told = shown(row)
+    return {"id": told["id"], "time": moment(row["ts"], UTC).isoformat(timespec="milliseconds"), **told}
 
 
 def _shadow(row: Json) -> Json:

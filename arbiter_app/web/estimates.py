@@ -35,7 +35,7 @@ def _placebo(line: PlaceboLine, baseline: str, money_axis: Span, quality_axis: S
         "as_routed": ("Arbiter", "as it routed"),
         "always_best": (f"Always {baseline}", "the baseline for everything"),
         "always_cheapest": ("Always the cheapest", "by list price, of those tried"),
-    }.get(line["name"], ("Dealt at random", "the same models, at the same cost"))
+    }.get(line["name"], ("Random", "the same models, at the same cost"))
     cost, quality = line["cost"], line["quality"]
     costs, qualities = line["cost_interval"], line["quality_interval"]
     if cost is None or quality is None or costs is None or qualities is None:

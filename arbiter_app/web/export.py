@@ -30,7 +30,7 @@ from arbiter_app.pipeline.errors import ArbiterError, Unauthorized, Unprocessabl
 from arbiter_app.pipeline.plain import is_digits
 from arbiter_app.pipeline.types import Caller
 from arbiter_app.services.csv_text import as_csv, inert
-from arbiter_app.services.reads import shown
+from arbiter_app.services.reads import exported
 from arbiter_app.services.rows.decisions import DecisionRow
 from arbiter_app.store import StoreError, decisions
 from arbiter_app.store.decisions import Filter
@@ -40,7 +40,7 @@ log = logging.getLogger("arbiter.web")
 
 KINDS = {"/export/decisions.csv": "csv", "/export/decisions.json": "json"}
 COLUMNS = (
-    ("id", "ts", "task", "difficulty", "bucket", "classified_by", "model", "mode", "reason", "propensity")
+    ("id", "time", "ts", "task", "difficulty", "bucket", "classified_by", "model", "mode", "reason", "propensity")
     + (
         "quality",
         "quality_source",
@@ -223,7 +223,7 @@ async def _pages(first: Page, read: Callable[[int | None], Awaitable[Page]]) -> 
 def _page(connection: Any, narrowed: Filter, before: int | None, encode: Encode) -> Page:
     """One page as text, and the cursor of the next; no text when there are no more rows."""
     rows = decisions.page(connection, narrowed, limit=PAGE_ROWS, before=before)
-    return (encode([shown(row) for row in rows]), rows[-1]["seq"]) if rows else (b"", None)
+    return (encode([exported(row) for row in rows]), rows[-1]["seq"]) if rows else (b"", None)
 
 
 def csv_rows(rows: list[dict[str, Any]]) -> bytes:

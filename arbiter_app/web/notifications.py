@@ -58,7 +58,7 @@ def rule(row: NotificationRuleRow, now: float) -> View:
     muted = row["muted_until"] is not None and row["muted_until"] > now
     events = [IN_WORDS[kind] for kind in EventKind if kind in row["events"]]
     if EventKind.ERROR_RATE in row["events"]:
-        events[events.index(IN_WORDS[EventKind.ERROR_RATE])] = f"errors from {100 * row['error_share']:g} %"
+        events[events.index(IN_WORDS[EventKind.ERROR_RATE])] = f"error rate from {100 * row['error_share']:g} %"
     return {
         "id": row["id"],
         "name": row["name"],

@@ -37,7 +37,7 @@ EVENTS: dict[str, dict[str, str]] = {
         "find": _OPERATOR,
         "choose": _OPERATOR,
     },
-    "KeyBudgets": {"load": _ANYBODY, "put": _OWNER, "drop": _OWNER},
+    "KeyBudgets": {"load": _ANYBODY, "find": _ANYBODY, "put": _OWNER, "drop": _OWNER},
     "Models": dict.fromkeys(("load", "set_tolerance", "set_without", "set_span", "between", "set_task"), _ANYBODY),
     "Notify": {"load": _ANYBODY, "set_channel": _ANYBODY, "set_list": _ANYBODY}
     | dict.fromkeys(("add", "edit", "leave", "test", "mute", "remove", "again", "drop"), _OPERATOR),
@@ -55,7 +55,7 @@ EVENTS: dict[str, dict[str, str]] = {
     "Team": dict.fromkeys(("load", "choose", "find", "find_project", "find_person"), _ANYBODY)
     | {"make_project": _OPERATOR, "set_disabled": _OPERATOR}
     | dict.fromkeys(("invite", "withdraw", "set_role", "set_budget", "drop_budget"), _OWNER)
-    | dict.fromkeys(("make_key", "set_key", "rotate_key", "set_wish"), _MEMBER),
+    | dict.fromkeys(("make_key", "set_key", "rotate_key", "set_objective"), _MEMBER),
 }
 """State class -> handler -> rule."""
 

@@ -113,6 +113,19 @@ _OPENCODE = """{{
 """
 _CLINE = """cline auth -p openai -k {key} -m auto -b {base}/v1
 """
+_ZED = """{{
+  "language_models": {{
+    "openai_compatible": {{
+      "Arbiter": {{
+        "api_url": "{base}/v1",
+        "available_models": [
+          {{"name": "auto", "display_name": "Arbiter", "max_tokens": 128000}}
+        ]
+      }}
+    }}
+  }}
+}}
+"""
 
 _LINE = 'client = OpenAI(base_url="{base}/v1", api_key="{key}")'
 
@@ -131,6 +144,7 @@ CLIENTS: dict[str, tuple[str, str, str]] = {
     "aider": ("aider", "environment of the shell", _AIDER),
     "continue": ("Continue", "~/.continue/config.yaml", _CONTINUE),
     "cline": ("Cline", "its command line", _CLINE),
+    "zed": ("Zed", "settings.json, and your key in the variable ARBITER_API_KEY", _ZED),
     "open-webui": ("Open WebUI", "from a container use the host's address, not localhost", _OPEN_WEBUI),
 }
 FIRST_CALL = ("python", "node", "curl", "langchain")

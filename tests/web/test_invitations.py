@@ -27,7 +27,7 @@ def test_a_link_leads_in_by_one_button(page: Page, site: Site, width: int, schem
     page.wait_for_url("**/app")
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     page.goto("/app/key")
-    expect(page.get_by_text(address).first).to_be_visible()
+    expect(page.locator("main").get_by_text(address)).to_be_visible()
     page.goto(made["path"])
     expect(page.get_by_text("It was used, withdrawn or has expired")).to_be_visible()
     expect(page.get_by_role("button", name="Sign in")).to_have_count(0)
@@ -65,8 +65,7 @@ def test_people_are_found_among_many(browser: Browser, tmp_path: Path) -> None:
     page = context.new_page()
     open_page(page, "/app/team")
     panels = [
-        page.locator("section.panel", has=page.get_by_role("heading", name=name))
-        for name in ("Everybody", "Members of")
+        page.locator("section.panel", has=page.get_by_role("heading", name=name)) for name in ("People", "Members of")
     ]
     for panel in panels:
         expect(panel.locator("tbody").first.locator("tr")).to_have_count(SHOWN)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+from datetime import datetime
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from arbiter_app import __version__
 from arbiter_app.web import decision_views
 from arbiter_app.web.finding import SHOWN
 from tests.web.conftest import Site, open_page, sign_in
@@ -39,7 +41,10 @@ def test_signing_in_by_form_and_out_again(page: Page, site: Site) -> None:
     expect(page.get_by_role("alert")).to_contain_text("unknown")
     page.get_by_label("API key").fill(key)
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_text("form@example.com")).to_be_visible()
+    expect(page.get_by_role("row", name="e-mail form@example.com")).to_be_visible()
+    expect(page.get_by_role("navigation", name="Sections")).to_contain_text(
+        f"caller · form@example.comArbiter {__version__}"
+    )
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("API key")).to_be_visible()
 
@@ -62,10 +67,24 @@ def test_activity_filters_stand_in_the_url_and_pages_go_on(page: Page, site: Sit
     expect(page.locator("tbody tr .task").first).to_have_text("code")
     page.get_by_role("button", name="Clear").click()
     expect(page.locator("tbody tr")).to_have_count(50)
+    cost = page.locator("tbody tr").first.locator("td").nth(6).bounding_box()
+    assert cost is not None
+    page.mouse.click(cost["x"] + 5, cost["y"] + 5)  # wherever a row is clicked
+    page.wait_for_url("**/app/decision/**")
+    page.go_back()
+    expect(page.locator("tbody tr")).to_have_count(50)
     first = page.locator("tbody tr").first.locator("td").last.inner_text()
     page.get_by_role("link", name="Older").click()
     page.wait_for_url("**before=*")
     expect(page.locator("tbody tr").first.locator("td").last).not_to_have_text(first)
+
+
+def test_a_column_of_times_says_of_which_time_zone(browser: Browser, site: Site) -> None:
+    context = browser.new_context(base_url=site.url, timezone_id="Asia/Kolkata")
+    page = context.new_page()
+    open_page(page, "/app/activity")
+    expect(page.get_by_role("columnheader", name="time, GMT+5:30")).to_be_visible()
+    context.close()
 
 
 def test_a_decision_opens_with_its_story_and_money(context: BrowserContext, page: Page, site: Site) -> None:
@@ -104,6 +123,8 @@ def test_activity_exports_csv_and_json_under_its_filters(page: Page, site: Site,
         rows = list(csv.DictReader(file))
     listed = json.loads((tmp_path / "json").read_text())
     assert len(rows) == len(listed) > 40
+    assert datetime.fromisoformat(rows[0]["time"]).timestamp() == pytest.approx(float(rows[0]["ts"]), abs=0.001)
+    assert rows[0]["time"] == listed[0]["time"]
     assert {row["task"] for row in rows} == {row["task"] for row in listed} == {"math"}
 
 
@@ -154,7 +175,7 @@ def test_keys_can_be_paused_and_revoked_on_a_phone(context: BrowserContext, page
     sign_in(context, site)
     page.set_viewport_size({"width": 390, "height": 844})
     open_page(page, "/app/key")
-    keys = page.locator("section.panel", has=page.get_by_role("heading", name="Every key"))
+    keys = page.locator("section.panel", has=page.get_by_role("heading", name="All keys"))
     expect(keys.get_by_role("button", name="Revoke").first).to_be_visible()
     right = keys.get_by_role("button", name="Revoke").first.evaluate("one => one.getBoundingClientRect().right")
     assert right <= 390 >= page.evaluate("document.documentElement.scrollWidth")
@@ -177,7 +198,7 @@ def test_a_project_is_found_among_many(context: BrowserContext, page: Page, site
 def test_buttons_and_badges_of_a_row_do_not_touch(context: BrowserContext, page: Page, site: Site) -> None:
     sign_in(context, site)
     open_page(page, "/app/models")
-    out = page.get_by_role("button", name="Take out").first
+    out = page.get_by_role("button", name="Disable").first
     out.wait_for()
     gap = """one => one.nextElementSibling.getBoundingClientRect().left - one.getBoundingClientRect().right"""
     assert out.evaluate(gap) >= 4
@@ -188,8 +209,8 @@ def test_signing_out_in_one_tab_clears_the_others(context: BrowserContext, page:
     other = context.new_page()
     for tab in (page, other):
         open_page(tab, "/app/key")
-        expect(tab.get_by_role("heading", name="Every key")).to_be_visible()
+        expect(tab.get_by_role("heading", name="All keys")).to_be_visible()
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("API key")).to_be_visible()
     expect(other.get_by_label("API key")).to_be_visible()  # nobody touched it
-    expect(other.get_by_role("heading", name="Every key")).to_have_count(0)
+    expect(other.get_by_role("heading", name="All keys")).to_have_count(0)

@@ -20,7 +20,7 @@ def make(page: Page, name: str, channel: str, address: str) -> None:
     form.get_by_label("Name").fill(name)
     form.get_by_label("Channel").select_option(channel)
     form.get_by_label("Address").fill(address)
-    form.get_by_role("button", name="Make the rule").click()
+    form.get_by_role("button", name="Create rule").click()
 
 
 @pytest.mark.parametrize("width", [1440, 390])

@@ -89,22 +89,34 @@ def every() -> rx.Component:
 
     table = rx.el.div(
         rx.el.table(
-            data.heads("of", "per-", "#spent", "#left-", "#renews-", ""),
+            data.heads("of", "per-", "#spent", "#left-", "#@renews-", ""),
             rx.el.tbody(rx.foreach(KeyBudgets.every, line)),
             class_name="feed long",
         ),
         class_name="scroll",
     )
     return atoms.panel(
-        "Every budget",
+        "All budgets",
         _form(),
         rx.cond(KeyBudgets.error != "", rx.el.p(KeyBudgets.error, class_name="error pad", role="alert")),
         rx.cond(
             KeyBudgets.every.length() == 0,
-            atoms.empty("No budgets", "Set one above: dollars for a key, a project or a tag."),
+            rx.cond(
+                KeyBudgets.sought != "",
+                atoms.empty("No such budget", "None is of something with all of these words."),
+                atoms.empty("No budgets", "Set one above: dollars for a key, a project or a tag."),
+            ),
             table,
         ),
-        note="in dollars, a hard limit",
+        note=KeyBudgets.shown,
+        tools=(
+            atoms.search(
+                "Search budgets",
+                "key, project or tag",
+                KeyBudgets.find.debounce(200),
+                default_value=KeyBudgets.sought,
+            ),
+        ),
         explain=HOW,
     )
 

@@ -110,7 +110,7 @@ def search() -> rx.Component:
 
     table = rx.el.div(
         rx.el.table(
-            data.heads("time-", "task", "where the words stand", "model-", "#quality-"),
+            data.heads("@time-", "task", "where the words stand", "model-", "#quality-"),
             rx.el.tbody(rx.foreach(state.hits, hit)),
             class_name="feed long",
         ),

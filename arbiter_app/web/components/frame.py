@@ -171,8 +171,14 @@ def _identity() -> rx.Component:
         rx.cond(
             Account.role == "anonymous",
             link("Sign in with a key", to="/app/key", class_name="link"),
-            rx.el.span(Account.role, " · ", rx.el.span(Account.hint, class_name="num")),
+            rx.el.span(
+                Account.role,
+                " · ",
+                rx.cond(Account.email != "", Account.email, rx.el.span(Account.hint, class_name="num")),
+                title=Account.hint,
+                class_name="anywhere",
+            ),
         ),
+        rx.el.span(f"Arbiter {__version__}"),
         class_name="foot",
     )
-        rx.el.span(f"Arbiter {__version__}"),

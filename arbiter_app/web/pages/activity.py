@@ -44,7 +44,6 @@ def _table() -> rx.Component:
                 Activity.sort != "",
                 rx.el.span(f"the first 50 of the newest {RANKED:,} that match", class_name="tiny mute"),
             ),
-            rx.el.span("times are your own clock's", class_name="tiny mute push"),
             class_name="row toolbar",
         ),
         note="50 a page",
@@ -130,17 +129,22 @@ def _rows() -> rx.Component:
                 rx.el.span(atoms.clock(row["ts"]), class_name="only-s"),
                 class_name="n l",
             ),
-            rx.el.td(link(atoms.task_badge(row["task"]), to=to)),
             rx.el.td(
-                link(row["model"], to=to), rx.el.div(atoms.mode_chip(row["mode"]), class_name="only-s"), class_name="m"
+                link(
+                    atoms.task_badge(row["task"]),
+                    rx.el.span(", open this decision", class_name="sr"),
+                    to=to,
+                    class_name="stretch",
+                )
             ),
+            rx.el.td(row["model"], rx.el.div(atoms.mode_chip(row["mode"]), class_name="only-s"), class_name="m"),
             rx.el.td(atoms.mode_chip(row["mode"]), class_name="hide"),
             rx.el.td(atoms.quality(row["width"], row["quality"]), class_name="hide"),
             rx.el.td(row["tokens"], class_name="n hide"),
             rx.el.td(row["cost"], class_name="n"),
             rx.el.td(row["saved"], class_name="n hide"),
             rx.el.td(row["ms"], class_name=either(Activity.sort == "slowest", "n", "n hide")),
-            rx.el.td(link(row["id"], to=to, class_name="num mute"), class_name="hide"),
+            rx.el.td(row["id"], class_name="num mute hide"),
             key=row["id"],
             class_name="pick",
         )
@@ -148,7 +152,7 @@ def _rows() -> rx.Component:
     return rx.el.div(
         rx.el.table(
             data.heads(
-                "time", "task", "model", "mode-", "quality-", "#tokens-", "#cost", "#saved-", "#ms-", "decision-"
+                "@time", "task", "model", "mode-", "quality-", "#tokens-", "#cost", "#saved-", "#ms-", "decision-"
             ),
             rx.el.tbody(rx.foreach(Activity.rows, line)),
             class_name="feed long",
@@ -240,7 +244,11 @@ def _headline() -> rx.Component:
         ),
         fact("saved, estimate", rx.el.span(row["saved"], class_name="num strong")),
         fact("time", rx.el.span(row["ms"], " ms", class_name="num strong")),
-        fact("when", rx.el.span(atoms.day_clock(row["ts"]), class_name="num")),
+        fact(
+            "when",
+            rx.el.span(atoms.day_clock(row["ts"]), class_name="num"),
+            rx.el.span(atoms.zone(), class_name="tiny mute"),
+        ),
         class_name="panel facts seven",
         aria_label="The decision in one line",
     )

@@ -159,10 +159,10 @@ def _everybody() -> rx.Component:
         )
         return rx.el.tr(
             rx.el.td(row["id"], class_name="m"),
-            rx.el.td(link(row["email"], to=row["to"]), class_name="whole", style={"min_width": "84px"}),
+            rx.el.td(link(row["email"], to=row["to"]), class_name="m narrow", title=row["email"]),
             rx.el.td(row["role"], class_name="hide"),
             rx.el.td(_status(row["status"])),
-            rx.el.td(row["project"], class_name="hide"),
+            rx.el.td(row["project"], class_name="m narrow hide", title=row["project"]),
             rx.el.td(either(row["used"] != "", atoms.day_clock(row["used"]), "never"), class_name="n hide"),
             rx.el.td(atoms.day_clock(row["ts"]), class_name="n hide"),
             rx.el.td(rx.cond(row["status"] != "revoked", rx.el.span(pause, revoke, class_name="row wrap"))),
@@ -177,9 +177,10 @@ def _everybody() -> rx.Component:
             aria_label="E-mail",
             required=True,
         ),
-        rx.el.button("Mint a key", type="submit", class_name="btn mini"),
+        rx.el.button("Create key", type="submit", class_name="btn mini"),
         on_submit=Key.mint,
-        reset_on_submit=True,
+        reset_on_submit=False,
+        id="new-key",
         class_name="row",
     )
     search = atoms.search("Search keys", "name, address or id", Key.find.debounce(200), default_value=Key.search)
@@ -198,15 +199,15 @@ def _everybody() -> rx.Component:
         role="status",
     )
     return atoms.panel(
-        "Every key",
+        "All keys",
         rx.cond(Key.minted != "", shown),
         narrow,
         rx.cond(
             Key.keys.length() == 0,
-            atoms.empty("No such keys", "Mint one above, or let people sign up."),
+            atoms.empty("No such keys", "Create one above, or let people sign up."),
             rx.el.div(
                 rx.el.table(
-                    data.heads("id", "whose", "role-", "status", "project-", "#last used-", "#made-", ""),
+                    data.heads("id", "whose", "role-", "status", "project-", "#@last used-", "#@created-", ""),
                     rx.el.tbody(rx.foreach(Key.keys, line)),
                     class_name="feed long names",
                 ),

@@ -138,7 +138,7 @@ def _new() -> rx.Component:
         ),
         rx.el.fieldset(rx.el.legend("Tell when"), *ticks, class_name="ticks"),
         atoms.field(
-            "Errors are many from",
+            "Error rate from",
             rx.el.input(
                 name="error_percent",
                 type="number",
@@ -152,7 +152,7 @@ def _new() -> rx.Component:
         ),
         rx.cond(Notify.error != "", rx.el.p(Notify.error, class_name="error", role="alert")),
         rx.el.div(
-            atoms.button(either(Notify.editing != "", "Save the rule", "Make the rule"), kind="primary", type="submit"),
+            atoms.button(either(Notify.editing != "", "Save rule", "Create rule"), kind="primary", type="submit"),
             rx.cond(Notify.editing != "", atoms.button("Leave it", on_click=Notify.leave)),
             class_name="row",
         ),
@@ -215,7 +215,7 @@ def _messages() -> rx.Component:
 
     table = atoms.region(
         rx.el.table(
-            data.heads("when-", "message", "#tries-", "state"),
+            data.heads("@when-", "message", "#tries-", "state"),
             rx.el.tbody(rx.foreach(Notify.rows, line)),
             class_name="feed long",
         ),

@@ -138,7 +138,7 @@ def _placebos() -> rx.Component:
         )
 
     table = rx.el.table(
-        data.heads("routing", "#cost of 1,000 calls", "95 %-", "#quality", "95 %-", "#worth, calls-"),
+        data.heads("routing", "#cost of 1,000 calls", "95 %-", "#quality", "95 %-", "#effective calls-"),
         rx.el.tbody(rx.foreach(Overview.placebos, line)),
         class_name="placebo",
     )
@@ -147,7 +147,7 @@ def _placebos() -> rx.Component:
         rx.el.p("Needs one graded answer of each model that served, for each kind of prompt.", class_name="pad mute"),
     )
     return atoms.panel(
-        "Against careless routing",
+        "Against simple strategies",
         rx.el.div(rx.cond(Overview.placebos.length() > 0, table, waiting), class_name="scroll placebo-hold"),
         explain=HOW["placebos"],
         note="the same traffic, estimated; line and bar: mean and 95 % interval",

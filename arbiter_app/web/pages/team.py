@@ -7,10 +7,9 @@ import reflex as rx
 from arbiter_app.web.components import atoms, data
 from arbiter_app.web.components.budgets import counted
 from arbiter_app.web.components.frame import link, shell
-from arbiter_app.web.state.team import ROLES, Team
+from arbiter_app.web.state.team import OBJECTIVES, OWN, ROLES, Team
 from arbiter_app.web.typed import Record, Records, either
 
-WANTS = (("usual", "as usual"), ("best", "best answers"), ("cheapest", "cheapest"))
 HOW = (
     "A viewer looks at what the project asks and spends. A member also asks, and makes keys of their own. An owner also manages keys, "
     "budgets and members, and invites to the project. Operators may do everything everywhere."
@@ -58,23 +57,26 @@ def _projects() -> rx.Component:
     def line(row: Record) -> rx.Component:
         return rx.el.tr(
             rx.el.td(
-                rx.el.button(row["name"], on_click=Team.choose(row["id"]), class_name="rowlink strong", type="button"),
+                rx.el.button(row["name"], class_name="rowlink strong", type="button"),
                 class_name="m",
+                title=row["name"],
             ),
             rx.el.td(row["role"]),
             rx.el.td(row["keys"], class_name="n hide"),
             rx.el.td(row["zone"], class_name="hide"),
             rx.el.td(link("spend", to=row["to"], class_name="link")),
             class_name=either(row["id"] == Team.project, "pick on", "pick"),
+            on_click=Team.choose(row["id"]),
             key=row["id"],
         )
 
     form = rx.el.form(
         atoms.field("Name of the project", rx.el.input(name="name", class_name="input", required=True, max_length=100)),
         atoms.field("Time zone", rx.el.input(name="timezone", class_name="input", default_value="UTC")),
-        atoms.button("Make a project", kind="primary", type="submit"),
+        atoms.button("Create project", kind="primary", type="submit"),
         on_submit=Team.make_project,
-        reset_on_submit=True,
+        reset_on_submit=False,
+        id="new-project",
         class_name="row end wrap pad",
     )
     table = rx.el.table(
@@ -114,7 +116,7 @@ def _nobody(title: str, how: str) -> rx.Component:
 def _people() -> rx.Component:
     def line(row: Record) -> rx.Component:
         out = atoms.button("Disable", on_click=Team.set_disabled(row["id"], True), kind="mini danger")
-        again = atoms.button("Let in again", on_click=Team.set_disabled(row["id"], False), kind="mini")
+        again = atoms.button("Enable", on_click=Team.set_disabled(row["id"], False), kind="mini")
         return rx.el.tr(
             rx.el.td(row["name"], title=row["email"], class_name="m"),
             rx.el.td(row["role"]),
@@ -127,7 +129,7 @@ def _people() -> rx.Component:
         data.heads("who", "role", "#projects-", ""), rx.el.tbody(rx.foreach(Team.people, line)), class_name="feed long"
     )
     return atoms.panel(
-        "Everybody without a key",
+        "People",
         rx.cond(
             Team.people.length() > 0,
             rx.el.div(table, class_name="scroll"),
@@ -153,7 +155,7 @@ def _roles(value: rx.Var[str], on_change: object, label: str) -> rx.Component:
 def _members() -> rx.Component:
     def line(row: Record) -> rx.Component:
         take = atoms.button(
-            either(Team.sure == row["email"], "Really take", "Take away"),
+            either(Team.sure == row["email"], "Really remove", "Remove"),
             on_click=Team.set_role(row["email"], "none"),
             kind="mini danger",
         )
@@ -195,9 +197,10 @@ def _invite() -> rx.Component:
             "E-mail", rx.el.input(name="email", type="email", class_name="input", required=True, auto_complete="off")
         ),
         atoms.field("As", role),
-        atoms.button("Make a link", kind="primary", type="submit"),
+        atoms.button("Invite", kind="primary", type="submit"),
         on_submit=Team.invite,
-        reset_on_submit=True,
+        reset_on_submit=False,
+        id="new-member",
         class_name="row end wrap pad",
     )
 
@@ -215,7 +218,7 @@ def _invitations(rows: Records, shown: rx.Var[str]) -> rx.Component:
         )
 
     table = rx.el.table(
-        data.heads("invited", "as", "link works-", ""),
+        data.heads("invited", "as", "@link works-", ""),
         rx.el.tbody(rx.foreach(rows, line)),
         class_name="feed long",
     )
@@ -254,9 +257,10 @@ def _budget() -> rx.Component:
                 auto_complete="off",
             ),
         ),
-        atoms.button("Set the budget", kind="primary", type="submit"),
+        atoms.button("Set budget", kind="primary", type="submit"),
         on_submit=Team.set_budget,
-        reset_on_submit=True,
+        reset_on_submit=False,
+        id="new-budget",
         class_name="row end wrap pad",
     )
     bars = rx.el.div(rx.foreach(Team.budgets, one), class_name="stack pad")
@@ -289,21 +293,22 @@ def _keys() -> rx.Component:
                 link(row["label"], to=row["to"]),
                 rx.cond(row["label"] != row["id"], rx.el.div(row["id"], class_name="small mute")),
                 class_name="m",
+                title=row["label"],
             ),
-            rx.el.td(rx.cond(Team.may == "viewer", rx.el.span(row["wish"]), wish(row))),
+            rx.el.td(rx.cond(Team.may == "viewer", rx.el.span(row["objective"]), objective(row))),
             rx.el.td(either(row["used"] != "", atoms.day_clock(row["used"]), "never"), class_name="n hide"),
             rx.el.td(rx.cond(Team.may != "viewer", rx.el.span(pause, rotate, revoke, class_name="row buttons wrap"))),
             key=row["id"],
         )
 
-    def wish(row: Record) -> rx.Component:
+    def objective(row: Record) -> rx.Component:
         return rx.el.select(
-            *[rx.el.option(name, value=value) for value, name in WANTS],
-            rx.cond(row["wish"] == "own", rx.el.option("own tolerance", value="own")),
-            value=row["wish"],
-            on_change=lambda value: Team.set_wish(row["id"], value),
+            *[rx.el.option(name, value=name) for name in OBJECTIVES],
+            rx.cond(row["objective"] == OWN, rx.el.option(OWN, value=OWN)),
+            value=row["objective"],
+            on_change=lambda value: Team.set_objective(row["id"], value),
             class_name="input mini",
-            aria_label="What its requests get",
+            aria_label="Objective",
         )
 
     search = atoms.search(
@@ -315,13 +320,16 @@ def _keys() -> rx.Component:
     )
     form = rx.el.form(
         atoms.field("Name of the key", rx.el.input(name="label", class_name="input", required=True, max_length=100)),
-        atoms.button("Make a key", kind="primary", type="submit"),
+        atoms.button("Create key", kind="primary", type="submit"),
         on_submit=Team.make_key,
-        reset_on_submit=True,
+        reset_on_submit=False,
+        id="new-key",
         class_name="row end wrap pad",
     )
     table = rx.el.table(
-        data.heads("key", "wants", "#last used-", ""), rx.el.tbody(rx.foreach(Team.keys, line)), class_name="feed long"
+        data.heads("key", "objective", "#@last used-", ""),
+        rx.el.tbody(rx.foreach(Team.keys, line)),
+        class_name="feed long",
     )
     return atoms.panel(
         rx.Var.create("Keys of ") + Team.name,

@@ -13,6 +13,7 @@ from arbiter_app.store import StoreError
 from arbiter_app.web import container, views
 from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.state.account import Account, sign_in_here
+from arbiter_app.web.state.attempts import emptied
 from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
 from arbiter_app.web.views import View
 
@@ -84,11 +85,11 @@ class Key(rx.State):
         self.sure = ""
 
     @event
-    async def mint(self, form: dict[str, Any]) -> None:
+    async def mint(self, form: dict[str, Any]) -> Any:
         """Make a caller's key; for operators."""
         who = await authz.current_caller(self)
         if who.role is not Role.OPERATOR:
-            return
+            return None
         email = arguments.text(form.get("email"), MAX_EMAIL_CHARS + 1) if isinstance(form, dict) else ""
         self.minted, self.error = "", ""
         if not is_email(email):
@@ -96,6 +97,7 @@ class Key(rx.State):
             return None
         self.minted = (await container.current().services.keys.mint("caller", email, "made by an operator", who)).secret
         await self._show(who)
+        return emptied("new-key")
 
     @event
     async def find(self, text: str) -> None:

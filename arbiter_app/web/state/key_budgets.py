@@ -14,6 +14,7 @@ from arbiter_app.services.periods import PERIODS
 from arbiter_app.services.project_roles import may_somewhere
 from arbiter_app.services.rows.spending import BudgetRow
 from arbiter_app.web import container, views
+from arbiter_app.web.finding import found
 from arbiter_app.web.state import arguments, authz
 from arbiter_app.web.typed import Listed, event, listed
 from arbiter_app.web.views import View
@@ -27,8 +28,12 @@ class KeyBudgets(rx.State):
 
     own: Listed[View] = listed()
     every: Listed[View] = listed()
+    """Those with the words `sought`, the one that was set last first, then the fullest; `shown` says how many."""
+    sought: rx.Field[str] = rx.field("")
+    shown: rx.Field[str] = rx.field("")
+    last: rx.Field[str] = rx.field("")
     fullest: Listed[View] = listed()
-    """The first few of `every`, or else of the own ones, and how many that is, in words."""
+    """The first few of all, or else of the own ones, and how many that is, in words."""
     fullest_shown: rx.Field[str] = rx.field("")
     may: rx.Field[str] = rx.field("")
     """Whether the visitor may set any."""
@@ -39,7 +44,14 @@ class KeyBudgets(rx.State):
     async def load(self) -> None:
         """Show them."""
         who = await authz.current_caller(self)
-        self.error, self.sure = "", ""
+        self.error, self.sure, self.sought, self.last = "", "", "", ""
+        await self._show(who)
+
+    @event
+    async def find(self, text: str) -> None:
+        """Look for budgets by what they are of."""
+        who = await authz.current_caller(self)
+        self.sought = arguments.text(text, 100)
         await self._show(who)
 
     @event
@@ -57,7 +69,7 @@ class KeyBudgets(rx.State):
             return
         try:
             subject = await services.key_admin.subject_of(scope, subject)
-            await services.budgets.put(
+            row = await services.budgets.put(
                 who,
                 scope=scope,
                 subject=subject,
@@ -65,6 +77,7 @@ class KeyBudgets(rx.State):
                 limit_usd=arguments.text(form.get("limit"), 40),
                 timezone=await services.key_admin.timezone_of(scope, subject),
             )
+            self.last = row["id"]
         except ArbiterError as error:
             self.error = str(error)
         await self._show(who)
@@ -96,8 +109,10 @@ class KeyBudgets(rx.State):
         self.may = "yes" if may_somewhere(who, ProjectRole.OWNER) else ""
         names = await services.key_admin.names() if own or every else {}
         self.own = [views.budget_row(row, names) for row in _fullest_first(own)]
-        self.every = [views.budget_row(row, names) for row in _fullest_first(every)]
-        seen = self.every or self.own
+        seen = [views.budget_row(row, names) for row in _fullest_first(every)]
+        newest_first = sorted(seen, key=lambda row: row["id"] != self.last)
+        self.every, self.shown = found(newest_first, self.sought, "scope", "subject", "named")
+        seen = seen or self.own
         self.fullest = seen[:MOST_AT_A_GLANCE]
         self.fullest_shown = f"the {MOST_AT_A_GLANCE} fullest of {len(seen)}" if len(seen) > MOST_AT_A_GLANCE else ""
 

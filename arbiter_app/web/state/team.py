@@ -15,14 +15,15 @@ from arbiter_app.store.rollup_math import project_scope
 from arbiter_app.web import container, views
 from arbiter_app.web.finding import found
 from arbiter_app.web.state import arguments, authz
-from arbiter_app.web.state.attempts import tried
+from arbiter_app.web.state.attempts import emptied, tried
 from arbiter_app.web.typed import Listed, event, listed
 from arbiter_app.web.views import View
 
 ROLES = tuple(role.value for role in ProjectRole)
 MOST_KEYS = 200
-WISHES: dict[str, float | None] = {"usual": None, "best": 0.0, "cheapest": 1.0}
+OBJECTIVES: dict[str, float | None] = {"default": None, "best quality": 0.0, "lowest cost": 1.0}
 """How far under the best a key's answers may be: as everybody's, not at all, or as far as need be."""
+OWN = "own tolerance"
 
 
 class Team(rx.State):
@@ -97,23 +98,25 @@ class Team(rx.State):
         await self._show(who)
 
     @event
-    async def make_project(self, form: dict[str, Any]) -> None:
+    async def make_project(self, form: dict[str, Any]) -> Any:
         """A new project; for operators."""
         who = await authz.current_caller(self)
-        if is_operator(who) and isinstance(form, dict):
-            self.at = "projects"
-            zone = arguments.text(form.get("timezone"), 60) or "UTC"
-            admin = container.current().services.key_admin
-            row = await tried(self, admin.make_project(who, arguments.text(form.get("name"), 101), zone))
-            self.project = row["id"] if row is not None else self.project
-            await self._show(who)
+        if not is_operator(who) or not isinstance(form, dict):
+            return None
+        self.at = "projects"
+        zone = arguments.text(form.get("timezone"), 60) or "UTC"
+        admin = container.current().services.key_admin
+        row = await tried(self, admin.make_project(who, arguments.text(form.get("name"), 101), zone))
+        self.project = row["id"] if row is not None else self.project
+        await self._show(who)
+        return emptied("new-project") if row is not None else None
 
     @event
-    async def invite(self, form: dict[str, Any]) -> None:
+    async def invite(self, form: dict[str, Any]) -> Any:
         """A link into the chosen project, or for operators into all of this Arbiter."""
         who = await authz.current_caller(self)
         if not isinstance(form, dict):
-            return
+            return None
         role = arguments.choice(form.get("role"), (*ROLES, Role.OPERATOR.value), "")
         self.at, self.made_at, self.made = "members", "members", ""
         email, project = arguments.text(form.get("email"), MAX_EMAIL_CHARS + 1), self.project
@@ -125,6 +128,7 @@ class Team(rx.State):
                 f"The link for {row['email']}, shown this once",
             )
         await self._show(who)
+        return emptied("new-member") if row is not None else None
 
     @event
     async def withdraw(self, invitation_id: str) -> None:
@@ -157,17 +161,18 @@ class Team(rx.State):
             await self._show(who)
 
     @event
-    async def make_key(self, form: dict[str, Any]) -> None:
+    async def make_key(self, form: dict[str, Any]) -> Any:
         """A key in the chosen project; a member's is under the own address."""
         who = await authz.current_caller(self)
         if not isinstance(form, dict) or not may_somewhere(who, ProjectRole.MEMBER):
-            return
+            return None
         given: dict[str, Any] = {"project_id": self.project, "label": arguments.text(form.get("label"), 101)}
         self.at, self.made_at, self.made = "keys", "keys", ""
         row = await tried(self, container.current().services.key_admin.make(who, Role.CALLER.value, given))
         if row is not None:
             self.made, self.made_what = row["api_key"], f"The key {given['label']}, shown this once"
         await self._show(who)
+        return emptied("new-key") if row is not None else None
 
     @event
     async def rotate_key(self, key_id: str) -> None:
@@ -183,21 +188,21 @@ class Team(rx.State):
             await self._show(who)
 
     @event
-    async def set_wish(self, key_id: str, wish: str) -> None:
+    async def set_objective(self, key_id: str, objective: str) -> None:
         """Whether a key's requests get what is cheapest, or the best answers, where they say nothing themselves."""
         who = await authz.current_caller(self)
         if may_somewhere(who, ProjectRole.MEMBER):
-            self.at, given = "keys", {"tolerance": WISHES[arguments.choice(wish, WISHES, "usual")]}
+            self.at, given = "keys", {"tolerance": OBJECTIVES[arguments.choice(objective, OBJECTIVES, "default")]}
             await tried(self, container.current().services.key_admin.change(who, arguments.text(key_id, 60), given))
             await self._show(who)
 
     @event
-    async def set_budget(self, form: dict[str, Any]) -> None:
+    async def set_budget(self, form: dict[str, Any]) -> Any:
         """Dollars a month for the chosen project, by its clock."""
         who = await authz.current_caller(self)
         services = container.current().services
         if not isinstance(form, dict) or not services.key_admin.may_limit(who, "project", self.project):
-            return
+            return None
         self.at, zone = "budget", await services.key_admin.timezone_of("project", self.project)
         limit = arguments.text(form.get("dollars"), 40)
         budget: dict[str, Any] = {
@@ -207,8 +212,9 @@ class Team(rx.State):
             "limit_usd": limit,
             "timezone": zone,
         }
-        await tried(self, services.budgets.put(who, **budget))
+        row = await tried(self, services.budgets.put(who, **budget))
         await self._show(who)
+        return emptied("new-budget") if row is not None else None
 
     @event
     async def drop_budget(self, budget_id: str) -> None:
@@ -311,6 +317,6 @@ class Team(rx.State):
         self.keys = [
             views.key_row(one, projects)
             | {"label": one["label"] or one["email"] or one["key_id"]}
-            | {"wish": next((name for name, value in WISHES.items() if value == one["tolerance"]), "own")}
+            | {"objective": next((name for name, value in OBJECTIVES.items() if value == one["tolerance"]), OWN)}
             for one in fits[:MOST_KEYS]
         ]
