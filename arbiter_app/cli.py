@@ -151,13 +151,12 @@ def _serve(settings: Settings, given: argparse.Namespace) -> int:
 
 def _announce(settings: Settings, port: int, first_key: str | None) -> None:
     """What an operator has to know at the start; a new operator key is printed this once."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
     runtime = (
         "SANDBOX: answers are simulated, no model is asked; set GATEWAY_API_KEY for a real runtime"
         if settings.sandbox
         else settings.base_url
     )
-    lines = [f"Arbiter {__version__} on http://{host}:{port}", f"  runtime       {runtime}"]
+    lines = [f"Arbiter {__version__} on {settings.url_at(port)}", f"  runtime       {runtime}"]
     if first_key is not None:
         lines.append(
             f"  operator key  {first_key}\n                made at this first start and shown this once: keep it"

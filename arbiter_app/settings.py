@@ -522,9 +522,13 @@ class Settings(_ByName):
     @property
     def own_url(self) -> str:
         """Where this machine reaches it: at a loopback address where it listens on all."""
+        return self.url_at(self.port)
+
+    def url_at(self, port: int) -> str:
+        """The same at the port that it got, where the settings leave that open."""
         everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
         host = everywhere.get(self.host, self.host)
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     @property
     def workers_port(self) -> int:

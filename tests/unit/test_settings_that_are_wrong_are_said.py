@@ -144,6 +144,7 @@ def test_an_operator_key_that_nobody_could_send_is_said_without_it(key: str) -> 
 def test_an_address_to_listen_on_and_where_it_is_reached(given: str, host: str, url: str) -> None:
     settings = load_settings({"ARBITER_HOST": given}, env_file=None)
     assert (settings.host, settings.own_url) == (host, url)
+    assert settings.url_at(9) == url.rpartition(":")[0] + ":9"
 
 
 @pytest.mark.parametrize("given", ["*", "a b", "http://127.0.0.1", "127.0.0.1:9000", "[localhost]", "host/x"])
