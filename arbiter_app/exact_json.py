@@ -26,6 +26,9 @@ _LEAST_LOGPROB = "-9999.0"
 """What the OpenAI protocol says for the logarithm of a probability of zero."""
 _CONSTANTS = {"NaN": "null", "Infinity": "null", "-Infinity": _LEAST_LOGPROB}
 MAX_DIGITS = 400
+MOST_REST = 100
+"""Characters after a value that are no part of it."""
+_AROUND = " \t\r\n\0"
 
 
 class Written(str):
@@ -58,6 +61,19 @@ def by_grammar(data: bytes) -> Any:
 def exact(data: bytes) -> Any:
     """The value of JSON with its numbers as `Written`, for `dumps`. Raises ValueError."""
     return _decoded(_EXACT, data)
+
+
+def first(data: bytes) -> Any:
+    """The same, whatever harmless follows it: zeros, as programs in C leave them, or a few words. Raises ValueError."""
+    text = data.decode("utf-8-sig", "replace").strip(_AROUND)
+    try:
+        value, end = _EXACT.raw_decode(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    rest = text[end:].strip(_AROUND)
+    if len(rest) > MOST_REST or "{" in rest:
+        raise ValueError("more than one value")
+    return value
 
 
 def dumps(value: Any) -> bytes:

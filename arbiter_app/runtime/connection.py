@@ -22,19 +22,30 @@ MAX_HEADER_BYTES = 64 * 1024
 TOO_LARGE = "the head of the runtime's answer is too large"
 
 
-_LENGTH = re.compile(
-    rb"^content-length:[ \t]*(\d{1,18}(?:[ \t]*,[ \t]*\d{1,18}){0,9})[ \t]*\r?\n", re.IGNORECASE | re.MULTILINE
-)
+LENIENCIES = {
+    "lenient_headers": True,  # lines that are folded, zeros in values
+    "lenient_version": True,  # a later HTTP/1 is read as this one (RFC 9110, 2.5)
+    "lenient_chunked_length": True,
+    "lenient_optional_cr_before_lf": True,
+}
+_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*:[ \t]*(.*?)[ \t]*\r?", re.DOTALL)
 
 
-def _with_one_length(data: bytes) -> bytes:
-    """The first bytes of an answer with its length stated once; nothing where it is not stated several times alike."""
-    head, end, rest = data.partition(b"\r\n\r\n") if b"\r\n\r\n" in data else data.partition(b"\n\n")
-    stated = [int(one) for found in _LENGTH.findall(head + end) for one in found.split(b",")]
-    if len(stated) < 2 or len(set(stated)) > 1 or not end:
+def _mended(data: bytes) -> bytes:
+    """The first bytes of an answer with a head that can be parsed; nothing where it stays in doubt what was meant.
+
+    A length that is stated several times alike is one (RFC 9112, 6.3), no space belongs to a name (5.1), a line without a name says
+    nothing.
+    """
+    head, end, body = data.partition(b"\r\n\r\n" if b"\r\n\r\n" in data else b"\n\n")
+    first, _, rest = head.partition(b"\n")
+    headers = [found.groups() for line in rest.split(b"\n") if (found := _HEADER.fullmatch(line)) is not None]
+    lengths = {one.strip() for name, value in headers if name.lower() == b"content-length" for one in value.split(b",")}
+    if not end or len(lengths) > 1:
         return b""
-    line, _, others = head.partition(b"\n")
-    return b"%b\ncontent-length: %d\r\n%b%b" % (line, stated[0], _LENGTH.sub(b"", others + end), rest)
+    kept = [header for header in headers if header[0].lower() != b"content-length"]
+    kept += [(b"content-length", one) for one in lengths]
+    return b"\r\n".join([first.rstrip(b"\r"), *(b"%b: %b" % one for one in kept), b"", body])
 
 
 class ClosedEarly(Exception):
@@ -94,7 +105,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _new_parser(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
-        self._parser.set_dangerous_leniencies(lenient_chunked_length=True, lenient_optional_cr_before_lf=True)
+        self._parser.set_dangerous_leniencies(**LENIENCIES)
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self._sized = self._unsure = False
@@ -127,11 +138,11 @@ class HttpConnection(asyncio.Protocol):
         self._wake()
 
     def _feed(self, data: bytes) -> None:
-        """Parse what has come. A length that is stated twice alike is one (RFC 9110, 8.6), which the parser does not know."""
+        """Parse what has come; a head that the parser refuses once more, mended."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
-            head = b"" if self._head_done else _with_one_length(self._head)
+            head = b"" if self._head_done else _mended(self._head)
             if not head:
                 raise
             self._new_parser()

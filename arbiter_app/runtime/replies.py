@@ -141,6 +141,8 @@ def _object_of(headers: Mapping[str, str], body: bytes) -> tuple[Json, bytes]:
     answer, body = parsed(headers, body)
     if states_error(answer) and (error := stated_error(answer, headers, body)) is not None:
         raise error
+    if isinstance(answer, list) and len(answer) == 1 and isinstance(answer[0], dict):
+        answer, body = answer[0], exact_json.dumps(exact_json.exact(body)[0])
     if not isinstance(answer, dict):
         raise RuntimeFault("protocol", "the runtime's answer is not a JSON object")
     return answer, body
@@ -178,7 +180,8 @@ def parsed(headers: Mapping[str, str], body: bytes) -> tuple[object, bytes]:
         if kind and "json" not in kind.lower():
             raise RuntimeFault("protocol", f"the runtime's answer is not JSON ({kind}, {len(body)} bytes)") from error
         try:
-            return exact_json.loads(body), exact_json.dumps(exact_json.exact(body))
+            value = exact_json.first(body)
+            return exact_json.loads(written := exact_json.dumps(value)), written
         except ValueError:
             raise RuntimeFault("protocol", f"the runtime's answer is not valid JSON ({len(body)} bytes)") from error
 

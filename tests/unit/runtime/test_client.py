@@ -73,6 +73,8 @@ def test_a_base_url_that_is_none_is_refused(url: str) -> None:
         plain(b"<html>"),
         plain(b'{"a":'),
         plain(b"[1]"),
+        plain(ANSWER + ANSWER),
+        plain(b"[" + ANSWER + b"," + ANSWER + b"]"),
         plain(b""),
         b"HTTP/1.1 204 No Content\r\n\r\n",
         plain(b"", "302 Found", b"location: http://127.0.0.1/\r\n"),
@@ -197,8 +199,21 @@ def test_an_answer_in_another_coding_is_read(coding: str) -> None:
     [
         b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
         b"HTTP/1.1 200 OK\ntransfer-encoding: chunked\n\n",
+        b"HTTP/1.1 200 OK\r\nx: a\r\n b\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding : chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nno header\r\n: nothing\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nx: a\0b\r\ntransfer-encoding: chunked\r\n\r\n",
+        b"HTTP/1.2 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
     ],
-    ids=["a length beside chunks", "lines without CR"],
+    ids=[
+        "a length beside chunks",
+        "no CR",
+        "folded",
+        "a space before the colon",
+        "no header",
+        "a zero",
+        "a later HTTP/1",
+    ],
 )
 def test_a_careless_head_costs_no_answer(head: bytes) -> None:
     chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (len(ANSWER), ANSWER)
@@ -218,10 +233,12 @@ def test_a_head_that_is_too_large_is_said_so() -> None:
     run(test())
 
 
-def test_a_byte_order_mark_before_an_answer_is_dropped() -> None:
+@pytest.mark.parametrize("around", [b"\xef\xbb\xbf%b", b"%b\0\0", b"%b\nnull", b" %b\r\n\0", b"[%b]", b"%b;"])
+def test_what_stands_around_an_answer_is_dropped(around: bytes) -> None:
     async def test() -> None:
-        async with serving(replying(plain(b"\xef\xbb\xbf" + ANSWER))) as (_, runtime):
-            assert (await runtime.complete(b"{}", deadline=soon())).body == ANSWER
+        async with serving(replying(plain(around % ANSWER))) as (_, runtime):
+            reply = await runtime.complete(b"{}", deadline=soon())
+            assert reply.body.startswith(b"{") and json.loads(reply.body) == json.loads(ANSWER)
 
     run(test())
 
