@@ -1,6 +1,6 @@
 """`python -m arbiter_app serve`: one process, one port, with pages, socket and gateway; and gateway workers if set.
 
-SIGTERM or Ctrl-C: new work is refused, running requests get `ARBITER_DRAIN_S` seconds, then end with an error, and
+SIGTERM, Ctrl-C or a terminal that closes: new work is refused, running requests get `ARBITER_DRAIN_S` seconds, then end with an error, and
 everything closes. A second signal ends the process at once.
 """
 

@@ -21,6 +21,8 @@ from arbiter_app.protocol import protocols
 from arbiter_app.proxy_identity import ProxyIdentity
 from arbiter_app.settings import Settings
 
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+"""The signals that ask for an end: of a supervisor, of Ctrl-C, of a terminal that closes, and of containers that stop so."""
 COLLECT_EVERY = (20_000, 10, 10)
 """New objects from which the youngest, the middle and all generations are searched for dead cycles."""
 GOODBYE_S = 1
@@ -126,14 +128,15 @@ class Server(UndatedServer):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle SIGTERM and SIGINT inside the event loop for as long as the server runs."""
+        """Handle what asks for an end inside the event loop for as long as the server runs, unless it is to be ignored (`nohup`)."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        numbers = [one for one in ENDING if signal.getsignal(one) is not signal.SIG_IGN]
+        for number in numbers:
             loop.add_signal_handler(number, self.stop)
         try:
             yield
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in numbers:
                 loop.remove_signal_handler(number)
 
     def stop(self) -> None:

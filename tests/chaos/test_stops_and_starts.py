@@ -53,8 +53,8 @@ def ask(one: Served, *, stream: bool, begun: threading.Event | None = None) -> t
         return answer.status_code, text
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_what_runs_at_sigterm_is_finished(tmp_path: Path, workers: str) -> None:
+@pytest.mark.parametrize(("workers", "name"), [("0", "SIGTERM"), ("2", "SIGTERM"), ("0", "SIGHUP"), ("0", "SIGQUIT")])
+def test_what_runs_at_sigterm_is_finished(tmp_path: Path, workers: str, name: str) -> None:
     let_go = threading.Event()
 
     def slow(body: bytes) -> Said:
@@ -66,12 +66,12 @@ def test_what_runs_at_sigterm_is_finished(tmp_path: Path, workers: str) -> None:
         )
 
     settings = {"ARBITER_WORKERS": workers, "ARBITER_DRAIN_S": str(FAR_S), "ARBITER_JUDGE_SAMPLE": "0"}
-    with stranger() as slowly, served(tmp_path, command=True, **settings, **slowly.settings) as one:
+    with stranger() as slowly, served(tmp_path, command=name == "SIGTERM", **settings, **slowly.settings) as one:
         slowly.say = slow
         with ThreadPoolExecutor(2) as pool:
             asked = [pool.submit(ask, one, stream=stream) for stream in (False, True)]
             until(lambda: len(slowly.heard) == 2)
-            one.process.send_signal(signal.SIGTERM)
+            one.process.send_signal(signal.Signals[name])
             who_comes_meanwhile_hears_why_nobody_serves(one.url)
             let_go.set()
             assert [future.result()[0] for future in asked] == [200, 200]
