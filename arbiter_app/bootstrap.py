@@ -524,7 +524,7 @@ class Services:
             self.alerting,
         )
         kept = [part for part in (self.cache, self.meaning, self.shared) if part is not None]
-        return Memory([part.forget for part in (*learned, self.prices, *kept)])
+        return Memory([part.forget for part in (*learned, self.prices, *kept, self.calibrations)])
 
     @cached_property
     def replicas(self) -> ReplicaSync:

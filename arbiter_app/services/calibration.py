@@ -161,6 +161,11 @@ class Calibrations:
                 await asyncio.wait([self._task])
         return await self.view(calibration_id)
 
+    def forget(self) -> None:
+        """What was recorded of calibrations is gone: no further call of one is begun."""
+        if self._plan is not None:
+            self._plan.end("cancelled", "everything was reset")
+
     async def close(self) -> None:
         """End what runs, at once."""
         if self._task is not None:
@@ -195,8 +200,8 @@ class Calibrations:
         """Raises Unprocessable while one runs. One that is shown as ended may have its last steps to do: they are awaited."""
         if self._task is None or self._task.done() or self._plan is None:
             return
-        row = await self._row(self._plan.id)
-        if row["state"] == calibrations.RUNNING:
+        row = await self._store.read(calibrations.one, self._plan.id)
+        if row is not None and row["state"] == calibrations.RUNNING:
             raise Unprocessable(f"calibration {self._plan.id} is running; cancel it, or wait for its end")
         await asyncio.wait([self._task])
 

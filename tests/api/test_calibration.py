@@ -162,6 +162,18 @@ def test_one_that_is_on_record_as_ended_can_be_started_at_once(own_gateway: Runn
     assert own_gateway.world.calls.total() == 2 * len(own_gateway.arbiter.catalog.pool), "it ran twice"
 
 
+def test_a_reset_ends_it_and_another_can_be_started_at_once(own_gateway: Running) -> None:
+    own_gateway.world.faults["*"] = Fault(stall_s=0.05)
+    first = create(own_gateway, prompts(200), start=True, max_usd=50)
+    until(lambda: own_gateway.http.get(f"{PRICES}/{first['id']}").json()["done"] > 0)
+    assert own_gateway.http.post("/v1/reset").status_code == 200
+    second = create(own_gateway, prompts(2), start=True, max_usd=50)  # waits for calls under way, which are paid for
+    begun = own_gateway.world.calls.total()
+    assert ended(own_gateway, second["id"])["state"] == "done"
+    assert own_gateway.world.calls.total() - begun <= second["total"] + 1
+    assert own_gateway.http.get(f"{PRICES}/{first['id']}").status_code == 404
+
+
 def test_of_two_that_are_started_in_one_moment_one_runs(own_gateway: Running) -> None:
     one, other = create(own_gateway, prompts(1)), create(own_gateway, prompts(2))
     calibrations = own_gateway.arbiter.calibrations
