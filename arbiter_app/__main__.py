@@ -1,6 +1,12 @@
 """`python -m arbiter_app COMMAND`."""
 
+import os
 import sys
+
+try:
+    os.getcwd()
+except OSError:
+    sys.exit("arbiter: the directory that this was started in is gone; start from one that is there")
 
 try:
     from arbiter_app.cli import main

@@ -327,3 +327,13 @@ def test_an_export_of_hours_that_there_cannot_be_is_refused(arbiter: Run, hours:
     with pytest.raises(SystemExit) as ended:
         arbiter("export", "--hours", hours)
     assert ended.value.code == 2
+
+
+def test_a_directory_that_is_gone_is_said_in_one_line(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    words = f"cd {gone} && rmdir {gone} && exec {sys.executable} -m arbiter_app settings"
+    done = subprocess.run(
+        ["/bin/sh", "-c", words], env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "is gone" in done.stderr

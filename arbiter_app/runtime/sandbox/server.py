@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
+from collections.abc import Sequence
 from typing import Any, cast
 
 import uvicorn
@@ -27,6 +29,25 @@ class _Protocol(HttpToolsProtocol):
         cast(dict[str, Any], self.scope)["extensions"] = {"abort": self.transport.abort}
 
 
+LOOPBACK = ("127.0.0.1", "::1")
+_ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+
+def listening(port: int, addresses: Sequence[str] = LOOPBACK) -> socket.socket:
+    """A socket that listens on the first of these addresses that this machine has. Raises OSError."""
+    for address in addresses[:-1]:
+        try:
+            return _on(address, port)
+        except OSError as error:
+            if error.errno not in _ABSENT:
+                raise
+    return _on(addresses[-1], port)
+
+
+def _on(address: str, port: int) -> socket.socket:
+    return socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
+
+
 class _Server(UndatedServer):
     """Says when it is ready instead of being asked."""
 
@@ -45,9 +66,9 @@ class SandboxServer:
     def __init__(self, world: World, port: int = 0) -> None:
         self.world = world
         self.key = KEY
-        self._socket = socket.create_server(("127.0.0.1", port))
-        self.port = self._socket.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}/v1"
+        self._socket = listening(port)
+        host, self.port = self._socket.getsockname()[:2]
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}/v1"
         config = uvicorn.Config(
             SandboxApp(world),
             http=_Protocol,

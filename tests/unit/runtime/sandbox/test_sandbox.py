@@ -38,6 +38,7 @@ from arbiter_app.runtime.cost import cost_of
 from arbiter_app.runtime.sandbox import SandboxServer, start_sandbox, sums
 from arbiter_app.runtime.sandbox.answers import answer
 from arbiter_app.runtime.sandbox.judging import judged
+from arbiter_app.runtime.sandbox.server import listening
 from arbiter_app.runtime.sandbox.shapes import broken, instance_of
 from arbiter_app.runtime.sandbox.skills import SKILLS, TASKS, Skill
 from arbiter_app.runtime.sandbox.world import Fault
@@ -127,6 +128,14 @@ def text(reply: Reply) -> str:
 
 
 # the surface
+
+
+def test_it_listens_where_there_is_no_ipv4() -> None:
+    """192.0.2.1 is nobody's (RFC 5737)."""
+    with listening(0, ("192.0.2.1", "::1")) as one:
+        assert one.getsockname()[0] == "::1"
+        with pytest.raises(OSError, match="in use"):
+            listening(one.getsockname()[1], ("::1", "127.0.0.1"))
 
 
 def test_an_answer_states_its_usage_and_its_exact_charge(server: SandboxServer) -> None:
