@@ -113,6 +113,8 @@ class FileWatch:
         self._log_shrank = self._log_shrank or size < self._log_size
         self._log_size = size
         if size and not self._log_shrank:
+            if not head.startswith(LOG_MAGIC):
+                return f"{path}, {what}, is damaged: it was overwritten; stop Arbiter and restore a backup"
             self._log_salts = head[16:24]
         elif size and (not head.startswith(LOG_MAGIC) or head[16:24] == self._log_salts):
             return f"{path}, {what}, was truncated; restart Arbiter"
