@@ -210,18 +210,17 @@ def _span() -> Insert:
 
 
 def _opening(dialect: Dialect) -> Insert:
-    """Add a slice and the late grades to the open roll-ups."""
-    late = _LATES.c
-    parts = [
-        _cells((whose, rollup_sql.START, _D.model, _D.mode, _D.bucket), rollup_sql.SUM_OF).where(_IN_SLICE)
-        for whose in (_D.key_id, rollup_sql.scope_of(_D.project_id))
-    ]
-    parts += [
-        _cells((whose, late.start, late.model, late.mode, late.bucket), rollup_sql.LATE_SUM_OF)
-        for whose in (late.key_id, rollup_sql.scope_of(late.project_id))
-    ]
+    """Add a slice and the late grades to the open roll-ups: summed once, and these sums by key and by project."""
+    late, place = _LATES.c, ("start", "model", "mode", "bucket")
+    decided = _cells((_D.key_id, _D.project_id, rollup_sql.START, _D.model, _D.mode, _D.bucket), rollup_sql.SUM_OF)
+    graded = _cells(
+        (late.key_id, late.project_id, late.start, late.model, late.mode, late.bucket), rollup_sql.LATE_SUM_OF
+    )
+    once = union_all(decided.where(_IN_SLICE), graded).cte("once").c
+    sums = [once[name] for name in (*place, *ROLLUP_SUMS)]
+    parts = [select(whose.label("key_id"), *sums) for whose in (once.key_id, rollup_sql.scope_of(once.project_id))]
     cells = union_all(*parts).subquery("cells").c
-    key = (cells.key_id, cells.start, cells.model, cells.mode, cells.bucket)
+    key = (cells.key_id, *[cells[name] for name in place])
     return _adding(dialect, (literal_column(str(OPEN)), *key), cells, key)
 
 
