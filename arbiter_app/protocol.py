@@ -44,10 +44,11 @@ PIECE_BYTES = 4_096
 """A socket's frames are looked at in pieces of this size, so that a flood is seen before it has cost a moment."""
 
 
-def when_gone(scope: Scope) -> Callable[[Call | None], None]:
-    """Call what this gives with what is to be called when the caller of a request hangs up, or with None for nothing."""
-    told: Callable[[Call | None], None] = scope.get("extensions", {}).get(WHEN_GONE, _nobody_tells)
-    return told
+def when_gone(scope: Scope, call: Call) -> None:
+    """Have this called when the caller of a request hangs up, also after it was answered. Another server tells nobody."""
+    tell: Callable[[Call], None] | None = scope.get("extensions", {}).get(WHEN_GONE)
+    if tell is not None:
+        tell(call)
 
 
 def between(scope: Scope) -> Callable[[bytes], None]:
@@ -58,10 +59,6 @@ def between(scope: Scope) -> Callable[[bytes], None]:
 
 def _nothing_between(_part: bytes) -> None:
     """Another server serves."""
-
-
-def _nobody_tells(_call: Call | None) -> None:
-    """Another server serves: it ends with its request."""
 
 
 async def answer(send: Send, status: int, headers: Headers, body: bytes) -> None:
@@ -388,7 +385,7 @@ class Protocol(HttpToolsProtocol):
         if cycle.response_started and not (cycle.response_complete or cycle.flow.write_paused or cycle.disconnected):
             self.transport.write(b"%x\r\n%b\r\n" % (len(part), part) if cycle.chunked_encoding else part)
 
-    def _when_gone(self, call: Call | None) -> None:
+    def _when_gone(self, call: Call) -> None:
         self._gone = call
 
     def _upgrade(self) -> None:

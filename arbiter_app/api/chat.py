@@ -70,15 +70,12 @@ class Chat:
         """Answer one request. A caller who hangs up cancels the work, streamed or not."""
         log_request_id.set(request_id)
         ids = [(name, request_id.encode()) for name in self._id_headers]
-        reply, told = _Reply(self.dialect, send, request_id, ids), when_gone(scope)
+        reply = _Reply(self.dialect, send, request_id, ids)
         request = self._requests.request()
         try:
             async with request:
-                told(request.hang_up)
-                try:
-                    await self._serve(scope, receive, request, reply)
-                finally:
-                    told(None)
+                when_gone(scope, request.hang_up)
+                await self._serve(scope, receive, request, reply)
         except ArbiterError as error:
             if error.status in BROKEN:
                 log.warning("%s: %s", error.code, error.message, extra={"decision": error.decision_id})

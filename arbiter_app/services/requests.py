@@ -135,7 +135,7 @@ class Request:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        service = self._service
+        service, task, self._task = self._service, self._task, None  # nothing that its caller does ends it any more
         service.in_work.discard(self)
         if self._deadline is not None:
             self._deadline.cancel()
@@ -147,8 +147,8 @@ class Request:
                 service.admission.leave()
         if isinstance(error, ArbiterError):
             service.metrics.refused(error)
-        elif isinstance(error, asyncio.CancelledError) and self._task is not None and self._ours:
-            self._task.uncancel()
+        elif isinstance(error, asyncio.CancelledError) and task is not None and self._ours:
+            task.uncancel()
             if not self._gone:
                 why = self._why()
                 service.metrics.refused(why)

@@ -122,13 +122,13 @@ def _expression_at(text: str, start: int) -> Expression | None:
 Number = int | Fraction
 
 
-def evaluate(text: str) -> Fraction:
+def evaluate(text: str) -> Number:
     """The exact value. Raises OutOfBounds for anything but bounded plain arithmetic (also division by zero)."""
     parser = _Parser(_tokens(_SPACES.sub(" ", text[: MAX_CHARS + 1]).strip()))
     value = parser.value(0)
     if parser.next:
         raise OutOfBounds("unbalanced expression")
-    return Fraction(value)
+    return value
 
 
 def _tokens(text: str) -> list[str]:
@@ -233,7 +233,7 @@ def _factorial(value: Number) -> Number:
     return math.factorial(value.numerator)
 
 
-def contains_value(answer: str, expected: Fraction, *, besides: str = "") -> bool | None:
+def contains_value(answer: str, expected: Number, *, besides: str = "") -> bool | None:
     """Whether an answer states the value: exactly, or rounded as far as it is written out.
 
     `besides`, the expression itself, is not counted. A value that is also one of its operands must stand where results
@@ -259,7 +259,7 @@ def contains_value(answer: str, expected: Fraction, *, besides: str = "") -> boo
     return False if whole else None
 
 
-def _near(expected: Fraction) -> Callable[[str], bool]:
+def _near(expected: Number) -> Callable[[str], bool]:
     """A quick look before the exact one: is a written number within two percent?"""
     try:
         value = float(expected)
@@ -284,7 +284,7 @@ def _is_result(text: str, number: re.Match[str]) -> bool:
     )
 
 
-def _states(written: str, expected: Fraction) -> bool:
+def _states(written: str, expected: Number) -> bool:
     """Exact, or correctly rounded to the places written: two of them, or fewer when that is within one percent."""
     plain = written.replace("\u2212", "-").replace(",", "")
     if plain.lstrip("-").isdigit():
@@ -300,7 +300,9 @@ def _states(written: str, expected: Fraction) -> bool:
         return stated is not None
     off = abs(stated - expected)
     return (
-        expected.denominator != 1 and off <= Fraction(1, 2 * 10**places) and (places >= 2 or off <= abs(expected) / 100)
+        expected.denominator != 1
+        and off <= Fraction(1, 2 * 10**places)
+        and (places >= 2 or off * 100 <= abs(Fraction(expected)))
     )
 
 
