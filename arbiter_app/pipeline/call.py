@@ -283,7 +283,7 @@ class Calls:
                 self._note(decision, at, fault, started, faults.values())
                 faults[at] = fault
                 if fault.means is Refused.TOO_LONG:
-                    too_small = max(too_small, self._window(at, 0))
+                    too_small = max(too_small, min(self._window(at, 0), int(_most_needed(decision))))
             except BaseException:
                 self._health.released(at.key)
                 raise
@@ -389,7 +389,7 @@ class Calls:
             if means is Refused.UNSUPPORTED:
                 own = said_of(at.model) if decision.request.setting is None else {}
                 self._limits.learn_lack(key, {**decision.request.written, **own}, refusal, now)
-            elif refusal.window is not None:
+            elif means is Refused.TOO_LONG:
                 self._learn_window(decision, at, refusal.window, now)
         elif means is Refused.GONE:
             rest_s = self._health.lost(key, now, said)
@@ -399,11 +399,12 @@ class Calls:
             if self._standing.note(at.runtime, means, at.model.id, fault.message):
                 log.error("%s (%s: %s)", self._standing.told, key, fault.message)
 
-    def _learn_window(self, decision: Decision, at: Deployment, window: int, now: float) -> None:
-        """Believe a window that was stated, if the request can have been larger than that."""
-        gate, reserve = decision.eligible, decision.request.max_tokens or 0
-        most = gate.prompt_tokens * RATIO_RANGE[1] + reserve + 1 if gate is not None else 0.0
-        if not self._limits.learn_window(at, window, most, now):
+    def _learn_window(self, decision: Decision, at: Deployment, window: int | None, now: float) -> None:
+        """Believe a window that was stated, if the request can have been larger than that; where none was, it is smaller than the request."""
+        gate, most, reserve = decision.eligible, _most_needed(decision), decision.request.max_tokens or 0
+        if window is None:
+            self._limits.learn_window(at, gate.prompt_tokens + reserve - 1 if gate is not None else 0, most, now)
+        elif not self._limits.learn_window(at, window, most, now):
             self._set_aside("window", f"{at.key} stated a window of {window} tokens, which is not plausible")
 
     def _read(self, decision: Decision, at: Deployment, reply: Reply, started: float) -> Completion:
@@ -485,6 +486,12 @@ class Calls:
 def _attempt(completion: Completion) -> Attempt:
     cost = completion.cost
     return Attempt(completion.model, 200, completion.aborted, completion.latency_ms, cost, completion.runtime)
+
+
+def _most_needed(decision: Decision) -> float:
+    """The most tokens that a request can have needed, however they are counted."""
+    gate, reserve = decision.eligible, decision.request.max_tokens or 0
+    return gate.prompt_tokens * RATIO_RANGE[1] + reserve + 1 if gate is not None else 0.0
 
 
 def _choice_with_message(body: Json) -> Json | None:

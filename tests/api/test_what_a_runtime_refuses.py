@@ -222,6 +222,19 @@ def test_a_prompt_that_is_too_long_goes_on_to_a_larger_window_and_the_window_is_
     assert live.http.get("/v1/overview").json()["quarantined"] == {}
 
 
+def test_a_window_that_is_not_told_is_smaller_than_what_was_refused_and_than_others(
+    live: Running, runtime: Scripted
+) -> None:
+    """A server may have loaded the model with less than its list says, where others of that window have all of it."""
+    runtime.says["gpt-4o"] = error(400, "Input is too long for requested model.")
+    status, kind, body = answer("gpt-4o-mini")
+    runtime.says["gpt-4o-mini"] = status, kind, body.replace(b'"prompt_tokens": 10', b'"prompt_tokens": 18001')
+    for _ in range(4):
+        told = ask(live, content="word " * 18_000, arbiter_models=["gpt-4o", "gpt-4o-mini"])
+        assert told.status_code == 200, told.text
+    assert runtime.calls["gpt-4o"] <= 1
+
+
 def test_a_prompt_over_every_window_is_told_in_openais_words(live: Running, runtime: Scripted) -> None:
     runtime.says["*"] = error(400, TOO_LONG.format(8_192, 20_000), code="context_length_exceeded")
     said = refused(ask(live, content="word " * 18_000), 400, "context_length_exceeded")

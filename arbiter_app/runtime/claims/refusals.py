@@ -103,7 +103,7 @@ _EXCEEDS = re.compile(
     rf"[^.;\d]{{0,60}}?{_N}"
 )
 _MOST = re.compile(
-    rf"(?:limit|max(?:imum)?|at most|up to|only)\b[^.;\d]{{0,40}}?{_N} ?(?:input |context |prompt )?tokens"
+    rf"(?:limit|max(?:imum)?|at most|up to|only)\b[^.;\d]{{0,40}}?(?<!\bby ){_N} ?(?:input |context |prompt )?tokens"
 )
 _NO_TOKENS = re.compile(
     r"characters?|\bbytes?\b|\b[km]i?b\b|pages?\b|pixels?|seconds?|per (?:minute|min|day)|\b[rt]p[md]\b"
@@ -120,6 +120,8 @@ def refusal_of(status: int, body: bytes, model: str = "") -> Refusal:
     if not 400 <= status < 600:
         status = next(iter(found.statuses), 0)
     means, matched = _meaning(status, found, model.lower())
+    if means is Refused.OUT_OF_CREDIT and status == 429 and b'"retryDelay"' in body:
+        means = Refused.RATE_LIMITED  # Google calls it a quota, and says how long it lasts
     window, needs = _numbers(found) if means is Refused.TOO_LONG else (None, None)
     code = next((one for one in found.codes), None)
     kind = next(iter(found.types), None)

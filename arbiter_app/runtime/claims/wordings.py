@@ -70,7 +70,8 @@ TABLE = (
         "tokens_limit_reached request_too_large",
         words=r"""maximum\scontext\slength | prompt\sis\stoo\slong | prompt\stoo\slong | input\sis\stoo\slong
         | input\stoken\scount .{0,40} exceeds | exceeds?\s(?:the\s)?(?:model'?s?\s)?(?:maximum\s)?context\s(?:window|length|size|limit)
-        | exceeds\sthe\savailable\scontext | maximum\sprompt\slength | reduce\sthe\slength\sof\s(?:the\s)?(?:messages|prompt|input)
+        | exceeds\sthe\savailable\scontext | context\sshift\sis\sdisabled | maximum\sprompt\slength
+        | reduce\sthe\slength\sof\s(?:the\s)?(?:messages|prompt|input)
         | exceeds\sthe\slimit\sof\s\d+ | greater\sthan\sthe\scontext\slength | context\swindow\sexceeds
         | exceeded\smodel\stoken\slimit | exceeded\sthis\smodel\scontext\swindow | too\smany\s(?:input\s)?tokens
         | too\slarge\sfor\smodel\swith\s\d+ | longer\sthan\sthe\s(?:maximum\smodel|model's\s(?:maximum\s)?context)\slength

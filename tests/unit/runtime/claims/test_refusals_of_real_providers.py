@@ -665,6 +665,20 @@ CREDIT = [
     (402, b""),
 ]
 RATE = [
+    # Google's free tier calls it a quota, which is there again in a while.
+    (
+        429,
+        [
+            {
+                "error": {
+                    "code": 429,
+                    "message": "You exceeded your current quota, please check your plan and billing details.",
+                    "status": "RESOURCE_EXHAUSTED",
+                    "details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "43s"}],
+                }
+            }
+        ],
+    ),
     (
         429,
         openai(
@@ -1263,6 +1277,10 @@ WINDOWS = [
     (500, {"error": {"code": 500, "message": "the request exceeds the available context size, try increasing it", "type": "server_error"}}, None, None),
     (400, {"error": "Trying to keep the first 9000 tokens when context the overflows. However, the model is loaded with context length of only 4096 tokens, which is not enough."}, 4096, 9000),
     (400, openai("the input length exceeds the context length", "api_error"), None, None),
+    # What it is too long by is no window.
+    (500, {"error": "prompt too long; exceeded max context length by 17 tokens"}, None, None),
+    (400, {"message": "too many tokens: size limit exceeded by 11326 tokens. Try using shorter or fewer inputs."}, None, None),
+    (500, {"error": {"code": 500, "message": "context shift is disabled", "type": "server_error"}}, None, None),
     (400, {"errors": [{"message": "AiError: The estimated number of input and maximum output tokens (8193) exceeded this model context window limit (8000).", "code": 5021}], "success": False}, 8000, 8193),
     (400, openai("<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 129024]", code="invalid_parameter_error"), 129024, None),
     # Limits of a tier: this request can never be served there, however long one waits.
