@@ -23,6 +23,10 @@ FIELDS: dict[str, Any] = {
     "metadata": {"a": "b"},
     "store": True,
     "user": "u1",
+    "presence_penalty": 0.0,
+    "logit_bias": {},
+    "n": 1,
+    "seed": None,
     "temperature": 0.5,
 }
 ASK: dict[str, Any] = {
@@ -65,6 +69,15 @@ WORDS: dict[str, Callable[[str], tuple[int, Any]]] = {
         422,
         {"detail": [{"type": "extra_forbidden", "loc": ["body", name], "msg": "Extra inputs are not permitted"}]},
     ),
+    "xAI": lambda name: (
+        400,
+        {
+            "code": "Client specified an invalid argument",
+            "error": "Argument not supported on this model: "
+            + name.split("_")[0]
+            + "".join(word.title() for word in name.split("_")[1:]),
+        },
+    ),
     "Groq": lambda name: (
         400,
         {"error": {"message": f"property '{name}' is unsupported", "type": "invalid_request_error"}},
@@ -73,7 +86,7 @@ WORDS: dict[str, Callable[[str], tuple[int, Any]]] = {
 
 
 @pytest.mark.parametrize("words", WORDS)
-@pytest.mark.parametrize("name", ["prompt_cache_key", "safety_identifier", "metadata", "store", "user"])
+@pytest.mark.parametrize("name", [name for name in FIELDS if name != "temperature"])
 def test_it_is_asked_again_without_what_has_no_meaning(over: Running, runtime: Stranger, name: str, words: str) -> None:
     runtime.say = refuses(name, WORDS[words], plain())
     told = over.http.post("/v1/chat/completions", json={**ASK, **FIELDS}).json()
