@@ -99,7 +99,10 @@ def _is_named(name: str, refusal: Refusal) -> bool:
     if "_" in name and name.replace("_", "") in words:  # xAI names fields in camel case
         return True
     if name in _COMMON:
-        return re.search(rf"(?:parameters?|arguments?|fields?|propert\w+|supplied|on this model)\b\W+{name}\b", words) is not None
+        return (
+            re.search(rf"(?:parameters?|arguments?|fields?|propert\w+|supplied|on this model)\b\W+{name}\b", words)
+            is not None
+        )
     return re.search(rf"(?<![\w.]){name}\b|[\w\]]\.{name}\b", words) is not None
 
 

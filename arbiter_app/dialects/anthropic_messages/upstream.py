@@ -44,6 +44,8 @@ _FORMATS = (MESSAGES, "anthropic-claude-v1")
 """Formats of reasoning that were made by a model of Anthropic's: ours, and OpenRouter's."""
 _BEGINS = "(The conversation begins with your own words.)"
 """Stands before a history that begins with the assistant, which the dialect does not allow."""
+_JPEG = ("image/jpg", "image/pjpeg")
+"""What browsers and cameras call it, and this runtime refuses."""
 _DATA_URL = re.compile(r"data:([^;,]*)(?:;[^;,]*)*?(;base64)?,(.*)", re.DOTALL)
 _OWN = ("temperature", "top_p", "top_k", "stop", "user", "safety_identifier", "thinking")
 _CHOICES = {"auto": "auto", "required": "any", "none": "none"}
@@ -295,8 +297,8 @@ class _Writer:
 
     def _part(self, part: Json) -> list[Json]:
         kind = part.get("type")
-        if kind == "text":
-            return [self._text(part)]
+        if kind == "text":  # one that is blank is refused
+            return [self._text(part)] if str(part.get("text")).strip() else []
         if kind == "image_url":
             return [self._image(part)]
         if kind == "file":
@@ -339,7 +341,8 @@ def _source(url: Any) -> Json:
     if found is None:
         return {"type": "base64", "media_type": "application/pdf", "data": url}
     data = found[3] if found[2] else base64.b64encode(found[3].encode()).decode()
-    return {"type": "base64", "media_type": found[1] or "text/plain", "data": data}
+    kind = found[1] or "text/plain"
+    return {"type": "base64", "media_type": "image/jpeg" if kind in _JPEG else kind, "data": data}
 
 
 def _decoded(data: str) -> str:

@@ -81,7 +81,8 @@ WIRE = ResponsesWire()
 def request(given: Json, dropped: Dropped) -> Json:
     """The Responses request that a chat request means. Nothing is kept by the runtime: reasoning travels encrypted."""
     for name, why in _MEANT.items():
-        if given.get(name):
+        value = given.get(name)
+        if value and (not isinstance(value, list) or any(value)):
             raise unable(name, why)
     rest(given, (*_PASSED, *_MEANT, "verbosity", "thinking"), dropped)
     made: Json = {"model": given.get("model"), "input": _Items(dropped).of(turns_of(given)), "store": False}
@@ -142,7 +143,7 @@ def _tool(function: Json) -> Json:
     made: Json = {"type": "function", "name": function["name"]}
     if isinstance(function.get("description"), str) and function["description"]:
         made["description"] = function["description"]
-    made["parameters"] = schema if isinstance(schema, dict) else {"type": "object", "properties": {}}
+    made["parameters"] = schema if isinstance(schema, dict) and schema else {"type": "object", "properties": {}}
     return {**made, "strict": function.get("strict") is True}
 
 
@@ -190,7 +191,9 @@ class _Items:
             items.append({"type": "message", "role": "assistant", "content": text})
         for call in turn.calls:
             items += [item for before, item in thoughts if before == call.id]
-            items.append({"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments})
+            items.append(
+                {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments or "{}"}
+            )
         return items
 
     def _thoughts(self, turn: Turn) -> list[tuple[str | None, Json]]:

@@ -64,6 +64,13 @@ def test_a_plain_request_says_what_is_required_and_nothing_else() -> None:
     assert dropped == ()
 
 
+def test_what_this_runtime_refuses_of_texts_and_pictures_is_not_sent() -> None:
+    shown = {"type": "image_url", "image_url": {"url": "data:image/jpg;base64,aGk="}}
+    (told,) = messages({"role": "user", "content": [text(" \n"), text("Hello"), shown]})
+    source = {"type": "base64", "media_type": "image/jpeg", "data": "aGk="}
+    assert told["content"] == [text("Hello"), {"type": "image", "source": source}]
+
+
 def test_old_models_are_asked_for_no_more_than_they_give() -> None:
     models = {
         "claude-3-opus-20240229": 4_096,

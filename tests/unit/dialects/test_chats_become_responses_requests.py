@@ -37,6 +37,15 @@ def test_a_plain_request_keeps_nothing_at_the_runtime() -> None:
     assert dropped == ()
 
 
+def test_what_says_nothing_is_sent_as_what_it_stands_for() -> None:
+    tool = {"type": "function", "function": {"name": "look", "parameters": {}}}
+    call = {**called("c1")["tool_calls"][0], "function": {"name": "look", "arguments": ""}}
+    asks = [USER, {"role": "assistant", "content": None, "tool_calls": [call]}, result("c1")]
+    made, _ = asked(messages=asks, tools=[tool], stop=[""])
+    assert made["tools"][0]["parameters"] == {"type": "object", "properties": {}} and "stop" not in made
+    assert made["input"][1]["arguments"] == "{}"
+
+
 def test_roles_keep_their_names_and_places() -> None:
     told = items(
         {"role": "system", "content": "One."},
