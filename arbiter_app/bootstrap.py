@@ -67,7 +67,7 @@ from arbiter_app.services.budgets import Budgets
 from arbiter_app.services.calibration import Calibrations
 from arbiter_app.services.catalog_holder import CatalogHolder, facts_of
 from arbiter_app.services.contents import Contents
-from arbiter_app.services.delivering import Delivering
+from arbiter_app.services.delivering import Delivering, Place
 from arbiter_app.services.embedding import Embeddings
 from arbiter_app.services.encryption import Encryption
 from arbiter_app.services.exchanges import Exchanges
@@ -471,7 +471,9 @@ class Services:
     @cached_property
     def delivering(self) -> Delivering:
         """Sends what operators are told."""
-        return Delivering(self.store, self.notification_rules, self.notifications, self.sender, self.feed)
+        settings = self.settings
+        place = Place(settings.known_as, settings.public_url, settings.time_zone)
+        return Delivering(self.store, self.notification_rules, self.notifications, self.sender, self.feed, place)
 
     @cached_property
     def watching(self) -> Watching:

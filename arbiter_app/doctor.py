@@ -98,7 +98,10 @@ def _shown(field: str, value: object) -> str:
         return "(unset)"
     if isinstance(value, SecretStr) or field in ("api_keys", "content_keys"):
         return "(set)"
-    return re.sub(r"(?<=://)[^/@\s]+@", "***@", str(value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    said = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return re.sub(r"(?<=://)[^/@\s]+@", "***@", said)
 
 
 def _versions(settings: Settings) -> Iterator[Line]:

@@ -233,6 +233,11 @@ class Settings(_ByName):
     api_keys: OperatorKeys = _env(
         "ARBITER_API_KEYS", (), "operator keys, comma-separated; none: one is made at first start"
     )
+    public_url: WebAddress = _env(
+        "ARBITER_PUBLIC_URL",
+        "",
+        "where people open this Arbiter, such as https://arbiter.example.com; messages lead there",
+    )
     host_name: Annotated[str, AfterValidator(_name)] = _env(
         "ARBITER_HOST_NAME", "", "how this host is called among those that share a database; unset: machine and port"
     )

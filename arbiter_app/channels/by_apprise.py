@@ -7,6 +7,7 @@ import contextlib
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping
+from html import escape
 
 import orjson
 
@@ -30,12 +31,14 @@ async def send(
     check: bool = False,
 ) -> SendResult:
     """Send one message, or with `check` see whether apprise takes the address. The process is ended after `within_s`."""
+    text = "\n\n".join(part for part in (message.text, message.where) if part)
+    where = f"<p style='color:#666'>{escape(message.where)}</p>" if message.where else ""
     asked = {
         "url": apprise_url(kind, address, message),
         "check": check,
         "title": "" if kind is ChannelKind.SLACK else message.title,
-        "text": f"*{message.title}*\n{message.text}" if kind is ChannelKind.SLACK else message.text,
-        "html": message.html if kind is ChannelKind.EMAIL else "",
+        "text": f"*{message.title}*\n{text}" if kind is ChannelKind.SLACK else text,
+        "html": message.html + where if kind is ChannelKind.EMAIL and message.html else "",
         "severity": message.severity,
     }
     process = await asyncio.create_subprocess_exec(

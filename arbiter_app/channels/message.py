@@ -18,7 +18,8 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """One message. `id` stays the same when it is sent again; `ts` is when it happened, unix seconds; `html` may be empty."""
+    """One message. `id` stays the same when it is sent again; `ts` is when it happened, unix seconds; `html` may be empty. `where` says to people
+    in a line when it happened, and where more is to be seen."""
 
     id: str
     kind: str
@@ -28,6 +29,7 @@ class OutgoingMessage:
     title: str
     text: str
     html: str = ""
+    where: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -12,12 +12,16 @@ import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from arbiter_app.channels import ChannelKind, OutgoingMessage, Sender, SendResult, Severity
+from arbiter_app.moments import moment
 from arbiter_app.services.encryption import Unreadable
 from arbiter_app.services.feed import Feed
+from arbiter_app.services.notification_events import TEST, EventKind
 from arbiter_app.services.notification_rules import NotificationRules
 from arbiter_app.services.notifications import Notifications
 from arbiter_app.store import Store, StoreError, notification_rules, notifications
@@ -45,6 +49,7 @@ class Delivering:
         queue: Notifications,
         sender: Sender,
         feed: Feed,
+        place: Place,
         *,
         rests_s: Sequence[float] = RESTS_S,
         poll_s: float = POLL_S,
@@ -56,6 +61,7 @@ class Delivering:
         self._queue = queue
         self._sender = sender
         self._feed = feed
+        self._place = place
         self._rests_s = rests_s
         self._poll_s = poll_s
         self._now = now
@@ -103,7 +109,9 @@ class Delivering:
             return
         try:
             opens = self._rules.opened(rule)
-            result = await self._sender.send(ChannelKind(rule["channel"]), opens.address, opens.signing, outgoing(row))
+            result = await self._sender.send(
+                ChannelKind(rule["channel"]), opens.address, opens.signing, outgoing(row, self._place)
+            )
         except Unreadable as error:
             result = SendResult(False, f"the address cannot be read: {error}")
         if not result.ok:
@@ -125,9 +133,35 @@ class Delivering:
         return {**values, "due": now + min(LONGEST_S, max(rest_s, result.retry_after_s or 0.0))}
 
 
-def outgoing(row: Mapping[str, Any]) -> OutgoingMessage:
-    """A stored message as it is sent; it says how many were held back before it."""
-    body = row["body"]
+PAGES: Mapping[str, str] = {
+    **dict.fromkeys((EventKind.BUDGET_50, EventKind.BUDGET_80, EventKind.BUDGET_100), "/app/key"),
+    **dict.fromkeys((EventKind.SAVING_UNPROVEN, EventKind.DIGEST_DAILY, EventKind.DIGEST_WEEKLY), "/app"),
+    EventKind.ERROR_RATE: "/app/activity?status=failed",
+    TEST: "/app/notifications",
+}
+"""Where more is to be seen of a kind of event; of the others on *Models*."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Who sends: the name of this host, the URL by which people open it (empty: not known), and the time zone of what they read."""
+
+    host: str = ""
+    url: str = ""
+    zone: str = "UTC"
+
+    def page(self, kind: str) -> str:
+        """The URL of where more of such events is to be seen; empty where none is known."""
+        return f"{self.url.rstrip('/')}{PAGES.get(kind, '/app/models')}" if self.url else ""
+
+    def said(self, kind: str, ts: float) -> str:
+        """When something happened, and where more of it is: `30 Nov 2026 12:58 UTC, https://arbiter.example.com/app/models`."""
+        return f"{moment(ts, ZoneInfo(self.zone)):%-d %b %Y %H:%M %Z}, {self.page(kind) or f'Arbiter on {self.host}'}"
+
+
+def outgoing(row: Mapping[str, Any], place: Place) -> OutgoingMessage:
+    """A stored message as it is sent; it says how many were held back before it, when it was, and who sends it."""
+    body, url = row["body"], place.page(row["kind"])
     held = body["held"]
     more = f"\n\n{held:,} more {'was' if held == 1 else 'were'} held back before this." if held else ""
     return OutgoingMessage(
@@ -139,5 +173,6 @@ def outgoing(row: Mapping[str, Any]) -> OutgoingMessage:
         title=body["title"],
         text=body["text"] + more,
         html=body["html"],
-        data=body["data"],
+        where=place.said(row["kind"], row["made"]),
+        data={**body["data"], "host": place.host, **({"url": url} if url else {})},
     )

@@ -205,7 +205,10 @@ def facts(row: DecisionRow) -> list[View]:
         "streamed": "yes" if row.get("stream") else "no",
         "cache": row.get("cache"),
         "status": f"{row.get('status')} {row.get('error_code') or ''}".strip(),
+        "project": row.get("project_id"),
         "key": row.get("key_id"),
+        "end user": row.get("end_user"),
+        "tags": ", ".join(row.get("tags") or ()),
         "request": row.get("request_id"),
     }
     return [{"name": name, "value": str(value)} for name, value in found.items() if value not in (None, "")]

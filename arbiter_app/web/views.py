@@ -215,7 +215,7 @@ def classifier(counts: Mapping[str, int]) -> list[View]:
 def alert(row: AlertRow) -> View:
     """What moved in one sentence, and what came of it in another."""
     kind = str(row.get("kind") or "price")
-    up = row.get("direction") == "up"
+    up, then = row.get("direction") == "up", str(row.get("then") or "")
     return {
         "ts": f"{row['ts']:.3f}",
         "model": row["model"],
@@ -223,7 +223,7 @@ def alert(row: AlertRow) -> View:
         "kind": kind,
         "harm": "yes" if kind in ("quality", "gone", "out_of_credit", "key") or (kind == "price" and up) else "no",
         "change": str(row.get("moved") or ""),
-        "reason": str(row.get("then") or ""),
+        "reason": then[:1].upper() + then[1:],
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from tests.stores import call_now
 from tests.waiting import until
 
 KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+URL = "https://arbiter.example.com"
 RULE = {"name": "on call", "channel": "webhook", "events": ["quarantine", "budget_80"]}
 
 
@@ -34,7 +36,7 @@ def hook() -> Iterator[Receiver]:
 
 @pytest.fixture(scope="module")
 def one_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running(tmp_path_factory.mktemp("told")) as one:
+    with running(tmp_path_factory.mktemp("told"), ARBITER_PUBLIC_URL=f"{URL}/") as one:
         hurry(one)
         yield one
 
@@ -233,7 +235,9 @@ def test_a_slack_like_server_is_told_by_apprise_and_a_rule_takes_another_channel
     tell(told)
     until(lambda: messages(told, "sent"))
     assert hook.got[0].path == "/hooks/secret-token?x=1"
-    assert hook.got[0].json == {"text": "*gpt-4o rests*\nIt failed 3 times in a row."}
+    said, where = hook.got[0].json["text"].split("\n\n")
+    assert said == "*gpt-4o rests*\nIt failed 3 times in a row."
+    assert re.fullmatch(rf"\d+ \w{{3}} \d{{4}} \d\d:\d\d UTC, {URL}/app/models", where)
     rule_id = told.http.get("/v1/notifications/rules").json()["data"][0]["id"]
     refused = told.http.post(f"/v1/notifications/rules/{rule_id}", json={"channel": "webhook"})
     assert (refused.status_code, refused.json()["error"]["param"]) == (422, "address")
@@ -241,7 +245,8 @@ def test_a_slack_like_server_is_told_by_apprise_and_a_rule_takes_another_channel
     changed = told.http.post(f"/v1/notifications/rules/{rule_id}", json=webhook).json()
     tell(told, "one more")
     until(lambda: len(hook.got) == 2)
-    Webhook(changed["signing_secret"]).verify(hook.got[1].body, hook.got[1].headers)
+    signed = Webhook(changed["signing_secret"]).verify(hook.got[1].body, hook.got[1].headers)
+    assert signed["data"]["url"] == f"{URL}/app/models" and signed["data"]["host"]
     slack = {"channel": "slack", "address": f"{hook.url}/hooks/secret-token?x=1"}
     assert told.http.post(f"/v1/notifications/rules/{rule_id}", json=slack).json()["signing_secret"] is None
     hook.statuses = [500] * 4
@@ -261,6 +266,7 @@ def test_mail_arrives_as_text_and_html(told: Running) -> None:
         assert (html["subject"], html["to"]) == ("gpt-4o rests", "team@example.com")
         body = html.get_body(("html",))
         assert body is not None and "<h1>It rests</h1>" in body.get_content()
+        assert f"{URL}/app/models</p>" in body.get_content()
         text = plain.get_body(("plain",))
         assert text is not None and "It failed 3 times in a row." in text.get_content()
 

@@ -172,6 +172,7 @@ def test_doctor_shows_where_a_setting_comes_from_and_masks_secrets(arbiter, tmp_
     shown = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line.startswith(("ARBITER_", "EMB"))}
     assert shown["ARBITER_LIMIT_6H"] == ["7", ".env"] and shown["ARBITER_EPSILON"][1] == "default"
     assert shown["ARBITER_API_KEYS"] == ["(set)", ".env"]
+    assert (shown["ARBITER_CACHE"][0], shown["ARBITER_JOIN"][0]) == ("true", "*")  # as .env would say it
     assert OPERATOR not in said and "hunter2" not in said
 
 

@@ -173,7 +173,7 @@ def shifts(rows: Records) -> rx.Component:
 
     def line(one: Record) -> rx.Component:
         return rx.el.li(
-            rx.el.span(atoms.clock(one["ts"]), class_name="num"),
+            rx.el.span(atoms.day_clock(one["ts"]), class_name="num"),
             rx.el.span(
                 rx.el.span(one["model"], class_name="strong"),
                 " ",

@@ -215,7 +215,15 @@ def _whole() -> rx.Component:
         atoms.panel("Facts", _pairs(DecisionPage.facts)),
         rx.cond(
             DecisionPage.asked.length() > 0,
-            atoms.panel("Request", _pairs(DecisionPage.asked), note="its text is not here"),
+            atoms.panel(
+                "Request",
+                _pairs(DecisionPage.asked),
+                rx.el.p(
+                    "The record has no text. Prompts and answers can be kept, encrypted and for a while: ",
+                    link("how", to="/docs/security#keeping-contents", class_name="link"),
+                    class_name="small mute pad",
+                ),
+            ),
         ),
         class_name="stack",
     )

@@ -167,6 +167,11 @@ def test_an_act_of_the_log_is_said_with_names_times_and_shares() -> None:
     assert long["after"].endswith("x…") and "x" * 900 in long["whole"]
 
 
+def test_what_came_of_a_shift_is_a_sentence_of_its_own() -> None:
+    row: Any = {"ts": 1.0, "model": "a", "moved": "87 % cheaper", "then": "traffic moved from b to a"}
+    assert views.alert(row)["reason"] == "Traffic moved from b to a"
+
+
 def test_every_act_that_is_kept_has_words() -> None:
     texts = [path.read_text() for path in (ROOT / "arbiter_app").rglob("*.py") if path.name != "pool_views.py"]
     kept = {name for text in texts for name in re.findall(r'(?:entry|note|_keep)\([\w., ]*"([a-z_]+\.[a-z_]+)"', text)}
