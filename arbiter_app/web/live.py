@@ -77,11 +77,6 @@ class Live:
         self._loading: dict[Channel, asyncio.Task[Vars]] = {}
         self._somebody = asyncio.Event()
 
-    @property
-    def channels(self) -> int:
-        """How many channels have a snapshot."""
-        return len(self._channels)
-
     async def watch(self, sid: str, channel: Channel) -> Vars:
         """Put a tab into a channel, out of the other channels of that topic, and return what the channel shows now."""
         await self._sockets.leave(sid, channel[0] + "|")

@@ -137,6 +137,8 @@ def _form() -> rx.Component:
         atoms.field("Each", periods),
         rx.el.button("Set", type="submit", class_name="btn primary"),
         on_submit=KeyBudgets.put,
+        reset_on_submit=False,
+        id="new-budget",
         class_name="row end wrap pad",
     )
 

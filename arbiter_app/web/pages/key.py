@@ -87,7 +87,7 @@ def _own() -> rx.Component:
     return atoms.panel(
         "Your key",
         rows,
-        rx.cond(Key.error != "", rx.el.p(Key.error, class_name="error pad", role="alert")),
+        _failed(Key.at == ""),
         rx.cond(
             info["fixed"] == "yes",
             rx.el.p(
@@ -100,6 +100,10 @@ def _own() -> rx.Component:
             class_name="row wrap pad",
         ),
     )
+
+
+def _failed(here: rx.Var[bool]) -> rx.Component:
+    return rx.cond(here & (Key.error != ""), rx.el.p(Key.error, class_name="error pad", role="alert"))
 
 
 def _pair(name: str, value: rx.Component | rx.Var[str]) -> rx.Component:
@@ -201,6 +205,7 @@ def _everybody() -> rx.Component:
     return atoms.panel(
         "All keys",
         rx.cond(Key.minted != "", shown),
+        _failed(Key.at == "keys"),
         narrow,
         rx.cond(
             Key.keys.length() == 0,

@@ -28,6 +28,8 @@ class Key(rx.State):
     keys: Listed[View] = listed()
     minted: rx.Field[str] = rx.field("")
     error: rx.Field[str] = rx.field("")
+    at: rx.Field[str] = rx.field("")
+    """Where that went wrong: `keys` for those of everybody, else the own one."""
     sure: rx.Field[str] = rx.field("")
     search: rx.Field[str] = rx.field("")
     project: rx.Field[str] = rx.field("")
@@ -68,6 +70,7 @@ class Key(rx.State):
     async def change(self, what: str) -> None:
         """Pause, resume or revoke the own key; revoking is asked twice."""
         who = await authz.current_caller(self)
+        self.at = ""
         if who.role is not Role.ANONYMOUS:
             await self._change(who, who.key_id, arguments.choice(what, STATUSES, ""))
 
@@ -75,6 +78,7 @@ class Key(rx.State):
     async def change_other(self, key_id: str, what: str) -> None:
         """Pause, resume or revoke any key; for operators."""
         who = await authz.current_caller(self)
+        self.at = "keys"
         if who.role is Role.OPERATOR:
             await self._change(who, arguments.text(key_id, 60), arguments.choice(what, STATUSES, ""))
 
@@ -91,7 +95,7 @@ class Key(rx.State):
         if who.role is not Role.OPERATOR:
             return None
         email = arguments.text(form.get("email"), MAX_EMAIL_CHARS + 1) if isinstance(form, dict) else ""
-        self.minted, self.error = "", ""
+        self.minted, self.error, self.at = "", "", "keys"
         if not is_email(email):
             self.error = "An e-mail address is needed, like ada@example.com."
             return None

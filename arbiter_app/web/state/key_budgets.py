@@ -16,6 +16,7 @@ from arbiter_app.services.rows.spending import BudgetRow
 from arbiter_app.web import container, views
 from arbiter_app.web.finding import found
 from arbiter_app.web.state import arguments, authz
+from arbiter_app.web.state.attempts import emptied
 from arbiter_app.web.typed import Listed, event, listed
 from arbiter_app.web.views import View
 
@@ -55,18 +56,18 @@ class KeyBudgets(rx.State):
         await self._show(who)
 
     @event
-    async def put(self, form: dict[str, Any]) -> None:
+    async def put(self, form: dict[str, Any]) -> Any:
         """Set a budget; for operators, and owners of projects."""
         who = await authz.current_caller(self)
         services = container.current().services
         if not isinstance(form, dict):
-            return
+            return None
         scope = arguments.choice(form.get("scope"), SCOPES, "")
         subject = arguments.text(form.get("subject"), MOST_SUBJECT_CHARS)
         self.error, self.sure = "", ""
         if not services.key_admin.may_limit(who, scope, subject):
             self.error = "Owners set budgets of their projects, and of keys in them." if self.may else ""
-            return
+            return None
         try:
             subject = await services.key_admin.subject_of(scope, subject)
             row = await services.budgets.put(
@@ -81,6 +82,7 @@ class KeyBudgets(rx.State):
         except ArbiterError as error:
             self.error = str(error)
         await self._show(who)
+        return None if self.error else emptied("new-budget")
 
     @event
     async def drop(self, budget_id: str) -> None:
