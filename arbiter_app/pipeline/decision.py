@@ -55,7 +55,7 @@ def lowest_id(ts: float) -> str:
 def _id(number: int) -> str:
     high, low, pairs = number >> 40, number & 0xFF_FFFF_FFFF, _PAIRS
     return (
-        f"d_{pairs[high >> 30]}{pairs[high >> 20 & 1023]}{pairs[high >> 10 & 1023]}{pairs[high & 1023]}"
+        f"d_{pairs[high >> 30 & 1023]}{pairs[high >> 20 & 1023]}{pairs[high >> 10 & 1023]}{pairs[high & 1023]}"
         f"{pairs[low >> 30]}{pairs[low >> 20 & 1023]}{pairs[low >> 10 & 1023]}{pairs[low & 1023]}"
     )
 
