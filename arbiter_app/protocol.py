@@ -216,6 +216,7 @@ class Protocol(HttpToolsProtocol):
         self._ignored = False
         """A request asks for another protocol than a socket's; it is read anew without that."""
         self.silent = True
+        self._idle_since: float | None = None
 
     @property
     def resting(self) -> bool:
@@ -237,7 +238,7 @@ class Protocol(HttpToolsProtocol):
         """Some of a request has come, or of several."""
         if self._refused:
             return
-        self._unset_keepalive_if_required()
+        self._idle_since = None
         if self._stage is not Stage.BODY:
             self._unfinished += len(data)
         try:
@@ -358,10 +359,33 @@ class Protocol(HttpToolsProtocol):
         if self._timed is not None:
             self._timed.taken()
 
+    def on_response_complete(self) -> None:
+        """As uvicorn's, but one timer serves all pauses of a connection: it is neither made nor cancelled with each request."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._look_after(self.timeout_keep_alive)
+
     def timeout_keep_alive_handler(self) -> None:
         """Nothing was asked for a while after an answer. That is as it should be: counted, but no line in the log."""
-        bounds.counts["idle_time"] += 1
-        super().timeout_keep_alive_handler()
+        self.timeout_keep_alive_task = None
+        if self._idle_since is None:
+            return
+        left_s = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0:
+            self._look_after(left_s)
+        else:
+            bounds.counts["idle_time"] += 1
+            super().timeout_keep_alive_handler()
+
+    def _look_after(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
     def give_way(self) -> None:
         """Close, for another to come in."""

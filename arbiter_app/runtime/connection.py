@@ -59,10 +59,10 @@ class Outbox:
     def __init__(self) -> None:
         self._held: list[tuple[asyncio.Transport, bytes]] = []
 
-    def put(self, transport: asyncio.Transport, data: bytes) -> None:
+    def put(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, data: bytes) -> None:
         """Write this soon."""
         if not self._held:
-            asyncio.get_running_loop().call_soon(self._write)
+            loop.call_soon(self._write)
         self._held.append((transport, data))
         if len(self._held) >= TOGETHER:
             self._write()
@@ -225,7 +225,7 @@ class HttpConnection(asyncio.Protocol):
         """Start a new exchange."""
         self._begin()
         if self._transport is not None:
-            self._outbox.put(self._transport, data)
+            self._outbox.put(self._loop, self._transport, data)
 
     async def head(self, timeout_at: float) -> None:
         """Wait for status and headers. Raises ClosedEarly, httpx errors, or TimeoutError at `timeout_at`, by `time.monotonic`."""

@@ -11,6 +11,7 @@ by then, and counted.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
@@ -39,6 +40,8 @@ UNASKED = (BudgetExceeded, ContextLengthExceeded, NoCapableModel, Unprocessable)
 """Refusals before any model was asked: they do not count against a key's limits. So is a plain BadRequest, which no runtime causes."""
 DRAINED = "Arbiter was stopped before this answer was complete; try again in a moment"
 RETRY_AFTER_S = 2.0
+TIMER_S = 0.001
+"""As exact as the event loop's timers are."""
 
 
 class RequestService:
@@ -55,6 +58,9 @@ class RequestService:
         self.draining = False
         """Whether new requests are refused, because the process ends."""
         self.in_work: set[Request] = set()
+        self.until: dict[Request, float] = {}
+        """When the time of those is over that were admitted, by `time.monotonic`, in this order."""
+        self._timer: asyncio.TimerHandle | None = None
 
     def request(self) -> Request:
         """One request of the current task, from its first byte on; to be entered."""
@@ -70,6 +76,21 @@ class RequestService:
         if not self.draining:
             self.draining = True
             asyncio.get_running_loop().call_later(within_s, self.end_all)
+
+    def give_time(self, request: Request) -> None:
+        """An admitted request has `longest_s` from now. One timer serves all: whose time began first ends first."""
+        self.until[request] = time.monotonic() + self.longest_s
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self.longest_s, self._end_late)
+
+    def _end_late(self) -> None:
+        self._timer, now = None, time.monotonic()
+        for request, until in list(self.until.items()):
+            if until - now > TIMER_S:
+                self._timer = asyncio.get_running_loop().call_later(until - now, self._end_late)
+                return
+            del self.until[request]
+            request.too_late()
 
     def end_all(self) -> None:
         """End what is in work, each with an error."""
@@ -92,7 +113,7 @@ class RequestService:
 class Request:
     """One request in work, an asynchronous context manager. Its task is cancelled when it has to end."""
 
-    __slots__ = ("_admitted", "_caller", "_deadline", "_gone", "_late", "_service", "_task", "windows")
+    __slots__ = ("_admitted", "_caller", "_gone", "_late", "_service", "_task", "windows")
 
     def __init__(self, service: RequestService) -> None:
         self.windows: Mapping[str, Window] = {}
@@ -100,7 +121,6 @@ class Request:
         self._service = service
         self._caller: Caller | None = None
         self._admitted = self._gone = self._late = False
-        self._deadline: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[object] | None = None
 
     async def admit(self, caller: Caller, *, last: bool = False) -> None:
@@ -115,7 +135,7 @@ class Request:
             self.windows = error.windows
             raise
         self._caller = caller
-        self._deadline = asyncio.get_running_loop().call_later(service.longest_s, self._too_late)
+        service.give_time(self)
 
     def hang_up(self) -> None:
         """Its caller has gone: it ends without a word."""
@@ -137,8 +157,7 @@ class Request:
     ) -> bool:
         service, task, self._task = self._service, self._task, None  # nothing that its caller does ends it any more
         service.in_work.discard(self)
-        if self._deadline is not None:
-            self._deadline.cancel()
+        service.until.pop(self, None)
         try:
             if self._caller is not None and (isinstance(error, UNASKED) or type(error) is BadRequest):
                 await self._uncount(self._caller)
@@ -171,6 +190,7 @@ class Request:
         await self._service.keys.uncount(caller)
         self.windows = {name: replace(one, used=one.used - 1) for name, one in self.windows.items()}
 
-    def _too_late(self) -> None:
+    def too_late(self) -> None:
+        """Its time is over."""
         self._late = True
         self.end()
