@@ -38,10 +38,11 @@ def whole_of(stated: object) -> int | None:
 
 
 def is_url(text: str, schemes: Collection[str] = ("http", "https")) -> bool:
-    """Whether it is a URL of one of these schemes that names a host, and no port that there cannot be."""
+    """Whether it is a URL of one of these schemes that names a host which can be looked up, and no port that there cannot be."""
     try:
         parts = urlsplit(text)
-        return parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0
+        host = (parts.hostname or "").encode("idna")  # ValueError for labels that are empty or too long
+        return parts.scheme in schemes and bool(host) and (parts.port or 1) > 0
     except ValueError:
         return False
 

@@ -80,6 +80,7 @@ def test_the_address_that_is_meant_is_read_and_that_is_said(given: str, read: st
     "given",
     [
         *("ftp://host/v1", "https://", "http://a b/v1", "http://host:99999/v1", "http://host:x/v1"),
+        *("http://a..b/v1", f"http://{'a' * 64}.example/v1", "http://" + "\u00fc" * 60 + ".example/v1"),
         *("http:/host/v1", "https//host/v1", "https:host/v1", "http://https://host/v1", "http://host\\v1"),
     ],
 )
