@@ -14,6 +14,7 @@ from arbiter_app import exact_json
 from arbiter_app.dialects.chunks import RegularEvents, place_of
 from arbiter_app.pipeline.completions import count_of
 from arbiter_app.pipeline.finish_reasons import finish_of, is_openais
+from arbiter_app.pipeline.snapshots import Pieces
 from arbiter_app.pipeline.types import Json
 
 CALL = "tool_use"
@@ -31,6 +32,8 @@ _PIECES = {
     "input_json_delta": ("partial_json", CALL),
 }
 """The types of what is added to a block: the member with its text, and the type of the block."""
+_ADDED = {of: (kind, member) for kind, (member, of) in _PIECES.items() if member != "signature"}
+"""By the type of a block: what adds to it, and the member with the text."""
 _WRITTEN = ("text", "thinking")
 """Blocks of words: what is added to one of them cannot belong to a block of another type."""
 _ENDS = {"length": "max_tokens", "content_filter": "refusal"}
@@ -150,6 +153,8 @@ class RegularMessage(RegularEvents):
         if block.get("type") == CALL and block["input"]:
             block, given = {**block, "input": {}}, exact_json.dumps(block["input"]).decode()
         own = _StatedBlock(len(self._blocks), str(block.get("type")), given)
+        if own.kind in _WRITTEN:
+            own.pieces.add(block[own.kind])
         self._blocks.append(own)
         self._at[place_of(event.get("index"), None)] = own
         if block is stated and event.get("index") == own.index:
@@ -165,6 +170,9 @@ class RegularMessage(RegularEvents):
         member, of = _PIECES.get(kind, ("", "")) if isinstance(kind, str) else ("", "")
         if block is not None and not block.ended and block.kind == of and type(delta.get(member)) is str:
             block.told = block.told or (of == CALL and bool(delta[member]))
+            text = delta[member] if member == "signature" else block.pieces.add(delta[member])
+            if text != delta[member]:
+                return () if not text else ({**event, "index": block.index, "delta": {**delta, member: text}},)
             return (event,) if event.get("index") == block.index else ({**event, "index": block.index},)
         if (
             block is not None and block.kind not in _TEXTS
@@ -176,8 +184,6 @@ class RegularMessage(RegularEvents):
         if not of:
             return () if block is None else ({**event, "index": block.index},)
         text = _text_of(delta, member)
-        if not text:
-            return ()
         before: list[Json] = []
         if of in _WRITTEN and (block is None or block.ended or block.kind != of):
             if block is not None and not block.ended:
@@ -187,15 +193,20 @@ class RegularMessage(RegularEvents):
             block = self._blocks[-1]
         if block is None:
             return ()
+        text = text if member == "signature" else block.pieces.add(text)
+        if not text:
+            return before
         block.told = block.told or of == CALL
         return [*before, {**event, "index": block.index, "delta": {"type": kind, member: text}}]
 
     def _ended(self, block: _StatedBlock, event: Json) -> list[Json]:
         block.ended = True
         right = event if event.get("index") == block.index else {**event, "index": block.index}
-        if block.told or not block.given:
+        left = block.pieces.rest() if block.told or not block.given else block.given
+        kind, member = _ADDED.get(block.kind, ("", ""))
+        if not left or not kind:
             return [right]
-        delta = {"type": "input_json_delta", "partial_json": block.given}
+        delta = {"type": kind, member: left}
         return [{"type": "content_block_delta", "index": block.index, "delta": delta}, right]
 
     def _all_ended(self) -> list[Json]:
@@ -210,14 +221,15 @@ class RegularMessage(RegularEvents):
 
 
 class _StatedBlock:
-    """A block of the stream: its number, its type, the input that it began with, and whether any came in pieces."""
+    """A block of the stream: its number, its type, the input that it began with, its text in pieces, and whether any came."""
 
-    __slots__ = ("ended", "given", "index", "kind", "told")
+    __slots__ = ("ended", "given", "index", "kind", "pieces", "told")
 
     def __init__(self, index: int, kind: str, given: str) -> None:
         self.index = index
         self.kind = kind
         self.given = given
+        self.pieces = Pieces(arguments=kind == CALL)
         self.told = self.ended = False
 
 

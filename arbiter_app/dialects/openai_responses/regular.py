@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from arbiter_app.dialects.chunks import RegularEvents
+from arbiter_app.pipeline.snapshots import Pieces
 from arbiter_app.pipeline.types import Json
 
 MEMBERS = frozenset(
@@ -12,6 +13,8 @@ MEMBERS = frozenset(
 )
 """What clients that read by a schema ask of every response."""
 _TEXT = "response.output_text.delta"
+_ARGUMENTS = "response.function_call_arguments.delta"
+_WHERE = ("item_id", "output_index", "content_index", "summary_index")
 _BEGINS = ("response.created", "response.queued")
 _COUNTS = ("input_tokens", "output_tokens", "total_tokens", "input_tokens_details", "output_tokens_details")
 
@@ -38,7 +41,8 @@ class RegularResponse(RegularEvents):
         self._parts: set[object] = set()
         self._looks = True
         self._more = 0
-        """Events that were told beside those that came."""
+        """Events that were told beside those that came, less those that were not."""
+        self._so_far: dict[tuple[object, ...], Pieces] = {}
 
     def of(self, event: Json) -> Sequence[Json]:
         """The event itself, the last one by its right name, behind the beginning of a part that a runtime has left out."""
@@ -51,9 +55,36 @@ class RegularResponse(RegularEvents):
             self._parts.add(str(event.get("item_id")))
         elif kind == _TEXT and str(event.get("item_id")) not in self._parts:
             before = self._part_before(event)
+        if kind.endswith(".delta") and type(event.get("delta")) is str:
+            text = self._pieces_of(event, kind).add(event["delta"])
+            if not text:
+                self._more -= 1
+                return before
+            event = event if text == event["delta"] else {**event, "delta": text}
+        elif kind.endswith(".done"):
+            before = [*before, *self._rest_before(event, kind)]
         if self._more and type(event.get("sequence_number")) is int:
             event = {**event, "sequence_number": event["sequence_number"] + self._more}
         return [*before, {**event, "type": "response.completed"} if kind == "response.done" else event]
+
+    def _pieces_of(self, event: Json, kind: str) -> Pieces:
+        """What was said of the text that an event adds to."""
+        place = _place(event, kind)
+        if place not in self._so_far:
+            self._so_far[place] = Pieces(arguments=kind == _ARGUMENTS)
+        return self._so_far[place]
+
+    def _rest_before(self, event: Json, kind: str) -> Sequence[Json]:
+        """What was held back of a text that is done."""
+        adds = kind.removesuffix("done") + "delta"
+        known = self._so_far.pop(_place(event, adds), None)
+        if known is None or not (rest := known.rest()):
+            return ()
+        where = {name: event[name] for name in _WHERE if name in event}
+        stated = event.get("sequence_number")
+        numbered = {"sequence_number": stated + self._more} if type(stated) is int else {}
+        self._more += 1
+        return ({"type": adds, **where, "delta": rest, **numbered},)
 
     def _part_before(self, event: Json) -> Sequence[Json]:
         """The beginning of the part that a text is of: OpenAI's library looks for it when the text comes."""
@@ -85,3 +116,8 @@ class RegularResponse(RegularEvents):
             return True
         told = event.get("item_id") in self._items and type(event.get("output_index")) is int
         return told and (kind != _TEXT or event["item_id"] in self._parts)
+
+
+def _place(event: Json, kind: str) -> tuple[object, ...]:
+    """The text that events of a type add to."""
+    return kind, *(str(event.get(name)) for name in _WHERE)
