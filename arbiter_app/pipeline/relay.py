@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
+from arbiter_app import turns
 from arbiter_app.pipeline.events import Chunk
 from arbiter_app.pipeline.ports import ReplyStream, RuntimeFault
 from arbiter_app.pipeline.types import Json
@@ -48,7 +49,10 @@ class Relay:
         finished is whole, however its stream ends.
         """
         while not self._assembler.done and (events := await self._events()):
+            large = max(map(len, events)) > turns.PIECE_BYTES
             passed, fault = self._taken(events)
+            if large:  # what is made of it is work for another turn
+                await turns.next_large_turn()
             if passed:
                 yield passed
             if fault is not None:

@@ -33,7 +33,7 @@ from arbiter_app.runtime.sse import (
     typed,
 )
 from arbiter_app.runtime.transport import HttpResponse
-from arbiter_app.turns import next_large_turn
+from arbiter_app.turns import PIECE_BYTES, beside, next_large_turn
 
 TURN_BYTES = 16 * 1024
 """How much of a stream is looked at in a turn of the event loop: a hundred events with a word each, which take some milliseconds."""
@@ -90,7 +90,10 @@ class HttpReplyStream:
         while True:
             while looked < len(self._ready):
                 data = event_data(self._ready[looked])
-                if data and self._begins(data.strip()):
+                begins = bool(data) and self._begins(data.strip())
+                if len(data) > PIECE_BYTES:
+                    await next_large_turn()
+                if begins:
                     self.first_byte_ms = (time.perf_counter() - self._started) * 1000
                     del self._ready[: self._silent(looked)]
                     if not self._spoken or (self._reader is not None and self._reader.irregular):
@@ -195,11 +198,14 @@ class HttpReplyStream:
         self._hold.shrink(self._splitter.size)
         try:
             while (data := await self._next()) is not None:
+                large = self._splitter.size > PIECE_BYTES
                 events = self._splitter.feed(data)
                 if self._splitter.size > FREE_BYTES:
                     await self._hold.grow(self._splitter.size, self._deadline)
+                if events and large:  # each look at it is work for a turn
+                    await next_large_turn()
                 if events:
-                    self._ready.extend(self._read(events))
+                    self._ready.extend(await beside(self._read, events) if large else self._read(events))
                     return True
         except httpx.TransportError as error:
             raise fault_of(error) from error

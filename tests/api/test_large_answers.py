@@ -13,7 +13,8 @@ import orjson
 import pytest
 
 from tests.conftest import Running, running
-from tests.stranger import STREAM, plain, stranger
+from tests.stranger import STREAM, chunk, plain, stranger
+from tests.stranger import stream as streamed
 
 TEXT = "All work and no play makes Jack a dull boy. " * 120_000
 
@@ -22,11 +23,11 @@ TEXT = "All work and no play makes Jack a dull boy. " * 120_000
 def gateway(tmp_path: Path) -> Iterator[Running]:
     """A gateway that may hold two megabytes of answers, before a runtime whose answers have five."""
     whole = plain({"role": "assistant", "content": TEXT})
-    chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
     deltas: list[Any] = [{"content": TEXT[at : at + 50_000]} for at in range(0, len(TEXT), 50_000)]
     choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
     choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
-    lines = [f"data: {json.dumps({**chunk, 'choices': [choice]})}" for choice in choices]
+    lines = [f"data: {json.dumps({**head, 'choices': [choice]})}" for choice in choices]
     streamed = 200, STREAM, "\n\n".join([*lines, "data: [DONE]", ""]).encode()
     with stranger() as runtime:
         runtime.say = lambda body: streamed if b'"stream":true' in body.replace(b" ", b"") else whole
@@ -131,5 +132,48 @@ def test_large_answers_are_translated_beside_the_event_loop(tmp_path: Path) -> N
                 held = []
                 while not held or (held[-1] >= 1 and len(held) < TRIES):
                     longest = max(LONGEST_STEP_S, LONGEST_STEP * read_and_written_s(translated))
+                    held.append(over.longest_step_s(ask) / longest)
+                assert held[-1] < 1, f"{path} of {model} held the event loop: {held} times as long as it may"
+
+
+def test_large_events_of_a_stream_take_turns(tmp_path: Path) -> None:
+    """Each of seven megabytes, which held the loop for 50 ms and more."""
+    text = "All work and no play makes Jack a dull boy. " * 160_000
+    start: dict[str, Any] = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": []}
+    start |= {"stop_reason": None, "stop_sequence": None, "usage": {"input_tokens": 5, "output_tokens": 1}}
+    block, delta = {"type": "text", "text": ""}, {"type": "text_delta", "text": text}
+    ended = {"delta": {"stop_reason": "end_turn", "stop_sequence": None}, "usage": {"output_tokens": 2}}
+    events = [
+        {"type": "message_start", "message": start},
+        {"type": "content_block_start", "index": 0, "content_block": block},
+        *[{"type": "content_block_delta", "index": 0, "delta": delta}] * 3,
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", **ended},
+        {"type": "message_stop"},
+    ]
+    typed = b"".join(b"event: %b\ndata: %b\n\n" % (str(one["type"]).encode(), orjson.dumps(one)) for one in events)
+    chats = streamed(*[chunk({"content": text})] * 3, chunk({}, "stop"))
+    with stranger() as runtime, stranger() as claude:
+        runtime.say, claude.say = lambda body: chats, lambda body: (200, STREAM, typed)
+        catalog = tmp_path / "catalog.toml"
+        catalog.write_text(CATALOG.format(claude=claude.url))
+        parts = dict.fromkeys(("BASELINE_MODEL", "ARBITER_CLASSIFIER_MODEL", "ARBITER_JUDGE_MODEL"), "deepseek-v4")
+        own = {"ARBITER_CATALOG": str(catalog), "CLAUDE_KEY": "key-of-claude-0123", "ARBITER_JUDGE_SAMPLE": "0"}
+        with running(tmp_path, **runtime.settings, **parts, **own) as over:
+            for path, model in (
+                ("/v1/chat/completions", "deepseek-v4"),
+                ("/v1/chat/completions", "claude-sonnet"),
+                ("/v1/messages", "claude-sonnet"),
+            ):
+                asked: Any = {"messages": [{"role": "user", "content": "Tell me a tale"}], "max_tokens": 100}
+                asked |= {"arbiter_pin": model, "arbiter_no_cache": True, "stream": True}
+
+                def ask(path: str = path, asked: Any = asked) -> None:
+                    answer = over.http.post(path, json=asked, headers={"x-arbiter-task": "open"})
+                    assert answer.status_code == 200 and answer.content.count(text.encode()) == 3
+
+                held = []
+                while not held or (held[-1] >= 1 and len(held) < TRIES):
+                    longest = max(LONGEST_STEP_S, LONGEST_STEP * read_and_written_s(orjson.dumps(text)))
                     held.append(over.longest_step_s(ask) / longest)
                 assert held[-1] < 1, f"{path} of {model} held the event loop: {held} times as long as it may"
