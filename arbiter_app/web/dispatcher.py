@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from arbiter_app import browsers
+from arbiter_app import browsers, notices
 from arbiter_app.protocol import refuse_socket
 from arbiter_app.trusted_host import UNDER_ROOT
 
@@ -38,6 +38,7 @@ ONLY_READ = JSONResponse(
     405,
     {"Allow": "GET, HEAD"},
 )
+_TYPES = "0123456789"
 NOT_FOUND = PlainTextResponse("Not found\n", 404)
 
 
@@ -134,4 +135,17 @@ class Dispatcher:
         if self._socket is None or not is_under(scope["path"], SOCKET) or foreign:
             await refuse_socket(receive, send)
             return
-        await self._socket(scope, receive, send)
+
+        async def packets() -> Message:
+            message = await receive()
+            if message["type"] != "websocket.receive" or _is_packet(message.get("text") or message.get("bytes")):
+                return message
+            notices.frames.count("ValueError", "a frame of a socket was refused: ValueError")
+            return {"type": "websocket.disconnect", "code": 1008}
+
+        await self._socket(scope, packets, send)
+
+
+def _is_packet(said: str | bytes | None) -> bool:
+    """Whether a frame can be a packet of Engine.IO: bytes, or text that begins with its type. Its server fails on others."""
+    return bool(said) and (not isinstance(said, str) or said[0] in _TYPES)

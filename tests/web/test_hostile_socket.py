@@ -149,6 +149,10 @@ def test_a_stranger_on_the_socket_learns_nothing_changes_nothing_and_breaks_noth
 SECRET = "the words of a stranger"
 FRAMES: tuple[bytes | str, ...] = (
     b"\x00" * 100,
+    "",
+    b"",
+    SECRET,
+    f"b{SECRET}",
     f"9{SECRET}",
     '42/_event,{"a":1}',
     f'42/_event,["{SECRET}"]',
