@@ -262,7 +262,7 @@ class ArbiterPolicy(BasePolicy):
 
     def learning_left_usd(self, bucket: str) -> float:
         """What may be spent on learning now, USD: what is left of its share of the baseline's price of all requests."""
-        return learning_left_usd(self._view(bucket), self._settings)
+        return learning_left_usd(self._view(bucket), self._settings, beside=self._trials is not Trials.SERVED)
 
     def table(self, bucket: str, models: Sequence[str]) -> list[dict[str, Any]]:
         """What is believed of each model in a bucket, and which one an exploiting request would get now."""
@@ -302,13 +302,12 @@ class ArbiterPolicy(BasePolicy):
         """What is expected to be saved in each bucket, from what is believed now."""
         if self._foreseen is None or self._foreseen[0] != self._version:
             settings, models = self._settings, tuple(sorted(self._facts))
-            caution = settings.caution if self._trials is Trials.SERVED else settings.caution_shadow
+            beside = self._trials is not Trials.SERVED
             found = [
                 bucket_outlook(
-                    self._view(bucket).decide_for(models, 0.0, self._pool, settings, caution),
+                    self._view(bucket).decide_for(models, 0.0, self._pool, settings, beside),
                     self._pool.base,
                     settings.quality_tolerance,
-                    caution,
                     settings.baseline_first,
                 )
                 for bucket in self._buckets

@@ -2,7 +2,7 @@
 baseline's.
 
 The loss of a model is its price plus its shortfall below the tolerance band over the tolerance: one whole price of the
-baseline weighs as much as quality that falls short by one tolerance.
+baseline weighs as much as quality that falls short by one tolerance. Where a bucket is new, the shortfall counts more (`shortfall_weight`).
 """
 
 from __future__ import annotations
@@ -76,6 +76,16 @@ def expected_loss(gap: QualityGap, price: Array, reference: int, params: LossPar
     expected_excess = unit_normal_loss(excess_mean / sd + params.z_penalty) * sd * (1 / params.tolerance)
     expected_excess[reference] = 0.0
     return ExpectedLoss(gap, price, expected_excess, excess_mean, sd, reference)
+
+
+def shortfall_weight(requests: float, early_shortfall: float, early_requests: float) -> float:
+    """How many times quality that falls short counts in a bucket that has had so many requests n:
+
+        1 + early_shortfall x early_requests / (early_requests + n)
+
+    With few grades little is known of whoever serves, and what turns out well serves all requests to come, so that waiting for some more
+    grades beside the answers costs little and spares callers the worst choices."""
+    return 1.0 + early_shortfall * early_requests / max(early_requests + requests, LEAST_SD)
 
 
 def trial_index(at: ExpectedLoss, noise: Array, graded: Array, ahead: float, params: LossParams) -> Array:

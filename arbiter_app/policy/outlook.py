@@ -34,9 +34,7 @@ class BucketOutlook(NamedTuple):
     grades_to_go: float | None
 
 
-def bucket_outlook(
-    decision: ScoredDecision, base: int, tolerance: float, caution: float, baseline_first: float
-) -> BucketOutlook:
+def bucket_outlook(decision: ScoredDecision, base: int, tolerance: float, baseline_first: float) -> BucketOutlook:
     """What is expected of the models that may serve, once the baseline has its first grades."""
     view, price, may = decision.view, decision.at.price, list(decision.may.places)
     values, vectors = np.linalg.eigh(view.belief.cov[np.ix_(may, may)])
@@ -45,13 +43,13 @@ def bucket_outlook(
     good = drawn >= drawn.max(axis=1, keepdims=True) - tolerance
     saved = 1 - np.where(good, price[may], np.inf).min(axis=1) / max(float(price[base]), 1e-12)
     low, high = np.percentile(saved, LIKELY).tolist()
-    usd, grades = float(view.money.usd[base]), _grades_to_go(decision, base, tolerance, caution)
+    usd, grades = float(view.money.usd[base]), _grades_to_go(decision, base, tolerance)
     if grades is not None:
         grades = max(grades, baseline_first - view.here.base_graded)
     return BucketOutlook(float(view.sums.requests), usd, float(saved.mean()), low, high, grades)
 
 
-def _grades_to_go(decision: ScoredDecision, base: int, tolerance: float, caution: float) -> float | None:
+def _grades_to_go(decision: ScoredDecision, base: int, tolerance: float) -> float | None:
     """Grades after which the most promising model is expected to serve, if it is as good as it is believed to be, and no worse than the
     reference: what is not will not be waited for."""
     if decision.best != base:
@@ -65,7 +63,7 @@ def _grades_to_go(decision: ScoredDecision, base: int, tolerance: float, caution
     learned = GRADES * learnable / (graded + GRADES * learnable)
     left: Array = np.sqrt(doubt - learnable * learned)
     then = mean + learned * min(-tolerance - mean, 0.0)
-    excess = unit_normal_loss(then / left + caution) * left / tolerance
+    excess = unit_normal_loss(then / left + decision.scores.caution) * left / tolerance
     enough = np.flatnonzero(float(at.price[model]) + excess < float(at.price[base]))
     if not len(enough):
         return None

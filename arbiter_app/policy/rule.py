@@ -36,8 +36,8 @@ def decide(
     what a model would cost more in this conversation, USD, for the cache that is lost with the one before; `latency` [K]: that of
     the models over the baseline's, where the caller wants the quickest; `asking`: what else others are asked beside the answer for. Who
     has a wish, or little money left, is not tried upon."""
-    caution = settings.caution if ask.trials is Trials.SERVED else settings.caution_shadow
-    decision = view.decide_for(ask.eligible, ask.tokens_in, pool, settings, caution, ask.wish)
+    beside = ask.trials is not Trials.SERVED
+    decision = view.decide_for(ask.eligible, ask.tokens_in, pool, settings, beside, ask.wish)
     if lost_cache is not None or latency is not None or ask.dollar_weight != 1.0:
         decision = decision.under(lost_cache, latency, ask.dollar_weight)
     if ask.wish is not None or ask.dollar_weight != 1.0:
@@ -46,7 +46,7 @@ def decide(
         return _serve_or_try(decision, ask, seed, pool, settings, price_falling)
     wondering = decision
     if asking is not None:
-        wondering = asking.decide_for(ask.eligible, ask.tokens_in, pool, settings, caution, ask.wish)
+        wondering = asking.decide_for(ask.eligible, ask.tokens_in, pool, settings, beside, ask.wish)
     return _serve_best(decision, wondering, ask, seed, pool, settings, price_falling)
 
 
@@ -185,7 +185,7 @@ def _affordable(
     decision: ScoredDecision, wanted: Sequence[int], pool: ModelIndex, settings: PolicySettings
 ) -> tuple[str, ...]:
     """The first few of them, as far as the budget reaches."""
-    left, found = learning_left_usd(decision.view, settings), dict[int, None]()
+    left, found = learning_left_usd(decision.view, settings, beside=True), dict[int, None]()
     for at in wanted:
         usd = decision.scores.usd[at] * decision.times
         if usd <= left and len(found) < settings.shadow_models and at not in found:
@@ -198,7 +198,7 @@ def best_trial(decision: ScoredDecision, best: int, steady: CandidateMask, setti
     """The model that may still turn out better than the best known one; None when there is none, or no budget for it."""
     if not _trials_left(decision.view, settings):
         return None
-    model = decision.trial(best, steady, learning_left_usd(decision.view, settings))
+    model = decision.trial(best, steady, learning_left_usd(decision.view, settings, beside=False))
     return None if model is None or _too_dear(decision, model, settings) else model
 
 
@@ -230,7 +230,9 @@ def _baseline_due(decision: ScoredDecision, best: int, base: int, settings: Poli
     if graded < settings.baseline_first:
         return True
     return (
-        best != base and _trials_left(view, settings) and decision.scores.usd[base] <= learning_left_usd(view, settings)
+        best != base
+        and _trials_left(view, settings)
+        and decision.scores.usd[base] <= learning_left_usd(view, settings, beside=False)
     )
 
 
@@ -240,9 +242,11 @@ def _trials_left(view: BucketPosterior, settings: PolicySettings) -> bool:
     return trials + 1 <= settings.explore_share * (view.spent.calls - view.spent.shadow_n + settings.explore_start)
 
 
-def learning_left_usd(view: BucketPosterior, settings: PolicySettings) -> float:
-    """What the next trial may cost, USD: where nothing is left, nothing, so a free model may still be tried."""
-    requests = view.spent.calls - view.spent.shadow_n + settings.explore_start
+def learning_left_usd(view: BucketPosterior, settings: PolicySettings, *, beside: bool) -> float:
+    """What the next trial may cost, USD, which is `beside` an answer or serves: where nothing is left, nothing, so a free model may still be
+    tried."""
+    granted = settings.shadow_start if beside else settings.explore_start
+    requests = view.spent.calls - view.spent.shadow_n + granted
     return max(settings.explore_usd_share * requests * view.money.unit - view.spent.explore_usd, 0.0)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from arbiter_app.policy.buckets import Bucket, BucketSums, ExpectedCost
 from arbiter_app.policy.candidates import CandidateMask, ModelIndex
 from arbiter_app.policy.clearing_cache import ClearingCache
-from arbiter_app.policy.expected_loss import ExpectedLoss, LossParams, expected_loss, trial_index
+from arbiter_app.policy.expected_loss import ExpectedLoss, LossParams, expected_loss, shortfall_weight, trial_index
 from arbiter_app.policy.explanation import GRADE_DIGITS, Explanation
 from arbiter_app.policy.licence import licensed, wealth
 from arbiter_app.policy.posterior import Array, QualityPosterior
@@ -32,8 +32,8 @@ CACHE_SIZE = 256
 """Sets of models and sizes of prompts for which a view keeps what follows (a memory bound: about 2 KB each)."""
 TRIAL_SIZE_SHARE = 0.25
 """How far the size of a prompt counts for trying a model on it: one that is then chosen will serve prompts of every size."""
-Way = tuple[tuple[str, ...], float, Wish | None]
-"""What decisions differ in besides the prompt: the models, the caution for who is to serve, the caller's wish."""
+Way = tuple[tuple[str, ...], bool, Wish | None]
+"""What decisions differ in besides the prompt: the models, whether trials are beside answers, the caller's wish."""
 
 
 class BucketPosterior:
@@ -75,18 +75,18 @@ class BucketPosterior:
         length: float,
         pool: ModelIndex,
         settings: PolicySettings,
-        caution: float,
+        beside: bool,
         wish: Wish | None = None,
     ) -> ScoredDecision:
-        """What follows for these models and a prompt of this length (0: not known), with this caution for who is to serve, by the
+        """What follows for these models and a prompt of this length (0: not known), where trials serve or are `beside` answers, by the
         settings that a wish leads to."""
-        way, size = (models, caution, wish), self.sums.size
+        way, size = (models, beside, wish), self.sums.size
         key = way, size.step(length) if size.slope > 0 else 0
         found = self._decisions.get(key)
         if found is None:
             scores = self._scores.get(way)
             if scores is None:
-                scores = CandidateScores(self, pool.eligible(models), pool, settings, caution)
+                scores = CandidateScores(self, pool.eligible(models), pool, settings, beside)
                 self._scores.keep(way, scores)
             found = self._decisions.keep(key, ScoredDecision(scores, factor(key[1]), pool, settings))
         return found
@@ -96,13 +96,16 @@ class CandidateScores:
     """What is at stake for the models that may serve, whatever the prompt's size. Lists are [K]: `price` over the baseline's
     mean, `usd` expected, `listed_usd` at list prices, and the weight of what was `graded`; `columns` are those of the models
     that may serve, as `Candidate` begins with them. Where a licence is needed, `serving` are those of them that have one, or all
-    where none has."""
+    where none has. Where trials are `beside` answers, doubt about who is to serve counts otherwise, and so does early shortfall."""
 
     def __init__(
-        self, view: BucketPosterior, may: CandidateMask, pool: ModelIndex, settings: PolicySettings, caution: float
+        self, view: BucketPosterior, may: CandidateMask, pool: ModelIndex, settings: PolicySettings, beside: bool
     ) -> None:
-        self.view, self.may, self._settings = view, may, settings
-        self._params = LossParams(settings.quality_tolerance, caution, settings.caution_trial, settings.lead)
+        self.view, self.may, self._settings, self._beside = view, may, settings, beside
+        self.caution = settings.caution_shadow if beside else settings.caution
+        early = settings.early_shortfall if beside else 0.0
+        self.shortfall_weight = shortfall_weight(view.sums.requests, early, settings.early_requests)
+        self._params = LossParams(settings.quality_tolerance, self.caution, settings.caution_trial, settings.lead)
         self.at = _expected_loss(view, may, pool.base, self._params)
         self.price: list[float] = self.at.price.tolist()
         self.usd: list[float] = view.money.usd.tolist()
@@ -126,7 +129,8 @@ class CandidateScores:
     @property
     def ahead(self) -> float:
         """The requests for which a trial has to pay."""
-        whole = self._settings.horizon_min + self._settings.horizon_growth * self.view.sums.requests
+        least = self._settings.shadow_horizon if self._beside else self._settings.horizon_min
+        whole = least + self._settings.horizon_growth * self.view.sums.requests
         return whole * self.view.share
 
     def trial_index(self) -> Array:
@@ -156,7 +160,7 @@ class ScoredDecision:
         self._pool, self._settings = pool, settings
         self._lost = 0.0 if lost_cache is None else lost_cache / self.view.money.unit
         money = self.at.price * times + self._lost
-        self._loss = self.at.expected_excess + (money if latency is None else latency)
+        self._loss = self.at.expected_excess * scores.shortfall_weight + (money if latency is None else latency)
         if weight != 1.0:
             self._loss = self._loss + (weight - 1.0) * money
         self._tried = 1 + TRIAL_SIZE_SHARE * (times - 1)

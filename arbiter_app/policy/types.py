@@ -106,10 +106,14 @@ class PolicySettings:
     """... plus this many for the square root of a bucket's calls: a bar that nobody looks at again is the dearest mistake."""
     caution: float = 0.0
     """Standard deviations of doubt by which a model is taken to be worse than it looks where it is to serve ..."""
-    caution_shadow: float = 0.5
+    caution_shadow: float = 0.2
     """... the same where trials are asked beside answers, so that doubt can be resolved first ..."""
     caution_trial: float = 0.05
     """... and where it is to be tried."""
+    early_shortfall: float = 1.0
+    """How many times more quality that falls short counts in a bucket's first requests, where trials are asked beside answers ..."""
+    early_requests: float = 50.0
+    """... and the requests after which that has halved."""
     lead: float = 0.03
     """How much better than the bar's own model another may at most be."""
     horizon_min: float = 70.0
@@ -135,15 +139,19 @@ class PolicySettings:
     explore_usd_share: float = 0.06
     """Largest share of the baseline's price of all requests that trials may cost."""
     explore_start: float = 100.0
-    """Requests that both shares are granted in advance."""
+    """Requests that both shares are granted in advance, where trials serve."""
     explore_chance: float = 0.9
     """Chance that a trial that pays is made; the rest of the time the best known model serves."""
     shadow_models: int = 3
     """Models that are asked beside one answer at most, where trials are asked beside answers; they cost at most `explore_usd_share`."""
     shadow_share: float = 1.0
     """Largest share of requests beside which others are asked."""
-    shadow_worth: float = 2.0
-    """How many times its price a call beside an answer has to be worth."""
+    shadow_worth: float = 2.5
+    """How many times its price a call beside an answer has to be worth ..."""
+    shadow_horizon: float = 150.0
+    """... within this many requests of a bucket, at least (`horizon_growth` more for each one seen so far)."""
+    shadow_start: float = 400.0
+    """Requests that the share of dollars is granted in advance for calls beside answers."""
     explore_loss_share: float = 0.2
     """Largest expected loss on the baseline for the sake of trials, per request ..."""
     explore_loss_start: float = 500.0

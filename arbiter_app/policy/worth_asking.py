@@ -18,7 +18,7 @@ from arbiter_app.policy.posterior import Array, QualityPosterior
 
 LEAST_PRICE = 0.001
 """Price, over the baseline's, that a call counts at least: free models are asked for their worth, too."""
-BAR_WORTH = 4.0
+BAR_WORTH = 5.0
 """Times that looking at the baseline again counts: a bar that was set by bad luck is the dearest mistake (measured: `brain.md`)."""
 PAIR_SHARED = 0.8
 """Twice the correlation of grades of the same prompt that is reckoned with: recorded pools show 0.3 to 0.65."""

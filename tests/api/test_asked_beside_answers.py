@@ -375,7 +375,7 @@ def test_nothing_is_asked_beside_once_the_process_is_to_end(tmp_path: Path) -> N
 
 def test_no_more_is_spent_on_learning_than_its_share(tmp_path: Path) -> None:
     """Whatever is in work at once: what is being asked counts before it is charged."""
-    bounds = {"ARBITER_EXPLORE_USD_SHARE": "0.02", "ARBITER_EXPLORE_START": "10", "ARBITER_SHADOW_CONCURRENCY": "64"}
+    bounds = {"ARBITER_EXPLORE_USD_SHARE": "0.02", "ARBITER_SHADOW_START": "10", "ARBITER_SHADOW_CONCURRENCY": "64"}
     with running(tmp_path, **QUICK, **bounds, ARBITER_SANDBOX_LATENCY="0.2") as one:
         one.arbiter.router._trials = lambda _: Trials.SHADOW  # none serves a caller, however busy this machine is
         with ThreadPoolExecutor(24) as callers:

@@ -133,11 +133,11 @@ async def capped(directory: Path, given: argparse.Namespace) -> None:
         report = report_of(one.url)
         settings = PolicySettings()
         requests, baseline, learning = report["calls"], float(report["baseline_spend"]), float(report["learning_spend"])
-        granted = settings.explore_start / requests * baseline
+        granted = settings.shadow_start / requests * baseline
         cap = settings.explore_usd_share * (baseline + granted)
         print(
             f"fresh: {requests} requests, {callers.failed} failed, p95 {p95(callers.latencies_ms):.1f} ms; learning ${learning:.6f} "
-            f"of a cap of ${cap:.6f} ({settings.explore_usd_share:.0%} of the baseline's ${baseline:.6f}, {settings.explore_start:g} requests granted); "
+            f"of a cap of ${cap:.6f} ({settings.explore_usd_share:.0%} of the baseline's ${baseline:.6f}, {settings.shadow_start:g} requests granted); "
             f"saved {report['saved_pct']:.1f} %, learning included"
         )
         if learning > cap:

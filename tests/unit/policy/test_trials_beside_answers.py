@@ -17,6 +17,7 @@ from arbiter_app.policy import (
     Trials,
     build,
 )
+from arbiter_app.policy.expected_loss import shortfall_weight
 
 PRICES = {"tiny": 0.01, "small": 0.03, "middle": 0.2, "large": 0.5, "big": 1.0}
 QUALITY = {"tiny": 0.4, "small": 0.9, "middle": 0.9, "large": 0.9, "big": 0.92}
@@ -65,7 +66,7 @@ def test_nothing_is_asked_beside_where_there_are_to_be_no_trials() -> None:
 
 
 def test_what_is_asked_beside_stays_within_its_budget_and_is_no_request() -> None:
-    policy = made(explore_usd_share=0.01, explore_start=10.0)
+    policy = made(explore_usd_share=0.01, shadow_start=10.0)
     for _ in range(20):
         live(policy, 10, Trials.SHADOW)
         told = policy.learning()
@@ -142,6 +143,38 @@ def test_where_trials_serve_others_are_tried_as_soon_as_the_bar_is_set() -> None
         policy.record(Observation("open", "big", cost_usd=1.0, tokens_in=1, quality=1.0))
     tried = policy.choose(RoutingAsk("open", "", MODELS), 0.0, 1)
     assert (tried.mode, tried.model) == ("explore", "small"), tried.reason
+
+
+def served_after(requests: int, trials: Trials, **settings: float) -> str:
+    """Who serves a bucket where the baseline had so many grades, and a cheap model, asked beside the last few, is about as good."""
+    policy = made(**settings)
+    for at in range(requests):
+        policy.record(Observation("open", "big", cost_usd=1.0, tokens_in=1, quality=float(at % 10 > 0)))
+    for at in range(30):
+        policy.record(
+            Observation("open", "small", cost_usd=0.03, tokens_in=1, quality=float(at % 10 > 0), mode="shadow")
+        )
+    return policy.choose(RoutingAsk("open", "", MODELS, trials=trials), 0.0, 0).model
+
+
+def test_quality_that_falls_short_counts_more_while_a_bucket_is_new() -> None:
+    beside = [served_after(requests, Trials.SHADOW, early_shortfall=4.0) for requests in (30, 2000)]
+    assert beside == ["big", "small"]
+    assert served_after(30, Trials.SHADOW, early_shortfall=0.0) == "small"
+    assert served_after(30, Trials.SERVED, early_shortfall=4.0, explore_share=0.0) == "small", (
+        "where trials serve, it does not"
+    )
+    assert shortfall_weight(50.0, 1.0, 50.0) == 1.5 and shortfall_weight(0.0, 1.0, 0.0) == 1.0
+
+
+def test_what_is_asked_beside_has_a_budget_in_advance_of_its_own() -> None:
+    policy = made(explore_usd_share=0.1, explore_start=20.0, shadow_start=50.0)
+    policy.record(Observation("open", "big", cost_usd=1.0, tokens_in=1, quality=1.0))
+    left = {}
+    for trials in (Trials.SHADOW, Trials.SERVED):
+        policy.choose(RoutingAsk("open", "", MODELS, trials=trials), 0.0, 0)
+        left[trials] = policy.learning_left_usd("open")
+    assert left == pytest.approx({Trials.SHADOW: 5.1, Trials.SERVED: 2.1})
 
 
 @pytest.mark.parametrize("trials", [Trials.SHADOW, Trials.SERVED])
