@@ -261,7 +261,8 @@ class Router:
             return None
         barred = {attempt.model for attempt in decision.attempts}
         if self._licensed_only:
-            barred |= {one.model for one in choice.candidates} - self._policy.licensed(decision.bucket)
+            segments = decision.ask.segments if decision.ask is not None else ()
+            barred |= {one.model for one in choice.candidates} - self._policy.licensed(decision.bucket, segments)
         others = [one for one in choice.candidates if one.model not in barred]
         return max(others, key=lambda one: _strength(one, baseline)).model if others else None
 

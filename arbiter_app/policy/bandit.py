@@ -106,7 +106,7 @@ class ArbiterPolicy(BasePolicy):
         self._unsaved: dict[tuple[str, Place], None] = {}
         self._views: dict[str, BucketPosterior] = {}
         self._segments = Segments(self._settings.segment_sure)
-        self._segment_views = SegmentViews()
+        self._segment_views = SegmentViews(self._settings.serve is Serve.LICENSED)
         self._buckets: dict[str, Bucket] = {}
         self._trials = Trials.SERVED
         """How trials were made at the last choice: a model serves sooner where a trial serves the caller."""
@@ -125,12 +125,13 @@ class ArbiterPolicy(BasePolicy):
         """The model for one request; the same snapshot, ask and seed give the same."""
         self._trials = ask.trials
         self._fit(ask.eligible)
-        view, segment, asking = self._view(ask.bucket), None, None
+        view = whole = self._view(ask.bucket)
+        segment = asking = None
         if ask.bucket in self._segments.differing:
-            segment, view = self._segment_views.view(self._segments, view, ask, self._pool, self._shared)
+            segment, view = self._segment_views.view(self._segments, whole, ask, self._pool, self._shared)
         if segment is None and seed % WONDER_EVERY == 0 and ask.bucket in self._segments.wondering:
             views, known = self._segment_views, self._segments
-            asking = views.view(known, view, ask, self._pool, self._shared, wondering=True)[1]
+            asking = views.view(known, whole, ask, self._pool, self._shared, wondering=True)[1]
         view, lost, settings, latency = self._with_prompt(view, ask), self._lost_cache(ask), self._settings, None
         if ask.wish is not None:
             latency = self._latency(ask.bucket) if ask.wish.objective is Objective.LATENCY else None
@@ -150,10 +151,9 @@ class ArbiterPolicy(BasePolicy):
         self._learn_prompt(observation, known)
         shifts = self._quality_shift(detector, observation, known, delta)
         paired = self._paired(observation, bool(shifts))
+        due = list[str]()
         if observation.segments and observation.quality is not None and not shifts:
-            due = self._segments.learn(observation, paired)
-            if due and observation.bucket in self._buckets:
-                self._look_at_segments(observation.bucket, due)
+            due = self._learn_segments(observation, paired)
         if paired and paired[0][1] == observation.model:
             delta.add(paired.pop(0)[2])
         deltas = (
@@ -161,6 +161,8 @@ class ArbiterPolicy(BasePolicy):
             self._fold(observation.bucket, observation.model, delta),
             *[self._fold(*one) for one in paired],
         )
+        for feature in due:
+            self._look_at_segments(observation.bucket, feature)
         alarm = self._price_alarm(detector, observation, delta, facts) if delta.unit_n else None
         if alarm is not None:
             deltas = (*deltas, *self._reprice(observation, alarm, facts))
@@ -187,11 +189,10 @@ class ArbiterPolicy(BasePolicy):
             deltas = (*deltas, self._fold(observation.bucket, observation.model, delta))
             self._note_detector(place, True)
         paired = self._paired(observation, bool(shifts))
-        if observation.segments and not shifts:
-            due = self._segments.learn(observation, paired)
-            if due:
-                self._look_at_segments(observation.bucket, due)
+        due = self._learn_segments(observation, paired) if observation.segments and not shifts else []
         deltas = (*deltas, *[self._fold(*one) for one in paired])
+        for feature in due:
+            self._look_at_segments(observation.bucket, feature)
         self._publish(place, False)
         return self._learned(observation.bucket, deltas, shifts)
 
@@ -257,7 +258,8 @@ class ArbiterPolicy(BasePolicy):
             self._unsaved,
         ):
             one.clear()
-        self._segments, self._segment_views = Segments(self._settings.segment_sure), SegmentViews()
+        self._segments = Segments(self._settings.segment_sure)
+        self._segment_views = SegmentViews(self._settings.serve is Serve.LICENSED)
         self._arrange((), {})
 
     def learning_left_usd(self, bucket: str) -> float:
@@ -276,13 +278,22 @@ class ArbiterPolicy(BasePolicy):
                 row["pairs_to_go"] = to_go.get(row["model"])
         return rows
 
+    def licensed(self, bucket: str, segments: Sequence[Segment] = ()) -> frozenset[str]:
+        """The models that have a licence to serve such requests, the baseline among them: where choices are made by segments, theirs."""
+        pairs = self._segments.pairs(bucket, segments, self._pool.models)
+        if pairs is None:
+            return super().licensed(bucket)
+        has = licensed(pairs, self._settings.quality_tolerance).tolist()
+        return frozenset({self._baseline, *(model for model, one in zip(self._pool.models, has, strict=True) if one)})
+
     def segments(self, models: Sequence[str]) -> list[Differing]:
         """The parts of buckets that differ from one another, and which of these models an exploiting request would get there now."""
         found = []
         for bucket, part, chance, graded in self._segments.told() if models else ():
             choice = self._exploiting(RoutingAsk(bucket, "", tuple(models), segments=(part,)))
             quality = next(one.quality for one in choice.candidates if not one.why_not)
-            found.append(Differing(bucket, part, chance, graded, choice.model, quality))
+            proven = choice.model in self.licensed(bucket, (part,))
+            found.append(Differing(bucket, part, chance, graded, choice.model, quality, proven))
         return found
 
     def _exploiting(self, ask: RoutingAsk) -> RoutingChoice:
@@ -462,7 +473,17 @@ class ArbiterPolicy(BasePolicy):
 
     def _look_at_segments(self, bucket: str, feature: str) -> None:
         self._segments.sync(bucket, feature, self._buckets[bucket], self._pool, self._shared)
+        self._segment_views.drop(bucket)
         self._unsaved[SEGMENTS, (bucket, feature)] = None
+
+    def _learn_segments(self, observation: Observation, paired: Sequence[Delta]) -> list[str]:
+        """Count a grade in its segments; the features by which it is time to look at them again: at once where a licence was got or lost,
+        and only licensed models serve."""
+        due = self._segments.learn(observation, paired)
+        if due or not paired or self._settings.serve is Serve.BELIEVED:
+            return [due] if due else []
+        tolerance = self._settings.quality_tolerance
+        return self._segments.licences_moved(observation.bucket, observation.segments, tolerance)
 
     def _with_prompt(self, view: BucketPosterior, ask: RoutingAsk) -> BucketPosterior:
         """The view with what this prompt tells, for models whose grades it has been shown to predict.

@@ -145,8 +145,8 @@ class BasePolicy:
         """The parts of buckets that differ from one another, for these models; none where they are not looked at."""
         return []
 
-    def licensed(self, bucket: str) -> frozenset[str]:
-        """The models that have a licence to serve here (see `licence`), the baseline among them."""
+    def licensed(self, bucket: str, segments: Sequence[Segment] = ()) -> frozenset[str]:
+        """The models that have a licence to serve requests of these segments here (see `licence`), the baseline among them."""
         tolerance = self._settings.quality_tolerance
         rows = self._table.bucket(bucket).items()
         return frozenset({self._baseline, *(model for model, known in rows if licence_of(known, tolerance).granted)})

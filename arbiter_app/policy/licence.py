@@ -12,7 +12,8 @@ several bets is such a wealth, too: a mixture (Howard, Ramdas, McAuliffe and Sek
 Ramdas, JRSS B 86, 2024). Nothing is assumed of how grades are spread, of how models are chosen by what was seen, or that they
 stay as they are: the statement is about the mean over the pairs that count.
 
-Only sums of pairs are needed, which processes add up, and any tolerance can be asked about. What a quality alarm drops no longer counts: the
+Only sums of pairs are needed, which processes add up, and any tolerance can be asked about. The pairs are those of the requests among which no
+difference is made: of a segment, where those of a bucket differ, else of the bucket. What a quality alarm drops no longer counts: the
 licence is revoked, and has to be earned anew.
 """
 

@@ -48,26 +48,28 @@ class BucketPosterior:
         money: ExpectedCost,
         spent: ModelStats,
         share: float = 1.0,
+        pairs: Array | None = None,
     ) -> None:
-        """`share` is how much of the bucket's requests it is about."""
-        self.share = share
+        """`share` is how much of the bucket's requests it is about; `pairs` [6, K] are those on which licences rest, the bucket's if None."""
+        self.share, self.pairs = share, sums.pairs if pairs is None else pairs
         self.here, self.sums, self.belief, self.money, self.spent = here, sums, belief, money, spent
         self._scores: ClearingCache[Way, CandidateScores] = ClearingCache(CACHE_SIZE)
         self._decisions: ClearingCache[tuple[Way, int], ScoredDecision] = ClearingCache(CACHE_SIZE)
 
     def unlicensed(self, may: CandidateMask, base: int, tolerance: float) -> set[int]:
         """Those that may serve and have no licence to; the baseline needs none."""
-        has = licensed(self.sums.pairs, tolerance)
+        has = licensed(self.pairs, tolerance)
         return {at for at in may.places if at != base and not has[at]}
 
     def pairs_needed(self, base: int, tolerance: float) -> Array:
         """How many more pairs with the baseline each model [K] is expected to need for a licence."""
-        bets = wealth(self.sums.pairs, np.array([tolerance]))[:, 0]
+        bets = wealth(self.pairs, np.array([tolerance]))[:, 0]
         return pairs_to_a_licence(self.belief, self.sums.evidence.noise, bets, base, tolerance)
 
-    def believing(self, belief: QualityPosterior, share: float = 1.0) -> BucketPosterior:
-        """The same with another belief, about a share of the requests."""
-        return BucketPosterior(self.here, self.sums, belief, self.money, self.spent, share)
+    def believing(self, belief: QualityPosterior, share: float = 1.0, pairs: Array | None = None) -> BucketPosterior:
+        """The same with another belief, about a share of the requests, and with other pairs for licences [6, K]."""
+        pairs = self.pairs if pairs is None else pairs
+        return BucketPosterior(self.here, self.sums, belief, self.money, self.spent, share, pairs)
 
     def decide_for(
         self,

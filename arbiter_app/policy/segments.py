@@ -18,6 +18,7 @@ import orjson
 
 from arbiter_app.policy.buckets import Bucket, SharedPosterior
 from arbiter_app.policy.candidates import ModelIndex
+from arbiter_app.policy.licence import licensed
 from arbiter_app.policy.posterior import Array, GapPrior, QualityPosterior
 from arbiter_app.policy.segment_posterior import (
     GRADES,
@@ -142,7 +143,7 @@ class BucketSegments:
         """Let choices know them as they are. The rest is what the bucket knows beyond them."""
         self.due = max(FIRST, self.graded * (1 + GROWTH))
         parts = _ordered(np.array(list(self.sums.values())), tuple(self.index), pool.models)
-        whole = np.concatenate((here.synced.grades, here.synced.pairs))
+        whole = np.concatenate((here.synced.grades, here.pairs))
         sums = np.concatenate((parts, np.maximum(whole - parts.sum(axis=0), 0.0)[None]))
         told = self._tell(sums, pool, prior)
         evidence = told.evidence_of_difference(common)
@@ -166,6 +167,22 @@ class BucketSegments:
         said = said_by_each(sums, pool.base, known)
         self._said = pool, said
         return SegmentGrades(segment_information(sums, pool.base, said), prior)
+
+    def pairs(self, value: str | None, models: Sequence[str]) -> Array:
+        """The sums of pairs [6, K] in a part as choices know them; of None and of a part that has no place, those of the rest."""
+        if self.synced is None:
+            return np.zeros((ROWS - GRADES, len(models)))
+        at = self.synced.values.index(value) if value in self.synced.values else len(self.synced.values)
+        sums: Array = _ordered(self.synced.sums[at : at + 1, GRADES:], self.synced.models, models)[0]
+        return sums
+
+    def licences_moved(self, value: str, tolerance: float) -> bool:
+        """Whether a model has got a licence in a part, or lost it, since choices know its pairs."""
+        if value not in self.sums:
+            return False
+        models = tuple(self.index)
+        now, then = licensed(self.sums[value][GRADES:], tolerance), licensed(self.pairs(value, models), tolerance)
+        return not np.array_equal(now, then)
 
     def share(self, value: str) -> float:
         """The part's share of the grades, as choices know it."""
@@ -316,6 +333,20 @@ class Segments:
                     if belief is not None:
                         return one, belief, parts.share(one[1]) if wondering else 1.0
         return None
+
+    def pairs(self, bucket: str, segments: Sequence[Segment], models: Sequence[str]) -> Array | None:
+        """The sums of pairs [6, K] of the requests for which choices are made as for these; None where that is the whole bucket. Of a request
+        that is in no part, those of the rest, by the feature that tells most."""
+        differing, of = self.differing.get(bucket, {}), dict(segments)
+        for feature, parts in differing.items():
+            if parts.synced is not None and of.get(feature) in parts.synced.values:
+                return parts.pairs(of[feature], models)
+        return next((parts.pairs(None, models) for parts in differing.values()), None)
+
+    def licences_moved(self, bucket: str, segments: Sequence[Segment], tolerance: float) -> list[str]:
+        """The features by which the parts of a bucket differ, and in a part of such requests a model has got a licence or lost it."""
+        differing = self.differing.get(bucket, {})
+        return [one for one, value in segments if one in differing and differing[one].licences_moved(value, tolerance)]
 
     def told(self) -> Iterator[tuple[str, Segment, float, float]]:
         """The parts by which choices are made now, of the feature that tells most in each bucket: with the chance that they differ, and the

@@ -346,7 +346,7 @@ class Learned:
 
 class Differing(NamedTuple):
     """A part of a bucket that differs from its others: the chance of that, the weight of the grades in it, and the model that an exploiting
-    request would get now, with its quality as believed there."""
+    request would get now, with its quality as believed there, and whether it has a licence there."""
 
     bucket: str
     segment: Segment
@@ -354,6 +354,7 @@ class Differing(NamedTuple):
     graded: float
     model: str
     quality: float | None
+    licensed: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,6 +197,7 @@ class Reads:
                 "n": one.graded,
                 "model": one.model,
                 "quality": one.quality,
+                "licensed": one.licensed,
             }
             for one in self._policy.segments(self._catalog.now.names)
         ]

@@ -49,7 +49,7 @@ class LicenceRow(TypedDict):
 
 class SegmentRow(TypedDict):
     """A segment of a bucket for which choices are made by itself: the requests whose `feature` has this `value`, the chance that it differs from
-    the others, the weight of its grades, and the model that would be chosen now, with its quality."""
+    the others, the weight of its grades, and the model that would be chosen now, with its quality, and whether it has a licence there."""
 
     bucket: str
     feature: str
@@ -58,6 +58,7 @@ class SegmentRow(TypedDict):
     n: float
     model: str
     quality: float | None
+    licensed: bool
 
 
 class PolicyTable(TypedDict):

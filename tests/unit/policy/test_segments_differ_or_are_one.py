@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
 
-from arbiter_app.policy import Beside, ModelFacts, Observation, Policy, PolicySettings, RoutingAsk, Trials, build
+from arbiter_app.policy import Beside, ModelFacts, Observation, Policy, PolicySettings, RoutingAsk, Serve, Trials, build
+from arbiter_app.policy.licence import licensed
 from arbiter_app.policy.posterior import LEVEL, LEVEL_SD, GapPrior
 from arbiter_app.policy.segment_posterior import (
     DIFFER,
@@ -27,7 +29,7 @@ ALIKE = dict.fromkeys(("easy", "odd"), APART["easy"])
 Qualities = dict[str, dict[str, float]]
 
 
-def made(**settings: float) -> Policy:
+def made(**settings: Any) -> Policy:
     facts = {model: ModelFacts(coarse_request_usd=usd) for model, usd in PRICES.items()}
     return build("arbiter", catalog=facts, baseline="big", settings=PolicySettings(**settings))
 
@@ -210,3 +212,36 @@ def test_a_process_that_starts_tells_nothing_of_what_was_stored() -> None:
 def test_what_is_no_news_of_a_segment_is_refused(sums: list[float]) -> None:
     with pytest.raises(ValueError, match="."):
         made().hear_segments([("open", "project", "easy", "small", sums)])
+
+
+def test_a_licence_is_of_the_segment_where_they_differ() -> None:
+    """A model that is proven in the bucket as a whole is not where it is worse, nor for who is not told apart from others yet."""
+    policy, draw = made(serve=Serve.LICENSED, quality_tolerance=0.2), np.random.default_rng(1)
+    mostly = {**dict.fromkeys(("one", "two", "three"), {**APART["easy"], "small": 0.85}), "odd": APART["odd"]}
+    sums = {value: np.zeros(6) for value in mostly}
+    for at in range(1200):
+        value = list(mostly)[at % len(mostly)]
+        grades = {model: float(draw.random() < mostly[value][model]) for model in ("big", "small")}
+        for model, grade in grades.items():
+            beside = None if model == "big" else Beside("big", grades["big"])
+            mode, usd = "exploit" if model == "big" else "shadow", PRICES[model]
+            segments = (("project", value),)
+            policy.record(
+                Observation("open", model, cost_usd=usd, quality=grade, mode=mode, beside=beside, segments=segments)
+            )
+        sums[value] += np.array([1.0, own := grades["small"], own, base := grades["big"], base, own * base])
+        proven, has = licensed(sums[value][:, None], 0.2)[0], policy.licensed("open", (("project", value),))
+        assert at < 200 or ("small" in has) == proven, "it counts with the next request"
+    assert {row["model"]: row["licensed"] for row in policy.table("open", MODELS)}["small"], (
+        "which is true of the mixture"
+    )
+    one, odd, new = ((("project", value),) for value in ("one", "odd", "new"))
+    has = {value: policy.licensed("open", segments) for value, segments in (("one", one), ("odd", odd), ("new", new))}
+    assert has == {"one": {"big", "small"}, "odd": {"big"}, "new": {"big"}}
+    asked = {segments: RoutingAsk("open", "", MODELS, segments=segments) for segments in (one, odd, new)}
+    assert [policy.choose(ask, 0.0, 0).model for ask in asked.values()] == ["small", "big", "big"]
+    told = {part.segment: (part.model, part.licensed) for part in policy.segments(MODELS)}
+    assert told[one[0]] == ("small", True) and told[odd[0]] == ("big", True)
+    snapshot, again = policy.snapshot(), made(serve=Serve.LICENSED, quality_tolerance=0.2)
+    again.load(snapshot.rows, snapshot.state)
+    assert again.choose(asked[new], 0.0, 0) == policy.choose(asked[new], 0.0, 0)
