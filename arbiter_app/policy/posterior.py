@@ -75,11 +75,11 @@ LEAST = 1e-12
 """What is divided by at least, where both sides vanish: far under any variance that occurs."""
 THOUGHT_MEAN = 0.02
 """How much better a model is expected to be for each factor of e in the tokens that it takes to think ..."""
-THOUGHT_SD, THOUGHT_OWN_SD = 0.05, 0.03
+THOUGHT_SD, THOUGHT_OWN_SD = 0.1, 0.05
 """... and the standard deviations of that: of what models have in common, and of a model's own ..."""
 THOUGHT_SHARED = 0.4
 """... with the share of that variance that buckets have in common: what thinking does, is a matter of the task above all."""
-VARIANTS_ALIKE = 0.85
+VARIANTS_ALIKE = 0.93
 """Correlation of what is a candidate's own beyond that, between settings of one model."""
 SCALE_LEVEL = 0.85
 """The baseline's quality at which gaps have the size that the settings state: the middle of recorded streams."""
