@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from arbiter_app.pipeline.errors import ArbiterError
+from arbiter_app.pipeline.errors import ArbiterError, DeadlineExceeded
 from arbiter_app.pipeline.types import Caller
 from arbiter_app.web.ask import Asked, request_of
 from tests.conftest import Running, running
@@ -97,6 +98,33 @@ def test_a_page_has_as_long_as_a_caller_for_a_whole_answer(gateway: Running) -> 
     assert late is not None
     assert (late.status, late.code) == (504, "deadline_exceeded")
     assert gateway.arbiter.requests.admission.running == 0
+
+
+def test_each_of_several_requests_has_its_own_time(gateway: Running) -> None:
+    service, caller = gateway.arbiter.requests, gateway.arbiter.keys.authenticate(gateway.caller())
+
+    async def held(*, begins_s: float, ends: bool = False) -> None:
+        await asyncio.sleep(begins_s)
+        async with service.request() as one:
+            await one.admit(caller)
+            began = time.monotonic()
+            try:
+                while not ends:
+                    await asyncio.Event().wait()
+            finally:
+                if not ends:
+                    ended.append(time.monotonic() - began)
+
+    async def several() -> list[object]:
+        share_s = service.longest_s / 4
+        work = [held(begins_s=0), held(begins_s=share_s, ends=True), held(begins_s=2 * share_s)]
+        return list(await asyncio.gather(*work, return_exceptions=True))
+
+    ended: list[float] = []
+    first, second, third = gateway.run(several)
+    assert isinstance(first, DeadlineExceeded) and second is None and isinstance(third, DeadlineExceeded)
+    assert len(ended) == 2 and min(ended) > 0.98 * service.longest_s
+    assert not service.until
 
 
 def test_who_wants_no_more_ends_the_call(gateway: Running) -> None:
