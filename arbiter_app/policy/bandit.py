@@ -146,7 +146,7 @@ class ArbiterPolicy(BasePolicy):
         delta = delta_of(observation, facts)
         if observation.model == self._baseline and known.graded < self._settings.baseline_first:
             delta.explore_usd = 0.0
-        place = observation.bucket, observation.model
+        place, calls = (observation.bucket, observation.model), known.calls + 1
         detector = self._detector(place)
         self._learn_prompt(observation, known)
         shifts = self._quality_shift(detector, observation, known, delta)
@@ -169,7 +169,6 @@ class ArbiterPolicy(BasePolicy):
             shifts.append(
                 _shift("price", observation, alarm, "up" if alarm.new > alarm.old else "down", _price_words(alarm))
             )
-        calls = self._table.known(observation.bucket, observation.model).calls
         self._note_detector(place, bool(shifts) or calls % DETECTOR_EVERY == 0)
         self._publish(place, calls % TEXT_EVERY == 0)
         return self._learned(observation.bucket, deltas, shifts)
@@ -399,15 +398,16 @@ class ArbiterPolicy(BasePolicy):
         if model not in self._pool.index:  # its first call ended after it had left the pool
             self._arrange((model,), self._belief_sums())
         self._known.add(model)
-        folded = super()._fold(bucket, model, delta)
+        self._version += 1
+        known = self._table.fold(bucket, model, delta)
         if bucket not in self._buckets:
             self._buckets = dict(sorted({**self._buckets, bucket: self._bucket(bucket)}.items()))
             self._shared = SharedPosterior(self._buckets, self._prior)
-            self._buckets[bucket].put(self._pool.index[model], self._table.known(bucket, model))
+            self._buckets[bucket].put(self._pool.index[model], known)
             self._share_all()
         else:
-            self._buckets[bucket].put(self._pool.index[model], self._table.known(bucket, model))
-        return folded
+            self._buckets[bucket].put(self._pool.index[model], known)
+        return bucket, model, delta
 
     def _fit(self, models: Sequence[str]) -> None:
         """Let the arrays hold the models that are known, these, and no others."""

@@ -154,9 +154,8 @@ class BasePolicy:
     def _fold(self, bucket: str, model: str, delta: ModelStats) -> tuple[str, str, ModelStats]:
         """Add to the sums of a model in a bucket; returns what is to be added to those of a store."""
         self._version += 1
-        folded = bucket, model, delta
-        self._table.add((folded,))
-        return folded
+        self._table.fold(bucket, model, delta)
+        return bucket, model, delta
 
     def _rows(self, bucket: str, rated: Sequence[Candidate], best: str | None) -> list[dict[str, Any]]:
         tolerance = self._settings.quality_tolerance

@@ -172,16 +172,21 @@ class StatsTable:
 
     def add(self, rows: Rows) -> None:
         """Add deltas (own or another process's)."""
-        for bucket, model, delta in rows:
-            found, total = self.of(bucket, model), self.total
-            before = found.explore_usd
-            found.add(delta)
-            total.calls += delta.calls
-            total.explore_n += delta.explore_n
-            total.shadow_n += delta.shadow_n
-            if found.explore_usd != before:
-                self._explore_units += _units(found.explore_usd) - _units(before)
-                total.explore_usd = self._explore_units / UNITS_PER_USD
+        for row in rows:
+            self.fold(*row)
+
+    def fold(self, bucket: str, model: str, delta: ModelStats) -> ModelStats:
+        """Add a delta; returns the statistics that it was added to."""
+        found, total = self.of(bucket, model), self.total
+        before = found.explore_usd
+        _ADD(found, delta)
+        total.calls += delta.calls
+        total.explore_n += delta.explore_n
+        total.shadow_n += delta.shadow_n
+        if found.explore_usd != before:
+            self._explore_units += _units(found.explore_usd) - _units(before)
+            total.explore_usd = self._explore_units / UNITS_PER_USD
+        return found
 
     def rows(self) -> list[tuple[str, str, ModelStats]]:
         """Everything, as absolute rows."""
