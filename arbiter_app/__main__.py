@@ -3,13 +3,16 @@
 import os
 import sys
 
+from arbiter_app.imports import importing
+
 try:
     os.getcwd()
 except OSError:
     sys.exit("arbiter: the directory that this was started in is gone; start from one that is there")
 
 try:
-    from arbiter_app.cli import main
+    with importing():
+        from arbiter_app.cli import main
 except ModuleNotFoundError as error:
     if (error.name or "").startswith("arbiter_app"):
         raise

@@ -22,6 +22,7 @@ import orjson
 
 from arbiter_app import __version__, calibrate, doctor, example_env, logs
 from arbiter_app.allocator import return_large_blocks
+from arbiter_app.imports import importing
 from arbiter_app.pipeline.errors import ArbiterError
 from arbiter_app.pipeline.types import Caller, Mode, Role, Task
 from arbiter_app.services.csv_text import inert
@@ -49,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     _have_standard_files()
     if words and words[0] in OWN_ARGUMENTS:
-        return int(importlib.import_module(OWN_ARGUMENTS[words[0]]).main(words[1:]))
+        with importing():
+            module = importlib.import_module(OWN_ARGUMENTS[words[0]])
+        return int(module.main(words[1:]))
     given = _parser().parse_args(words)
     command: Callable[[Settings, argparse.Namespace], int] = given.command
     try:
@@ -138,8 +141,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(settings: Settings, given: argparse.Namespace) -> int:
     return_large_blocks()  # before the first thread has a heap
-    from arbiter_app.serve import serve
-
+    with importing():
+        from arbiter_app.serve import serve
     hindrance = doctor.hindrance(settings)
     if hindrance:
         print(f"arbiter: {hindrance}", file=sys.stderr)

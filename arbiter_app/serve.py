@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from arbiter_app.imports import importing
 from arbiter_app.server import Server, config_of, raise_file_limit
 from arbiter_app.settings import Settings
 from arbiter_app.store import StoreError
@@ -123,7 +124,8 @@ def _load_reflex(message_bytes: int) -> Any:
     environment.REFLEX_SOCKET_MAX_HTTP_BUFFER_SIZE.set(message_bytes)
     environment.REFLEX_SOCKET_INTERVAL.set(PING_EVERY)
     environment.REFLEX_SOCKET_TIMEOUT.set(PONG_WITHIN)
-    from arbiter_app.arbiter_app import app
+    with importing():
+        from arbiter_app.arbiter_app import app
 
     return app()
 

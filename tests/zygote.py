@@ -23,6 +23,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from arbiter_app.imports import importing
+
 ROOT = Path(__file__).resolve().parent.parent
 SERVING, PAGES = ("arbiter_app.cli", "arbiter_app.serve"), ("arbiter_app.arbiter_app",)
 LONGEST_BYTES = 1_000_000
@@ -109,10 +111,11 @@ def _zygote(pages: bool) -> socket.socket:
 
 
 def _main(door: socket.socket, modules: list[str]) -> int:
-    for module in modules:
-        importlib.import_module(module)
+    with importing():
+        for module in modules:
+            importlib.import_module(module)
     assert len(os.listdir("/proc/self/task")) == 1, "a fork has one thread"
-    gc.collect()
+    gc.collect()  # what importing has left, which is little: no fork is to do that again
     gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:

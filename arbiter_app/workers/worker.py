@@ -1,4 +1,4 @@
-"""One gateway worker: `python -m arbiter_app.workers.worker LISTENING LINK NUMBER RUNTIME`, started by the page process.
+"""One gateway worker, in a process that the page process has started.
 
 It serves `/v1`, `/health`, `/readyz` and `/metrics`, and ends with the process that started it.
 """
@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import socket
-import sys
 from collections.abc import Sequence
 from functools import partial
 
@@ -126,7 +125,3 @@ def main(words: Sequence[str]) -> int:
     server.run(sockets=[socket.socket(fileno=int(listening))])
     log.info("gateway worker %s has ended", number)
     return 0 if server.started else 3
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

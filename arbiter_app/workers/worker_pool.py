@@ -140,7 +140,7 @@ class WorkerPool:
             handle.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "arbiter_app.workers.worker",
+                "arbiter_app.workers",
                 *words,
                 pass_fds=(self._listening.fileno(), theirs.fileno()),
                 stdin=asyncio.subprocess.DEVNULL,

@@ -47,7 +47,7 @@ class Team:
     def pids(self) -> list[int]:
         """The workers' processes."""
         children = Path(f"/proc/{self.one.process.pid}/task/{self.one.process.pid}/children").read_text().split()
-        return [int(pid) for pid in children if b"arbiter_app.workers.worker" in _command(int(pid))]
+        return [int(pid) for pid in children if b"arbiter_app.workers" in _command(int(pid))]
 
     def ask(self, body: dict[str, Any], key: str = "") -> httpx.Response:
         """One request over a connection of its own, so that either worker may get it."""

@@ -111,7 +111,7 @@ class System:
     def kill_worker(self, number: int) -> None:
         """SIGKILL to one of the gateway workers; they are counted on."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        found = [int(pid) for pid in children if b"workers.worker" in _command(pid)]
+        found = [int(pid) for pid in children if b"arbiter_app.workers" in _command(pid)]
         if found:
             self.kills += 1
             os.kill(found[number % len(found)], signal.SIGKILL)
