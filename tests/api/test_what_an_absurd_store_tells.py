@@ -21,7 +21,7 @@ from reflex.state import State
 from arbiter_app.pipeline.types import PICO_PER_USD
 from arbiter_app.policy import FIELDS
 from arbiter_app.services.reads import shown
-from arbiter_app.store import open_store
+from arbiter_app.store import Store, open_store
 from arbiter_app.store.decisions import Filter
 from arbiter_app.web import decision_views, views
 from arbiter_app.web.ask import Workload
@@ -84,28 +84,36 @@ def rows(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
     return [record(NOW - 60 * at).row | {"id": f"dec_{at:06d}"} | changes for at, changes in changed]
 
 
-@pytest.fixture(scope="module", params=["filed", "not filed"])
-def over(
-    rows: list[dict[str, Any]], request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Running]:
-    """An Arbiter over that store; with the sums that are filed, and those that are not."""
+@pytest.fixture(scope="module")
+def over_it(rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """An Arbiter that has started over that store."""
     directory = tmp_path_factory.mktemp("absurd")
-    fill(databases.place(databases.chosen, directory / "arbiter.db"), rows, filed=request.param == "filed")
+    fill(databases.place(databases.chosen, directory / "arbiter.db"), rows)
     with running(directory, ARBITER_PUBLIC_READS="1") as one:
         yield one
 
 
-def fill(where: str, rows: list[dict[str, Any]], *, filed: bool) -> None:
+@pytest.fixture(scope="module", params=["filed", "not filed"])
+def over(rows: list[dict[str, Any]], over_it: Running, request: pytest.FixtureRequest) -> Iterator[Running]:
+    """The same with the sums that are filed, and those that are not; the second time it has forgotten, and heard of all rows anew."""
+    arbiter = over_it.arbiter
+    if arbiter.memory.generation:
+        over_it.run(lambda: recorded(arbiter.store, rows))
+    if request.param == "filed":
+        file_all(arbiter.store)
+    yield over_it
+    over_it.http.post("/v1/reset").raise_for_status()
+
+
+async def recorded(store: Store, rows: list[dict[str, Any]]) -> None:
+    """Have these rows on record."""
+    await asyncio.gather(*(store.ledger.record(record(**row)) for row in rows))
+
+
+def fill(where: str, rows: list[dict[str, Any]]) -> None:
     store = open_store(where)
-
-    async def records() -> None:
-        for row in rows:
-            await store.ledger.record(record(**row))
-
     try:
-        asyncio.run(records())
-        if filed:
-            file_all(store)
+        asyncio.run(recorded(store, rows))
     finally:
         store.close()
 
@@ -246,7 +254,7 @@ STATISTICS: dict[str, dict[str, float]] = {
 
 @pytest.mark.parametrize("name", STATISTICS)
 def test_statistics_that_cannot_be_stop_no_routing(tmp_path: Path, name: str) -> None:
-    fill(databases.place("sqlite", tmp_path / "arbiter.db"), [], filed=False)
+    fill(databases.place("sqlite", tmp_path / "arbiter.db"), [])
     with connected(tmp_path / "arbiter.db") as connection:
         for bucket, model in itertools.product(("code", "math", "open", "factual"), ("gpt-4o", "gpt-4o-mini")):
             columns = {"bucket": bucket, "model": model, **dict.fromkeys(FIELDS, 0.0), **STATISTICS[name]}
@@ -262,7 +270,7 @@ def test_statistics_that_cannot_be_stop_no_routing(tmp_path: Path, name: str) ->
 
 def test_the_last_days_of_a_report_leave_out_days_to_come(tmp_path: Path) -> None:
     rows = [record(NOW + days * DAY_S).row | {"id": f"dec_{at}"} for at, days in enumerate((-3, -0.5, 0.5, 40))]
-    fill(databases.place("sqlite", tmp_path / "arbiter.db"), rows, filed=False)
+    fill(databases.place("sqlite", tmp_path / "arbiter.db"), rows)
     with running(tmp_path, database="sqlite", ARBITER_PUBLIC_READS="1") as over:
         assert [asked(over, f"/v1/report?days={days}")["calls"] for days in (1, 30)] == [1, 2]
         assert asked(over, "/v1/report")["calls"] == 4
@@ -272,7 +280,7 @@ def test_what_was_between_two_times_is_asked_for(tmp_path: Path) -> None:
     """A report, the slots of a chart, and what changed since the period before."""
     hours = (-49.5, -30.5, -29.5, -6.5, -0.5)
     rows = [record(NOW + at * 3_600).row | {"id": f"dec_{at}", "cost_pico": 10**12} for at in hours]
-    fill(databases.place("sqlite", tmp_path / "arbiter.db"), rows, filed=False)
+    fill(databases.place("sqlite", tmp_path / "arbiter.db"), rows)
     day = NOW - DAY_S
     with running(tmp_path, database="sqlite", ARBITER_PUBLIC_READS="1") as over:
         told = asked(over, f"/v1/report?since={day - DAY_S}&until={day}")
