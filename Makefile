@@ -15,7 +15,7 @@ postgresql: .venv/postgresql.done
 
 test: .venv/dev.done tests/node_modules/.package-lock.json
 	@.ci/browser >/dev/null
-	@exec $(PY) -m pytest -n 3 --no-loadscope-reorder
+	@exec $(PY) -m pytest -n 4 --no-loadscope-reorder
 
 lint: .venv/dev.done
 	ruff check .

@@ -1,4 +1,4 @@
-"""How several processes share one run of the suite: `pytest -n 3 --no-loadscope-reorder`.
+"""How several processes share one run of the suite: `pytest -n 4 --no-loadscope-reorder`.
 
 A file's tests stay together, because they share a gateway. What takes longest comes first, so that all processes end at about the
 same time; before the other pages one file of them, whose process builds them while the others have something else to do.

@@ -15,7 +15,7 @@ PHASES = "everything at once, kill -9, clock jumps, workers, full disk, moved aw
 
 
 def test_a_short_run_keeps_what_was_promised() -> None:
-    words = [sys.executable, "-m", "tests.chaos.run", "--seconds", "3", "--seed", "1", "--phases", PHASES]
+    words = [sys.executable, "-m", "tests.chaos.run", "--seconds", "2", "--seed", "1", "--phases", PHASES]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=FAR_S, check=False)
     broken = [line for line in done.stdout.splitlines() if line.startswith("BROKEN") and not line[8:].startswith(BUSY)]
     assert broken == [] and "seed 1: " in done.stdout, f"{done.stdout}\n{done.stderr}"
