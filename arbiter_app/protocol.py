@@ -171,6 +171,7 @@ class Stage(Enum):
 
 
 _HEAD = Stage.HEAD
+_READING = ("GET", "HEAD")
 _WITH_HOST = re.compile(rb"[a-z][a-z0-9+.-]*://(?:[^/?#@]*@)?(?P<host>[^/?#@]*)", re.IGNORECASE)
 
 
@@ -258,11 +259,11 @@ class Protocol(HttpToolsProtocol):
             self._await_stage()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """The caller sends no more. Who waits for an answer that costs nothing gets it: only half of a connection may be closed.
+        """The caller sends no more. Who reads gets the answer: only half of a connection may be closed.
 
-        Whoever is to be told of a hang-up is: no model goes on for a caller who has most likely gone.
+        No model goes on for a caller who has most likely gone: whoever is to be told of that, is.
         """
-        if self._refused or not self._busy() or self._gone is not None:
+        if self._refused or not self._busy() or self.scope["method"] not in _READING:
             return False
         self.cycle.keep_alive = False
         return True
