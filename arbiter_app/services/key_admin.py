@@ -13,6 +13,7 @@ from arbiter_app.pipeline.types import Caller, Json, ProjectRole, Role
 from arbiter_app.services import redaction
 from arbiter_app.services.audit import entry
 from arbiter_app.services.keys import Keys
+from arbiter_app.services.people import name_of
 from arbiter_app.services.periods import zone_of
 from arbiter_app.services.project_roles import is_operator, may, require
 from arbiter_app.services.projects import known_project
@@ -26,7 +27,7 @@ LONGEST_HOURS = 24.0 * 366
 OVERLAP_S = 86_400.0
 """For how long a key that was rotated stays good, where nobody says."""
 LONGEST_OVERLAP_S = 90 * 86_400.0
-MOST_NAME_CHARS, MOST_MODELS = 100, 500
+MOST_MODELS = 500
 CHANGEABLE = ("label", "email", "project_id", "expires", "models", "tolerance")
 """Fields of a key that operators change."""
 
@@ -181,7 +182,7 @@ class KeyAdmin:
 
     async def make_project(self, by: Caller, name: str, timezone: str = "UTC") -> ProjectRow:
         """A new project. Raises Unprocessable."""
-        named = _named("name", name)
+        named = name_of("name", name)
         zone_of(timezone)
         act, now = entry(by, "project.make", named, after={"timezone": timezone}), time.time()
         project_id = await self._store.writer.call(lambda c: projects.make(c, named, timezone, now, act))
@@ -209,7 +210,7 @@ class KeyAdmin:
         """The fields of a project that are given, once they make sense. Raises Unprocessable."""
         fields = {name: value for name, value in given.items() if value is not None}
         if "name" in fields:
-            fields["name"] = _named("name", fields["name"])
+            fields["name"] = name_of("name", fields["name"])
         if "timezone" in fields:
             zone_of(fields["timezone"])
         if "redact" in fields:
@@ -237,7 +238,7 @@ class KeyAdmin:
         """The fields of a key that are given, once they make sense. Raises Unprocessable."""
         fields = {name: given[name] for name in CHANGEABLE if name in given}
         if fields.get("label"):
-            fields["label"] = _named("label", fields["label"])
+            fields["label"] = name_of("label", fields["label"])
         if fields.get("email") and not is_email(fields["email"].strip()):
             raise Unprocessable(f"{quoted(fields['email'])} is not an e-mail address", param="email")
         tolerance, expires = fields.get("tolerance"), fields.get("expires")
@@ -250,14 +251,6 @@ class KeyAdmin:
         if fields.get("models") is not None:
             fields["models"] = _models(fields["models"])
         return fields
-
-
-def _named(field: str, name: str) -> str:
-    """A name as it is kept. Raises Unprocessable."""
-    text = " ".join(name.split())
-    if not 0 < len(text) <= MOST_NAME_CHARS or not text.isprintable():
-        raise Unprocessable(f"{field} must be 1 to {MOST_NAME_CHARS} visible characters", param=field)
-    return text
 
 
 def _models(names: Sequence[str]) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from arbiter_app.pipeline.types import Caller, Role
 from arbiter_app.policy.clearing_cache import ClearingCache
 from arbiter_app.services.allowance import Allowance
 from arbiter_app.services.audit import entry
-from arbiter_app.services.people import People, is_person
+from arbiter_app.services.people import People, is_person, name_of
 from arbiter_app.services.rows.keys import KeyRow, KeyUsage
 from arbiter_app.services.sessions import Sessions
 from arbiter_app.settings import Settings
@@ -271,7 +271,7 @@ class Keys:
         """Make a key of any role; what somebody did (`by`) is in the audit log, a sign-up is not."""
         if email:
             self._check_email(email)
-        given = {"role": role, "email": email.strip(), "label": label}
+        given = {"role": role, "email": email.strip(), "label": name_of("label", label) if label else ""}
         act = None if by is None else entry(by, "key.make", "", after=given)
         minted = await self._store.mint_key(**given, act=act)
         self.changed({digest_of(minted.secret): minted.key})

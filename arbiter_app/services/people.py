@@ -171,7 +171,7 @@ class People:
 
     async def accept(self, code: str, name: str) -> Caller | None:
         """Whom a link's code, which works once, lets in; None where it does not work. Raises Unprocessable and StoreError."""
-        named, now = _named(name) if name.strip() else "", time.time()
+        named, now = name_of("name", name) if name.strip() else "", time.time()
         act = entry(Caller("", Role.ANONYMOUS), "invitation.accept", "", after={"name": named})
         person = await self._store.writer.call(lambda c: people.accept(c, digest_of(code), named, now, act))
         if person is None:
@@ -203,7 +203,7 @@ class People:
             raise NotFound(f"no person {quoted(person_id, 40)}; see GET /v1/people")
         if disabled and by.key_id == person_id:
             raise Unprocessable("nobody disables themselves; another operator can", param="disabled")
-        given: dict[str, Any] = {} if name is None else {"name": _named(name)}
+        given: dict[str, Any] = {} if name is None else {"name": name_of("name", name)}
         given |= {} if disabled is None else {"disabled": disabled}
         before = {one: getattr(known[person_id], one) for one in given}
         act, now = entry(by, "person.change", person_id, before=before, after=given), time.time()
@@ -223,11 +223,11 @@ def is_person(key_id: str) -> bool:
     return key_id.startswith(PREFIX)
 
 
-def _named(name: str) -> str:
-    """A name as it is kept. Raises Unprocessable."""
+def name_of(field: str, name: str) -> str:
+    """A name, of whatever it is, as it is kept. Raises Unprocessable."""
     text = " ".join(name.split())
     if not 0 < len(text) <= MOST_NAME_CHARS or not text.isprintable():
-        raise Unprocessable(f"name must be 1 to {MOST_NAME_CHARS} visible characters", param="name")
+        raise Unprocessable(f"{field} must be 1 to {MOST_NAME_CHARS} visible characters", param=field)
     return text
 
 

@@ -338,3 +338,9 @@ def test_a_directory_that_is_gone_is_said_in_one_line(tmp_path: Path) -> None:
         ["/bin/sh", "-c", words], env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and "is gone" in done.stderr
+
+
+@pytest.mark.parametrize("label", ["\u202e", "a\x1b[2J", " ", "x" * 101])
+def test_a_label_that_nobody_can_read_is_refused(arbiter: Run, label: str) -> None:
+    code, out, told = arbiter("keys", "create", "--label", label)
+    assert (code, out) == (1, "") and told == "arbiter: label must be 1 to 100 visible characters\n"
