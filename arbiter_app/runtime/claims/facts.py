@@ -102,11 +102,19 @@ class Rows(list[Json]):
     next_page = ""
 
 
+_LISTS = ("data", "models", "result", "results", "items")
+"""What the member with the rows of a model list is called."""
+
+
 def rows_of(listing: object) -> Rows | None:
     """The rows of a model list in whichever shape; None when it is none."""
     rows: object = listing
     if isinstance(listing, dict):
-        rows = next((listing[key] for key in ("data", "models", "result", "results", "items") if key in listing), None)
+        named = next((key for key in _LISTS if key in listing), None)
+        nothing = (
+            named is not None and listing[named] is None and not listing.get("error")
+        )  # so programs in Go write an empty list
+        rows = [] if nothing else listing.get(named)
     if isinstance(rows, dict):
         rows = [{"id": key, **value} for key, value in rows.items() if isinstance(value, dict)]
     if not isinstance(rows, list):

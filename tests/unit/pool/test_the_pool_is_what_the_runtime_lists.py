@@ -91,7 +91,12 @@ def test_lists_are_read_in_every_shape(listing: Any) -> None:
     assert rows is not None and listed(*rows).names == ("a", "b")
 
 
-@pytest.mark.parametrize("listing", [None, 5, "x", {}, {"error": "no"}, {"data": None}])
+@pytest.mark.parametrize("listing", [{"object": "list", "data": None}, {"models": None}, {"data": []}])
+def test_an_empty_list_is_one_also_where_it_is_null(listing: Any) -> None:
+    assert rows_of(listing) == []
+
+
+@pytest.mark.parametrize("listing", [None, 5, "x", {}, {"error": "no"}, {"data": None, "error": "no"}])
 def test_what_is_no_list_is_none(listing: Any) -> None:
     assert rows_of(listing) is None
 
