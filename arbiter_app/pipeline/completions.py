@@ -38,6 +38,8 @@ _DETAILS_TOLD_AS = {
     "completion_tokens_details": "output_tokens_details",
 }
 _CACHED_APART = ("cache_read_input_tokens", "cache_creation_input_tokens")
+_REFERENCES = ("reference", "tool_reference")
+"""Parts in which Mistral says what a text is drawn from: numbers, which stand between pieces of text and say nothing without them."""
 _OWN_MEMBER = re.compile(rb'"arbiter"\s*:\s*')
 _COMMA = re.compile(rb"\s*,")
 _ANY = json.JSONDecoder(strict=False)
@@ -280,6 +282,8 @@ def _texts_of(content: object) -> list[tuple[str, bool]] | None:
         return [(str(content), False)]
     found: list[tuple[str, bool]] = []
     for part in content if isinstance(content, list) else [content]:
+        if isinstance(part, dict) and part.get("type") in _REFERENCES:
+            continue
         inner = part.get("thinking", part.get("text")) if isinstance(part, dict) else part
         thought = isinstance(part, dict) and isinstance(part.get("thinking"), str | list)
         if isinstance(inner, list) and thought:

@@ -347,6 +347,10 @@ ODD_MESSAGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "a part alone": ({"content": {"type": "text", "text": "Blue."}}, {"content": "Blue."}),
     "texts": ({"content": ["Bl", None, "ue."]}, {"content": "Blue."}),
+    "a text and what it is drawn from, as Mistral has them": (
+        {"content": [{"type": "text", "text": "Blue."}, {"type": "reference", "reference_ids": [1, 2]}]},
+        {"content": "Blue."},
+    ),
     "a number": ({"content": 42}, {"content": "42"}),
     "no calls": ({"content": "Blue.", "tool_calls": [None, 5]}, {"content": "Blue."}),
     "a call alone": ({"content": None, "tool_calls": "CALL"}, {"tool_calls": ["CALL"]}),
