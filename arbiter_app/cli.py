@@ -200,6 +200,7 @@ async def _keys_in(keys: Keys, given: argparse.Namespace) -> int:
                 f"{key['key_id']}  {key['role']:<8}  {key['status']:<7}  {made}  {key['email']}  {key['label']}".rstrip()
             )
     else:
+        await keys.refresh()  # so that the log tells what it was
         await keys.set_status(_HERE, given.key_id, STATUSES[given.action])
         print(f"{given.key_id} is {STATUSES[given.action]}")
     return 0

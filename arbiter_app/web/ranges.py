@@ -120,6 +120,11 @@ def span_of(text: str, zone: str, now: float) -> str:
     return _days(text, zone, now).span if BETWEEN in text else text if text in RANGES else ""
 
 
+def in_words(span: str, zone: str, now: float) -> str:
+    """A range as people say it: `last 24 h`, `1 Nov to 30 Nov 2026`."""
+    return _days(span, zone, now).words if BETWEEN in span else f"last {span[:-1]} {span[-1]}"
+
+
 def days_shown(span: str, zone: str, now: float) -> Days:
     """The days that a range touches."""
     if BETWEEN in span:

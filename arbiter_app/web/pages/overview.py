@@ -100,7 +100,12 @@ def _strip() -> rx.Component:
         aria_label="95 % interval on an axis from minus 100 % to plus 100 %; the thin line is zero",
     )
     hero = rx.el.div(
-        rx.el.div(head["label"], atoms.how(head["explain"]), class_name="label"),
+        rx.el.div(
+            head["label"],
+            rx.cond(Overview.period != "", rx.fragment(", ", Overview.period)),
+            atoms.how(head["explain"]),
+            class_name="label",
+        ),
         rx.el.span(head["value"], class_name=either(head["kind"] == "proven", "value", "value words")),
         interval,
         rx.el.span(head["sub"], class_name="sub"),

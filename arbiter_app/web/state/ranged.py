@@ -21,6 +21,8 @@ class Ranged(rx.State, mixin=True):
     first: rx.Field[str] = rx.field("")
     last: rx.Field[str] = rx.field("")
     behind: rx.Field[str] = rx.field("/app/activity")
+    period: rx.Field[str] = rx.field("")
+    """The range in words."""
 
     @event
     async def set_span(self, value: str) -> Any:
@@ -45,4 +47,5 @@ class Ranged(rx.State, mixin=True):
         self.span = self.span or await ranges.fitting_span(container.current().services.reads, scope)
         shown = ranges.days_shown(self.span, zone, time.time())
         self.first, self.last = str(shown.first), str(shown.last)
+        self.period = ranges.in_words(self.span, zone, time.time())
         self.behind = ranges.decisions({}, self.span, zone, time.time())
