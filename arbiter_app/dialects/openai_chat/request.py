@@ -57,7 +57,9 @@ def translated(
     return _read(made, WrittenLater(write), caller, request_id, body_bytes, **more)
 
 
-def _without_own(members: Mapping[str, T]) -> dict[str, T]:
+def _without_own(members: dict[str, T]) -> dict[str, T]:
+    if _NOT_SENT.isdisjoint(members):
+        return members
     return {name: value for name, value in members.items() if name not in _NOT_SENT}
 
 
