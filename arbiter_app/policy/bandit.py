@@ -277,6 +277,11 @@ class ArbiterPolicy(BasePolicy):
                 row["pairs_to_go"] = to_go.get(row["model"])
         return rows
 
+    @property
+    def told_apart(self) -> frozenset[str]:
+        """The buckets whose segments differ: choices there are made by them."""
+        return frozenset(self._segments.differing)
+
     def licensed(self, bucket: str, segments: Sequence[Segment] = ()) -> frozenset[str]:
         """The models that have a licence to serve such requests, the baseline among them: where choices are made by segments, theirs."""
         pairs = self._segments.pairs(bucket, segments, self._pool.models)

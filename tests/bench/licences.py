@@ -2,7 +2,9 @@
 
 In each life the default policy serves one kind of requests from a pool drawn by a seed and asks models beside answers, as it sees fit. Some prompts
 are harder than others, for all. On the way models get worse, at once or bit by bit, or the baseline better. A licence is wrong that is
-granted while the model is worse than the baseline by more than the tolerance at that moment.
+granted while the model is worse than the baseline by more than the tolerance at that moment. With `--kinds` the requests are of several kinds,
+told apart by their system prompt, and models are worth something else to each: a licence is then of a kind where the policy finds
+that they differ, and of the bucket before.
 """
 
 from __future__ import annotations
@@ -11,15 +13,28 @@ import argparse
 import math
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import NormalDist, median
 
-from arbiter_app.policy import Beside, ModelFacts, Observation, Policy, PolicySettings, RoutingAsk, Serve, Trials, build
+from arbiter_app.policy import (
+    Beside,
+    ModelFacts,
+    Observation,
+    Policy,
+    PolicySettings,
+    RoutingAsk,
+    Segment,
+    Serve,
+    Trials,
+)
+from arbiter_app.policy.bandit import ArbiterPolicy
 
 BASE = "base"
 BUCKET = "open"
 ALIKE = 0.5
 """Correlation of what makes prompts hard for two models."""
+KINDS_SD = 0.15
+"""Standard deviation of how much more or less a model is worth to a kind of work."""
 NORMAL = NormalDist()
 SOON = 100
 """Grades within which a licence is to be revoked: lives that end before that tell nothing of it."""
@@ -44,10 +59,24 @@ class World:
     changes: list[Change]
     blur: float
     rng: random.Random
+    kinds: list[dict[str, float]] = field(default_factory=list)
+    """By kind of work, what a model is worth more to it; requests are of each kind in turn."""
 
-    def at(self, request: int, model: str) -> float:
-        """The mean grade of a model at a request."""
+    def segments(self, request: int) -> tuple[Segment, ...]:
+        """By what its kind is told from others."""
+        return (("system", str(request % len(self.kinds))),) if self.kinds else ()
+
+    def mixed(self, request: int, model: str) -> float:
+        """The mean grade of a model over all kinds of work."""
+        several = range(request, request + max(1, len(self.kinds)))
+        return sum(self.at(request, model, one) for one in several) / len(several)
+
+    def at(self, request: int, model: str, of: int | None = None) -> float:
+        """The mean grade of a model at a request, for the kind of work of that one or another."""
         quality = self.quality[model]
+        if self.kinds:
+            more = self.kinds[(request if of is None else of) % len(self.kinds)]
+            quality = min(0.99, max(0.05, quality + more[model]))
         for one in self.changes:
             if one.model == model and request >= one.at:
                 done = min(1.0, (request - one.at + 1) / one.over)
@@ -66,7 +95,7 @@ class World:
         return found
 
 
-def drawn(rng: random.Random, requests: int) -> World:
+def drawn(rng: random.Random, requests: int, kinds: int = 0) -> World:
     """A pool, and what will change: in two of three lives something does."""
     base = rng.uniform(0.6, 0.97)
     quality, price = {BASE: base}, {BASE: 1.0}
@@ -82,7 +111,9 @@ def drawn(rng: random.Random, requests: int) -> World:
             changes.append(Change(at, BASE, 1.1, over))
         else:
             changes.append(Change(at, rng.choice(others), rng.choice((0.5, 0.8, 0.9)), over))
-    return World(quality, price, changes, rng.choice((0.0, 0.0, 0.5)), rng)
+    blur = rng.choice((0.0, 0.0, 0.5))
+    apart = [{name: rng.gauss(0, KINDS_SD) * (name != BASE) for name in quality} for _ in range(kinds)]
+    return World(quality, price, changes, blur, rng, apart)
 
 
 @dataclass(slots=True)
@@ -96,22 +127,26 @@ class Told:
     revoked_after: list[int | None] = field(default_factory=list)
 
 
-def life(seed: int, requests: int, serve: Serve, *, halve: bool = False, tolerance: float = 0.05) -> Told:
+def life(
+    seed: int, requests: int, serve: Serve, *, halve: bool = False, tolerance: float = 0.05, kinds: int = 0
+) -> Told:
     """One life. With `halve` nothing changes but the first licensed model, which becomes half as good 50 requests later."""
     rng = random.Random(seed)
-    world, settings = drawn(rng, requests), PolicySettings(serve=serve, quality_tolerance=tolerance)
+    world, settings = drawn(rng, requests, kinds), PolicySettings(serve=serve, quality_tolerance=tolerance)
     if halve:
         world.changes.clear()
     facts = {name: ModelFacts(coarse_request_usd=usd) for name, usd in world.price.items()}
-    policy: Policy = build("arbiter", catalog=facts, baseline=BASE, settings=settings)
-    told, had, halved, since = Told(), frozenset[str](), "", 0
+    policy = ArbiterPolicy(facts, BASE, settings)
+    told, halved, since = Told(), "", 0
+    known: dict[tuple[Segment, ...], frozenset[str]] = {}
     for at in range(requests):
         asked = tuple(_answer(policy, world, at, seed))
-        has = policy.licensed(BUCKET) - {BASE}
-        for model in has - had:
+        apart = world.segments(at) if BUCKET in policy.told_apart else ()
+        has, worth = policy.licensed(BUCKET, apart) - {BASE}, world.at if apart else world.mixed
+        for model in has - known.get(apart, frozenset()):
             told.granted += 1
             told.first.append(at)
-            told.wrong += world.at(at, BASE) - world.at(at, model) > settings.quality_tolerance
+            told.wrong += worth(at, BASE) - worth(at, model) > settings.quality_tolerance
             if halve and not halved:
                 halved = model
                 world.changes.append(Change(at + 50, model, 0.5, 1))
@@ -120,7 +155,7 @@ def life(seed: int, requests: int, serve: Serve, *, halve: bool = False, toleran
             if halved not in has:
                 told.revoked_after.append(since)
                 return told
-        had = has
+        known[apart] = has
     if halved and since > SOON:
         told.revoked_after.append(None)
     return told
@@ -129,12 +164,14 @@ def life(seed: int, requests: int, serve: Serve, *, halve: bool = False, toleran
 def _answer(policy: Policy, world: World, at: int, seed: int) -> Iterator[str]:
     """One request: what serves and what is asked beside it are recorded, each with its grade."""
     models, grades = tuple(world.quality), world.grades(at)
-    choice = policy.choose(RoutingAsk(BUCKET, "", models, trials=Trials.SHADOW), 0.0, (seed << 20) + at)
+    choice = policy.choose(
+        RoutingAsk(BUCKET, "", models, trials=Trials.SHADOW, segments=world.segments(at)), 0.0, (seed << 20) + at
+    )
     beside: Beside | None = None
     for model in (choice.model, *choice.shadows):
         mode, usd = choice.mode if model == choice.model else "shadow", world.price[model]
         seen = Observation(BUCKET, model, cost_usd=usd, tokens_in=1, quality=grades[model], mode=mode, beside=beside)
-        policy.record(seen)
+        policy.record(replace(seen, segments=world.segments(at)))
         beside = Beside(model, grades[model]) if beside is None or model == BASE else beside
         yield model
 
@@ -146,9 +183,13 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=600, help="of each life")
     parser.add_argument("--tolerance", type=float, default=0.05)
     parser.add_argument("--halved", type=int, default=200, help="lives in which a licensed model becomes half as good")
+    parser.add_argument("--kinds", type=int, default=0, help="kinds of work, to which models are worth something else")
     given = parser.parse_args()
     who = tuple(Serve)
-    lives = [life(seed, given.requests, who[seed % 2], tolerance=given.tolerance) for seed in range(given.lives)]
+    lives = [
+        life(seed, given.requests, who[seed % 2], tolerance=given.tolerance, kinds=given.kinds)
+        for seed in range(given.lives)
+    ]
     granted, wrong = sum(one.granted for one in lives), sum(one.wrong > 0 for one in lives)
     first = [one.first[0] for one in lives if one.first]
     print(
