@@ -108,7 +108,7 @@ def payloads(site: Site) -> dict[tuple[str, str], dict[str, Any]]:
         "price_shift": "on",
     }
     by_handler: dict[tuple[str, str], dict[str, Any]] = {
-        ("Key", "change_other"): {"key_id": made, "what": "pause"},
+        ("Key", "change_other"): {"key_id": made, "status": "paused"},
         ("Team", "set_key"): {"key_id": made, "status": "paused"},
         ("Team", "rotate_key"): {"key_id": made},
         ("Team", "set_role"): {"email": "x@example.com", "role": "owner"},

@@ -6,6 +6,7 @@ import reflex as rx
 
 from arbiter_app.web.components import atoms, budgets, contents, data
 from arbiter_app.web.components.frame import link, shell
+from arbiter_app.web.components.keys import status_buttons
 from arbiter_app.web.state.account import Account
 from arbiter_app.web.state.key import Key
 from arbiter_app.web.state.key_budgets import KeyBudgets
@@ -71,18 +72,18 @@ def _own() -> rx.Component:
     )
     pause = rx.cond(
         info["status"] == "paused",
-        atoms.button("Resume", on_click=Key.change("resume"), kind="primary"),
-        atoms.button("Pause", on_click=Key.change("pause")),
+        atoms.button("Resume", on_click=Key.change("active"), kind="primary"),
+        atoms.button("Pause", on_click=Key.change("paused")),
     )
     revoke = rx.cond(
         Key.sure == info["key_id"],
         rx.el.span(
             rx.el.span("Revoking is for ever.", class_name="small bad"),
-            atoms.button("Revoke it", on_click=Key.change("revoke"), kind="danger"),
+            atoms.button("Revoke it", on_click=Key.change("revoked"), kind="danger"),
             atoms.button("Keep it", on_click=Key.keep),
             class_name="row wrap",
         ),
-        atoms.button("Revoke", on_click=Key.change("revoke"), kind="danger"),
+        atoms.button("Revoke", on_click=Key.change("revoked"), kind="danger"),
     )
     return atoms.panel(
         "Your key",
@@ -151,16 +152,7 @@ def _use() -> rx.Component:
 
 def _everybody() -> rx.Component:
     def line(row: Record) -> rx.Component:
-        pause = rx.cond(
-            row["status"] == "paused",
-            atoms.button("Resume", on_click=Key.change_other(row["id"], "resume"), kind="mini"),
-            atoms.button("Pause", on_click=Key.change_other(row["id"], "pause"), kind="mini"),
-        )
-        revoke = atoms.button(
-            either(Key.sure == row["id"], "Really revoke", "Revoke"),
-            on_click=Key.change_other(row["id"], "revoke"),
-            kind="mini danger",
-        )
+        pause, revoke = status_buttons(row, Key.sure, lambda status: Key.change_other(row["id"], status))
         return rx.el.tr(
             rx.el.td(row["id"], class_name="m"),
             rx.el.td(link(row["email"], to=row["to"]), class_name="m narrow", title=row["email"]),

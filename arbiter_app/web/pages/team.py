@@ -7,6 +7,7 @@ import reflex as rx
 from arbiter_app.web.components import atoms, data
 from arbiter_app.web.components.budgets import counted
 from arbiter_app.web.components.frame import link, shell
+from arbiter_app.web.components.keys import status_buttons
 from arbiter_app.web.state.team import OBJECTIVES, OWN, ROLES, Team
 from arbiter_app.web.typed import Record, Records, either
 
@@ -277,17 +278,8 @@ def _budget() -> rx.Component:
 
 def _keys() -> rx.Component:
     def line(row: Record) -> rx.Component:
-        pause = rx.cond(
-            row["status"] == "paused",
-            atoms.button("Resume", on_click=Team.set_key(row["id"], "active"), kind="mini"),
-            atoms.button("Pause", on_click=Team.set_key(row["id"], "paused"), kind="mini"),
-        )
+        pause, revoke = status_buttons(row, Team.sure, lambda status: Team.set_key(row["id"], status))
         rotate = atoms.button("Rotate", on_click=Team.rotate_key(row["id"]), kind="mini")
-        revoke = atoms.button(
-            either(Team.sure == row["id"], "Really revoke", "Revoke"),
-            on_click=Team.set_key(row["id"], "revoked"),
-            kind="mini danger",
-        )
         return rx.el.tr(
             rx.el.td(
                 link(row["label"], to=row["to"]),

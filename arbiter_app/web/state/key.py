@@ -18,7 +18,7 @@ from arbiter_app.web.typed import Keyed, Listed, event, keyed, listed
 from arbiter_app.web.views import View
 
 MOST_KEYS = 100
-STATUSES = {"pause": "paused", "resume": "active", "revoke": "revoked"}
+STATUSES = ("paused", "active", "revoked")
 
 
 class Key(rx.State):
@@ -67,20 +67,20 @@ class Key(rx.State):
         return entered
 
     @event
-    async def change(self, what: str) -> None:
+    async def change(self, status: str) -> None:
         """Pause, resume or revoke the own key; revoking is asked twice."""
         who = await authz.current_caller(self)
         self.at = ""
         if who.role is not Role.ANONYMOUS:
-            await self._change(who, who.key_id, arguments.choice(what, STATUSES, ""))
+            await self._change(who, who.key_id, arguments.choice(status, STATUSES, ""))
 
     @event
-    async def change_other(self, key_id: str, what: str) -> None:
+    async def change_other(self, key_id: str, status: str) -> None:
         """Pause, resume or revoke any key; for operators."""
         who = await authz.current_caller(self)
         self.at = "keys"
         if who.role is Role.OPERATOR:
-            await self._change(who, arguments.text(key_id, 60), arguments.choice(what, STATUSES, ""))
+            await self._change(who, arguments.text(key_id, 60), arguments.choice(status, STATUSES, ""))
 
     @event
     async def keep(self) -> None:
@@ -117,15 +117,15 @@ class Key(rx.State):
         self.project = arguments.text(project, 60)
         await self._show(who)
 
-    async def _change(self, who: Caller, key_id: str, what: str) -> None:
-        if not what:
+    async def _change(self, who: Caller, key_id: str, status: str) -> None:
+        if not status:
             return
-        if what == "revoke" and self.sure != key_id:
+        if status == "revoked" and self.sure != key_id:
             self.sure = key_id
             return
         self.sure, self.error = "", ""
         try:
-            await container.current().services.keys.set_status(who, key_id, STATUSES[what])
+            await container.current().services.keys.set_status(who, key_id, status)
         except ArbiterError as error:
             self.error = str(error)
         who = await authz.current_caller(self)
