@@ -38,7 +38,7 @@ ONLY_READ = JSONResponse(
     405,
     {"Allow": "GET, HEAD"},
 )
-_TYPES = "0123456789"
+_TYPES = frozenset("0123456789")
 NOT_FOUND = PlainTextResponse("Not found\n", 404)
 
 
@@ -138,7 +138,7 @@ class Dispatcher:
 
         async def packets() -> Message:
             message = await receive()
-            if message["type"] != "websocket.receive" or _is_packet(message.get("text") or message.get("bytes")):
+            if message["type"] != "websocket.receive" or _is_packet(message.get("text"), message.get("bytes")):
                 return message
             notices.frames.count("ValueError", "a frame of a socket was refused: ValueError")
             return {"type": "websocket.disconnect", "code": 1008}
@@ -146,6 +146,7 @@ class Dispatcher:
         await self._socket(scope, packets, send)
 
 
-def _is_packet(said: str | bytes | None) -> bool:
-    """Whether a frame can be a packet of Engine.IO: bytes, or text that begins with its type. Its server fails on others."""
-    return bool(said) and (not isinstance(said, str) or said[0] in _TYPES)
+def _is_packet(text: str | None, attached: bytes | None) -> bool:
+    """Whether a frame can be a packet of Engine.IO: bytes, such as a file that a form has none of, or text that begins with its type. Its
+    server fails on others."""
+    return attached is not None or (text or "")[:1] in _TYPES
