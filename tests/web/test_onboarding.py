@@ -73,7 +73,7 @@ def test_the_minted_key_is_signed_in_on_the_next_page_too(page: Page, site: Site
     with page.expect_response("**/session"):
         page.get_by_role("button", name="Make my key").click()
     open_page(page, "/app/key")
-    expect(page.get_by_text("stay@example.com")).to_be_visible()
+    expect(page.get_by_role("main").get_by_text("stay@example.com")).to_be_visible()
     cookie = next(one for one in page.context.cookies() if one["name"] == "arbiter_session")
     assert cookie["httpOnly"] and cookie["sameSite"] == "Strict"
 

@@ -26,7 +26,7 @@ def test_the_button_leads_to_the_provider_and_back(browser: Browser, tmp_path: P
             page.get_by_role("button", name="ada").click()
             page.wait_for_url(f"{site.url}/app")
             page.goto("/app/key")
-            expect(page.get_by_text("ada@example.com").first).to_be_visible()
+            expect(page.get_by_role("main").get_by_text("ada@example.com")).to_be_visible()
         finally:
             context.close()
             stop_site(site)
