@@ -142,6 +142,8 @@ def _keep(words: list[str], environ: dict[str, str], output: int, tells: int) ->
         os._exit(0)
     os.close(tells)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGQUIT):  # a run in the background ignores them
+        signal.signal(number, signal.SIG_DFL)
     for standard in (1, 2):
         os.dup2(output, standard)
     os.close(output)

@@ -15,12 +15,13 @@ from arbiter_app.api.gateway import DIALECTS
 from arbiter_app.api.roles import IN_PROJECTS, ROLES
 from arbiter_app.dialects import openai_embeddings
 from arbiter_app.pipeline.errors import Unauthorized
-from arbiter_app.pipeline.types import ProjectRole
+from arbiter_app.pipeline.types import Caller, ProjectRole, Role
 from arbiter_app.services.sessions import COOKIE
 from tests.conftest import OPERATOR, Running, running
 from tests.served import OPERATOR as SERVED_OPERATOR
 from tests.served import TLS, served
 
+BY = Caller("the tests", Role.OPERATOR)
 ASKING = [where for dialect in (*DIALECTS, openai_embeddings) for where in dialect.PATHS]
 WHO = (
     "nobody",
@@ -90,7 +91,7 @@ def key_of(gateway: Running, who: str) -> str | None:
     role = "operator" if who == "minted operator" else "caller"
     minted = gateway.run(lambda: gateway.arbiter.keys.mint(role, "a@b.cd", "matrix"))
     if who in ("paused", "revoked"):
-        gateway.run(lambda: gateway.arbiter.keys.set_status(minted.key.id, who))
+        gateway.run(lambda: gateway.arbiter.keys.set_status(BY, minted.key.id, who))
     return str(minted.secret)
 
 
@@ -228,7 +229,7 @@ def test_a_key_stays_revoked_whatever_was_read_before(gateway: Running) -> None:
         reading = [asyncio.create_task(read()) for _ in range(4)]
         for number in range(60):
             minted = await keys.mint("caller", "a@b.cd", str(number))
-            await keys.set_status(minted.key.id, "revoked")
+            await keys.set_status(BY, minted.key.id, "revoked")
             for _ in range(20):
                 await asyncio.sleep(0)
                 with contextlib.suppress(Unauthorized):
