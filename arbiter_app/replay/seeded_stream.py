@@ -124,7 +124,8 @@ class SeededStream:
         for at, part in enumerate(np.array_split(k, QUARTERS), 1):
             paid = float(bests[part].sum())
             money = float(spent[part].sum()) / paid if paid > 0 else float("nan")
-            out[f"loss_q{at}"] = money + float(shortfalls[part].mean()) / TOLERANCE
+            out[f"shortfall_q{at}"] = float(shortfalls[part].mean())
+            out[f"loss_q{at}"] = money + out[f"shortfall_q{at}"] / TOLERANCE
         return out | self._recovery(picks)
 
     def path(self, run: Run, points: int = 40) -> list[tuple[float, float]]:

@@ -140,6 +140,7 @@ def test_what_is_asked_beside_an_answer_is_paid_for_and_serves_nobody() -> None:
     assert both["loss"] == pytest.approx(alone["loss"] + 0.02)
     assert both["quality"] == alone["quality"]
     assert np.mean([both[f"loss_q{at}"] for at in range(1, 5)]) == pytest.approx(both["loss"])
+    assert np.mean([both[f"shortfall_q{at}"] for at in range(1, 5)]) == pytest.approx(both["shortfall"])
 
 
 def test_the_default_policy_learns_beside_answers_from_pairs_with_the_baseline() -> None:
