@@ -320,15 +320,9 @@ def calls_completed(message: Json, name: str) -> bool:
         known.add(str(call["id"]))
     for function in (*(call.get("function") for call in calls), message.get(OLD_CALL)):
         if isinstance(function, dict):
-            given = function.get(ARGUMENTS)
-            said = (
-                unquoted(given)
-                if given and isinstance(given, str)
-                else exact_json.dumps(given).decode()
-                if given
-                else "{}"
-            )
-            if said != given:
+            given = function.get(ARGUMENTS) or "{}"
+            said = unquoted(given) if isinstance(given, str) else exact_json.dumps(given).decode()
+            if said != function.get(ARGUMENTS):
                 function[ARGUMENTS], changed = said, True
     return changed
 

@@ -157,8 +157,10 @@ def _repeats(text: str) -> bool:
 
 def unquoted(arguments: str) -> str:
     """Arguments that some models write twice, as a JSON string of the object, as they were meant; others as they are."""
+    if arguments.lstrip()[:1] != '"':
+        return arguments
     try:
-        inner = orjson.loads(arguments) if arguments.lstrip()[:1] == '"' else arguments
+        inner = orjson.loads(arguments)
         return inner if isinstance(inner, str) and isinstance(orjson.loads(inner), dict) else arguments
     except orjson.JSONDecodeError:
         return arguments
