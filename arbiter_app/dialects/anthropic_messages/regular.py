@@ -173,16 +173,14 @@ class RegularMessage(RegularEvents):
             text = delta[member] if member == "signature" else block.pieces.add(delta[member])
             if text != delta[member]:
                 return () if not text else ({**event, "index": block.index, "delta": {**delta, member: text}},)
-            return (event,) if event.get("index") == block.index else ({**event, "index": block.index},)
-        if (
-            block is not None and block.kind not in _TEXTS
-        ):  # of a type that is the runtime's affair, like all that is added to it
-            return (event,) if event.get("index") == block.index else ({**event, "index": block.index},)
+            return (block.numbered(event),)
+        if block is not None and block.kind not in _TEXTS:
+            return (block.numbered(event),)  # of a type that is the runtime's affair, like all that is added to it
         if kind is None:
             kind = next((name for name, (one, _) in _PIECES.items() if one in delta), "")
             member, of = _PIECES.get(kind, ("", ""))
         if not of:
-            return () if block is None else ({**event, "index": block.index},)
+            return () if block is None else (block.numbered(event),)
         text = _text_of(delta, member)
         before: list[Json] = []
         if of in _WRITTEN and (block is None or block.ended or block.kind != of):
@@ -201,7 +199,7 @@ class RegularMessage(RegularEvents):
 
     def _ended(self, block: _StatedBlock, event: Json) -> list[Json]:
         block.ended = True
-        right = event if event.get("index") == block.index else {**event, "index": block.index}
+        right = block.numbered(event)
         left = block.pieces.rest() if block.told or not block.given else block.given
         kind, member = _ADDED.get(block.kind, ("", ""))
         if not left or not kind:
@@ -231,6 +229,10 @@ class _StatedBlock:
         self.given = given
         self.pieces = Pieces(arguments=kind == CALL)
         self.told = self.ended = False
+
+    def numbered(self, event: Json) -> Json:
+        """An event of this block with its number: the same one where it has that."""
+        return event if event.get("index") == self.index else {**event, "index": self.index}
 
 
 def _text_of(delta: Json, member: str) -> str:

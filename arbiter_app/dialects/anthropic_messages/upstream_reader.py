@@ -223,9 +223,8 @@ def _redacted(data: str) -> Json:
 def _ended(said: Json, called: bool) -> tuple[str, Json]:
     """Why an answer ended, and the stop sequence that it ended at as vLLM tells it (`stop_reason` of a choice)."""
     matched, does = said.get("stop_sequence"), "tool_calls" if called else ""
-    return finish_of(said.get("stop_reason"), does) or does or "stop", {"stop_reason": matched} if isinstance(
-        matched, str
-    ) else {}
+    finish = finish_of(said.get("stop_reason"), does) or does or "stop"
+    return finish, {"stop_reason": matched} if isinstance(matched, str) else {}
 
 
 def _why_refused(said: Json) -> str:
