@@ -60,11 +60,11 @@ def ended_with(events: list[bytes], decision: Decision, numbers: Iterator[int]) 
             told = None
         if isinstance(told, dict) and isinstance(told.get("response"), dict):
             response, ended = told["response"], True
-            output = response.get("output")
-            if _lacks(output, decision):
-                output = output_of(decision).items
-            counted = {} if is_counted(response.get("usage")) else {"usage": usage(decision, output_of(decision).items)}
-            told["response"] = {**response, "output": output, **counted, "arbiter": arbiter}
+            lacks, counted = _lacks(response.get("output"), decision), is_counted(response.get("usage"))
+            items = output_of(decision).items if lacks or not counted else []
+            more = {} if counted else {"usage": usage(decision, items)}
+            output = items if lacks else response.get("output")
+            told["response"] = {**response, "output": output, **more, "arbiter": arbiter}
             one = b"event: %b\ndata: %b\n\n" % (str(told.get("type")).encode(), exact_json.dumps(told))
         made.append(one)
     if ended:
