@@ -182,7 +182,7 @@ class HttpConnection(asyncio.Protocol):
             self._refuse_second()
         self.status = self._parser.get_status_code()
         if self.status >= 200:
-            self._head_done = True
+            self._head_done, self._head = True, b""
             self._sized = self._sized or self.status in (204, 304)
             if self._head_bytes > MAX_HEADER_BYTES and self._header_bytes() > MAX_HEADER_BYTES:
                 self._fail(httpx.RemoteProtocolError(TOO_LARGE))
