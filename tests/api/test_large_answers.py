@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import orjson
 import pytest
 
 from tests.conftest import Running, running
-from tests.stranger import STREAM, chunk, plain, stranger
+from tests.stranger import STREAM, Stranger, chunk, plain, stranger
 from tests.stranger import stream as streamed
 
 TEXT = "All work and no play makes Jack a dull boy. " * 120_000
@@ -102,6 +103,15 @@ def read_and_written_s(answer: bytes) -> float:
     return time.thread_time() - before
 
 
+def over_both(directory: Path, runtime: Stranger, claude: Stranger) -> AbstractContextManager[Running]:
+    """An Arbiter over a runtime of chats and one of Messages."""
+    catalog = directory / "catalog.toml"
+    catalog.write_text(CATALOG.format(claude=claude.url))
+    parts = dict.fromkeys(("BASELINE_MODEL", "ARBITER_CLASSIFIER_MODEL", "ARBITER_JUDGE_MODEL"), "deepseek-v4")
+    own = {"ARBITER_CATALOG": str(catalog), "CLAUDE_KEY": "key-of-claude-0123", "ARBITER_JUDGE_SAMPLE": "0"}
+    return running(directory, **runtime.settings, **parts, **own)
+
+
 def test_large_answers_are_translated_beside_the_event_loop(tmp_path: Path) -> None:
     text = "All work and no play makes Jack a dull boy. " * 280_000
     block = {"type": "text", "text": text}
@@ -110,11 +120,7 @@ def test_large_answers_are_translated_beside_the_event_loop(tmp_path: Path) -> N
     chat, translated = plain({"role": "assistant", "content": text}), json.dumps(message).encode()
     with stranger() as runtime, stranger() as claude:
         runtime.say, claude.say = lambda body: chat, lambda body: (200, "application/json", translated)
-        catalog = tmp_path / "catalog.toml"
-        catalog.write_text(CATALOG.format(claude=claude.url))
-        parts = dict.fromkeys(("BASELINE_MODEL", "ARBITER_CLASSIFIER_MODEL", "ARBITER_JUDGE_MODEL"), "deepseek-v4")
-        own = {"ARBITER_CATALOG": str(catalog), "CLAUDE_KEY": "key-of-claude-0123", "ARBITER_JUDGE_SAMPLE": "0"}
-        with running(tmp_path, **runtime.settings, **parts, **own) as over:
+        with over_both(tmp_path, runtime, claude) as over:
             for path, model in (
                 ("/v1/messages", "deepseek-v4"),
                 ("/v1/responses", "deepseek-v4"),
@@ -155,11 +161,7 @@ def test_large_events_of_a_stream_take_turns(tmp_path: Path) -> None:
     chats = streamed(*[chunk({"content": text})] * 3, chunk({}, "stop"))
     with stranger() as runtime, stranger() as claude:
         runtime.say, claude.say = lambda body: chats, lambda body: (200, STREAM, typed)
-        catalog = tmp_path / "catalog.toml"
-        catalog.write_text(CATALOG.format(claude=claude.url))
-        parts = dict.fromkeys(("BASELINE_MODEL", "ARBITER_CLASSIFIER_MODEL", "ARBITER_JUDGE_MODEL"), "deepseek-v4")
-        own = {"ARBITER_CATALOG": str(catalog), "CLAUDE_KEY": "key-of-claude-0123", "ARBITER_JUDGE_SAMPLE": "0"}
-        with running(tmp_path, **runtime.settings, **parts, **own) as over:
+        with over_both(tmp_path, runtime, claude) as over:
             for path, model in (
                 ("/v1/chat/completions", "deepseek-v4"),
                 ("/v1/chat/completions", "claude-sonnet"),
